@@ -1,0 +1,65 @@
+"""The events: what Gauntlet's services may say to each other."""
+
+from contracts.catalogue import BY_TYPE, EVENTS, types_on
+from contracts.event import MODEL_NAME_PATTERN, Envelope, Event, ModelName, ModelVersion, content_id, new_envelope
+from contracts.lifecycle import (
+    Cause,
+    Dataset,
+    GateFailed,
+    GatePassed,
+    GateResult,
+    ModelLoaded,
+    ModelLoadFailed,
+    ModelRegistered,
+    Promoted,
+    TrainingFailed,
+    TrainingRequested,
+    Trigger,
+)
+from contracts.production import (
+    DriftDetected,
+    DriftKind,
+    DriftWindow,
+    FeatureScore,
+    GroundTruthReceived,
+    Output,
+    PredictionMade,
+    Scalar,
+)
+from contracts.verdicts import GateVerdict, Outcome, overall
+
+__all__ = [
+    "BY_TYPE",
+    "EVENTS",
+    "MODEL_NAME_PATTERN",
+    "Cause",
+    "Dataset",
+    "DriftDetected",
+    "DriftKind",
+    "DriftWindow",
+    "Envelope",
+    "Event",
+    "FeatureScore",
+    "GateFailed",
+    "GatePassed",
+    "GateResult",
+    "GateVerdict",
+    "GroundTruthReceived",
+    "ModelLoadFailed",
+    "ModelLoaded",
+    "ModelName",
+    "ModelRegistered",
+    "ModelVersion",
+    "Outcome",
+    "Output",
+    "PredictionMade",
+    "Promoted",
+    "Scalar",
+    "TrainingFailed",
+    "TrainingRequested",
+    "Trigger",
+    "content_id",
+    "new_envelope",
+    "overall",
+    "types_on",
+]

@@ -1,0 +1,37 @@
+"""Every event type there is, by name and by topic."""
+
+from __future__ import annotations
+
+from contracts.event import Event
+from contracts.lifecycle import (
+    GateFailed,
+    GatePassed,
+    ModelLoaded,
+    ModelLoadFailed,
+    ModelRegistered,
+    Promoted,
+    TrainingFailed,
+    TrainingRequested,
+)
+from contracts.production import DriftDetected, GroundTruthReceived, PredictionMade
+
+EVENTS: tuple[type[Event], ...] = (
+    TrainingRequested,
+    TrainingFailed,
+    ModelRegistered,
+    GatePassed,
+    GateFailed,
+    Promoted,
+    ModelLoaded,
+    ModelLoadFailed,
+    PredictionMade,
+    GroundTruthReceived,
+    DriftDetected,
+)
+
+BY_TYPE: dict[str, type[Event]] = {event.type: event for event in EVENTS}
+
+
+def types_on(topic: str) -> tuple[type[Event], ...]:
+    """The event types that travel on `topic` (without prefix)."""
+    return tuple(event for event in EVENTS if event.topic == topic)

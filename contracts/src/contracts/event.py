@@ -1,0 +1,87 @@
+"""What every event has in common: a frozen value, and the CloudEvents attributes around it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MODEL_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
+
+ModelName = Annotated[str, Field(pattern=MODEL_NAME_PATTERN, description="Name in MLflow; the Kafka key")]
+ModelVersion = Annotated[int, Field(ge=1, description="Version number in MLflow")]
+
+
+class Value(BaseModel):
+    """A frozen value. Unknown keys are ignored, so that an older reader understands a newer writer."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, protected_namespaces=())
+
+
+class Event(Value):
+    """The data of one event; a subclass is one type on one topic."""
+
+    type: ClassVar[str]
+    topic: ClassVar[str]
+    headers_optional: ClassVar[bool] = False
+    """True when a publisher may send only key and JSON value; the id is then derived from the content."""
+
+    model_name: ModelName
+
+
+E = TypeVar("E", bound=Event)
+
+
+class Envelope(Value, Generic[E]):
+    """An event with its CloudEvents 1.0 attributes, as it travels in Kafka headers (binary content mode)."""
+
+    id: str = Field(min_length=1)
+    source: str = Field(min_length=1, description="Who emitted it; id and source together are the identity")
+    time: datetime
+    correlation_id: str = Field(description="The whole story: the same on everything that followed one cause")
+    causation_id: str | None = Field(default=None, description="The id of the event that directly led to this one")
+    traceparent: str | None = None
+    data: E
+
+    @property
+    def type(self) -> str:
+        return self.data.type
+
+    @property
+    def model_name(self) -> str:
+        return self.data.model_name
+
+
+def new_envelope(
+    data: E,
+    *,
+    source: str,
+    cause: Envelope[Any] | None = None,
+    correlation_id: str | None = None,
+    event_id: str | None = None,
+    time: datetime | None = None,
+) -> Envelope[E]:
+    """Wrap `data`; with a `cause`, the story (correlation id) goes on and the parent (causation id) is named."""
+    own_id = event_id or str(uuid4())
+    return Envelope(
+        id=own_id,
+        source=source,
+        time=time or datetime.now(UTC),
+        correlation_id=correlation_id or (cause.correlation_id if cause else own_id),
+        causation_id=cause.id if cause else None,
+        traceparent=cause.traceparent if cause else None,
+        data=data,
+    )
+
+
+def content_id(event_type: str, key: bytes, value: bytes) -> str:
+    """An id for an event that came without headers: equal content, equal id, however the JSON is spaced or ordered.
+
+    Raises ValueError when `value` is not JSON.
+    """
+    canonical = json.dumps(json.loads(value), sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha256(event_type.encode() + b"\0" + key + b"\0" + canonical).hexdigest()[:32]

@@ -1,0 +1,173 @@
+"""The policy of a model: what it must prove, on which rows, and what happens then (`policies/<model>.yaml`)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from contracts.event import ModelName
+
+Problem = Literal["binary", "multiclass", "regression"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric that a policy may name."""
+
+    name: str
+    problems: tuple[Problem, ...]
+    greater_is_better: bool
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("roc_auc", ("binary",), True),
+        Metric("accuracy", ("binary", "multiclass"), True),
+        Metric("log_loss", ("binary", "multiclass"), False),
+        Metric("brier", ("binary",), False),
+        Metric("mae", ("regression",), False),
+        Metric("rmse", ("regression",), False),
+    )
+}
+
+
+def _known_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r}; known: {', '.join(sorted(METRICS))}")
+    return name
+
+
+def _duration(value: Any) -> Any:
+    """Read `1h`, `30m`, `10s`, `2d` besides what pydantic reads itself."""
+    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    if isinstance(value, str) and value[-1:] in units and value[:-1].replace(".", "", 1).isdigit():
+        return timedelta(**{units[value[-1]]: float(value[:-1])})
+    return value
+
+
+def _off_is_false(value: Any) -> Any:
+    """`latency: on` is the gate with its defaults, `latency: off` leaves it out."""
+    return {} if value is True or value is None else value
+
+
+MetricName = Annotated[str, AfterValidator(_known_metric)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+class Section(BaseModel):
+    """A part of a policy: frozen, and an unknown key is an error, since a typo must not loosen a gate."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+class Training(Section):
+    windows: int = Field(default=2, ge=1, description="How many windows before the golden one are trained on")
+
+
+class Golden(Section):
+    window: Literal["previous", "holdout"] = Field(
+        default="previous",
+        description="previous: the window directly after the training windows; holdout: a share of the entities",
+    )
+    share: float = Field(default=0.25, gt=0, lt=1, description="holdout only: share of the entities, by stable hash")
+    max_rows: int = Field(default=20_000, ge=1)
+
+
+class Delta(Section):
+    delta: float = Field(description="The challenger's metric must be better by more than this")
+
+
+class Minimum(Section):
+    minimum: dict[MetricName, float] = Field(min_length=1, description="Each metric must reach its value")
+
+
+class Lineage(Section):
+    """Run, training-data digest, code version and signature must be known."""
+
+
+class Functional(Section):
+    """It loads, and answers its input example twice alike, in the right shape, without NaN."""
+
+
+class Performance(Section):
+    rule: Literal["non_inferior", "superior"] | Delta | Minimum = "non_inferior"
+    floor: dict[MetricName, float] = Field(
+        default_factory=dict, description="Cold start: bounds that the first champion's metrics must reach"
+    )
+    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="One-sided error rate")
+    margin_share: float = Field(
+        default=0.02, gt=0, lt=1, description="Non-inferiority margin as a share of champion minus trivial"
+    )
+
+
+class Latency(Section):
+    p95_ms: float = Field(default=50.0, gt=0, description="95th percentile of one-row predictions, milliseconds")
+    load_seconds: float = Field(default=30.0, gt=0)
+
+
+class Gates(Section):
+    """A gate that is not named runs with its defaults; `false` leaves it out."""
+
+    lineage: Annotated[Lineage | Literal[False], BeforeValidator(_off_is_false)] = Lineage()
+    functional: Annotated[Functional | Literal[False], BeforeValidator(_off_is_false)] = Functional()
+    performance: Annotated[Performance | Literal[False], BeforeValidator(_off_is_false)] = Performance()
+    latency: Annotated[Latency | Literal[False], BeforeValidator(_off_is_false)] = Latency()
+
+
+class Sandbox(Section):
+    """Limits of the process in which a candidate's code runs."""
+
+    seconds: float = Field(default=120.0, gt=0, description="Wall clock, loading and all predictions together")
+    memory_mb: int = Field(default=4096, ge=256, description="Address space, MiB")
+
+
+class DriftRows(Section):
+    rows: int = Field(default=2000, ge=200, description="Rows a window; fewer than 200 decide nothing")
+
+
+class Drift(Section):
+    window: DriftRows = DriftRows()
+    drift_share: float = Field(default=0.5, gt=0, le=1, description="Share of drifted columns that is drift")
+    metric_drop: float = Field(
+        default=0.05, gt=0, description="Drift when the metric on labelled rows is worse than the baseline by this"
+    )
+    cooldown: Duration = timedelta(hours=1)
+
+
+class ModelPolicy(Section):
+    model: ModelName
+    problem: Problem = "binary"
+    metric: MetricName = "roc_auc"
+    entity: str | None = Field(default=None, description="Column whose equal values belong together")
+    recipe: str | None = Field(default=None, pattern=r"^[\w.]+:[\w.]+$", description="package.module:attribute")
+    training: Training = Training()
+    golden: Golden = Golden()
+    gates: Gates = Gates()
+    sandbox: Sandbox = Sandbox()
+    strategy: Literal["direct"] = "direct"
+    approval: Literal["none"] = "none"
+    drift: Drift = Drift()
+
+    @model_validator(mode="after")
+    def _metrics_fit_the_problem(self) -> ModelPolicy:
+        named = {self.metric}
+        if isinstance(self.gates.performance, Performance):
+            named |= self.gates.performance.floor.keys()
+            if isinstance(self.gates.performance.rule, Minimum):
+                named |= self.gates.performance.rule.minimum.keys()
+        for name in sorted(named):
+            if self.problem not in METRICS[name].problems:
+                raise ValueError(f"metric {name!r} is not defined for a {self.problem} problem")
+        if self.golden.window == "holdout" and self.entity is None:
+            raise ValueError("golden.window: holdout needs `entity`: rows of one entity must stay on one side")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Of the meaning, not the text: comments and order change nothing."""
+        return "sha256:" + hashlib.sha256(self.model_dump_json().encode()).hexdigest()
