@@ -1,1 +1,1 @@
-""""""
+"""What every service stands on: bus, outbox, inbox, database, jobs, telemetry."""

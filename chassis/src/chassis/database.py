@@ -1,0 +1,155 @@
+"""A service's own database: SQLite in WAL mode or PostgreSQL. The only place that commits."""
+
+from __future__ import annotations
+
+import importlib.resources
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import alembic.config
+from filelock import FileLock
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+
+from chassis.errors import Permanent, Transient
+
+MIGRATION_LOCK = 0x6761756E  # any constant: the advisory lock under which PostgreSQL schemas are migrated
+BUSY_TIMEOUT_MS = 5000
+
+
+class Base(DeclarativeBase):
+    """Tables of the chassis and of the services."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        }
+    )
+
+
+class Database:
+    """Transactions on one database. Safe to use from several threads.
+
+    Errors of the connection, and of a database that is locked or away, are raised as `Transient`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url.replace("postgresql://", "postgresql+psycopg://", 1))
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if not self.is_sqlite and self.url.get_backend_name() != "postgresql":
+            raise Permanent(f"DATABASE_URL names {self.url.get_backend_name()!r}; use sqlite or postgresql")
+        self._engine = self._create_engine()
+        self._writers = sessionmaker(self._engine.execution_options(writes=True), expire_on_commit=False)
+        self._readers = sessionmaker(self._engine, expire_on_commit=False)
+        self._after_commit: list[Callable[[], None]] = []
+        self._hooks_lock = threading.Lock()
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    def after_commit(self, hook: Callable[[], None]) -> None:
+        """Call `hook`, from the committing thread, after every transaction that wrote something."""
+        with self._hooks_lock:
+            self._after_commit.append(hook)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """All or nothing: commits at the end of the block, rolls back when it raises."""
+        with self._mapped_errors():
+            with self._writers() as session, session.begin():
+                yield session
+            with self._hooks_lock:
+                hooks = tuple(self._after_commit)
+        for hook in hooks:
+            hook()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A consistent view; nothing is written."""
+        with self._mapped_errors(), self._readers() as session:
+            yield session
+
+    def migrate(self, package: str) -> None:
+        """Bring the tables of the chassis and of `package` up to date, one process at a time."""
+        with self._mapped_errors(), self._migration_lock(), self._engine.execution_options(writes=True).begin() as conn:
+            for name in dict.fromkeys(("chassis", package)):
+                _upgrade(conn, name)
+
+    def check(self) -> None:
+        """Raises Transient when the database does not answer."""
+        with self.reading() as session:
+            session.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _create_engine(self) -> Engine:
+        if not self.is_sqlite:
+            return create_engine(self.url, pool_pre_ping=True, pool_size=10, max_overflow=10)
+        engine = create_engine(self.url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    @contextmanager
+    def _migration_lock(self) -> Iterator[None]:
+        if self.is_sqlite:
+            with FileLock(f"{self.url.database}.migration-lock") if self.url.database else nullcontext():
+                yield
+            return
+        with self._engine.connect() as conn:
+            conn.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+            try:
+                yield
+            finally:
+                conn.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
+
+    @contextmanager
+    def _mapped_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            raise Transient(f"database {self.url.render_as_string()}: {_first_line(error)}") from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise Transient(f"database {self.url.render_as_string()}: {_first_line(error)}") from error
+            raise
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # BEGIN is ours: the driver would begin too late, and never IMMEDIATE
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(conn: Connection) -> None:
+    # A write lock from the start: upgrading a read lock later fails at once when another writer came between.
+    conn.exec_driver_sql("BEGIN IMMEDIATE" if conn.get_execution_options().get("writes") else "BEGIN")
+
+
+def _upgrade(conn: Connection, package: str) -> None:
+    config = alembic.config.Config()
+    chassis = Path(str(importlib.resources.files("chassis")))
+    own = Path(str(importlib.resources.files(package)))
+    config.set_main_option("script_location", str(chassis / "migrations"))
+    config.set_main_option("version_locations", str(own / "migrations" / "versions"))
+    config.set_main_option("path_separator", "os")
+    config.attributes.update(connection=conn, version_table=f"alembic_version_{package}")
+    if (own / "migrations" / "versions").is_dir():
+        alembic.command.upgrade(config, "heads")
