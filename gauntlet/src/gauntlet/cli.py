@@ -1,0 +1,61 @@
+"""The command line's root: every command is registered here, and every failure is printed here."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import httpx
+import typer
+from rich.markup import escape
+
+from gauntlet.errors import CliError
+from gauntlet.output import notes
+
+app = typer.Typer(
+    name="gauntlet",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+# One line a command: `app.command("name")(module.function)`; groups with `app.add_typer(module.app, name="…")`.
+# Command modules import what is heavy (mlflow, pandas, kafka) inside their functions, so that --help stays quick.
+
+
+@app.callback()
+def _root() -> None:
+    """Promotes machine-learning models on evidence."""
+
+
+def main() -> None:
+    """Run the command line; errors are one message on standard error and exit code 1, never a traceback."""
+    try:
+        app()
+    except CliError as error:
+        _fail(error.message, error.hint)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)  # the reader of a pipe (head, less) has seen enough
+    except httpx.TransportError as error:
+        request = error.request.url if error._request is not None else "a service"
+        _fail(f"no answer from {request}: {error or type(error).__name__}", "Is the stack up? See: gauntlet status")
+    except Exception as error:
+        if os.environ.get("GAUNTLET_DEBUG"):
+            raise
+        _fail(
+            f"unexpected {type(error).__name__}: {error}",
+            "This is a defect of gauntlet. GAUNTLET_DEBUG=1 shows where it comes from.",
+        )
+
+
+def _fail(message: str, hint: str | None) -> None:
+    notes().print(f"[bold red]error[/] {escape(message)}", soft_wrap=True)
+    if hint:
+        notes().print(f"[dim]{escape(hint)}[/]", soft_wrap=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""The one way a command fails: what happened, with which value, and what to do."""
+
+from __future__ import annotations
+
+
+class CliError(Exception):
+    """Ends a command with exit code 1; `message` says what happened with which value, `hint` what to do about it."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
