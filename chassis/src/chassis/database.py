@@ -23,6 +23,14 @@ MIGRATION_LOCK = 0x6761756E  # any constant: the advisory lock under which Postg
 BUSY_TIMEOUT_MS = 5000
 
 
+LEAVES_WORK = "leaves_work"
+
+
+def leaves_work(session: Session) -> None:
+    """Once `session` commits, wake whoever waits for new rows (the relay, the job workers)."""
+    session.info[LEAVES_WORK] = True
+
+
 class Base(DeclarativeBase):
     """Tables of the chassis and of the services."""
 
@@ -58,7 +66,7 @@ class Database:
         return self._engine
 
     def after_commit(self, hook: Callable[[], None]) -> None:
-        """Call `hook`, from the committing thread, after every transaction that wrote something."""
+        """Call `hook`, from the committing thread, after every transaction that left work behind (`leaves_work`)."""
         with self._hooks_lock:
             self._after_commit.append(hook)
 
@@ -68,10 +76,11 @@ class Database:
         with self._mapped_errors():
             with self._writers() as session, session.begin():
                 yield session
+        if session.info.get(LEAVES_WORK):
             with self._hooks_lock:
                 hooks = tuple(self._after_commit)
-        for hook in hooks:
-            hook()
+            for hook in hooks:
+                hook()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

@@ -1,0 +1,72 @@
+"""The one reading of what a pyfunc answers: labels and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Answers:
+    """`labels`: (n,) of any type. `scores`: binary (n,) probability of the positive class; multiclass (n, k); else None."""
+
+    labels: np.ndarray[Any, Any]
+    scores: np.ndarray[Any, Any] | None
+
+
+def read(raw: Any, problem: str, classes: Sequence[Any] | None = None, rows: int | None = None) -> Answers:
+    """Make sense of an answer of shape (n,), (n, 1), (n, 2) or (n, k).
+
+    `classes` names the columns of probabilities, in order. Raises ValueError, saying what was answered, for another
+    shape, another number of rows, something that is not a number, NaN, or a probability outside [0, 1].
+    """
+    values = np.asarray(raw)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim not in (1, 2):
+        raise ValueError(f"answer has shape {values.shape}; expected (rows,) or (rows, classes)")
+    if rows is not None and len(values) != rows:
+        raise ValueError(f"{len(values)} answers for {rows} rows")
+    if problem == "multiclass" and values.ndim == 1:
+        return Answers(values, None)
+    numbers = _numbers(values)
+    if problem == "regression":
+        if numbers.ndim != 1:
+            raise ValueError(f"answer has shape {numbers.shape}; a regression answers one number a row")
+        return Answers(numbers, None)
+    if np.any((numbers < 0) | (numbers > 1)):
+        bad = numbers[(numbers < 0) | (numbers > 1)].flat[0]
+        raise ValueError(f"answer {bad!r} is no probability: it is outside [0, 1]")
+    if problem == "binary":
+        return _binary(numbers, classes)
+    names = np.asarray(classes if classes is not None else np.arange(numbers.shape[1]))
+    if len(names) != numbers.shape[1]:
+        raise ValueError(f"{numbers.shape[1]} columns of probabilities for {len(names)} classes")
+    return Answers(names[numbers.argmax(axis=1)], numbers)
+
+
+def _binary(numbers: np.ndarray[Any, Any], classes: Sequence[Any] | None) -> Answers:
+    if numbers.ndim == 2:
+        if numbers.shape[1] != 2:
+            raise ValueError(f"answer has shape {numbers.shape}; a binary model answers (rows,) or (rows, 2)")
+        numbers = numbers[:, 1]
+    names = np.asarray(classes) if classes is not None and len(classes) == 2 else np.array([0, 1])
+    return Answers(names[(numbers >= THRESHOLD).astype(int)], numbers)
+
+
+def _numbers(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    if values.dtype == bool:
+        values = values.astype(float)
+    if not np.issubdtype(values.dtype, np.number) or np.issubdtype(values.dtype, np.complexfloating):
+        first = values.flat[0] if values.size else None
+        raise ValueError(f"answers of type {type(first).__name__} ({first!r}); expected numbers")
+    numbers = values.astype(float)
+    if not np.all(np.isfinite(numbers)):
+        count = int(np.sum(~np.isfinite(numbers)))
+        raise ValueError(f"{count} of {numbers.size} answers are NaN or infinite")
+    return numbers

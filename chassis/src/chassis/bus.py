@@ -1,0 +1,245 @@
+"""The bus: handlers of events, each with its effect exactly once. FastStream over Kafka; events.md tells why so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar, Union
+
+from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaError
+from faststream.kafka import KafkaBroker, KafkaRouter, Topic
+from faststream.kafka.message import KafkaMessage
+from faststream.specification import AsyncAPI
+from prometheus_client import Counter
+from sqlalchemy.orm import Session
+
+from chassis.cloudevents import Record, decode
+from chassis.database import Database
+from chassis.delivery import ACK_POLICY, Bad, DeadLetterWriter, Delivery, Rejected, Subscription
+from chassis.errors import Malformed, Permanent, Transient
+from chassis.inbox import first_time
+from chassis.kafka import LARGEST_MESSAGE, aiokafka_options, faststream_security
+from chassis.settings import ServiceSettings
+from chassis.telemetry import get_logger, story
+from chassis.topics import DEAD_LETTERS
+from contracts import Envelope, Event, types_on
+
+E = TypeVar("E", bound=Event)
+Handler = Callable[[Session, Envelope[Any]], None]
+BatchHandler = Callable[[Session, Sequence[Envelope[Any]]], None]
+
+HANDLED = Counter("gauntlet_events_handled_total", "Events whose effect was committed", ["type"])
+DUPLICATES = Counter("gauntlet_events_duplicate_total", "Events that had had their effect before", ["type"])
+
+SESSION_MS, HEARTBEAT_MS = 6_000, 1_000
+REBALANCE_MS = 60_000
+"""Above the longest handler: a member that answers later is evicted, and its message runs twice."""
+BATCH_RECORDS, BATCH_WAIT_MS = 5_000, 100
+
+log = get_logger(__name__)
+
+
+class Bus:
+    """A Part. Register handlers with `on` and `on_batch` before it starts; one handler a type.
+
+    A handler runs in a thread, inside one transaction that also marks the inbox. It raises Transient to be tried again
+    (order kept), Permanent or ValueError to send the message to dead letters.
+    """
+
+    name = "bus"
+
+    def __init__(
+        self, settings: ServiceSettings, *, service: str, database: Database, emits: Iterable[type[Event]] = ()
+    ) -> None:
+        self._settings = settings
+        self._service = service
+        self._database = database
+        self._emits = tuple(emits)
+        self._handlers: dict[str, dict[str, Handler]] = {}
+        self._batch_handlers: dict[str, BatchHandler] = {}
+        self._broker: KafkaBroker | None = None
+        self._letters: DeadLetterWriter | None = None
+        self._subscriptions: list[Subscription] = []
+        self._executor = ThreadPoolExecutor(max_workers=8, thread_name_prefix=f"{service}-handler")
+
+    def on(self, event: type[E], handler: Callable[[Session, Envelope[E]], None]) -> None:
+        self._handlers.setdefault(event.topic, {})[event.type] = handler
+
+    def on_batch(self, event: type[E], handler: Callable[[Session, Sequence[Envelope[E]]], None]) -> None:
+        """For streams: one transaction a batch, no inbox. `handler` must make a repeated row harmless by itself."""
+        self._batch_handlers[event.topic] = handler
+
+    async def start(self) -> None:
+        """Connect and begin to consume. Raises Transient when the broker cannot be reached."""
+        letters = DeadLetterWriter(
+            self._service,
+            self._settings.topic_prefix + DEAD_LETTERS,
+            self._settings.topic_prefix,
+            aiokafka_options(self._settings) | {"max_request_size": LARGEST_MESSAGE},
+        )
+        broker = self._build(letters)
+        try:
+            await letters.start()
+            await broker.start()
+        except (KafkaError, OSError) as error:
+            await broker.stop()
+            await letters.stop()
+            raise Transient(f"Kafka at {self._settings.kafka_bootstrap_servers}: {error}") from error
+        self._broker, self._letters = broker, letters
+
+    async def stop(self) -> None:
+        """Finish what is in hand, leave the groups, so that others take over at once."""
+        for subscription in self._subscriptions:
+            subscription.stop()
+        if self._broker is not None:
+            await self._broker.stop()
+        if self._letters is not None:
+            await self._letters.stop()
+        self._executor.shutdown(wait=False)
+
+    async def check(self) -> None:
+        """Raises Transient when the broker does not answer."""
+        if self._broker is None:
+            raise Transient("not connected to Kafka yet")
+        for subscriber in self._broker.subscribers[:1]:
+            consumer = getattr(subscriber, "consumer", None)
+            try:
+                await asyncio.wait_for(consumer.topics(), 3) if consumer else None
+            except (KafkaError, TimeoutError) as error:
+                raise Transient(f"Kafka at {self._settings.kafka_bootstrap_servers} does not answer") from error
+
+    def asyncapi(self) -> str:
+        """The AsyncAPI 3 document of this service, YAML. Nothing is connected."""
+        broker = self._build(None)
+        for event in self._emits:
+            broker.publisher(Topic(event.topic, declare=False), schema=event, title=event.__name__)
+        return AsyncAPI(broker, title=f"Gauntlet {self._service}", version="1").to_specification().to_yaml()
+
+    def _build(self, letters: DeadLetterWriter | None) -> KafkaBroker:
+        self._subscriptions = []
+        broker = KafkaBroker(
+            self._settings.kafka_bootstrap_servers.split(","),
+            security=faststream_security(self._settings),
+            apply_types=False,  # decoding and validation are ours: a message that fails them must not be skipped
+            consumer_only=True,
+            allow_auto_create_topics=False,
+            logger=None,
+            graceful_timeout=30.0,
+        )
+        for topic, handlers in self._handlers.items():
+            self._subscribe(broker, letters, topic, partial(self._handle, handlers), batch=False)
+        for topic, handler in self._batch_handlers.items():
+            self._subscribe(broker, letters, topic, partial(self._handle_batch, handler), batch=True)
+        return broker
+
+    def _subscribe(
+        self,
+        broker: KafkaBroker,
+        letters: DeadLetterWriter | None,
+        topic: str,
+        work: Callable[[Any], None],
+        *,
+        batch: bool,
+    ) -> None:
+        async def consume(events: Any) -> None:
+            await asyncio.get_running_loop().run_in_executor(self._executor, work, events)
+
+        consume.__name__ = f"on_{topic.replace('-', '_')}"
+        types: Any = Union[types_on(topic)]  # noqa: UP007  # built at run time, for AsyncAPI
+        consume.__annotations__["events"] = list[types] if batch else types
+        subscription = Subscription(letters) if letters else None
+        router = KafkaRouter(middlewares=[partial(Delivery, subscription=subscription)] if subscription else [])
+        subscriber = router.subscriber(
+            Topic(self._settings.topic_prefix + topic, declare=False),
+            batch=batch,
+            group_id=f"{self._settings.topic_prefix}{self._service}.{topic}",
+            ack_policy=ACK_POLICY,
+            parser=_parse_batch if batch else _parse,
+            decoder=_undecoded,
+            listener=subscription,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            rebalance_timeout_ms=REBALANCE_MS,
+            max_partition_fetch_bytes=LARGEST_MESSAGE,
+            title=topic,
+            **({"max_records": BATCH_RECORDS, "batch_timeout_ms": BATCH_WAIT_MS} if batch else {}),
+        )
+        subscriber(consume)
+        broker.include_router(router)
+        if subscription:
+            self._subscriptions.append(subscription)
+
+    def _handle(self, handlers: dict[str, Handler], message: ConsumerRecord[Any, Any]) -> None:
+        envelope = self._decode(message)
+        handler = handlers.get(envelope.type)
+        if handler is None:
+            return  # a type of this topic that is for somebody else
+        with story(envelope), self._database.transaction() as session:
+            if not first_time(session, envelope):
+                DUPLICATES.labels(envelope.type).inc()
+                log.info("duplicate ignored", event_id=envelope.id, type=envelope.type)
+                return
+            handler(session, envelope)
+        HANDLED.labels(envelope.type).inc()
+
+    def _handle_batch(self, handler: BatchHandler, messages: Sequence[ConsumerRecord[Any, Any]]) -> None:
+        bad: list[Bad] = []
+        good: list[tuple[ConsumerRecord[Any, Any], Envelope[Any]]] = []
+        for message in messages:
+            try:
+                good.append((message, self._decode(message)))
+            except Malformed as error:
+                bad.append((message, f"Malformed: {error}"))
+        try:
+            self._run_batch(handler, [envelope for _, envelope in good])
+        except (Permanent, ValueError):
+            bad += self._one_by_one(handler, good)
+        if bad:
+            raise Rejected(bad)
+
+    def _one_by_one(
+        self, handler: BatchHandler, good: Sequence[tuple[ConsumerRecord[Any, Any], Envelope[Any]]]
+    ) -> list[Bad]:
+        """Find which record of a batch is the bad one; the others still have their effect."""
+        bad: list[Bad] = []
+        for message, envelope in good:
+            try:
+                self._run_batch(handler, [envelope])
+            except (Permanent, ValueError) as error:
+                bad.append((message, f"{type(error).__name__}: {error}"))
+        return bad
+
+    def _run_batch(self, handler: BatchHandler, envelopes: Sequence[Envelope[Any]]) -> None:
+        if not envelopes:
+            return
+        with self._database.transaction() as session:
+            handler(session, envelopes)
+        HANDLED.labels(envelopes[0].type).inc(len(envelopes))
+
+    def _decode(self, message: ConsumerRecord[Any, Any]) -> Envelope[Any]:
+        topic = message.topic.removeprefix(self._settings.topic_prefix)
+        record = Record(topic, message.key, message.value, tuple(message.headers), message.timestamp)
+        return decode(record, self._settings.max_event_bytes)
+
+
+async def _parse(message: ConsumerRecord[Any, Any], original: Any) -> Any:
+    """Takes any message: FastStream's own parser skips, silently, one whose headers are not text."""
+    parsed = await original(replace(message, headers=()))
+    parsed.raw_message = message
+    return parsed
+
+
+async def _parse_batch(messages: tuple[ConsumerRecord[Any, Any], ...], original: Any) -> Any:
+    parsed = await original((replace(messages[0], headers=()),))
+    parsed.raw_message = messages
+    return parsed
+
+
+async def _undecoded(message: KafkaMessage, _original: Any) -> Any:
+    return message.raw_message

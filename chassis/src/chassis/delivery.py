@@ -1,0 +1,195 @@
+"""What happens to a message that was received: handled once, retried in order, or kept as a dead letter."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy, BaseMiddleware
+from faststream.exceptions import NackMessage
+from faststream.kafka.message import KafkaMessage
+from faststream.message import AckStatus
+from prometheus_client import Counter
+
+from chassis.cloudevents import Record
+from chassis.dead_letters import letter_for
+from chassis.errors import Permanent, Transient
+from chassis.telemetry import get_logger
+
+DEAD = Counter("gauntlet_dead_letters_total", "Messages given up on", ["topic"])
+RETRIES = Counter("gauntlet_handler_retries_total", "Attempts after the first", ["topic"])
+
+ACK_POLICY = AckPolicy.NACK_ON_ERROR
+"""The safety net under `Delivery`: FastStream's other policies commit, or skip, what was not handled."""
+
+UNEXPECTED_ATTEMPTS = 5
+"""After so many attempts an error that is neither Transient nor Permanent is taken for permanent."""
+LONGEST_BACKOFF = 5.0
+
+log = get_logger(__name__)
+
+Bad = tuple[ConsumerRecord[Any, Any], str]
+
+
+class Rejected(Exception):
+    """Some records of a batch can never be handled; the others have been."""
+
+    def __init__(self, bad: Sequence[Bad]) -> None:
+        super().__init__(f"{len(bad)} records rejected")
+        self.bad = tuple(bad)
+
+
+class DeadLetterWriter:
+    """Writes to the topic of dead letters, acknowledged by all replicas."""
+
+    def __init__(self, service: str, topic: str, prefix: str, options: dict[str, Any]) -> None:
+        self._service, self._topic, self._prefix, self._options = service, topic, prefix, options
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        producer = AIOKafkaProducer(**self._options, enable_idempotence=True, acks="all")
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        self._producer = producer
+
+    async def stop(self) -> None:
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
+
+    async def write(self, message: ConsumerRecord[Any, Any], error: str, attempts: int) -> None:
+        """Raises KafkaError when the broker did not take it."""
+        assert self._producer is not None, "start() first"
+        topic = message.topic.removeprefix(self._prefix)
+        record = Record(topic, message.key, message.value, tuple(message.headers), message.timestamp)
+        letter = letter_for(
+            record,
+            service=self._service,
+            partition=message.partition,
+            offset=message.offset,
+            error=error,
+            attempts=attempts,
+        )
+        key, value, headers = letter.encode()
+        await self._producer.send_and_wait(self._topic, key=key, value=value, headers=headers)
+        DEAD.labels(topic).inc()
+        log.error("dead letter", letter=letter.id, error=error, attempts=attempts)
+
+
+class Subscription(ConsumerRebalanceListener):
+    """The state of one consumer: what is in hand, and whether to let go of it.
+
+    A rebalance runs beside a handler. It waits here until the message in hand has been committed, and cuts a backoff
+    short, so that no other replica begins the same message meanwhile.
+    """
+
+    def __init__(self, letters: DeadLetterWriter) -> None:
+        self._letters = letters
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._let_go = asyncio.Event()
+        self._stopping = False
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._let_go.set()
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        self._let_go.set()
+        await self._idle.wait()
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        if not self._stopping:
+            self._let_go.clear()
+
+    async def deliver(self, call: Callable[[KafkaMessage], Awaitable[Any]], message: KafkaMessage) -> None:
+        """Handle `message` until it is done with, then commit. Leaves it uncommitted when told to let go."""
+        self._idle.clear()
+        try:
+            if await self._settled(call, message):
+                await self._commit(message)
+            else:
+                message.committed = AckStatus.NACKED  # whoever is assigned next begins at the committed offset
+                raise NackMessage
+        finally:
+            self._idle.set()
+
+    async def _settled(self, call: Callable[[KafkaMessage], Awaitable[Any]], message: KafkaMessage) -> bool:
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                await call(message)
+                return True
+            except Rejected as rejected:
+                return await self._bury(rejected.bad, attempt)
+            except (Permanent, ValueError) as error:
+                return await self._bury([(record, _text(error)) for record in _records(message)], attempt)
+            except Transient as error:
+                log.warning("waits and tries again", attempt=attempt, error=_text(error))
+            except Exception as error:  # a bug, or a library's own error: neither lost nor allowed to block for ever
+                log.exception("handler failed", attempt=attempt)
+                if attempt >= UNEXPECTED_ATTEMPTS:
+                    return await self._bury([(record, _text(error)) for record in _records(message)], attempt)
+            for record in _records(message)[:1]:
+                RETRIES.labels(record.topic).inc()
+            if not await self._wait(attempt):
+                return False
+
+    async def _bury(self, bad: Sequence[Bad], attempts: int) -> bool:
+        failures = 0
+        for record, reason in bad:
+            while True:
+                try:
+                    await self._letters.write(record, reason, attempts)
+                    break
+                except KafkaError as error:
+                    failures += 1
+                    log.warning("dead letter waits for Kafka", error=_text(error))
+                    if not await self._wait(failures):
+                        return False
+        return True
+
+    async def _wait(self, attempt: int) -> bool:
+        """Back off with jitter; False when told to let go instead."""
+        seconds = min(0.05 * 2**attempt, LONGEST_BACKOFF) * random.uniform(0.5, 1.0)
+        try:
+            await asyncio.wait_for(self._let_go.wait(), seconds)
+        except TimeoutError:
+            return True
+        return False
+
+    async def _commit(self, message: KafkaMessage) -> None:
+        try:
+            await message.ack()
+        except KafkaError as error:
+            # The effect is committed in the database: if this offset comes again, the inbox knows it.
+            message.committed = AckStatus.ACKED
+            log.warning("offset not committed; a duplicate may follow", error=_text(error))
+
+
+class Delivery(BaseMiddleware):
+    """FastStream's hook around a handler."""
+
+    def __init__(self, msg: Any, /, *, context: Any, subscription: Subscription) -> None:
+        super().__init__(msg, context=context)
+        self._subscription = subscription
+
+    async def consume_scope(self, call_next: Callable[[Any], Awaitable[Any]], msg: Any) -> Any:
+        await self._subscription.deliver(call_next, msg)
+
+
+def _records(message: KafkaMessage) -> tuple[ConsumerRecord[Any, Any], ...]:
+    raw = message.raw_message
+    return raw if isinstance(raw, tuple) else (raw,)
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,84 @@
+"""HTTP errors as RFC 9457 problem details: what happened, with which value, what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from chassis.errors import NotFound, Permanent, Transient
+from chassis.telemetry import get_logger
+
+MEDIA_TYPE = "application/problem+json"
+
+log = get_logger(__name__)
+
+
+class Problem(Exception):
+    """Raise to answer with a problem. `extra` members are added to the body as they are."""
+
+    def __init__(
+        self, status: int, title: str, detail: str = "", *, headers: dict[str, str] | None = None, **extra: Any
+    ) -> None:
+        super().__init__(detail or title)
+        self.status, self.title, self.detail, self.headers, self.extra = status, title, detail, headers, extra
+
+
+def problem_response(problem: Problem) -> JSONResponse:
+    body = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": problem.detail}
+    return JSONResponse(body | problem.extra, problem.status, problem.headers, MEDIA_TYPE)
+
+
+def answer_with_problems(app: FastAPI) -> None:
+    """Every error of `app` becomes a problem; none shows a traceback."""
+
+    @app.exception_handler(Problem)
+    async def _problem(_request: Request, error: Problem) -> JSONResponse:
+        return problem_response(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        errors = [
+            {
+                "field": ".".join(str(step) for step in item["loc"]),
+                "value": _shown(item.get("input")),
+                "expected": item["msg"],
+            }
+            for item in error.errors()
+        ]
+        detail = "; ".join(f"{item['field']}: {item['expected']} (got {item['value']})" for item in errors[:5])
+        return problem_response(Problem(422, "invalid request", detail, errors=errors))
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        detail = f"{request.method} {request.url.path}" if error.status_code in (404, 405) else str(error.detail)
+        return problem_response(Problem(error.status_code, str(error.detail), detail, headers=_plain(error.headers)))
+
+    @app.exception_handler(NotFound)
+    async def _missing(_request: Request, error: NotFound) -> JSONResponse:
+        return problem_response(Problem(404, "not found", str(error)))
+
+    @app.exception_handler(Permanent)
+    async def _permanent(_request: Request, error: Permanent) -> JSONResponse:
+        return problem_response(Problem(422, "cannot be done", str(error)))
+
+    @app.exception_handler(Transient)
+    async def _transient(_request: Request, error: Transient) -> JSONResponse:
+        return problem_response(Problem(503, "try again later", str(error), headers={"Retry-After": "2"}))
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+        log.exception("unexpected error", path=request.url.path)
+        return problem_response(Problem(500, "unexpected error", "see the log of this service"))
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _plain(headers: Any) -> dict[str, str] | None:
+    return dict(headers) if headers else None

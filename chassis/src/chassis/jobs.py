@@ -1,0 +1,205 @@
+"""Jobs: long work as rows, run under a lease, taken over when its worker dies, recorded exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Float, Integer, String, Text, and_, exists, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
+
+from chassis.columns import BigId, Json, UtcDateTime
+from chassis.database import Base, Database, leaves_work
+from chassis.errors import GauntletError
+from contracts import BY_TYPE, Envelope
+
+QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
+UNFINISHED = (QUEUED, RUNNING)
+MOST_TAKEOVERS = 5
+"""A job whose worker died so often is taken to be the reason."""
+
+
+class JobRow(Base):
+    """`sequence` is the order; one unfinished job of a (kind, key) runs at a time, oldest first."""
+
+    __tablename__ = "jobs"
+
+    sequence: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(200), unique=True)
+    kind: Mapped[str] = mapped_column(String(50))
+    key: Mapped[str] = mapped_column(String(200))
+    payload: Mapped[dict[str, Any]] = mapped_column(Json)
+    cause: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    state: Mapped[str] = mapped_column(String(20), index=True)
+    attempts: Mapped[int] = mapped_column(Integer)
+    takeovers: Mapped[int] = mapped_column(Integer)
+    not_before: Mapped[datetime] = mapped_column(UtcDateTime)
+    holder: Mapped[str | None] = mapped_column(String(200))
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    progress: Mapped[float | None] = mapped_column(Float)
+    message: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as its worker sees it. `attempts` counts this run; `progress` is a share from 0 to 1."""
+
+    sequence: int
+    id: str
+    kind: str
+    key: str
+    payload: dict[str, Any]
+    cause: Envelope[Any] | None
+    state: str
+    attempts: int
+    takeovers: int
+    progress: float | None
+    message: str | None
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+class LeaseLost(GauntletError):
+    """Somebody else runs this job now; what this worker did is not recorded."""
+
+
+class Jobs:
+    """The queue on one database, in the name of one worker (`owner`, unique to the process)."""
+
+    def __init__(self, database: Database, *, owner: str, lease: timedelta = timedelta(seconds=10)) -> None:
+        self.database = database
+        self.owner = owner
+        self.lease = lease
+
+    def enqueue(
+        self,
+        session: Session,
+        *,
+        kind: str,
+        key: str,
+        payload: dict[str, Any],
+        job_id: str | None = None,
+        cause: Envelope[Any] | None = None,
+    ) -> str:
+        """Add a job to this transaction. With a `job_id` that is known already, nothing is added."""
+        now = datetime.now(UTC)
+        job_id = job_id or str(uuid4())
+        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        row = {
+            "id": job_id,
+            "kind": kind,
+            "key": key,
+            "payload": payload,
+            "cause": _pack(cause),
+            "state": QUEUED,
+            "attempts": 0,
+            "takeovers": 0,
+            "not_before": now,
+            "created_at": now,
+        }
+        session.execute(insert(JobRow).values(row).on_conflict_do_nothing(index_elements=["id"]))
+        leaves_work(session)
+        return job_id
+
+    def claim(self, kinds: Sequence[str]) -> Job | None:
+        """Take the oldest job that may run now, or one whose worker let its lease run out."""
+        with self.database.reading() as session:
+            if session.scalar(select(_claimable(kinds, datetime.now(UTC)).exists())) is not True:
+                return None
+        with self.database.transaction() as session:
+            now = datetime.now(UTC)
+            query = _claimable(kinds, now).order_by(JobRow.sequence).limit(1)
+            row = session.scalars(query.with_for_update(skip_locked=True)).first()
+            if row is None:
+                return None
+            row.takeovers += row.state == RUNNING
+            row.state, row.holder, row.lease_until = RUNNING, self.owner, now + self.lease
+            row.attempts += 1
+            row.started_at = now
+            return _job(row)
+
+    def renew(self, job: Job) -> bool:
+        """False when the job is no longer ours."""
+        with self.database.transaction() as session:
+            return self._ours(session, job, lease_until=datetime.now(UTC) + self.lease)
+
+    def note(self, job: Job, progress: float, message: str) -> None:
+        with self.database.transaction() as session:
+            self._ours(session, job, progress=progress, message=message)
+
+    def end(self, session: Session, job: Job, *, error: str | None = None) -> None:
+        """Mark as done, or failed, in this transaction. Raises LeaseLost when it is no longer ours."""
+        state = FAILED if error is not None else DONE
+        if not self._ours(session, job, state=state, error=error, ended_at=datetime.now(UTC), holder=None):
+            raise LeaseLost(f"job {job.id} ({job.kind} {job.key}) was taken over")
+
+    def put_back(self, job: Job, *, delay: timedelta, message: str | None = None) -> None:
+        """Let it wait and run again; the order of its key is kept."""
+        with self.database.transaction() as session:
+            self._ours(
+                session,
+                job,
+                state=QUEUED,
+                holder=None,
+                lease_until=None,
+                message=message,
+                not_before=datetime.now(UTC) + delay,
+            )
+            if not delay:
+                leaves_work(session)
+
+    def get(self, session: Session, job_id: str) -> Job | None:
+        row = session.scalars(select(JobRow).where(JobRow.id == job_id)).first()
+        return _job(row) if row else None
+
+    def newest(self, session: Session, *, kind: str | None = None, limit: int = 100) -> list[Job]:
+        query = select(JobRow).order_by(JobRow.sequence.desc()).limit(limit)
+        return [_job(row) for row in session.scalars(query.where(JobRow.kind == kind) if kind else query)]
+
+    def _ours(self, session: Session, job: Job, **changes: Any) -> bool:
+        mine = and_(JobRow.sequence == job.sequence, JobRow.holder == self.owner, JobRow.attempts == job.attempts)
+        done = session.execute(update(JobRow).where(mine, JobRow.state == RUNNING).values(**changes))
+        return bool(done.rowcount)  # type: ignore[attr-defined]  # a CursorResult, for an UPDATE
+
+
+def _claimable(kinds: Sequence[str], now: datetime) -> Any:
+    earlier = aliased(JobRow)
+    before_it = exists().where(
+        earlier.kind == JobRow.kind,
+        earlier.key == JobRow.key,
+        earlier.state.in_(UNFINISHED),
+        earlier.sequence < JobRow.sequence,
+    )
+    free = or_(
+        and_(JobRow.state == QUEUED, JobRow.not_before <= now),
+        and_(JobRow.state == RUNNING, JobRow.lease_until <= now),
+    )
+    return select(JobRow).where(JobRow.kind.in_(kinds), free, ~before_it)
+
+
+def _job(row: JobRow) -> Job:
+    names = [name for name in Job.__dataclass_fields__ if name != "cause"]
+    return Job(cause=_unpack(row.cause), **{name: getattr(row, name) for name in names})
+
+
+def _pack(cause: Envelope[Any] | None) -> dict[str, Any] | None:
+    if cause is None:
+        return None
+    return {"type": cause.type, "envelope": cause.model_dump(mode="json")}
+
+
+def _unpack(packed: dict[str, Any] | None) -> Envelope[Any] | None:
+    if packed is None:
+        return None
+    attributes = dict(packed["envelope"])
+    return Envelope(data=BY_TYPE[packed["type"]].model_validate(attributes.pop("data")), **attributes)

@@ -1,0 +1,72 @@
+"""One set of settings, said in the words of each Kafka client."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from aiokafka.helpers import create_ssl_context
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
+
+from chassis.settings import KafkaSettings
+
+LARGEST_MESSAGE = 8 * 1024 * 1024
+"""Bytes: what topics accept, so that an oversized event can still be read, refused and kept as a dead letter."""
+
+
+def aiokafka_options(settings: KafkaSettings) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap_servers.split(","),
+        "security_protocol": settings.kafka_security_protocol,
+    }
+    if "SASL" in settings.kafka_security_protocol:
+        options |= {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_sasl_username,
+            "sasl_plain_password": settings.kafka_sasl_password,
+        }
+    if (context := ssl_context(settings)) is not None:
+        options["ssl_context"] = context
+    return options
+
+
+def faststream_security(settings: KafkaSettings) -> BaseSecurity | None:
+    context, name, password = ssl_context(settings), settings.kafka_sasl_username, settings.kafka_sasl_password
+    if "SASL" not in settings.kafka_security_protocol:
+        return BaseSecurity(ssl_context=context, use_ssl=True) if context else None
+    kinds = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
+    kind = kinds[settings.kafka_sasl_mechanism]
+    return kind(username=name or "", password=password or "", ssl_context=context, use_ssl=context is not None)
+
+
+def kafka_python_options(settings: KafkaSettings, bootstrap_timeout_ms: int = 10_000) -> dict[str, Any]:
+    options = aiokafka_options(settings)
+    return {**options, "bootstrap_timeout_ms": bootstrap_timeout_ms}
+
+
+def confluent_options(settings: KafkaSettings) -> dict[str, Any]:
+    """For librdkafka; with the partitioner of all the others, which is not its default."""
+    options: dict[str, Any] = {
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "security.protocol": settings.kafka_security_protocol,
+        "partitioner": "murmur2_random",
+        "reconnect.backoff.max.ms": 1000,
+        "sasl.mechanism": settings.kafka_sasl_mechanism if "SASL" in settings.kafka_security_protocol else None,
+        "sasl.username": settings.kafka_sasl_username,
+        "sasl.password": settings.kafka_sasl_password,
+        "ssl.ca.location": settings.kafka_ssl_cafile,
+        "ssl.certificate.location": settings.kafka_ssl_certfile,
+        "ssl.key.location": settings.kafka_ssl_keyfile,
+    }
+    return {name: str(value) if name.startswith("ssl.") else value for name, value in options.items() if value}
+
+
+def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
+    if "SSL" not in settings.kafka_security_protocol:
+        return None
+    context: ssl.SSLContext = create_ssl_context(
+        cafile=str(settings.kafka_ssl_cafile) if settings.kafka_ssl_cafile else None,
+        certfile=str(settings.kafka_ssl_certfile) if settings.kafka_ssl_certfile else None,
+        keyfile=str(settings.kafka_ssl_keyfile) if settings.kafka_ssl_keyfile else None,
+    )
+    return context

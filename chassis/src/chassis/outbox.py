@@ -1,0 +1,63 @@
+"""The outbox: lifecycle events are rows of the transaction that decided them, published by the relay afterwards."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import LargeBinary, String
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from chassis.cloudevents import encode
+from chassis.columns import BigId, Json, UtcDateTime
+from chassis.database import Base, leaves_work
+from chassis.errors import Permanent
+from chassis.settings import MEBIBYTE
+from contracts import Envelope, Event, new_envelope
+
+
+class OutboxRow(Base):
+    """One event to publish; rows leave in the order of their ids."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    topic: Mapped[str] = mapped_column(String(249))
+    key: Mapped[bytes] = mapped_column(LargeBinary)
+    value: Mapped[bytes] = mapped_column(LargeBinary)
+    headers: Mapped[list[list[str]]] = mapped_column(Json)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=lambda: datetime.now(UTC))
+    published_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
+
+
+class Outbox:
+    """Writes events into the caller's transaction, in the name of one service."""
+
+    def __init__(self, source: str, max_event_bytes: int = MEBIBYTE) -> None:
+        self.source = source
+        self._max_event_bytes = max_event_bytes
+
+    def emit(
+        self, session: Session, event: Event, *, cause: Envelope[Any] | None = None, event_id: str | None = None
+    ) -> Envelope[Any]:
+        """Publish `event` if, and only if, this transaction commits.
+
+        Raises Permanent for an event above the size that its readers accept.
+        """
+        envelope = new_envelope(event, source=self.source, cause=cause, event_id=event_id)
+        encoded = encode(envelope)
+        if len(encoded.value) > self._max_event_bytes:
+            raise Permanent(
+                f"{type(event).__name__} of {event.model_name} has {len(encoded.value):,} bytes; "
+                f"the limit is {self._max_event_bytes:,} (MAX_EVENT_BYTES)"
+            )
+        session.add(
+            OutboxRow(
+                topic=event.topic,
+                key=encoded.key,
+                value=encoded.value,
+                headers=[[name, value.decode()] for name, value in encoded.headers],
+            )
+        )
+        leaves_work(session)
+        return envelope

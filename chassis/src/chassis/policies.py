@@ -1,0 +1,133 @@
+"""Policies: YAML files read and checked at start; a mistake is named with its line and the nearest valid word."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from chassis.errors import Permanent
+from contracts.policy import METRICS, ModelPolicy
+
+
+class PolicyError(Permanent):
+    """A policy file that cannot be used."""
+
+
+def load_policies(folder: Path) -> dict[str, ModelPolicy]:
+    """All `*.yaml` of `folder`, by model name. Raises PolicyError for the first mistake, naming file and line."""
+    if not folder.is_dir():
+        raise PolicyError(f"policies folder {str(folder)!r} does not exist; set POLICIES_DIR")
+    policies: dict[str, ModelPolicy] = {}
+    for path in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
+        policy = load_policy(path)
+        if policy.model in policies:
+            raise PolicyError(f"{path}: a second policy for model {policy.model!r}")
+        policies[policy.model] = policy
+    return policies
+
+
+def load_policy(path: Path) -> ModelPolicy:
+    try:
+        text = path.read_text()
+        content = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise PolicyError(f"{path}: {error}") from error
+    except yaml.YAMLError as error:
+        raise PolicyError(f"{path}: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise PolicyError(f"{path}: a policy is a mapping that begins with `model:`")
+    try:
+        return ModelPolicy.model_validate(content)
+    except ValidationError as error:
+        raise PolicyError("\n".join(_explain(path, text, error))) from error
+
+
+def _explain(path: Path, text: str, error: ValidationError) -> Iterable[str]:
+    root = yaml.compose(text)
+    seen: set[tuple[tuple[Any, ...], str]] = set()
+    for item in error.errors():
+        location = tuple(step for step in item["loc"] if _is_in_file(root, item["loc"], step))
+        message = _in_words(item)
+        if (location, message) in seen or _is_noise(item):
+            continue
+        seen.add((location, message))
+        where = ".".join(str(step) for step in location)
+        yield f"{path}:{_line(root, location)}: {where or 'policy'}: {message}"
+
+
+def _is_noise(item: Any) -> bool:
+    """Of a union, pydantic reports every branch; the branch `false` explains nothing."""
+    return item["type"] == "literal_error" and item["ctx"]["expected"] == "False"
+
+
+def _in_words(item: Any) -> str:
+    wrong = str(item["loc"][-1]) if item["type"] == "extra_forbidden" else str(item["input"])
+    if item["type"] == "extra_forbidden":
+        return f"unknown key {wrong!r}{_nearest(wrong, _all_keys())}"
+    if item["type"] == "missing":
+        return "is missing"
+    words = [name.strip("' ") for name in str(item.get("ctx", {}).get("expected", "")).replace(" or ", ",").split(",")]
+    candidates = words if item["type"] == "literal_error" else list(METRICS) if "unknown metric" in item["msg"] else []
+    return f"{item['msg'].removeprefix('Value error, ')} (got {item['input']!r}){_nearest(wrong, candidates)}"
+
+
+def _nearest(word: str, candidates: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _all_keys() -> list[str]:
+    keys: dict[str, None] = {}
+
+    def collect(model: type[BaseModel]) -> None:
+        for name, field in model.model_fields.items():
+            keys[name] = None
+            for part in _models_in(field.annotation):
+                collect(part)
+
+    collect(ModelPolicy)
+    return list(keys)
+
+
+def _models_in(annotation: Any) -> Iterable[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
+
+
+def _child(node: Any, step: Any) -> tuple[Any, Any] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == str(step):
+                return key, value
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step], node.value[step]
+    return None
+
+
+def _is_in_file(root: Any, location: Sequence[Any], step: Any) -> bool:
+    """pydantic's location also names branches of unions; only keys of the file help the reader."""
+    node = root
+    for part in location:
+        found = _child(node, part)
+        if found is not None:
+            node = found[1]
+            if part == step:
+                return True
+    return False
+
+
+def _line(root: Any, location: Sequence[Any]) -> int:
+    node, line = root, 1
+    for step in location:
+        found = _child(node, step)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line

@@ -1,0 +1,146 @@
+"""MLflow: versions, runs, artifacts, aliases; its errors sorted into Transient and Permanent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from requests.exceptions import RequestException
+
+from chassis.errors import NotFound, Permanent, Transient
+
+T = TypeVar("T")
+
+MISSING = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"}
+BUSY = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "IO_ERROR", "DEADLINE_EXCEEDED"}
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """`source` is the artifact URI to load from."""
+
+    name: str
+    version: int
+    run_id: str | None
+    source: str
+    created_at: datetime
+    tags: Mapping[str, str]
+
+
+class Registry:
+    """A client of one MLflow server. Raises Transient when it is away or busy, NotFound for what is not there."""
+
+    def __init__(self, tracking_uri: str, *, timeout_seconds: int = 10) -> None:
+        self.tracking_uri = tracking_uri
+        # MLflow reads these itself; our own retries, with the order kept, are outside.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(timeout_seconds))
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
+        self.client = MlflowClient(tracking_uri)
+
+    def check(self) -> None:
+        """Raises Transient when MLflow does not answer."""
+        self._ask(lambda: self.client.search_registered_models(max_results=1))
+
+    def version(self, model_name: str, model_version: int) -> RegisteredVersion:
+        return _version(self._ask(lambda: self.client.get_model_version(model_name, str(model_version))))
+
+    def versions(self, model_name: str) -> list[RegisteredVersion]:
+        """All versions, oldest first; none for a model that MLflow does not know."""
+        quoted = model_name.replace("'", "\\'")
+        found = self._pages(lambda token: self.client.search_model_versions(f"name='{quoted}'", page_token=token))
+        return sorted((_version(item) for item in found), key=lambda item: item.version)
+
+    def model_names(self) -> list[str]:
+        return [item.name for item in self._pages(lambda token: self.client.search_registered_models(page_token=token))]
+
+    def aliases(self, model_name: str) -> dict[str, int]:
+        """Raises NotFound for an unknown model."""
+        model = self._ask(lambda: self.client.get_registered_model(model_name))
+        return {alias: int(version) for alias, version in model.aliases.items()}
+
+    def set_alias(self, model_name: str, alias: str, model_version: int) -> None:
+        self._ask(lambda: self.client.set_registered_model_alias(model_name, alias, str(model_version)))
+
+    def delete_alias(self, model_name: str, alias: str) -> None:
+        self._ask(lambda: self.client.delete_registered_model_alias(model_name, alias))
+
+    def tag_version(self, model_name: str, model_version: int, tags: Mapping[str, str]) -> None:
+        for key, value in tags.items():
+            self._ask(lambda k=key, v=value: self.client.set_model_version_tag(model_name, str(model_version), k, v))
+
+    def run(self, run_id: str) -> Run:
+        return self._ask(lambda: self.client.get_run(run_id))
+
+    def download(self, uri: str, into: Path) -> Path:
+        """Fetch a file or a folder below `into`, whole or not at all. Returns where it is."""
+        into.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".download-", dir=into))
+        try:
+            fetched = Path(
+                self._ask(
+                    lambda: download_artifacts(
+                        artifact_uri=uri, dst_path=str(scratch), tracking_uri=self.tracking_uri
+                    )
+                )
+            )
+            target = into / fetched.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            return fetched.replace(target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _pages(self, page: Callable[[str | None], Any]) -> Iterator[Any]:
+        token: str | None = None
+        while True:
+            found = self._ask(lambda t=token: page(t))  # type: ignore[misc]
+            yield from found
+            token = found.token
+            if not token:
+                return
+
+    def _ask(self, question: Callable[[], T]) -> T:
+        with mlflow_errors(self.tracking_uri):
+            return question()
+
+
+@contextmanager
+def mlflow_errors(tracking_uri: str) -> Iterator[None]:
+    """Sort what MLflow raises. A connection that fails is wrapped by MLflow, so its text is all there is to go by."""
+    try:
+        yield
+    except MlflowException as error:
+        text = str(error).strip().splitlines()[0]
+        if error.error_code in MISSING and "API request to" not in text:
+            raise NotFound(text) from error
+        if error.error_code in BUSY or "API request to" in text:
+            raise Transient(f"MLflow at {tracking_uri}: {text}") from error
+        raise Permanent(f"MLflow at {tracking_uri}: {text}") from error
+    except (RequestException, ConnectionError) as error:
+        raise Transient(f"MLflow at {tracking_uri}: {error}") from error
+    except FileNotFoundError as error:
+        raise NotFound(str(error)) from error
+
+
+def _version(item: Any) -> RegisteredVersion:
+    return RegisteredVersion(
+        name=item.name,
+        version=int(item.version),
+        run_id=item.run_id or None,
+        source=item.source,
+        created_at=datetime.fromtimestamp(item.creation_timestamp / 1000, UTC),
+        tags=dict(item.tags or {}),
+    )

@@ -1,0 +1,159 @@
+"""The relay: publishes the outbox in order, and marks a row only after the broker has acknowledged it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from prometheus_client import Counter, Gauge
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from chassis.database import Database
+from chassis.errors import Transient
+from chassis.kafka import LARGEST_MESSAGE, aiokafka_options
+from chassis.leases import hold, release
+from chassis.outbox import OutboxRow
+from chassis.settings import KafkaSettings
+from chassis.telemetry import get_logger
+
+PUBLISHED = Counter("gauntlet_outbox_published_total", "Events published from the outbox", ["topic"])
+WAITING = Gauge("gauntlet_outbox_waiting", "Events committed but not yet acknowledged by the broker")
+
+BATCH = 500
+POLL_SECONDS = 1.0
+LEASE = timedelta(seconds=5)
+KEEP_PUBLISHED = timedelta(days=1)
+LEASE_NAME = "relay"
+
+log = get_logger(__name__)
+
+
+class Relay:
+    """A Part that publishes until stopped. Of several on one database, the holder of the lease publishes."""
+
+    name = "relay"
+
+    def __init__(self, settings: KafkaSettings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+        self._producer: AIOKafkaProducer | None = None
+        self._last_prune = datetime.min.replace(tzinfo=UTC)
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._database.after_commit(lambda: self._wake_from(loop))
+        self._producer = await self._connect()
+        self._task = asyncio.create_task(self._run(), name="relay")
+
+    async def stop(self) -> None:
+        """Publish what is committed, if the broker answers within a moment, and let go of the lease."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=5)
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._producer is not None:
+            await self._producer.stop()
+        try:
+            await asyncio.to_thread(self._release)
+        except Transient as error:
+            log.warning("relay lease not released; it runs out by itself", error=str(error))
+
+    def _wake_from(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._wake.set)
+
+    async def _connect(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            **aiokafka_options(self._settings),
+            enable_idempotence=True,
+            acks="all",
+            max_request_size=LARGEST_MESSAGE,
+        )
+        try:
+            await producer.start()
+        except KafkaError as error:
+            await producer.stop()
+            raise Transient(f"Kafka at {self._settings.kafka_bootstrap_servers}: {error}") from error
+        return producer
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            self._wake.clear()
+            try:
+                published = await self._publish_batch()
+                failures = 0
+            except (Transient, KafkaError) as error:
+                failures += 1
+                published = 0
+                log.warning("outbox waits", error=str(error) or type(error).__name__, attempt=failures)
+                await asyncio.sleep(min(0.1 * 2**failures, 5.0))
+            if published:
+                continue
+            if self._stopping:
+                return
+            try:
+                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def _publish_batch(self) -> int:
+        rows = await asyncio.to_thread(self._claim)
+        if not rows:
+            return 0
+        assert self._producer is not None
+        sent = [await self._send(row) for row in rows]
+        await asyncio.gather(*sent)
+        await asyncio.to_thread(self._mark, [row.id for row in rows])
+        for row in rows:
+            PUBLISHED.labels(row.topic).inc()
+        return len(rows)
+
+    async def _send(self, row: OutboxRow) -> asyncio.Future[Any]:
+        assert self._producer is not None
+        headers = [(name, value.encode()) for name, value in row.headers]
+        future: asyncio.Future[Any] = await self._producer.send(
+            self._settings.topic_prefix + row.topic, key=row.key, value=row.value, headers=headers
+        )
+        return future
+
+    def _claim(self) -> list[OutboxRow]:
+        # A look first: renewing the lease writes, and an idle service must not write every second.
+        unpublished = select(OutboxRow).where(OutboxRow.published_at.is_(None))
+        with self._database.reading() as session:
+            waiting = session.scalar(select(func.count()).select_from(unpublished.subquery())) or 0
+        WAITING.set(waiting)
+        if not waiting:
+            return []
+        with self._database.transaction() as session:
+            if not hold(session, LEASE_NAME, self._holder, LEASE):
+                return []
+            self._prune(session)
+            return list(session.scalars(unpublished.order_by(OutboxRow.id).limit(BATCH)))
+
+    def _mark(self, ids: list[int]) -> None:
+        with self._database.transaction() as session:
+            session.execute(update(OutboxRow).where(OutboxRow.id.in_(ids)).values(published_at=datetime.now(UTC)))
+
+    def _prune(self, session: Session) -> None:
+        now = datetime.now(UTC)
+        if now - self._last_prune > timedelta(hours=1):
+            session.execute(delete(OutboxRow).where(OutboxRow.published_at < now - KEEP_PUBLISHED))
+            self._last_prune = now
+
+    def _release(self) -> None:
+        with self._database.transaction() as session:
+            release(session, LEASE_NAME, self._holder)

@@ -1,0 +1,192 @@
+"""A service process: parts that start in order, the HTTP side that tells how they are, a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import inspect
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import uvicorn
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from chassis.errors import Transient
+from chassis.http import answer_with_problems
+from chassis.settings import ServiceSettings
+from chassis.telemetry import configure_logging, get_logger
+from chassis.topics import ensure_topics
+
+Check = Callable[[], None | Awaitable[None]]
+
+CHECK_SECONDS = 5.0
+
+log = get_logger(__name__)
+
+
+class Part(Protocol):
+    """Something that a service starts and stops. `start` raises Transient to be tried again."""
+
+    name: str
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+class Topics:
+    """A Part: makes the topics that are missing, reports those that are wrong."""
+
+    name = "topics"
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+
+    async def start(self) -> None:
+        for problem in await asyncio.to_thread(ensure_topics, self._settings):
+            log.error("topic misconfigured", problem=problem)
+
+    async def stop(self) -> None:
+        return None
+
+
+class Startup:
+    """Starts parts one after another, again and again while what they need is away."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+        self._started: list[Part] = []
+        self.waiting_for: str | None = "start"
+
+    async def run(self) -> None:
+        for part in self._parts:
+            attempt = 0
+            while True:
+                attempt += 1
+                try:
+                    await part.start()
+                    break
+                except Transient as error:
+                    self.waiting_for = f"{part.name}: {error}"
+                    log.warning("waits to start", part=part.name, error=str(error))
+                    await asyncio.sleep(min(0.2 * 2 ** min(attempt, 6), 5.0))
+            self._started.append(part)
+        self.waiting_for = None
+        log.info("started", parts=[part.name for part in self._parts])
+
+    async def stop(self) -> None:
+        for part in reversed(self._started):
+            try:
+                await part.stop()
+            except Exception:  # one part that cannot stop must not keep the others from stopping
+                log.exception("part did not stop cleanly", part=part.name)
+
+
+def build_app(
+    name: str,
+    settings: ServiceSettings,
+    *,
+    parts: Sequence[Part],
+    checks: Mapping[str, Check] | None = None,
+    routers: Sequence[APIRouter] = (),
+) -> FastAPI:
+    """The service's HTTP side. /health: the process lives. /ready: the parts have started and every check passes."""
+    startup = Startup(parts)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        starting = asyncio.create_task(startup.run(), name="startup")
+        starting.add_done_callback(_end_process_on_error)
+        yield
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await startup.stop()
+
+    app = FastAPI(title=f"Gauntlet {name}", lifespan=lifespan)
+    answer_with_problems(app)
+
+    @app.get("/health", tags=["service"])
+    def health() -> dict[str, Any]:
+        return {"status": "alive", "service": name, "pid": os.getpid()}
+
+    @app.get("/ready", tags=["service"])
+    async def ready() -> JSONResponse:
+        failing = {"start": startup.waiting_for} if startup.waiting_for else await _failing(checks or {})
+        status = "ready" if not failing else "not ready"
+        return JSONResponse({"status": status, "service": name, "failing": failing}, 200 if not failing else 503)
+
+    @app.get("/metrics", tags=["service"])
+    def metrics() -> PlainTextResponse:
+        return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+def run_service(name: str, settings: ServiceSettings, build: Callable[[Any], FastAPI]) -> int:
+    """Build and serve until SIGTERM or SIGINT. Returns the exit code; 1 for a port that is taken."""
+    configure_logging(name, settings.log_level, settings.log_format)
+    listener = _listen(name, settings)
+    if listener is None:
+        return 1
+    config = uvicorn.Config(
+        build(settings), log_config=None, access_log=False, timeout_graceful_shutdown=10, lifespan="on"
+    )
+    server = uvicorn.Server(config)
+    server.run(sockets=[listener])
+    return 1 if _failed_to_start else 0
+
+
+_failed_to_start: list[BaseException] = []
+
+
+def _listen(name: str, settings: ServiceSettings) -> socket.socket | None:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        prefix = settings.model_config.get("env_prefix", "")
+        what = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+        print(
+            f"{name}: {settings.host}:{settings.port} {what}. Set {prefix}PORT to another port, "
+            f"or stop what listens there (`ss -ltnp 'sport = :{settings.port}'`).",
+            file=sys.stderr,
+        )
+        return None
+    return listener
+
+
+async def _failing(checks: Mapping[str, Check]) -> dict[str, str]:
+    async def one(check: Check) -> str | None:
+        try:
+            if inspect.iscoroutinefunction(check):
+                await asyncio.wait_for(check(), CHECK_SECONDS)
+            else:
+                await asyncio.wait_for(asyncio.to_thread(check), CHECK_SECONDS)
+        except TimeoutError:
+            return f"no answer within {CHECK_SECONDS:g} s"
+        except Exception as error:  # a check says why by raising whatever it likes
+            return str(error) or type(error).__name__
+        return None
+
+    results = await asyncio.gather(*(one(check) for check in checks.values()))
+    return {name: problem for name, problem in zip(checks, results, strict=True) if problem}
+
+
+def _end_process_on_error(starting: asyncio.Task[None]) -> None:
+    """An error that waiting does not mend: say it and end, so that whoever supervises us sees it."""
+    if starting.cancelled() or (error := starting.exception()) is None:
+        return
+    log.critical("cannot start", error=f"{type(error).__name__}: {error}", exc_info=error)
+    _failed_to_start.append(error)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,123 @@
+"""The topics: their configuration, their creation, and a report of those that exist with a wrong one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from chassis.errors import Transient
+from chassis.kafka import LARGEST_MESSAGE, kafka_python_options
+from chassis.settings import KafkaSettings
+from contracts import EVENTS, GatePassed, GroundTruthReceived, PredictionMade, Promoted
+
+DEAD_LETTERS = "dead-letters"
+DAY_MS = 24 * 3600 * 1000
+COMPACTED = {"cleanup.policy": "compact", "retention.ms": "-1"}
+STREAM = {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)}
+LIFECYCLE = {"cleanup.policy": "delete", "retention.ms": str(90 * DAY_MS)}
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """A topic as it must be; `name` without prefix."""
+
+    name: str
+    config: dict[str, str] = field(default_factory=dict)
+
+
+def topic_specs() -> tuple[TopicSpec, ...]:
+    special = {
+        Promoted.topic: COMPACTED,
+        GatePassed.topic: COMPACTED,
+        DEAD_LETTERS: COMPACTED,
+        PredictionMade.topic: STREAM,
+        GroundTruthReceived.topic: STREAM,
+    }
+    names = [*dict.fromkeys(event.topic for event in EVENTS), DEAD_LETTERS]
+    size = {"max.message.bytes": str(LARGEST_MESSAGE)}
+    return tuple(TopicSpec(name, special.get(name, LIFECYCLE) | size) for name in names)
+
+
+def ensure_topics(settings: KafkaSettings) -> tuple[str, ...]:
+    """Create what is missing. Returns what is there but wrong, a sentence each; nothing that exists is changed.
+
+    Raises Transient when the broker cannot be reached.
+    """
+    try:
+        admin = KafkaAdminClient(**kafka_python_options(settings))
+    except KafkaError as error:
+        raise Transient(unreachable(settings, error)) from error
+    try:
+        return _ensure(admin, settings)
+    except KafkaError as error:
+        raise Transient(f"Kafka at {settings.kafka_bootstrap_servers}: {error}") from error
+    finally:
+        admin.close()
+
+
+def unreachable(settings: KafkaSettings, error: Exception) -> str:
+    """Kafka clients say the same for a wrong address, password or CA: name all three."""
+    return (
+        f"cannot reach Kafka at {settings.kafka_bootstrap_servers} ({settings.kafka_security_protocol}): {error}. "
+        "Is it running there? Check KAFKA_BOOTSTRAP_SERVERS, KAFKA_SECURITY_PROTOCOL and the SASL and SSL settings"
+    )
+
+
+def _ensure(admin: Any, settings: KafkaSettings) -> tuple[str, ...]:
+    specs = topic_specs()
+    existing = set(admin.list_topics())
+    missing = [spec for spec in specs if settings.topic_prefix + spec.name not in existing]
+    for spec in missing:
+        new = NewTopic(
+            name=settings.topic_prefix + spec.name,
+            num_partitions=settings.kafka_partitions,
+            replication_factor=settings.kafka_replication_factor,
+            topic_configs=spec.config,
+        )
+        try:
+            admin.create_topics([new])
+        except TopicAlreadyExistsError:
+            continue  # another service was quicker
+    present = [spec for spec in specs if spec not in missing]
+    return misconfigured(present, _configs(admin, settings, present), settings)
+
+
+def misconfigured(
+    specs: Sequence[TopicSpec], actual: dict[str, dict[str, str]], settings: KafkaSettings
+) -> tuple[str, ...]:
+    """How each topic's configuration differs from what is needed, with the command that mends it."""
+    wrong: list[str] = []
+    for spec in specs:
+        name = settings.topic_prefix + spec.name
+        for key, needed in spec.config.items():
+            found = actual.get(name, {}).get(key)
+            if key != "retention.ms" and found is not None and not _is_enough(key, found, needed):
+                wrong.append(
+                    f"topic {name!r} has {key}={found}, needed {needed}: "
+                    f"kafka-configs.sh --alter --entity-type topics --entity-name {name} --add-config {key}={needed}"
+                )
+    return tuple(wrong)
+
+
+def _is_enough(key: str, found: str, needed: str) -> bool:
+    return int(found) >= int(needed) if key == "max.message.bytes" else found == needed
+
+
+def _configs(admin: Any, settings: KafkaSettings, specs: Sequence[TopicSpec]) -> dict[str, dict[str, str]]:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, settings.topic_prefix + spec.name) for spec in specs]
+    if not resources:
+        return {}
+    found = admin.describe_configs(resources)
+    return {
+        name: {key: entry["value"] if isinstance(entry, dict) else entry for key, entry in config.items()}
+        for name, config in _by_topic(found).items()
+    }
+
+
+def _by_topic(found: Any) -> dict[str, dict[str, Any]]:
+    return dict(found.get("topic", found)) if isinstance(found, dict) else {}
