@@ -1,0 +1,142 @@
+"""What a replica does next about one model: a stateless function from a snapshot to one action.
+
+In the manner of TensorFlow Serving's version policy: the executor takes a snapshot, asks, does the one thing, and asks
+again. Nothing is remembered here, so a crash, a duplicate or a change of mind in the middle needs no case of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RESIDENT = 2
+"""Versions of a model that stay in memory: the one that answers, and the one before it, for a rollback in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A version's files: what is cached, loaded and kept in memory. A version with another digest is another artifact."""
+
+    model_name: str
+    model_version: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A version that a replica shall answer with; the highest `order` of a model is the truth."""
+
+    artifact: Artifact
+    uri: str
+    order: int
+    """The epoch in production; the place in the order of arrival in staging."""
+    epoch: int | None = None
+    """None in staging: a challenger has none yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """A version in memory."""
+
+    artifact: Artifact
+    warm: bool
+    answered: bool = False
+    """True when it has ever been swapped in: it may be rolled back to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What has gone wrong so far on the way to `wanted`."""
+
+    wanted: Wanted
+    failures: int
+    permanent: bool
+    retry_at: float
+    """Seconds on the executor's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All there is to know about one model on one replica."""
+
+    desired: Wanted | None = None
+    answering: Wanted | None = None
+    resident: tuple[Resident, ...] = ()
+    """Least recently swapped in first."""
+    cached: bool = False
+    """The desired artifact is on disk."""
+    attempt: Attempt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAt:
+    wanted: Wanted
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    artifacts: tuple[Artifact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    pass
+
+
+Action = Fetch | Load | WarmUp | Swap | RetryAt | Release | Nothing
+
+
+def supersedes(new: Wanted, current: Wanted | None) -> bool:
+    """A stale or repeated order changes nothing, however late or often it arrives."""
+    return current is None or new.order > current.order
+
+
+def next_action(state: Snapshot, now: float) -> Action:
+    """The one thing to do now; Nothing when the desired version answers, or can definitively not be loaded."""
+    desired = state.desired
+    if desired is None or desired == state.answering:
+        return _release_or_nothing(state)
+    warm = {resident.artifact: resident.warm for resident in state.resident}
+    if warm.get(desired.artifact):
+        return Swap(desired)
+    if state.attempt is not None and state.attempt.wanted == desired:
+        if state.attempt.permanent:
+            return _release_or_nothing(state)
+        if now < state.attempt.retry_at:
+            return RetryAt(desired, state.attempt.retry_at)
+    if desired.artifact in warm:
+        return WarmUp(desired)
+    return Load(desired) if state.cached else Fetch(desired)
+
+
+def retry_delay(failures: int, first: float, limit: float) -> float:
+    """Seconds to wait after the nth failure in a row: doubles from `first` up to `limit`."""
+    return min(limit, first * 2.0 ** min(failures - 1, 30))
+
+
+def _release_or_nothing(state: Snapshot) -> Action:
+    answering = state.answering.artifact if state.answering else None
+    others = [resident for resident in state.resident if resident.artifact != answering]
+    previous = [resident.artifact for resident in others if resident.answered][-(RESIDENT - 1) :]
+    stale = tuple(resident.artifact for resident in others if resident.artifact not in previous)
+    return Release(stale) if stale else Nothing()
