@@ -153,24 +153,23 @@ class Bus:
         consume.__annotations__["events"] = list[types] if batch else types
         subscription = Subscription(letters) if letters else None
         router = KafkaRouter(middlewares=[partial(Delivery, subscription=subscription)] if subscription else [])
-        subscriber = router.subscriber(
-            Topic(self._settings.topic_prefix + topic, declare=False),
-            batch=batch,
-            group_id=f"{self._settings.topic_prefix}{self._service}.{topic}",
-            ack_policy=ACK_POLICY,
-            parser=_parse_batch if batch else _parse,
-            decoder=_undecoded,
-            listener=subscription,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            session_timeout_ms=SESSION_MS,
-            heartbeat_interval_ms=HEARTBEAT_MS,
-            rebalance_timeout_ms=REBALANCE_MS,
-            max_partition_fetch_bytes=LARGEST_MESSAGE,
-            title=topic,
-            **({"max_records": BATCH_RECORDS, "batch_timeout_ms": BATCH_WAIT_MS} if batch else {}),
-        )
-        subscriber(consume)
+        options: dict[str, Any] = {
+            "group_id": f"{self._settings.topic_prefix}{self._service}.{topic}",
+            "ack_policy": ACK_POLICY,
+            "parser": _parse_batch if batch else _parse,
+            "decoder": _undecoded,
+            "listener": subscription,
+            "auto_offset_reset": "earliest",
+            "isolation_level": "read_committed",
+            "session_timeout_ms": SESSION_MS,
+            "heartbeat_interval_ms": HEARTBEAT_MS,
+            "rebalance_timeout_ms": REBALANCE_MS,
+            "max_partition_fetch_bytes": LARGEST_MESSAGE,
+            "title": topic,
+        }
+        if batch:
+            options |= {"batch": True, "max_records": BATCH_RECORDS, "batch_timeout_ms": BATCH_WAIT_MS}
+        router.subscriber(Topic(self._settings.topic_prefix + topic, declare=False), **options)(consume)
         broker.include_router(router)
         if subscription:
             self._subscriptions.append(subscription)

@@ -73,9 +73,8 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """All or nothing: commits at the end of the block, rolls back when it raises."""
-        with self._mapped_errors():
-            with self._writers() as session, session.begin():
-                yield session
+        with self._mapped_errors(), self._writers() as session, session.begin():
+            yield session
         if session.info.get(LEAVES_WORK):
             with self._hooks_lock:
                 hooks = tuple(self._after_commit)

@@ -83,7 +83,7 @@ class DeadLetterWriter:
         log.error("dead letter", letter=letter.id, error=error, attempts=attempts)
 
 
-class Subscription(ConsumerRebalanceListener):
+class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not typed
     """The state of one consumer: what is in hand, and whether to let go of it.
 
     A rebalance runs beside a handler. It waits here until the message in hand has been committed, and cuts a backoff

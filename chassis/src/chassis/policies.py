@@ -62,7 +62,7 @@ def _explain(path: Path, text: str, error: ValidationError) -> Iterable[str]:
 
 def _is_noise(item: Any) -> bool:
     """Of a union, pydantic reports every branch; the branch `false` explains nothing."""
-    return item["type"] == "literal_error" and item["ctx"]["expected"] == "False"
+    return bool(item["type"] == "literal_error" and item["ctx"]["expected"] == "False")
 
 
 def _in_words(item: Any) -> str:

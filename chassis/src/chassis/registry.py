@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,7 +80,7 @@ class Registry:
 
     def tag_version(self, model_name: str, model_version: int, tags: Mapping[str, str]) -> None:
         for key, value in tags.items():
-            self._ask(lambda k=key, v=value: self.client.set_model_version_tag(model_name, str(model_version), k, v))
+            self._ask(partial(self.client.set_model_version_tag, model_name, str(model_version), key, value))
 
     def run(self, run_id: str) -> Run:
         return self._ask(lambda: self.client.get_run(run_id))
@@ -91,9 +92,7 @@ class Registry:
         try:
             fetched = Path(
                 self._ask(
-                    lambda: download_artifacts(
-                        artifact_uri=uri, dst_path=str(scratch), tracking_uri=self.tracking_uri
-                    )
+                    lambda: download_artifacts(artifact_uri=uri, dst_path=str(scratch), tracking_uri=self.tracking_uri)
                 )
             )
             target = into / fetched.name
@@ -106,7 +105,7 @@ class Registry:
     def _pages(self, page: Callable[[str | None], Any]) -> Iterator[Any]:
         token: str | None = None
         while True:
-            found = self._ask(lambda t=token: page(t))  # type: ignore[misc]
+            found = self._ask(partial(page, token))
             yield from found
             token = found.token
             if not token:

@@ -18,6 +18,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from chassis.database import Database
 from chassis.errors import Transient
 from chassis.http import answer_with_problems
 from chassis.settings import ServiceSettings
@@ -55,6 +56,22 @@ class Topics:
 
     async def stop(self) -> None:
         return None
+
+
+class Schema:
+    """A Part: brings the tables of the chassis and of `package` up to date."""
+
+    name = "database"
+
+    def __init__(self, database: Database, package: str) -> None:
+        self._database = database
+        self._package = package
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self._database.migrate, self._package)
+
+    async def stop(self) -> None:
+        self._database.close()
 
 
 class Startup:

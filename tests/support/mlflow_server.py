@@ -1,0 +1,47 @@
+"""A real MLflow server for tests, that can be stopped and started again on the same data."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from support.processes import end, free_port, spawn
+from support.waiting import eventually
+
+
+class MlflowServer:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.uri = f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        command = [
+            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self._port)),
+            *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}", "--workers", "1"),
+            *("--artifacts-destination", str(self._folder / "artifacts")),
+        ]
+        self._process = spawn(command, {"MLFLOW_TRACKING_URI": ""}, self._folder / "mlflow.log")
+        eventually(self._answers, timeout=90, interval=0.2)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            end(self._process)
+            self._process = None
+
+    def _answers(self) -> bool:
+        if self._process is None or self._process.poll() is not None:
+            raise RuntimeError(f"MLflow did not start: {self.log()}")
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def log(self) -> str:
+        path = self._folder / "mlflow.log"
+        return path.read_text()[-3000:] if path.exists() else ""
