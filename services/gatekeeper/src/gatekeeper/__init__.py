@@ -1,1 +1,1 @@
-""""""
+"""ModelRegistered in; GatePassed, GateFailed and Promoted out. Owns every decision."""

@@ -1,0 +1,89 @@
+"""Gate: does the model load and answer?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from contracts import GateVerdict, Outcome
+from contracts.policy import Functional, Problem
+from gatekeeper.policy.statistics import Answers
+from gatekeeper.policy.trouble import Trouble
+
+name = "functional"
+
+SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What came of loading the model and asking it the same rows twice."""
+
+    problem: Problem
+    trouble: Trouble | None = None
+    rows: int = 0
+    asked: str = "input example"
+    first: Answers | None = None
+    second: Answers | None = None
+
+
+def decide(facts: Facts, settings: Functional) -> GateVerdict:
+    if facts.trouble is not None:
+        return facts.trouble.verdict(name)
+    if facts.first is None or facts.second is None or facts.rows == 0:
+        return _verdict(
+            facts,
+            Outcome.INCONCLUSIVE,
+            "the model has neither an input example nor golden rows to answer",
+        )
+    for answers in (facts.first, facts.second):
+        if complaint := _complaint(facts.problem, facts.rows, answers):
+            return _verdict(facts, Outcome.FAILED, complaint)
+    if not alike(facts.first, facts.second):
+        return _verdict(
+            facts,
+            Outcome.FAILED,
+            f"it answered the {facts.asked} differently the second time",
+        )
+    return _verdict(facts, Outcome.PASSED, f"it loads, and answers the {facts.asked} twice alike")
+
+
+def alike(first: Answers, second: Answers) -> bool:
+    """Equal to the last bit."""
+    if (first.scores is None) != (second.scores is None) or not np.array_equal(first.labels, second.labels):
+        return False
+    return first.scores is None or second.scores is None or np.array_equal(first.scores, second.scores)
+
+
+def _complaint(problem: Problem, rows: int, answers: Answers) -> str | None:
+    if len(answers.labels) != rows or (answers.scores is not None and len(answers.scores) != rows):
+        return f"asked {rows} rows, it gave {len(answers.labels)} answers"
+    if problem == "regression":
+        return None if _finite(answers.labels) else "it answered NaN or infinity"
+    if answers.scores is None:
+        return None
+    if not _finite(answers.scores):
+        return "it answered NaN or infinity"
+    low, high = float(answers.scores.min()), float(answers.scores.max())
+    if low < 0 or high > 1:
+        return f"it answered scores from {low:.6g} to {high:.6g}, which are no probabilities"
+    if answers.scores.ndim == 2:
+        total = answers.scores.sum(axis=1)
+        if float(np.abs(total - 1).max()) > SUM_TOLERANCE:
+            return f"its class probabilities add up to {float(total.min()):.6g}…{float(total.max()):.6g}, not to 1"
+    return None
+
+
+def _finite(values: object) -> bool:
+    return bool(np.isfinite(np.asarray(values, dtype=np.float64)).all())
+
+
+def _verdict(facts: Facts, outcome: Outcome, reason: str) -> GateVerdict:
+    return GateVerdict(
+        gate=name,
+        outcome=outcome,
+        reason=reason,
+        n=facts.rows,
+        details={"asked": facts.asked},
+    )

@@ -1,0 +1,133 @@
+"""What follows from a verdict, and from a person's wish, given the state of the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from contracts import Cause, Outcome
+
+
+@dataclass(frozen=True)
+class State:
+    """A model as its gatekeeper knows it. Epoch 0 and no champion before the first promotion."""
+
+    champion_version: int | None = None
+    epoch: int = 0
+    frozen: bool = False
+    restored_at: datetime | None = None
+    """When the newest promotion was made that was learnt from the topic, not decided here."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A candidate at the end of its gates."""
+
+    model_version: int
+    outcome: Outcome
+    compared_with: int | None
+    strategy: str = "direct"
+    approval: str = "none"
+
+
+@dataclass(frozen=True)
+class Promote:
+    epoch: int
+    previous_version: int | None
+    cause: Cause
+    reason: str
+
+
+@dataclass(frozen=True)
+class Hold:
+    """It stays challenger; a person may promote it."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Regate:
+    """The verdict rests on a comparison that no longer holds."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Refuse:
+    reason: str
+
+
+@dataclass(frozen=True)
+class Superseded:
+    """Its time has passed: it was registered before a promotion that this gatekeeper did not see."""
+
+    reason: str
+
+
+def is_past(registered_at: datetime, state: State) -> Superseded | None:
+    """May this version still be gated? Not after a restore, when the promotions it led to are already made."""
+    if state.restored_at is None or registered_at > state.restored_at:
+        return None
+    return Superseded(
+        f"registered {registered_at:%Y-%m-%d %H:%M:%S} UTC, before the promotion of v{state.champion_version} (epoch"
+        f" {state.epoch}) that was restored from the topic; a person may still promote it"
+    )
+
+
+def after_gates(candidate: Finished, state: State) -> Promote | Hold | Regate | Refuse:
+    """What becomes of a candidate whose gates have all answered."""
+    if candidate.model_version == state.champion_version:
+        return Hold("it is the champion already")
+    if candidate.compared_with != state.champion_version:
+        was, now = _champion(candidate.compared_with), _champion(state.champion_version)
+        return Regate(f"gated against {was}, but meanwhile {now} answers")
+    if candidate.outcome is not Outcome.PASSED:
+        return Refuse(f"the verdict is {candidate.outcome.value}")
+    if state.frozen:
+        return Hold("the model is frozen: only a person's decision changes the champion")
+    if candidate.approval != "none":
+        return Hold("it waits for a person's approval")
+    if candidate.strategy != "direct":
+        return Hold(f"strategy {candidate.strategy}: it has to prove itself beside the champion first")
+    return Promote(
+        state.epoch + 1,
+        state.champion_version,
+        Cause.GATE,
+        "passed every gate of its policy",
+    )
+
+
+def on_request(version: int, outcome: Outcome | None, gating: bool, state: State) -> Promote | Refuse:
+    """A person wants `version` promoted. `outcome` is None for a version that was never judged."""
+    if state.frozen:
+        return Refuse("the model is frozen; unfreeze it first (rollback stays possible)")
+    if version == state.champion_version:
+        return Refuse(f"v{version} is the champion already (epoch {state.epoch})")
+    if gating:
+        return Refuse(f"v{version} is still being gated; wait for its verdict")
+    passed = outcome is Outcome.PASSED
+    cause = Cause.APPROVAL if passed else Cause.OVERRIDE
+    reason = "passed its gates" if passed else f"its verdict is {outcome.value if outcome else 'missing'}"
+    return Promote(state.epoch + 1, state.champion_version, cause, reason)
+
+
+def on_rollback(
+    to: int | None, previous: int | None, past_champions: frozenset[int], state: State
+) -> tuple[int, Promote] | Refuse:
+    """A person wants the previous champion, or the earlier champion `to`, back. Allowed when frozen."""
+    if state.champion_version is None:
+        return Refuse("there is no champion to roll back from")
+    target = previous if to is None else to
+    if target is None:
+        return Refuse(f"v{state.champion_version} is the first champion; there is none before it")
+    if target == state.champion_version:
+        return Refuse(f"v{target} is the champion already (epoch {state.epoch})")
+    if target not in past_champions:
+        known = ", ".join(f"v{version}" for version in sorted(past_champions - {state.champion_version})) or "none"
+        return Refuse(f"v{target} was never champion (earlier champions: {known}); promote it instead")
+    reason = f"back from v{state.champion_version} to v{target}"
+    return target, Promote(state.epoch + 1, state.champion_version, Cause.ROLLBACK, reason)
+
+
+def _champion(version: int | None) -> str:
+    return "no champion" if version is None else f"champion v{version}"

@@ -1,0 +1,132 @@
+"""Lineage, functional and latency: tables of facts and the verdicts that follow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from contracts import Outcome
+from contracts.policy import Functional, Latency, Lineage
+from gatekeeper.policy import functional, latency, lineage
+from gatekeeper.policy.statistics import Answers
+from gatekeeper.policy.trouble import Blame, Trouble
+
+PASSED, FAILED, INCONCLUSIVE = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
+
+KNOWN = lineage.Facts(
+    version_found=True,
+    run_id="r1",
+    run_found=True,
+    training_digest="sha256:aa",
+    code_version="c1",
+    has_signature=True,
+    artifact_declared="sha256:bb",
+    artifact_measured="sha256:bb",
+    evaluation_declared="sha256:cc",
+    evaluation_measured="sha256:cc",
+)
+
+
+def test_complete_lineage_passes():
+    assert lineage.decide(KNOWN, Lineage()).outcome is PASSED
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"version_found": False}, "version is not in MLflow"),
+        ({"run_id": None}, "names no run"),
+        ({"run_found": False}, "run r1 is not in MLflow"),
+        ({"training_digest": None}, "training data is unknown"),
+        ({"code_version": None}, "code version"),
+        ({"has_signature": False}, "no signature"),
+        ({"artifact_measured": "sha256:xx"}, "artifact has digest sha256:xx, but sha256:bb was registered"),
+        ({"evaluation_measured": "sha256:xx"}, "evaluation dataset has digest sha256:xx"),
+        ({"evaluation_problem": "it is gone"}, "it is gone"),
+        ({"artifact_problem": "no MLmodel file"}, "no MLmodel file"),
+    ],
+)
+def test_a_gap_in_the_lineage_fails_and_is_named(change, says):
+    verdict = lineage.decide(replace(KNOWN, **change), Lineage())
+    assert verdict.outcome is FAILED
+    assert says in verdict.reason
+
+
+def test_every_gap_is_named_at_once():
+    verdict = lineage.decide(replace(KNOWN, code_version=None, training_digest=None), Lineage())
+    assert "code version" in verdict.reason and "training data" in verdict.reason
+
+
+def test_a_digest_that_nobody_declared_is_no_gap():
+    assert lineage.decide(replace(KNOWN, artifact_declared=None, evaluation_declared=None), Lineage()).outcome is PASSED
+
+
+def scores(*values):
+    found = np.array(values, dtype=float)
+    return Answers(labels=(found.reshape(len(found), -1)[:, -1] >= 0.5).astype(int), scores=found)
+
+
+@pytest.mark.parametrize(
+    ("problem", "first", "second", "outcome", "says"),
+    [
+        ("binary", scores(0.1, 0.9), scores(0.1, 0.9), PASSED, "twice alike"),
+        ("binary", scores(0.1, 0.9), scores(0.1, 0.8), FAILED, "differently"),
+        ("binary", scores(0.1, np.nan), scores(0.1, np.nan), FAILED, "NaN"),
+        ("binary", scores(0.1, np.inf), scores(0.1, np.inf), FAILED, "NaN or infinity"),
+        ("binary", scores(0.1, 1.2), scores(0.1, 1.2), FAILED, "no probabilities"),
+        ("binary", scores(-0.1, 0.2), scores(-0.1, 0.2), FAILED, "no probabilities"),
+        ("binary", scores(0.1), scores(0.1), FAILED, "asked 2 rows"),
+        ("binary", Answers(np.array([0, 1])), Answers(np.array([0, 1])), PASSED, ""),
+        ("binary", Answers(np.array([0, 1])), scores(0.1, 0.9), FAILED, "differently"),
+        ("multiclass", scores([0.2, 0.3, 0.5], [1, 0, 0]), scores([0.2, 0.3, 0.5], [1, 0, 0]), PASSED, ""),
+        ("multiclass", scores([0.2, 0.3, 0.9], [1, 0, 0]), scores([0.2, 0.3, 0.9], [1, 0, 0]), FAILED, "add up"),
+        ("regression", Answers(np.array([1e9, -3.0])), Answers(np.array([1e9, -3.0])), PASSED, ""),
+        ("regression", Answers(np.array([1.0, np.nan])), Answers(np.array([1.0, np.nan])), FAILED, "NaN"),
+        ("binary", None, None, INCONCLUSIVE, "neither"),
+    ],
+)
+def test_answers_to_the_input_example(problem, first, second, outcome, says):
+    verdict = functional.decide(functional.Facts(problem, rows=2, first=first, second=second), Functional())
+    assert verdict.outcome is outcome
+    assert says in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("trouble", "outcome"),
+    [
+        (Trouble(Blame.CANDIDATE, "it hung"), FAILED),
+        (Trouble(Blame.GATEKEEPER, "no disk space"), INCONCLUSIVE),
+        (Trouble(Blame.EARLIER, "it did not load"), INCONCLUSIVE),
+    ],
+)
+@pytest.mark.parametrize(("gate", "settings"), [(functional, Functional()), (latency, Latency())])
+def test_trouble_fails_a_candidate_only_for_its_own_fault(gate, settings, trouble, outcome):
+    facts = functional.Facts("binary", trouble) if gate is functional else latency.Facts(trouble)
+    assert gate.decide(facts, settings).outcome is outcome
+
+
+def timed(*, ms=5.0, calls=100, load=1.0, slow=0):
+    return latency.Facts(seconds=(ms / 1000,) * (calls - slow) + (1.0,) * slow, load_seconds=load)
+
+
+@pytest.mark.parametrize(
+    ("facts", "outcome", "says"),
+    [
+        (timed(), PASSED, "5.00 ms"),
+        (timed(ms=21), FAILED, "21.00 ms"),
+        (timed(slow=4), PASSED, ""),  # four of a hundred are above the 95th percentile
+        (timed(slow=6), FAILED, ""),
+        (timed(load=31), FAILED, "loading took 31.00 s"),
+        (timed(calls=5), INCONCLUSIVE, "only 5"),
+        (timed(calls=5, ms=500), FAILED, "500.00 ms"),
+        (latency.Facts(), INCONCLUSIVE, "no prediction was timed"),
+        (latency.Facts(seconds=(0.01,)), INCONCLUSIVE, "no prediction was timed"),
+        (latency.Facts(seconds=(float("nan"),) * 50, load_seconds=1.0), INCONCLUSIVE, "not finite"),
+    ],
+)
+def test_latency(facts, outcome, says):
+    verdict = latency.decide(facts, Latency(p95_ms=20, load_seconds=30))
+    assert verdict.outcome is outcome
+    assert says in verdict.reason

@@ -1,0 +1,131 @@
+"""What follows from a verdict or a person's wish: one action for each state."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from contracts import Cause, Outcome
+from gatekeeper.policy.promotion import (
+    Finished,
+    Hold,
+    Promote,
+    Refuse,
+    Regate,
+    State,
+    Superseded,
+    after_gates,
+    is_past,
+    on_request,
+    on_rollback,
+)
+
+PASSED, FAILED, INCONCLUSIVE = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
+NOBODY = State()
+V1 = State(champion_version=1, epoch=4)
+FROZEN = State(champion_version=1, epoch=4, frozen=True)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "state", "action"),
+    [
+        (Finished(1, PASSED, None), NOBODY, Promote),
+        (Finished(2, PASSED, 1), V1, Promote),
+        (Finished(2, FAILED, 1), V1, Refuse),
+        (Finished(2, INCONCLUSIVE, 1), V1, Refuse),
+        (Finished(2, PASSED, None), V1, Regate),  # a champion came while it was gated
+        (Finished(3, PASSED, 2), V1, Regate),  # another one
+        (Finished(3, FAILED, 2), V1, Regate),  # failed against a champion that is gone: look again
+        (Finished(2, PASSED, 1), FROZEN, Hold),
+        (Finished(2, FAILED, 1), FROZEN, Refuse),
+        (Finished(3, PASSED, 2), FROZEN, Regate),
+        (Finished(2, PASSED, 1, strategy="shadow"), V1, Hold),
+        (Finished(2, PASSED, 1, approval="people"), V1, Hold),
+        (Finished(1, PASSED, None), V1, Hold),  # a person was faster
+    ],
+)
+def test_after_the_gates(candidate, state, action):
+    assert isinstance(after_gates(candidate, state), action)
+
+
+def test_a_promotion_counts_on_and_names_the_previous_champion():
+    assert after_gates(Finished(2, PASSED, 1), V1) == Promote(5, 1, Cause.GATE, "passed every gate of its policy")
+    first = after_gates(Finished(1, PASSED, None), NOBODY)
+    assert isinstance(first, Promote) and (first.epoch, first.previous_version) == (1, None)
+
+
+@pytest.mark.parametrize("outcome", [FAILED, INCONCLUSIVE])
+@pytest.mark.parametrize("champion", [None, 1])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_nothing_but_passed_is_ever_promoted_by_the_gates(outcome, champion, frozen):
+    state = State(champion, 3, frozen)
+    assert not isinstance(after_gates(Finished(2, outcome, champion), state), Promote)
+
+
+RESTORED = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("registered_at", "restored_at", "past"),
+    [
+        (RESTORED, None, False),
+        (RESTORED - timedelta(seconds=1), RESTORED, True),
+        (RESTORED, RESTORED, True),
+        (RESTORED + timedelta(seconds=1), RESTORED, False),
+    ],
+)
+def test_a_version_older_than_a_restored_promotion_is_not_gated_again(registered_at, restored_at, past):
+    found = is_past(registered_at, State(2, 7, restored_at=restored_at))
+    assert isinstance(found, Superseded) is past
+
+
+@pytest.mark.parametrize(
+    ("version", "outcome", "gating", "state", "cause"),
+    [
+        (2, PASSED, False, V1, Cause.APPROVAL),
+        (2, FAILED, False, V1, Cause.OVERRIDE),
+        (2, INCONCLUSIVE, False, V1, Cause.OVERRIDE),
+        (2, None, False, V1, Cause.OVERRIDE),  # superseded
+        (2, PASSED, False, NOBODY, Cause.APPROVAL),
+        (1, PASSED, False, V1, None),
+        (2, PASSED, False, FROZEN, None),
+        (2, None, True, V1, None),
+    ],
+)
+def test_a_person_promotes(version, outcome, gating, state, cause):
+    decided = on_request(version, outcome, gating, state)
+    if cause is None:
+        assert isinstance(decided, Refuse) and decided.reason
+    else:
+        assert isinstance(decided, Promote)
+        assert (decided.cause, decided.epoch, decided.previous_version) == (
+            cause,
+            state.epoch + 1,
+            state.champion_version,
+        )
+
+
+V2_AFTER_V1 = State(champion_version=2, epoch=2)
+
+
+@pytest.mark.parametrize(
+    ("to", "previous", "past", "state", "target"),
+    [
+        (None, 1, {1, 2}, V2_AFTER_V1, 1),
+        (None, 1, {1, 2}, State(2, 2, frozen=True), 1),  # allowed when frozen
+        (1, 3, {1, 2, 3}, V2_AFTER_V1, 1),
+        (None, None, {2}, V2_AFTER_V1, None),
+        (2, 1, {1, 2}, V2_AFTER_V1, None),
+        (9, 1, {1, 2}, V2_AFTER_V1, None),
+        (None, None, set(), NOBODY, None),
+    ],
+)
+def test_a_person_rolls_back(to, previous, past, state, target):
+    decided = on_rollback(to, previous, frozenset(past), state)
+    if target is None:
+        assert isinstance(decided, Refuse) and decided.reason
+    else:
+        assert not isinstance(decided, Refuse)
+        version, promote = decided
+        assert (version, promote.epoch, promote.cause) == (target, 3, Cause.ROLLBACK)
