@@ -1,1 +1,1 @@
-""""""
+"""Drift: predictions and ground truth in, DriftDetected out."""

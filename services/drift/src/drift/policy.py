@@ -1,0 +1,175 @@
+"""What drift decides: when a window is judged, what its numbers mean, and whether anybody is told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from contracts import DriftKind, FeatureScore, Outcome
+from contracts.policy import METRICS
+
+MINIMUM_ROWS = 200
+"""Fewer rows, labelled or not, decide nothing: on one row nothing has ever drifted."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Passed: no drift. Failed: drift. Inconclusive: nobody can say, and the reason says why."""
+
+    kind: DriftKind
+    outcome: Outcome
+    reason: str
+    n: int
+    observed: float | None = None
+    bound: float | None = None
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What the labelled rows of a window say; `observed` is None when the metric could not be computed, `why` then."""
+
+    rows: int
+    labelled: int
+    classes: int | None
+    observed: float | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known of a version at the moment of an announcement."""
+
+    is_champion: bool
+    champion_version: int | None
+    announced: bool
+    last_detected_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Announce:
+    """Tell everybody."""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Drift, but nobody is told, for this reason."""
+
+    reason: str
+
+
+def refusal(rows: int) -> str | None:
+    """Why a window of so many rows is not judged; None when it is."""
+    if rows < MINIMUM_ROWS:
+        return f"not enough rows: {rows} of at least {MINIMUM_ROWS}"
+    return None
+
+
+def split(filled: int, size: int, new: int) -> list[int]:
+    """How `new` rows fall into windows of `size`, the first of which already has `filled`.
+
+    >>> split(filled=150, size=200, new=300)
+    [50, 200, 50]
+    """
+    parts: list[int] = []
+    while new > 0:
+        part = min(new, size - filled)
+        parts.append(part)
+        new -= part
+        filled = 0
+    return parts
+
+
+def drift_share(scores: Sequence[FeatureScore]) -> float | None:
+    """The share of features with at least one score over its limit; None without scores."""
+    features = {score.feature for score in scores}
+    if not features:
+        return None
+    return len({score.feature for score in scores if score.drifted}) / len(features)
+
+
+def judge_data(rows: int, scores: Sequence[FeatureScore], limit: float) -> Verdict:
+    """Drift when the share of drifted features reaches `limit`."""
+    kind = DriftKind.DATA
+    if (refused := refusal(rows)) is not None:
+        return Verdict(kind, Outcome.INCONCLUSIVE, refused, rows, bound=limit)
+    share = drift_share(scores)
+    if share is None:
+        reason = "no feature of the predictions is in the reference: nothing to compare"
+        return Verdict(kind, Outcome.INCONCLUSIVE, reason, rows, bound=limit)
+    features = {score.feature for score in scores}
+    drifted = _by_excess(scores)
+    found = f"{len(drifted)} of {len(features)} features drifted ({share:.0%}; limit {limit:.0%})"
+    if share >= limit:
+        return Verdict(DriftKind.DATA, Outcome.FAILED, f"{found}: {_named(drifted)}", rows, share, limit)
+    return Verdict(kind, Outcome.PASSED, found + (f": {_named(drifted)}" if drifted else ""), rows, share, limit)
+
+
+def judge_performance(window: Labelled, metric: str | None, baseline: float | None, drop: float) -> Verdict:
+    """Drift when the metric on the labelled rows is worse than the baseline by more than `drop`, in its direction."""
+    bound = None
+    if metric in METRICS and baseline is not None and math.isfinite(baseline):
+        bound = baseline - drop if METRICS[metric].greater_is_better else baseline + drop
+    missing = _cannot_judge(window, metric, bound)
+    if missing is not None or metric is None or bound is None or window.observed is None:
+        return Verdict(
+            DriftKind.PERFORMANCE, Outcome.INCONCLUSIVE, missing or "", window.labelled, window.observed, bound
+        )
+    greater_is_better = METRICS[metric].greater_is_better
+    worse = window.observed < bound if greater_is_better else window.observed > bound
+    side = ("below" if greater_is_better else "above") if worse else "within"
+    reason = (
+        f"{metric} {window.observed:.4f} on {window.labelled:,} labelled rows is {side} its bound {bound:.4f} "
+        f"(baseline {baseline:.4f}, allowed drop {drop:g})"
+    )
+    outcome = Outcome.FAILED if worse else Outcome.PASSED
+    return Verdict(DriftKind.PERFORMANCE, outcome, reason, window.labelled, window.observed, bound)
+
+
+def performance_is_due(rows: int, labelled: int, share: float, waited: timedelta, maturity: timedelta) -> bool:
+    """Judge a complete window once so many of its rows have a label, or once nobody waits any longer."""
+    return labelled >= share * rows or waited >= maturity
+
+
+def announcement(verdict: Verdict, standing: Standing, cooldown: timedelta, now: datetime) -> Announce | Hold | None:
+    """None when there is nothing to tell; one event a window and kind, one a version within the cooldown."""
+    if verdict.outcome is not Outcome.FAILED or standing.announced:
+        return None
+    if not standing.is_champion:
+        champion = f"version {standing.champion_version}" if standing.champion_version else "none known"
+        return Hold(f"not announced: the version is no longer the champion ({champion} is)")
+    if standing.last_detected_at is not None and now < standing.last_detected_at + cooldown:
+        until = (standing.last_detected_at + cooldown).isoformat(timespec="seconds")
+        return Hold(f"not announced: cooling down until {until} after the drift detected before")
+    return Announce()
+
+
+def _cannot_judge(window: Labelled, metric: str | None, bound: float | None) -> str | None:
+    if metric is None:
+        return "no metric: neither the promotion nor a policy names one"
+    if metric not in METRICS:
+        return f"unknown metric {metric!r}; known: {', '.join(sorted(METRICS))}"
+    if bound is None:
+        return f"no baseline: the promotion did not carry {metric} on the golden rows"
+    if window.labelled < MINIMUM_ROWS:
+        return f"not enough labelled rows: {window.labelled} of {window.rows}, at least {MINIMUM_ROWS}"
+    if window.classes is not None and window.classes < 2:
+        return f"only one class among {window.labelled} labelled rows: {metric} cannot be judged"
+    if window.observed is None or not math.isfinite(window.observed):
+        return f"{metric} could not be computed: {window.why or 'not a number'}"
+    return None
+
+
+def _by_excess(scores: Sequence[FeatureScore]) -> dict[str, FeatureScore]:
+    """The worst score of each drifted feature, furthest over its limit first."""
+    drifted = sorted((score for score in scores if score.drifted), key=lambda item: item.limit - item.score)
+    worst: dict[str, FeatureScore] = {}
+    for score in drifted:
+        worst.setdefault(score.feature, score)
+    return worst
+
+
+def _named(drifted: dict[str, FeatureScore], most: int = 5) -> str:
+    named = [f"{item.feature} ({item.method} {item.score:.3f} > {item.limit:g})" for item in drifted.values()]
+    return ", ".join(named[:most]) + (f" and {len(named) - most} more" if len(named) > most else "")

@@ -1,0 +1,187 @@
+"""The decisions of drift, as tables of cases."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from contracts import DriftKind, FeatureScore, Outcome
+from drift.policy import (
+    MINIMUM_ROWS,
+    Announce,
+    Hold,
+    Labelled,
+    Standing,
+    Verdict,
+    announcement,
+    drift_share,
+    judge_data,
+    judge_performance,
+    performance_is_due,
+    refusal,
+    split,
+)
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+PASSED, FAILED, INCONCLUSIVE = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
+
+
+def scores(drifted: int, features: int) -> list[FeatureScore]:
+    return [
+        FeatureScore(
+            feature=f"f{index}",
+            method="wasserstein",
+            score=0.3 if index < drifted else 0.01,
+            limit=0.1,
+            drifted=index < drifted,
+        )
+        for index in range(features)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "drifted", "features", "limit", "outcome", "words"),
+    [
+        (199, 4, 4, 0.5, INCONCLUSIVE, "not enough rows: 199 of at least 200"),
+        (0, 0, 4, 0.5, INCONCLUSIVE, "not enough rows: 0"),
+        (200, 0, 4, 0.5, PASSED, "0 of 4 features drifted (0%; limit 50%)"),
+        (200, 1, 4, 0.5, PASSED, "1 of 4 features drifted (25%; limit 50%): f0 (wasserstein 0.300 > 0.1)"),
+        (200, 2, 4, 0.5, FAILED, "2 of 4 features drifted (50%; limit 50%)"),
+        (200, 4, 4, 1.0, FAILED, "4 of 4"),
+        (200, 3, 4, 1.0, PASSED, "3 of 4"),
+        (200, 1, 50, 0.02, FAILED, "1 of 50"),
+        (200, 7, 8, 0.5, FAILED, "and 2 more"),
+        (2000, 0, 0, 0.5, INCONCLUSIVE, "nothing to compare"),
+    ],
+)
+def test_data_drifts_when_the_share_of_drifted_features_reaches_the_limit(
+    rows, drifted, features, limit, outcome, words
+):
+    verdict = judge_data(rows, scores(drifted, features), limit)
+    assert verdict.outcome is outcome
+    assert words in verdict.reason
+    assert (verdict.kind, verdict.n, verdict.bound) == (DriftKind.DATA, rows, limit)
+
+
+def test_a_feature_with_two_scores_counts_once():
+    two = [
+        *scores(1, 2),
+        FeatureScore(feature="f0", method="missing share", score=0.6, limit=0.1, drifted=True),
+    ]
+    assert drift_share(two) == 0.5
+    assert drift_share([]) is None
+
+
+def test_the_feature_furthest_over_its_limit_is_named_first():
+    more = FeatureScore(feature="missing", method="missing share", score=0.9, limit=0.1, drifted=True)
+    assert judge_data(500, [*scores(1, 1), more], 0.5).reason.index("missing (") < judge_data(
+        500, [*scores(1, 1), more], 0.5
+    ).reason.index("f0 (")
+
+
+@pytest.mark.parametrize(
+    ("metric", "baseline", "observed", "outcome"),
+    [
+        ("roc_auc", 0.75, 0.71, PASSED),
+        ("roc_auc", 0.75, 0.69, FAILED),
+        ("roc_auc", 0.75, 0.90, PASSED),
+        ("accuracy", 0.5, 0.45, PASSED),  # exactly the bound is not worse than the bound
+        ("log_loss", 0.40, 0.44, PASSED),
+        ("log_loss", 0.40, 0.46, FAILED),
+        ("log_loss", 0.40, 0.10, PASSED),
+        ("rmse", 3.0, 3.1, FAILED),
+        ("brier", 0.1, 0.05, PASSED),
+    ],
+)
+def test_performance_drifts_when_the_metric_is_worse_than_its_bound_in_its_direction(
+    metric, baseline, observed, outcome
+):
+    verdict = judge_performance(Labelled(1000, 900, 2, observed), metric, baseline, 0.05)
+    assert (verdict.outcome, verdict.observed, verdict.n) == (outcome, observed, 900)
+    assert f"{observed:.4f}" in verdict.reason
+    assert f"{verdict.bound:.4f}" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("window", "metric", "baseline", "words"),
+    [
+        (Labelled(2000, 199, 2, 0.1), "roc_auc", 0.75, "not enough labelled rows: 199 of 2000, at least 200"),
+        (Labelled(2000, 0, 0, None), "roc_auc", 0.75, "not enough labelled rows: 0 of 2000"),
+        (Labelled(2000, 900, 1, None), "roc_auc", 0.75, "only one class among 900 labelled rows"),
+        (Labelled(2000, 900, 2, 0.1), "roc_auc", None, "no baseline"),
+        (Labelled(2000, 900, 2, 0.1), "roc_auc", float("nan"), "no baseline"),
+        (Labelled(2000, 900, 2, 0.1), None, 0.75, "no metric"),
+        (Labelled(2000, 900, 2, 0.1), "gini", 0.75, "unknown metric 'gini'"),
+        (Labelled(2000, 900, 2, None, "no scores"), "roc_auc", 0.75, "could not be computed: no scores"),
+        (Labelled(2000, 900, 2, float("nan")), "roc_auc", 0.75, "could not be computed"),
+    ],
+)
+def test_what_cannot_be_judged_is_inconclusive_and_says_why(window, metric, baseline, words):
+    verdict = judge_performance(window, metric, baseline, 0.05)
+    assert verdict.outcome is INCONCLUSIVE
+    assert words in verdict.reason
+
+
+def test_one_class_is_no_matter_where_there_are_no_classes():
+    assert judge_performance(Labelled(500, 500, None, 1.0), "mae", 1.0, 0.05).outcome is PASSED
+
+
+@pytest.mark.parametrize(
+    ("labelled", "waited", "due"),
+    [
+        (1599, timedelta(0), False),
+        (1600, timedelta(0), True),
+        (0, timedelta(days=7), True),
+        (0, timedelta(days=6), False),
+    ],
+)
+def test_performance_waits_for_labels_but_not_for_ever(labelled, waited, due):
+    assert performance_is_due(2000, labelled, 0.8, waited, timedelta(days=7)) is due
+
+
+def drifted(kind: DriftKind = DriftKind.DATA) -> Verdict:
+    return Verdict(kind, FAILED, "drifted", 2000)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "standing", "expected"),
+    [
+        (drifted(), Standing(True, 1, False, None), Announce),
+        (drifted(), Standing(True, 1, False, NOW - HOUR), Announce),
+        (drifted(), Standing(True, 1, False, NOW - HOUR + timedelta(seconds=1)), "cooling down until 2026-03-01T12:00"),
+        (drifted(DriftKind.PERFORMANCE), Standing(True, 1, False, NOW), "cooling down"),
+        (drifted(), Standing(False, 2, False, None), "no longer the champion (version 2 is)"),
+        (drifted(), Standing(True, 1, True, None), None),
+        (Verdict(DriftKind.DATA, PASSED, "fine", 2000), Standing(True, 1, False, None), None),
+        (Verdict(DriftKind.DATA, INCONCLUSIVE, "?", 2000), Standing(True, 1, False, None), None),
+    ],
+)
+def test_drift_is_announced_once_by_the_champion_and_not_within_the_cooldown(verdict, standing, expected):
+    answer = announcement(verdict, standing, HOUR, NOW)
+    if expected is None:
+        assert answer is None
+    elif expected is Announce:
+        assert answer == Announce()
+    else:
+        assert isinstance(answer, Hold)
+        assert expected in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("filled", "size", "new", "parts"),
+    [
+        (0, 200, 0, []),
+        (0, 200, 199, [199]),
+        (0, 200, 200, [200]),
+        (199, 200, 1, [1]),
+        (150, 200, 300, [50, 200, 50]),
+        (0, 200, 1000, [200] * 5),
+    ],
+)
+def test_rows_fall_into_windows_in_order(filled, size, new, parts):
+    assert split(filled, size, new) == parts
+
+
+def test_a_window_under_the_minimum_is_refused_with_both_numbers():
+    assert refusal(MINIMUM_ROWS) is None
+    assert refusal(12) == "not enough rows: 12 of at least 200"
