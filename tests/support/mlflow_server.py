@@ -25,7 +25,11 @@ class MlflowServer:
             *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}", "--workers", "1"),
             *("--artifacts-destination", str(self._folder / "artifacts")),
         ]
-        self._process = spawn(command, {"MLFLOW_TRACKING_URI": ""}, self._folder / "mlflow.log")
+        self._process = spawn(
+            command,
+            {"MLFLOW_TRACKING_URI": "", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            self._folder / "mlflow.log",
+        )
         eventually(self._answers, timeout=90, interval=0.2)
 
     def stop(self) -> None:

@@ -13,7 +13,7 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class Answers:
-    """`labels`: (n,) of any type. `scores`: binary (n,) probability of the positive class; multiclass (n, k); else None."""
+    """`labels`: (n,) of any type. `scores`: binary (n,) of the positive class; multiclass (n, k); else None."""
 
     labels: np.ndarray[Any, Any]
     scores: np.ndarray[Any, Any] | None

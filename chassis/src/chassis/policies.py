@@ -70,7 +70,7 @@ def _in_words(item: Any) -> str:
     if item["type"] == "extra_forbidden":
         return f"unknown key {wrong!r}{_nearest(wrong, _all_keys())}"
     if item["type"] == "missing":
-        return "is missing"
+        return f"{item['loc'][-1]} is missing"
     words = [name.strip("' ") for name in str(item.get("ctx", {}).get("expected", "")).replace(" or ", ",").split(",")]
     candidates = words if item["type"] == "literal_error" else list(METRICS) if "unknown metric" in item["msg"] else []
     return f"{item['msg'].removeprefix('Value error, ')} (got {item['input']!r}){_nearest(wrong, candidates)}"

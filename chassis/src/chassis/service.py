@@ -25,7 +25,7 @@ from chassis.settings import ServiceSettings
 from chassis.telemetry import configure_logging, get_logger
 from chassis.topics import ensure_topics
 
-Check = Callable[[], None | Awaitable[None]]
+Check = Callable[[], Awaitable[None] | None]
 
 CHECK_SECONDS = 5.0
 
@@ -174,7 +174,7 @@ def _listen(name: str, settings: ServiceSettings) -> socket.socket | None:
         listener.close()
         prefix = settings.model_config.get("env_prefix", "")
         what = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-        print(
+        print(  # noqa: T201  # for the person who started it, before there is a log
             f"{name}: {settings.host}:{settings.port} {what}. Set {prefix}PORT to another port, "
             f"or stop what listens there (`ss -ltnp 'sport = :{settings.port}'`).",
             file=sys.stderr,

@@ -1,0 +1,89 @@
+"""Run a service that kills itself (-9) at a chosen point, once: `python -m support.crash POINT FLAG MODULE`.
+
+The point is reached by wrapping the real code in this process; the product knows nothing of it. FLAG is a file: when it
+exists, the process has died before, and runs unharmed now.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import chassis.bus
+from chassis.delivery import Subscription
+from chassis.job_worker import JobWorker
+from chassis.relay import Relay
+
+
+def before_transaction(die: Callable[[], None]) -> None:
+    """In the handler's transaction, before its effect."""
+    mark, run_batch = chassis.bus.first_time, chassis.bus.Bus._run_batch
+
+    def dying_mark(*args: Any) -> bool:
+        die()
+        return mark(*args)
+
+    def dying_batch(self: Any, handler: Any, envelopes: Any) -> None:
+        if envelopes:
+            die()
+        run_batch(self, handler, envelopes)
+
+    chassis.bus.first_time = dying_mark
+    chassis.bus.Bus._run_batch = dying_batch  # type: ignore[method-assign]
+
+
+def before_commit(die: Callable[[], None]) -> None:
+    """After the transaction, before the offset is committed."""
+    commit = Subscription._commit
+
+    async def dying(self: Any, message: Any) -> None:
+        die()
+        await commit(self, message)
+
+    Subscription._commit = dying  # type: ignore[method-assign]
+
+
+def before_mark(die: Callable[[], None]) -> None:
+    """In the relay, after the broker has acknowledged and before the rows are marked."""
+    mark = Relay._mark
+
+    def dying(self: Any, ids: list[int]) -> None:
+        die()
+        mark(self, ids)
+
+    Relay._mark = dying  # type: ignore[method-assign]
+
+
+def before_result(die: Callable[[], None]) -> None:
+    """In a worker, after the long work and before its result is recorded."""
+    settle = JobWorker._settle
+
+    def dying(self: Any, run: Any, record: Any) -> None:
+        die()
+        settle(self, run, record)
+
+    JobWorker._settle = dying  # type: ignore[method-assign]
+
+
+POINTS = {point.__name__: point for point in (before_transaction, before_commit, before_mark, before_result)}
+
+
+def main(point: str, flag: str, module: str) -> None:
+    def die() -> None:
+        try:
+            Path(flag).touch(exist_ok=False)
+        except FileExistsError:
+            return
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    POINTS[point](die)
+    raise SystemExit(importlib.import_module(module).main())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,56 @@
+"""What a model answered, read one way everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from chassis.answers import read
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem", "labels", "scores"),
+    [
+        ([0.2, 0.7], "binary", [0, 1], [0.2, 0.7]),
+        ([[0.8, 0.2], [0.3, 0.7]], "binary", [0, 1], [0.2, 0.7]),
+        (pd.DataFrame({"p": [0.2, 0.7]}), "binary", [0, 1], [0.2, 0.7]),
+        ([True, False], "binary", [1, 0], [1.0, 0.0]),
+        ([1, 0], "binary", [1, 0], [1.0, 0.0]),
+        ([[3.5], [4.5]], "regression", [3.5, 4.5], None),
+        ([[0.1, 0.6, 0.3]], "multiclass", [1], [[0.1, 0.6, 0.3]]),
+        (["a", "b"], "multiclass", ["a", "b"], None),
+    ],
+)
+def test_the_usual_shapes(raw: Any, problem: str, labels: list[Any], scores: Any) -> None:
+    answers = read(raw, problem)
+    assert answers.labels.tolist() == labels
+    assert (answers.scores.tolist() if answers.scores is not None else None) == scores
+
+
+def test_classes_name_the_labels() -> None:
+    assert read([[0.8, 0.2], [0.1, 0.9]], "binary", classes=["no", "yes"]).labels.tolist() == ["no", "yes"]
+    assert read([[0.1, 0.9, 0.0]], "multiclass", classes=["x", "y", "z"]).labels.tolist() == ["y"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem", "rows", "message"),
+    [
+        ([0.5, float("nan")], "binary", None, "1 of 2 answers are NaN"),
+        ([0.5, float("inf")], "regression", None, "NaN or infinite"),
+        (["yes", "no"], "binary", None, "expected numbers"),
+        ([None, 0.5], "binary", None, "expected numbers"),
+        ([1.5], "binary", None, "outside [0, 1]"),
+        ([[0.1, 0.2, 0.7]], "binary", None, "(1, 3)"),
+        ([[[0.1]]], "binary", None, "shape (1, 1, 1)"),
+        (0.5, "binary", None, "shape ()"),
+        ([0.5], "binary", 2, "1 answers for 2 rows"),
+        ([[0.5, 0.5]], "regression", None, "one number a row"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(raw: Any, problem: str, rows: int | None, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        read(np.array(raw, dtype=object) if raw == [None, 0.5] else raw, problem, rows=rows)
+    assert message in str(caught.value)

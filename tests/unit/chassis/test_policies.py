@@ -1,0 +1,84 @@
+"""Policy files: what they mean, and how a mistake is told."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from chassis.policies import PolicyError, load_policies, load_policy
+from contracts.policy import Delta, Minimum, Performance
+
+
+def policy_file(folder: Path, text: str) -> Path:
+    path = folder / "model.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_name_is_enough_and_all_gates_are_on(tmp_path: Path) -> None:
+    policy = load_policy(policy_file(tmp_path, "model: churn\n"))
+    assert policy.metric == "roc_auc"
+    assert all((policy.gates.lineage, policy.gates.functional, policy.gates.performance, policy.gates.latency))
+    assert policy.drift.cooldown == timedelta(hours=1)
+
+
+def test_rules_are_read(tmp_path: Path) -> None:
+    def rule(text: str) -> object:
+        gate = load_policy(policy_file(tmp_path, f"model: m\ngates: {{performance: {{rule: {text}}}}}\n"))
+        assert isinstance(gate.gates.performance, Performance)
+        return gate.gates.performance.rule
+
+    assert rule("superior") == "superior"
+    assert rule("{delta: 0.01}") == Delta(delta=0.01)
+    assert rule("{minimum: {roc_auc: 0.6}}") == Minimum(minimum={"roc_auc": 0.6})
+
+
+def test_the_digest_is_of_the_meaning_not_of_the_text(tmp_path: Path) -> None:
+    plain = load_policy(policy_file(tmp_path, "model: m\nmetric: brier\n")).digest
+    commented = load_policy(policy_file(tmp_path, "# why\nmetric: brier\nmodel: m\n")).digest
+    other = load_policy(policy_file(tmp_path, "model: m\nmetric: log_loss\n")).digest
+    assert plain == commented != other
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("model: m\nmetrik: roc_auc\n", 2, "unknown key 'metrik'; did you mean 'metric'?"),
+        ("model: m\nmetric: roc_auk\n", 2, "did you mean 'roc_auc'?"),
+        ("model: m\ngates:\n  performence: {}\n", 3, "did you mean 'performance'?"),
+        ("model: m\ngates:\n  performance: {rule: superiour}\n", 3, "did you mean 'superior'?"),
+        ("model: m\ngates:\n  latency: {p95_ms: -1}\n", 3, "got -1"),
+        ("model: m\nproblem: regression\n", 1, "'roc_auc' is not defined for a regression problem"),
+        ("model: m\nstrategy: canary\n", 2, "strategy"),
+        ("model: m\ngolden: {window: holdout}\n", 1, "needs `entity`"),
+        ("model: m\ndrift: {cooldown: soon}\n", 2, "got 'soon'"),
+        ("model: m\nrecipe: not-a-path\n", 2, "recipe"),
+        ("metric: roc_auc\n", 1, "model is missing"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, line: int, said: str) -> None:
+    path = policy_file(tmp_path, text)
+    with pytest.raises(PolicyError) as caught:
+        load_policy(path)
+    assert f"{path}:{line}: " in str(caught.value)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "a: [", "\t"])
+def test_what_is_no_policy_at_all_is_an_error_too(tmp_path: Path, text: str) -> None:
+    with pytest.raises(PolicyError, match=r"model\.yaml"):
+        load_policy(policy_file(tmp_path, text))
+
+
+def test_two_policies_for_one_model_are_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text("model: m\n")
+    with pytest.raises(PolicyError, match="a second policy for model 'm'"):
+        load_policies(tmp_path)
+
+
+def test_a_missing_folder_names_the_setting(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="POLICIES_DIR"):
+        load_policies(tmp_path / "nowhere")
