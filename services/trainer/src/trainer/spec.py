@@ -1,0 +1,56 @@
+"""What the service tells a training process, and what the process answers: two JSON files."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts import ModelRegistered, Trigger
+from contracts.policy import ModelPolicy
+
+
+class TrainingTask(BaseModel):
+    """What a job is about: the payload that the handlers record."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    model_name: str
+    trigger: Trigger
+    window: str | None = None
+    from_run: str | None = None
+    drifted_at: datetime | None = Field(default=None, description="The newest row of the window that drifted")
+
+
+class TrainingSpec(BaseModel):
+    """All that one training process needs to know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    job_id: str
+    task: TrainingTask
+    policy: ModelPolicy | None
+    tracking_uri: str
+    work_dir: Path
+    reference_rows: int = 10_000
+    seed: int = 0
+
+
+class TrainingReport(BaseModel):
+    """How it went: the event to emit, or the error to tell."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    registered: ModelRegistered | None = None
+    again: bool = Field(default=False, description="The version was already there: this process only found it")
+    error: str | None = None
+
+
+class Progress(BaseModel):
+    """A line on the process's standard output."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    progress: float = Field(ge=0, le=1)
+    message: str

@@ -1,0 +1,101 @@
+"""The training process: `python -m trainer.training SPEC RESULT`. It ends with its parent.
+
+Standard output carries progress, a JSON object a line; everything else that is printed goes to standard error, the log.
+Exit status: 0 with a result, 75 when MLflow is away, 1 for an error that the result names.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from chassis.errors import Permanent, Transient
+from trainer.policy import TEMPORARY_FAILURE
+from trainer.spec import Progress, TrainingReport, TrainingSpec
+
+FAILURE = 1
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 2:
+        sys.stderr.write("usage: python -m trainer.training SPEC RESULT\n")
+        return 2
+    spec_path, result_path = Path(arguments[0]), Path(arguments[1])
+    _end_with_the_parent()
+    say = _progress(_own_standard_output())
+    try:
+        report, status = _report(TrainingSpec.model_validate_json(spec_path.read_text()), say), 0
+    except Transient as error:
+        traceback.print_exc()
+        report, status = TrainingReport(error=str(error)), TEMPORARY_FAILURE
+    except Permanent as error:
+        traceback.print_exc()
+        report, status = TrainingReport(error=str(error)), FAILURE
+    except Exception as error:  # whatever a recipe raises: its last line is the reason that people are told
+        traceback.print_exc()
+        report, status = TrainingReport(error=_last_line(error)), FAILURE
+    partial = result_path.with_suffix(".partial")
+    partial.write_text(report.model_dump_json())
+    partial.replace(result_path)
+    return status
+
+
+def _report(spec: TrainingSpec, say: Callable[[float, str], None]) -> TrainingReport:
+    from trainer.registry import Publisher  # seconds of imports: after the watch on the parent has begun
+
+    say(0.01, "asking MLflow for an earlier run of this job")
+    publisher = Publisher(spec, say)
+    if (before := publisher.registered_before()) is not None:
+        return TrainingReport(registered=before, again=True)
+    if spec.task.from_run is not None:
+        return TrainingReport(registered=publisher.register_again(spec.task.from_run))
+    if spec.policy is None:
+        raise Permanent(f"no policy for model {spec.task.model_name!r}")
+    from trainer.making import make
+
+    made, estimator = make(spec, spec.policy, say)
+    return TrainingReport(registered=publisher.publish(made, estimator))
+
+
+def _end_with_the_parent() -> None:
+    """The parent holds the other end of our standard input: when that closes it is gone, and so is our lease."""
+
+    def watch(inherited: int) -> None:
+        while os.read(inherited, 1):
+            pass
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=watch, args=(os.dup(0),), daemon=True, name="parent").start()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+
+def _own_standard_output() -> TextIO:
+    """Keep standard output for progress; what a recipe or a library prints joins the log."""
+    own = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    return own
+
+
+def _progress(output: TextIO) -> Callable[[float, str], None]:
+    def say(share: float, message: str) -> None:
+        line = Progress(progress=share, message=message).model_dump_json()
+        output.write(line + "\n")
+        sys.stderr.write(f"{message}\n")
+
+    return say
+
+
+def _last_line(error: Exception) -> str:
+    return traceback.format_exception_only(error)[-1].strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
