@@ -1,0 +1,96 @@
+"""Evidently's report: equal to our scores, harmless, and rendered whatever the columns hold."""
+
+import socket
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from contracts import DriftKind, Outcome
+from drift.detector import Heading, render
+from drift.policy import Verdict
+from drift.scores import JENSEN_SHANNON, WASSERSTEIN, compare
+
+HEADING = Heading("churn version 3, window churn-v3-w1", "reference", Verdict(DriftKind.DATA, Outcome.FAILED, "x", 500))
+LEVELS = np.array([f"k{number}" for number in range(25)], dtype=object)
+
+
+def frame(count: int, seed: int, shift: float = 0.0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    age = np.where(rng.random(count) < 0.1, np.nan, rng.gamma(2.0 + shift, 10.0, count))
+    return pd.DataFrame({"age": age, "dest": rng.choice(LEVELS, count, p=rng.dirichlet(np.ones(25)))})
+
+
+@pytest.mark.parametrize(("before", "now"), [(400, 250), (5000, 2000)])
+@pytest.mark.parametrize("shift", [0.0, 0.7])
+def test_our_scores_are_evidentlys(before, now, shift):
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    reference, current = frame(before, 1), frame(now, 2, shift)
+    definition = DataDefinition(numerical_columns=["age"], categorical_columns=["dest"])
+    preset = DataDriftPreset(num_method=WASSERSTEIN, cat_method=JENSEN_SHANNON)
+    snapshot = Report([preset]).run(
+        Dataset.from_pandas(current, definition), Dataset.from_pandas(reference, definition)
+    )
+    theirs = {
+        metric["config"]["column"]: (float(metric["value"]), metric["config"]["threshold"])
+        for metric in snapshot.dict()["metrics"]
+        if "column" in metric["config"]
+    }
+    ours = {
+        score.feature: (score.score, score.limit)
+        for score in compare(reference, current).scores
+        if score.method[0] != "m"
+    }
+    assert ours.keys() == theirs.keys() == {"age", "dest"}
+    for feature, (score, limit) in ours.items():
+        assert score == pytest.approx(theirs[feature][0], rel=1e-9)
+        assert limit == theirs[feature][1]
+
+
+def test_the_page_has_the_verdict_evidentlys_report_and_what_was_left_out():
+    comparison = compare(frame(500, 1).assign(label=1), frame(300, 2))
+    page = render(HEADING, comparison, drift_share=0.5, most_rows=10_000)
+    assert page.lstrip().startswith("<!DOCTYPE html>")
+    assert "churn version 3, window churn-v3-w1" in page
+    assert "label: in the reference, but in no prediction" in page
+    assert "Drift is detected for" in page
+    assert "Drawn from a sample" not in page
+
+
+def test_a_large_window_is_drawn_from_a_sample_and_says_so():
+    comparison = compare(frame(3000, 1), frame(2500, 2))
+    page = render(HEADING, comparison, drift_share=0.5, most_rows=1000)
+    assert "1,000 of 2,500 rows of the window, 1,000 of 3,000 of the reference" in page
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"age": np.nan}, {"dest": None}, {"age": 7.0}, {"age": np.nan, "dest": None}, {"dest": "k0"}],
+    ids=["no numbers", "no categories", "constant", "nothing at all", "one category"],
+)
+def test_columns_on_which_evidently_raises_are_rendered_around(columns):
+    comparison = compare(frame(500, 1), frame(300, 2).assign(**columns))
+    page = render(HEADING, comparison, drift_share=0.5, most_rows=10_000)
+    assert "gauntlet-verdict" in page
+    assert all(f"<td>{name}</td>" in page for name in ("age", "dest"))
+
+
+def test_values_of_requests_cannot_put_a_script_into_the_page():
+    evil = "</script><script>alert(document.domain)</script>"
+    comparison = compare(frame(500, 1), frame(300, 2).assign(dest=evil))
+    named = compare(frame(500, 1).rename(columns={"age": evil}), frame(300, 2).rename(columns={"age": evil}))
+    for one in (comparison, named):
+        assert "<script>alert(document" not in render(HEADING, one, drift_share=0.5, most_rows=10_000)
+
+
+def test_a_report_reaches_for_no_network(monkeypatch):
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise AssertionError("the report reached for the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.delenv("DO_NOT_TRACK", raising=False)
+    page = render(HEADING, compare(frame(500, 1), frame(300, 2)), drift_share=0.5, most_rows=10_000)
+    assert "<script src=" not in page
