@@ -32,5 +32,6 @@ def first_time(session: Session, envelope: Envelope[Any]) -> bool:
         "type": envelope.type,
         "handled_at": datetime.now(UTC),
     }
-    done = session.execute(insert(InboxRow).values(row).on_conflict_do_nothing())
-    return bool(done.rowcount)  # type: ignore[attr-defined]  # a CursorResult, for an INSERT
+    # RETURNING, since psycopg reports no row count for an INSERT through the ORM.
+    marked = insert(InboxRow).values(row).on_conflict_do_nothing().returning(InboxRow.event_id)
+    return session.scalar(marked) is not None

@@ -23,6 +23,8 @@ from chassis.errors import NotFound, Permanent, Transient
 
 T = TypeVar("T")
 
+MLFLOW_NOTE = "registered_model_meta"
+
 MISSING = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"}
 BUSY = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "IO_ERROR", "DEADLINE_EXCEEDED"}
 
@@ -86,7 +88,10 @@ class Registry:
         return self._ask(lambda: self.client.get_run(run_id))
 
     def download(self, uri: str, into: Path) -> Path:
-        """Fetch a file or a folder below `into`, whole or not at all. Returns where it is."""
+        """Fetch a file or a folder into a new place below `into`, whole or not at all. Returns where it is.
+
+        Equal content however it is named: MLflow's note of the name it was asked by is not kept.
+        """
         into.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".download-", dir=into))
         try:
@@ -95,7 +100,10 @@ class Registry:
                     lambda: download_artifacts(artifact_uri=uri, dst_path=str(scratch), tracking_uri=self.tracking_uri)
                 )
             )
-            target = into / fetched.name
+            # "models:/m-…" is fetched as the folder itself, "runs:/…/model" as one below it.
+            target = into / ("model" if fetched == scratch else fetched.name)
+            if fetched.is_dir():
+                (fetched / MLFLOW_NOTE).unlink(missing_ok=True)
             if target.is_dir():
                 shutil.rmtree(target)
             return fetched.replace(target)
