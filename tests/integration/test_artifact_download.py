@@ -1,0 +1,51 @@
+"""Artifacts come from a real MLflow whole, and equal under each of the names that MLflow has for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.models import infer_signature
+from mlflow.pyfunc import PythonModel, log_model
+from mlflow.tracking import MlflowClient
+
+from chassis.digests import digest_tree
+from chassis.errors import NotFound
+from chassis.registry import Registry
+from support.mlflow_server import MlflowServer
+
+
+class Echo(PythonModel):  # type: ignore[misc]
+    def predict(self, context: object, model_input: pd.DataFrame, params: object = None) -> pd.DataFrame:
+        return model_input
+
+
+def test_a_model_has_one_digest_by_id_by_run_and_by_version(mlflow_server: MlflowServer, tmp_path: Path) -> None:
+    registry = Registry(mlflow_server.uri)
+    mlflow.set_tracking_uri(mlflow_server.uri)
+    frame = pd.DataFrame({"a": [1.0]})
+    with mlflow.start_run() as run:
+        log_model(
+            name="model",
+            python_model=Echo(),
+            signature=infer_signature(frame, frame),
+            registered_model_name="digests",
+            pip_requirements=["mlflow"],
+        )
+    version = max(item.version for item in registry.versions("digests"))
+    source = MlflowClient(mlflow_server.uri).get_model_version("digests", str(version)).source
+    uris = [source, f"runs:/{run.info.run_id}/model", f"models:/digests/{version}"]
+    folders = [registry.download(uri, tmp_path / str(number)) for number, uri in enumerate(uris)]
+    assert all((folder / "MLmodel").is_file() for folder in folders)
+    assert len({digest_tree(folder) for folder in folders}) == 1
+    assert registry.download(source, tmp_path / "0") == folders[0], "fetching again replaces what was there"
+
+
+def test_an_artifact_that_is_not_there_is_not_found(mlflow_server: MlflowServer, tmp_path: Path) -> None:
+    registry = Registry(mlflow_server.uri)
+    for uri in ("models:/nosuchmodel/1", "models:/m-00000000000000000000000000000000", "runs:/nosuchrun/model"):
+        with pytest.raises(NotFound):
+            registry.download(uri, tmp_path / "missing")
+    assert not list((tmp_path / "missing").iterdir()), "nothing half fetched is left"
