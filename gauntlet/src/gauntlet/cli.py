@@ -9,6 +9,7 @@ import httpx
 import typer
 from rich.markup import escape
 
+from gauntlet.commands import dead_letters, events, policies
 from gauntlet.errors import CliError
 from gauntlet.output import notes
 
@@ -26,6 +27,11 @@ app = typer.Typer(
 @app.callback()
 def _root() -> None:
     """Promotes machine-learning models on evidence."""
+
+
+app.add_typer(events.app, name="events")
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(policies.app, name="policy")
 
 
 def main() -> None:

@@ -1,0 +1,40 @@
+"""`gauntlet policy`: what a policy file will do, before a service reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gauntlet.errors import CliError
+from gauntlet.options import Json
+from gauntlet.output import console, print_json, print_table
+
+app = typer.Typer(no_args_is_help=True, help="The policies: what a model must prove.")
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `check` a command of its own while it is the only one."""
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy, such as policies/flights-delay.yaml.")],
+    as_json: Json = False,
+) -> None:
+    """Validate a policy and say in words what it will do. Nothing has to run for it."""
+    from chassis.policies import PolicyError, load_policy
+    from gauntlet.policy_words import in_words
+
+    try:
+        policy = load_policy(file)
+    except PolicyError as error:
+        raise CliError(str(error), "Nothing is gated with this file until it is mended.") from error
+    sentences = in_words(policy)
+    if as_json:
+        print_json({"digest": policy.digest, "policy": policy, "words": dict(sentences)})
+        return
+    print_table(("", f"{file} is valid"), sentences)
+    console().print(f"digest {policy.digest}", style="dim", markup=False, soft_wrap=True)

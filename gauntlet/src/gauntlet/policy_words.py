@@ -1,0 +1,121 @@
+"""A policy in words: what it will do, so that its author sees whether that is what was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from contracts.policy import METRICS, Delta, Latency, Minimum, ModelPolicy, Performance
+
+Sentence = tuple[str, str]
+
+
+def in_words(policy: ModelPolicy) -> list[Sentence]:
+    """Return (subject, sentence) for everything that `policy` decides, defaults included."""
+    return [
+        ("model", f"{policy.model}: {_problem(policy)}."),
+        ("training", _training(policy)),
+        ("golden rows", _golden(policy)),
+        *_gates(policy),
+        ("sandbox", _sandbox(policy)),
+        ("promotion", "A candidate that passes every gate is promoted at once, without anybody's approval."),
+        ("drift", _drift(policy)),
+    ]
+
+
+def _problem(policy: ModelPolicy) -> str:
+    together = f"; rows with the same {policy.entity} belong together" if policy.entity else ""
+    better = "greater" if METRICS[policy.metric].greater_is_better else "smaller"
+    return f"a {policy.problem} problem, compared on {policy.metric} ({better} is better){together}"
+
+
+def _training(policy: ModelPolicy) -> str:
+    if policy.recipe is None:
+        return "No recipe: it cannot be trained here, only registered (gauntlet register)."
+    windows = _count(policy.training.windows, "window")
+    where = "up to the newest" if policy.golden.window == "holdout" else "before the golden one"
+    return f"{policy.recipe} trains on the {windows} {where}."
+
+
+def _golden(policy: ModelPolicy) -> str:
+    golden = policy.golden
+    most = f"at most {golden.max_rows:,} rows"
+    if golden.window == "holdout":
+        whose = f"{golden.share:.0%} of the values of {policy.entity}, by stable hash"
+        return f"Judged on {whose}, held out of the training windows; {most}."
+    return f"Judged on the window directly after the training windows; {most}."
+
+
+def _gates(policy: ModelPolicy) -> Iterator[Sentence]:
+    gates = policy.gates
+    off = "Off: nothing is asked."
+    yield (
+        "gate lineage",
+        "Run, digest of the training data, code version and signature must be known." if gates.lineage else off,
+    )
+    yield (
+        "gate functional",
+        "It must load and answer twice alike, in the right shape and without NaN." if gates.functional else off,
+    )
+    yield (
+        "gate performance",
+        " ".join(_performance(policy, gates.performance)) if gates.performance else f"{off} A worse model passes.",
+    )
+    yield "gate latency", _latency(gates.latency) if gates.latency else off
+
+
+def _performance(policy: ModelPolicy, gate: Performance) -> Iterator[str]:
+    bound = f"at {1 - gate.alpha:.0%} confidence"
+    champion = "the champion on the same golden rows"
+    match gate.rule:
+        case Minimum(minimum=minimum):
+            yield f"Must reach {_bounds(minimum)} on the golden rows; the champion is not looked at."
+        case Delta(delta=delta):
+            yield f"Its {policy.metric} must be better than that of {champion} by more than {delta:g}, as measured."
+        case "superior":
+            yield f"Its {policy.metric} must be better than that of {champion}, {bound}."
+        case _:
+            yield (
+                f"Its {policy.metric} must not be worse than that of {champion} by more than {gate.margin_share:.0%} "
+                f"of what the champion is better than a constant answer, {bound}."
+            )
+    floors = f" and reach {_bounds(gate.floor)}" if gate.floor else ""
+    yield f"Without a champion it must beat a constant answer{floors}, {bound}."
+
+
+def _bounds(bounds: dict[str, float]) -> str:
+    return " and ".join(
+        f"{metric} {'≥' if METRICS[metric].greater_is_better else '≤'} {value:g}" for metric, value in bounds.items()
+    )
+
+
+def _latency(gate: Latency) -> str:
+    return f"95 % of one-row predictions must take at most {gate.p95_ms:g} ms, loading at most {gate.load_seconds:g} s."
+
+
+def _sandbox(policy: ModelPolicy) -> str:
+    limits = policy.sandbox
+    ends = f"after {limits.seconds:g} s or above {limits.memory_mb:,} MiB"
+    return f"Candidate code is stopped {ends}, and has then failed its gate."
+
+
+def _drift(policy: ModelPolicy) -> str:
+    drift = policy.drift
+    then = "is trained again" if policy.recipe else "is announced (there is no recipe to train with)"
+    return (
+        f"Each {drift.window.rows:,} answered rows, {policy.model} {then} when {drift.drift_share:.0%} of the columns "
+        f"have drifted, or {policy.metric} on labelled rows is worse than at promotion by more than "
+        f"{drift.metric_drop:g}; at most once in {_duration(drift.cooldown)}."
+    )
+
+
+def _duration(length: timedelta) -> str:
+    seconds = length.total_seconds()
+    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size and seconds % size == 0:
+            return _count(int(seconds // size), name)
+    return _count(seconds, "second")
+
+
+def _count(number: float, noun: str) -> str:
+    return f"{number:g} {noun}" if number == 1 else f"{number:g} {noun}s"

@@ -1,0 +1,97 @@
+"""Where the parts of the stack are, and how we know: an option or variable, the running stack, or the default ports."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from chassis.settings import MEBIBYTE, KafkaSettings
+from gauntlet.errors import CliError
+from gauntlet.stack_file import URL_VARIABLES, endpoints, read_stack
+
+VARIABLES = {**URL_VARIABLES, "kafka": "KAFKA_BOOTSTRAP_SERVERS", "mlflow": "MLFLOW_TRACKING_URI"}
+
+
+class CliSettings(KafkaSettings):
+    """What the commands read of the services' settings, `.env` included."""
+
+    mlflow_tracking_uri: str = Field("http://127.0.0.1:5000", alias="MLFLOW_TRACKING_URI")
+    max_event_bytes: int = Field(MEBIBYTE, ge=1024, alias="MAX_EVENT_BYTES")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a part is; `named` when the caller said so, `running` when a stack of `data_dir` says so."""
+
+    part: str
+    at: str
+    data_dir: Path
+    named: bool
+    running: bool
+
+    @property
+    def title(self) -> str:
+        return {"kafka": "Kafka", "mlflow": "MLflow"}.get(self.part, f"the {self.part}")
+
+    def silent(self, problem: str) -> CliError:
+        """Return the error for a part that does not answer there."""
+        option = f"--{self.part} or {VARIABLES[self.part]}"
+        if self.named:
+            return CliError(f"{self.title} at {self.at} does not answer: {problem}", f"Check {option}.")
+        if self.running:
+            return CliError(
+                f"{self.title} at {self.at} does not answer: {problem}",
+                f"It belongs to the stack in {self.data_dir}; see: gauntlet status --data-dir {self.data_dir}",
+            )
+        return CliError(
+            f"no stack is running in {self.data_dir}: start one with `gauntlet up`",
+            f"Nor is there one elsewhere: {option} names it, the default {self.at} does not answer.",
+        )
+
+
+def service(part: str, data_dir: Path, option: str | None) -> Address:
+    """Return where the service `part` is; `option` is what the caller gave, if anything."""
+    found: str = getattr(endpoints(data_dir), part)
+    named = bool(option or os.environ.get(VARIABLES[part]))
+    return Address(part, (option or found).rstrip("/"), data_dir, named, read_stack(data_dir) is not None)
+
+
+def kafka(data_dir: Path, option: str | None) -> tuple[CliSettings, Address]:
+    """Return how to connect to Kafka, and where that is. Security and prefix come from the environment and `.env`."""
+    settings = _settings(option)
+    found = endpoints(data_dir).kafka
+    given = settings.model_fields_set
+    missing = {
+        "kafka_bootstrap_servers": found.bootstrap_servers,
+        "topic_prefix": found.topic_prefix,
+    }
+    settings = settings.model_copy(update={name: value for name, value in missing.items() if name not in given})
+    named = "kafka_bootstrap_servers" in given
+    running = read_stack(data_dir) is not None
+    return settings, Address("kafka", settings.kafka_bootstrap_servers, data_dir, named, running)
+
+
+def mlflow(data_dir: Path, option: str | None) -> Address:
+    """Return where MLflow's HTTP API is. Raises CliError for a tracking URI that is not HTTP."""
+    settings = _settings(None)
+    named = option or (settings.mlflow_tracking_uri if "mlflow_tracking_uri" in settings.model_fields_set else None)
+    at = named or endpoints(data_dir).mlflow.tracking_uri
+    if not at.startswith(("http://", "https://")):
+        raise CliError(
+            f"MLflow's tracking URI {at!r} is not an http:// or https:// address",
+            "Name an MLflow server with --mlflow or MLFLOW_TRACKING_URI.",
+        )
+    return Address("mlflow", at.rstrip("/"), data_dir, named is not None, read_stack(data_dir) is not None)
+
+
+def _settings(bootstrap_servers: str | None) -> CliSettings:
+    try:
+        if bootstrap_servers:
+            return CliSettings(KAFKA_BOOTSTRAP_SERVERS=bootstrap_servers)
+        return CliSettings()
+    except ValidationError as error:
+        wrong = "; ".join(f"{item['loc'][-1]}={item['input']!r}: {item['msg']}" for item in error.errors())
+        raise CliError(f"a setting is wrong: {wrong}", "Mend it in the environment or in .env.") from error

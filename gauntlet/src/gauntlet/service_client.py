@@ -1,0 +1,81 @@
+"""A service's HTTP API as the commands see it: JSON in, JSON out, every failure a CliError."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from gauntlet.errors import CliError
+from gauntlet.reach import Address
+
+TIMEOUT = httpx.Timeout(30.0, connect=3.0)
+
+
+class ServiceError(CliError):
+    """The service answered with an error; `status` and `problem` (RFC 9457) are its own words."""
+
+    def __init__(self, message: str, hint: str | None, status: int, problem: Mapping[str, Any]) -> None:
+        super().__init__(message, hint)
+        self.status, self.problem = status, problem
+
+
+class ServiceClient:
+    """Talks to the service at `address`. Raises CliError when it is away, ServiceError when it says no."""
+
+    def __init__(self, address: Address, timeout: httpx.Timeout = TIMEOUT) -> None:
+        self.address = address
+        # A proxy named by the environment is for the internet, not for a stack on this machine.
+        self._client = httpx.Client(timeout=timeout, trust_env=not _is_here(address.at))
+
+    def get(self, path: str, **params: Any) -> Any:
+        given = {name: value for name, value in params.items() if value is not None}
+        return self._ask("GET", path, params=given)
+
+    def post(self, path: str, body: Any) -> Any:
+        return self._ask("POST", path, json=body)
+
+    def _ask(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            answer = self._client.request(method, self.address.at + path, **options)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise self.address.silent(_reason(error)) from error
+        try:
+            body = answer.json()
+        except ValueError as error:
+            raise CliError(
+                f"{method} {answer.url} answered {answer.status_code} with something that is not JSON",
+                f"Is that really the {self.address.part} of Gauntlet? It begins: {answer.text[:80]!r}",
+            ) from error
+        if answer.is_success:
+            return body
+        raise _refusal(self.address, answer, body)
+
+
+def _refusal(address: Address, answer: httpx.Response, body: Any) -> ServiceError:
+    problem = body if isinstance(body, dict) else {}
+    title = str(problem.get("title") or problem.get("error_code") or f"HTTP {answer.status_code}")
+    detail = str(problem.get("detail") or problem.get("message") or "")
+    hint = None
+    if answer.status_code == 503:
+        hint = f"{address.part} at {address.at} is not ready; try again in a moment, or see: gauntlet status"
+    elif answer.status_code >= 500:
+        hint = f"{address.part} at {address.at} failed; its log says why."
+    return ServiceError(f"{title}: {detail}" if detail else title, hint, answer.status_code, problem)
+
+
+def _is_here(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time"
+    return str(error) or type(error).__name__
