@@ -48,7 +48,7 @@ class Address:
             )
         return CliError(
             f"no stack is running in {self.data_dir}: start one with `gauntlet up`",
-            f"Nor is there one elsewhere: {option} names it, the default {self.at} does not answer.",
+            f"Tried the default, {self.at}; {option} names another one.",
         )
 
 

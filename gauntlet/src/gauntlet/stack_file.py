@@ -44,7 +44,9 @@ class PartState(_Model):
     url: str
     port: int | None = None
     pid: int | None = None
-    process_started: float | None = None  # seconds since the epoch as psutil reports it: with pid, the process's identity
+    process_started: float | None = (
+        None  # seconds since the epoch as psutil reports it: with pid, the process's identity
+    )
     started_at: datetime | None = None
     restarts: int = 0
     log: Path | None = None

@@ -1,0 +1,40 @@
+"""Runs a command for as long as its standard input stays open, so that a child never outlives a parent that was killed.
+
+Started as `python minder.py COMMAND…`; prints the child's pid. The parent holds the other end of the pipe: when it closes
+it, or dies in whatever way, the child gets SIGTERM, and SIGKILL after GRACE_SECONDS. A parent-death signal would be
+shorter, but fires when the thread that started the child ends, and exists on Linux only.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+GRACE_SECONDS = 20.0
+
+
+def main(command: list[str]) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno())
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    print(child.pid, flush=True)
+    threading.Thread(target=_end_with_parent, args=[child], daemon=True).start()
+    return child.wait()
+
+
+def _end_with_parent(child: subprocess.Popen[bytes]) -> None:
+    while os.read(sys.stdin.fileno(), 64):
+        pass
+    child.terminate()
+    try:
+        child.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.exit(code if code >= 0 else 128 - code)
