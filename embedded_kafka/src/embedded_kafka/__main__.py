@@ -12,6 +12,10 @@ from embedded_kafka.broker import EmbeddedKafka
 from embedded_kafka.errors import EmbeddedKafkaError
 
 
+def say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m embedded_kafka", description=__doc__)
     parser.add_argument("--data-dir", type=Path, required=True, help="where the broker keeps its data and its log")
@@ -20,13 +24,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         with EmbeddedKafka(options.data_dir, options.port or None) as broker:
-            print(f"Kafka answers on {broker.bootstrap_servers} (pid {broker.pid}, log {broker.log_file})", flush=True)
+            say(f"Kafka answers on {broker.bootstrap_servers} (pid {broker.pid}, log {broker.log_file})")
             while broker.running:
                 time.sleep(0.2)
-            print(f"Kafka ended by itself; its log is {broker.log_file}", file=sys.stderr)
+            say(f"error: Kafka ended by itself; its log is {broker.log_file}")
             return 1
     except EmbeddedKafkaError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 1
     except KeyboardInterrupt:
         return 0

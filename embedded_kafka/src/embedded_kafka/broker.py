@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
+import base64
 import threading
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from embedded_kafka import minder
 from embedded_kafka.configuration import server_properties
 from embedded_kafka.errors import PortTaken, StartFailed
 from embedded_kafka.install import installed_jars
-from embedded_kafka.java import BROKER, STORAGE_TOOL, java_command
 from embedded_kafka.probe import answers, free_ports, taken
+from embedded_kafka.process import BrokerProcess, format_storage
+from embedded_kafka.startup_cache import startup_flags
 
-CLUSTER_ID = "Z2F1bnRsZXQtbG9jYWwtMQ"
+STARTED = "Kafka Server started"  # the line the broker logs when it serves
+PORT_LOST = "Address already in use"
+ATTEMPTS = 3  # a free port can be taken by somebody else between our choice and the broker's start
 POLL_SECONDS = 0.02
 LOG_LINES_IN_ERRORS = 15
 
@@ -27,8 +27,8 @@ LOG_LINES_IN_ERRORS = 15
 class EmbeddedKafka:
     """One broker in KRaft mode on 127.0.0.1 that keeps its data in `data_dir`.
 
-    `port` None takes a free one. `settings` are broker settings that win over ours. `start_timeout` is in seconds and does
-    not count the download of the first time. The broker ends when this process ends, even if that is killed.
+    `port` None takes a free one. `settings` are broker settings that win over ours. `start_timeout` (seconds) does not
+    count the download of the first time. The broker ends when this process ends, even if that is killed.
     """
 
     def __init__(
@@ -45,8 +45,8 @@ class EmbeddedKafka:
         self._port = port
         self._settings = dict(settings or {})
         self._start_timeout = start_timeout
-        self._minder: subprocess.Popen[str] | None = None
-        self._pid: int | None = None
+        self._process: BrokerProcess | None = None
+        self._log_from = 0
         self._lock = threading.Lock()
 
     @property
@@ -64,12 +64,13 @@ class EmbeddedKafka:
     @property
     def pid(self) -> int | None:
         """The process id of the broker itself (a JVM), None when it does not run."""
-        return self._pid if self.running else None
+        process = self._process
+        return process.pid if process and process.running else None
 
     @property
     def running(self) -> bool:
         """Whether the broker's process is alive."""
-        return self._minder is not None and self._minder.poll() is None
+        return self.pid is not None
 
     def start(self) -> EmbeddedKafka:
         """Start the broker and return when it answers requests; starting a running one changes nothing.
@@ -78,20 +79,20 @@ class EmbeddedKafka:
         """
         with self._lock:
             if not self.running:
-                self._start(installed_jars())
+                self._start()
             return self
 
     def stop(self, timeout: float = 15.0) -> None:
         """Stop the broker cleanly, by force after `timeout` seconds; no process is left. Stopping twice is fine."""
         with self._lock:
-            self._stop(timeout)
+            self._clear(timeout)
 
     def kill(self) -> None:
         """Kill the broker with SIGKILL, as a power cut would; start() brings it back on the same data and port."""
         with self._lock:
-            if self.running and self._pid is not None:
-                os.kill(self._pid, signal.SIGKILL)
-            self._stop(timeout=5.0)
+            if self._process:
+                self._process.kill()
+            self._clear(timeout=5.0)
 
     def __enter__(self) -> EmbeddedKafka:
         return self.start()
@@ -101,75 +102,66 @@ class EmbeddedKafka:
     ) -> None:
         self.stop()
 
-    def _start(self, jars: list[Path]) -> None:
+    def _start(self) -> None:
+        self._clear(timeout=0.0)  # what a broker that died left behind
+        jars = installed_jars()
+        flags = startup_flags(jars)
         self.data_dir.mkdir(parents=True, exist_ok=True)
         if self._wanted_port is not None and taken(self._wanted_port):
             raise PortTaken(
                 f"port {self._wanted_port} on 127.0.0.1 is taken, so Kafka cannot listen there: "
                 "stop the program that has it, or choose another port"
             )
-        if self._port is None or taken(self._port):  # a restart keeps the port clients know, when it can
-            self._port = free_ports(1)[0]
-        self._launch(jars)
-        try:
-            self._await_answer()
-        except BaseException:
-            self._stop(timeout=2.0)
-            raise
+        for attempt in range(1, ATTEMPTS + 1):
+            if self._port is None or taken(self._port):  # a restart keeps the port clients know, when it can
+                self._port = free_ports(1)[0]
+            try:
+                self._launch(jars, flags)
+                self._await_answer()
+                return
+            except StartFailed:
+                self._clear(timeout=2.0)
+                if attempt == ATTEMPTS or PORT_LOST not in self._log():
+                    raise
+            except BaseException:
+                self._clear(timeout=2.0)
+                raise
 
-    def _launch(self, jars: list[Path]) -> None:
+    def _launch(self, jars: list[Path], flags: list[str]) -> None:
         data, properties = self.data_dir / "data", self.data_dir / "server.properties"
         properties.write_text(server_properties(data, self.port, free_ports(1)[0], self._settings))
         self._log_from = self.log_file.stat().st_size if self.log_file.exists() else 0
-        with self.log_file.open("ab") as log:
-            if not (data / "meta.properties").exists():
-                arguments = ("format", "--ignore-formatted", "-t", CLUSTER_ID, "-c", str(properties))
-                format_ = java_command(jars, STORAGE_TOOL, *arguments)
-                if subprocess.run(format_, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False).returncode:
-                    raise self._failed(f"Kafka could not prepare its data directory {data}")
-            self._minder = subprocess.Popen(
-                [sys.executable, "-I", minder.__file__, *java_command(jars, BROKER, str(properties))],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                start_new_session=True,  # Ctrl-C in a terminal is for the parent, which then stops things in order
-            )
-        assert self._minder.stdout is not None
-        self._pid = int(self._minder.stdout.readline() or 0) or None
+        if not (data / "meta.properties").exists():
+            cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            if not format_storage(jars, flags, properties, cluster_id, self.log_file):
+                raise self._failed(f"Kafka could not prepare its data directory {data}")
+        self._process = BrokerProcess(jars, flags, properties, self.log_file)
 
     def _await_answer(self) -> None:
+        assert self._process is not None
         deadline = time.monotonic() + self._start_timeout
-        while not answers(self.port):
-            if not self.running:
-                raise self._failed(f"Kafka ended while starting (exit code {self._minder and self._minder.returncode})")
+        # The log line says that it is this broker that answers, not one of somebody else who was quicker on the port.
+        while not (STARTED in self._log() and answers(self.port)):
+            if not self._process.running:
+                raise self._failed(f"Kafka ended while starting (exit code {self._process.exit_code})")
             if time.monotonic() > deadline:
                 raise self._failed(f"Kafka did not answer on {self.bootstrap_servers} in {self._start_timeout:g} s")
             time.sleep(POLL_SECONDS)
-        if not self.running:  # somebody else took the port in between, and answers
-            raise self._failed(f"Kafka ended while starting, and another broker answers on port {self.port}")
 
-    def _stop(self, timeout: float) -> None:
-        process, self._minder, self._pid = self._minder, None, None
-        if process is None:
-            return
-        assert process.stdin is not None and process.stdout is not None
-        process.stdin.close()
+    def _clear(self, timeout: float) -> None:
+        process, self._process = self._process, None
+        if process:
+            process.stop(timeout)
+
+    def _log(self) -> str:
+        """What the broker has written since its last start."""
         try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            pass
-        try:
-            os.killpg(process.pid, signal.SIGKILL)  # the group is the minder's own: the broker is in it, nothing else
-        except (ProcessLookupError, PermissionError):
-            pass
-        process.wait()
-        process.stdout.close()
+            with self.log_file.open("rb") as file:
+                file.seek(self._log_from)
+                return file.read().decode(errors="replace")
+        except OSError:
+            return ""
 
     def _failed(self, what: str) -> StartFailed:
-        try:
-            text = self.log_file.read_bytes()[self._log_from :].decode(errors="replace")
-        except OSError:
-            text = ""
-        tail = "\n".join(f"  {line}" for line in text.splitlines()[-LOG_LINES_IN_ERRORS:])
+        tail = "\n".join(f"  {line}" for line in self._log().splitlines()[-LOG_LINES_IN_ERRORS:])
         return StartFailed(f"{what}. Its log is {self.log_file} and ends:\n{tail}")

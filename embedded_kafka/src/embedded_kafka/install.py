@@ -1,4 +1,4 @@
-"""Puts the pinned jars into the user's cache: fetched once, verified by digest, safe when two processes do it at once."""
+"""Puts the pinned jars into the user's cache: fetched once, verified by digest, safe when two processes do so at once."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def install_dir(jars: Sequence[Jar]) -> Path:
 def installed_jars(jars: Sequence[Jar] | None = None) -> list[Path]:
     """Return the verified jars, fetching what is missing.
 
-    Raises DownloadFailed when something is missing and cannot be fetched, DigestMismatch when a file is not the pinned one.
+    Raises DownloadFailed when one is missing and cannot be fetched, DigestMismatch when a file is not the pinned one.
     """
     jars = pinned_jars() if jars is None else jars
     directory = install_dir(jars)
     if not directory.exists():
         directory.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(directory.with_suffix(".lock")):
+        with FileLock(directory.parent / f"{directory.name}.lock"):
             if not directory.exists():
                 _install(jars, directory)
     return verified(jars, directory)
@@ -64,7 +64,7 @@ def verified(jars: Sequence[Jar], directory: Path) -> list[Path]:
 
 
 def _install(jars: Sequence[Jar], directory: Path) -> None:
-    """Fetch into a directory beside the final one and rename it when every digest is right: it is whole or not there."""
+    """Fetch into a directory beside the final one, and rename it when every digest is right: it is whole or absent."""
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=directory.parent) as temporary:
         staging = Path(temporary, "jars")
         staging.mkdir()
@@ -115,11 +115,11 @@ class _Fetch:
             if artifact.cached_path:
                 artifact.cached_path.unlink(missing_ok=True)  # half a file would be taken for the whole one
             raise DownloadFailed(
-                f"Apache Kafka {KAFKA_VERSION} is not in {cache_dir()} yet, and {jar.coordinate} could not be fetched from "
-                f"{self.url}: {_shortly(error)}\n"
-                f"The network is needed once (45 MB). Without it: name a reachable mirror in {REPOSITORY_VARIABLE}, copy the "
-                f"cache of another machine and name it in {CACHE_VARIABLE}, or use a Kafka that runs already by naming it in "
-                "KAFKA_BOOTSTRAP_SERVERS."
+                f"Apache Kafka {KAFKA_VERSION} is not in {cache_dir()} yet, and {jar.coordinate} could not be fetched "
+                f"from {self.url}: {_shortly(error)}\n"
+                f"The network is needed once (45 MB). Without it: name a reachable mirror in {REPOSITORY_VARIABLE}, "
+                f"copy the cache of another machine and name it in {CACHE_VARIABLE}, or use a Kafka that runs already "
+                "by naming it in KAFKA_BOOTSTRAP_SERVERS."
             ) from error
 
 

@@ -74,11 +74,11 @@ def resolve() -> list[Jar]:
                 project = context.project(artifact.groupId, artifact.artifactId)
                 path = project.at_version(artifact.version).artifact().resolve()
                 found[name] = Jar(f"{name}:{artifact.version}", sha256_of(path), path.stat().st_size)
-                print(f"{found[name].sha256[:12]}  {found[name].coordinate}", file=sys.stderr)
+                sys.stderr.write(f"{found[name].sha256[:12]}  {found[name].coordinate}\n")
     return sorted(found.values(), key=lambda jar: jar.coordinate)
 
 
 if __name__ == "__main__":
     target = Path(str(files("embedded_kafka") / LOCK_FILE))
     target.write_text(render(resolve()))
-    print(f"wrote {target}")
+    sys.stderr.write(f"wrote {target}\n")

@@ -1,8 +1,8 @@
-"""Runs a command for as long as its standard input stays open, so that a child never outlives a parent that was killed.
+"""Runs a command for as long as its standard input stays open: a child that never outlives a parent that was killed.
 
-Started as `python minder.py COMMAND…`; prints the child's pid. The parent holds the other end of the pipe: when it closes
-it, or dies in whatever way, the child gets SIGTERM, and SIGKILL after GRACE_SECONDS. A parent-death signal would be
-shorter, but fires when the thread that started the child ends, and exists on Linux only.
+Started as `python minder.py COMMAND…`; prints the child's pid. The parent holds the other end of the pipe: when it
+closes it, or dies in whatever way, the child gets SIGTERM, and SIGKILL after GRACE_SECONDS. A parent-death signal would
+be shorter, but fires when the thread that started the child ends, and exists on Linux only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ def main(command: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno())
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-    print(child.pid, flush=True)
+    sys.stdout.write(f"{child.pid}\n")
+    sys.stdout.flush()
     threading.Thread(target=_end_with_parent, args=[child], daemon=True).start()
     return child.wait()
 
