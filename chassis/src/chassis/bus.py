@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar, Union
+from typing import Any, TypeVar
 
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker, KafkaRouter, Topic
 from faststream.kafka.message import KafkaMessage
-from faststream.specification import AsyncAPI
 from prometheus_client import Counter
 from sqlalchemy.orm import Session
 
@@ -26,7 +25,7 @@ from chassis.kafka import LARGEST_MESSAGE, aiokafka_options, faststream_security
 from chassis.settings import ServiceSettings
 from chassis.telemetry import get_logger, story
 from chassis.topics import DEAD_LETTERS
-from contracts import Envelope, Event, types_on
+from contracts import BY_TYPE, Envelope, Event, types_on
 
 E = TypeVar("E", bound=Event)
 Handler = Callable[[Session, Envelope[Any]], None]
@@ -58,7 +57,7 @@ class Bus:
         self._settings = settings
         self._service = service
         self._database = database
-        self._emits = tuple(emits)
+        self.emits = tuple(emits)
         self._handlers: dict[str, dict[str, Handler]] = {}
         self._batch_handlers: dict[str, BatchHandler] = {}
         self._broker: KafkaBroker | None = None
@@ -112,14 +111,13 @@ class Bus:
             except (KafkaError, TimeoutError) as error:
                 raise Transient(f"Kafka at {self._settings.kafka_bootstrap_servers} does not answer") from error
 
-    def asyncapi(self) -> str:
-        """The AsyncAPI 3 document of this service, YAML. Nothing is connected."""
-        broker = self._build(None)
-        for event in self._emits:
-            broker.publisher(Topic(event.topic, declare=False), schema=event, title=event.__name__)
-        return AsyncAPI(broker, title=f"Gauntlet {self._service}", version="1").to_specification().to_yaml()
+    @property
+    def receives(self) -> tuple[type[Event], ...]:
+        types = [name for handlers in self._handlers.values() for name in handlers]
+        streams = [event for topic in self._batch_handlers for event in types_on(topic)]
+        return (*(BY_TYPE[name] for name in types), *streams)
 
-    def _build(self, letters: DeadLetterWriter | None) -> KafkaBroker:
+    def _build(self, letters: DeadLetterWriter) -> KafkaBroker:
         self._subscriptions = []
         broker = KafkaBroker(
             self._settings.kafka_bootstrap_servers.split(","),
@@ -139,7 +137,7 @@ class Bus:
     def _subscribe(
         self,
         broker: KafkaBroker,
-        letters: DeadLetterWriter | None,
+        letters: DeadLetterWriter,
         topic: str,
         work: Callable[[Any], None],
         *,
@@ -148,11 +146,8 @@ class Bus:
         async def consume(events: Any) -> None:
             await asyncio.get_running_loop().run_in_executor(self._executor, work, events)
 
-        consume.__name__ = f"on_{topic.replace('-', '_')}"
-        types: Any = Union[types_on(topic)]  # noqa: UP007  # built at run time, for AsyncAPI
-        consume.__annotations__["events"] = list[types] if batch else types
-        subscription = Subscription(letters) if letters else None
-        router = KafkaRouter(middlewares=[partial(Delivery, subscription=subscription)] if subscription else [])
+        subscription = Subscription(letters)
+        router = KafkaRouter(middlewares=[partial(Delivery, subscription=subscription)])
         options: dict[str, Any] = {
             "group_id": f"{self._settings.topic_prefix}{self._service}.{topic}",
             "ack_policy": ACK_POLICY,
@@ -165,14 +160,12 @@ class Bus:
             "heartbeat_interval_ms": HEARTBEAT_MS,
             "rebalance_timeout_ms": REBALANCE_MS,
             "max_partition_fetch_bytes": LARGEST_MESSAGE,
-            "title": topic,
         }
         if batch:
             options |= {"batch": True, "max_records": BATCH_RECORDS, "batch_timeout_ms": BATCH_WAIT_MS}
         router.subscriber(Topic(self._settings.topic_prefix + topic, declare=False), **options)(consume)
         broker.include_router(router)
-        if subscription:
-            self._subscriptions.append(subscription)
+        self._subscriptions.append(subscription)
 
     def _handle(self, handlers: dict[str, Handler], message: ConsumerRecord[Any, Any]) -> None:
         envelope = self._decode(message)

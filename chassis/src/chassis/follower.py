@@ -39,7 +39,7 @@ class Follower:
     ) -> None:
         self._settings = settings
         self._topics = [settings.topic_prefix + event.topic for event in events]
-        self._types = tuple(events)
+        self.receives = tuple(events)
         self._on_event = on_event
         self._on_bad = on_bad
         self.caught_up = asyncio.Event()
@@ -113,7 +113,7 @@ class Follower:
             if self._on_bad is not None:
                 self._on_bad(record, error)
             return
-        if not isinstance(envelope.data, self._types):
+        if not isinstance(envelope.data, self.receives):
             return
         result = self._on_event(envelope)
         if inspect.isawaitable(result):

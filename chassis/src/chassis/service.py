@@ -127,6 +127,7 @@ def build_app(
         await startup.stop()
 
     app = FastAPI(title=f"Gauntlet {name}", lifespan=lifespan)
+    app.state.parts = tuple(parts)
     answer_with_problems(app)
 
     @app.get("/health", tags=["service"])

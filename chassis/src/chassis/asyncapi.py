@@ -1,0 +1,65 @@
+"""AsyncAPI documents, from what a service's parts receive and emit: `python -m chassis.asyncapi SERVICE...`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from faststream.kafka import KafkaBroker, Topic
+from faststream.specification import AsyncAPI
+
+from contracts import Event
+
+FOLDER = Path("docs/asyncapi")
+
+
+def document(service: str) -> str:
+    """YAML, AsyncAPI 3. The service is built, as its main() does, and not started: nothing is connected.
+
+    A part says what it reads and writes in `receives` and `emits`, tuples of event types.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["DATA_DIR"] = folder
+        settings = importlib.import_module(f"{service}.settings").Settings(_env_file=None)
+        parts = importlib.import_module(f"{service}.app").build(settings).state.parts
+    received = _unique(event for part in parts for event in getattr(part, "receives", ()))
+    emitted = _unique(event for part in parts for event in getattr(part, "emits", ()))
+    return describe(service, received, emitted)
+
+
+def describe(service: str, received: Iterable[type[Event]], emitted: Iterable[type[Event]]) -> str:
+    broker = KafkaBroker("kafka:9092", apply_types=False)
+    for event in received:
+        broker.subscriber(Topic(event.topic, declare=False), title=f"Receive{event.__name__}")(_handler(event))
+    for event in emitted:
+        title = f"Emit{event.__name__}"
+        broker.publisher(Topic(event.topic, declare=False), schema=event, title=title, description=event.__doc__)
+    return AsyncAPI(broker, title=f"Gauntlet {service}", version="1").to_specification().to_yaml()
+
+
+def _handler(event: type[Event]) -> Any:
+    async def handle(data: Any) -> None:
+        """Only described, never run."""
+
+    handle.__annotations__["data"] = event
+    handle.__doc__ = event.__doc__
+    return handle
+
+
+def _unique(events: Iterable[type[Event]]) -> list[type[Event]]:
+    return sorted(set(events), key=lambda event: event.__name__)
+
+
+def main(services: list[str]) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for service in services:
+        (FOLDER / f"{service}.yaml").write_text(document(service))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
