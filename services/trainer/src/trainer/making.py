@@ -61,7 +61,7 @@ class Made(BaseModel):
 def make(spec: TrainingSpec, policy: ModelPolicy, say: Say) -> tuple[Made, Any]:
     """Train, or take up what an earlier run of the same job has left in the work folder.
 
-    Returns what was made and the estimator. Raises Permanent for what cannot be trained, and whatever the recipe raises.
+    Returns what was made and the estimator. Raises Permanent for what cannot be trained, and what the recipe raises.
     """
     if policy.recipe is None:
         raise Permanent(f"the policy of {policy.model!r} names no recipe")
@@ -136,13 +136,12 @@ def _drift_window(recipe: Recipe, task: TrainingTask) -> str | None:
         return recipe.window_at(task.drifted_at)
     except (ValueError, LookupError) as error:
         raise RecipeError(
-            f"recipe {recipe.name!r} has no window for {task.drifted_at.isoformat()}, the end of the drifted rows: {error}"
+            f"recipe {recipe.name!r} has no window for {task.drifted_at.isoformat()}, "
+            f"the end of the drifted rows: {error}"
         ) from error
 
 
-def _rows(
-    recipe: Recipe, chosen: Plan, policy: ModelPolicy, seed: int, say: Say
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _rows(recipe: Recipe, chosen: Plan, policy: ModelPolicy, seed: int, say: Say) -> tuple[pd.DataFrame, pd.DataFrame]:
     frames = []
     for window in chosen.training:
         say(0.05, f"loading {window}")
@@ -225,4 +224,3 @@ def example_rows(made: Made, rows: int = 5) -> pd.DataFrame:
     golden = pd.read_parquet(made.datasets["evaluation"].path, columns=list(made.features))
     complete = golden.dropna()
     return (golden if complete.empty else complete).head(rows).reset_index(drop=True)
-

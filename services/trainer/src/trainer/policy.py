@@ -143,4 +143,6 @@ def ending(exit_status: int, reported: str | None, last_log_line: str | None) ->
     if exit_status < 0:
         cause = " (SIGKILL: out of memory, most often)" if exit_status == -9 else ""
         return Failed(f"the training process was ended by signal {-exit_status}{cause}")
-    return Failed(reported or last_log_line or f"the training process exited with status {exit_status} and said nothing")
+    return Failed(
+        reported or last_log_line or f"the training process exited with status {exit_status} and said nothing"
+    )

@@ -152,10 +152,9 @@ def _check_feature(column: pd.Series, categorical: bool, where: str) -> None:
         return
     if column.dtype != object:
         raise RecipeError(f"{where}: categorical feature {column.name!r} is {column.dtype}, not str objects")
-    odd = column.dropna().map(type)
-    odd = odd[odd != str]
-    if len(odd):
-        kind = odd.iloc[0].__name__
+    odd = [value for value in column.dropna() if not isinstance(value, str)]
+    if odd:
+        kind = type(odd[0]).__name__
         raise RecipeError(f"{where}: categorical feature {column.name!r} holds {len(odd)} values of type {kind}")
 
 

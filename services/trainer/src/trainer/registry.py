@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,13 @@ from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, LoggedMod
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import ColSpec, Schema, TensorSpec
-from mlflow.utils.time import get_current_time_millis
 from numpy import dtype
 
 from chassis.digests import digest_tree
 from chassis.errors import NotFound, Permanent
 from chassis.registry import RegisteredVersion, Registry, mlflow_errors
 from contracts import Dataset, ModelRegistered
-from trainer.making import Made, Say, example_rows, roles
+from trainer.making import File, Made, Say, example_rows, roles
 from trainer.spec import TrainingSpec
 
 JOB_TAG = "gauntlet.job_id"
@@ -30,6 +30,8 @@ LINEAGE_TAG = "gauntlet.lineage"
 
 MLFLOW_DIGEST = 36
 """MLflow's own dataset digests hold no more characters."""
+
+LOGGED_MODEL = "models:/"
 
 Lineage = Mapping[str, Any]
 
@@ -82,7 +84,7 @@ class Publisher:
         self._client.log_inputs(run_id, datasets=[_input(name, made) for name in made.datasets])
         self._say(0.8, "logging the model")
         model_id, digest = self._log_model(made, estimator, experiment, run_id)
-        now = get_current_time_millis()
+        now = int(time.time() * 1000)
         metrics = [Metric(name, value, now, 0, model_id=model_id) for name, value in made.metrics.items()]
         lineage = {
             "model_name": self._task.model_name,
@@ -92,12 +94,7 @@ class Publisher:
             "code_version": made.code_version,
             "metrics": made.metrics,
             "trigger": self._task.trigger.model_dump(mode="json"),
-            **{
-                name: Dataset(
-                    uri=f"runs:/{run_id}/datasets/{name}.parquet", digest=file.digest, rows=file.rows, window=file.window
-                ).model_dump(mode="json")
-                for name, file in made.datasets.items()
-            },
+            **{name: _dataset(name, file, run_id).model_dump(mode="json") for name, file in made.datasets.items()},
         }
         self._client.log_batch(
             run_id,
@@ -144,12 +141,14 @@ class Publisher:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         if not self._of_this_job():
+            source: str = lineage["artifact_uri"]
             self._client.create_model_version(
                 name,
-                source=lineage["artifact_uri"],
+                source=source,
                 run_id=run.info.run_id,
                 tags={JOB_TAG: self._spec.job_id},
                 await_creation_for=0,
+                model_id=source.removeprefix(LOGGED_MODEL) if source.startswith(LOGGED_MODEL) else None,
             )
         # Should two processes have come here at once, both keep the same one: the lowest.
         version, *surplus = self._of_this_job()
@@ -213,9 +212,16 @@ class Publisher:
 
 
 def _signature(made: Made) -> ModelSignature:
-    inputs = [ColSpec("string" if name in made.categorical else "double", name) for name in made.features]
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec("string" if name in made.categorical else "double", name) for name in made.features
+    ]
     shape = (-1,) if made.problem == "regression" else (-1, len(made.classes))
     return ModelSignature(Schema(inputs), Schema([TensorSpec(dtype("float64"), shape)]))
+
+
+def _dataset(name: str, file: File, run_id: str) -> Dataset:
+    uri = f"runs:/{run_id}/datasets/{name}.parquet"
+    return Dataset(uri=uri, digest=file.digest, rows=file.rows, window=file.window)
 
 
 def _input(name: str, made: Made) -> DatasetInput:

@@ -69,7 +69,9 @@ def _end_with_the_parent() -> None:
     def watch(inherited: int) -> None:
         while os.read(inherited, 1):
             pass
-        os.killpg(os.getpgrp(), signal.SIGKILL)
+        if os.getpgrp() == os.getpid():
+            os.killpg(os.getpid(), signal.SIGKILL)  # with whatever the recipe has started
+        os._exit(FAILURE)
 
     threading.Thread(target=watch, args=(os.dup(0),), daemon=True, name="parent").start()
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -94,7 +96,7 @@ def _progress(output: TextIO) -> Callable[[float, str], None]:
 
 
 def _last_line(error: Exception) -> str:
-    return traceback.format_exception_only(error)[-1].strip()
+    return " ".join(traceback.format_exception_only(error)[-1].split())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,79 @@
+"""What the trainer does about an event: it records a job, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from prometheus_client import Counter
+from sqlalchemy.orm import Session
+
+from chassis.jobs import Jobs
+from chassis.telemetry import get_logger
+from contracts import DriftDetected, Envelope, TrainingRequested, Trigger
+from contracts.policy import ModelPolicy
+from trainer.spec import TrainingTask
+
+KIND = "train"
+LONGEST_REASON = 500
+
+IGNORED = Counter("trainer_drifts_ignored_total", "Drifts of models that no policy has a recipe for", ["model"])
+
+log = get_logger(__name__)
+
+
+class Handlers:
+    """Handlers of the trainer's events, in the transaction that the bus opens."""
+
+    def __init__(self, jobs: Jobs, policies: Mapping[str, ModelPolicy]) -> None:
+        self._jobs = jobs
+        self._policies = policies
+
+    def on_training_requested(self, session: Session, envelope: Envelope[TrainingRequested]) -> None:
+        """A mistake in the request becomes the job's failure, so that whoever asked is told by an event."""
+        event = envelope.data
+        task = TrainingTask(
+            model_name=event.model_name,
+            window=event.window,
+            from_run=event.from_run,
+            trigger=_trigger("re-registration" if event.from_run else "request", envelope, event.reason),
+        )
+        self._enqueue(session, task, envelope)
+
+    def on_drift_detected(self, session: Session, envelope: Envelope[DriftDetected]) -> None:
+        """Trains again where a policy names a recipe; a drift of any other model is somebody else's to answer."""
+        event = envelope.data
+        policy = self._policies.get(event.model_name)
+        if policy is None or policy.recipe is None:
+            IGNORED.labels(event.model_name).inc()
+            log.info("drift without a recipe: nothing to train", event_id=envelope.id, reason=event.reason)
+            return
+        newest = event.window.end
+        task = TrainingTask(
+            model_name=event.model_name,
+            drifted_at=newest if newest.tzinfo else newest.replace(tzinfo=UTC),
+            trigger=_trigger("drift", envelope, event.reason),
+        )
+        self._enqueue(session, task, envelope)
+
+    def _enqueue(self, session: Session, task: TrainingTask, envelope: Envelope[Any]) -> None:
+        job_id = self._jobs.enqueue(
+            session,
+            kind=KIND,
+            key=task.model_name,
+            payload=task.model_dump(mode="json"),
+            job_id=job_id_of(envelope),
+            cause=envelope,
+        )
+        log.info("training recorded", job=job_id, trigger=task.trigger.kind)
+
+
+def job_id_of(envelope: Envelope[Any]) -> str:
+    """The same event, the same job. A UUID, since the id also names a folder and stands in a query to MLflow."""
+    return str(uuid5(NAMESPACE_URL, f"{envelope.source}\0{envelope.id}"))
+
+
+def _trigger(kind: str, envelope: Envelope[Any], reason: str) -> Trigger:
+    return Trigger(kind=kind, event_id=envelope.id, reason=reason[:LONGEST_REASON])
