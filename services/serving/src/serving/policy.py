@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 RESIDENT = 2
-"""Versions of a model that stay in memory: the one that answers, and the one before it, for a rollback in milliseconds."""
+"""Versions of a model that stay in memory: the one that answers and the one before, for a rollback in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A version's files: what is cached, loaded and kept in memory. A version with another digest is another artifact."""
+    """A version's files: what is cached, loaded and kept in memory. Another digest is another artifact."""
 
     model_name: str
     model_version: int

@@ -1,0 +1,25 @@
+"""`python -m serving`: one replica, until SIGTERM.
+
+The numeric libraries read these variables when they are first imported. One thread a prediction: several predictions
+run beside each other, and forty threads that fight over two cores answer half as many requests as one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def main() -> int:
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
+
+    from serving.app import main as serve
+
+    return serve()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""One column of JSON values, by MLflow's type, to the array that the model takes; and ids and times beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+Values = list[Any]
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+EXACT = 2**53
+"""Whole numbers above it are not exact as a JSON number with a point."""
+NANOSECOND_YEARS = (1678, 2261)
+
+
+class Unfit(Exception):
+    """The value in `row` does not fit; `expected` says what would."""
+
+    def __init__(self, row: int, expected: str) -> None:
+        super().__init__(expected)
+        self.row, self.expected = row, expected
+
+
+def entity_id(value: Any) -> str:
+    """Raises Unfit for what is no id."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise Unfit(0, "an id: a string or a whole number, or null for an unknown one")
+    return str(value)
+
+
+def event_time(value: Any) -> datetime:
+    """In UTC. Raises Unfit for what is no time."""
+    moment = _moment(value) if isinstance(value, str) else None
+    if moment is None:
+        raise Unfit(0, "an ISO 8601 time, such as 2013-06-01T12:00:00-05:00, or null for an unknown one")
+    return moment
+
+
+def _first(values: Values, wrong: Callable[[Any], bool], expected: str) -> None:
+    """Raises Unfit for the first value that is wrong."""
+    for row, value in enumerate(values):
+        if wrong(value):
+            raise Unfit(row, expected)
+
+
+def _only(values: Values, types: set[type], expected: str) -> set[type]:
+    """The types that occur; raises Unfit when another one does."""
+    found = set(map(type, values))
+    if not found <= types:
+        _first(values, lambda value: type(value) not in types, expected)
+    return found
+
+
+def _double(values: Values) -> Any:
+    _only(values, {float, int, type(None)}, "a number, or null for a missing one")
+    return np.array(values, dtype=np.float64)
+
+
+def _float(values: Values) -> Any:
+    expected = f"a number of at most ±{FLOAT32_MAX:.3g} (float), or null for a missing one"
+    _only(values, {float, int, type(None)}, expected)
+    _first(values, lambda value: value is not None and abs(value) > FLOAT32_MAX, expected)
+    return np.array(values, dtype=np.float32)
+
+
+def _whole(dtype: Any, name: str) -> Callable[[Values], Any]:
+    low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    expected = f"a whole number from {low} to {high} ({name}); the model takes no missing ones here"
+
+    def unfit(value: Any) -> bool:
+        if type(value) is float:
+            return not (value.is_integer() and abs(value) <= min(EXACT, high))
+        return not low <= value <= high
+
+    def read(values: Values) -> Any:
+        _only(values, {int, float}, expected)
+        _first(values, unfit, expected)
+        return np.array([int(value) for value in values], dtype=dtype)
+
+    return read
+
+
+def _boolean(values: Values) -> Any:
+    _only(values, {bool}, "true or false; the model takes no missing ones here")
+    return np.array(values, dtype=np.bool_)
+
+
+def _string(values: Values) -> Any:
+    _only(values, {str, type(None)}, "a string, or null for a missing one")
+    return np.array(values, dtype=object)
+
+
+def _datetime(values: Values) -> Any:
+    expected = "an ISO 8601 time from 1678 to 2261, such as 2013-06-01T12:00:00Z, or null for a missing one"
+    _only(values, {str, type(None)}, expected)
+    times: list[Any] = []
+    for row, value in enumerate(values):
+        moment = _moment(value) if value is not None else None
+        if value is not None and (moment is None or not NANOSECOND_YEARS[0] <= moment.year <= NANOSECOND_YEARS[1]):
+            raise Unfit(row, expected)
+        times.append(moment.replace(tzinfo=None) if moment else None)  # MLflow's datetime is naive, here UTC
+    return np.array(times, dtype="datetime64[ns]")
+
+
+def _moment(text: str) -> datetime | None:
+    """In UTC, which is assumed where no zone is given; None for what is no time."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+READERS: dict[str, Callable[[Values], Any]] = {
+    "double": _double,
+    "float": _float,
+    "long": _whole(np.int64, "long"),
+    "integer": _whole(np.int32, "integer"),
+    "boolean": _boolean,
+    "string": _string,
+    "datetime": _datetime,
+}

@@ -1,0 +1,264 @@
+"""The executor: takes a snapshot of each model, asks the policy, does the one thing, and asks again."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from chassis.errors import Permanent, Transient
+from chassis.telemetry import get_logger
+from contracts import Envelope, Event, ModelLoaded, ModelLoadFailed
+from serving.cache import ArtifactCache
+from serving.models import load, warm_up
+from serving.policy import (
+    Action,
+    Attempt,
+    Fetch,
+    Load,
+    Nothing,
+    Release,
+    RetryAt,
+    Swap,
+    Wanted,
+    WarmUp,
+    next_action,
+    retry_delay,
+    supersedes,
+)
+from serving.settings import Settings
+from serving.slots import Kept, Slot
+from serving.threads import Lane
+
+SWAPS = Counter("gauntlet_serving_swaps_total", "Versions swapped in", ["model_name"])
+FAILURES = Counter("gauntlet_serving_load_failures_total", "Fetches, loads and warm-ups that failed", ["model_name"])
+SECONDS = Histogram("gauntlet_serving_load_seconds", "From the event's arrival to the swap")
+VERSION = Gauge("gauntlet_serving_model_version", "The version that answers", ["model_name"])
+EPOCH = Gauge("gauntlet_serving_model_epoch", "The epoch that answers; production only", ["model_name"])
+
+Report = Callable[[Event, Envelope[Any] | None], None]
+Download = Callable[[str, Path], Path]
+
+log = get_logger(__name__)
+
+
+class Loader:
+    """A Part. `want` says what shall answer; nothing is fetched or loaded before `begin` was awaited."""
+
+    name = "loader"
+
+    def __init__(self, settings: Settings, cache: ArtifactCache, download: Download, report: Report) -> None:
+        self._settings = settings
+        self._cache = cache
+        self._download = download
+        self._report = report
+        self._slots: dict[str, Slot] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._fetching = Lane("fetch", settings.fetch_concurrency)
+        self._loading = Lane("load", settings.load_concurrency)
+        self._trimming = Lane("trim", 1)
+        self._caught_up = asyncio.Event()
+        self._was_ready = False
+
+    def hold_until(self, caught_up: asyncio.Event) -> None:
+        """At the start only the newest of all desired versions is worth a load: wait until all are known."""
+        self._caught_up = caught_up
+
+    async def start(self) -> None:
+        """Import what models need; the first load after a promotion shall not pay for it."""
+        for module in self._settings.preload:
+            try:
+                await asyncio.to_thread(importlib.import_module, module)
+            except ImportError as error:
+                log.warning("cannot preload", module=module, error=str(error))
+
+    async def stop(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def want(self, wanted: Wanted, cause: Envelope[Any]) -> None:
+        """A stale or repeated order is ignored."""
+        name = wanted.artifact.model_name
+        slot = self._slots.get(name)
+        if not supersedes(wanted, slot.desired if slot else None):
+            log.info("stale or repeated, ignored", model_name=name, model_version=wanted.artifact.model_version)
+            return
+        if slot is None:
+            slot = self._slots[name] = Slot(name)
+        slot.desire(wanted, cause, time.monotonic())
+        if name not in self._tasks:
+            self._tasks[name] = asyncio.create_task(self._drive(slot), name=f"loader {name}")
+
+    def desired(self, model_name: str) -> Wanted | None:
+        slot = self._slots.get(model_name)
+        return slot.desired if slot else None
+
+    def slot(self, model_name: str) -> Slot | None:
+        return self._slots.get(model_name)
+
+    def slots(self) -> list[Slot]:
+        return sorted(self._slots.values(), key=lambda slot: slot.model_name)
+
+    def check(self) -> None:
+        """Raises Transient until every version desired at the start answers, or definitively never will.
+
+        Later ones do not count: while they load, the versions before them answer.
+        """
+        if self._was_ready:
+            return
+        if not self._caught_up.is_set():
+            raise Transient("still reading which versions are desired")
+        waiting = [_about(slot) for slot in self.slots() if not slot.is_settled]
+        if waiting:
+            raise Transient(f"{len(waiting)} not loaded yet: {'; '.join(waiting[:10])}")
+        self._was_ready = True
+
+    async def _drive(self, slot: Slot) -> None:
+        await self._caught_up.wait()
+        while True:
+            slot.changed.clear()
+            cached = slot.desired is not None and self._cache.holds(slot.desired.artifact.digest)
+            action = next_action(slot.snapshot(cached=cached), time.monotonic())
+            try:
+                await self._do(slot, action)
+            except Exception as error:
+                log.exception("unexpected error while loading", model_name=slot.model_name)
+                if slot.desired is not None:
+                    self._failed(slot, slot.desired, f"{type(error).__name__}: {error}", permanent=False)
+
+    async def _do(self, slot: Slot, action: Action) -> None:
+        match action:
+            case Fetch(wanted):
+                await self._step(slot, wanted, self._fetching, partial(self._fetch, wanted))
+            case Load(wanted):
+                model = await self._step(slot, wanted, self._loading, partial(self._load, wanted))
+                if model is not None:
+                    slot.resident[wanted.artifact] = Kept(model)
+            case WarmUp(wanted):
+                kept = slot.resident[wanted.artifact]
+                if await self._step(slot, wanted, self._loading, partial(_warm, kept)):
+                    kept.warm = True
+            case Swap(wanted):
+                slot.swap(wanted)
+                self._swapped(slot, wanted)
+            case Release(artifacts):
+                for artifact in artifacts:
+                    del slot.resident[artifact]
+                    log.info("released", model_name=slot.model_name, model_version=artifact.model_version)
+            case RetryAt(_, when):
+                await _until(slot.changed, when - time.monotonic())
+            case Nothing():
+                await slot.changed.wait()
+
+    async def _step(self, slot: Slot, wanted: Wanted, lane: Lane, work: Callable[[], Any]) -> Any:
+        """Do `work` in a thread; None when it failed, or when something else is desired meanwhile."""
+        running = asyncio.create_task(lane.run(work))
+        changed = asyncio.create_task(slot.changed.wait())
+        try:
+            limit = self._settings.step_seconds
+            await asyncio.wait({running, changed}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                return running.result()
+            if not changed.done():
+                self._failed(slot, wanted, f"no end after {limit:g} s (SERVING_STEP_SECONDS)", permanent=False)
+        except (Transient, OSError, MemoryError) as error:
+            self._failed(slot, wanted, str(error) or type(error).__name__, permanent=False)
+        except Permanent as error:
+            self._failed(slot, wanted, str(error), permanent=True)
+        except Exception as error:  # a client library's own, such as one that is not installed
+            self._failed(slot, wanted, f"{type(error).__name__}: {error}", permanent=True)
+        finally:
+            running.cancel()
+            changed.cancel()
+        return None
+
+    def _fetch(self, wanted: Wanted) -> bool:
+        if not self._cache.holds(wanted.artifact.digest):
+            self._cache.add(wanted.artifact.digest, partial(self._download, wanted.uri))
+        return True
+
+    def _load(self, wanted: Wanted) -> Any:
+        return load(wanted.artifact, self._cache.verified(wanted.artifact.digest))
+
+    def _swapped(self, slot: Slot, wanted: Wanted) -> None:
+        artifact, seconds = wanted.artifact, time.monotonic() - slot.desired_at
+        SWAPS.labels(artifact.model_name).inc()
+        SECONDS.observe(seconds)
+        VERSION.labels(artifact.model_name).set(artifact.model_version)
+        EPOCH.labels(artifact.model_name).set(wanted.epoch or 0)
+        log.info(
+            "swapped in",
+            model_name=artifact.model_name,
+            model_version=artifact.model_version,
+            epoch=wanted.epoch,
+            seconds=round(seconds, 4),
+        )
+        loaded = ModelLoaded(**self._report_of(wanted, seconds), artifact_digest=artifact.digest)
+        self._report(loaded, slot.cause)
+        keep = {item.digest for each in self._slots.values() for item in each.resident}
+        keep |= {each.desired.artifact.digest for each in self._slots.values() if each.desired}
+        trimming = asyncio.create_task(self._trimming.run(partial(self._cache.trim, keep)))
+        trimming.add_done_callback(_note_trimmed)
+
+    def _failed(self, slot: Slot, wanted: Wanted, reason: str, *, permanent: bool) -> None:
+        earlier = slot.attempt.failures if slot.attempt is not None and slot.attempt.wanted == wanted else 0
+        delay = retry_delay(earlier + 1, self._settings.retry_first_seconds, self._settings.retry_limit_seconds)
+        retry_at = time.monotonic() + delay * random.uniform(0.8, 1.2)  # replicas do not ask MLflow all at once
+        slot.fail(Attempt(wanted, earlier + 1, permanent, retry_at), reason)
+        FAILURES.labels(slot.model_name).inc()
+        log.error(
+            "cannot load" if permanent else "cannot load now, will try again",
+            model_name=slot.model_name,
+            model_version=wanted.artifact.model_version,
+            epoch=wanted.epoch,
+            attempt=earlier + 1,
+            reason=reason,
+        )
+        if earlier == 0 or permanent:  # not one event a retry, all night long
+            seconds = time.monotonic() - slot.desired_at
+            self._report(ModelLoadFailed(**self._report_of(wanted, seconds), reason=reason), slot.cause)
+
+    def _report_of(self, wanted: Wanted, seconds: float) -> dict[str, Any]:
+        return {
+            "model_name": wanted.artifact.model_name,
+            "model_version": wanted.artifact.model_version,
+            "epoch": wanted.epoch,
+            "replica": self._settings.replica,
+            "role": self._settings.role,
+            "seconds": max(0.0, seconds),
+        }
+
+
+def _warm(kept: Kept) -> bool:
+    warm_up(kept.model)
+    return True
+
+
+async def _until(changed: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(changed.wait(), max(0.0, seconds))
+    except TimeoutError:
+        pass
+
+
+def _about(slot: Slot) -> str:
+    version = slot.desired.artifact.model_version if slot.desired else "?"
+    why = f" (attempt {slot.failure.attempts} failed: {slot.failure.reason})" if slot.failure else ""
+    return f"{slot.model_name} version {version}{why}"
+
+
+def _note_trimmed(trimming: asyncio.Task[list[str]]) -> None:
+    if trimming.cancelled():
+        return
+    if (error := trimming.exception()) is not None:
+        log.warning("cannot trim the artifact cache", error=str(error))
+    elif removed := trimming.result():
+        log.info("removed from the artifact cache", digests=removed)

@@ -1,0 +1,72 @@
+"""What can be set of a serving replica; environment variables, prefix SERVING_."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from chassis.settings import MEBIBYTE, ServiceSettings
+
+PORTS = {"production": 8001, "staging": 8000}
+
+
+class Settings(ServiceSettings):
+    model_config = SettingsConfigDict(env_prefix="SERVING_", env_file=".env", extra="ignore", populate_by_name=True)
+
+    role: Literal["production", "staging"] = Field(
+        "production", description="production follows Promoted, staging follows GatePassed"
+    )
+    port: int = Field(0, ge=0, le=65535, description="Port to listen on; 0: 8001 in production, 8000 in staging")
+    replica: str = Field(
+        default_factory=socket.gethostname,
+        min_length=1,
+        max_length=200,
+        description="Name in ModelLoaded; default: the host's",
+    )
+    cache_dir: Path | None = Field(
+        None, description="Artifacts by digest; default: DATA_DIR/serving/cache. Replicas may share it"
+    )
+    cache_max_mb: int = Field(10_240, ge=1, description="Above it, the artifacts used longest ago leave the disk")
+    fetch_concurrency: int = Field(4, ge=1, le=64, description="Downloads at a time")
+    load_concurrency: int = Field(2, ge=1, le=64, description="Models loaded or warmed up at a time")
+    step_seconds: float = Field(300.0, gt=0, description="A fetch, load or warm-up that takes longer is tried again")
+    retry_first_seconds: float = Field(0.5, gt=0, description="Wait after the first failure; doubles with each")
+    retry_limit_seconds: float = Field(30.0, gt=0, description="Longest wait between two tries")
+    preload: list[str] = Field(
+        default_factory=lambda: [
+            "cloudpickle",
+            "mlflow.sklearn",
+            "sklearn.compose",
+            "sklearn.ensemble",
+            "sklearn.impute",
+            "sklearn.linear_model",
+            "sklearn.pipeline",
+            "sklearn.preprocessing",
+        ],
+        description="Modules imported before the first model comes; add what your models need (JSON list)",
+    )
+    predict_threads: int = Field(
+        1, ge=1, le=64, description="Requests computed at a time; more than one only for models that are thread-safe"
+    )
+    max_waiting: int = Field(256, ge=1, description="Requests that may wait for a thread; a further one is told 503")
+    max_rows: int = Field(10_000, ge=1, description="Rows a request")
+    max_body_bytes: int = Field(16 * MEBIBYTE, ge=1024, description="Bytes a request")
+    publish_predictions: bool = Field(True, description="Emit PredictionMade for every row")
+    prediction_buffer_rows: int = Field(
+        50_000, ge=1, description="Rows kept while Kafka is slow or away; further ones are dropped and counted"
+    )
+    flush_seconds: float = Field(5.0, ge=0, description="On stop, time for what is buffered to reach Kafka")
+
+    @model_validator(mode="after")
+    def _port_of_role(self) -> Self:
+        if self.port == 0:
+            self.port = PORTS[self.role]
+        return self
+
+    @property
+    def cache_folder(self) -> Path:
+        return (self.cache_dir or self.data_dir / "serving" / "cache").resolve()

@@ -1,0 +1,86 @@
+"""One model on this replica: what it shall be, what it is, what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from contracts import Envelope
+from serving.models import LoadedModel
+from serving.policy import Artifact, Attempt, Resident, Snapshot, Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """What a request is answered with, from its first line to its last; swapped as one reference."""
+
+    model: LoadedModel
+    wanted: Wanted
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    wanted: Wanted
+    reason: str
+    permanent: bool
+    attempts: int
+    time: datetime
+
+
+@dataclass(slots=True)
+class Kept:
+    """A model in memory."""
+
+    model: LoadedModel
+    warm: bool = False
+    answered: bool = False
+
+
+@dataclass(slots=True)
+class Slot:
+    """Changed on the event loop only; `answering` may be read from any thread."""
+
+    model_name: str
+    desired: Wanted | None = None
+    cause: Envelope[Any] | None = None
+    desired_at: float = 0.0
+    answering: Answering | None = None
+    resident: dict[Artifact, Kept] = field(default_factory=dict)
+    attempt: Attempt | None = None
+    failure: Failure | None = None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def snapshot(self, *, cached: bool) -> Snapshot:
+        return Snapshot(
+            desired=self.desired,
+            answering=self.answering.wanted if self.answering else None,
+            resident=tuple(Resident(artifact, kept.warm, kept.answered) for artifact, kept in self.resident.items()),
+            cached=cached,
+            attempt=self.attempt,
+        )
+
+    @property
+    def is_settled(self) -> bool:
+        """The desired version answers, or never will."""
+        if self.desired is None or (self.answering is not None and self.answering.wanted == self.desired):
+            return True
+        return self.attempt is not None and self.attempt.wanted == self.desired and self.attempt.permanent
+
+    def desire(self, wanted: Wanted, cause: Envelope[Any], now: float) -> None:
+        self.desired, self.cause, self.desired_at = wanted, cause, now
+        self.changed.set()
+
+    def swap(self, wanted: Wanted) -> None:
+        """From here on requests are answered with `wanted`; those in flight finish with what they began with."""
+        kept = self.resident.pop(wanted.artifact)
+        kept.answered = True
+        self.resident[wanted.artifact] = kept  # to the end: most recently swapped in
+        self.answering = Answering(kept.model, wanted, datetime.now(UTC))
+        self.attempt = self.failure = None
+
+    def fail(self, attempt: Attempt, reason: str) -> None:
+        self.attempt = attempt
+        self.failure = Failure(attempt.wanted, reason, attempt.permanent, attempt.failures, datetime.now(UTC))

@@ -1,0 +1,50 @@
+"""Blocking steps in threads of their own, a few at a time, that may be given up on.
+
+A thread of a pool would keep the process from ending while it waits for a download that hangs; these do not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Lane:
+    """Runs at most `limit` blocking calls at a time. One that nobody waits for any more keeps its place to its end."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        self._name = name
+        self._places = asyncio.Semaphore(limit)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        await self._places.acquire()
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[T] = loop.create_future()
+
+        def settle(value: Any, error: BaseException | None) -> None:
+            self._places.release()
+            if result.done():
+                return  # nobody waits any more
+            if error is None:
+                result.set_result(value)
+            else:
+                result.set_exception(error)
+
+        def call() -> None:
+            value: T | None = None
+            failure: BaseException | None = None
+            try:
+                value = work()
+            except BaseException as error:  # carried over to who waits
+                failure = error
+            try:
+                loop.call_soon_threadsafe(settle, value, failure)
+            except RuntimeError:
+                pass  # the loop has ended meanwhile
+
+        threading.Thread(target=call, name=self._name, daemon=True).start()
+        return await result
