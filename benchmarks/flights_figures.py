@@ -1,0 +1,118 @@
+"""The figures of examples/flights.md: who wins on which month, and how far consecutive windows drift.
+
+`python benchmarks/flights_figures.py [models|windows|drift]` prints Markdown tables; all of them without an argument.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from drift.scores import compare
+from examples.flights import recipe
+from scipy.stats import rankdata
+from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.pipeline import Pipeline
+
+GOLDEN_ROWS = 20_000
+REFERENCE_ROWS = 10_000
+Z95 = 1.645
+MARGIN_SHARE = 0.02
+FEATURES = list(recipe.features)
+
+
+def month(number: int) -> pd.DataFrame:
+    return recipe.load(f"2013-{number:02d}")
+
+
+@cache
+def model(first: int, last: int) -> Pipeline:
+    return recipe.train(pd.concat([month(number) for number in range(first, last + 1)]))
+
+
+def scores(first: int, last: int, rows: pd.DataFrame) -> np.ndarray:
+    return model(first, last).predict_proba(rows[FEATURES])[:, 1]
+
+
+def delong(labels: np.ndarray, champion: np.ndarray, challenger: np.ndarray) -> tuple[float, float]:
+    """Difference of the areas and its standard error (DeLong 1988 by midranks, Sun and Xu 2014)."""
+    positive = labels == 1
+    m, n = int(positive.sum()), int((~positive).sum())
+    areas, v10, v01 = [], [], []
+    for score in (champion, challenger):
+        together = rankdata(np.concatenate([score[positive], score[~positive]]))
+        areas.append((together[:m].sum() - m * (m + 1) / 2) / (m * n))
+        v10.append((together[:m] - rankdata(score[positive])) / n)
+        v01.append(1 - (together[m:] - rankdata(score[~positive])) / m)
+    covariance = np.cov(v10) / m + np.cov(v01) / n
+    return areas[1] - areas[0], float(np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]))
+
+
+def print_models() -> None:
+    for first, last in ((1, 2), (4, 5)):
+        print(f"\nChampion of months {first}-{last} against a challenger of the two months before\n")
+        print("| golden | late | AUC | log loss | difference of AUC ± SE | lower, upper (95 %) | −margin |")
+        print("|---|--:|---|---|--:|--:|--:|")
+        for golden in range(last + 1, 13):
+            rows = month(golden).sample(GOLDEN_ROWS, random_state=0)
+            y = rows["late"].to_numpy()
+            old, new = scores(first, last, rows), scores(golden - 2, golden - 1, rows)
+            difference, error = delong(y, old, new)
+            margin = MARGIN_SHARE * (roc_auc_score(y, old) - 0.5)
+            print(
+                f"| {golden:02d} | {y.mean():.1%} | {roc_auc_score(y, old):.4f} → {roc_auc_score(y, new):.4f} "
+                f"| {log_loss(y, old):.4f} → {log_loss(y, new):.4f} | {difference:+.4f} ± {error:.4f} "
+                f"| {difference - Z95 * error:+.4f}, {difference + Z95 * error:+.4f} | {-margin:.4f} |"
+            )
+
+
+def consecutive(number: int, size: int) -> Iterator[pd.DataFrame]:
+    rows = month(number)
+    for start in range(0, len(rows) - size + 1, size):
+        yield rows.iloc[start : start + size]
+
+
+def print_windows() -> None:
+    for size in (2000, 4000):
+        print(f"\nAUC of the model of months 1-2 on consecutive windows of {size} rows\n")
+        print("| month | whole | windows | worst drop below golden March |\n|---|--:|---|--:|")
+        march = roc_auc_score(month(3)["late"], scores(1, 2, month(3)))
+        for number in range(3, 13):
+            areas = [roc_auc_score(w["late"], scores(1, 2, w)) for w in consecutive(number, size)]
+            whole = roc_auc_score(month(number)["late"], scores(1, 2, month(number)))
+            listed = " ".join(f"{area:.2f}" for area in areas)
+            print(f"| {number:02d} | {whole:.4f} | {listed} | {march - min(areas):.3f} |")
+
+
+def print_drift() -> None:
+    for first, last in ((1, 2), (4, 5)):
+        training = pd.concat([month(number) for number in range(first, last + 1)])
+        reference = training.sample(REFERENCE_ROWS, random_state=0)[FEATURES]
+        for size in (2000, 4000):
+            print(f"\nDrifted features of {len(FEATURES)}, reference months {first}-{last}, {size} consecutive rows\n")
+            print("| month | drifted features, window by window | drifted in some windows but not all (share of them) |")
+            print("|---|---|---|")
+            for number in range(1, 13):
+                windows = [compare(reference, window[FEATURES]).scores for window in consecutive(number, size)]
+                sets = [{score.feature for score in found if score.drifted} for found in windows]
+                shares = {name: sum(name in found for found in sets) / len(sets) for name in FEATURES}
+                some = ", ".join(f"{name} {share:.2f}" for name, share in shares.items() if 0 < share < 1)
+                print(f"| {number:02d} | {' '.join(str(len(found)) for found in sets)} | {some} |")
+
+
+PARTS = {"models": print_models, "windows": print_windows, "drift": print_drift}
+
+
+def main(argv: list[str]) -> None:
+    unknown = [name for name in argv if name not in PARTS]
+    if unknown:
+        sys.exit(f"unknown part {unknown[0]!r}: choose from {', '.join(PARTS)}")
+    for name in argv or PARTS:
+        PARTS[name]()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

