@@ -102,10 +102,7 @@ def _relative(facts: Facts, found: Difference, trivial: float, settings: Perform
 def _delta(facts: Facts, found: Difference, delta: float) -> GateVerdict:
     """A fixed step on the point estimates, with the chance that an equal model would have passed it."""
     outcome = Outcome.PASSED if found.value > delta else Outcome.FAILED
-    if found.se > 0:
-        risk = 1 - NormalDist().cdf(delta / found.se)
-    else:
-        risk = 1.0 if delta < 0 else 0.0
+    risk = 1 - NormalDist().cdf(delta / found.se) if found.se > 0 else float(delta < 0)
     reason = (
         f"{_against(facts, found)}; must be above {delta:+g}. An equal model passes this rule {risk:.1%} of the time"
     )

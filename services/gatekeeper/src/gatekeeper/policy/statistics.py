@@ -73,7 +73,8 @@ def estimate(metric: str, truth: NDArray[Any], answers: Answers, alpha: float) -
             # A perfect ranking has no variance to estimate. Rows paired off at random are independent trials, and all
             # of them succeeded (or failed): Clopper–Pearson over those pairs is exact.
             bound = alpha ** (1.0 / min(int((truth == 1).sum()), int((truth == 0).sum())))
-            return Estimate(value, se, *((bound, 1.0) if value == 1.0 else (0.0, 1.0 - bound)), n)
+            lower, upper = (bound, 1.0) if value == 1.0 else (0.0, 1.0 - bound)
+            return Estimate(value, se, lower, upper, n)
     elif metric == "accuracy":
         hits = int((_finite(answers.labels) == truth).sum())
         value, se = hits / _some(n), math.sqrt(hits / n * (1 - hits / n) / n)
@@ -211,7 +212,8 @@ def _brier_losses(truth: NDArray[Any], answers: Answers) -> Floats:
 
 
 def _absolute_errors(truth: NDArray[Any], answers: Answers) -> Floats:
-    return np.abs(_finite(answers.labels) - truth)
+    errors: Floats = np.abs(_finite(answers.labels) - truth)
+    return errors
 
 
 def _squared_errors(truth: NDArray[Any], answers: Answers) -> Floats:

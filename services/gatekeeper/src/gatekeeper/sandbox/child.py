@@ -1,0 +1,149 @@
+"""The inner side of the sandbox: limits itself, loads the model, asks it, and writes down what came of it.
+
+Forked from the template. From the moment the model is loaded, nothing that this process says can be trusted: candidate
+code runs in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gatekeeper.sandbox.protocol import FACTS, FEATURES, FIRST, GOLDEN, REQUEST, SECOND, SECONDS, Stage
+
+EXAMPLE_ROWS = 5
+WARM_UP_CALLS = 5
+TIMED_CALLS = 200
+LARGEST_FILE = 256 * 1024 * 1024
+MOST_FILES = 512
+
+
+class Facts:
+    """What is known so far; written whole at each step, so that a crash leaves the step before."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._path = scratch / FACTS
+        self._known: dict[str, Any] = {}
+
+    def note(self, **known: Any) -> None:
+        self._known.update(known)
+        draft = self._path.with_suffix(".draft")
+        draft.write_text(json.dumps(self._known))
+        draft.replace(self._path)
+
+
+class WrongAnswer(Exception):
+    """The model answered, but with something that is no answer."""
+
+
+def main(scratch: Path) -> int:
+    facts = Facts(scratch)
+    facts.note(stage=Stage.STARTING)
+    request = json.loads((scratch / REQUEST).read_text())
+    os.chdir(scratch)
+    os.environ.update(HOME=str(scratch), TMPDIR=str(scratch), MPLCONFIGDIR=str(scratch))
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{scratch / 'mlflow.db'}"
+
+    import mlflow.pyfunc  # the template has done so; at the top it would burden the gatekeeper
+    import pandas as pd
+
+    features = pd.read_parquet(scratch / FEATURES) if request["features"] else None
+    _limit(request["seconds"], request["memory_bytes"])
+    try:
+        facts.note(stage=Stage.LOADING)
+        began = time.perf_counter()
+        model = mlflow.pyfunc.load_model(request["model"], suppress_warnings=True)
+        facts.note(load_seconds=time.perf_counter() - began)
+        _question(model, features, request, scratch, facts)
+        facts.note(stage=Stage.DONE)
+    except MemoryError:
+        facts.note(fault="memory")
+    except WrongAnswer as error:
+        facts.note(fault="answer", error=str(error)[:2000])
+    except BaseException as error:  # whatever candidate code raises, SystemExit too, is its answer
+        text = " ".join(str(error).split()) or "without a message"
+        facts.note(fault="raised", error=f"{type(error).__name__}: {text}"[:2000])
+    return 0
+
+
+def _question(model: Any, features: Any, request: dict[str, Any], scratch: Path, facts: Facts) -> None:
+    import numpy as np
+
+    from chassis import answers
+
+    def ask(name: str, frame: Any) -> None:
+        raw = model.predict(frame)
+        try:
+            found = answers.read(raw, request["problem"], request["classes"], rows=len(frame))
+        except (ValueError, TypeError) as error:
+            raise WrongAnswer(str(error)) from error
+        values = found.labels if found.scores is None else found.scores
+        np.save(scratch / name, values.astype(str) if values.dtype.kind == "O" else values, allow_pickle=False)
+
+    facts.note(stage=Stage.EXAMPLE)
+    example = _input_example(request["model"])
+    if example is None and features is None:
+        return
+    rows = features.head(EXAMPLE_ROWS) if example is None else example
+    facts.note(asked="golden rows" if example is None else "input example", example_rows=len(rows))
+    ask(FIRST, rows)
+    ask(SECOND, rows)
+
+    facts.note(stage=Stage.GOLDEN)
+    if features is not None:
+        ask(GOLDEN, features)
+
+    facts.note(stage=Stage.TIMING)
+    seconds = _time_calls(model.predict, rows if features is None else features, request["timing_seconds"])
+    np.save(scratch / SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
+
+
+def _input_example(folder: str) -> Any:
+    """The rows that were logged with the model, as a DataFrame; None when there are none."""
+    import mlflow.models
+    import numpy as np
+    import pandas as pd
+
+    model = mlflow.models.Model.load(folder)
+    example = model.load_input_example(folder) if model.saved_input_example_info else None
+    if example is None or isinstance(example, pd.DataFrame):
+        return example if example is not None and len(example) else None
+    if isinstance(example, dict | list) and example and not np.isscalar(next(iter(example))):
+        return pd.DataFrame(example)
+    return pd.DataFrame(np.atleast_2d(np.asarray(example)))
+
+
+def _time_calls(predict: Callable[[Any], Any], frame: Any, budget: float) -> list[float]:
+    """Seconds of single-row predictions, after a few that warm up. Ends early when the budget is used up."""
+    rows = [frame.iloc[[number % len(frame)]] for number in range(min(len(frame), 100))]
+    for number in range(WARM_UP_CALLS):
+        predict(rows[number % len(rows)])
+    seconds: list[float] = []
+    end = time.perf_counter() + budget
+    while len(seconds) < TIMED_CALLS and (len(seconds) < 1 or time.perf_counter() < end):
+        began = time.perf_counter()
+        predict(rows[len(seconds) % len(rows)])
+        seconds.append(time.perf_counter() - began)
+    return seconds
+
+
+def _limit(seconds: float, memory_bytes: int) -> None:
+    """Hard limits; the memory is the candidate's own, on top of what this process uses before it loads."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
+    used = pages * resource.getpagesize()
+    _set(resource.RLIMIT_AS, used + memory_bytes)
+    _set(resource.RLIMIT_CPU, int(seconds) + 2)
+    _set(resource.RLIMIT_FSIZE, LARGEST_FILE)
+    _set(resource.RLIMIT_NOFILE, MOST_FILES)
+    _set(resource.RLIMIT_CORE, 0)
+
+
+def _set(limit: int, value: int) -> None:
+    _, hard = resource.getrlimit(limit)
+    ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (ceiling, ceiling))

@@ -1,0 +1,175 @@
+"""The outer side of the sandbox: starts it, ends it, and believes nothing that comes out of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from gatekeeper.sandbox import reading
+from gatekeeper.sandbox.processes import Cancelled, SandboxBroken, Template
+from gatekeeper.sandbox.protocol import FACTS, FEATURES, FIRST, GOLDEN, REQUEST, SECOND, SECONDS, Stage
+
+MOST_EXAMPLE_ROWS = 100_000
+MOST_TIMED_CALLS = 100_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    seconds: float
+    memory_mb: int
+    timing_seconds: float = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A model folder, and the feature rows that it shall answer (None: only its input example)."""
+
+    model: Path
+    problem: str
+    classes: Sequence[Any] | None
+    features: pd.DataFrame | None
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What went wrong, as a sentence without subject ("raised ValueError: …"), and where."""
+
+    stage: Stage
+    what: str
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What a model did. Arrays have been checked for size and kind, and hold as many rows as were asked.
+
+    `fault` is None when all of it went well. A fault in a late stage leaves the results of the earlier ones.
+    """
+
+    fault: Fault | None = None
+    load_seconds: float | None = None
+    asked: str = "input example"
+    example_rows: int = 0
+    first: NDArray[Any] | None = None
+    second: NDArray[Any] | None = None
+    golden: NDArray[Any] | None = None
+    seconds: tuple[float, ...] = ()
+    output: str = ""
+
+
+class Sandbox:
+    """Runs probes, one at a time, below `home`. Safe to use from several threads; starts with the first probe."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._lock = threading.Lock()
+        self._template: Template | None = None
+
+    def probe(self, request: Request, cancelled: threading.Event) -> Probe:
+        """Load and ask a model in a process of its own. Raises Cancelled, or SandboxBroken."""
+        with self._lock:
+            self._home.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(prefix="probe-", dir=self._home))
+            try:
+                _write_request(scratch, request)
+                ended_by, output = self._run(scratch, request.limits, cancelled)
+                return _read(scratch, request, ended_by, output)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+
+    def close(self) -> None:
+        with self._lock:
+            self._discard()
+
+    def _run(self, scratch: Path, limits: Limits, cancelled: threading.Event) -> tuple[str | None, str]:
+        if self._template is None:
+            self._template = Template(self._home)
+        try:
+            return self._template.run(scratch, limits.seconds, cancelled)
+        except Cancelled:
+            self._discard()
+            raise
+        except SandboxBroken as error:
+            self._discard()
+            if reading.facts(scratch / FACTS):  # it was alive when the candidate began
+                return "killed the process that watches it", str(error)
+            raise
+
+    def _discard(self) -> None:
+        if self._template is not None:
+            self._template.close()
+            self._template = None
+
+
+def _write_request(scratch: Path, request: Request) -> None:
+    if request.features is not None:
+        request.features.to_parquet(scratch / FEATURES, index=False)
+    content = {
+        "model": str(request.model.resolve()),
+        "problem": request.problem,
+        "classes": None if request.classes is None else list(request.classes),
+        "features": request.features is not None,
+        "seconds": request.limits.seconds,
+        "memory_bytes": request.limits.memory_mb * 1024 * 1024,
+        "timing_seconds": min(request.limits.timing_seconds, request.limits.seconds / 4),
+    }
+    (scratch / REQUEST).write_text(json.dumps(content))
+
+
+def _read(scratch: Path, request: Request, ended_by: str | None, output: str) -> Probe:
+    facts = reading.facts(scratch / FACTS)
+    stage = _stage(facts.get("stage"))
+    what = ended_by or _fault_of(facts)
+    if what is None and stage is not Stage.DONE:
+        what = "ended its process"
+    rows = reading.count(facts.get("example_rows"), MOST_EXAMPLE_ROWS)
+    golden_rows = 0 if request.features is None else len(request.features)
+    found: dict[str, NDArray[Any]] = {}
+    for name, expected, at in (
+        (FIRST, rows, Stage.EXAMPLE),
+        (SECOND, rows, Stage.EXAMPLE),
+        (GOLDEN, golden_rows, Stage.GOLDEN),
+    ):
+        if expected == 0 or stage.order <= at.order:
+            continue
+        answers = reading.answers(scratch / name, expected)
+        if answers is None:
+            what, stage = f"left no readable answers to {expected} rows", at
+        else:
+            found[name] = answers
+    return Probe(
+        fault=None if what is None else Fault(stage, what),
+        load_seconds=reading.seconds(facts.get("load_seconds")),
+        asked="golden rows" if facts.get("asked") == "golden rows" else "input example",
+        example_rows=rows,
+        first=found.get(FIRST),
+        second=found.get(SECOND),
+        golden=found.get(GOLDEN),
+        seconds=reading.timings(scratch / SECONDS, MOST_TIMED_CALLS) if what is None else (),
+        output=output,
+    )
+
+
+def _fault_of(facts: dict[str, Any]) -> str | None:
+    if not isinstance(facts.get("fault"), str):
+        return None
+    error = str(facts.get("error", ""))[:2000]
+    return {"memory": "ran out of memory", "answer": f"gave a wrong answer: {error}"}.get(
+        facts["fault"], f"raised {error}"
+    )
+
+
+def _stage(value: Any) -> Stage:
+    try:
+        return Stage(value)
+    except ValueError:
+        return Stage.STARTING

@@ -1,0 +1,25 @@
+"""The files that the two sides of the sandbox exchange in its scratch folder."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+REQUEST = "request.json"
+FACTS = "facts.json"
+FEATURES = "features.parquet"
+FIRST, SECOND, GOLDEN, SECONDS = "first.npy", "second.npy", "golden.npy", "seconds.npy"
+
+
+class Stage(StrEnum):
+    """How far a probe came, in order; the text completes "it … while …"."""
+
+    STARTING = "starting"
+    LOADING = "loading"
+    EXAMPLE = "answering the input example"
+    GOLDEN = "answering the golden rows"
+    TIMING = "answering one row at a time"
+    DONE = "ending"
+
+    @property
+    def order(self) -> int:
+        return list(Stage).index(self)

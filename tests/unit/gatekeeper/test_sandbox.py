@@ -1,0 +1,214 @@
+"""The sandbox against models that misbehave: each is a folder that MLflow loads, with code of its own."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gatekeeper.sandbox.probe import Limits, Probe, Request, Sandbox
+from gatekeeper.sandbox.processes import Cancelled
+from gatekeeper.sandbox.protocol import Stage
+from support.waiting import eventually
+
+ROWS = pd.DataFrame({"a": [0.1, 0.2, 0.3, 0.4], "b": [1.0, 2.0, 3.0, 4.0]})
+
+MLMODEL = """\
+flavors:
+  python_function:
+    loader_module: candidate
+    code: code
+    data: data
+"""
+
+
+def model(folder: Path, predict: str, load: str = "") -> Path:
+    """A model whose `predict(frame)` and loading are the given lines of Python."""
+    (folder / "code").mkdir(parents=True)
+    (folder / "data").mkdir()
+    (folder / "MLmodel").write_text(MLMODEL)
+    lines = ["import os, sys, time, signal, subprocess, threading", "import numpy as np, pandas as pd"]
+    lines += ["class Model:", "    def predict(self, frame):", textwrap.indent(textwrap.dedent(predict), " " * 8)]
+    lines += ["def _load_pyfunc(path):", textwrap.indent(textwrap.dedent(load), " " * 4), "    return Model()"]
+    (folder / "code" / "candidate.py").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory):
+    home = tmp_path_factory.mktemp("sandbox")
+    shared = Sandbox(home)
+    yield shared
+    shared.close()
+    assert not list(home.iterdir()), "a scratch folder is left behind"
+
+
+@pytest.fixture
+def probe(sandbox, tmp_path):
+    def run(
+        predict: str, load: str = "", *, problem: str = "binary", seconds: float = 60, memory_mb: int = 1024
+    ) -> Probe:
+        limits = Limits(seconds=seconds, memory_mb=memory_mb, timing_seconds=1)
+        request = Request(model(tmp_path / "model", predict, load), problem, None, ROWS, limits)
+        return sandbox.probe(request, threading.Event())
+
+    return run
+
+
+def test_a_good_model_is_loaded_asked_and_timed(probe):
+    found = probe("return frame['a'].to_numpy()")
+    assert found.fault is None
+    assert found.golden.tolist() == ROWS["a"].tolist()
+    assert np.array_equal(found.first, found.second)
+    assert (found.asked, found.example_rows) == ("golden rows", 4)
+    assert len(found.seconds) == 200 and found.load_seconds >= 0
+
+
+@pytest.mark.parametrize(
+    ("predict", "stage", "says"),
+    [
+        ("raise KeyError('carrier')", Stage.EXAMPLE, "raised KeyError: 'carrier'"),
+        ("sys.exit(0)", Stage.EXAMPLE, "raised SystemExit"),
+        ("os._exit(0)", Stage.EXAMPLE, "ended its process"),
+        ("os._exit(3)", Stage.EXAMPLE, "exited with code 3"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", Stage.EXAMPLE, "killed by signal 11"),
+        ("return np.zeros((2**40,))", Stage.EXAMPLE, "ran out of memory"),
+        ("return np.full(len(frame), np.nan)", Stage.EXAMPLE, "4 of 4 answers are NaN"),
+        ("return ['yes'] * len(frame)", Stage.EXAMPLE, "'yes'"),
+        ("return np.zeros(len(frame) + 1)", Stage.EXAMPLE, "5 answers for 4 rows"),
+        ("return np.zeros((len(frame), 3, 2))", Stage.EXAMPLE, "shape (4, 3, 2)"),
+        ("return np.full(len(frame), 1.5)", Stage.EXAMPLE, "1.5"),
+        ("return None", Stage.EXAMPLE, "gave a wrong answer"),
+        ("return frame['a'] if len(frame) > 1 else 1 / 0", Stage.TIMING, "ZeroDivisionError"),
+    ],
+)
+def test_a_model_that_misbehaves_when_asked(probe, predict, stage, says):
+    found = probe(predict)
+    assert found.fault is not None
+    assert says in found.fault.what
+    assert found.fault.stage is stage
+    assert found.seconds == ()
+
+
+def test_a_model_that_cannot_be_loaded(probe):
+    found = probe("return 1", load="import no_such_module")
+    assert found.fault.stage is Stage.LOADING
+    assert "ModuleNotFoundError" in found.fault.what
+
+
+def test_a_model_that_hangs_is_ended_at_the_deadline_with_all_it_started(probe, tmp_path):
+    started = tmp_path / "started"
+    hang = f"""
+        group = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+        open({str(started)!r}, "w").write(f"{{os.getpid()}} {{group.pid}} {{other.pid}}")
+        time.sleep(600)
+    """
+    found = probe(hang, seconds=8)
+    assert found.fault.what == "did not end within 8 s"
+    pids = [int(pid) for pid in started.read_text().split()]
+    assert len(pids) == 3
+    eventually(lambda: not any(alive(pid) for pid in pids), timeout=10)
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_a_model_that_eats_memory_slowly(probe):
+    eat = """
+        kept = []
+        while True:
+            kept.append(np.ones(4_000_000))
+    """
+    assert probe(eat, memory_mb=512).fault.what == "ran out of memory"
+
+
+def test_a_model_sees_no_credentials_and_no_parent_folder(probe, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tell-nobody")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://secret@host/db")
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD", "secret")
+    found = probe("raise ValueError('|'.join([*os.environ, *os.environ.values(), os.getcwd()]))")
+    said = found.fault.what
+    assert "PATH" in said
+    assert not any(word in said for word in ("tell-nobody", "AWS", "secret", "DATABASE_URL", str(Path.cwd())))
+
+
+def test_a_model_that_prints_without_end_costs_no_memory_here(probe):
+    found = probe("print('x' * 50_000_000); print('the end'); raise ValueError('done')")
+    assert "ValueError: done" in found.fault.what
+    assert len(found.output) <= 8192 and "the end" in found.output
+
+
+SAY_DONE = "facts = open('facts.json').read(); open('facts.json', 'w').write(facts.replace(STAGE, 'ending'))"
+
+
+@pytest.mark.parametrize(
+    ("forge", "says"),
+    [
+        (f"{SAY_DONE}; os.mkfifo('pipe'); os.replace('pipe', 'first.npy')", "no readable answers to 4 rows"),
+        (f"{SAY_DONE}; os.symlink('/etc/passwd', 'link'); os.replace('link', 'first.npy')", "no readable answers"),
+        (f"{SAY_DONE}; open('golden.npy', 'wb').write(b'junk')", "no readable answers"),
+        (f"{SAY_DONE}; np.save('golden.npy', np.array([{{}}] * 4), allow_pickle=True)", "no readable answers"),
+        (f"{SAY_DONE}; np.save('golden.npy', np.array([0.1, np.inf, 0.1, 0.1]))", "no readable answers"),
+        (f"{SAY_DONE}; np.save('golden.npy', np.zeros(3))", "no readable answers"),
+        (f"{SAY_DONE}; open('golden.npy', 'ab').truncate(130)", "no readable answers"),
+        ("open('facts.json', 'w').write('[' * 100_000)", "ended its process"),
+        ("open('facts.json', 'w').write('{\"stage\": \"ending\", \"example_rows\": [4]}')", None),
+    ],
+)
+def test_a_model_that_forges_what_the_sandbox_writes_is_found_out(probe, forge, says):
+    """While it is timed it writes results of its own, and ends the process before ours are written."""
+    predict = f"""
+        if len(frame) > 1:
+            return frame['a']
+        STAGE = 'answering one row at a time'
+        {forge}
+        os._exit(0)
+    """
+    found = probe(predict)
+    assert found.seconds == ()  # nothing was timed, so nothing passes
+    if says is not None:
+        assert found.fault is not None
+        assert says in found.fault.what
+
+
+def test_a_probe_nobody_wants_any_more_is_ended(sandbox, tmp_path):
+    cancelled = threading.Event()
+    folder = model(tmp_path / "model", f"open({str(tmp_path / 'asked')!r}, 'w').close(); time.sleep(600)")
+    request = Request(folder, "binary", None, ROWS, Limits(seconds=120, memory_mb=1024))
+
+    def cancel() -> None:
+        eventually((tmp_path / "asked").exists, timeout=60)
+        cancelled.set()
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    with pytest.raises(Cancelled):
+        sandbox.probe(request, cancelled)
+    thread.join()
+
+
+def test_it_ends_with_its_parent(probe, tmp_path):
+    """A gatekeeper that is killed (-9) leaves no candidate code behind."""
+    asked = tmp_path / "asked"
+    folder = model(tmp_path / "model", f"open({str(asked)!r}, 'w').write(str(os.getpid())); time.sleep(600)")
+    parent = os.fork()
+    if parent == 0:
+        request = Request(folder, "binary", None, ROWS, Limits(seconds=120, memory_mb=1024))
+        Sandbox(tmp_path).probe(request, threading.Event())
+        os._exit(0)
+    child = int(eventually(lambda: asked.exists() and asked.read_text(), timeout=60))
+    assert alive(child)
+    os.kill(parent, 9)
+    os.waitpid(parent, 0)
+    eventually(lambda: not alive(child), timeout=10)
