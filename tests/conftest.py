@@ -15,9 +15,9 @@ from support.processes import free_port as find_free_port
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
-    with EmbeddedKafka(tmp_path_factory.mktemp("kafka")) as broker:
-        yield broker
+def kafka(embedded_kafka: EmbeddedKafka) -> EmbeddedKafka:
+    """The broker of this test process, by its short name."""
+    return embedded_kafka
 
 
 @pytest.fixture

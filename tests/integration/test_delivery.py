@@ -215,6 +215,19 @@ def test_two_replicas_share_the_work_and_one_takes_over_from_the_other(counting:
         assert counting.order(f"m{model}") == [1, 2, 3]
 
 
+def test_a_rebalance_waits_for_the_message_in_hand(counting: Counting, bus: BusClient) -> None:
+    counting.start()
+    eventually(counting.ready)
+    for version in (1, 2):
+        bus.publish(ModelRegistered(model_name="slow", model_version=version))
+    eventually(lambda: "slow begins" in counting.log())
+    counting.start()  # joins the group while the handler runs
+    eventually(counting.ready)
+    eventually(lambda: counting.effects()["worked", "slow", 2] == 1)
+    assert counting.order("slow") == [1, 2]
+    assert counting.log().count("slow begins") == 2, "neither replica began a message that the other had in hand"
+
+
 def test_a_broker_that_goes_away_and_comes_back_loses_nothing(
     tmp_path: Path, topic_prefix: str, database_url: str
 ) -> None:

@@ -1,13 +1,14 @@
 """The smallest real service: counts effects, and passes each event on. `python -m support.counting`.
 
 ModelRegistered: one row and one GatePassed. GroundTruthReceived (a batch): one row a label. A model called `moody`
-fails while the file MOOD exists; `stubborn` fails for ever.
+fails while the file MOOD exists; `stubborn` fails for ever; `slow` takes two seconds, and tells the log when it begins.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,10 @@ from chassis.outbox import Outbox
 from chassis.relay import Relay
 from chassis.service import Schema, Topics, build_app, run_service
 from chassis.settings import ServiceSettings
+from chassis.telemetry import get_logger
 from contracts import Envelope, GatePassed, GroundTruthReceived, ModelRegistered, Outcome
+
+log = get_logger(__name__)
 
 
 class Effect(Base):
@@ -69,6 +73,9 @@ def build(settings: ServiceSettings) -> FastAPI:
         event = envelope.data
         if event.model_name == "stubborn" or (event.model_name == "moody" and Path(os.environ["MOOD"]).exists()):
             raise Permanent(f"{event.model_name} is in no mood for version {event.model_version}")
+        if event.model_name == "slow":
+            log.info("slow begins", version=event.model_version)
+            time.sleep(2)
         session.add(Effect(kind="handled", model_name=event.model_name, model_version=event.model_version))
         jobs.enqueue(session, kind="work", key=event.model_name, payload={"v": event.model_version}, cause=envelope)
 

@@ -112,12 +112,5 @@ def _configs(admin: Any, settings: KafkaSettings, specs: Sequence[TopicSpec]) ->
     resources = [ConfigResource(ConfigResourceType.TOPIC, settings.topic_prefix + spec.name) for spec in specs]
     if not resources:
         return {}
-    found = admin.describe_configs(resources)
-    return {
-        name: {key: entry["value"] if isinstance(entry, dict) else entry for key, entry in config.items()}
-        for name, config in _by_topic(found).items()
-    }
-
-
-def _by_topic(found: Any) -> dict[str, dict[str, Any]]:
-    return dict(found.get("topic", found)) if isinstance(found, dict) else {}
+    found = admin.describe_configs(resources, config_filter="all")["topic"]
+    return {topic: {key: str(entry["value"]) for key, entry in config.items()} for topic, config in found.items()}
