@@ -18,7 +18,6 @@ from drift.policy import (
     judge_performance,
     performance_is_due,
     refusal,
-    split,
 )
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -165,21 +164,6 @@ def test_drift_is_announced_once_by_the_champion_and_not_within_the_cooldown(ver
     else:
         assert isinstance(answer, Hold)
         assert expected in answer.reason
-
-
-@pytest.mark.parametrize(
-    ("filled", "size", "new", "parts"),
-    [
-        (0, 200, 0, []),
-        (0, 200, 199, [199]),
-        (0, 200, 200, [200]),
-        (199, 200, 1, [1]),
-        (150, 200, 300, [50, 200, 50]),
-        (0, 200, 1000, [200] * 5),
-    ],
-)
-def test_rows_fall_into_windows_in_order(filled, size, new, parts):
-    assert split(filled, size, new) == parts
 
 
 def test_a_window_under_the_minimum_is_refused_with_both_numbers():

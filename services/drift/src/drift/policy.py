@@ -66,21 +66,6 @@ def refusal(rows: int) -> str | None:
     return None
 
 
-def split(filled: int, size: int, new: int) -> list[int]:
-    """How `new` rows fall into windows of `size`, the first of which already has `filled`.
-
-    >>> split(filled=150, size=200, new=300)
-    [50, 200, 50]
-    """
-    parts: list[int] = []
-    while new > 0:
-        part = min(new, size - filled)
-        parts.append(part)
-        new -= part
-        filled = 0
-    return parts
-
-
 def drift_share(scores: Sequence[FeatureScore]) -> float | None:
     """The share of features with at least one score over its limit; None without scores."""
     features = {score.feature for score in scores}

@@ -1,0 +1,7 @@
+"""`python -m drift`: the drift service."""
+
+import sys
+
+from drift.app import main
+
+sys.exit(main())

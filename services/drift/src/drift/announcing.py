@@ -1,0 +1,99 @@
+"""DriftDetected: who is told of drift, and with which words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from chassis.outbox import Outbox
+from chassis.telemetry import get_logger
+from contracts import DriftDetected, DriftWindow, FeatureScore
+from drift import metrics, store
+from drift.plan import Plans
+from drift.policy import Hold, Standing, Verdict, announcement
+from drift.records import identity
+from drift.tables import WindowRow
+
+MOST_SCORES = 500
+"""In one event, which has to stay below the size that its readers accept; the window's page has them all."""
+
+log = get_logger(__name__)
+
+
+class Announcer:
+    """Emits DriftDetected into the transaction that records the verdict, or records why not. The model is locked."""
+
+    def __init__(self, outbox: Outbox, plans: Plans, public_url: str) -> None:
+        self._outbox = outbox
+        self._plans = plans
+        self._public_url = public_url
+
+    def data(self, session: Session, window: WindowRow, verdict: Verdict, scores: Sequence[FeatureScore]) -> None:
+        worst = sorted(scores, key=lambda score: score.limit - score.score)[:MOST_SCORES]
+        said = self._announce(
+            session, window, verdict, window.data_event_id, drift_share=verdict.observed, scores=worst
+        )
+        window.data_event_id, window.data_held = said
+        if verdict.observed is not None:
+            share = verdict.observed
+            metrics.once_committed(session, lambda: metrics.SHARE.labels(window.model_name).set(share))
+
+    def performance(self, session: Session, window: WindowRow, verdict: Verdict, metric: str | None) -> None:
+        said = self._announce(
+            session,
+            window,
+            verdict,
+            window.performance_event_id,
+            metric=metric,
+            observed=verdict.observed,
+            bound=verdict.bound,
+        )
+        window.performance_event_id, window.performance_held = said
+
+    def _announce(
+        self, session: Session, window: WindowRow, verdict: Verdict, event_id: str | None, **evidence: Any
+    ) -> tuple[str | None, str | None]:
+        """The id of the event, and the reason why drift was not announced."""
+        name, now = window.model_name, datetime.now(UTC)
+        model = store.lock_model(session, name)
+        version = store.version_of(session, name, window.model_version)
+        standing = Standing(
+            is_champion=model.champion_version == window.model_version,
+            champion_version=model.champion_version,
+            announced=event_id is not None,
+            last_detected_at=version.last_detected_at,
+        )
+        answer = announcement(verdict, standing, self._plans.drift(name).cooldown, now)
+        metrics.once_committed(session, lambda: metrics.VERDICTS.labels(name, verdict.kind, verdict.outcome).inc())
+        log.info("window judged", window=window.id, kind=verdict.kind, outcome=verdict.outcome, reason=verdict.reason)
+        if answer is None:
+            return event_id, None
+        if isinstance(answer, Hold):
+            metrics.once_committed(session, lambda: metrics.HELD.labels(name, verdict.kind).inc())
+            return event_id, answer.reason
+        version.last_detected_at = now
+        event = DriftDetected(
+            model_name=name,
+            model_version=window.model_version,
+            kind=verdict.kind,
+            window=_told(window, now),
+            report_uri=f"{self._public_url}/reports/{window.id}",
+            reason=verdict.reason,
+            **evidence,
+        )
+        emitted = self._outbox.emit(session, event, event_id=identity(f"{window.id}:{verdict.kind}"))
+        metrics.once_committed(session, lambda: metrics.ANNOUNCED.labels(name, verdict.kind).inc())
+        return emitted.id, None
+
+
+def _told(window: WindowRow, now: datetime) -> DriftWindow:
+    return DriftWindow(
+        id=window.id,
+        rows=window.rows,
+        start=window.start or now,
+        end=window.end or now,
+        labelled=window.labelled,
+    )

@@ -1,0 +1,147 @@
+"""HTTP: what drift sees of each model, and `score` for who does not want to wait for the window to fill."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import HTMLResponse
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from chassis.database import Database
+from chassis.http import Problem
+from contracts import MODEL_NAME_PATTERN
+from drift import store
+from drift.handlers import Handlers
+from drift.plan import Plans
+from drift.policy import MINIMUM_ROWS, refusal
+from drift.report import page_of
+from drift.tables import ModelRow, VersionRow, WindowRow
+from drift.views import ChampionView, ModelView, RulesView, ScoreAccepted, WindowView, window_view
+
+WINDOW_ID = r"^[A-Za-z0-9._-]{1,250}$"
+LARGEST_INTEGER = 2**31 - 1
+
+SANDBOX = {"Content-Security-Policy": "sandbox allow-scripts allow-downloads", "X-Content-Type-Options": "nosniff"}
+"""A report is a page with scripts and with values that came from requests: it runs, but reaches nothing of ours."""
+
+
+def build_router(database: Database, handlers: Handlers, plans: Plans, public_url: str) -> APIRouter:
+    router = APIRouter(tags=["drift"])
+
+    @router.get("/models")
+    def models() -> list[ModelView]:
+        """Every model that was promoted, or that predictions came of."""
+        with database.reading() as session:
+            found = session.scalars(select(ModelRow).order_by(ModelRow.model_name)).all()
+            return [_model_view(session, model, plans, public_url) for model in found]
+
+    @router.get("/models/{name}")
+    def model(name: str) -> ModelView:
+        with database.reading() as session:
+            return _model_view(session, _model(session, name), plans, public_url)
+
+    @router.get("/models/{name}/windows")
+    def windows(
+        name: str,
+        version: Annotated[int | None, Query(ge=1, le=LARGEST_INTEGER, description="Of this version only")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+    ) -> list[WindowView]:
+        """Newest first."""
+        with database.reading() as session:
+            model = _model(session, name)
+            found = store.newest_windows(session, model.model_name, version, limit)
+            return [window_view(window, public_url) for window in found]
+
+    @router.get("/windows/{window_id}")
+    def window(window_id: str) -> WindowView:
+        with database.reading() as session:
+            return window_view(_window(session, window_id), public_url)
+
+    @router.get("/reports/{window_id}", response_class=HTMLResponse)
+    def report(window_id: str) -> Response:
+        """The verdicts of a window, and Evidently's page of it."""
+        with database.reading() as session:
+            found = _window(session, window_id)
+            if found.data_outcome is None and found.performance_outcome is None:
+                detail = (
+                    f"window {window_id!r} is {found.state}, with {found.rows} of {found.size} rows; no verdict yet"
+                )
+                raise Problem(404, "no report yet", detail)
+            return HTMLResponse(page_of(found, store.report_of(session, found)), headers=SANDBOX)
+
+    @router.post("/models/{name}/score", status_code=202)
+    def score(name: str) -> ScoreAccepted:
+        """End the champion's window with the rows there are, and judge it. Refused under 200 rows."""
+        with database.transaction() as session:
+            _model(session, name)
+            model = store.lock_model(session, name)
+            if model.champion_version is None:
+                detail = f"no promotion of {name!r} is known: there is no reference and no baseline to compare with"
+                raise Problem(409, "no champion", detail)
+            window = store.open_window(session, store.version_of(session, name, model.champion_version))
+            rows = window.rows if window else 0
+            refused = refusal(rows)
+            if refused is not None or window is None:
+                detail = f"{refused} of {name!r} version {model.champion_version}; wait for more predictions"
+                raise Problem(409, "not enough rows", detail, rows=rows, minimum=MINIMUM_ROWS)
+            job = handlers.close_now(session, window)
+            return ScoreAccepted(window=window.id, rows=rows, job=job, location=f"{public_url}/windows/{window.id}")
+
+    return router
+
+
+def _model(session: Session, name: str) -> ModelRow:
+    found = session.get(ModelRow, name) if re.fullmatch(MODEL_NAME_PATTERN, name) else None
+    if found is None:
+        raise Problem(
+            404, "no such model", f"drift knows no model {name!r}: it was neither promoted nor has it predicted"
+        )
+    return found
+
+
+def _window(session: Session, window_id: str) -> WindowRow:
+    found = store.window_by_id(session, window_id) if re.fullmatch(WINDOW_ID, window_id) else None
+    if found is None:
+        raise Problem(404, "no such window", f"there is no window {window_id!r}; see /models/{{name}}/windows")
+    return found
+
+
+def _model_view(session: Session, model: ModelRow, plans: Plans, public_url: str) -> ModelView:
+    rules = plans.drift(model.model_name)
+    newest = store.newest_windows(session, model.model_name, None, 1)
+    judged = store.newest_judged(session, model.model_name)
+    champion = None
+    if model.champion_version is not None:
+        version = session.get(VersionRow, (model.model_name, model.champion_version))
+        champion = _champion_view(version, plans) if version else None
+    return ModelView(
+        model_name=model.model_name,
+        champion=champion,
+        rules=RulesView(
+            window_rows=rules.window.rows,
+            drift_share=rules.drift_share,
+            metric_drop=rules.metric_drop,
+            cooldown_seconds=rules.cooldown.total_seconds(),
+        ),
+        newest_window=window_view(newest[0], public_url) if newest else None,
+        newest_verdict=window_view(judged, public_url) if judged else None,
+    )
+
+
+def _champion_view(version: VersionRow, plans: Plans) -> ChampionView:
+    cooldown = plans.drift(version.model_name).cooldown
+    until: datetime | None = version.last_detected_at + cooldown if version.last_detected_at else None
+    return ChampionView(
+        model_version=version.model_version,
+        epoch=version.epoch,
+        promoted_at=version.promoted_at,
+        metric=plans.metric(version.model_name, version.metric),
+        baseline=version.baseline,
+        reference_uri=(version.reference or {}).get("uri"),
+        last_detected_at=version.last_detected_at,
+        cooling_until=until,
+    )

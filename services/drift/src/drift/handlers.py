@@ -1,0 +1,147 @@
+"""One function an event. Each runs in one transaction; its effect happens once, however often the event comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prometheus_client import Counter
+from sqlalchemy.orm import Session
+
+from chassis.jobs import Jobs
+from chassis.telemetry import get_logger
+from contracts import Envelope, GroundTruthReceived, PredictionMade, Promoted
+from drift import intake, metrics, store
+from drift.plan import Plans
+from drift.policy import performance_is_due
+from drift.records import storable
+from drift.settings import Settings
+from drift.tables import COMPLETE, FILLING, WindowRow
+
+SCORE, PERFORMANCE = "score", "performance"
+
+log = get_logger(__name__)
+
+
+class Handlers:
+    """on_promoted, on_predictions, on_ground_truth; and the jobs that follow from them."""
+
+    def __init__(self, jobs: Jobs, plans: Plans, settings: Settings) -> None:
+        self._jobs = jobs
+        self._plans = plans
+        self._settings = settings
+
+    def on_promoted(self, session: Session, envelope: Envelope[Promoted]) -> None:
+        """Remember what the version is held against; the highest epoch of a model is its champion."""
+        event = envelope.data
+        if "\\u0000" in event.model_dump_json():
+            raise ValueError("a Promoted with a NUL character in a text")
+        model = store.lock_model(session, event.model_name)
+        version = store.version_of(session, event.model_name, storable("model_version", event.model_version))
+        if version.epoch is not None and event.epoch <= version.epoch:
+            return
+        is_newest = model.epoch is None or event.epoch > model.epoch
+        if is_newest and model.champion_version not in (None, event.model_version):
+            self._supersede(session, event, model.champion_version)
+        if version.epoch is not None and model.champion_version != event.model_version:
+            # It was champion before: what is replayed of then must not fill the windows of now.
+            version.known_until = max(version.known_until or envelope.time, envelope.time)
+        version.epoch, version.promoted_at = storable("epoch", event.epoch), envelope.time
+        version.metric, version.baseline = event.metric, dict(event.baseline)
+        version.reference = event.reference.model_dump(mode="json") if event.reference else None
+        if not is_newest:
+            store.supersede(store.undecided(session, version), _superseded_by(model.champion_version), _now())
+            return
+        model.champion_version, model.epoch = event.model_version, event.epoch
+        version.last_detected_at = None
+        for window in store.in_state(session, version, COMPLETE):
+            self.enqueue_score(session, window)
+            self.enqueue_due_performance(session, [window])
+        log.info("champion known", model=event.model_name, version=event.model_version, epoch=event.epoch)
+
+    def on_predictions(self, session: Session, envelopes: Sequence[Envelope[PredictionMade]]) -> None:
+        now = _now()
+        for model_name, of_model in _by_model(envelopes):
+            model = store.lock_model(session, model_name)
+            size = self._plans.drift(model_name).window.rows
+            taken = intake.take_predictions(session, model, of_model, size, now)
+            for window in taken.windows.values():
+                if window.state == COMPLETE:
+                    self._on_complete(session, window)
+            _count(session, metrics.PREDICTIONS, model_name, taken)
+
+    def on_ground_truth(self, session: Session, envelopes: Sequence[Envelope[GroundTruthReceived]]) -> None:
+        for model_name, of_model in _by_model(envelopes):
+            store.lock_model(session, model_name)
+            taken = intake.take_labels(session, model_name, of_model, _now())
+            self.enqueue_due_performance(session, taken.windows.values())
+            _count(session, metrics.LABELS, model_name, taken)
+
+    def close_now(self, session: Session, window: WindowRow) -> str:
+        """End a window that is still filling, and have it judged as it is. Returns the id of the job."""
+        window.state, window.closed_at = COMPLETE, _now()
+        self.enqueue_due_performance(session, [window])
+        return self.enqueue_score(session, window)
+
+    def enqueue_score(self, session: Session, window: WindowRow) -> str:
+        return self._jobs.enqueue(
+            session,
+            kind=SCORE,
+            key=window.model_name,
+            payload={"window": window.id},
+            job_id=f"{SCORE}:{window.key}",
+        )
+
+    def enqueue_due_performance(self, session: Session, windows: Iterable[WindowRow], *, anyway: bool = False) -> None:
+        """For closed windows whose labels are there, or are waited for no longer (`anyway`: all of them)."""
+        now = _now()
+        for window in windows:
+            if window.state == FILLING or window.performance_outcome is not None:
+                continue
+            waited = now - window.closed_at if window.closed_at else timedelta(0)
+            share, maturity = self._settings.label_share, self._settings.label_maturity
+            if anyway or performance_is_due(window.rows, window.labelled, share, waited, maturity):
+                self._jobs.enqueue(
+                    session,
+                    kind=PERFORMANCE,
+                    key=window.model_name,
+                    payload={"window": window.id},
+                    job_id=f"{PERFORMANCE}:{window.key}",
+                )
+
+    def _on_complete(self, session: Session, window: WindowRow) -> None:
+        version = store.version_of(session, window.model_name, window.model_version)
+        if version.epoch is None:
+            return  # its promotion is still on its way, and brings the reference
+        self.enqueue_score(session, window)
+        self.enqueue_due_performance(session, [window])
+
+    def _supersede(self, session: Session, event: Promoted, former: int | None) -> None:
+        if former is not None:
+            windows = store.undecided(session, store.version_of(session, event.model_name, former))
+            store.supersede(windows, _superseded_by(event.model_version), _now())
+
+
+def _superseded_by(champion: int | None) -> str:
+    return f"not judged: version {champion} became the champion"
+
+
+def _by_model(envelopes: Iterable[Envelope[Any]]) -> list[tuple[str, list[Envelope[Any]]]]:
+    """In order of names, so that two transactions that lock several models never wait for each other."""
+    groups: dict[str, list[Envelope[Any]]] = {}
+    for envelope in envelopes:
+        groups.setdefault(envelope.model_name, []).append(envelope)
+    return sorted(groups.items())
+
+
+def _count(session: Session, counter: Counter, model_name: str, taken: intake.Taken) -> None:
+    def count() -> None:
+        for fate, number in taken.fates.items():
+            counter.labels(model_name, fate).inc(number)
+
+    metrics.once_committed(session, count)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

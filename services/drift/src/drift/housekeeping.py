@@ -1,0 +1,157 @@
+"""What time brings, not an event: windows overdue for judgement, rows and reports that are no longer needed."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import ColumnElement, delete, select, true
+from sqlalchemy.orm import Session
+
+from chassis.database import Database
+from chassis.errors import Transient
+from chassis.telemetry import get_logger
+from drift import store
+from drift.handlers import Handlers
+from drift.settings import Settings
+from drift.tables import COMPLETE, FILLING, LabelRow, ModelRow, ReportRow, VersionRow, WindowRow
+
+SETTLED = timedelta(minutes=1)
+"""Rows stay so long after their window was closed: replicas' clocks differ, and `known_until` compares them."""
+UNPROMOTED = timedelta(hours=1)
+"""So long a version's promotion may lag behind its first prediction."""
+AT_A_TIME = 10
+"""Windows whose rows leave in one transaction: it blocks the stream."""
+
+log = get_logger(__name__)
+
+
+class Housekeeper:
+    """A Part. Several replicas may keep house at once; each step does what is left to do."""
+
+    name = "housekeeper"
+
+    def __init__(self, database: Database, handlers: Handlers, settings: Settings) -> None:
+        self._database = database
+        self._handlers = handlers
+        self._settings = settings
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=self.name)
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self.sweep)
+            except Transient as error:
+                log.warning("housekeeping waits", error=str(error))
+            except Exception:  # a sweep that fails must be seen, and must not be the last one
+                log.exception("housekeeping failed")
+            await asyncio.sleep(self._settings.sweep_seconds)
+
+    def sweep(self) -> None:
+        """One round over every version, a transaction a step."""
+        with self._database.reading() as session:
+            versions = [(item.model_name, item.model_version) for item in session.scalars(select(VersionRow))]
+        for model_name, model_version in versions:
+            self._judge_overdue(model_name, model_version)
+            while self._prune_some(model_name, model_version):
+                pass
+            self._forget_old(model_name, model_version)
+        with self._database.transaction() as session:
+            before = _now() - self._settings.label_retention
+            session.execute(delete(LabelRow).where(LabelRow.received_at < before))
+
+    def _judge_overdue(self, model_name: str, model_version: int) -> None:
+        """Windows whose labels never came, or whose rows have to leave, are judged with what there is."""
+        with self._database.reading() as session:
+            overdue = self._overdue(session, model_name, model_version)
+        if not overdue:
+            return
+        with self._database.transaction() as session:
+            store.lock_model(session, model_name)
+            version = store.version_of(session, model_name, model_version)
+            windows = list(session.scalars(select(WindowRow).where(WindowRow.key.in_(overdue))))
+            if version.epoch is None:
+                reason = f"not judged: no promotion of version {model_version} is known"
+                store.supersede(windows, reason, _now())
+            else:
+                self._handlers.enqueue_due_performance(session, windows, anyway=True)
+
+    def _overdue(self, session: Session, model_name: str, model_version: int) -> list[int]:
+        version = session.get(VersionRow, (model_name, model_version))
+        of_version = _of(model_name, model_version)
+        if version is None or version.epoch is None:
+            query = select(WindowRow.key).where(
+                of_version,
+                WindowRow.opened_at < _now() - UNPROMOTED,
+                WindowRow.state.in_((FILLING, COMPLETE)),
+            )
+            return list(session.scalars(query))
+        waiting = (of_version, WindowRow.state != FILLING, WindowRow.performance_outcome.is_(None))
+        mature = WindowRow.closed_at < _now() - self._settings.label_maturity
+        keys = set(session.scalars(select(WindowRow.key).where(*waiting, mature)))
+        return sorted(
+            keys | set(session.scalars(select(WindowRow.key).where(*waiting, self._beyond(session, version))))
+        )
+
+    def _prune_some(self, model_name: str, model_version: int) -> bool:
+        """True when there may be more."""
+        with self._database.reading() as session:
+            version = session.get(VersionRow, (model_name, model_version))
+            keys = self._prunable(session, version) if version else []
+        if not keys:
+            return False
+        with self._database.transaction() as session:
+            store.lock_model(session, model_name)
+            version = store.version_of(session, model_name, model_version)
+            for window in session.scalars(select(WindowRow).where(WindowRow.key.in_(keys), ~WindowRow.pruned)):
+                store.prune_rows(session, version, window)
+        return len(keys) == AT_A_TIME
+
+    def _prunable(self, session: Session, version: VersionRow) -> list[int]:
+        query = select(WindowRow.key).where(
+            _of(version.model_name, version.model_version),
+            ~WindowRow.pruned,
+            WindowRow.state.not_in((FILLING, COMPLETE)),
+            WindowRow.performance_outcome.is_not(None),
+            WindowRow.closed_at < _now() - SETTLED,
+            self._beyond(session, version),
+        )
+        return list(session.scalars(query.order_by(WindowRow.number).limit(AT_A_TIME)))
+
+    def _forget_old(self, model_name: str, model_version: int) -> None:
+        """Reports and verdicts beyond what is kept; those of an announced drift stay: its event links to them."""
+        silent = (WindowRow.data_event_id.is_(None), WindowRow.performance_event_id.is_(None))
+        newest_first = select(WindowRow.key).where(_of(model_name, model_version)).order_by(WindowRow.number.desc())
+        with self._database.reading() as session:
+            with_report = newest_first.where(*silent, WindowRow.key.in_(select(ReportRow.window_key)))
+            reports = list(session.scalars(with_report.offset(self._settings.reports_kept)))
+            windows = list(
+                session.scalars(newest_first.where(*silent, WindowRow.pruned).offset(self._settings.history_kept))
+            )
+        if reports or windows:
+            with self._database.transaction() as session:
+                store.lock_model(session, model_name)
+                store.forget(session, reports=reports[:1000], windows=windows[:1000])
+
+    def _beyond(self, session: Session, version: VersionRow) -> ColumnElement[bool]:
+        """The windows whose rows are not kept: of a champion the older ones, of another version all."""
+        model = session.get(ModelRow, version.model_name)
+        if model is None or model.champion_version != version.model_version:
+            return true()
+        return WindowRow.number < version.next_number - 1 - self._settings.windows_kept
+
+
+def _of(model_name: str, model_version: int) -> ColumnElement[bool]:
+    return (WindowRow.model_name == model_name) & (WindowRow.model_version == model_version)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

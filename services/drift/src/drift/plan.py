@@ -1,0 +1,28 @@
+"""What a policy asks of drift, for models that have one and for models that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from contracts.policy import Drift, ModelPolicy
+
+
+@dataclass(frozen=True)
+class Plans:
+    """The policies by model name. A model without one is watched with the defaults."""
+
+    policies: Mapping[str, ModelPolicy]
+
+    def drift(self, model_name: str) -> Drift:
+        policy = self.policies.get(model_name)
+        return policy.drift if policy else Drift()
+
+    def metric(self, model_name: str, promoted: str | None) -> str | None:
+        """The metric that the promotion named, else the policy's."""
+        policy = self.policies.get(model_name)
+        return promoted or (policy.metric if policy else None)
+
+    def entity(self, model_name: str) -> str | None:
+        policy = self.policies.get(model_name)
+        return policy.entity if policy else None

@@ -1,0 +1,81 @@
+"""The rows that production is compared with: fetched from MLflow once, checked by digest, kept on disk and at hand."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+import pandas as pd
+from pyarrow.lib import ArrowException
+
+from chassis.digests import digest_file
+from chassis.errors import Permanent
+from chassis.registry import Registry
+from contracts import Dataset
+
+ON_DISK, AT_HAND = 20, 2
+
+
+class References:
+    """Parquet files by digest. Safe to use from several threads."""
+
+    def __init__(self, registry: Registry, folder: Path) -> None:
+        self._registry = registry
+        self._folder = folder
+        self._at_hand: OrderedDict[str, pd.DataFrame] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def frame(self, dataset: Dataset) -> pd.DataFrame:
+        """The rows of `dataset`; not to be changed.
+
+        Raises Transient while MLflow is away and the file is not here yet, NotFound when MLflow does not have it, and
+        Permanent when it is another file than the digest says, or no Parquet.
+        """
+        with self._lock:
+            if dataset.digest in self._at_hand:
+                self._at_hand.move_to_end(dataset.digest)
+                return self._at_hand[dataset.digest]
+        frame = self._read(dataset)
+        with self._lock:
+            self._at_hand[dataset.digest] = frame
+            while len(self._at_hand) > AT_HAND:
+                self._at_hand.popitem(last=False)
+        return frame
+
+    def _read(self, dataset: Dataset) -> pd.DataFrame:
+        path = self._folder / f"{dataset.digest.removeprefix('sha256:')}.parquet"
+        if not path.exists() or digest_file(path) != dataset.digest:
+            self._fetch(dataset, path)
+        os.utime(path)
+        try:
+            frame = pd.read_parquet(path)
+        except (ArrowException, ValueError, OSError) as error:
+            raise Permanent(f"reference {dataset.uri} is no Parquet file that can be read: {error}") from error
+        frame.columns = frame.columns.map(str)
+        return frame
+
+    def _fetch(self, dataset: Dataset, path: Path) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=self._folder) as scratch:
+            fetched = self._registry.download(dataset.uri, Path(scratch))
+            if not fetched.is_file():
+                raise Permanent(f"reference {dataset.uri} is a folder; expected one Parquet file")
+            found = digest_file(fetched)
+            if found != dataset.digest:
+                raise Permanent(
+                    f"reference {dataset.uri} has digest {found}, but the promotion said {dataset.digest}: "
+                    "somebody changed it after the promotion; register the version again"
+                )
+            fetched.replace(path)
+        for old in sorted(self._folder.glob("*.parquet"), key=_used_at, reverse=True)[ON_DISK:]:
+            old.unlink(missing_ok=True)
+
+
+def _used_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another replica on the same folder was quicker
+        return 0.0

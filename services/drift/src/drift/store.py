@@ -1,0 +1,159 @@
+"""Models, versions, windows and reports: what is asked of their tables, and how they change."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from contracts import Outcome
+from drift.report import Drawing
+from drift.tables import COMPLETE, FILLING, SUPERSEDED, ModelRow, PredictionRow, ReportRow, VersionRow, WindowRow
+
+
+def insert_into(session: Session, table: Any) -> Any:
+    """An INSERT that knows ON CONFLICT, of the database at hand."""
+    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    return insert(table)
+
+
+def lock_model(session: Session, model_name: str) -> ModelRow:
+    """The model's row, made if need be; until this transaction ends nobody else changes anything of the model."""
+    query = select(ModelRow).where(ModelRow.model_name == model_name).with_for_update()
+    found = session.scalars(query).first()
+    if found is None:
+        session.execute(insert_into(session, ModelRow).values(model_name=model_name).on_conflict_do_nothing())
+        found = session.scalars(query).one()
+    return found
+
+
+def version_of(session: Session, model_name: str, model_version: int) -> VersionRow:
+    """The version's row, made if need be; call with the model locked."""
+    found = session.get(VersionRow, (model_name, model_version))
+    if found is None:
+        found = VersionRow(model_name=model_name, model_version=model_version, baseline={}, next_number=1)
+        session.add(found)
+        session.flush()
+    return found
+
+
+def open_window(session: Session, version: VersionRow) -> WindowRow | None:
+    """The window that is being filled."""
+    return next(iter(in_state(session, version, FILLING)), None)
+
+
+def new_window(session: Session, version: VersionRow, size: int, now: datetime) -> WindowRow:
+    window = WindowRow(
+        id=f"{version.model_name}-v{version.model_version}-w{version.next_number}",
+        model_name=version.model_name,
+        model_version=version.model_version,
+        number=version.next_number,
+        size=size,
+        rows=0,
+        labelled=0,
+        state=FILLING,
+        opened_at=now,
+        pruned=False,
+        scores=[],
+        not_compared={},
+    )
+    version.next_number += 1
+    session.add(window)
+    session.flush()
+    return window
+
+
+def window_by_id(session: Session, window_id: str) -> WindowRow | None:
+    return session.scalars(select(WindowRow).where(WindowRow.id == window_id)).first()
+
+
+def newest_windows(session: Session, model_name: str, model_version: int | None, limit: int) -> list[WindowRow]:
+    query = select(WindowRow).where(WindowRow.model_name == model_name).order_by(WindowRow.key.desc()).limit(limit)
+    if model_version is not None:
+        query = query.where(WindowRow.model_version == model_version)
+    return list(session.scalars(query))
+
+
+def in_state(session: Session, version: VersionRow, state: str) -> list[WindowRow]:
+    """The version's windows in `state`, oldest first."""
+    query = select(WindowRow).where(
+        WindowRow.model_name == version.model_name,
+        WindowRow.model_version == version.model_version,
+        WindowRow.state == state,
+    )
+    return list(session.scalars(query.order_by(WindowRow.number)))
+
+
+def undecided(session: Session, version: VersionRow) -> list[WindowRow]:
+    """The version's windows that still wait for rows, for their score or for their performance."""
+    query = select(WindowRow).where(
+        WindowRow.model_name == version.model_name,
+        WindowRow.model_version == version.model_version,
+        WindowRow.state.in_((FILLING, COMPLETE)) | WindowRow.performance_outcome.is_(None),
+    )
+    return list(session.scalars(query))
+
+
+def supersede(windows: Iterable[WindowRow], reason: str, now: datetime) -> None:
+    """Close windows that nobody will judge any more; verdicts that were reached stay."""
+    for window in windows:
+        if window.state in (FILLING, COMPLETE):
+            window.state, window.closed_at = SUPERSEDED, window.closed_at or now
+        if window.data_outcome is None:
+            window.data_outcome, window.data_reason = Outcome.INCONCLUSIVE, reason
+        if window.performance_outcome is None:
+            window.performance_outcome, window.performance_reason = Outcome.INCONCLUSIVE, reason
+
+
+def count_labels(session: Session, windows: Iterable[WindowRow]) -> None:
+    """Bring `labelled` of the windows up to date."""
+    by_key = {window.key: window for window in windows}
+    if not by_key:
+        return
+    counted = session.execute(
+        select(PredictionRow.window_key, func.count(PredictionRow.label))
+        .where(PredictionRow.window_key.in_(by_key))
+        .group_by(PredictionRow.window_key)
+    )
+    for key, labelled in counted:
+        by_key[key].labelled = labelled
+
+
+def prune_rows(session: Session, version: VersionRow, window: WindowRow) -> None:
+    """Delete the window's rows, and remember up to when they were made."""
+    of_window = PredictionRow.window_key == window.key
+    newest = session.scalar(select(func.max(PredictionRow.made_at)).where(of_window))
+    session.execute(delete(PredictionRow).where(of_window))
+    window.pruned = True
+    if newest is not None:
+        version.known_until = max(newest, version.known_until or newest)
+
+
+def forget(session: Session, *, reports: Sequence[int] = (), windows: Sequence[int] = ()) -> None:
+    """Delete reports, and windows (whose rows are gone) with their reports, by key."""
+    session.execute(delete(ReportRow).where(ReportRow.window_key.in_([*reports, *windows])))
+    session.execute(delete(WindowRow).where(WindowRow.key.in_(windows)))
+
+
+def save_report(session: Session, window: WindowRow, drawing: Drawing) -> None:
+    page = gzip.compress(drawing.page.encode(), 5) if drawing.page is not None else None
+    session.merge(ReportRow(window_key=window.key, page=page, note=drawing.note))
+
+
+def report_of(session: Session, window: WindowRow) -> Drawing | None:
+    found = session.get(ReportRow, window.key)
+    if found is None:
+        return None
+    return Drawing(gzip.decompress(found.page).decode() if found.page is not None else None, found.note)
+
+
+def newest_judged(session: Session, model_name: str) -> WindowRow | None:
+    """The last window whose features or performance have a verdict."""
+    judged = WindowRow.data_outcome.is_not(None) | WindowRow.performance_outcome.is_not(None)
+    query = select(WindowRow).where(WindowRow.model_name == model_name, judged).order_by(WindowRow.key.desc())
+    return session.scalars(query.limit(1)).first()

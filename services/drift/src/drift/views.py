@@ -1,0 +1,132 @@
+"""What the API answers: models, windows and their verdicts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from contracts import FeatureScore, Outcome
+from drift.tables import WindowRow
+
+
+class DataView(BaseModel):
+    """`outcome` None: not judged yet. `held`: drift that was not announced, and why."""
+
+    outcome: Outcome | None
+    reason: str | None
+    event_id: str | None
+    held: str | None
+    drift_share: float | None
+    limit: float | None
+    scores: list[FeatureScore]
+    not_compared: dict[str, str]
+    judged_at: datetime | None
+
+
+class PerformanceView(BaseModel):
+    outcome: Outcome | None
+    reason: str | None
+    event_id: str | None
+    held: str | None
+    metric: str | None
+    observed: float | None
+    bound: float | None
+    judged_at: datetime | None
+
+
+class WindowView(BaseModel):
+    id: str
+    model_name: str
+    model_version: int
+    number: int
+    state: str = Field(description="filling, complete, scored, refused, superseded or failed")
+    progress: str = Field(description="Rows there are, of rows that make it complete")
+    rows: int
+    size: int
+    labelled: int
+    start: datetime | None
+    end: datetime | None
+    opened_at: datetime
+    closed_at: datetime | None
+    data: DataView
+    performance: PerformanceView
+    report_url: str | None = Field(description="Once it has a verdict")
+
+
+class ChampionView(BaseModel):
+    model_version: int
+    epoch: int | None
+    promoted_at: datetime | None
+    metric: str | None
+    baseline: dict[str, float]
+    reference_uri: str | None
+    last_detected_at: datetime | None
+    cooling_until: datetime | None
+
+
+class RulesView(BaseModel):
+    """What the model's policy asks of drift."""
+
+    window_rows: int
+    drift_share: float
+    metric_drop: float
+    cooldown_seconds: float
+
+
+class ModelView(BaseModel):
+    model_name: str
+    champion: ChampionView | None = Field(description="None: predictions came, but no promotion is known")
+    rules: RulesView
+    newest_window: WindowView | None
+    newest_verdict: WindowView | None
+
+
+class ScoreAccepted(BaseModel):
+    """The window was closed with the rows there were; its verdict follows."""
+
+    window: str
+    rows: int
+    job: str
+    location: str
+
+
+def window_view(window: WindowRow, public_url: str) -> WindowView:
+    judged = window.data_outcome is not None or window.performance_outcome is not None
+    return WindowView(
+        id=window.id,
+        model_name=window.model_name,
+        model_version=window.model_version,
+        number=window.number,
+        state=window.state,
+        progress=f"{window.rows}/{window.size}",
+        rows=window.rows,
+        size=window.size,
+        labelled=window.labelled,
+        start=window.start,
+        end=window.end,
+        opened_at=window.opened_at,
+        closed_at=window.closed_at,
+        data=DataView(
+            outcome=Outcome(window.data_outcome) if window.data_outcome else None,
+            reason=window.data_reason,
+            event_id=window.data_event_id,
+            held=window.data_held,
+            drift_share=window.drift_share,
+            limit=window.drift_share_limit,
+            scores=[FeatureScore.model_validate(score) for score in window.scores],
+            not_compared=window.not_compared,
+            judged_at=window.scored_at,
+        ),
+        performance=PerformanceView(
+            outcome=Outcome(window.performance_outcome) if window.performance_outcome else None,
+            reason=window.performance_reason,
+            event_id=window.performance_event_id,
+            held=window.performance_held,
+            metric=window.metric,
+            observed=window.observed,
+            bound=window.bound,
+            judged_at=window.performance_at,
+        ),
+        report_url=f"{public_url}/reports/{window.id}" if judged else None,
+    )

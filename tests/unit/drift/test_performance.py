@@ -1,0 +1,65 @@
+"""The metric of a window, from answers and labels as they come over the bus."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from contracts.policy import METRICS
+from drift.performance import Answered, measure
+
+
+def answered(count: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 2, count)
+    return np.clip(rng.normal(0.3 + 0.4 * truth, 0.2), 0, 1), truth
+
+
+@pytest.mark.parametrize("spell", [int, float, bool, str, lambda value: str(bool(value))])
+def test_labels_are_read_however_they_are_spelled(spell):
+    scores, truth = answered()
+    rows = [Answered(float(score), None, spell(label)) for score, label in zip(scores, truth, strict=True)]
+    found = measure("roc_auc", 500, rows)
+    assert found.observed == pytest.approx(roc_auc_score(truth, scores))
+    assert (found.rows, found.labelled, found.classes) == (500, 400, 2)
+    assert measure("accuracy", 500, rows).observed == pytest.approx(np.mean((scores >= 0.5) == truth))
+
+
+@pytest.mark.parametrize("metric", sorted(METRICS))
+def test_every_metric_of_the_policy_can_be_computed(metric):
+    scores, truth = answered()
+    rows = [Answered(float(s), float(s), int(t)) for s, t in zip(scores, truth, strict=True)]
+    assert measure(metric, 400, rows).observed is not None
+
+
+def test_better_answers_have_a_better_metric_in_its_direction():
+    scores, truth = answered()
+    good = [Answered(0.9 * t + 0.05, int(t), int(t)) for t in truth]
+    bad = [Answered(float(s), int(s > 0.5), int(t)) for s, t in zip(scores, truth, strict=True)]
+    for metric, about in METRICS.items():
+        better, worse = measure(metric, 400, good).observed, measure(metric, 400, bad).observed
+        assert (better > worse) is about.greater_is_better, metric
+
+
+@pytest.mark.parametrize("metric", sorted(METRICS))
+def test_no_rows_and_unreadable_rows_have_no_metric(metric):
+    assert measure(metric, 300, []).observed is None
+    nothing = measure(metric, 300, [Answered(None, None, "late")] * 250)
+    assert nothing.observed is None
+    assert nothing.labelled == 0
+    assert "250 labelled rows" in nothing.why
+
+
+def test_one_class_has_no_auc_and_is_counted():
+    found = measure("roc_auc", 300, [Answered(0.4, None, 1)] * 250)
+    assert (found.observed, found.classes, found.labelled) == (None, 1, 250)
+
+
+def test_classes_with_names_have_an_accuracy():
+    rows = [Answered(None, "setosa", "setosa")] * 150 + [Answered(None, "setosa", "virginica")] * 50
+    found = measure("accuracy", 200, rows)
+    assert (found.observed, found.classes) == (0.75, 2)
+
+
+def test_numbers_too_large_to_square_have_no_finite_error_and_do_not_raise():
+    found = measure("rmse", 300, [Answered(None, 1e308, -1e308)] * 250)
+    assert found.observed is None or not np.isfinite(found.observed)
