@@ -41,18 +41,16 @@ class ArtifactCache:
         `download` returns where in that folder the artifact is. Raises Permanent when it is something else.
         """
         entry = self._entry(digest)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=self._folder))
         try:
-            fetched = download(temporary)
-            found = _digest(fetched)
-            if found != digest:
-                raise Permanent(f"the artifact has digest {found}, but {digest} was promoted: it was changed since")
-            self._move_in(fetched, entry)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=self._folder, ignore_cleanup_errors=True) as scratch:
+                fetched = download(Path(scratch))
+                found = _digest(fetched)
+                if found != digest:
+                    raise Permanent(f"the artifact has digest {found}, but {digest} was promoted: it was changed since")
+                self._move_in(fetched, entry)
         except OSError as error:
             raise Transient(f"cannot write to the artifact cache {self._folder}: {error}") from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
 
     def verified(self, digest: str) -> Path:
         """The entry's folder. Raises Transient when it is not there or not intact; then it is removed."""

@@ -15,7 +15,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from chassis.errors import Permanent, Transient
 from chassis.telemetry import get_logger
-from contracts import Envelope, Event, ModelLoaded, ModelLoadFailed
+from contracts import Envelope, Event, GatePassed, ModelLoaded, ModelLoadFailed, Promoted
 from serving.cache import ArtifactCache
 from serving.models import load, warm_up
 from serving.policy import (
@@ -53,6 +53,7 @@ class Loader:
     """A Part. `want` says what shall answer; nothing is fetched or loaded before `begin` was awaited."""
 
     name = "loader"
+    receives = (Promoted, GatePassed)  # one of them, by the role
 
     def __init__(self, settings: Settings, cache: ArtifactCache, download: Download, report: Report) -> None:
         self._settings = settings

@@ -22,7 +22,7 @@ from prometheus_client import Counter, Gauge
 from chassis.cloudevents import encode
 from chassis.kafka import confluent_options
 from chassis.telemetry import get_logger
-from contracts import Envelope, Event, Output, PredictionMade, new_envelope
+from contracts import Envelope, Event, ModelLoaded, ModelLoadFailed, Output, PredictionMade, new_envelope
 from serving.rows import Row
 from serving.settings import Settings
 
@@ -57,6 +57,7 @@ class Publisher:
     """A Part with a thread of its own around confluent-kafka, which costs the least and never waits for the broker."""
 
     name = "publisher"
+    emits = (PredictionMade, ModelLoaded, ModelLoadFailed)
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
