@@ -37,10 +37,11 @@ class EmbeddedKafka:
         port: int | None = None,
         *,
         settings: Mapping[str, str] | None = None,
+        log_file: Path | str | None = None,
         start_timeout: float = 60.0,
     ) -> None:
         self.data_dir = Path(data_dir).absolute()
-        self.log_file = self.data_dir / "broker.log"
+        self.log_file = Path(log_file).absolute() if log_file else self.data_dir / "broker.log"
         self._wanted_port = port
         self._port = port
         self._settings = dict(settings or {})
@@ -107,6 +108,7 @@ class EmbeddedKafka:
         jars = installed_jars()
         flags = startup_flags(jars)
         self.data_dir.mkdir(parents=True, exist_ok=True)
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
         if self._wanted_port is not None and taken(self._wanted_port):
             raise PortTaken(
                 f"port {self._wanted_port} on 127.0.0.1 is taken, so Kafka cannot listen there: "

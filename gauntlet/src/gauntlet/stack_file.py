@@ -38,15 +38,13 @@ class _Model(BaseModel):
 
 
 class PartState(_Model):
-    """One part of a running stack; `pid` is None for a part that runs elsewhere (Kafka or MLflow named by a variable)."""
+    """One part of a running stack; `pid` is None while it does not run."""
 
     name: str
     url: str
     port: int | None = None
     pid: int | None = None
-    process_started: float | None = (
-        None  # seconds since the epoch as psutil reports it: with pid, the process's identity
-    )
+    process_started: float | None = None  # seconds since the epoch: a pid alone may be somebody else's by now
     started_at: datetime | None = None
     restarts: int = 0
     log: Path | None = None
@@ -65,6 +63,8 @@ class StackState(_Model):
     """Everything `stack.json` says."""
 
     data_dir: Path
+    stack_id: str = ""  # every process of the stack carries it in its environment
+    ready: bool = False  # every part has been ready once
     supervisor: PartState
     kafka: KafkaState
     mlflow: MlflowState
@@ -115,7 +115,7 @@ def remove_stack(data_dir: Path) -> None:
 
 
 def endpoints(data_dir: Path) -> Endpoints:
-    """Return where to reach each service: variables (GATEKEEPER_URL, …) first, then the running stack, then default ports.
+    """Return where to reach each service: variables (GATEKEEPER_URL, …), then the running stack, then default ports.
 
     The default ports make the commands work against `docker compose up`, which writes no stack file.
     """

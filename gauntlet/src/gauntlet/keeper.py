@@ -1,0 +1,63 @@
+"""Keeps one part running: notices its end and starts it again, sooner the first time, later the more often it ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from gauntlet.parts import Part
+
+LOOK_SECONDS = 0.1
+FIRST_WAIT_SECONDS = 0.25
+LONGEST_WAIT_SECONDS = 15.0
+SETTLED_SECONDS = 60.0  # who ran that long starts anew with the first wait
+
+
+class Keeper:
+    """Supervises a part that was started by somebody else, between `watch` and `release`."""
+
+    def __init__(self, part: Part, on_change: Callable[[str, str], None]) -> None:
+        self.part = part
+        self.restarts = 0
+        self._on_change = on_change
+        self._released = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def watch(self) -> None:
+        """Begin to watch; returns at once."""
+        self._released.clear()
+        self._thread = threading.Thread(target=self._run, name=f"keeper-{self.part.name}", daemon=True)
+        self._thread.start()
+
+    def release(self) -> None:
+        """Stop watching: what happens to the part after this is not undone."""
+        self._released.set()
+        if self._thread:
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        wait, since = FIRST_WAIT_SECONDS, time.monotonic()
+        while not self._released.wait(LOOK_SECONDS):
+            how = self.part.ended()
+            if how is None:
+                continue
+            if time.monotonic() - since > SETTLED_SECONDS:
+                wait = FIRST_WAIT_SECONDS
+            self.part.stop(timeout=0.0)  # what it left behind, such as a job's process
+            self._on_change(self.part.name, f"ended ({how}); starting it again in {wait:g} s, log {self.part.log}")
+            if self._released.wait(wait):
+                return
+            wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+            self._start_again()
+            since = time.monotonic()
+
+    def _start_again(self) -> None:
+        try:
+            self.part.start()
+        except Exception as error:  # whatever keeps it from starting, the next round tries again
+            self._on_change(self.part.name, f"could not be started: {error}")
+            return
+        self.restarts += 1
+        self._on_change(self.part.name, f"started again as pid {self.part.pid} (restart {self.restarts})")

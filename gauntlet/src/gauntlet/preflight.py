@@ -1,0 +1,68 @@
+"""What must hold before a stack starts: its ports are free, and what runs elsewhere answers."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+
+import httpx
+
+from embedded_kafka.probe import taken
+from gauntlet.errors import CliError
+from gauntlet.parts import Part
+from gauntlet.processes import listener
+from gauntlet.stack_config import StackConfig
+
+KNOCK_SECONDS = 3.0
+
+
+def require_free_ports(parts: Iterable[Part]) -> None:
+    """Raise CliError that names every port that is taken, whose it is, and the option to move."""
+    wanted = {part.port: part.name for part in parts}
+    occupied = [
+        f"port {port}, which {name} needs, is taken" + (f" by {owner}" if (owner := listener(port)) else "")
+        for port, name in wanted.items()
+        if taken(port)
+    ]
+    if occupied:
+        raise CliError("; ".join(occupied), "Stop what has it, or move the whole stack: gauntlet up --port-offset 100")
+
+
+def require_reachable(config: StackConfig) -> None:
+    """Raise CliError when a Kafka or an MLflow that was named does not answer."""
+    if config.kafka_bootstrap_servers and (problem := kafka_problem(config.kafka_bootstrap_servers)):
+        raise CliError(
+            f"KAFKA_BOOTSTRAP_SERVERS names {config.kafka_bootstrap_servers}, which does not answer: {problem}",
+            "Start that Kafka, or unset the variable (environment and .env) and the stack starts its own.",
+        )
+    if config.mlflow_tracking_uri and (problem := mlflow_problem(config.mlflow_tracking_uri)):
+        raise CliError(
+            f"MLFLOW_TRACKING_URI names {config.mlflow_tracking_uri}, which does not answer: {problem}",
+            "Start that MLflow, or unset the variable (environment and .env) and the stack starts its own.",
+        )
+
+
+def kafka_problem(bootstrap_servers: str) -> str | None:
+    """Return why no broker of `bootstrap_servers` takes a connection, None when one does."""
+    problem = "no address"
+    for server in bootstrap_servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+            return None
+        except ValueError:
+            problem = f"{server!r} is not HOST:PORT"
+        except OSError as error:
+            problem = error.strerror or str(error)
+    return problem
+
+
+def mlflow_problem(tracking_uri: str) -> str | None:
+    """Return why the MLflow server at `tracking_uri` does not answer, None when it does."""
+    if not tracking_uri.startswith(("http://", "https://")):
+        return "it is not an http:// or https:// address, and the services need a server they can share"
+    try:
+        answer = httpx.get(f"{tracking_uri.rstrip('/')}/health", timeout=KNOCK_SECONDS)
+    except httpx.HTTPError as error:
+        return str(error) or type(error).__name__
+    return None if answer.status_code == httpx.codes.OK else f"/health answers {answer.status_code}"
