@@ -94,13 +94,7 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Incomplete(TinyRecipe):
-    def load(self, window: str) -> pd.DataFrame:
-        return super().load(window).drop(columns="y")
-
-
 recipe = TinyRecipe()
 gated = TinyRecipe(_wait)
 raising = TinyRecipe(_raise)
 dying = TinyRecipe(_die)
-incomplete = Incomplete()

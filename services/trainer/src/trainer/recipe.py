@@ -169,6 +169,6 @@ def _checked_label(column: pd.Series, problem: Problem, where: str) -> pd.Series
         if not np.isfinite(values).all():
             raise RecipeError(f"{where}: label {column.name!r} holds an infinite value")
         return values
-    if odd := sorted(set(values.unique()) - {0.0, 1.0}):
+    if odd := sorted(set(values.unique().tolist()) - {0.0, 1.0}):
         raise RecipeError(f"{where}: label {column.name!r} of a binary problem holds {odd[:5]}; only 0 and 1 may be")
     return values.astype("int64")
