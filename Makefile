@@ -50,7 +50,7 @@ docs: install ## what is generated: schemas, AsyncAPI, .env.example
 	$(BIN)/python -m chassis.env_example trainer gatekeeper serving drift > .env.example
 
 bench: install ## the measures that the documentation quotes
-	$(BIN)/python -m benchmarks
+	PYTHONPATH=tests $(BIN)/python -m benchmarks
 
 lock: $(UV) ## the newest versions within the bounds, pinned with their hashes, for any index
 	rm -f uv.lock

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -12,7 +13,7 @@ from uuid import uuid4
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter, Gauge
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from chassis.database import Database
@@ -24,9 +25,9 @@ from chassis.settings import KafkaSettings
 from chassis.telemetry import get_logger
 
 PUBLISHED = Counter("gauntlet_outbox_published_total", "Events published from the outbox", ["topic"])
-WAITING = Gauge("gauntlet_outbox_waiting", "Events committed but not yet acknowledged by the broker")
-
 BATCH = 500
+WAITING = Gauge("gauntlet_outbox_waiting", f"Events that the relay found unpublished, up to {BATCH} at a look")
+
 POLL_SECONDS = 1.0
 LEASE = timedelta(seconds=5)
 KEEP_PUBLISHED = timedelta(days=1)
@@ -48,6 +49,7 @@ class Relay:
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._producer: AIOKafkaProducer | None = None
+        self._renew_at = 0.0
         self._last_prune = datetime.min.replace(tzinfo=UTC)
 
     async def start(self) -> None:
@@ -131,18 +133,28 @@ class Relay:
         return future
 
     def _claim(self) -> list[OutboxRow]:
-        # A look first: renewing the lease writes, and an idle service must not write every second.
-        unpublished = select(OutboxRow).where(OutboxRow.published_at.is_(None))
+        # A look first: an idle service must not write every second to renew a lease that it does not need.
+        rows = self._unpublished()
+        WAITING.set(len(rows))
+        if rows and time.monotonic() >= self._renew_at:
+            # Read again under the lease: what another relay has published meanwhile must not be published after it.
+            rows = self._unpublished() if self._take_lease() else []
+        return rows
+
+    def _unpublished(self) -> list[OutboxRow]:
+        query = select(OutboxRow).where(OutboxRow.published_at.is_(None)).order_by(OutboxRow.id).limit(BATCH)
         with self._database.reading() as session:
-            waiting = session.scalar(select(func.count()).select_from(unpublished.subquery())) or 0
-        WAITING.set(waiting)
-        if not waiting:
-            return []
+            return list(session.scalars(query))
+
+    def _take_lease(self) -> bool:
+        """Renewed when half of it is over, so that no single event pays for a renewal."""
+        asked = time.monotonic()
         with self._database.transaction() as session:
             if not hold(session, LEASE_NAME, self._holder, LEASE):
-                return []
+                return False
             self._prune(session)
-            return list(session.scalars(unpublished.order_by(OutboxRow.id).limit(BATCH)))
+        self._renew_at = asked + LEASE.total_seconds() / 2
+        return True
 
     def _mark(self, ids: list[int]) -> None:
         with self._database.transaction() as session:

@@ -1,0 +1,7 @@
+"""All benchmarks, one after another: `make bench`."""
+
+import runpy
+
+for name in ("delivery", "prediction_stream", "swap", "lifecycle"):
+    print(f"\n## {name}\n", flush=True)
+    runpy.run_module(f"benchmarks.{name}", run_name="__main__")
