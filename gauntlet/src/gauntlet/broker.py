@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ KNOCK_SECONDS = 3
 BOOTSTRAP_MS = 5_000
 ACKNOWLEDGED_SECONDS = 15
 POLL_MS = 200
+NEW_TOPIC_SECONDS = 2.0
 
 
 class Received(NamedTuple):
@@ -136,8 +138,9 @@ class Following:
             yield from self._poll()
 
     def _assign(self) -> None:
-        existing = self._consumer.topics()
-        self.missing = [topic for topic in self._wanted if self._prefix + topic not in existing]
+        deadline = time.monotonic() + NEW_TOPIC_SECONDS
+        while self._look() and time.monotonic() < deadline:
+            time.sleep(0.1)  # a topic that was made a moment ago is not known everywhere yet
         if len(self.missing) == len(self._wanted):
             raise CliError(
                 f"Kafka at {self._broker.address.at} has no topic {self._prefix + self._wanted[0]!r}",
@@ -156,6 +159,11 @@ class Following:
                 self._consumer.seek_to_beginning(partition)
             else:
                 self._consumer.seek(partition, end)
+
+    def _look(self) -> list[str]:
+        existing = self._consumer.topics()
+        self.missing = [topic for topic in self._wanted if self._prefix + topic not in existing]
+        return self.missing
 
     def _at_end(self) -> bool:
         # Positions, not offsets of records: transaction markers and compaction leave holes.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 import httpx
 import typer
 from rich.markup import escape
 
-from gauntlet.commands import dead_letters, events, policies
+from gauntlet.commands import dead_letters, events, policies, predict, register, stack, train
 from gauntlet.errors import CliError
 from gauntlet.output import notes
 
@@ -29,15 +30,21 @@ def _root() -> None:
     """Promotes machine-learning models on evidence."""
 
 
+app.command("up")(stack.up)
+app.command("down")(stack.down)
+app.command("status")(stack.status)
+app.command("register")(register.register)
+app.command("train")(train.train)
+app.command("predict")(predict.predict)
 app.add_typer(events.app, name="events")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(policies.app, name="policy")
 
 
-def main() -> None:
+def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; errors are one message on standard error and exit code 1, never a traceback."""
     try:
-        app()
+        app(args=args)
     except CliError as error:
         _fail(error.message, error.hint)
     except KeyboardInterrupt:

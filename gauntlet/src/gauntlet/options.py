@@ -9,6 +9,29 @@ import typer
 
 DEFAULT_DATA_DIR = Path(".gauntlet")
 
+
+def count(text: object) -> int:
+    """Read a number from 1 up; Typer's own message would not say what was given."""
+    try:
+        number = int(str(text))
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise typer.BadParameter(f"{str(text)!r} is not a whole number from 1 up")
+    return number
+
+
+def seconds(text: object) -> float:
+    """Read a positive number of seconds."""
+    try:
+        number = float(str(text))
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise typer.BadParameter(f"{str(text)!r} is not a number of seconds above 0")
+    return number
+
+
 DataDir = Annotated[
     Path,
     typer.Option(
@@ -40,4 +63,14 @@ KafkaServers = Annotated[
 MlflowUri = Annotated[
     str | None,
     typer.Option("--mlflow", envvar="MLFLOW_TRACKING_URI", metavar="URL", help="Instead of the stack's MLflow."),
+]
+ModelName = Annotated[str, typer.Argument(metavar="NAME", help="The model's name in MLflow.")]
+ModelVersion = Annotated[int, typer.Argument(metavar="VERSION", parser=count, help="The version's number in MLflow.")]
+Actor = Annotated[
+    str | None, typer.Option("--actor", envvar="GAUNTLET_ACTOR", help="Who decides; default: your name on this system.")
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Follow until the verdict, gate by gate; exit 1 unless it passed.")]
+Timeout = Annotated[
+    float,
+    typer.Option("--timeout", metavar="SECONDS", parser=seconds, help="With --wait: give up after so long."),
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,15 +14,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+PIPE_WIDTH = 200
+
 
 def console() -> Console:
-    """Return the console for results (standard output)."""
-    return Console(highlight=False)
+    """Return the console for results (standard output); what reads a pipe wants long lines, not folded ones."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    return Console(highlight=False, emoji=False, width=width)  # the id a:b:0 is no emoji
 
 
 def notes() -> Console:
     """Return the console for progress and errors (standard error), so that output can be piped."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 def print_json(value: Any) -> None:

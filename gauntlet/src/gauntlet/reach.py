@@ -19,6 +19,7 @@ class CliSettings(KafkaSettings):
     """What the commands read of the services' settings, `.env` included."""
 
     mlflow_tracking_uri: str = Field("http://127.0.0.1:5000", alias="MLFLOW_TRACKING_URI")
+    policies_dir: Path = Field(Path("policies"), alias="POLICIES_DIR")
     max_event_bytes: int = Field(MEBIBYTE, ge=1024, alias="MAX_EVENT_BYTES")
 
 
@@ -61,7 +62,7 @@ def service(part: str, data_dir: Path, option: str | None) -> Address:
 
 def kafka(data_dir: Path, option: str | None) -> tuple[CliSettings, Address]:
     """Return how to connect to Kafka, and where that is. Security and prefix come from the environment and `.env`."""
-    settings = _settings(option)
+    settings = stack_settings(option)
     found = endpoints(data_dir).kafka
     given = settings.model_fields_set
     missing = {
@@ -76,7 +77,7 @@ def kafka(data_dir: Path, option: str | None) -> tuple[CliSettings, Address]:
 
 def mlflow(data_dir: Path, option: str | None) -> Address:
     """Return where MLflow's HTTP API is. Raises CliError for a tracking URI that is not HTTP."""
-    settings = _settings(None)
+    settings = stack_settings()
     named = option or (settings.mlflow_tracking_uri if "mlflow_tracking_uri" in settings.model_fields_set else None)
     at = named or endpoints(data_dir).mlflow.tracking_uri
     if not at.startswith(("http://", "https://")):
@@ -87,7 +88,8 @@ def mlflow(data_dir: Path, option: str | None) -> Address:
     return Address("mlflow", at.rstrip("/"), data_dir, named is not None, read_stack(data_dir) is not None)
 
 
-def _settings(bootstrap_servers: str | None) -> CliSettings:
+def stack_settings(bootstrap_servers: str | None = None) -> CliSettings:
+    """Read the environment and `.env`. Raises CliError for a setting that is wrong."""
     try:
         if bootstrap_servers:
             return CliSettings(KAFKA_BOOTSTRAP_SERVERS=bootstrap_servers)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from gauntlet.options import DEFAULT_DATA_DIR, DataDir, Json, KafkaServers
+from gauntlet.options import DEFAULT_DATA_DIR, DataDir, Json, KafkaServers, count
 from gauntlet.output import console, notes
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def tail(
     from_beginning: Annotated[
         bool, typer.Option("--from-beginning", help="Begin with what Kafka still has, in the order of time.")
     ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="End after so many events.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", parser=count, help="End after so many events.")] = None,
     as_json: Json = False,
     kafka: KafkaServers = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -46,11 +47,12 @@ def tail(
     with Following(broker, topics, from_beginning=from_beginning) as following:
         if following.missing:
             notes().print(f"not there yet, so not followed: {', '.join(following.missing)}")
-        notes().print(f"following {', '.join(topics)} at {broker.address.at}; Ctrl-C ends", style="dim")
+        notes().print(f"following {', '.join(topics)} at {broker.address.at}; Ctrl-C ends", style="dim", soft_wrap=True)
         events = (_read(received, broker.settings.max_event_bytes) for received in _all(following, from_beginning))
         chosen = (event for event in events if event is not None and _is_wanted(event, names, model))
-        for event in itertools.islice(chosen, limit):
-            _print(event, as_json)
+        with suppress(KeyboardInterrupt):
+            for event in itertools.islice(chosen, limit):
+                _print(event, as_json)
 
 
 def _all(following: Following, from_beginning: bool) -> Iterator[Received]:
@@ -130,7 +132,7 @@ def _is_wanted(event: dict[str, Any], names: set[str], model: str | None) -> boo
 
 def _print(event: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(event, default=str, ensure_ascii=False), flush=True)
+        print(json.dumps(event | {"time": event["time"].isoformat()}, ensure_ascii=False), flush=True)
         return
     time = event["time"].astimezone().strftime("%H:%M:%S.%f")[:-3]
     version = f" v{event['model_version']}" if event.get("model_version") else ""

@@ -1,0 +1,36 @@
+"""Arguments that mean the same in several commands, checked before anything is asked or published."""
+
+from __future__ import annotations
+
+import getpass
+import re
+
+from contracts import MODEL_NAME_PATTERN
+from gauntlet.errors import CliError
+
+
+def model_name(name: str) -> str:
+    """Return `name`. Raises CliError for one that no model can have."""
+    if not re.fullmatch(MODEL_NAME_PATTERN, name):
+        raise CliError(
+            f"{name!r} cannot be a model's name",
+            "Names begin with a letter or digit and go on with letters, digits, dots, underscores and hyphens.",
+        )
+    return name
+
+
+def acting(actor: str | None) -> str:
+    """Return who acts: `actor`, or the user of this system."""
+    if actor is not None and not actor.strip():
+        raise CliError("the actor is empty", "Name who decides with --actor or GAUNTLET_ACTOR.")
+    try:
+        return (actor or getpass.getuser()).strip()
+    except (OSError, KeyError) as error:
+        raise CliError("this system does not know your name", "Say who decides with --actor.") from error
+
+
+def reason_given(reason: str) -> str:
+    """Return `reason`. Raises CliError for an empty one: the audit trail needs to know why."""
+    if not reason.strip():
+        raise CliError("the reason is empty", "Say why with --reason: it is kept in the audit trail.")
+    return reason.strip()

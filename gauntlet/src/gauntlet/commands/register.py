@@ -1,0 +1,50 @@
+"""`gauntlet register`: have a version that is in MLflow judged."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gauntlet.options import (
+    DEFAULT_DATA_DIR,
+    DataDir,
+    GatekeeperUrl,
+    KafkaServers,
+    MlflowUri,
+    ModelName,
+    ModelVersion,
+    Timeout,
+    Wait,
+)
+from gauntlet.output import console
+
+
+def register(
+    name: ModelName,
+    version: ModelVersion,
+    reason: Annotated[str | None, typer.Option(help="Why; it is kept with the candidate.")] = None,
+    wait: Wait = False,
+    timeout: Timeout = 900,
+    kafka: KafkaServers = None,
+    mlflow: MlflowUri = None,
+    gatekeeper: GatekeeperUrl = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Publish ModelRegistered for a version that is in MLflow: the gatekeeper judges it."""
+    from contracts import ModelRegistered, Trigger, new_envelope
+    from gauntlet.arguments import model_name
+    from gauntlet.broker import Broker
+    from gauntlet.following import Deadline, follow_verdict
+    from gauntlet.mlflow_client import MlflowClient
+    from gauntlet.reach import service
+
+    found = MlflowClient(data_dir, mlflow).version(model_name(name), version)
+    event = ModelRegistered(
+        model_name=name, model_version=version, run_id=found.run_id, trigger=Trigger(kind="manual", reason=reason)
+    )
+    envelope = new_envelope(event, source="gauntlet-cli")
+    Broker(data_dir, kafka).publish(envelope)
+    console().print(f"registered {name} v{version} (event {envelope.id})", markup=False)
+    if wait:
+        follow_verdict(service("gatekeeper", data_dir, gatekeeper), name, version, Deadline(timeout))

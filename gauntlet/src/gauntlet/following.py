@@ -1,0 +1,126 @@
+"""`--wait`: a training, and then a verdict, followed over HTTP until there is an end to tell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from contracts import Envelope
+from gauntlet.errors import CliError
+from gauntlet.output import console, notes
+from gauntlet.reach import Address
+from gauntlet.service_client import ServiceClient, ServiceError
+from gauntlet.verdict_lines import verdict_lines
+
+POLL_SECONDS = 0.3
+SILENCE_SECONDS = 15.0
+"""A service that restarts is not a reason to give up."""
+UNJUDGED = ("registered", "gating")
+
+
+class Deadline:
+    """When to give up."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def passed(self) -> bool:
+        return time.monotonic() > self._end
+
+
+def follow_training(trainer: Address, request: Envelope[Any], deadline: Deadline) -> int:
+    """Show the progress of the job that `request` led to, and return the version that came of it."""
+    client = ServiceClient(trainer)
+    waiting = Waiting(deadline, f"the trainer has not taken up event {request.id} yet")
+    with _progress() as show:
+        for jobs in waiting.polled(lambda: client.get("/jobs", model=request.model_name)):
+            job = next((job for job in jobs or [] if job["event_id"] == request.id), None)
+            if job is None:
+                show(None, "waits for the trainer")
+                continue
+            waiting.what = f"job {job['id']} is {job['state']}: {job['message'] or 'no progress yet'}"
+            show(job["progress"], f"training {job['state']}: {job['message'] or ''}")
+            if job["state"] == "failed":
+                raise CliError(
+                    f"training {request.model_name} failed: {job['error']}",
+                    f"What it printed: {trainer.at}/jobs/{job['id']} (log_tail)",
+                )
+            if job["state"] == "done":
+                break
+    result = client.get(f"/jobs/{job['id']}")["result"]
+    version = int(result["model_version"])
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in result["metrics"].items())
+    console().print(f"trained {request.model_name} v{version}: {metrics}", markup=False, soft_wrap=True)
+    return version
+
+
+def follow_verdict(gatekeeper: Address, name: str, version: int, deadline: Deadline) -> None:
+    """Wait for the verdict on a version and print it gate by gate; exit code 1 unless it passed."""
+    client = ServiceClient(gatekeeper)
+    waiting = Waiting(deadline, f"the gatekeeper does not know {name} v{version} yet")
+    with _progress() as show:
+        for candidate in waiting.polled(lambda: client.get(f"/models/{name}/candidates/{version}")):
+            if candidate is None:
+                show(None, "waits for the gatekeeper")
+            elif candidate["state"] in UNJUDGED:
+                waiting.what = f"{name} v{version} is {candidate['state']}"
+                show(None, waiting.what)
+            else:
+                break
+    for line in verdict_lines(candidate):
+        console().print(line, soft_wrap=True)
+    if candidate["state"] != "passed":
+        raise typer.Exit(1)
+
+
+class Waiting:
+    """For what is waited, and how long: until the deadline, or until a service has been silent for too long."""
+
+    def __init__(self, deadline: Deadline, what: str) -> None:
+        self._deadline = deadline
+        self.what = what
+
+    def polled(self, ask: Callable[[], Any]) -> Iterator[Any]:
+        """Yield answers until the caller has seen enough; None while the service is away or does not know."""
+        heard = time.monotonic()
+        while True:
+            answer = None
+            try:
+                answer = ask()
+                heard = time.monotonic()
+            except CliError as error:
+                status = error.status if isinstance(error, ServiceError) else None
+                if status is not None and status < 500 and status != 404:
+                    raise
+                if status == 404:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > SILENCE_SECONDS:
+                    raise
+            yield answer
+            if self._deadline.passed():
+                raise CliError(
+                    f"no end within {self._deadline.seconds:g} s: {self.what}",
+                    "What was published is kept and goes on; `gauntlet candidates` shows how. --timeout waits longer.",
+                )
+            time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[float | None, str], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=notes(), transient=True) as progress:
+        task = progress.add_task("", total=None)
+
+        def show(share: float | None, text: str) -> None:
+            if share is None:
+                progress.update(task, description=text)
+            else:
+                progress.update(task, total=1.0, completed=share, description=text)
+
+        yield show

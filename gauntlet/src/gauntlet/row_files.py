@@ -1,0 +1,111 @@
+"""Files of rows: CSV, Parquet and JSON lines, read as JSON values and written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from gauntlet.errors import CliError
+
+CSV, PARQUET, JSON_LINES = "csv", "parquet", "jsonl"
+SUFFIXES = {".csv": CSV, ".parquet": PARQUET, ".jsonl": JSON_LINES, ".ndjson": JSON_LINES}
+
+Row = dict[str, Any]
+
+
+def format_of(path: Path, given: str | None) -> str:
+    """Return the format of `path`: the one given, or what its suffix says."""
+    wanted = given.lower() if given else SUFFIXES.get(path.suffix.lower())
+    if wanted not in (CSV, PARQUET, JSON_LINES):
+        what = f"--format {given!r}" if given else f"the suffix {path.suffix!r} of {path}"
+        raise CliError(f"{what} is none that can be read and written", "Use csv, parquet or jsonl (JSON lines).")
+    return wanted
+
+
+def read_rows(path: Path, kind: str) -> list[Row]:
+    """Return the rows of a file, as values that JSON has. Raises CliError for what cannot be read as such."""
+    try:
+        if kind == JSON_LINES:
+            rows = list(_json_lines(path))
+        elif kind == PARQUET:
+            rows = _records(pd.read_parquet(path))
+        else:
+            # Only an empty field is a missing value: "NA" may be an airline.
+            frame = pd.read_csv(path, keep_default_na=False, na_values=[""], float_precision="round_trip")
+            rows = _records(frame.convert_dtypes())
+    except FileNotFoundError as error:
+        raise CliError(f"there is no file {path}", "Name the file of rows with --input.") from error
+    except (OSError, ValueError, pa.ArrowException) as error:  # pandas' parser errors are ValueErrors
+        raise CliError(f"cannot read {path} as {kind}: {error}", "--format says what it is.") from error
+    if not rows:
+        raise CliError(f"{path} has no rows")
+    return rows
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary file beside `path` that takes its place only if the block ends well."""
+    if not path.parent.is_dir():
+        raise CliError(f"there is no folder {path.parent} to write {path.name} into", "Make it, or change --output.")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        scratch.touch()
+        yield scratch
+        scratch.replace(path)
+    except OSError as error:
+        raise CliError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_rows(path: Path, kind: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows with equal keys."""
+    if kind == JSON_LINES:
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        return
+    frame = pd.DataFrame.from_records(list(rows)).convert_dtypes()
+    if kind == PARQUET:
+        frame.to_parquet(path, index=False)
+    else:
+        frame.to_csv(path, index=False)
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise CliError(f"{path}:{number}: not JSON: {error}") from error
+            if not isinstance(row, dict):
+                raise CliError(f"{path}:{number}: {line.strip()[:60]!r} is not an object of fields")
+            yield row
+
+
+def _records(frame: pd.DataFrame) -> list[Row]:
+    names = [str(name) for name in frame.columns]
+    columns = [[_plain(value) for value in frame[name].tolist()] for name in frame.columns]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _plain(value: Any) -> Any:
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool | int | float | str):
+        return value
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return float(value) if hasattr(value, "__float__") else str(value)

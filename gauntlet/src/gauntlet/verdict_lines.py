@@ -1,0 +1,50 @@
+"""A verdict for people: gate by gate, with what was observed and what it was compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.markup import escape
+
+STYLES = {"Passed": "green", "Failed": "red", "Inconclusive": "yellow"}
+
+
+def verdict_lines(candidate: Mapping[str, Any]) -> Iterable[str]:
+    """Return the whole verdict on a candidate as lines of markup: what came of it, then each gate."""
+    state = str(candidate["state"]).capitalize()
+    champion = candidate.get("champion_version")
+    against = f" against champion v{champion}" if champion else ""
+    name = escape(f"{candidate['model_name']} v{candidate['model_version']}")
+    reason = escape(f": {candidate['reason']}" if candidate.get("reason") else "")
+    yield f"[{STYLES.get(state, 'bold')}]{state}[/] {name}{against}{reason}"
+    for verdict in candidate.get("verdicts") or ():
+        yield gate_line(verdict)
+
+
+def gate_line(verdict: Mapping[str, Any]) -> str:
+    """Return one gate's verdict as a line of markup."""
+    outcome = str(verdict["outcome"])
+    numbers = ", ".join(gate_numbers(verdict))
+    return (
+        f"  [{STYLES.get(outcome, 'bold')}]{outcome:<12}[/] {escape(str(verdict['gate'])):<12} "
+        f"{escape(str(verdict['reason']))}{escape(f' ({numbers})') if numbers else ''}"
+    )
+
+
+def gate_numbers(verdict: Mapping[str, Any]) -> Iterable[str]:
+    """Return the evidence in numbers: only what there is."""
+    metric = verdict.get("metric")
+    if verdict.get("observed") is not None:
+        yield f"{metric or 'observed'} {number(verdict['observed'])}"
+    if verdict.get("bound") is not None:
+        yield f"bound {number(verdict['bound'])}"
+    if verdict.get("margin") is not None:
+        yield f"margin {number(verdict['margin'])}"
+    if verdict.get("n") is not None:
+        yield f"n {verdict['n']:,}"
+
+
+def number(value: float | None) -> str:
+    """Return `value` with four figures that count; None is a dash."""
+    return "–" if value is None else f"{value:.4g}"

@@ -1,0 +1,97 @@
+"""`gauntlet policy check`: a mistake is named with its line; a good policy is said in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contracts.policy import ModelPolicy
+from gauntlet.policy_words import in_words
+from support.cli import gauntlet, ok
+
+GOOD = """\
+model: flights
+recipe: examples.flights:recipe
+entity: tailnum
+gates:
+  performance: {rule: non_inferior, floor: {roc_auc: 0.6, log_loss: 0.7}}
+  latency: {p95_ms: 20}
+drift: {window: {rows: 2000}, cooldown: 90s}
+"""
+
+
+def write(text: str) -> str:
+    Path("policy.yaml").write_text(text)
+    return "policy.yaml"
+
+
+def said(**changes: object) -> dict[str, str]:
+    return dict(in_words(ModelPolicy.model_validate({"model": "m", **changes})))
+
+
+def test_a_good_policy_is_said_in_words() -> None:
+    out = " ".join(ok("policy", "check", write(GOOD)).out.split())
+    assert "policy.yaml is valid" in out
+    assert "flights: a binary problem, compared on roc_auc (greater is better)" in out
+    assert "roc_auc ≥ 0.6 and log_loss ≤ 0.7" in out
+    assert "at most 20 ms" in out
+    assert "at most once in 90 seconds" in out
+    assert "sha256:" in out
+
+
+def test_json_has_digest_policy_and_words() -> None:
+    answer = ok("policy", "check", write(GOOD), "--json").json
+    assert set(answer) == {"digest", "policy", "words"}
+    assert answer["policy"]["gates"]["latency"]["p95_ms"] == 20
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ("performance: {", "policy.yaml"),
+        (GOOD.replace("performance", "performnce"), "policy.yaml:5: gates.performnce: unknown key 'performnce'"),
+        (GOOD.replace("p95_ms: 20", "p95_ms: -1"), "got -1"),
+        (GOOD + "metric: roc_auk\n", "did you mean 'roc_auc'?"),
+        ("- a list", "begins with `model:`"),
+    ],
+)
+def test_a_mistake_is_named_with_line_value_and_nearest_word(wrong: str, expected: str) -> None:
+    ended = gauntlet("policy", "check", write(wrong))
+    assert ended.code == 1
+    assert expected in ended.err
+
+
+def test_a_missing_file_is_named() -> None:
+    ended = gauntlet("policy", "check", "nosuch.yaml")
+    assert ended.code == 1
+    assert "nosuch.yaml" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("superior", "better than that of the champion on the same golden rows, at 95% confidence"),
+        ({"delta": 0.01}, "better than that of the champion on the same golden rows by more than 0.01, as measured"),
+        ({"minimum": {"brier": 0.2}}, "Must reach brier ≤ 0.2 on the golden rows; the champion is not looked at"),
+        ("non_inferior", "not be worse than that of the champion on the same golden rows by more than 2%"),
+    ],
+)
+def test_each_rule_has_its_own_words(rule: object, expected: str) -> None:
+    assert expected in said(gates={"performance": {"rule": rule}})["gate performance"]
+
+
+def test_a_gate_that_is_off_says_so() -> None:
+    assert said(gates={"latency": False})["gate latency"] == "Off: nothing is asked."
+    assert "A worse model passes" in said(gates={"performance": False})["gate performance"]
+
+
+def test_without_a_recipe_nothing_can_be_trained() -> None:
+    words = said()
+    assert "No recipe" in words["training"]
+    assert "there is no recipe to train with" in words["drift"]
+
+
+def test_holdout_names_the_entity_and_the_share() -> None:
+    words = said(entity="user_id", golden={"window": "holdout", "share": 0.25})
+    assert "25% of the values of user_id" in words["golden rows"]
