@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, bindparam, select, update
+from sqlalchemy import Select, Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from contracts import Envelope, GroundTruthReceived, PredictionMade
 from drift import store
-from drift.matching import label_of, labels_rows
+from drift.matching import EntityLabel, label_for
 from drift.records import label_record, prediction_record
 from drift.tables import COMPLETE, LabelRow, ModelRow, PredictionRow, VersionRow, WindowRow
 
@@ -80,9 +80,7 @@ def take_labels(
     if not new:
         return taken
     touched = _label_requests(session, model_name, [item for item in new if item["entity_id"] is None])
-    for item in new:
-        if item["entity_id"] is not None:
-            touched |= set(session.scalars(labels_rows(item)))
+    touched |= _label_entities(session, model_name, [item for item in new if item["entity_id"] is not None])
     stored = [{name: value for name, value in item.items() if name in LABELS.columns} for item in new]
     session.execute(store.insert_into(session, LABELS).on_conflict_do_nothing(), stored)
     for keys in _chunks(sorted(touched)):
@@ -140,34 +138,61 @@ def _add_labels(session: Session, model_name: str, records: Records) -> None:
     for keys in _chunks([record["label_key"] for record in records]):
         query = select(LABELS.c.key, LABELS.c.label).where(LABELS.c.model_name == model_name, LABELS.c.key.in_(keys))
         by_key.update((key, label) for key, label in session.execute(query))
-    by_entity: dict[str, list[Any]] = {}
+    by_entity: dict[str, list[EntityLabel]] = {}
     for entities in _chunks(list({record["entity_id"] for record in records} - {None})):
-        query = select(LABELS).where(LABELS.c.model_name == model_name, LABELS.c.entity_id.in_(entities))
-        for found in session.execute(query.order_by(LABELS.c.sent_at)):
-            by_entity.setdefault(found.entity_id, []).append(found)
+        query = select(LABELS.c.entity_id, LABELS.c.label, LABELS.c.event_time, LABELS.c.sent_at).where(
+            LABELS.c.model_name == model_name, LABELS.c.entity_id.in_(entities)
+        )
+        for entity, *label in session.execute(query):
+            by_entity.setdefault(entity, []).append(EntityLabel(*label))
     for record in records:
         label = by_key.get(record.pop("label_key"))
-        record["label"] = label if label is not None else label_of(record, by_entity.get(record["entity_id"], ()))
+        candidates = by_entity.get(record["entity_id"], ()) if label is None else ()
+        record["label"] = label or label_for(record["event_time"], record["made_at"], candidates)
 
 
 def _label_requests(session: Session, model_name: str, labels: Records) -> set[int]:
     """Give labels to the rows of their requests; returns the keys of the windows that got some."""
     by_row = {(item["request_id"], item["row"]): item["label"] for item in labels}
-    changes, touched = [], set()
+    found: Records = []
+    touched: set[int] = set()
     for requests in _chunks(list({request for request, _ in by_row})):
-        query = select(PREDICTIONS.c.seq, PREDICTIONS.c.request_id, PREDICTIONS.c.row, PREDICTIONS.c.window_key).where(
-            PREDICTIONS.c.model_name == model_name,
-            PREDICTIONS.c.request_id.in_(requests),
-            PREDICTIONS.c.label.is_(None),
-        )
-        for seq, request, row, window in session.execute(query):
-            if (request, row) in by_row:
-                changes.append({"of": seq, "new_label": by_row[request, row]})
-                touched.add(window)
-    if changes:
-        statement = update(PREDICTIONS).where(PREDICTIONS.c.seq == bindparam("of"))
-        session.connection().execute(statement.values(label=bindparam("new_label")), changes)
+        for row in session.execute(_unlabelled(model_name).where(PREDICTIONS.c.request_id.in_(requests))):
+            if (label := by_row.get((row.request_id, row.row))) is not None:
+                found.append({"of": row.seq, "given": label})
+                touched.add(row.window_key)
+    _write_labels(session, found)
     return touched
+
+
+def _label_entities(session: Session, model_name: str, labels: Records) -> set[int]:
+    """Give labels to the rows of their entities up to their times; returns the keys of the windows that got some."""
+    by_entity: dict[str, list[EntityLabel]] = {}
+    for item in labels:
+        label = EntityLabel(item["label"], item["event_time"], item["sent_at"])
+        by_entity.setdefault(item["entity_id"], []).append(label)
+    found: Records = []
+    touched: set[int] = set()
+    for entities in _chunks(list(by_entity)):
+        for row in session.execute(_unlabelled(model_name).where(PREDICTIONS.c.entity_id.in_(entities))):
+            if (given := label_for(row.event_time, row.made_at, by_entity[row.entity_id])) is not None:
+                found.append({"of": row.seq, "given": given})
+                touched.add(row.window_key)
+    _write_labels(session, found)
+    return touched
+
+
+def _unlabelled(model_name: str) -> Select[Any]:
+    columns = ("seq", "request_id", "row", "entity_id", "event_time", "made_at", "window_key")
+    return select(*(PREDICTIONS.c[name] for name in columns)).where(
+        PREDICTIONS.c.model_name == model_name, PREDICTIONS.c.label.is_(None)
+    )
+
+
+def _write_labels(session: Session, found: Records) -> None:
+    if found:
+        statement = update(PREDICTIONS).where(PREDICTIONS.c.seq == bindparam("of")).values(label=bindparam("given"))
+        session.connection().execute(statement, found)
 
 
 def _chunks(values: list[Any]) -> list[list[Any]]:

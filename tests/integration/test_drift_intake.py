@@ -1,0 +1,369 @@
+"""Rows, labels and windows in both databases: each once, in order, however often and in whichever order they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from chassis.database import Database
+from chassis.jobs import JobRow, Jobs
+from contracts import Dataset, Envelope, GroundTruthReceived, Output, PredictionMade, new_envelope
+from drift import store
+from drift.handlers import Handlers
+from drift.housekeeping import Housekeeper
+from drift.plan import Plans
+from drift.settings import Settings
+from drift.tables import LabelRow, PredictionRow, ReportRow, VersionRow, WindowRow
+from support.drifting import MODEL, customers, predictions, promotion, truths
+
+SIZE = 2000
+REFERENCE = Dataset(uri="runs:/x/datasets/reference.parquet", digest="sha256:" + "1" * 64)
+
+
+class Bench:
+    """The real handlers on a real database, without the bus around them."""
+
+    def __init__(self, url: str, **settings: Any) -> None:
+        self.database = Database(url)
+        self.database.migrate("drift")
+        self.settings = Settings(_env_file=None, **settings)
+        self.handlers = Handlers(Jobs(self.database, owner="test"), Plans({}), self.settings)
+        self.keeper = Housekeeper(self.database, self.handlers, self.settings)
+
+    def predict(self, made: list[Envelope[PredictionMade]]) -> None:
+        with self.database.transaction() as session:
+            self.handlers.on_predictions(session, made)
+
+    def tell(self, labels: list[Envelope[GroundTruthReceived]]) -> None:
+        with self.database.transaction() as session:
+            self.handlers.on_ground_truth(session, labels)
+
+    def promote(self, **event: Any) -> None:
+        with self.database.transaction() as session:
+            self.handlers.on_promoted(session, promotion(reference=REFERENCE, **event))
+
+    def windows(self) -> list[tuple[str, str, int, int]]:
+        with self.database.reading() as session:
+            query = select(WindowRow.id, WindowRow.state, WindowRow.rows, WindowRow.labelled).order_by(WindowRow.key)
+            return [tuple(row) for row in session.execute(query)]
+
+    def jobs(self) -> list[tuple[str, str]]:
+        with self.database.reading() as session:
+            found = session.scalars(select(JobRow).order_by(JobRow.sequence))
+            return [(row.kind, row.payload["window"]) for row in found]
+
+    def count(self, table: Any, *where: Any) -> int:
+        with self.database.reading() as session:
+            return session.scalar(select(func.count()).select_from(table).where(*where)) or 0
+
+    def judged(self) -> None:
+        """As if the jobs had run long ago."""
+        with self.database.transaction() as session:
+            session.execute(
+                update(WindowRow)
+                .where(WindowRow.state == "complete")
+                .values(
+                    state="scored",
+                    data_outcome="Passed",
+                    performance_outcome="Passed",
+                    closed_at=datetime.now(UTC) - timedelta(hours=1),
+                )
+            )
+
+
+@pytest.fixture
+def bench(database_url: str) -> Iterator[Bench]:
+    bench = Bench(database_url)
+    yield bench
+    bench.database.close()
+
+
+def test_rows_fall_into_windows_in_order_of_arrival(bench):
+    bench.promote()
+    made = predictions(customers(5000, 1))
+    for start in range(0, 5000, 700):
+        bench.predict(made[start : start + 700])
+    assert bench.windows() == [
+        ("shop-v1-w1", "complete", 2000, 0),
+        ("shop-v1-w2", "complete", 2000, 0),
+        ("shop-v1-w3", "filling", 1000, 0),
+    ]
+    assert bench.jobs() == [("score", "shop-v1-w1"), ("score", "shop-v1-w2")]
+    with bench.database.reading() as session:
+        second = store.window_by_id(session, "shop-v1-w2")
+        kept = session.scalars(
+            select(PredictionRow.request_id).where(PredictionRow.window_key == second.key).order_by(PredictionRow.seq)
+        ).all()
+    assert kept == [item.data.request_id for item in made[2000:4000]]
+    assert (second.start, second.end) == (made[2000].data.event_time, made[3999].data.event_time)
+
+
+def test_a_batch_of_several_windows_and_versions_and_models_is_kept_apart(bench):
+    bench.promote()
+    mixed = [
+        item
+        for group in zip(
+            predictions(customers(4100, 1)),
+            predictions(customers(4100, 2), model="other"),
+            predictions(customers(4100, 3), version=2),
+            strict=True,
+        )
+        for item in group
+    ]
+    bench.predict(mixed)
+    assert sorted(bench.windows()) == sorted(
+        (f"{model}-w{number}", state, rows, 0)
+        for model in ("shop-v1", "other-v1", "shop-v2")
+        for number, state, rows in ((1, "complete", 2000), (2, "complete", 2000), (3, "filling", 100))
+    )
+    assert bench.jobs() == [("score", "shop-v1-w1"), ("score", "shop-v1-w2")], "the others have no reference yet"
+
+
+def test_the_same_rows_again_change_nothing(bench):
+    bench.promote()
+    made = predictions(customers(2500, 1))
+    bench.predict(made + made)
+    before = bench.windows(), bench.jobs()
+    bench.predict(made)
+    bench.predict(list(reversed(made)))
+    assert (bench.windows(), bench.jobs()) == before
+    assert bench.count(PredictionRow) == 2500
+
+
+def test_the_promotion_may_come_after_the_rows(bench):
+    bench.predict(predictions(customers(2000, 1)))
+    assert bench.jobs() == []
+    bench.promote()
+    bench.promote()
+    assert bench.jobs() == [("score", "shop-v1-w1")]
+
+
+@pytest.mark.parametrize("by_entity", [False, True], ids=["by request", "by entity"])
+@pytest.mark.parametrize("order", ["before", "after", "between"])
+def test_labels_find_their_rows_in_whichever_order_they_come(bench, order, by_entity):
+    bench.promote()
+    made = predictions(customers(2000, 1), entity=True)
+    labels = truths(made[:1700], by_entity=by_entity)
+    if order == "before":
+        bench.tell(labels)
+    bench.predict(made[:1000])
+    if order == "between":
+        bench.tell(labels[:900])
+    bench.predict(made[1000:])
+    bench.tell(labels)
+    bench.tell(labels + labels)
+    assert bench.windows() == [("shop-v1-w1", "complete", 2000, 1700)]
+    assert bench.jobs().count(("performance", "shop-v1-w1")) == 1
+    with bench.database.reading() as session:
+        right = session.execute(
+            select(PredictionRow.answer, PredictionRow.label).where(PredictionRow.label.is_not(None))
+        )
+        assert all(answer == label for answer, label in right)
+
+
+def test_a_label_by_entity_is_of_the_predictions_up_to_it_and_the_first_label_stays(bench):
+    now = datetime.now(UTC)
+
+    def made(request: str, hours: float) -> Envelope[PredictionMade]:
+        event = PredictionMade(
+            model_name=MODEL,
+            request_id=request,
+            entity_id="ann",
+            event_time=now + timedelta(hours=hours),
+            features={"age": 1},
+            champion=Output(model_version=1, score=0.5),
+            latency_ms=1,
+        )
+        return new_envelope(event, source="serving")
+
+    def label(value: int, hours: float) -> Envelope[GroundTruthReceived]:
+        event = GroundTruthReceived(
+            model_name=MODEL, entity_id="ann", label=value, event_time=now + timedelta(hours=hours)
+        )
+        return new_envelope(event, source="test")
+
+    bench.predict([made("early", 1), made("late", 5)])
+    bench.tell([label(1, 2)])
+    bench.tell([label(0, 6)])
+    bench.predict([made("between", 1.5), made("later", 5.5), made("after all", 9)])
+    with bench.database.reading() as session:
+        found = dict(session.execute(select(PredictionRow.request_id, PredictionRow.label)).all())
+    assert found == {"early": "1", "late": "0", "between": "1", "later": "0", "after all": None}
+
+
+def test_performance_waits_for_enough_labels(bench):
+    bench.promote()
+    made = predictions(customers(2000, 1))
+    bench.predict(made)
+    bench.tell(truths(made[:1599]))
+    assert ("performance", "shop-v1-w1") not in bench.jobs()
+    bench.tell(truths(made[1599:1600]))
+    assert ("performance", "shop-v1-w1") in bench.jobs()
+
+
+def test_labels_that_never_come_are_waited_for_no_longer_than_set(database_url):
+    bench = Bench(database_url, label_maturity="1h")
+    bench.promote()
+    bench.predict(predictions(customers(2000, 1)))
+    bench.keeper.sweep()
+    assert ("performance", "shop-v1-w1") not in bench.jobs()
+    with bench.database.transaction() as session:
+        session.execute(update(WindowRow).values(closed_at=datetime.now(UTC) - timedelta(hours=1, seconds=1)))
+    bench.keeper.sweep()
+    bench.keeper.sweep()
+    assert bench.jobs().count(("performance", "shop-v1-w1")) == 1
+
+
+def test_another_champion_ends_the_windows_of_the_former_one(bench):
+    bench.promote()
+    bench.predict(predictions(customers(2300, 1)))
+    bench.promote(version=2, epoch=2)
+    bench.predict(predictions(customers(500, 2)) + predictions(customers(300, 3), version=2))
+    assert [window[:3] for window in bench.windows()] == [
+        ("shop-v1-w1", "superseded", 2000),
+        ("shop-v1-w2", "superseded", 300),
+        ("shop-v2-w1", "filling", 300),
+    ]
+
+
+def test_an_older_promotion_that_arrives_late_changes_no_champion(bench):
+    bench.promote(version=2, epoch=2)
+    bench.promote(version=1, epoch=1)
+    bench.predict(predictions(customers(300, 2)) + predictions(customers(300, 3), version=2))
+    assert bench.windows() == [("shop-v2-w1", "filling", 300, 0)]
+
+
+def test_a_version_that_is_champion_again_starts_a_new_window_and_forgets_no_old_row(bench):
+    first = predictions(customers(2300, 1))
+    bench.promote()
+    bench.predict(first)
+    bench.promote(version=2, epoch=2)
+    bench.promote(version=1, epoch=3)
+    bench.predict(first)
+    bench.predict(predictions(customers(250, 9)))
+    assert [window[:3] for window in bench.windows()] == [
+        ("shop-v1-w1", "superseded", 2000),
+        ("shop-v1-w2", "superseded", 300),
+        ("shop-v1-w3", "filling", 250),
+    ]
+
+
+def test_rows_of_old_windows_leave_and_a_replay_does_not_bring_them_back(database_url):
+    bench = Bench(database_url, windows_kept=1)
+    bench.promote()
+    made = predictions(customers(10_100, 1))
+    bench.predict(made)
+    bench.judged()
+    bench.keeper.sweep()
+    assert bench.count(PredictionRow) == SIZE + 100, "one judged window, and the open one"
+    before = bench.windows(), bench.jobs()
+    for start in range(0, len(made), 3000):
+        bench.predict(made[start : start + 3000])
+    assert (bench.windows(), bench.jobs()) == before
+    assert bench.count(PredictionRow) == SIZE + 100
+
+
+def test_a_window_whose_rows_have_to_leave_is_judged_with_the_labels_there_are(database_url):
+    bench = Bench(database_url, windows_kept=1)
+    bench.promote()
+    bench.predict(predictions(customers(8000, 1)))
+    bench.keeper.sweep()
+    assert {window for kind, window in bench.jobs() if kind == "performance"} == {"shop-v1-w1", "shop-v1-w2"}
+    assert bench.count(PredictionRow) == 8000, "not before they were"
+
+
+def test_rows_of_a_version_that_is_no_longer_champion_leave(bench):
+    bench.promote()
+    bench.predict(predictions(customers(2300, 1)))
+    bench.promote(version=2, epoch=2)
+    with bench.database.transaction() as session:
+        session.execute(update(WindowRow).values(closed_at=datetime.now(UTC) - timedelta(hours=1)))
+    bench.keeper.sweep()
+    assert bench.count(PredictionRow) == 0
+
+
+def test_reports_and_verdicts_beyond_what_is_kept_leave_except_of_announced_drift(database_url):
+    bench = Bench(database_url, windows_kept=1, reports_kept=1, history_kept=2)
+    bench.promote()
+    bench.predict(predictions(customers(16_000, 1)))
+    bench.judged()
+    with bench.database.transaction() as session:
+        for key in session.scalars(select(WindowRow.key)):
+            session.add(ReportRow(window_key=key, page=b"x", note="n"))
+        session.execute(update(WindowRow).where(WindowRow.number == 1).values(data_event_id="shop-v1-w1:data"))
+    for _ in range(2):
+        bench.keeper.sweep()
+    with bench.database.reading() as session:
+        reports = session.scalars(select(WindowRow.number).join(ReportRow, ReportRow.window_key == WindowRow.key)).all()
+    assert sorted(reports) == [1, 8]
+    assert [window[0].rpartition("w")[2] for window in bench.windows()] == ["1", "5", "6", "7", "8"]
+
+
+def test_labels_that_wait_too_long_leave(bench):
+    bench.tell(truths(predictions(customers(10, 1))))
+    bench.keeper.sweep()
+    assert bench.count(LabelRow) == 10
+    with bench.database.transaction() as session:
+        session.execute(update(LabelRow).values(received_at=datetime.now(UTC) - timedelta(days=31)))
+    bench.keeper.sweep()
+    assert bench.count(LabelRow) == 0
+
+
+def test_rows_of_a_version_whose_promotion_never_comes_are_given_up(bench):
+    bench.predict(predictions(customers(2300, 1)))
+    bench.keeper.sweep()
+    assert [window[1] for window in bench.windows()] == ["complete", "filling"]
+    with bench.database.transaction() as session:
+        session.execute(update(WindowRow).values(opened_at=datetime.now(UTC) - timedelta(hours=2)))
+    bench.keeper.sweep()
+    assert [window[1] for window in bench.windows()] == ["superseded", "superseded"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"request_id": "a\0b"},
+        {"request_id": "x" * 5000},
+        {"entity_id": "\0"},
+        {"features": {"a\0": "b\0", "big": 10**30, "none": None, "yes": True}},
+        {"features": {}},
+        {"event_time": datetime(1, 1, 1, tzinfo=UTC)},
+        {"event_time": datetime(9999, 12, 31, 23, 59)},
+        {"champion": Output(model_version=1, score=None, label="\0")},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_strange_rows_are_kept_and_harm_no_other(bench, change):
+    good = predictions(customers(3, 1))
+    strange = new_envelope(good[1].data.model_copy(update=change), source="serving")
+    for _ in range(2):
+        bench.predict([good[0], strange, good[2]])
+    assert bench.windows()[0][2] == 3
+
+
+@pytest.mark.parametrize(("change", "words"), [({"row": 2**31}, "row 2147483648"), ({}, "champion.model_version 2147")])
+def test_numbers_that_no_column_holds_are_refused_by_name(bench, change, words):
+    [envelope] = predictions(customers(1, 1), version=1 if change else 2**31)
+    with pytest.raises(ValueError, match=words):
+        bench.predict([new_envelope(envelope.data.model_copy(update=change), source="serving")])
+
+
+def test_truth_of_nothing_is_refused(bench):
+    nameless = GroundTruthReceived(model_name=MODEL, label=1)
+    with pytest.raises(ValueError, match="neither request_id nor entity_id"):
+        bench.tell([new_envelope(nameless, source="test")])
+    unlabelled = GroundTruthReceived(model_name=MODEL, request_id="r", label=None)
+    with pytest.raises(ValueError, match="label is null"):
+        bench.tell([new_envelope(unlabelled, source="test")])
+
+
+def test_versions_table_remembers_the_promotion(bench):
+    bench.promote(epoch=4, auc=0.8)
+    with bench.database.reading() as session:
+        version = session.get(VersionRow, (MODEL, 1))
+        assert (version.epoch, version.metric, version.baseline) == (4, "roc_auc", {"roc_auc": 0.8})
+        assert version.reference["digest"] == REFERENCE.digest
