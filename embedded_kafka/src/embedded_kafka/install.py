@@ -29,6 +29,13 @@ def cache_dir() -> Path:
     return Path(named).expanduser() if named else user_cache_path("embedded-kafka")
 
 
+def repository_url() -> str:
+    """Return the Maven repository in use: the central one, or the one that EMBEDDED_KAFKA_REPOSITORY names."""
+    from jgo.constants import MAVEN_CENTRAL_URL
+
+    return os.environ.get(REPOSITORY_VARIABLE, MAVEN_CENTRAL_URL).rstrip("/")
+
+
 def install_dir(jars: Sequence[Jar]) -> Path:
     """Return where this very set of jars belongs; another set gets another directory, so the two never mix."""
     pins = hashlib.sha256("".join(sorted(jar.sha256 for jar in jars)).encode()).hexdigest()
@@ -85,10 +92,9 @@ class _Fetch:
     """Fetches one jar with jgo from the repository in use."""
 
     def __init__(self, repository: Path, advance: Callable[[int], None]) -> None:
-        from jgo.constants import MAVEN_CENTRAL_URL
         from jgo.maven import MavenContext, PythonResolver
 
-        self.url = os.environ.get(REPOSITORY_VARIABLE, MAVEN_CENTRAL_URL).rstrip("/")
+        self.url = repository_url()
         self.context = MavenContext(
             resolver=PythonResolver(progress_callback=lambda _name, _size: nullcontext(advance)),
             repo_cache=repository,

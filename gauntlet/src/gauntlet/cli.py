@@ -10,7 +10,7 @@ import httpx
 import typer
 from rich.markup import escape
 
-from gauntlet.commands import dead_letters, events, policies, predict, register, stack, train
+from gauntlet.commands import dead_letters, doctor, events, policies, predict, register, stack, topics, train
 from gauntlet.errors import CliError
 from gauntlet.output import notes
 
@@ -33,6 +33,8 @@ def _root() -> None:
 app.command("up")(stack.up)
 app.command("down")(stack.down)
 app.command("status")(stack.status)
+app.command("doctor")(doctor.doctor)
+app.command("topics")(topics.topics)
 app.command("register")(register.register)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)

@@ -105,7 +105,7 @@ def _mlflow(config: StackConfig, stack_id: str) -> ProcessPart:
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(config.ports["mlflow"])),
         *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--workers", "1"),
-        *("--artifacts-destination", str(folder / "artifacts")),
+        *("--artifacts-destination", str(folder / "artifacts"), "--uvicorn-opts", "--log-level warning"),
     ]
     environment = {**os.environ, **MLFLOW_SETTINGS, MARK: stack_id}
     environment.pop(

@@ -53,7 +53,8 @@ def up(data_dir: DataDir = DEFAULT_DATA_DIR, port_offset: PortOffset = 0, detach
     finally:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # stopping has its own deadlines
-        notes().print("stopping")
+        if stack.names:
+            notes().print("stopping")
         stack.stop()
 
 
