@@ -143,12 +143,13 @@ def _add_labels(session: Session, model_name: str, records: Records) -> None:
         query = select(LABELS.c.entity_id, LABELS.c.label, LABELS.c.event_time, LABELS.c.sent_at).where(
             LABELS.c.model_name == model_name, LABELS.c.entity_id.in_(entities)
         )
-        for entity, *label in session.execute(query):
-            by_entity.setdefault(entity, []).append(EntityLabel(*label))
+        for found in session.execute(query):
+            label = EntityLabel(found.label, found.event_time, found.sent_at)
+            by_entity.setdefault(found.entity_id, []).append(label)
     for record in records:
-        label = by_key.get(record.pop("label_key"))
-        candidates = by_entity.get(record["entity_id"], ()) if label is None else ()
-        record["label"] = label or label_for(record["event_time"], record["made_at"], candidates)
+        given = by_key.get(record.pop("label_key"))
+        candidates = by_entity.get(record["entity_id"], ()) if given is None else ()
+        record["label"] = given or label_for(record["event_time"], record["made_at"], candidates)
 
 
 def _label_requests(session: Session, model_name: str, labels: Records) -> set[int]:
