@@ -52,8 +52,9 @@ def follow_training(trainer: Address, request: Envelope[Any], deadline: Deadline
                     f"What it printed: {trainer.at}/jobs/{job['id']} (log_tail)",
                 )
             if job["state"] == "done":
+                done = job["id"]
                 break
-    result = client.get(f"/jobs/{job['id']}")["result"]
+    result = client.get(f"/jobs/{done}")["result"]
     version = int(result["model_version"])
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in result["metrics"].items())
     console().print(f"trained {request.model_name} v{version}: {metrics}", markup=False, soft_wrap=True)
