@@ -11,11 +11,12 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
-from drift.scores import compare
-from examples.flights import recipe
 from scipy.stats import rankdata
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.pipeline import Pipeline
+
+from drift.scores import compare
+from examples.flights import recipe
 
 GOLDEN_ROWS = 20_000
 REFERENCE_ROWS = 10_000
@@ -93,7 +94,9 @@ def print_drift() -> None:
         reference = training.sample(REFERENCE_ROWS, random_state=0)[FEATURES]
         for size in (2000, 4000):
             print(f"\nDrifted features of {len(FEATURES)}, reference months {first}-{last}, {size} consecutive rows\n")
-            print("| month | drifted features, window by window | drifted in some windows but not all (share of them) |")
+            print(
+                "| month | drifted features, window by window | drifted in some windows but not all (share of them) |"
+            )
             print("|---|---|---|")
             for number in range(1, 13):
                 windows = [compare(reference, window[FEATURES]).scores for window in consecutive(number, size)]

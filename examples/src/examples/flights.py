@@ -104,7 +104,7 @@ def _flights() -> pd.DataFrame:
     # A diverted flight has no arrival delay: it did not arrive, and counts as late like a cancelled one.
     arrived_in_time = joined["dep_time"].notna() & (joined["arr_delay"] <= LATE_MINUTES)
     flights["late"] = (~arrived_in_time).astype("int64")
-    # Most cancelled flights never had an aircraft assigned; the flight number stands in, so that they are not one entity.
+    # A flight cancelled early had no aircraft yet; its number stands in, so that these are not all one entity.
     unassigned = joined["carrier"] + joined["flight"].astype(str)
     flights["tailnum"] = joined["tailnum"].fillna(unassigned).astype(object)
     flights["scheduled_at"] = pd.to_datetime(joined["time_hour"], utc=True) + pd.to_timedelta(
