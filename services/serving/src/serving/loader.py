@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import random
 import time
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from serving.policy import (
     retry_delay,
     supersedes,
 )
+from serving.rehearsal import preload, rehearse
 from serving.settings import Settings
 from serving.slots import Kept, Slot
 from serving.threads import Lane
@@ -73,12 +73,12 @@ class Loader:
         self._caught_up = caught_up
 
     async def start(self) -> None:
-        """Import what models need; the first load after a promotion shall not pay for it."""
-        for module in self._settings.preload:
-            try:
-                await asyncio.to_thread(importlib.import_module, module)
-            except ImportError as error:
-                log.warning("cannot preload", module=module, error=str(error))
+        """Import and try what models need; the first promotion shall not pay for it."""
+        await asyncio.to_thread(preload, self._settings.preload)
+        try:
+            await asyncio.to_thread(rehearse)
+        except Exception as error:  # an optimisation: models may load all the same
+            log.warning("rehearsal failed, the first load will be slow", error=f"{type(error).__name__}: {error}")
 
     async def stop(self) -> None:
         for task in self._tasks.values():

@@ -1,0 +1,50 @@
+"""A dress rehearsal: one small model saved, loaded and asked, so that the first promoted one finds everything ready.
+
+MLflow and scikit-learn import, scan and cache a good deal on first use; a promotion shall not wait for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import mlflow.sklearn
+import pandas as pd
+from mlflow.models import infer_signature
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from chassis.telemetry import get_logger
+from serving.models import load, warm_up
+from serving.policy import Artifact
+
+log = get_logger(__name__)
+
+
+def preload(modules: Iterable[str]) -> None:
+    """Blocks. A module that is not there is a warning: the model that needs it will say more."""
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            log.warning("cannot preload", module=module, error=str(error))
+
+
+def rehearse() -> None:
+    """Blocks for a second or two."""
+    features = pd.DataFrame({"a": [0.0, 1.0] * 20})
+    estimator = HistGradientBoostingClassifier(max_iter=1).fit(features, [0, 1] * 20)
+    with tempfile.TemporaryDirectory(prefix="gauntlet-rehearsal-") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.sklearn.save_model(
+            estimator,
+            Path(folder) / "model",
+            pyfunc_predict_fn="predict_proba",
+            signature=infer_signature(features, estimator.predict_proba(features)),
+            input_example=features.head(1),
+            pip_requirements=["scikit-learn"],
+            serialization_format="cloudpickle",
+        )
+        warm_up(load(Artifact("rehearsal", 1, ""), Path(folder) / "model"))

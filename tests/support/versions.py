@@ -1,0 +1,114 @@
+"""Real model versions for serving tests: saved by MLflow, uploaded to a real MLflow server, each telling its number."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow.sklearn
+import pandas as pd
+from mlflow.models import infer_signature
+from mlflow.tracking import MlflowClient
+from sklearn.compose import make_column_transformer
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from chassis.digests import digest_tree
+from contracts import Cause, GatePassed, Outcome, Promoted
+
+FEATURES = pd.DataFrame({"distance": [500.0, 1500.0, 900.0, 2000.0], "carrier": ["UA", "AA", "UA", "DL"]})
+LATE = [0, 1, 0, 1]
+ROW = {"distance": 700.0, "carrier": "UA"}
+ROLES = {"problem": "binary", "classes": [0, 1], "entity": "tailnum", "event_time": "departed", "label": "late"}
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version's artifact; as the events name it."""
+
+    model_name: str
+    model_version: int
+    uri: str
+    digest: str
+
+    def promoted(self, epoch: int) -> Promoted:
+        return Promoted(
+            model_name=self.model_name,
+            model_version=self.model_version,
+            epoch=epoch,
+            artifact_uri=self.uri,
+            artifact_digest=self.digest,
+            cause=Cause.GATE,
+            actor="test",
+        )
+
+    def gate_passed(self) -> GatePassed:
+        return GatePassed(
+            model_name=self.model_name,
+            model_version=self.model_version,
+            candidate_id=f"{self.model_name}-{self.model_version}",
+            outcome=Outcome.PASSED,
+            reason="test",
+            artifact_uri=self.uri,
+            artifact_digest=self.digest,
+            policy_digest="none",
+        )
+
+
+def score_of(model_version: int) -> float:
+    """What `telling_its_version` answers to every row."""
+    return model_version / 1000
+
+
+def telling_its_version(model_version: int) -> DummyClassifier:
+    score = score_of(model_version)
+    return DummyClassifier(strategy="prior").fit(FEATURES.iloc[:2], [0, 1], sample_weight=[1 - score, score])
+
+
+def pipeline() -> Any:
+    """A model that takes no missing numbers: it raises on them."""
+    columns = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["carrier"]), remainder="passthrough")
+    return make_pipeline(columns, LogisticRegression()).fit(FEATURES, LATE)
+
+
+def save(estimator: Any, folder: Path, *, example: pd.DataFrame = FEATURES, roles: Any = ROLES, **options: Any) -> str:
+    """Save `estimator` as the trainer does; returns the digest."""
+    options = {
+        "pyfunc_predict_fn": "predict_proba",
+        "signature": infer_signature(example, estimator.predict_proba(example)),
+        "input_example": example,
+        "pip_requirements": ["scikit-learn"],
+        "metadata": {"gauntlet": roles} if roles else None,
+        "serialization_format": "cloudpickle",
+        **options,
+    }
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.sklearn.save_model(estimator, folder, **options)
+    return digest_tree(folder)
+
+
+class Uploads:
+    """Puts versions into one run of a real MLflow server."""
+
+    def __init__(self, tracking_uri: str) -> None:
+        self._client = MlflowClient(tracking_uri)
+        self._run = self._client.create_run("0").info.run_id
+
+    def version(self, model_name: str, model_version: int, estimator: Any = None, **options: Any) -> Version:
+        with tempfile.TemporaryDirectory() as folder:
+            model = Path(folder) / "model"
+            digest = save(estimator or telling_its_version(model_version), model, **options)
+            return self.folder(model_name, model_version, model, digest)
+
+    def folder(self, model_name: str, model_version: int, folder: Path, digest: str) -> Version:
+        path = f"{model_name}-{model_version}"
+        self._client.log_artifacts(self._run, str(folder), path)
+        return Version(model_name, model_version, f"runs:/{self._run}/{path}", digest)
