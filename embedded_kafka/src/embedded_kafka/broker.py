@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
 import time
 import uuid
@@ -12,6 +13,7 @@ from types import TracebackType
 
 from embedded_kafka.configuration import server_properties
 from embedded_kafka.errors import PortTaken, StartFailed
+from embedded_kafka.data_lock import locked
 from embedded_kafka.install import installed_jars
 from embedded_kafka.probe import answers, free_ports, taken
 from embedded_kafka.process import BrokerProcess, format_storage
@@ -20,8 +22,11 @@ from embedded_kafka.startup_cache import startup_flags
 STARTED = "Kafka Server started"  # the line the broker logs when it serves
 PORT_LOST = "Address already in use"
 ATTEMPTS = 3  # a free port can be taken by somebody else between our choice and the broker's start
+LOCK_SECONDS = 5.0  # a broker whose parent was killed needs a moment to end
 POLL_SECONDS = 0.02
 LOG_LINES_IN_ERRORS = 15
+CAUSES_IN_ERRORS = 3
+CAUSE = re.compile(r"^(?:.* (?:ERROR|FATAL) .*|(?:Exception in thread "[^"]*" |Caused by: )?[\w.$]+(?:Exception|Error): .*)$", re.MULTILINE)
 
 
 class EmbeddedKafka:
@@ -131,13 +136,14 @@ class EmbeddedKafka:
 
     def _launch(self, jars: list[Path], flags: list[str]) -> None:
         data, properties = self.data_dir / "data", self.data_dir / "server.properties"
-        properties.write_text(server_properties(data, self.port, free_ports(1)[0], self._settings))
-        self._log_from = self.log_file.stat().st_size if self.log_file.exists() else 0
-        if not (data / "meta.properties").exists():
-            cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            if not format_storage(jars, flags, properties, cluster_id, self.log_file):
-                raise self._failed(f"Kafka could not prepare its data directory {data}")
-        self._process = BrokerProcess(jars, flags, properties, self.log_file)
+        with locked(self.data_dir / "broker.lock", LOCK_SECONDS) as lock:
+            properties.write_text(server_properties(data, self.port, free_ports(1)[0], self._settings))
+            self._log_from = self.log_file.stat().st_size if self.log_file.exists() else 0
+            if not (data / "meta.properties").exists():
+                cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+                if not format_storage(jars, flags, properties, cluster_id, self.log_file):
+                    raise self._failed(f"Kafka could not prepare its data directory {data}")
+            self._process = BrokerProcess(jars, flags, properties, self.log_file, keep_open=[lock])
 
     def _await_answer(self) -> None:
         assert self._process is not None
@@ -165,5 +171,8 @@ class EmbeddedKafka:
             return ""
 
     def _failed(self, what: str) -> StartFailed:
-        tail = "\n".join(f"  {line}" for line in self._log().splitlines()[-LOG_LINES_IN_ERRORS:])
-        return StartFailed(f"{what}. Its log is {self.log_file} and ends:\n{tail}")
+        log = self._log()
+        # Kafka says why in the first lines of an error; the rest of it is where, and how everything else was shut down.
+        causes = list(dict.fromkeys(CAUSE.findall(log)))[:CAUSES_IN_ERRORS]
+        lines = causes or log.splitlines()[-LOG_LINES_IN_ERRORS:]
+        return StartFailed("\n  ".join([f"{what}. Its log is {self.log_file} and says:", *lines]))

@@ -48,9 +48,7 @@ def sha256_of(path: Path) -> str:
 
 def render(jars: list[Jar]) -> str:
     """Return the text of a lock file."""
-    head = (
-        "# Apache Kafka and what it needs: sha256, bytes, Maven coordinate. Written by: python -m embedded_kafka.lock\n"
-    )
+    head = "# Apache Kafka and what it needs: sha256, bytes, Maven coordinate. Made by: python -m embedded_kafka.lock\n"
     return head + "".join(f"{jar.sha256} {jar.size} {jar.coordinate}\n" for jar in jars)
 
 

@@ -18,7 +18,8 @@ GRACE_SECONDS = 20.0
 
 def main(command: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno())
+    # Descriptors that the parent passed on stay open in the child, too: a lock on them lives as long as the child does.
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), close_fds=False)
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     sys.stdout.write(f"{child.pid}\n")
     sys.stdout.flush()

@@ -38,9 +38,16 @@ def format_storage(
 
 
 class BrokerProcess:
-    """A running (or ended) broker; made by starting it."""
+    """A running (or ended) broker; made by starting it. It inherits the descriptors of `keep_open`."""
 
-    def __init__(self, jars: Sequence[Path], flags: Sequence[str], properties: Path, log_file: Path) -> None:
+    def __init__(
+        self,
+        jars: Sequence[Path],
+        flags: Sequence[str],
+        properties: Path,
+        log_file: Path,
+        keep_open: Sequence[int] = (),
+    ) -> None:
         with log_file.open("ab") as log:
             self._minder = subprocess.Popen(
                 [sys.executable, "-I", minder.__file__, *java_command(jars, flags, BROKER, str(properties))],
@@ -48,6 +55,7 @@ class BrokerProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                pass_fds=keep_open,
                 start_new_session=True,  # Ctrl-C in a terminal is for the parent, which then stops things in order
             )
         assert self._minder.stdout is not None
