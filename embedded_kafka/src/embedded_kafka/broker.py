@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 
 from embedded_kafka.configuration import server_properties
-from embedded_kafka.errors import PortTaken, StartFailed
 from embedded_kafka.data_lock import locked
+from embedded_kafka.errors import PortTaken, StartFailed
 from embedded_kafka.install import installed_jars
 from embedded_kafka.probe import answers, free_ports, taken
 from embedded_kafka.process import BrokerProcess, format_storage
@@ -26,7 +26,11 @@ LOCK_SECONDS = 5.0  # a broker whose parent was killed needs a moment to end
 POLL_SECONDS = 0.02
 LOG_LINES_IN_ERRORS = 15
 CAUSES_IN_ERRORS = 3
-CAUSE = re.compile(r"^(?:.* (?:ERROR|FATAL) .*|(?:Exception in thread "[^"]*" |Caused by: )?[\w.$]+(?:Exception|Error): .*)$", re.MULTILINE)
+CAUSE = re.compile(
+    r"""^(?:.*\ (?:ERROR|FATAL)\ .*
+    |(?:Exception\ in\ thread\ "[^"]*"\ |Caused\ by:\ )?[\w.$]+(?:Exception|Error):\ .*)$""",
+    re.MULTILINE | re.VERBOSE,
+)
 
 
 class EmbeddedKafka:
