@@ -44,8 +44,9 @@ def sandbox(tmp_path_factory):
     home = tmp_path_factory.mktemp("sandbox")
     shared = Sandbox(home)
     yield shared
+    left_behind = list(home.iterdir())
     shared.close()
-    assert not list(home.iterdir()), "a scratch folder is left behind"
+    assert not left_behind, "a scratch folder is left behind"
 
 
 @pytest.fixture

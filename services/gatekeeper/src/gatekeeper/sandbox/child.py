@@ -85,6 +85,10 @@ def _question(model: Any, features: Any, request: dict[str, Any], scratch: Path,
         values = found.labels if found.scores is None else found.scores
         np.save(scratch / name, values.astype(str) if values.dtype.kind == "O" else values, allow_pickle=False)
 
+    if request["golden_only"]:
+        facts.note(stage=Stage.GOLDEN)
+        ask(GOLDEN, features)
+        return
     facts.note(stage=Stage.EXAMPLE)
     example = _input_example(request["model"])
     if example is None and features is None:

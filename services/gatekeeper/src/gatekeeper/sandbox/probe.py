@@ -38,6 +38,8 @@ class Request:
     classes: Sequence[Any] | None
     features: pd.DataFrame | None
     limits: Limits
+    golden_only: bool = False
+    """Neither ask the input example nor time single rows: a champion has been through that."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,17 @@ class Sandbox:
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
 
+    def warm_up(self) -> None:
+        """Start the template now, so that the first candidate need not wait for it."""
+        with self._lock:
+            self._home.mkdir(parents=True, exist_ok=True)
+            if self._template is None:
+                self._template = Template(self._home)
+
     def close(self) -> None:
         with self._lock:
             self._discard()
+            shutil.rmtree(self._home, ignore_errors=True)
 
     def _run(self, scratch: Path, limits: Limits, cancelled: threading.Event) -> tuple[str | None, str]:
         if self._template is None:
@@ -118,6 +128,7 @@ def _write_request(scratch: Path, request: Request) -> None:
         "problem": request.problem,
         "classes": None if request.classes is None else list(request.classes),
         "features": request.features is not None,
+        "golden_only": request.golden_only,
         "seconds": request.limits.seconds,
         "memory_bytes": request.limits.memory_mb * 1024 * 1024,
         "timing_seconds": min(request.limits.timing_seconds, request.limits.seconds / 4),

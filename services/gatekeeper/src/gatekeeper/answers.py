@@ -1,0 +1,42 @@
+"""From the arrays that leave the sandbox to answers in the golden rows' terms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.policy import Problem
+from gatekeeper.golden import Unusable, canonical, number_of
+from gatekeeper.policy.statistics import Answers
+
+Classes = tuple[Any, ...] | None
+
+
+def as_answers(values: NDArray[Any], problem: Problem, classes: Classes) -> Answers:
+    """`values`: regression: numbers; binary: scores of the second class; multiclass: scores (n, k), or labels (n,)."""
+    if problem == "regression":
+        return Answers(labels=values)
+    if problem == "binary":
+        return Answers(labels=(values >= 0.5).astype(np.int64), scores=values)
+    if values.ndim == 2:
+        return Answers(labels=values.argmax(axis=1), scores=values)
+    return Answers(labels=number_of(values, classes or ()))
+
+
+def aligned(values: NDArray[Any], problem: Problem, own: Classes, wanted: Classes) -> NDArray[Any]:
+    """Scores of a model that names its classes `own`, in the order `wanted`; a class it does not know has score 0.
+
+    Raises Unusable for a binary model of other classes.
+    """
+    names, asked = [canonical(name) for name in own or ()], [canonical(name) for name in wanted or ()]
+    if names == asked or problem == "regression" or (problem == "multiclass" and values.ndim == 1):
+        return values
+    if problem == "binary":
+        if names != asked[::-1]:
+            raise Unusable(f"its classes are {list(own or ())}, those of the golden rows {list(wanted or ())}")
+        return 1.0 - values
+    columns = {name: values[:, number] for number, name in enumerate(names)}
+    nothing = np.zeros(len(values))
+    return np.column_stack([columns.get(name, nothing) for name in asked])

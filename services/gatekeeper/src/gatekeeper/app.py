@@ -1,0 +1,92 @@
+"""The gatekeeper, put together."""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import timedelta
+from uuid import uuid4
+
+from fastapi import FastAPI
+
+from chassis.bus import Bus
+from chassis.database import Database
+from chassis.job_worker import JobWorker
+from chassis.jobs import Jobs
+from chassis.outbox import Outbox
+from chassis.policies import load_policies
+from chassis.registry import Registry
+from chassis.relay import Relay
+from chassis.service import Check, Part, Schema, Topics, build_app, run_service
+from contracts import GateFailed, GatePassed, ModelLoaded, ModelLoadFailed, ModelRegistered, Promoted
+from gatekeeper.api import deciding_router, reading_router
+from gatekeeper.artifacts import ArtifactCache
+from gatekeeper.decisions import Decisions
+from gatekeeper.gating import GATE, Gating
+from gatekeeper.handlers import Handlers
+from gatekeeper.measuring import Measurer
+from gatekeeper.mirror import Mirror
+from gatekeeper.predictions import PredictionCache
+from gatekeeper.reconciler import Reconciler
+from gatekeeper.recording import MIRROR, Recorder
+from gatekeeper.restoring import Restoration
+from gatekeeper.sandbox.part import SandboxPart
+from gatekeeper.sandbox.probe import Sandbox
+from gatekeeper.settings import Settings
+
+SERVICE = "gatekeeper"
+
+
+def build(settings: Settings) -> FastAPI:
+    folder = settings.data_dir.resolve() / SERVICE
+    database = Database(settings.database(SERVICE))
+    policies = load_policies(settings.policies_dir)
+    registry = Registry(settings.mlflow_tracking_uri)
+    owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
+    jobs = Jobs(database, owner=owner, lease=timedelta(seconds=settings.lease_seconds))
+    recorder = Recorder(Outbox(SERVICE, settings.max_event_bytes), jobs)
+    artifacts = ArtifactCache(folder / "artifacts", registry, settings.cache_mb)
+    handlers = Handlers(jobs, recorder, policies)
+    decisions = Decisions(database, registry, artifacts, recorder, policies)
+    restoration = Restoration(settings, database, recorder)
+    mirror = Mirror(database, registry)
+    bus = Bus(settings, service=SERVICE, database=database, emits=[GatePassed, GateFailed, Promoted])
+    bus.on(ModelRegistered, handlers.on_model_registered)
+    bus.on(ModelLoaded, handlers.on_model_loaded)
+    bus.on(ModelLoadFailed, handlers.on_model_load_failed)
+    parts: list[Part] = [
+        Schema(database, SERVICE),
+        Topics(settings),
+        restoration,
+        Relay(settings, database),
+        bus,
+        JobWorker(jobs, {MIRROR: mirror.run}),
+    ]
+    for number in range(settings.workers):
+        sandbox = Sandbox(folder / "sandbox" / f"{owner}-{number}")
+        measurer = Measurer(artifacts, PredictionCache(folder / "predictions"), sandbox, settings.timing_seconds)
+        gating = Gating(database, registry, measurer, recorder, policies)
+        parts += [SandboxPart(sandbox), JobWorker(jobs, {GATE: gating.run}, on_failed={GATE: gating.on_failed})]
+    parts.append(
+        Reconciler(
+            database,
+            registry,
+            handlers,
+            recorder,
+            policies,
+            every=timedelta(seconds=settings.reconcile_seconds),
+            grace=timedelta(seconds=settings.reconcile_grace_seconds),
+        )
+    )
+    checks: dict[str, Check] = {
+        "broker": bus.check,
+        "database": database.check,
+        "promotions": restoration.check,
+        "mlflow": registry.check,
+    }
+    routers = [reading_router(database, decisions, policies), deciding_router(decisions, restoration.check)]
+    return build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers)
+
+
+def main() -> int:
+    return run_service(SERVICE, Settings(), build)

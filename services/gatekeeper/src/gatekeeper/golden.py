@@ -1,0 +1,127 @@
+"""Golden rows: the labelled rows on which champion and challenger are compared."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from contracts.policy import ModelPolicy
+from gatekeeper.model_file import ModelFile
+
+
+class Unusable(ValueError):
+    """These rows cannot be used; the text says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class GoldenRows:
+    """`rows` holds every column but the label; `truth` class numbers (-1: none of the classes), or numbers."""
+
+    rows: pd.DataFrame
+    truth: NDArray[Any]
+    classes: tuple[Any, ...] | None
+    label: str
+    found: int
+    unlabelled: int
+    not_features: frozenset[str]
+
+    def features_for(self, model: ModelFile) -> pd.DataFrame:
+        """The columns that this model's signature names; without names, all that are features. Never the label."""
+        if model.inputs is not None:
+            return self.rows[[name for name in model.inputs if name in self.rows.columns]]
+        return self.rows.drop(columns=[name for name in self.rows.columns if name in self.not_features])
+
+
+def read(path: Path, model: ModelFile, policy: ModelPolicy) -> GoldenRows:
+    """The labelled rows of a Parquet file, at most `golden.max_rows` of them, the same ones each time."""
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise Unusable(f"the evaluation dataset is no readable Parquet file: {error}") from error
+    roles = {**_roles_of(table), **model.roles}
+    frame = table.to_pandas()
+    not_features = {name for name in (policy.entity, roles.get("entity"), roles.get("event_time")) if name}
+    label = _label(frame, roles, model, not_features)
+    labelled = frame[frame[label].notna()]
+    chosen = labelled.iloc[spread(len(labelled), policy.golden.max_rows)].reset_index(drop=True)
+    if chosen.empty:
+        raise Unusable("the evaluation dataset has no labelled rows")
+    truth, classes = _encode(chosen[label], policy.problem, model.classes)
+    return GoldenRows(
+        rows=chosen.drop(columns=[label]),
+        truth=truth,
+        classes=classes,
+        label=label,
+        found=len(frame),
+        unlabelled=len(frame) - len(labelled),
+        not_features=frozenset(not_features),
+    )
+
+
+def spread(n: int, most: int) -> NDArray[np.int64]:
+    """Positions of at most so many of n rows, evenly spread: no generator whose stream a library may change."""
+    return np.arange(n) if n <= most else np.arange(most, dtype=np.int64) * n // most
+
+
+def _roles_of(table: pa.Table) -> dict[str, Any]:
+    raw = (table.schema.metadata or {}).get(b"gauntlet")
+    try:
+        roles = json.loads(raw) if raw else {}
+    except ValueError:
+        return {}
+    return roles if isinstance(roles, dict) else {}
+
+
+def _label(frame: pd.DataFrame, roles: dict[str, Any], model: ModelFile, not_features: set[str]) -> str:
+    label = roles.get("label")
+    if label is None:
+        left = [name for name in frame.columns if name not in not_features and name not in (model.inputs or ())]
+        if model.inputs is None or len(left) != 1:
+            raise Unusable(
+                'the label column is unknown: log the model with metadata={"gauntlet": {"label": …}}'
+                f" (columns: {', '.join(map(str, frame.columns[:30]))})"
+            )
+        label = left[0]
+    if label not in frame.columns:
+        raise Unusable(f"the evaluation dataset has no label column {label!r}")
+    return str(label)
+
+
+def _encode(
+    labels: pd.Series[Any], problem: str, classes: tuple[Any, ...] | None
+) -> tuple[NDArray[Any], tuple[Any, ...] | None]:
+    if problem == "regression":
+        numbers = pd.to_numeric(labels, errors="coerce").to_numpy(dtype=np.float64)
+        if not np.isfinite(numbers).all():
+            raise Unusable("the label column holds values that are no finite numbers")
+        return numbers, None
+    if classes is None:
+        classes = (0, 1) if problem == "binary" else tuple(sorted(labels.unique().tolist(), key=str))
+    if problem == "binary" and len(classes) != 2:
+        raise Unusable(f"the model names {len(classes)} classes; a binary problem has two")
+    truth = number_of(labels.to_numpy(), classes)
+    if problem == "binary" and (truth < 0).any():
+        raise Unusable(f"the label column holds {labels[truth < 0].iloc[0]!r}, which is none of {list(classes)}")
+    return truth, classes
+
+
+def number_of(values: NDArray[Any], classes: tuple[Any, ...]) -> NDArray[np.int64]:
+    """The class number of each value; -1 for none. 1, 1.0, True and "1" are the same class."""
+    numbers = {canonical(name): number for number, name in enumerate(classes)}
+    return np.array([numbers.get(canonical(value), -1) for value in values.tolist()], dtype=np.int64)
+
+
+def canonical(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

@@ -1,0 +1,83 @@
+"""One function an event: what the gatekeeper does when it hears of something."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from chassis.errors import Permanent
+from chassis.jobs import Jobs
+from contracts import Envelope, ModelLoaded, ModelLoadFailed, ModelRegistered
+from contracts.policy import ModelPolicy
+from gatekeeper import store
+from gatekeeper.gating import GATE
+from gatekeeper.recording import Recorder, without_policy
+from gatekeeper.tables import ReplicaRow
+
+LARGEST_VERSION = 2**31 - 1  # of the databases' integers
+
+
+class Handlers:
+    def __init__(self, jobs: Jobs, recorder: Recorder, policies: Mapping[str, ModelPolicy]) -> None:
+        self._jobs = jobs
+        self._recorder = recorder
+        self._policies = policies
+
+    def on_model_registered(self, session: Session, envelope: Envelope[ModelRegistered]) -> None:
+        """A version becomes a candidate, once, whoever tells of it and however often; its gates are a job."""
+        self.enter(session, envelope)
+
+    def enter(self, session: Session, envelope: Envelope[ModelRegistered]) -> bool:
+        """False when the version is a candidate already."""
+        event = envelope.data
+        if event.model_version > LARGEST_VERSION:
+            raise Permanent(f"model_version {event.model_version} is larger than any version of MLflow")
+        row = store.add_candidate(session, envelope)
+        if row is None:
+            return False
+        self._recorder.audit(session, "registered", row, _by_whom(event), envelope)
+        if event.model_name not in self._policies:
+            self._recorder.judged(session, without_policy(event, envelope.time), None)
+            return True
+        self._jobs.enqueue(
+            session,
+            kind=GATE,
+            key=event.model_name,
+            payload={"candidate_id": row.id},
+            job_id=f"gate:{row.id}",
+            cause=envelope,
+        )
+        return True
+
+    def on_model_loaded(self, session: Session, envelope: Envelope[ModelLoaded]) -> None:
+        event = envelope.data
+        row = _replica(session, event)
+        if _is_news(row.loaded_at, envelope.time):
+            row.role, row.loaded_at = event.role, envelope.time
+            row.model_version, row.epoch = event.model_version, event.epoch
+
+    def on_model_load_failed(self, session: Session, envelope: Envelope[ModelLoadFailed]) -> None:
+        event = envelope.data
+        row = _replica(session, event)
+        if _is_news(row.failed_at, envelope.time):
+            row.role, row.failed_at = event.role, envelope.time
+            row.failed_version, row.failure = event.model_version, event.reason
+
+
+def _replica(session: Session, event: ModelLoaded | ModelLoadFailed) -> ReplicaRow:
+    if max(event.model_version, event.epoch or 0) > LARGEST_VERSION:
+        raise Permanent(f"model_version {event.model_version} or epoch {event.epoch} is out of range")
+    return store.replica(session, event.replica, event.model_name, event.role)
+
+
+def _is_news(known: datetime | None, at: datetime) -> bool:
+    return known is None or at >= known
+
+
+def _by_whom(event: ModelRegistered) -> str:
+    trigger = event.trigger
+    if trigger is None:
+        return "registered by an event"
+    return f"registered after {trigger.kind}" + (f": {trigger.reason}" if trigger.reason else "")

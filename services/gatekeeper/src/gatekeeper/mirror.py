@@ -1,0 +1,91 @@
+"""The job `mirror`: MLflow's aliases and version tags follow what is decided here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import partial
+
+from sqlalchemy.orm import Session
+
+from chassis.database import Database
+from chassis.errors import NotFound
+from chassis.job_worker import JobRun, Record
+from chassis.registry import Registry
+from chassis.telemetry import get_logger
+from gatekeeper import store
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Aliases:
+    """Who should carry them; None: nobody."""
+
+    champion: int | None
+    challenger: int | None
+
+    @staticmethod
+    def decided(session: Session, model_name: str) -> Aliases:
+        champion, challenger = store.champion(session, model_name), store.challenger(session, model_name)
+        return Aliases(champion.model_version if champion else None, challenger.model_version if challenger else None)
+
+    @staticmethod
+    def in_registry(registry: Registry, model_name: str) -> Aliases:
+        """Raises Transient; NotFound for a model that MLflow does not know."""
+        found = registry.aliases(model_name)
+        return Aliases(found.get(CHAMPION), found.get(CHALLENGER))
+
+
+class Mirror:
+    """Always writes what is true when it runs, so that late and repeated runs do no harm."""
+
+    def __init__(self, database: Database, registry: Registry) -> None:
+        self._database = database
+        self._registry = registry
+
+    def run(self, run: JobRun) -> Record:
+        """Raises Transient while MLflow is away: the job waits, and the model's later ones behind it."""
+        name = run.job.key
+        version: int | None = run.job.payload.get("model_version")
+        with self._database.reading() as session:
+            wanted = Aliases.decided(session, name)
+            tags = _tags(session, name, version) if version is not None else {}
+        self._write(name, wanted)
+        if version is not None:
+            try:
+                self._registry.tag_version(name, version, tags)
+            except NotFound as error:
+                log.warning("tags not mirrored", model_name=name, model_version=version, error=str(error))
+        return partial(_remember, model_name=name, written=wanted)
+
+    def _write(self, model_name: str, wanted: Aliases) -> None:
+        try:
+            found = asdict(Aliases.in_registry(self._registry, model_name))
+            for alias, holder in asdict(wanted).items():
+                if holder is not None and found[alias] != holder:
+                    self._registry.set_alias(model_name, alias, holder)
+                elif holder is None and found[alias] is not None:
+                    self._registry.delete_alias(model_name, alias)
+        except NotFound as error:
+            log.warning("aliases not mirrored", model_name=model_name, error=str(error))
+
+
+def _tags(session: Session, model_name: str, model_version: int) -> dict[str, str]:
+    row = store.candidate(session, model_name, model_version)
+    promotion = store.promotion_of(session, model_name, model_version)
+    tags: dict[str, str] = {}
+    if row is not None:
+        tags["gauntlet.verdict"] = row.state
+        tags["gauntlet.reason"] = (row.reason or "")[:5000]
+        tags["gauntlet.candidate_id"] = row.id
+        if row.policy_digest:
+            tags["gauntlet.policy_digest"] = row.policy_digest
+    if promotion is not None:
+        tags["gauntlet.epoch"] = str(promotion.epoch)
+    return tags
+
+
+def _remember(session: Session, model_name: str, written: Aliases) -> None:
+    store.lock(session, model_name).mirrored = asdict(written)

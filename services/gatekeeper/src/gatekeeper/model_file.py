@@ -1,0 +1,62 @@
+"""What a model says of itself: its `MLmodel` file, read without running anything of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LARGEST = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """`inputs`: the columns that the signature names, in order; None when it names none (tensors)."""
+
+    has_signature: bool = False
+    inputs: tuple[str, ...] | None = None
+    classes: tuple[Any, ...] | None = None
+    roles: Mapping[str, Any] = field(default_factory=dict)
+    """metadata["gauntlet"]: label, entity, event_time, …"""
+
+
+def read(folder: Path) -> ModelFile:
+    """Raises ValueError when the folder holds no MLflow model."""
+    path = folder / "MLmodel"
+    if not path.is_file():
+        raise ValueError("the artifact is no MLflow model: it has no MLmodel file")
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"the MLmodel file is larger than {LARGEST} bytes")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"the MLmodel file cannot be read: {' '.join(str(error).split())[:300]}") from error
+    if not isinstance(content, dict):
+        raise ValueError("the MLmodel file is no mapping")
+    signature = content.get("signature")
+    signature = signature if isinstance(signature, dict) else {}
+    metadata = content.get("metadata")
+    roles = metadata.get("gauntlet") if isinstance(metadata, dict) else None
+    roles = roles if isinstance(roles, dict) else {}
+    classes = roles.get("classes")
+    return ModelFile(
+        has_signature=bool(signature.get("inputs") and signature.get("outputs")),
+        inputs=_names(signature.get("inputs")),
+        classes=tuple(classes) if isinstance(classes, list) and classes else None,
+        roles=roles,
+    )
+
+
+def _names(inputs: Any) -> tuple[str, ...] | None:
+    try:
+        columns = json.loads(inputs)
+    except (TypeError, ValueError):
+        return None
+    if not isinstance(columns, list):
+        return None
+    names = [column["name"] for column in columns if isinstance(column, dict) and isinstance(column.get("name"), str)]
+    return tuple(names) if names and len(names) == len(columns) else None

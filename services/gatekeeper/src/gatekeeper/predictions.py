@@ -1,0 +1,40 @@
+"""What models answered to golden rows, kept on disk: a champion is asked once a golden dataset."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gatekeeper.answers import Classes
+
+
+class PredictionCache:
+    """One file a model, dataset, order of classes and number of rows; models and datasets are named by digests."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, model_digest: str, golden_digest: str, classes: Classes, rows: int) -> NDArray[Any] | None:
+        try:
+            raw = self._path(model_digest, golden_digest, classes, rows).read_bytes()
+            values: NDArray[Any] = np.load(io.BytesIO(raw), allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        return values if len(values) == rows else None
+
+    def put(self, model_digest: str, golden_digest: str, classes: Classes, values: NDArray[Any]) -> None:
+        path = self._path(model_digest, golden_digest, classes, len(values))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.draft")
+        with draft.open("wb") as file:
+            np.save(file, values, allow_pickle=False)
+        draft.replace(path)
+
+    def _path(self, model_digest: str, golden_digest: str, classes: Classes, rows: int) -> Path:
+        name = hashlib.sha256(repr((model_digest, golden_digest, classes, rows)).encode()).hexdigest()
+        return self._folder / f"{name}.npy"

@@ -1,0 +1,240 @@
+"""Recording decisions: rows, events, audit and the job that mirrors them to MLflow, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from chassis.job_worker import RunAgain
+from chassis.jobs import Jobs
+from chassis.outbox import Outbox
+from chassis.telemetry import get_logger
+from contracts import (
+    Envelope,
+    GateFailed,
+    GatePassed,
+    GateVerdict,
+    ModelRegistered,
+    Outcome,
+    Promoted,
+    overall,
+)
+from contracts.policy import ModelPolicy
+from gatekeeper import store
+from gatekeeper.policy.promotion import Finished, Hold, Promote, Refuse, Regate, after_gates
+from gatekeeper.tables import SUPERSEDED, UNJUDGED, CandidateRow
+from gatekeeper.telemetry import GATES, PROMOTIONS, VERDICTS, after_commit
+
+ACTOR = "gatekeeper"
+MIRROR = "mirror"
+
+STATES = {Outcome.PASSED: "passed", Outcome.FAILED: "failed", Outcome.INCONCLUSIVE: "inconclusive"}
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What came of gating one candidate."""
+
+    event: ModelRegistered
+    verdicts: tuple[GateVerdict, ...]
+    reason: str
+    registered_at: datetime
+    compared_with: int | None = None
+    artifact_digest: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Recorder:
+    """Every method writes into the session it is given, and nothing else."""
+
+    def __init__(self, outbox: Outbox, jobs: Jobs) -> None:
+        self._outbox = outbox
+        self._jobs = jobs
+
+    def judged(self, session: Session, judgement: Judgement, policy: ModelPolicy | None) -> None:
+        """The verdict, and the promotion that follows from it. Raises RunAgain when the champion has changed."""
+        store.lock(session, judgement.event.model_name)
+        row = store.candidate(session, judgement.event.model_name, judgement.event.model_version)
+        if row is None or row.state not in UNJUDGED:
+            log.warning("verdict not recorded: there is one", model_name=judgement.event.model_name)
+            return
+        outcome = overall(judgement.verdicts)
+        finished = Finished(
+            model_version=row.model_version,
+            outcome=outcome,
+            compared_with=judgement.compared_with,
+            strategy=policy.strategy if policy else "none",
+            approval=policy.approval if policy else "none",
+        )
+        action = after_gates(finished, store.state(session, row.model_name))
+        if isinstance(action, Regate) and policy is not None:
+            raise RunAgain(action.reason)
+        cause = store.envelope_of(row)
+        self._write(row, judgement, outcome, policy)
+        store.add_verdicts(session, row, judgement.verdicts)
+        verdict = self._outbox.emit(session, _result(row, judgement, outcome, policy), cause=cause)
+        evidence = {"candidate_id": row.id, "policy_digest": row.policy_digest, "event_id": verdict.id}
+        store.add_audit(
+            session,
+            "judged",
+            row.model_name,
+            row.model_version,
+            actor=ACTOR,
+            reason=f"{outcome.value}: {judgement.reason}",
+            evidence=evidence,
+            correlation_id=cause.correlation_id,
+        )
+        after_commit(session, partial(_count, outcome, judgement.verdicts))
+        if isinstance(action, Promote):
+            metric = policy.metric if policy else None
+            self.promote(
+                session, row, action, actor=ACTOR, reason=judgement.reason, metric=metric, cause=verdict, gated=True
+            )
+            return
+        if isinstance(action, Hold):
+            self.audit(session, "held", row, action.reason, cause)
+        elif isinstance(action, Refuse):
+            log.info("refused", candidate=row.id, outcome=outcome.value, reason=judgement.reason)
+        self.mirror(session, row.model_name, row.model_version, cause)
+
+    def superseded(self, session: Session, row: CandidateRow, reason: str) -> None:
+        """Not gated, since its time has passed."""
+        if row.state not in UNJUDGED:
+            return
+        row.state, row.reason, row.judged_at = SUPERSEDED, reason, datetime.now(UTC)
+        self.audit(session, "superseded", row, reason, store.envelope_of(row))
+        self.mirror(session, row.model_name, row.model_version, None)
+
+    def promote(
+        self,
+        session: Session,
+        row: CandidateRow,
+        decision: Promote,
+        *,
+        actor: str,
+        reason: str,
+        metric: str | None,
+        cause: Envelope[Any] | None = None,
+        gated: bool = False,
+    ) -> Envelope[Promoted]:
+        """A candidate becomes champion."""
+        registered = store.envelope_of(row).data
+        event = Promoted(
+            model_name=row.model_name,
+            model_version=row.model_version,
+            epoch=decision.epoch,
+            artifact_uri=row.artifact_uri or "",
+            artifact_digest=row.artifact_digest or "",
+            previous_version=decision.previous_version,
+            cause=decision.cause,
+            actor=actor,
+            reason=reason,
+            evidence_id=row.id,
+            metric=metric,
+            baseline=dict(row.metrics),
+            reference=registered.reference,
+        )
+        return self.crown(session, event, cause=cause, gated_candidate=row.id if gated else None)
+
+    def crown(
+        self,
+        session: Session,
+        event: Promoted,
+        *,
+        cause: Envelope[Any] | None = None,
+        gated_candidate: str | None = None,
+    ) -> Envelope[Promoted]:
+        """Make `event` the newest epoch: row, event, audit, mirror."""
+        envelope = self._outbox.emit(session, event, cause=cause)
+        store.add_promotion(session, envelope, gated_candidate=gated_candidate)
+        store.add_audit(
+            session,
+            "rolled back" if event.cause == "rollback" else "promoted",
+            event.model_name,
+            event.model_version,
+            actor=event.actor,
+            reason=event.reason,
+            evidence={
+                "epoch": event.epoch,
+                "cause": event.cause.value,
+                "previous_version": event.previous_version,
+                "candidate_id": event.evidence_id,
+                "artifact_digest": event.artifact_digest,
+                "event_id": envelope.id,
+            },
+            correlation_id=envelope.correlation_id,
+        )
+        self.mirror(session, event.model_name, event.model_version, envelope)
+        after_commit(session, lambda: PROMOTIONS.labels(event.cause.value).inc())
+        return envelope
+
+    def republish(self, session: Session, event_id: str, event: Promoted) -> None:
+        """Say a promotion again, under the same id: the topic has lost it."""
+        self._outbox.emit(session, event, event_id=event_id)
+
+    def audit(self, session: Session, action: str, row: CandidateRow, reason: str, cause: Envelope[Any] | None) -> None:
+        store.add_audit(
+            session,
+            action,
+            row.model_name,
+            row.model_version,
+            actor=ACTOR,
+            reason=reason,
+            evidence={"candidate_id": row.id},
+            correlation_id=cause.correlation_id if cause else None,
+        )
+
+    def mirror(self, session: Session, model_name: str, model_version: int | None, cause: Envelope[Any] | None) -> None:
+        """Have MLflow's aliases, and this version's tags, follow what is recorded here."""
+        payload = {"model_version": model_version}
+        self._jobs.enqueue(session, kind=MIRROR, key=model_name, payload=payload, cause=cause)
+
+    def _write(self, row: CandidateRow, judgement: Judgement, outcome: Outcome, policy: ModelPolicy | None) -> None:
+        row.state = STATES[outcome]
+        row.reason = judgement.reason
+        row.event = store.envelope_of(row).model_copy(update={"data": judgement.event}).model_dump(mode="json")
+        row.registered_at = judgement.registered_at
+        row.artifact_uri = judgement.event.artifact_uri
+        row.artifact_digest = judgement.artifact_digest
+        row.champion_version = judgement.compared_with
+        row.policy_digest = policy.digest if policy else None
+        row.metrics = dict(judgement.metrics)
+        row.evidence = dict(judgement.evidence)
+        row.judged_at = datetime.now(UTC)
+
+
+def _result(
+    row: CandidateRow, judgement: Judgement, outcome: Outcome, policy: ModelPolicy | None
+) -> GatePassed | GateFailed:
+    kind = GatePassed if outcome is Outcome.PASSED else GateFailed
+    return kind(
+        model_name=row.model_name,
+        model_version=row.model_version,
+        candidate_id=row.id,
+        outcome=outcome,
+        reason=judgement.reason,
+        artifact_uri=row.artifact_uri or f"models:/{row.model_name}/{row.model_version}",
+        artifact_digest=row.artifact_digest,
+        champion_version=judgement.compared_with,
+        policy_digest=policy.digest if policy else "none",
+        strategy=policy.strategy if policy else "none",
+        verdicts=judgement.verdicts,
+    )
+
+
+def without_policy(event: ModelRegistered, registered_at: datetime) -> Judgement:
+    return Judgement(event, (), f"no policy for model {event.model_name!r} in POLICIES_DIR", registered_at)
+
+
+def _count(outcome: Outcome, verdicts: tuple[GateVerdict, ...]) -> None:
+    VERDICTS.labels(outcome.value).inc()
+    for verdict in verdicts:
+        GATES.labels(verdict.gate, verdict.outcome.value).inc()

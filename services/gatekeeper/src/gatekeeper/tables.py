@@ -1,0 +1,122 @@
+"""The gatekeeper's tables."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Boolean, Float, ForeignKey, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from chassis.columns import BigId, Json, UtcDateTime
+from chassis.database import Base
+
+REGISTERED, GATING, SUPERSEDED = "registered", "gating", "superseded"
+UNJUDGED = (REGISTERED, GATING)
+
+
+class ModelRow(Base):
+    """A model that people froze, or whose champion changed: the row that is locked while its champion is decided."""
+
+    __tablename__ = "models"
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    frozen_by: Mapped[str | None] = mapped_column(Text)
+    frozen_reason: Mapped[str | None] = mapped_column(Text)
+    frozen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    mirrored: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """The aliases that were last written to MLflow; None while that is not known."""
+
+
+class CandidateRow(Base):
+    """A version that asked to be champion. `state`: registered, gating, passed, failed, inconclusive, superseded."""
+
+    __tablename__ = "candidates"
+    __table_args__ = (UniqueConstraint("model_name", "model_version"),)
+
+    id: Mapped[str] = mapped_column(String(220), primary_key=True)
+    model_name: Mapped[str] = mapped_column(String(200))
+    model_version: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str] = mapped_column(String(20), index=True)
+    reason: Mapped[str | None] = mapped_column(Text)
+    event: Mapped[dict[str, Any]] = mapped_column(Json)
+    """The envelope of its ModelRegistered, and the event completed from MLflow."""
+    registered_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    artifact_uri: Mapped[str | None] = mapped_column(Text)
+    artifact_digest: Mapped[str | None] = mapped_column(String(80))
+    champion_version: Mapped[int | None] = mapped_column(Integer)
+    """The champion that it was compared with."""
+    policy_digest: Mapped[str | None] = mapped_column(String(80))
+    metrics: Mapped[dict[str, float]] = mapped_column(Json)
+    """Its own on the golden rows."""
+    evidence: Mapped[dict[str, Any]] = mapped_column(Json)
+    gating_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    judged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class VerdictRow(Base):
+    """One gate's verdict on a candidate; `position` is the order of the gates."""
+
+    __tablename__ = "verdicts"
+
+    candidate_id: Mapped[str] = mapped_column(ForeignKey("candidates.id"), primary_key=True)
+    gate: Mapped[str] = mapped_column(String(50), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer)
+    outcome: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(Text)
+    metric: Mapped[str | None] = mapped_column(String(50))
+    observed: Mapped[float | None] = mapped_column(Float)
+    bound: Mapped[float | None] = mapped_column(Float)
+    margin: Mapped[float | None] = mapped_column(Float)
+    n: Mapped[int | None] = mapped_column(Integer)
+    details: Mapped[dict[str, Any]] = mapped_column(Json)
+
+
+class PromotionRow(Base):
+    """One epoch of one model. `gated_candidate` is set when the gates promoted it: at most once a candidate."""
+
+    __tablename__ = "promotions"
+
+    model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    epoch: Mapped[int] = mapped_column(Integer, primary_key=True)
+    model_version: Mapped[int] = mapped_column(Integer)
+    cause: Mapped[str] = mapped_column(String(20))
+    actor: Mapped[str] = mapped_column(Text)
+    promoted_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    restored: Mapped[bool] = mapped_column(Boolean)
+    """Learnt from the topic, not decided with this database."""
+    gated_candidate: Mapped[str | None] = mapped_column(String(220), unique=True)
+    event_id: Mapped[str] = mapped_column(Text)
+    event: Mapped[dict[str, Any]] = mapped_column(Json)
+
+
+class AuditRow(Base):
+    """Who did what, to which version, why, when, on what evidence. Rows are only ever added."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    actor: Mapped[str] = mapped_column(Text)
+    action: Mapped[str] = mapped_column(String(50))
+    model_name: Mapped[str] = mapped_column(String(200), index=True)
+    model_version: Mapped[int | None] = mapped_column(Integer)
+    reason: Mapped[str] = mapped_column(Text)
+    evidence: Mapped[dict[str, Any]] = mapped_column(Json)
+    correlation_id: Mapped[str | None] = mapped_column(Text)
+
+
+class ReplicaRow(Base):
+    """What a serving replica last said of a model: the version that answers, and the last failure to load one."""
+
+    __tablename__ = "replicas"
+
+    replica: Mapped[str] = mapped_column(Text, primary_key=True)
+    model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    role: Mapped[str] = mapped_column(Text)
+    model_version: Mapped[int | None] = mapped_column(Integer)
+    epoch: Mapped[int | None] = mapped_column(Integer)
+    loaded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    failed_version: Mapped[int | None] = mapped_column(Integer)
+    failure: Mapped[str | None] = mapped_column(Text)
+    failed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,0 +1,20 @@
+"""What the gatekeeper counts. Counted after the commit: a transaction that is tried again must not count twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import Counter, Histogram
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+VERDICTS = Counter("gauntlet_verdicts_total", "Candidates judged", ["outcome"])
+GATES = Counter("gauntlet_gate_verdicts_total", "Verdicts of single gates", ["gate", "outcome"])
+PROMOTIONS = Counter("gauntlet_promotions_total", "Champions made", ["cause"])
+GATE_SECONDS = Histogram(
+    "gauntlet_gate_seconds", "Time to gate a candidate, by step", ["step"], buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 120)
+)
+
+
+def after_commit(session: Session, count: Callable[[], None]) -> None:
+    event.listen(session, "after_commit", lambda _: count(), once=True)
