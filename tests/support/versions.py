@@ -71,9 +71,9 @@ def telling_its_version(model_version: int) -> DummyClassifier:
     return DummyClassifier(strategy="prior").fit(FEATURES.iloc[:2], [0, 1], sample_weight=[1 - score, score])
 
 
-def pipeline() -> Any:
-    """A model that takes no missing numbers: it raises on them."""
-    columns = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["carrier"]), remainder="passthrough")
+def pipeline(unknown: str = "ignore") -> Any:
+    """A model that raises on missing numbers; and on unknown carriers, with `unknown` "error"."""
+    columns = make_column_transformer((OneHotEncoder(handle_unknown=unknown), ["carrier"]), remainder="passthrough")
     return make_pipeline(columns, LogisticRegression()).fit(FEATURES, LATE)
 
 

@@ -9,6 +9,8 @@ from uuid import uuid4
 
 import pytest
 
+from chassis.settings import KafkaSettings
+from chassis.topics import ensure_topics
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
 from support.mlflow_server import MlflowServer
@@ -54,8 +56,8 @@ def new_replica(
     made: list[Replica] = []
 
     def make(folder: str = "replica", **options: Any) -> Replica:
-        where = {"tracking_uri": mlflow_server.uri, **options}
-        replica = Replica(kafka.bootstrap_servers, topic_prefix, folder=tmp_path / folder, **where)
+        where = {"bootstrap_servers": kafka.bootstrap_servers, "tracking_uri": mlflow_server.uri, **options}
+        replica = Replica(prefix=topic_prefix, folder=tmp_path / folder, **where)
         made.append(replica)
         return replica
 
@@ -66,7 +68,8 @@ def new_replica(
 
 @pytest.fixture
 def own_bus(kafka: EmbeddedKafka, topic_prefix: str) -> Iterator[BusClient]:
-    """On the topics of `new_replica`."""
+    """On the topics of `new_replica`, which are there already."""
+    ensure_topics(KafkaSettings(kafka_bootstrap_servers=kafka.bootstrap_servers, topic_prefix=topic_prefix))
     client = BusClient(kafka.bootstrap_servers, topic_prefix)
     yield client
     client.close()

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from chassis.http import Problem
 from serving.loader import Loader
@@ -26,6 +26,7 @@ LATENCY = Histogram(
     ["model_name"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
 )
+IN_PROGRESS = Gauge("gauntlet_serving_requests_in_progress", "Requests that are computed or wait for a thread")
 LONGEST_ID = 200
 ALIASES = {"production": "champion", "staging": "challenger"}
 
@@ -73,10 +74,12 @@ class Desk:
             detail = f"{self._taken} requests are being answered (SERVING_MAX_WAITING)"
             raise Problem(503, "too much load", detail, headers={"Retry-After": "1"})
         self._taken += 1
+        IN_PROGRESS.set(self._taken)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, predictor.answer, *request)
         finally:
             self._taken -= 1
+            IN_PROGRESS.set(self._taken)
 
 
 def build_router(loader: Loader, publisher: Publisher, desk: Desk, settings: Settings) -> APIRouter:
