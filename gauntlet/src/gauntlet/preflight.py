@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
+from pathlib import Path
 
 import httpx
 
 from embedded_kafka.probe import taken
 from gauntlet.errors import CliError
 from gauntlet.parts import Part
-from gauntlet.processes import listener
+from gauntlet.processes import is_running, listener
 from gauntlet.stack_config import StackConfig
+from gauntlet.stack_file import read_stack
 
 KNOCK_SECONDS = 3.0
+
+
+def require_no_leftovers(data_dir: Path) -> None:
+    """Raise CliError when parts of a stack whose supervisor was killed still run in `data_dir`."""
+    state = read_stack(data_dir)
+    left = [part for part in state.parts if is_running(part.pid, part.process_started)] if state else []
+    if left:
+        raise CliError(
+            f"the supervisor of the stack in {data_dir} was killed, and parts of it still run: "
+            + ", ".join(f"{part.name} (pid {part.pid})" for part in left),
+            f"Stop them with: gauntlet down --data-dir {data_dir}",
+        )
 
 
 def require_free_ports(parts: Iterable[Part]) -> None:

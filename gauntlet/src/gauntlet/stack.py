@@ -17,9 +17,9 @@ from filelock import FileLock, Timeout
 from gauntlet.errors import CliError
 from gauntlet.keeper import Keeper
 from gauntlet.parts import Part, log_tail
-from gauntlet.preflight import require_free_ports, require_reachable
-from gauntlet.processes import started
-from gauntlet.stack_config import SERVICES, StackConfig, build_parts
+from gauntlet.preflight import require_free_ports, require_no_leftovers, require_reachable
+from gauntlet.processes import end, marked, started
+from gauntlet.stack_config import MARK, SERVICES, StackConfig, build_parts
 from gauntlet.stack_file import KafkaState, MlflowState, PartState, StackState, remove_stack, write_stack
 
 READY_SECONDS = 180.0
@@ -41,6 +41,7 @@ class Stack:
         self._on_note = on_note
         self._keepers: dict[str, Keeper] = {}
         self._ready = False
+        self._written = False
         self._saving = threading.RLock()
         self._owner = FileLock(config.data_dir / ".stack.lock", thread_local=False)
 
@@ -116,6 +117,7 @@ class Stack:
                 "a second one needs its own --data-dir and --port-offset.",
             ) from None
         try:
+            require_no_leftovers(self.config.data_dir)
             self._start(time.monotonic() + ready_seconds)
         except BaseException:
             self.stop()
@@ -132,8 +134,11 @@ class Stack:
             if name not in services:
                 self._stop_parts([name])
         self._keepers.clear()
+        end(marked(MARK, self._id), timeout=1.0)  # the last net: what a part had started in a session of its own
         if self._owner.is_locked:
-            remove_stack(self.config.data_dir)
+            if self._written:  # not the file of a killed stack: `gauntlet down` still needs that
+                remove_stack(self.config.data_dir)
+                self._written = False
             self._owner.release()
 
     # One part
@@ -239,6 +244,7 @@ class Stack:
         with self._saving:
             if self._owner.is_locked:
                 write_stack(self.state())
+                self._written = True
 
     def _part_state(self, keeper: Keeper) -> PartState:
         part = keeper.part
