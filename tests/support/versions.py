@@ -79,9 +79,10 @@ def pipeline(unknown: str = "ignore") -> Any:
 
 def save(estimator: Any, folder: Path, *, example: pd.DataFrame = FEATURES, roles: Any = ROLES, **options: Any) -> str:
     """Save `estimator` as the trainer does; returns the digest."""
+    if "signature" not in options:
+        options["signature"] = infer_signature(example, estimator.predict_proba(example))
     options = {
         "pyfunc_predict_fn": "predict_proba",
-        "signature": infer_signature(example, estimator.predict_proba(example)),
         "input_example": example,
         "pip_requirements": ["scikit-learn"],
         "metadata": {"gauntlet": roles} if roles else None,

@@ -59,7 +59,7 @@ def read_signature(model: Model) -> Signature:
 
 
 def _column(spec: Any) -> Column:
-    if spec.type not in KINDS:
+    if not isinstance(spec.type, DataType) or spec.type not in KINDS:  # an Array, Object or Map is not hashable
         raise Permanent(f"column {spec.name!r} has type {spec.type}; served columns are {', '.join(KINDS.values())}")
     return Column(spec.name, KINDS[spec.type], bool(spec.required))
 
