@@ -10,7 +10,19 @@ import httpx
 import typer
 from rich.markup import escape
 
-from gauntlet.commands import dead_letters, doctor, events, policies, predict, register, stack, topics, train
+from gauntlet.commands import (
+    dead_letters,
+    decisions,
+    doctor,
+    events,
+    models,
+    policies,
+    predict,
+    register,
+    stack,
+    topics,
+    train,
+)
 from gauntlet.errors import CliError
 from gauntlet.output import notes
 
@@ -37,6 +49,14 @@ app.command("doctor")(doctor.doctor)
 app.command("topics")(topics.topics)
 app.command("register")(register.register)
 app.command("train")(train.train)
+app.command("models")(models.models)
+app.command("candidates")(models.candidates)
+app.command("show")(models.show)
+app.command("audit")(models.audit)
+app.command("promote")(decisions.promote)
+app.command("rollback")(decisions.rollback)
+app.command("freeze")(decisions.freeze)
+app.command("unfreeze")(decisions.unfreeze)
 app.command("predict")(predict.predict)
 app.add_typer(events.app, name="events")
 app.add_typer(dead_letters.app, name="dead-letters")
@@ -46,7 +66,7 @@ app.add_typer(policies.app, name="policy")
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; errors are one message on standard error and exit code 1, never a traceback."""
     try:
-        app(args=args)
+        app(args=args, prog_name="gauntlet")
     except CliError as error:
         _fail(error.message, error.hint)
     except KeyboardInterrupt:

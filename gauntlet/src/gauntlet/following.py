@@ -114,11 +114,18 @@ class Waiting:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[float | None, str], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=notes(), transient=True) as progress:
+    """A bar for a person who watches; a line whenever it changes for a log."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    terminal = notes().is_terminal
+    with Progress(*columns, console=notes(), transient=True, disable=not terminal) as progress:
         task = progress.add_task("", total=None)
+        said = ""
 
         def show(share: float | None, text: str) -> None:
+            nonlocal said
+            if not terminal and text != said:
+                notes().print(text, markup=False, soft_wrap=True)
+            said = text
             if share is None:
                 progress.update(task, description=text)
             else:

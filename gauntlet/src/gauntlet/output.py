@@ -53,6 +53,11 @@ def print_listing(
         print_table(list(columns.values()), [[item.get(field) for field in columns] for item in items])
 
 
+def local_time(text: str) -> str:
+    """Return an ISO 8601 time as people here read it: to the second, in this machine's zone."""
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
 def _plain(value: Any) -> Any:
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")

@@ -12,14 +12,19 @@ STYLES = {"Passed": "green", "Failed": "red", "Inconclusive": "yellow"}
 
 def verdict_lines(candidate: Mapping[str, Any]) -> Iterable[str]:
     """Return the whole verdict on a candidate as lines of markup: what came of it, then each gate."""
+    yield headline(candidate)
+    for verdict in candidate["verdicts"]:
+        yield gate_line(verdict)
+
+
+def headline(candidate: Mapping[str, Any]) -> str:
+    """Return what came of a candidate, and why, as a line of markup."""
     state = str(candidate["state"]).capitalize()
-    champion = candidate.get("champion_version")
+    champion = candidate["champion_version"]
     against = f" against champion v{champion}" if champion else ""
     name = escape(f"{candidate['model_name']} v{candidate['model_version']}")
-    reason = escape(f": {candidate['reason']}" if candidate.get("reason") else "")
-    yield f"[{STYLES.get(state, 'bold')}]{state}[/] {name}{against}{reason}"
-    for verdict in candidate.get("verdicts") or ():
-        yield gate_line(verdict)
+    reason = escape(f": {candidate['reason']}" if candidate["reason"] else "")
+    return f"[{STYLES.get(state, 'bold')}]{state}[/] {name}{against}{reason}"
 
 
 def gate_line(verdict: Mapping[str, Any]) -> str:

@@ -60,7 +60,7 @@ def predict(
     client = ServiceClient(service("serving", data_dir, serving))
     scored: list[Row] = []
     with written_whole(output) as scratch:
-        with Progress(console=notes(), transient=True) as progress:
+        with Progress(console=notes(), transient=True, disable=not notes().is_terminal) as progress:
             task = progress.add_task(f"{name}: {len(rows):,} rows", total=len(rows))
             for part in _scored(client, path, source, rows, drop or [], chunk):
                 scored += part

@@ -1,0 +1,187 @@
+"""`gauntlet models`, `candidates`, `show` and `audit`: what the gatekeeper knows and decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gauntlet.options import DEFAULT_DATA_DIR, DataDir, GatekeeperUrl, Json, ModelName, ModelVersion, count
+from gauntlet.output import console, local_time, print_json, print_listing, print_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gauntlet.service_client import ServiceClient
+
+Limit = Annotated[int, typer.Option("--limit", metavar="N", parser=count, help="At most so many, newest first.")]
+
+
+def models(as_json: Json = False, gatekeeper: GatekeeperUrl = None, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """List the models: champion, challenger, and which version each serving replica answers with."""
+    found = _client(gatekeeper, data_dir).get("/models")
+    rows = found if as_json else [_model_row(model) for model in found]
+    headings = {
+        "model_name": "model",
+        "champion": "champion",
+        "since": "since",
+        "challenger": "challenger",
+        "frozen": "frozen",
+        "candidates": "candidates",
+        "production": "production",
+        "staging": "staging",
+    }
+    print_listing(rows, headings, as_json=as_json, empty="no models: none has a policy, and none was registered")
+    if not as_json:
+        for model in found:
+            for trouble in _troubles(model):
+                console().print(trouble, style="yellow", markup=False, soft_wrap=True)
+
+
+def candidates(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only of this model.")] = None,
+    limit: Limit = 20,
+    as_json: Json = False,
+    gatekeeper: GatekeeperUrl = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """List the versions that asked to be champion, and what came of them, newest first."""
+    from gauntlet.arguments import model_name
+
+    client = _client(gatekeeper, data_dir)
+    names = [model_name(name)] if name else [model["model_name"] for model in client.get("/models")]
+    found = [item for each in names for item in client.get(f"/models/{each}/candidates", limit=limit)]
+    found.sort(key=lambda item: str(item["registered_at"]), reverse=True)
+    rows = found[:limit] if as_json else [_candidate_row(item) for item in found[:limit]]
+    headings = {
+        "model_name": "model",
+        "model_version": "version",
+        "state": "state",
+        "against": "against",
+        "metrics": "metrics",
+        "registered": "registered",
+        "promoted": "promoted",
+        "reason": "reason",
+    }
+    print_listing(rows, headings, as_json=as_json, empty="no candidates: no version was registered yet")
+
+
+def show(
+    name: ModelName,
+    version: ModelVersion,
+    as_json: Json = False,
+    gatekeeper: GatekeeperUrl = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Show one verdict, gate by gate: what was observed, what it was compared with, on how many rows, and why."""
+    from gauntlet.arguments import model_name
+    from gauntlet.verdict_lines import headline, number
+
+    found = _client(gatekeeper, data_dir).get(f"/models/{model_name(name)}/candidates/{version}")
+    if as_json:
+        print_json(found)
+        return
+    console().print(headline(found), soft_wrap=True)
+    verdicts = found["verdicts"]
+    columns = ("gate", "verdict", "metric", "observed", "bound", "margin", "n", "reason")
+    numbers = ("observed", "bound", "margin")
+    rows = [
+        [v["gate"], v["outcome"], v["metric"], *(number(v[field]) for field in numbers), v["n"], v["reason"]]
+        for v in verdicts
+    ]
+    if rows:
+        print_table(columns, rows)
+    print_table(("", ""), list(_about(found)))
+
+
+def audit(
+    name: ModelName,
+    limit: Limit = 50,
+    as_json: Json = False,
+    gatekeeper: GatekeeperUrl = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """List who did what to a model, and why, newest first."""
+    from gauntlet.arguments import model_name
+
+    found = _client(gatekeeper, data_dir).get("/audit", model=model_name(name), limit=limit)
+    rows = found if as_json else [{**row, "at": local_time(row["at"])} for row in found]
+    headings = {"at": "when", "actor": "who", "action": "what", "model_version": "version", "reason": "why"}
+    print_listing(rows, headings, as_json=as_json, empty=f"nothing was done to {name} yet")
+
+
+def _client(gatekeeper: str | None, data_dir: Path) -> ServiceClient:
+    from gauntlet.reach import service
+    from gauntlet.service_client import ServiceClient
+
+    return ServiceClient(service("gatekeeper", data_dir, gatekeeper))
+
+
+def _model_row(model: Mapping[str, Any]) -> dict[str, Any]:
+    champion, challenger = model["champion"], model["challenger"]
+    return {
+        "model_name": model["model_name"],
+        "champion": f"v{champion['model_version']} (epoch {champion['epoch']})" if champion else None,
+        "since": local_time(champion["promoted_at"]) if champion else None,
+        "challenger": f"v{challenger['model_version']}" if challenger else None,
+        "frozen": "frozen" if model["frozen"] else None,
+        "candidates": ", ".join(f"{number} {state}" for state, number in model["candidates"].items()) or None,
+        "production": _loaded(model, "production"),
+        "staging": _loaded(model, "staging"),
+    }
+
+
+def _loaded(model: Mapping[str, Any], role: str) -> str | None:
+    replicas = [replica for replica in model["replicas"] if replica["role"] == role]
+    return ", ".join(f"{x['replica']} {_version(x)}{' (lags)' if x['lagging'] else ''}" for x in replicas) or None
+
+
+def _version(replica: Mapping[str, Any]) -> str:
+    return f"v{replica['model_version']}" if replica["model_version"] else "nothing"
+
+
+def _troubles(model: Mapping[str, Any]) -> Iterator[str]:
+    """Who lags and why, and why nothing is promoted by gates."""
+    name = model["model_name"]
+    for replica in model["replicas"]:
+        if replica["lagging"]:
+            epoch = f", epoch {replica['epoch']}" if replica["epoch"] else ""
+            failed = replica["failed_version"]
+            why = f"; loading v{failed} failed: {replica['failure']}" if failed else ""
+            yield f"{name}: {replica['replica']} lags, it answers with {_version(replica)}{epoch}{why}"
+    if model["frozen"]:
+        yield f"{name}: frozen by {model['frozen_by']}: {model['frozen_reason']}"
+    if model["policy_digest"] is None:
+        yield f"{name}: has no policy, so no version of it can pass"
+
+
+def _candidate_row(item: Mapping[str, Any]) -> dict[str, Any]:
+    from gauntlet.verdict_lines import number
+
+    return {
+        "model_name": item["model_name"],
+        "model_version": item["model_version"],
+        "state": item["state"],
+        "against": f"v{item['champion_version']}" if item["champion_version"] else None,
+        "metrics": ", ".join(f"{name} {number(value)}" for name, value in item["metrics"].items()) or None,
+        "registered": local_time(item["registered_at"]),
+        "promoted": ", ".join(f"epoch {epoch}" for epoch in item["epochs"]) or None,
+        "reason": item["reason"],
+    }
+
+
+def _about(found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield "champion", f"v{found['champion_version']}" if found["champion_version"] else "none to compare with"
+    yield "promoted", ", ".join(f"epoch {epoch}" for epoch in found["epochs"]) or "never"
+    for field in ("run_id", "artifact_uri", "artifact_digest", "code_version", "policy_digest", "correlation_id"):
+        yield field.replace("_", " "), found[field]
+    for name, dataset in found["datasets"].items():
+        rows = f", {dataset['rows']:,} rows" if dataset["rows"] is not None else ""
+        window = f"{dataset['window']}" if dataset["window"] else dataset["uri"]
+        yield f"{name} data", f"{window}{rows}, {dataset['digest']}"
+    trigger = found["trigger"]
+    if trigger:
+        yield "came of", f"{trigger['kind']}: {trigger['reason']}" if trigger["reason"] else trigger["kind"]
+    for field in ("registered_at", "judged_at"):
+        yield field.removesuffix("_at"), local_time(found[field]) if found[field] else None
