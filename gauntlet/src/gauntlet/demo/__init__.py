@@ -1,0 +1,1 @@
+"""The story that `gauntlet demo` plays on real data, each step checked."""

@@ -1,0 +1,191 @@
+"""The story on real flights, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from contracts import Cause, DriftDetected, DriftKind, Envelope, GatePassed, ModelRegistered, Promoted
+from gauntlet.demo import checks
+from gauntlet.demo.checks import Process, StepFailed
+from gauntlet.demo.journal import version_is
+from gauntlet.demo.play import Play
+from gauntlet.demo.story import Skipped, Step
+from gauntlet.demo.traffic import STEADY, until
+
+EXAMPLE, MODEL, WINDOW = "flights", "flights-delay", "2013-06"
+FIRST, FIRST_GOLDEN = "2013-01..2013-02", "2013-03"
+AGAIN, AGAIN_GOLDEN = "2013-04..2013-05", "2013-06"
+# On 1 November the newest month with labels is October. examples/flights.md has the figures of every month.
+WORSE, WORSE_GOLDEN = "2013-08..2013-09", "2013-10"
+INTERRUPTED, INTERRUPTED_GOLDEN = "2013-05..2013-06", "2013-07"
+DRIFT_SECONDS = 120.0
+
+
+class FlightsStory:
+    """Holds what later steps need of earlier ones."""
+
+    def __init__(self, play: Play) -> None:
+        self._play = play
+        self._processes: dict[str, Process] | None = None
+        self._drift: Envelope[DriftDetected] | None = None
+        self._requests: dict[str, Envelope[Any]] = {}
+        self._broken: Callable[[], int] | None = None
+        self._v1 = self._v2 = self._forward_to = 0
+
+    def steps(self) -> Sequence[Step]:
+        return (
+            Step("v1 is trained on January and February", self.train_first),
+            Step("v1 is gated: a cold start, judged on March", self.gate_first),
+            Step("staging answers with v1", self.stage_first),
+            Step("v1 is promoted, production answers with it", self.promote_first),
+            Step("June's flights are sent without a pause; drift is detected from them", self.drift),
+            Step("v2 is retrained on April and May", self.retrain),
+            Step("v2 is gated against v1 on the same flights", self.gate_second),
+            Step("v2 is promoted and answers, under traffic", self.swap_second),
+            Step("no process was restarted", self.same_processes),
+            Step("a worse challenger, trained as of November, is refused", self.refuse_worse),
+            Step("a broken model is refused, the gatekeeper unharmed", self.refuse_broken),
+            Step("the gatekeeper is killed (-9) in the middle of a candidate", self.kill_gatekeeper),
+            Step("a person rolls back: v1 answers within a second", self.roll_back),
+            Step("and forward again", self.forward),
+            Step("nobody noticed: every request of the story", self._play.totals),
+        )
+
+    def train_first(self) -> str:
+        event = self._train(FIRST, "the story begins")
+        self._v1 = event.model_version
+        return checks.trained(event, FIRST, FIRST_GOLDEN)
+
+    def gate_first(self) -> str:
+        return checks.passed(self._play.await_verdict(self._v1), champion=None)
+
+    def stage_first(self) -> str:
+        return self._play.await_answer("staging", self._v1)
+
+    def promote_first(self) -> str:
+        _, seen = self._play.await_promoted(self._v1, Cause.GATE)
+        answer = self._play.await_answer("serving", self._v1)
+        try:
+            self._processes = self._play.site.processes()
+        except Skipped:
+            pass  # said by the step that shows them
+        return f"{seen}; {answer}"
+
+    def drift(self) -> str:
+        self._play.truth.start()
+        self._play.traffic.start()
+        self._play.say("June's flights are on their way")
+        self._drift = self._play.journal.wait(
+            DriftDetected, seconds=DRIFT_SECONDS, what="DriftDetected", where=version_is(self._v1)
+        )
+        self._play.traffic.pace = STEADY
+        seen = checks.drifted(self._drift.data, version=self._v1, kinds=(DriftKind.DATA, DriftKind.PERFORMANCE))
+        return f"{seen}; report: {self._drift.data.report_uri or 'none'}"
+
+    def retrain(self) -> str:
+        assert self._drift is not None
+        event = self._play.await_registered(self._drift)
+        self._v2 = event.model_version
+        return checks.trained(event, AGAIN, AGAIN_GOLDEN)
+
+    def gate_second(self) -> str:
+        return checks.passed(self._play.await_verdict(self._v2), champion=self._v1)
+
+    def swap_second(self) -> str:
+        promotion, seen = self._play.await_promoted(self._v2, Cause.GATE)
+        swap = self._play.await_swap(promotion, old=self._v1)
+        # Only now: what trains beside a swap would be measured with it.
+        self._requests[WORSE] = self._play.request_training(WORSE, "as of November")
+        self._broken = self._play.register_broken()
+        assert self._drift is not None
+        since = (promotion.time - self._drift.time).total_seconds()
+        return f"{swap}; {since:.1f} s after the drift; {seen}"
+
+    def same_processes(self) -> str:
+        found = self._play.site.processes()
+        assert self._processes is not None
+        return checks.same_processes(self._processes, found)
+
+    def refuse_worse(self) -> str:
+        event = self._train(WORSE, "as of November")
+        checks.trained(event, WORSE, WORSE_GOLDEN)
+        verdict = self._play.await_verdict(event.model_version)
+        seen = checks.refused_for_performance(verdict, champion=self._v2)
+        self._still(self._v2)
+        return seen
+
+    def refuse_broken(self) -> str:
+        assert self._broken is not None
+        processes = self._gatekeeper()
+        version = self._broken()
+        self._play.announce(version, "somebody was sure of it")
+        # Trains while the broken one is judged: the two do not meet.
+        self._requests[INTERRUPTED] = self._play.request_training(INTERRUPTED, "to be interrupted")
+        seen = checks.refused_as_broken(self._play.await_verdict(version))
+        if self._gatekeeper() != processes:
+            raise StepFailed(f"the gatekeeper was restarted: {processes} before, {self._gatekeeper()} now")
+        self._still(self._v2)
+        return seen
+
+    def kill_gatekeeper(self) -> str:
+        site, play = self._play.site, self._play
+        event = self._train(INTERRUPTED, "to be interrupted")
+        version = event.model_version
+        checks.trained(event, INTERRUPTED, INTERRUPTED_GOLDEN)
+        if site.stack is None:
+            play.await_verdict(version)
+            self._follow_promotion(version)
+            site.require_control("killing the gatekeeper (its candidate was judged without)")
+        before = site.processes()
+        play.say(f"waiting until v{version} is being gated")
+        until(lambda: play.candidate_state(version) == "gating", 120, f"the gating of v{version}")
+        seconds = site.kill_and_await("gatekeeper", play.say)
+        restarted = checks.same_processes(before, site.processes(), but=("gatekeeper",))
+        play.await_verdict(version)
+        swap = self._follow_promotion(version)
+        once = play.counted_once(version)
+        return f"ready again after {seconds:.1f} s; {once}; {swap or 'v2 stays'}; not restarted: {restarted}"
+
+    def roll_back(self) -> str:
+        old = self._champion()
+        asked = self._play.decide("rollback", {"to": self._v1, "reason": "the demo's reader wants v1 back"})
+        self._forward_to = old
+        return self._play.await_decision(asked, self._v1, Cause.ROLLBACK, old=old)
+
+    def forward(self) -> str:
+        asked = self._play.decide("promote", {"model_version": self._forward_to, "reason": "and forward again"})
+        # It passed its gates before: with a person's word that is an approval, not an override.
+        return self._play.await_decision(asked, self._forward_to, Cause.APPROVAL, old=self._v1)
+
+    def _train(self, window: str, reason: str) -> ModelRegistered:
+        """The version of a window; asked for earlier, or now."""
+        request = self._requests.get(window) or self._play.request_training(window, reason)
+        return self._play.await_registered(request)
+
+    def _follow_promotion(self, version: int) -> str | None:
+        """When the gates passed it, its promotion and its first answer; None when they did not."""
+        if not self._play.journal.every(GatePassed, where=version_is(version)):
+            return None
+        old = self._champion()
+        promotion, _ = self._play.await_promoted(version, Cause.GATE)
+        return self._play.await_swap(promotion, old=old)
+
+    def _still(self, version: int) -> None:
+        newest = self._play.journal.every(Promoted)[-1].data
+        if newest.model_version != version:
+            raise StepFailed(f"v{newest.model_version} is champion, v{version} was to stay")
+        answer = self._play.ask("serving")
+        found = answer["model_version"] if answer else None
+        if found != version:
+            raise StepFailed(f"production answers with v{found}, v{version} was to stay")
+
+    def _champion(self) -> int:
+        assert self._play.champion is not None
+        return self._play.champion
+
+    def _gatekeeper(self) -> Process | None:
+        try:
+            return self._play.site.processes()["gatekeeper"]
+        except Skipped:
+            return None

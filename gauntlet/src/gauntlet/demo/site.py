@@ -1,0 +1,147 @@
+"""Where the story plays: a stack of its own that this process runs, or one that runs already somewhere."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from gauntlet.broker import Broker
+from gauntlet.demo.checks import Process, StepFailed
+from gauntlet.demo.story import Skipped
+from gauntlet.errors import CliError
+from gauntlet.reach import Address
+from gauntlet.service_client import ServiceClient
+from gauntlet.stack import Stack
+from gauntlet.stack_config import StackConfig, free_ports
+from gauntlet.stack_file import StackState, endpoints
+
+SERVICES = ("trainer", "gatekeeper", "drift", "serving", "staging")
+MARKER = "this-folder-is-gauntlet-demos-own"
+RESTART_SECONDS = 60.0
+
+# A demo that used the reader's own Kafka, MLflow or database would find other stories in them.
+OWN_SETTINGS = {
+    "DATABASE_URL": "",
+    "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
+    "TOPIC_PREFIX": "",
+    "LOG_FORMAT": "text",
+}
+
+
+@dataclass
+class Site:
+    """`stack` is None for one that runs elsewhere: its processes are then out of reach."""
+
+    urls: Mapping[str, str]
+    mlflow_uri: str
+    broker: Broker
+    data_dir: Path
+    stack: Stack | None = None
+
+    def service(self, name: str) -> ServiceClient:
+        return ServiceClient(Address(name, self.urls[name], self.data_dir, named=True, running=self.stack is not None))
+
+    def processes(self) -> dict[str, Process]:
+        """Every part's process. Raises Skipped where they are out of reach."""
+        stack = self._own("the processes")
+        return {name: Process(pid, stack.started_at(name)) for name, pid in stack.pids.items()}
+
+    def kill_and_await(self, name: str, say: Callable[[str], None]) -> float:
+        """SIGKILL one part and return how many seconds it took until its successor was ready."""
+        stack = self._own(f"killing the {name}")
+        began = time.monotonic()
+        killed = stack.kill(name)
+        say(f"{name} (pid {killed}) killed with SIGKILL")
+        while stack.pids.get(name, killed) == killed:
+            if time.monotonic() - began > RESTART_SECONDS:
+                raise StepFailed(f"{name} was not started again within {RESTART_SECONDS:g} s")
+            time.sleep(0.05)
+        stack.await_ready(name, RESTART_SECONDS)
+        return time.monotonic() - began
+
+    def require_control(self, what: str) -> None:
+        """Raises Skipped where processes are out of reach."""
+        self._own(what)
+
+    def _own(self, what: str) -> Stack:
+        if self.stack is None:
+            raise Skipped(f"{what}: the stack's processes are not this command's to look at or to kill")
+        return self.stack
+
+
+def own_config(data_dir: Path, policies_dir: Path, environment: Mapping[str, str]) -> StackConfig:
+    """A stack on free ports in an empty folder. Raises CliError for a folder that holds something else."""
+    if data_dir.exists():
+        if any(data_dir.iterdir()) and not (data_dir / MARKER).exists():
+            raise CliError(
+                f"{data_dir.absolute()} is not empty and was not made by `gauntlet demo`",
+                "The demo begins with an empty folder: name another one with --data-dir.",
+            )
+        _require_ended(data_dir)
+        shutil.rmtree(data_dir)
+    data_dir.mkdir(parents=True)
+    (data_dir / MARKER).touch()
+    return StackConfig(
+        data_dir=data_dir,
+        ports=free_ports(),
+        policies_dir=policies_dir,
+        environment={**OWN_SETTINGS, **environment},
+    )
+
+
+def own_site(stack: Stack) -> Site:
+    """The site of a stack that has been started."""
+    broker = Broker(stack.config.data_dir, stack.config.bootstrap_servers)
+    urls = {name: stack.url(name) for name in SERVICES}
+    return Site(urls, stack.config.tracking_uri, broker, stack.config.data_dir, stack)
+
+
+def running_site(data_dir: Path) -> Site:
+    """The stack that variables or `data_dir` name, else the one on the default ports. Raises CliError."""
+    found = endpoints(data_dir)
+    urls = {name: str(getattr(found, name)) for name in SERVICES}
+    site = Site(urls, found.mlflow.tracking_uri, Broker(data_dir, None), data_dir)
+    for name in SERVICES:
+        _require_ready(name, urls[name])
+    return site
+
+
+def require_no_champion(site: Site, model_name: str) -> None:
+    """The story begins with a model that nobody has promoted yet. Raises CliError when somebody has."""
+    served: list[dict[str, Any]] = site.service("serving").get("/models")["models"]
+    champion = next((found["model_version"] for found in served if found["model_name"] == model_name), None)
+    if champion is not None:
+        raise CliError(
+            f"{model_name} has a champion already (v{champion}), and the story begins without one",
+            "Play it against a fresh stack, or without --stack: the demo then starts one of its own.",
+        )
+
+
+def _require_ready(name: str, url: str) -> None:
+    try:
+        answer = httpx.get(f"{url}/ready", timeout=3.0, trust_env=False)
+    except httpx.HTTPError as error:
+        raise CliError(
+            f"{name} at {url} does not answer: {error or type(error).__name__}",
+            f"Is the stack up? {name.upper()}_URL names another address.",
+        ) from error
+    if answer.status_code != httpx.codes.OK:
+        raise CliError(f"{name} at {url} is not ready: {answer.text[:200]}", "Wait until it is: gauntlet status")
+
+
+def _require_ended(data_dir: Path) -> None:
+    from gauntlet.processes import is_running
+    from gauntlet.stack_file import read_stack
+
+    state: StackState | None = read_stack(data_dir)
+    if state is not None and is_running(state.supervisor.pid, state.supervisor.process_started):
+        raise CliError(
+            f"a demo (or a stack) runs in {data_dir.absolute()}, pid {state.supervisor.pid}",
+            "Wait for its end, or name another folder with --data-dir.",
+        )

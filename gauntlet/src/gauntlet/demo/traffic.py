@@ -1,0 +1,167 @@
+"""Users: rows sent to the prediction endpoint without a pause, the truth following each answer, everything counted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from gauntlet.demo.checks import StepFailed
+from gauntlet.demo.feed import Feed, Row
+from gauntlet.demo.truth import Truth
+
+REQUEST_SECONDS = 10.0
+POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How many rows a request, and how many requests a second at most (None: as fast as they are answered)."""
+
+    rows: int
+    per_second: float | None
+
+
+BURST = Pace(rows=100, per_second=None)
+STEADY = Pace(rows=4, per_second=25)
+
+
+@dataclass
+class Tally:
+    """What came of the requests, in the order of their answers."""
+
+    requests: int = 0
+    rows: int = 0
+    failures: list[str] = field(default_factory=list)
+    rows_by_version: dict[int, int] = field(default_factory=dict)
+    switches: list[tuple[int, int, datetime]] = field(default_factory=list)
+    """From which version to which, and when the first answer of the new one arrived."""
+    version: int | None = None
+
+    def answered(self, version: int, rows: int, at: datetime) -> None:
+        self.requests += 1
+        self.rows += rows
+        self.rows_by_version[version] = self.rows_by_version.get(version, 0) + rows
+        if self.version is not None and version != self.version:
+            self.switches.append((self.version, version, at))
+        self.version = version
+
+    def failed(self, reason: str) -> None:
+        self.requests += 1
+        self.failures.append(reason)
+
+
+class Traffic:
+    """A thread of requests. `pace` may be changed while it runs; `since()` gives what was counted after a mark."""
+
+    def __init__(self, feed: Feed, url: str, model_name: str, truth: Truth) -> None:
+        self.pace = BURST
+        self._feed = feed
+        self._url = f"{url}/models/{model_name}/predict"
+        self._truth = truth
+        self._tally = Tally()
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._problem: str | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(REQUEST_SECONDS + 1)
+
+    @property
+    def requests(self) -> int:
+        with self._changed:
+            return self._tally.requests
+
+    @property
+    def rows(self) -> int:
+        with self._changed:
+            return self._tally.rows
+
+    @property
+    def failures(self) -> Sequence[str]:
+        with self._changed:
+            return tuple(self._tally.failures)
+
+    @property
+    def rows_by_version(self) -> dict[int, int]:
+        with self._changed:
+            return dict(self._tally.rows_by_version)
+
+    def switches(self, after: datetime) -> list[tuple[int, int]]:
+        """The changes of version that were seen from that time on."""
+        with self._changed:
+            return [(old, new) for old, new, at in self._tally.switches if at >= after]
+
+    def first_answer(self, version: int, after: datetime, seconds: float) -> datetime:
+        """When the first answer of `version` arrived that was a change, after that time. Raises StepFailed."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while True:
+                for _, new, at in self._tally.switches:
+                    if new == version and at >= after:
+                        return at
+                if self._problem:
+                    raise StepFailed(f"the traffic ended: {self._problem}")
+                if not self._changed.wait(deadline - time.monotonic()):
+                    raise StepFailed(f"v{version} did not answer within {seconds:g} s; v{self._tally.version} does")
+
+    def _run(self) -> None:
+        try:
+            with httpx.Client(timeout=REQUEST_SECONDS, trust_env=False) as client:
+                while not self._stopping.is_set():
+                    began = time.monotonic()
+                    pace = self.pace
+                    self._send(client, self._feed.take(pace.rows))
+                    if pace.per_second is not None:
+                        self._stopping.wait(max(0.0, 1 / pace.per_second - (time.monotonic() - began)))
+        except StepFailed as failure:
+            with self._changed:
+                self._problem = str(failure)
+                self._changed.notify_all()
+
+    def _send(self, client: httpx.Client, rows: Sequence[Row]) -> None:
+        try:
+            answer = client.post(self._url, json={"rows": [row.sent for row in rows]})
+            arrived = datetime.now(UTC)
+            body = read_answer(answer)
+        except (httpx.HTTPError, StepFailed) as error:
+            with self._changed:
+                self._tally.failed(str(error) or type(error).__name__)
+                self._changed.notify_all()
+            return
+        with self._changed:
+            self._tally.answered(body["model_version"], len(rows), arrived)
+            self._changed.notify_all()
+        self._truth.follows(body["request_id"], [row.label for row in rows])
+
+
+def read_answer(answer: httpx.Response) -> dict[str, Any]:
+    """The body of an answer; StepFailed with the service's own words for a refusal."""
+    try:
+        body: dict[str, Any] = answer.json()
+    except ValueError:
+        raise StepFailed(f"{answer.url} answered {answer.status_code} with no JSON: {answer.text[:80]!r}") from None
+    if answer.status_code != httpx.codes.OK:
+        raise StepFailed(f"{answer.url} answered {answer.status_code}: {body.get('detail') or body.get('title')}")
+    return body
+
+
+def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Return when `condition` holds. Raises StepFailed after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise StepFailed(f"{what} did not happen within {seconds:g} s")
+        time.sleep(POLL_SECONDS)
