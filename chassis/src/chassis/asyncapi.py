@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import yaml
 from faststream.kafka import KafkaBroker, Topic
 from faststream.specification import AsyncAPI
 
@@ -39,7 +40,8 @@ def describe(service: str, received: Iterable[type[Event]], emitted: Iterable[ty
     for event in emitted:
         title = f"Emit{event.__name__}"
         broker.publisher(Topic(event.topic, declare=False), schema=event, title=title, description=event.__doc__)
-    return AsyncAPI(broker, title=f"Gauntlet {service}", version="1").to_specification().to_yaml()
+    text = AsyncAPI(broker, title=f"Gauntlet {service}", version="1").to_specification().to_yaml()
+    return yaml.safe_dump(yaml.safe_load(text), sort_keys=True)  # FastStream's own order differs from run to run
 
 
 def _handler(event: type[Event]) -> Any:
