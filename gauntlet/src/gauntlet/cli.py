@@ -76,6 +76,9 @@ def main(args: Sequence[str] | None = None) -> None:
     except httpx.TransportError as error:
         request = error.request.url if error._request is not None else "a service"
         _fail(f"no answer from {request}: {error or type(error).__name__}", "Is the stack up? See: gauntlet status")
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        _fail(what, "Check the path, its permissions and the room on the disk.")
     except Exception as error:
         if os.environ.get("GAUNTLET_DEBUG"):
             raise

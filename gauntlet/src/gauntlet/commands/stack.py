@@ -133,8 +133,6 @@ def _required(data_dir: Path) -> StackState:
 
 
 def _detached(data_dir: Path, port_offset: int) -> None:
-    from gauntlet.parts import log_tail
-
     log = data_dir / "logs" / "supervisor.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "gauntlet", "up", "--data-dir", str(data_dir), "--port-offset", str(port_offset)]
@@ -142,21 +140,31 @@ def _detached(data_dir: Path, port_offset: int) -> None:
         supervisor = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-    deadline = time.monotonic() + DETACHED_SECONDS
-    with notes().status("starting the stack"):
-        while True:
-            state = read_stack(data_dir)
-            if state and state.ready and state.supervisor.pid == supervisor.pid:
-                break
-            if supervisor.poll() is not None:
-                raise CliError(f"the stack did not start. {log} ends:\n{log_tail(log, 25)}")
-            if time.monotonic() > deadline:
-                supervisor.terminate()
-                raise CliError(
-                    f"the stack was not ready after {DETACHED_SECONDS:.0f} s. {log} ends:\n{log_tail(log, 25)}"
-                )
-            time.sleep(POLL_SECONDS)
+    try:
+        with notes().status("starting the stack"):
+            state = _await_detached(data_dir, supervisor, log)
+    except BaseException:
+        supervisor.terminate()  # Ctrl-C means the stack, not only this wait for it
+        raise
     _show_urls(state)
     notes().print(
         f"The stack runs in the background; stop it with: gauntlet down --data-dir {data_dir}", soft_wrap=True
     )
+
+
+def _await_detached(data_dir: Path, supervisor: subprocess.Popen[bytes], log: Path) -> StackState:
+    from gauntlet.parts import log_tail
+
+    deadline = time.monotonic() + DETACHED_SECONDS
+    while True:
+        state = read_stack(data_dir)
+        if state and state.ready and state.supervisor.pid == supervisor.pid:
+            return state
+        problem = None
+        if supervisor.poll() is not None:
+            problem = "the stack did not start"
+        elif time.monotonic() > deadline:
+            problem = f"the stack was not ready after {DETACHED_SECONDS:.0f} s"
+        if problem:
+            raise CliError(f"{problem}. {log} ends:\n{log_tail(log, 25)}")
+        time.sleep(POLL_SECONDS)
