@@ -45,7 +45,7 @@ def follow_training(trainer: Address, request: Envelope[Any], deadline: Deadline
                 show(None, "waits for the trainer")
                 continue
             waiting.what = f"job {job['id']} is {job['state']}: {job['message'] or 'no progress yet'}"
-            show(job["progress"], f"training {job['state']}: {job['message'] or ''}")
+            show(job["progress"], f"training {job['state']}{': ' if job['message'] else ''}{job['message'] or ''}")
             if job["state"] == "failed":
                 raise CliError(
                     f"training {request.model_name} failed: {job['error']}",

@@ -58,6 +58,11 @@ def local_time(text: str) -> str:
     return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def shortened(text: str | None, most: int = 100) -> str | None:
+    """Return the beginning of a text that may be too long for a table."""
+    return text if text is None or len(text) <= most else text[: most - 1] + "…"
+
+
 def _plain(value: Any) -> Any:
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")

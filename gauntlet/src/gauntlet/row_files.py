@@ -39,8 +39,15 @@ def read_rows(path: Path, kind: str) -> list[Row]:
             rows = _records(pd.read_parquet(path))
         else:
             # Only an empty field is a missing value: "NA" may be an airline.
-            frame = pd.read_csv(path, keep_default_na=False, na_values=[""], float_precision="round_trip")
-            rows = _records(frame.convert_dtypes())
+            rows = _records(
+                pd.read_csv(
+                    path,
+                    keep_default_na=False,
+                    na_values=[""],
+                    float_precision="round_trip",
+                    dtype_backend="numpy_nullable",  # whole numbers stay whole beside a missing one
+                )
+            )
     except FileNotFoundError as error:
         raise CliError(f"there is no file {path}", "Name the file of rows with --input.") from error
     except (OSError, ValueError, pa.ArrowException) as error:  # pandas' parser errors are ValueErrors
@@ -72,7 +79,7 @@ def write_rows(path: Path, kind: str, rows: Sequence[Mapping[str, Any]]) -> None
         with path.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         return
-    frame = pd.DataFrame.from_records(list(rows)).convert_dtypes()
+    frame = pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in rows[0]})
     if kind == PARQUET:
         frame.to_parquet(path, index=False)
     else:
@@ -97,6 +104,18 @@ def _records(frame: pd.DataFrame) -> list[Row]:
     names = [str(name) for name in frame.columns]
     columns = [[_plain(value) for value in frame[name].tolist()] for name in frame.columns]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _column(values: list[Any]) -> Any:
+    """An array of the values' own type, whatever is missing among them."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return pd.array(values, dtype="boolean")
+    if kinds == {int} and all(value is None or abs(value) < 2**63 for value in values):
+        return pd.array(values, dtype="Int64")
+    if kinds and kinds <= {int, float}:
+        return pd.array([None if value is None else float(value) for value in values], dtype="Float64")
+    return pd.array(values, dtype=object)
 
 
 def _plain(value: Any) -> Any:

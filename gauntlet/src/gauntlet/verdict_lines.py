@@ -23,7 +23,8 @@ def headline(candidate: Mapping[str, Any]) -> str:
     champion = candidate["champion_version"]
     against = f" against champion v{champion}" if champion else ""
     name = escape(f"{candidate['model_name']} v{candidate['model_version']}")
-    reason = escape(f": {candidate['reason']}" if candidate["reason"] else "")
+    # The gates below say it themselves, one by one.
+    reason = escape(f": {candidate['reason']}" if candidate["reason"] and not candidate["verdicts"] else "")
     return f"[{STYLES.get(state, 'bold')}]{state}[/] {name}{against}{reason}"
 
 
@@ -47,7 +48,12 @@ def gate_numbers(verdict: Mapping[str, Any]) -> Iterable[str]:
     if verdict.get("margin") is not None:
         yield f"margin {number(verdict['margin'])}"
     if verdict.get("n") is not None:
-        yield f"n {verdict['n']:,}"
+        yield f"n {rows_of(verdict)}"
+
+
+def rows_of(verdict: Mapping[str, Any]) -> str:
+    """Return how many rows or calls a verdict rests on; none is a dash."""
+    return "–" if verdict["n"] is None else f"{verdict['n']:,}"
 
 
 def number(value: float | None) -> str:

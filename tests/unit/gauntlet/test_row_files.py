@@ -41,9 +41,11 @@ def test_parquet_times_and_categories_become_text() -> None:
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
 def test_what_is_written_is_read_again(kind: str) -> None:
-    rows = [{"x": 0.1, "n": 3, "s": "ä"}, {"x": None, "n": None, "s": "b"}]
+    rows = [{"x": 5.0, "n": 3, "s": "ä", "b": True}, {"x": None, "n": None, "s": "b", "b": None}]
     write_rows(Path("file"), kind, rows)
-    assert read_rows(Path("file"), kind) == rows
+    again = read_rows(Path("file"), kind)
+    assert again == rows
+    assert [list(map(type, row.values())) for row in again] == [list(map(type, row.values())) for row in rows]
 
 
 @pytest.mark.parametrize(

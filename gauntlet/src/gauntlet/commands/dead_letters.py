@@ -11,7 +11,7 @@ import typer
 
 from gauntlet.errors import CliError
 from gauntlet.options import DEFAULT_DATA_DIR, DataDir, Json, KafkaServers
-from gauntlet.output import console, notes, print_json, print_listing
+from gauntlet.output import console, notes, print_json, print_listing, shortened
 
 if TYPE_CHECKING:
     from chassis.dead_letters import DeadLetter
@@ -34,8 +34,9 @@ def list_letters(
 ) -> None:
     """List the dead letters, oldest first."""
     _, letters = _open(kafka, data_dir)
+    rows = [_fields(letter) for letter in letters.values() if _matches(letter, service, topic)]
     print_listing(
-        [_fields(letter) for letter in letters.values() if _matches(letter, service, topic)],
+        rows if as_json else [{**row, "error": shortened(row["error"])} for row in rows],
         {"id": "id", "when": "when", "key": "key", "bytes": "bytes", "attempts": "attempts", "error": "error"},
         as_json=as_json,
         empty="no dead letters",

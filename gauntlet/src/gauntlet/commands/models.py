@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gauntlet.options import DEFAULT_DATA_DIR, DataDir, GatekeeperUrl, Json, ModelName, ModelVersion, count
-from gauntlet.output import console, local_time, print_json, print_listing, print_table
+from gauntlet.output import console, local_time, print_json, print_listing, print_table, shortened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,7 @@ def show(
 ) -> None:
     """Show one verdict, gate by gate: what was observed, what it was compared with, on how many rows, and why."""
     from gauntlet.arguments import model_name
-    from gauntlet.verdict_lines import headline, number
+    from gauntlet.verdict_lines import headline, number, rows_of
 
     found = _client(gatekeeper, data_dir).get(f"/models/{model_name(name)}/candidates/{version}")
     if as_json:
@@ -87,7 +87,7 @@ def show(
     columns = ("gate", "verdict", "metric", "observed", "bound", "margin", "n", "reason")
     numbers = ("observed", "bound", "margin")
     rows = [
-        [v["gate"], v["outcome"], v["metric"], *(number(v[field]) for field in numbers), v["n"], v["reason"]]
+        [v["gate"], v["outcome"], v["metric"], *(number(v[field]) for field in numbers), rows_of(v), v["reason"]]
         for v in verdicts
     ]
     if rows:
@@ -167,7 +167,7 @@ def _candidate_row(item: Mapping[str, Any]) -> dict[str, Any]:
         "metrics": ", ".join(f"{name} {number(value)}" for name, value in item["metrics"].items()) or None,
         "registered": local_time(item["registered_at"]),
         "promoted": ", ".join(f"epoch {epoch}" for epoch in item["epochs"]) or None,
-        "reason": item["reason"],
+        "reason": shortened(item["reason"]),
     }
 
 
