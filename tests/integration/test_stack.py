@@ -72,7 +72,10 @@ def status(stack: Stack) -> tuple[int, dict[str, Any]]:
     return answer.returncode, json.loads(answer.stdout)
 
 
+@pytest.mark.xdist_group("stack")
 class TestTheStack:
+    """One stack for all of these, in this order: the last one stops it."""
+
     def test_every_part_is_ready_and_the_file_says_where_it_is(self, stack: Stack) -> None:
         assert set(stack.names) == EVERYTHING
         assert {name: stack.problem(name) for name in stack.names} == dict.fromkeys(stack.names)

@@ -17,7 +17,7 @@ def answers(port: int, timeout: float = 1.0) -> bool:
             correlation_id, error = struct.unpack(">xxxxih", _read(connection, 10))
     except (OSError, struct.error):
         return False
-    return correlation_id == 1 and error == 0
+    return bool(correlation_id == 1 and error == 0)
 
 
 def taken(port: int) -> bool:

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
+    import pytest
+
     from embedded_kafka import EmbeddedKafka
 
 
-@pytest.fixture(scope="session")
-def embedded_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
-    """A broker on a free port (`.bootstrap_servers`), started when first asked for, stopped when the session ends."""
-    from embedded_kafka import EmbeddedKafka  # sessions that never ask for it do not pay for the import
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the fixture known. All imports wait until pytest runs: the package itself does not depend on pytest."""
+    import pytest
 
-    with EmbeddedKafka(tmp_path_factory.mktemp("embedded-kafka")) as broker:
-        yield broker
+    class Fixtures:
+        @pytest.fixture(scope="session")
+        def embedded_kafka(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+            """A broker on a free port (`.bootstrap_servers`), started when first asked for, stopped at the end."""
+            from embedded_kafka import EmbeddedKafka  # sessions that never ask for it do not pay for it
+
+            with EmbeddedKafka(tmp_path_factory.mktemp("embedded-kafka")) as broker:
+                yield broker
+
+    config.pluginmanager.register(Fixtures(), "embedded_kafka_fixtures")
