@@ -22,7 +22,7 @@ from gauntlet.processes import end, marked, started
 from gauntlet.stack_config import MARK, SERVICES, StackConfig, build_parts
 from gauntlet.stack_file import KafkaState, MlflowState, PartState, StackState, remove_stack, write_stack
 
-READY_SECONDS = 180.0
+READY_SECONDS = 300.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.1
 

@@ -18,7 +18,7 @@ from gauntlet.options import DEFAULT_DATA_DIR, DataDir, Json
 from gauntlet.output import console, notes, print_json, print_table
 from gauntlet.stack_file import StackState, read_stack
 
-DETACHED_SECONDS = 300.0
+DETACHED_SECONDS = 330.0
 POLL_SECONDS = 0.2
 
 PortOffset = Annotated[
