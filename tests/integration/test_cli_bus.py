@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from chassis.settings import KafkaSettings
 from chassis.topics import DEAD_LETTERS, ensure_topics
@@ -223,6 +225,28 @@ def test_all_letters_are_replayed_and_those_that_still_fail_are_letters_again(bu
         ok("dead-letters", "discard", letter["id"])
     letters(0)
     assert effects(bus) == Counter()
+
+
+def test_a_header_without_a_value_is_shown_and_does_not_stop_a_replay(bus: BusClient, mood: Path) -> None:
+    asyncio.run(_publish_with_a_null_header(bus))
+    letter = letters(1)[0]
+    shown = ok("dead-letters", "show", letter["id"])
+    assert "nothing: –" in shown.out
+    assert "binary: hex:ff" in shown.out
+    mood.unlink()
+    ok("dead-letters", "replay", letter["id"])
+    eventually(lambda: effects(bus) == Counter({("moody", 5): 1}))
+
+
+async def _publish_with_a_null_header(bus: BusClient) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=bus.bootstrap_servers)
+    await producer.start()
+    try:
+        value = b'{"model_name": "moody", "model_version": 5}'
+        headers = [("nothing", None), ("binary", b"\xff")]
+        await producer.send_and_wait(bus.prefix + "model-registered", value, key=b"moody", headers=headers)
+    finally:
+        await producer.stop()
 
 
 def test_copies_of_a_letter_are_one_and_strangers_are_left_alone(bus: BusClient, mood: Path) -> None:

@@ -97,6 +97,13 @@ def test_a_tracking_uri_that_is_no_mlflow_is_said(versions: str, kafka: Embedded
     assert bus.events(ModelRegistered.topic) == []
 
 
+def test_a_url_that_is_another_service_is_said(mlflow_server: MlflowServer) -> None:
+    ended = gauntlet("models", "--gatekeeper", mlflow_server.uri)
+    assert ended.code == 1
+    assert mlflow_server.uri in ended.err
+    assert "gatekeeper" in ended.err
+
+
 def test_train_publishes_what_was_asked_and_by_whom(bus: BusClient) -> None:
     said = ok("train", "flights", "--window", "2013-01..2013-02", "--reason", "first one", "--actor", "ann").out
     (envelope,) = bus.events(TrainingRequested.topic)
