@@ -15,6 +15,8 @@ from typing import Any
 
 import psutil
 import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import NewTopic
 
 from embedded_kafka import EmbeddedKafka
 from embedded_kafka.probe import taken
@@ -269,6 +271,19 @@ def test_doctor_finds_nothing_wrong_here(tmp_path: Path) -> None:
     answer = gauntlet("doctor", "--data-dir", str(tmp_path), "--port-offset", free_offset())
     assert answer.returncode == 0, answer.stdout
     assert "46 jars with the right digests" in answer.stdout
+
+
+def test_topics_says_what_is_missing_and_what_is_wrong(tmp_path: Path, kafka: EmbeddedKafka, topic_prefix: str) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+    try:
+        admin.create_topics([NewTopic(f"{topic_prefix}promoted", 1, 1, topic_configs={"cleanup.policy": "delete"})])
+    finally:
+        admin.close()
+    prefix = {"TOPIC_PREFIX": topic_prefix}
+    answer = gauntlet("topics", "--kafka", kafka.bootstrap_servers, "--data-dir", str(tmp_path), environment=prefix)
+    assert answer.returncode == 1
+    assert f"topic '{topic_prefix}promoted' has cleanup.policy=delete, needed compact" in answer.stderr
+    assert f"topic '{topic_prefix}drift-detected' is missing" in answer.stderr
 
 
 @pytest.mark.parametrize("command", ["status", "down", "topics"])
