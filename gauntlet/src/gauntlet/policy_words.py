@@ -105,7 +105,7 @@ def _drift(policy: ModelPolicy) -> str:
     return (
         f"Each {drift.window.rows:,} answered rows, {policy.model} {then} when {drift.drift_share:.0%} of the columns "
         f"have drifted, or {policy.metric} on labelled rows is worse than at promotion by more than "
-        f"{drift.metric_drop:g}; at most once in {_duration(drift.cooldown)}."
+        f"{drift.metric_drop:g}; for one version at most once in {_duration(drift.cooldown)}."
     )
 
 

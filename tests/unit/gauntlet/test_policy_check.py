@@ -36,7 +36,7 @@ def test_a_good_policy_is_said_in_words() -> None:
     assert "flights: a binary problem, compared on roc_auc (greater is better)" in out
     assert "roc_auc ≥ 0.6 and log_loss ≤ 0.7" in out
     assert "at most 20 ms" in out
-    assert "at most once in 90 seconds" in out
+    assert "for one version at most once in 90 seconds" in out
     assert "sha256:" in out
 
 
