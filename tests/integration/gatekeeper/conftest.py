@@ -1,0 +1,76 @@
+"""One gatekeeper a database for all tests of a process; a test has a model name of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from chassis.settings import KafkaSettings
+from chassis.topics import ensure_topics
+from embedded_kafka import EmbeddedKafka
+from support.bus_client import BusClient
+from support.candidates import Candidates
+from support.gatekeepers import Gatekeepers
+from support.mlflow_server import MlflowServer
+
+MOST_TESTS = 60
+
+
+@pytest.fixture(scope="session")
+def candidates(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Candidates:
+    return Candidates(mlflow_server.uri, tmp_path_factory.mktemp("candidates"))
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def gatekeeper(
+    request: pytest.FixtureRequest,
+    kafka: EmbeddedKafka,
+    mlflow_server: MlflowServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Gatekeepers]:
+    """Running, with a policy for each of many model names."""
+    folder = tmp_path_factory.mktemp(f"gatekeeper-{request.param}")
+    url = f"sqlite:///{folder / 'test.db'}"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres").new_database()
+    service = Gatekeepers(kafka.bootstrap_servers, f"g{uuid4().hex[:8]}.", url, mlflow_server.uri, folder)
+    service.names = [f"m{number}-{uuid4().hex[:8]}" for number in range(MOST_TESTS)]
+    for name in service.names:
+        service.policy(name)
+    service.start_ready(GATEKEEPER_RECONCILE_GRACE_SECONDS="3")
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def model_name(gatekeeper: Gatekeepers) -> str:
+    return gatekeeper.names.pop()
+
+
+@pytest.fixture
+def bus(gatekeeper: Gatekeepers) -> Iterator[BusClient]:
+    client = BusClient(gatekeeper.bootstrap_servers, gatekeeper.prefix)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def gatekeepers(
+    kafka: EmbeddedKafka, mlflow_server: MlflowServer, topic_prefix: str, database_url: str, tmp_path: Path
+) -> Iterator[Gatekeepers]:
+    """The test's own, on topics and a database of its own; none is running yet."""
+    services = Gatekeepers(kafka.bootstrap_servers, topic_prefix, database_url, mlflow_server.uri, tmp_path)
+    yield services
+    services.stop()
+
+
+@pytest.fixture
+def own_bus(kafka: EmbeddedKafka, topic_prefix: str) -> Iterator[BusClient]:
+    """On the topics of `gatekeepers`, which are there already."""
+    ensure_topics(KafkaSettings(kafka_bootstrap_servers=kafka.bootstrap_servers, topic_prefix=topic_prefix))
+    client = BusClient(kafka.bootstrap_servers, topic_prefix)
+    yield client
+    client.close()

@@ -1,0 +1,226 @@
+"""From ModelRegistered to a verdict and a promotion: real Kafka, MLflow, both databases, candidates good and bad."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import pytest
+
+from contracts import GateFailed, GatePassed, ModelRegistered, Outcome, Promoted, Trigger
+from support.bus_client import BusClient
+from support.candidates import ANYONES, Candidates
+from support.gatekeepers import Gatekeepers
+from support.waiting import eventually
+
+
+def of(bus: BusClient, event, model_name: str):
+    """The events of one type about one model."""
+    return [item for item in bus.events(event.topic) if item.model_name == model_name and isinstance(item.data, event)]
+
+
+seen = partial(eventually, interval=0.3)
+"""Reading a topic whole costs more than asking the service."""
+
+
+def verdict(candidate, gate: str):
+    (found,) = [item for item in candidate["verdicts"] if item["gate"] == gate]
+    return found
+
+
+def champion_of(gatekeeper: Gatekeepers, bus: BusClient, candidates: Candidates, name: str, kind: str = "fair") -> None:
+    """v1 is champion."""
+    bus.publish(candidates.version(name, kind))
+    assert gatekeeper.judged(name, 1)["state"] == "passed"
+
+
+def test_the_first_version_that_passes_is_promoted_with_all_that_followers_need(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
+) -> None:
+    registered = candidates.version(model_name, "good")
+    told = bus.publish(registered)
+    candidate = gatekeeper.judged(model_name, 1)
+    assert (candidate["state"], candidate["artifact_digest"]) == ("passed", registered.artifact_digest)
+    assert [item["gate"] for item in candidate["verdicts"]] == ["lineage", "functional", "performance", "latency"]
+    assert {item["outcome"] for item in candidate["verdicts"]} == {"Passed"}
+    assert verdict(candidate, "performance")["n"] == 1500
+    (passed,) = seen(lambda: of(bus, GatePassed, model_name))
+    (promoted,) = seen(lambda: of(bus, Promoted, model_name))
+    assert (passed.causation_id, promoted.causation_id) == (told.id, passed.id)
+    assert {passed.correlation_id, promoted.correlation_id} == {told.correlation_id}
+    event = promoted.data
+    assert (event.epoch, event.model_version, event.previous_version, event.cause) == (1, 1, None, "gate")
+    assert (event.actor, event.evidence_id, event.metric) == ("gatekeeper", candidate["id"], "roc_auc")
+    assert (event.artifact_digest, event.reference) == (registered.artifact_digest, registered.reference)
+    assert event.baseline == candidate["metrics"] and 0.8 < event.baseline["roc_auc"] < 1
+    assert event.artifact_uri == registered.artifact_uri
+    eventually(lambda: candidates.aliases(model_name) == {"champion": 1})
+    eventually(lambda: candidates.tags(model_name, 1).get("gauntlet.epoch") == "1")
+    assert candidates.tags(model_name, 1)["gauntlet.verdict"] == "passed"
+    trail = gatekeeper.get(f"/audit?model={model_name}")
+    assert [row["action"] for row in reversed(trail)] == ["registered", "judged", "promoted"]
+    assert {row["correlation_id"] for row in trail} == {told.correlation_id}
+    assert trail[0]["evidence"]["candidate_id"] == candidate["id"]
+
+
+def test_a_better_challenger_replaces_the_champion_and_a_worse_one_does_not(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
+) -> None:
+    champion_of(gatekeeper, bus, candidates, model_name)
+    bus.publish(candidates.version(model_name, "good"))
+    better = verdict(gatekeeper.judged(model_name, 2), "performance")
+    assert better["observed"] > better["bound"] and better["details"]["champion_version"] == 1
+    bus.publish(candidates.version(model_name, "worse"))
+    worse = gatekeeper.judged(model_name, 3)
+    assert (worse["state"], worse["champion_version"]) == ("failed", 2)
+    assert "champion v2" in worse["reason"] and "worse" in worse["reason"]
+    assert verdict(worse, "functional")["outcome"] == "Passed"
+    seen(lambda: len(of(bus, Promoted, model_name)) == 2)
+    assert [item.data.epoch for item in of(bus, Promoted, model_name)] == [1, 2]
+    assert of(bus, Promoted, model_name)[1].data.previous_version == 1
+    (failed,) = seen(lambda: of(bus, GateFailed, model_name))
+    assert (failed.data.model_version, failed.data.outcome) == (3, Outcome.FAILED)
+    eventually(lambda: candidates.aliases(model_name) == {"champion": 2})
+    assert gatekeeper.champion(model_name) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [("raising", "KeyError: 'carrier'"), ("dying", "exited with code 1"), ("nan", "NaN"), ("random", "second time")],
+)
+def test_a_broken_candidate_is_refused_and_the_gatekeeper_is_unharmed(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates, kind: str, says: str
+) -> None:
+    pid = gatekeeper.get("/health")["pid"]
+    bus.publish(candidates.version(model_name, kind))
+    candidate = gatekeeper.judged(model_name, 1)
+    assert candidate["state"] == "failed"
+    functional = verdict(candidate, "functional")
+    assert functional["outcome"] == "Failed" and says in functional["reason"]
+    assert len(candidate["verdicts"]) == 4  # the later ones say why they could not be measured
+    assert gatekeeper.get("/health")["pid"] == pid
+    assert of(bus, Promoted, model_name) == []
+
+
+def test_one_verdict_however_often_it_is_told(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
+) -> None:
+    registered = candidates.version(model_name, "fair")
+    told = bus.publish(registered, times=3)
+    for number in range(3):
+        bus.publish(registered, event_id=f"{model_name}-again-{number}")
+    gatekeeper.judged(model_name, 1)
+    bus.send(told)
+    bus.publish(registered.model_copy(update={"metrics": {"roc_auc": 1.0}}))
+    bus.publish(candidates.version(model_name, "good"))  # handled after all of them: same partition
+    gatekeeper.judged(model_name, 2)
+    seen(lambda: len(of(bus, Promoted, model_name)) == 2)
+    assert [item.data.model_version for item in of(bus, GatePassed, model_name)] == [1, 2]
+    assert [item.data.epoch for item in of(bus, Promoted, model_name)] == [1, 2]
+    actions = [row["action"] for row in gatekeeper.get(f"/audit?model={model_name}")]
+    assert sorted(actions) == ["judged", "judged", "promoted", "promoted", "registered", "registered"]
+
+
+def test_name_and_version_are_enough_and_the_rest_comes_from_mlflow(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
+) -> None:
+    registered = candidates.version(model_name, "good")
+    value = json.dumps({"model_name": model_name, "model_version": 1}).encode()
+    bus.raw(ModelRegistered.topic, model_name.encode(), value)
+    candidate = gatekeeper.judged(model_name, 1)
+    assert candidate["state"] == "passed"
+    assert (candidate["run_id"], candidate["code_version"]) == (registered.run_id, "abc123")
+    assert candidate["datasets"]["training"]["digest"] == registered.training.digest
+
+
+def test_a_version_without_an_event_is_found(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
+) -> None:
+    candidates.version(model_name, "good")
+
+    def found() -> bool:
+        return gatekeeper.get(f"/models/{model_name}/candidates") != []
+
+    eventually(found)
+    candidate = gatekeeper.judged(model_name, 1)
+    assert (candidate["state"], candidate["trigger"]["kind"]) == ("passed", "reconciler")
+    seen(lambda: of(bus, Promoted, model_name))
+
+
+def test_an_alias_moved_by_hand_is_put_back_and_audited_once(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
+) -> None:
+    champion_of(gatekeeper, bus, candidates, model_name)
+    bus.publish(candidates.version(model_name, "worse"))
+    gatekeeper.judged(model_name, 2)
+    eventually(lambda: candidates.aliases(model_name) == {"champion": 1})
+    candidates.client.set_registered_model_alias(model_name, "champion", "2")
+    candidates.client.set_registered_model_alias(model_name, "challenger", "2")
+    eventually(lambda: candidates.aliases(model_name) == {"champion": 1})
+
+    def audited():
+        trail = gatekeeper.get(f"/audit?model={model_name}")
+        return [row for row in trail if row["action"] == "aliases put back"]
+
+    (row,) = eventually(audited)
+    assert row["evidence"]["put back"] == {"champion": 1, "challenger": None}
+    assert gatekeeper.champion(model_name) == 1
+
+
+def test_a_model_without_a_policy_is_refused_and_its_owner_told(
+    gatekeeper: Gatekeepers, bus: BusClient, candidates: Candidates
+) -> None:
+    name = f"nobody-{gatekeeper.prefix[:-1]}"
+    bus.publish(candidates.version(name, "good"))
+    candidate = eventually(lambda: gatekeeper.get("/models") and gatekeeper.judged(name, 1))
+    assert candidate["state"] == "inconclusive" and "no policy for model" in candidate["reason"]
+    (failed,) = seen(lambda: of(bus, GateFailed, name))
+    assert failed.data.outcome is Outcome.INCONCLUSIVE and name in failed.data.reason
+    assert "judged" in {row["action"] for row in gatekeeper.get(f"/audit?model={name}")}
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "gate", "says"),
+    [
+        ({"artifact_digest": "sha256:" + "0" * 64}, "failed", "lineage", "but sha256:000"),
+        ({"code_version": None, "run_id": "gone"}, "passed", "lineage", "known"),  # the run knows
+        (
+            {"evaluation": {"uri": "runs:/gone/x.parquet", "digest": "sha256:" + "1" * 64}},
+            "failed",
+            "lineage",
+            "not there",
+        ),
+        ({"model_version": 99}, "failed", "lineage", "not in MLflow"),
+    ],
+)
+def test_an_event_that_mlflow_does_not_bear_out(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates, change, state, gate, says
+) -> None:
+    registered = candidates.version(model_name, "good", **change)
+    bus.publish(registered)
+    candidate = eventually(lambda: gatekeeper.judged(model_name, registered.model_version))
+    assert candidate["state"] == state
+    assert says in verdict(candidate, gate)["reason"]
+
+
+def test_a_model_logged_by_anyone_says_what_it_lacks(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
+) -> None:
+    bus.publish(candidates.version(model_name, ANYONES))
+    candidate = gatekeeper.judged(model_name, 1)
+    assert candidate["state"] == "failed"
+    assert "training data is unknown" in verdict(candidate, "lineage")["reason"]
+    assert "no evaluation dataset" in verdict(candidate, "performance")["reason"]
+    assert "neither an input example nor golden rows" in verdict(candidate, "functional")["reason"]
+
+
+def test_a_version_that_mlflow_cannot_have_is_a_dead_letter(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient
+) -> None:
+    trigger = Trigger(kind="manual", event_id=model_name)
+    told = bus.publish(ModelRegistered(model_name=model_name, model_version=2**40, trigger=trigger))
+
+    def buried() -> bool:
+        return any(told.id in str(record.headers) for record in bus.records("dead-letters"))
+
+    seen(buried)
