@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,7 +194,8 @@ def test_a_file_that_is_no_model_never_loads(tmp_path: Path) -> None:
         load(Artifact("flights", 1, "none"), tmp_path / "model")
 
 
-def test_loading_leaves_no_trace_in_the_artifact(tmp_path: Path) -> None:
+def test_loading_leaves_no_trace_in_the_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)  # whatever the environment says
     code = tmp_path / "own_code"
     code.mkdir()
     (code / "__init__.py").write_text("")
