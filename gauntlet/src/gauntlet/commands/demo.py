@@ -15,6 +15,7 @@ import typer
 from gauntlet.errors import CliError
 from gauntlet.options import DEFAULT_DATA_DIR
 from gauntlet.output import console, notes
+from gauntlet.stack_file import DEFAULT_PORTS
 
 if TYPE_CHECKING:
     from gauntlet.demo.play import Play
@@ -181,13 +182,21 @@ def _sum_up(story: Story, play: Play, ok: bool) -> None:
             f"[bold red]The story was not true.[/] The services' logs: {site.data_dir / 'logs'}", soft_wrap=True
         )
         return
-    out.print("[bold]Where to look[/]", soft_wrap=True)
-    folder = f" --data-dir {site.data_dir}" if site.stack is not None else ""
-    if site.stack is not None:
-        out.print(f"  gauntlet up{folder}   starts this very stack again, with all that happened in it", soft_wrap=True)
-    for words in (f"models{folder}", f"candidates {model}{folder}", f"audit {model}{folder}"):
-        out.print(f"  gauntlet {words}", soft_wrap=True)
-    out.print(f"  {_where(site)}", soft_wrap=True)
+    out.print("[bold]Where to look[/]")
+    own = f" --data-dir {site.data_dir}" if site.stack is not None else ""
+    lines = [
+        f"gauntlet {words}{own}" for words in ("models", f"candidates {model}", f"audit {model}", f"show {model} 1")
+    ]
+    if own:
+        lines.insert(0, f"gauntlet up --detach{own}    # this very stack again, with all that happened in it")
+        urls = ", ".join(
+            f"{name} http://127.0.0.1:{DEFAULT_PORTS[name]}" for name in ("gatekeeper", "drift", "mlflow", "serving")
+        )
+        lines += [f"{urls}    # then, too", f"gauntlet down{own}"]
+    else:
+        lines.append(_where(site))
+    for line in lines:
+        out.print(f"  {line}", soft_wrap=True, markup=False)
 
 
 def _where(site: Site) -> str:

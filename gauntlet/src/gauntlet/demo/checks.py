@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from contracts import (
     Cause,
@@ -131,7 +132,11 @@ def same_processes(before: Mapping[str, Process], after: Mapping[str, Process], 
     if changed != set(but):
         wrong = ", ".join(sorted(changed ^ set(but)))
         raise StepFailed(f"restarted were {sorted(changed) or 'none'}, expected {sorted(but) or 'none'}: {wrong}")
-    return ", ".join(f"{name} {process.pid}" for name, process in after.items() if name not in but)
+    return ", ".join(
+        f"{name} {process.pid} since {datetime.fromtimestamp(process.started):%H:%M:%S}"
+        for name, process in after.items()
+        if name not in but
+    )
 
 
 def exactly_once(version: int, verdicts: Sequence[GateResult], promotions: Sequence[Promoted]) -> str:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from contracts import Cause, DriftDetected, DriftKind, Envelope, ModelRegistered
 from gauntlet.demo import checks
-from gauntlet.demo.journal import version_is
+from gauntlet.demo.drifting import DriftWatch
 from gauntlet.demo.play import Play
 from gauntlet.demo.story import Skipped, Step
-from gauntlet.demo.traffic import BURST, STEADY
 from gauntlet.errors import CliError
 
 EXAMPLE, MODEL = "churn", "churn"
 DATA_VARIABLE = "CHURN_DATA_DIR"
 GENERATE = ("--months", "2", "--users", "7000", "--seed", "7", "--drift", "sudden")
-JUDGED_WINDOWS = 2
-DRIFT_SECONDS = 120.0
+MOST_WINDOWS = 2
 
 
 class ChurnStory:
@@ -67,19 +64,13 @@ class ChurnStory:
 
     def drift(self) -> str:
         """Not seeing a drift is an answer, too: whether there is one is the data's to say."""
-        self._play.traffic.pace = BURST
         self._play.truth.start()
         self._play.traffic.start()
-        deadline = time.monotonic() + DRIFT_SECONDS
-        while not (found := self._play.journal.every(DriftDetected, where=version_is(self._v1))):
-            judged = self._judged()
-            if len(judged) >= JUDGED_WINDOWS or time.monotonic() > deadline:
-                self._play.traffic.pace = STEADY
-                seen = "; ".join(judged) or f"no window was judged within {DRIFT_SECONDS:g} s"
-                raise Skipped(f"no drift was seen, so none is told. {seen}")
-            time.sleep(0.2)
-        self._play.traffic.pace = STEADY
-        self._drift = found[0]
+        watch = DriftWatch(self._play, self._v1)
+        self._drift = watch.await_drift(MOST_WINDOWS)
+        if self._drift is None:
+            judged = "; ".join(f"{one['data']['reason']}; {one['performance']['reason']}" for one in watch.judged())
+            raise Skipped(f"no drift was seen in {MOST_WINDOWS} windows, so none is told. {judged}")
         kinds = (DriftKind.DATA, DriftKind.PERFORMANCE)
         return checks.drifted(self._drift.data, version=self._v1, kinds=kinds)
 
@@ -115,12 +106,6 @@ class ChurnStory:
         if self._drift is not None:
             return self._play.await_registered(self._drift)
         return self._play.await_registered(self._play.request_training(self._windows[-1], "a newer snapshot is there"))
-
-    def _judged(self) -> list[str]:
-        """What drift found in the windows on which both of its rules have spoken."""
-        windows = self._play.site.service("drift").get(f"/models/{MODEL}/windows", version=self._v1)
-        done = [one for one in windows if one["data"]["outcome"] and one["performance"]["outcome"]]
-        return [f"window {one['number']}: {one['data']['reason']}; {one['performance']['reason']}" for one in done]
 
 
 def snapshots(folder: Path) -> list[str]:

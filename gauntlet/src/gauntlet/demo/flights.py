@@ -8,10 +8,11 @@ from typing import Any
 from contracts import Cause, DriftDetected, DriftKind, Envelope, GatePassed, ModelRegistered, Promoted
 from gauntlet.demo import checks
 from gauntlet.demo.checks import Process, StepFailed
+from gauntlet.demo.drifting import DriftWatch
 from gauntlet.demo.journal import version_is
 from gauntlet.demo.play import Play
 from gauntlet.demo.story import Skipped, Step
-from gauntlet.demo.traffic import STEADY, until
+from gauntlet.demo.traffic import until
 
 EXAMPLE, MODEL, WINDOW = "flights", "flights-delay", "2013-06"
 FIRST, FIRST_GOLDEN = "2013-01..2013-02", "2013-03"
@@ -19,7 +20,7 @@ AGAIN, AGAIN_GOLDEN = "2013-04..2013-05", "2013-06"
 # On 1 November the newest month with labels is October. examples/flights.md has the figures of every month.
 WORSE, WORSE_GOLDEN = "2013-08..2013-09", "2013-10"
 INTERRUPTED, INTERRUPTED_GOLDEN = "2013-05..2013-06", "2013-07"
-DRIFT_SECONDS = 120.0
+MOST_WINDOWS = 3
 
 
 class FlightsStory:
@@ -75,11 +76,11 @@ class FlightsStory:
     def drift(self) -> str:
         self._play.truth.start()
         self._play.traffic.start()
-        self._play.say("June's flights are on their way")
-        self._drift = self._play.journal.wait(
-            DriftDetected, seconds=DRIFT_SECONDS, what="DriftDetected", where=version_is(self._v1)
-        )
-        self._play.traffic.pace = STEADY
+        watch = DriftWatch(self._play, self._v1)
+        self._drift = watch.await_drift(MOST_WINDOWS)
+        if self._drift is None:
+            judged = "; ".join(one["data"]["reason"] for one in watch.judged())
+            raise StepFailed(f"no drift in {MOST_WINDOWS} windows of June's flights: {judged}")
         seen = checks.drifted(self._drift.data, version=self._v1, kinds=(DriftKind.DATA, DriftKind.PERFORMANCE))
         return f"{seen}; report: {self._drift.data.report_uri or 'none'}"
 

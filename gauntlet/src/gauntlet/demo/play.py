@@ -32,6 +32,7 @@ from gauntlet.demo.site import Site
 from gauntlet.demo.story import Say
 from gauntlet.demo.traffic import Traffic, read_answer, until
 from gauntlet.demo.truth import Truth
+from gauntlet.service_client import ServiceError
 
 TRAINING_SECONDS = 180.0
 GATING_SECONDS = 180.0
@@ -199,8 +200,6 @@ class Play:
 
     def candidate_state(self, version: int) -> str | None:
         """What the gatekeeper says of the candidate now; None while it does not know it."""
-        from gauntlet.service_client import ServiceError
-
         try:
             found = self.site.service("gatekeeper").get(f"/models/{self.model_name}/candidates/{version}")
         except ServiceError as error:

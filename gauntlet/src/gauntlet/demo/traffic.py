@@ -99,6 +99,18 @@ class Traffic:
         with self._changed:
             return dict(self._tally.rows_by_version)
 
+    def await_rows(self, rows: int, seconds: float) -> None:
+        """Return when so many rows were answered since the start. Raises StepFailed."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while self._tally.rows < rows:
+                if self._problem:
+                    raise StepFailed(f"the traffic ended: {self._problem}")
+                if not self._changed.wait(deadline - time.monotonic()):
+                    answered, failures = self._tally.rows, self._tally.failures
+                    last = f"; the last request failed: {failures[-1]}" if failures else ""
+                    raise StepFailed(f"{answered:,} of {rows:,} rows were answered within {seconds:g} s{last}")
+
     def switches(self, after: datetime) -> list[tuple[int, int]]:
         """The changes of version that were seen from that time on."""
         with self._changed:
