@@ -13,6 +13,7 @@ from rich.markup import escape
 from gauntlet.commands import (
     dead_letters,
     decisions,
+    demo,
     doctor,
     events,
     models,
@@ -45,6 +46,7 @@ def _root() -> None:
 app.command("up")(stack.up)
 app.command("down")(stack.down)
 app.command("status")(stack.status)
+app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("topics")(topics.topics)
 app.command("register")(register.register)

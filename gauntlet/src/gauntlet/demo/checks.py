@@ -123,7 +123,7 @@ def answered_within(seconds: float, version: int) -> str:
     """A rollback's promise."""
     if seconds > LATEST_ROLLBACK_SECONDS:
         raise StepFailed(f"v{version} answered after {seconds:.2f} s, later than {LATEST_ROLLBACK_SECONDS:g} s")
-    return f"v{version} answered {seconds * 1000:,.0f} ms after Promoted"
+    return f"v{version} answered {seconds * 1000:,.0f} ms after it was asked for"
 
 
 def same_processes(before: Mapping[str, Process], after: Mapping[str, Process], but: Collection[str] = ()) -> str:
