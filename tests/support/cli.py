@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +32,15 @@ def gauntlet(*args: str) -> Ended:
     """Run `gauntlet ARGS`; a traceback in what it printed fails the test."""
     out, err = io.StringIO(), io.StringIO()
     code: Any = 0
+    width = os.environ.pop("COLUMNS", None)  # somebody's terminal is no reason to fold what is asserted here
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             main(args)
         except SystemExit as end:
             code = end.code
+        finally:
+            if width is not None:
+                os.environ["COLUMNS"] = width
     ended = Ended(int(code or 0), out.getvalue(), err.getvalue())
     said = ended.out + ended.err
     assert "Traceback" not in said, said

@@ -35,7 +35,9 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """Print rows under headings; None is shown as a dash and square brackets are not markup."""
-    table = Table(*columns, title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")  # half an id is no id
     for row in rows:
         table.add_row(*("–" if cell is None else escape(str(cell)) for cell in row))
     console().print(table)
