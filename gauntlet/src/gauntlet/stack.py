@@ -169,6 +169,8 @@ class Stack:
         if pid is None:
             raise CliError(f"{name} is not running")
         os.kill(pid, signal.SIGKILL)
+        while started(pid) is not None:  # the kernel's work: milliseconds, and who asks after this sees it dead
+            time.sleep(0.005)
         return pid
 
     def await_ready(self, name: str, ready_seconds: float = READY_SECONDS) -> None:
@@ -182,6 +184,7 @@ class Stack:
     # How
 
     def _start(self, deadline: float) -> None:
+        self._ready = False
         parts = build_parts(self.config, self._id)
         require_free_ports(parts)
         require_reachable(self.config)
