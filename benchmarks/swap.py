@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
 
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
@@ -39,17 +40,22 @@ PATH = f"/models/{MODEL}/predict"
 
 
 def models(uploads: Uploads) -> list[Version]:
-    """One more than there are swaps: the first is there before."""
+    """One more than there are swaps: the first is there before. One fit, but a seed and so a digest of its own each."""
     random = np.random.default_rng(0)
-    frame = pd.DataFrame(random.normal(size=(2000, FEATURES)), columns=[f"f{number}" for number in range(FEATURES)])
+    frame = pd.DataFrame(random.normal(size=(1000, FEATURES)), columns=[f"f{number}" for number in range(FEATURES)])
     label = frame["f0"] + random.normal(size=len(frame)) > 0
-    made = []
-    for number in range(1, SWAPS + 2):
-        estimator = HistGradientBoostingClassifier(max_iter=30, random_state=number).fit(
-            frame.sample(1500, random_state=number), label.sample(1500, random_state=number)
+    with threadpool_limits(1):
+        estimator = HistGradientBoostingClassifier().fit(frame, label)
+    return [
+        uploads.version(
+            MODEL,
+            number,
+            estimator.set_params(random_state=number),
+            example=frame.head(2),
+            roles={"problem": "binary"},
         )
-        made.append(uploads.version(MODEL, number, estimator, example=frame.head(2), roles={"problem": "binary"}))
-    return made
+        for number in range(1, SWAPS + 2)
+    ]
 
 
 class Asker:
@@ -71,7 +77,7 @@ class Asker:
         return answer if response.status == 200 else None
 
 
-def load(port: int, stopping: Event, results: Any) -> None:
+def load(port: int, running: Event, stopping: Event, results: Any) -> None:
     """Runs in a process of its own; puts (seconds of each request, failures)."""
     seconds: list[float] = []
     failures: list[int] = []
@@ -83,6 +89,7 @@ def load(port: int, stopping: Event, results: Any) -> None:
             if asker.ask() is None:
                 failures.append(1)
             seconds.append(time.perf_counter() - started)
+            running.set()
             time.sleep(PAUSE_SECONDS)
 
     threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
@@ -110,10 +117,10 @@ def first_new_answers(port: int, bus: BusClient, order: Sequence[tuple[int, Vers
 
 def measure(name: str, replica: Replica, bus: BusClient, order: Sequence[tuple[int, Version]]) -> None:
     context = multiprocessing.get_context("spawn")
-    stopping, results = context.Event(), context.Queue()
-    process = context.Process(target=load, args=(replica.port, stopping, results))
+    running, stopping, results = context.Event(), context.Event(), context.Queue()
+    process = context.Process(target=load, args=(replica.port, running, stopping, results))
     process.start()
-    time.sleep(2)  # the clients come up
+    running.wait(60)
     started = time.perf_counter()
     took, failed = first_new_answers(replica.port, bus, order)
     elapsed = time.perf_counter() - started

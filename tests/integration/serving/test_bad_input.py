@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 from typing import Any
 
 import httpx
@@ -110,6 +111,14 @@ def test_a_body_that_is_too_large_is_refused(served: Replica, chunked: bool) -> 
         pytest.skip("the connection was closed before the answer could be read")
     assert answer.status_code == 413
     assert "16,777,216 bytes" in answer.json()["detail"]
+    assert served.predict(ROW, model=NAME).status_code == 200
+
+
+def test_a_client_that_goes_away_in_the_middle_harms_nobody(served: Replica) -> None:
+    before = served.metric("gauntlet_serving_requests_total")
+    with socket.create_connection(("127.0.0.1", served.port)) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+    eventually(lambda: served.metric("gauntlet_serving_requests_total") > before)
     assert served.predict(ROW, model=NAME).status_code == 200
 
 

@@ -40,6 +40,17 @@ class Scripted(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         return np.array([self.answer] * len(model_input))
 
 
+class Recording(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    """Keeps what it was asked."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+        model_input.to_pickle(self.path)
+        return np.zeros(len(model_input))
+
+
 @pytest.fixture
 def loaded(tmp_path: Path) -> Callable[..., LoadedModel]:
     def make(estimator: Any, **options: Any) -> LoadedModel:
@@ -154,6 +165,29 @@ def test_what_a_model_raises_or_answers_wrongly_is_a_failure_of_the_model(
         ask(model, ROW)
     with pytest.raises(Permanent, match=r"fails on 1 row.* of its own input example"):
         warm_up(model)
+
+
+def test_missing_values_of_every_kind_reach_the_model(tmp_path: Path) -> None:
+    kinds = {"d": DataType.double, "f": DataType.float, "s": DataType.string, "t": DataType.datetime}
+    optional = {"o": DataType.double, "w": DataType.long, "b": DataType.boolean}
+    columns = [ColSpec(kind, name) for name, kind in kinds.items()]
+    columns += [ColSpec(kind, name, required=False) for name, kind in optional.items()]
+    seen = tmp_path / "seen.pkl"
+    mlflow.pyfunc.save_model(
+        tmp_path / "model",
+        python_model=Recording(str(seen)),
+        signature=ModelSignature(Schema(columns)),
+        pip_requirements=["mlflow"],
+    )
+    model = load(Artifact("flights", 1, "none"), tmp_path / "model")
+    ask(model, dict.fromkeys(kinds), dict.fromkeys(kinds))
+    assert pd.read_pickle(seen).isna().all().all()
+    ask(
+        model,
+        dict.fromkeys(kinds) | {"o": None, "w": 1, "b": True},
+        dict.fromkeys(kinds) | {"o": 1, "w": 2, "b": False},
+    )
+    assert pd.read_pickle(seen)["w"].tolist() == [1, 2]
 
 
 def test_a_model_without_an_example_is_served_without_a_warm_up(tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ class Loader:
                 log.exception("unexpected error while loading", model_name=slot.model_name)
                 if slot.desired is not None:
                     self._failed(slot, slot.desired, f"{type(error).__name__}: {error}", permanent=False)
+                await asyncio.sleep(self._settings.retry_first_seconds)
 
     async def _do(self, slot: Slot, action: Action) -> None:
         match action:

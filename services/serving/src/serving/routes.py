@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import Counter, Gauge, Histogram
+from starlette.requests import ClientDisconnect
 
 from chassis.http import Problem
 from serving.loader import Loader
@@ -156,11 +157,14 @@ async def _read(request: Request, limit: int) -> bytes:
         raise too_large
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise too_large
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise too_large
+            parts.append(part)
+    except ClientDisconnect:
+        raise Problem(400, "body incomplete", f"the client went away after {size:,} bytes") from None
     return b"".join(parts)
 
 
