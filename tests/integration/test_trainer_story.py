@@ -30,6 +30,8 @@ from support.mlflow_server import MlflowServer
 from support.trainers import Trainers
 from support.waiting import eventually
 
+pytestmark = pytest.mark.xdist_group("trainer-story")  # one trainer for all of them
+
 TRAINING_SECONDS = 90
 
 
@@ -265,6 +267,11 @@ def test_a_run_of_somebody_else_is_registered_with_what_mlflow_knows(
     asked = bus.publish(TrainingRequested(model_name=model, from_run=empty.info.run_id))
     failed = eventually(lambda: [event for event in failures(bus, model) if event.causation_id == asked.id], timeout=60)
     assert f"run '{empty.info.run_id}' has no logged model" in failed[0].data.reason
+
+    MlflowClient(mlflow_server.uri).delete_run(run.info.run_id)
+    asked = bus.publish(TrainingRequested(model_name=model, from_run=run.info.run_id, reason="again"))
+    failed = eventually(lambda: [event for event in failures(bus, model) if event.causation_id == asked.id], timeout=60)
+    assert f"run '{run.info.run_id}' is deleted" in failed[0].data.reason
 
 
 @pytest.mark.parametrize(

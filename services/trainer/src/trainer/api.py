@@ -55,7 +55,7 @@ def jobs_router(database: Database, jobs: Jobs) -> APIRouter:
         state: State | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> list[JobSummary]:
-        """Newest first."""
+        """Newest first; with `model` or `state`, those among the newest 1,000."""
         with database.reading() as session:
             found = jobs.newest(session, kind=KIND, limit=limit if model is None and state is None else 1000)
         chosen = [job for job in found if model in (None, job.key) and state in (None, job.state)]

@@ -72,6 +72,7 @@ class TrainingJob:
             work_dir=self._work_dir(job.id),
             reference_rows=self._settings.reference_rows,
         )
+        forget_old(spec.work_dir.parent)
         spec.work_dir.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         process = TrainingProcess(spec, self._settings.recipe_path)
@@ -147,6 +148,14 @@ class TrainingJob:
 
     def _work_dir(self, job_id: str) -> Path:
         return self._settings.data_dir.resolve() / "trainer" / "jobs" / job_id
+
+
+def forget_old(folder: Path, seconds: float = 7 * 86_400) -> None:
+    """Remove work folders that nobody has written to for a week: their jobs have ended elsewhere."""
+    for left in folder.glob("*"):
+        if time.time() - left.stat().st_mtime > seconds:
+            log.info("old work folder removed", folder=str(left))
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def reason_of(error: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import pickle
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -77,9 +78,7 @@ def make(spec: TrainingSpec, policy: ModelPolicy, say: Say) -> tuple[Made, Any]:
             say(0.7, "trained before: taking that up")
             return made, pickle.loads(made.estimator.read_bytes())
     made, estimator = _train(spec, policy, recipe, code, fingerprint, say)
-    partial = kept.with_suffix(".partial")
-    partial.write_text(made.model_dump_json())
-    partial.replace(kept)
+    _put(kept, lambda path: path.write_text(made.model_dump_json()))
     return made, estimator
 
 
@@ -109,7 +108,7 @@ def _train(
         "reference": (reference, chosen.training_name),
     }
     pickled = spec.work_dir / "estimator.pkl"
-    pickled.write_bytes(cloudpickle.dumps(estimator))
+    _put(pickled, lambda path: path.write_bytes(cloudpickle.dumps(estimator)))
     made = Made(
         fingerprint=fingerprint,
         code_version=code,
@@ -179,8 +178,15 @@ def _sample(frame: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
 def _write(folder: Path, name: str, frame: pd.DataFrame, window: str) -> File:
     path = folder / "datasets" / f"{name}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_parquet(path, index=False)
+    _put(path, lambda partial: frame.to_parquet(partial, index=False))
     return File(path=path, digest=digest_file(path), rows=len(frame), window=window)
+
+
+def _put(path: Path, write: Callable[[Path], object]) -> None:
+    """Whole or not at all: for a moment, two processes of one job may share the folder."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    write(partial)
+    partial.replace(path)
 
 
 def _params(policy: ModelPolicy, chosen: Plan, estimator: Any) -> dict[str, str]:

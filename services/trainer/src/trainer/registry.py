@@ -31,6 +31,9 @@ LINEAGE_TAG = "gauntlet.lineage"
 MLFLOW_DIGEST = 36
 """MLflow's own dataset digests hold no more characters."""
 
+UPLOAD_SECONDS = 60
+"""MLflow answers an upload when the file is in its store, which for a large model on an object store takes a while."""
+
 LOGGED_MODEL = "models:/"
 
 Lineage = Mapping[str, Any]
@@ -43,7 +46,7 @@ class Publisher:
         self._spec = spec
         self._task = spec.task
         self._say = say
-        self._registry = Registry(spec.tracking_uri)
+        self._registry = Registry(spec.tracking_uri, timeout_seconds=UPLOAD_SECONDS)
         self._client = self._registry.client
 
     def registered_before(self) -> ModelRegistered | None:
@@ -60,13 +63,17 @@ class Publisher:
             if run is None:
                 run = self._log(made, estimator)
             event = self._register(run)
-            self._client.set_tag(run.info.run_id, LINEAGE_TAG, event.model_dump_json())
+            # Not `run`: another process of this job may have been first, and its version stands.
+            self._client.set_tag(event.run_id or run.info.run_id, LINEAGE_TAG, event.model_dump_json())
         return event
 
     def register_again(self, run_id: str) -> ModelRegistered:
         """An earlier run's model as a new version, with that run's metrics, datasets and lineage."""
         with mlflow_errors(self._spec.tracking_uri):
-            return self._register(self._run(run_id))
+            run = self._run(run_id)
+            if run.info.lifecycle_stage == "deleted":
+                raise Permanent(f"run {run_id!r} is deleted; restore it in MLflow first (`mlflow runs restore`)")
+            return self._register(run)
 
     def _log(self, made: Made, estimator: Any) -> Run:
         experiment = self._experiment()
