@@ -2,7 +2,7 @@
 
 `python -m benchmarks.prediction_stream` prints a Markdown table. The events are on the topic before the clock starts:
 what is measured is how fast a service that fell behind catches up. `replayed` reads the same events a second time.
-CPU is of this process, consumer and decoding included: unlike the rate, it hardly depends on what else the machine does.
+CPU is of this process, consumer and decoding included: it depends less than the rate on what else the machine does.
 """
 
 from __future__ import annotations
