@@ -92,9 +92,10 @@ def test_roles_and_example_come_with_the_model(loaded: Callable[..., LoadedModel
     warm_up(model)
 
 
-def test_a_binary_model_answers_labels_and_scores(loaded: Callable[..., LoadedModel]) -> None:
+@pytest.mark.parametrize("form", ["cloudpickle", "pickle", "skops"])
+def test_a_binary_model_answers_labels_and_scores(loaded: Callable[..., LoadedModel], form: str) -> None:
     estimator = pipeline()
-    answers = ask(loaded(estimator), ROW, ROW | {"distance": 2000})
+    answers = ask(loaded(estimator, serialization_format=form), ROW, ROW | {"distance": 2000})
     expected = estimator.predict_proba(pd.DataFrame([ROW, ROW | {"distance": 2000.0}]))[:, 1]
     assert answers.scores.tolist() == expected.tolist()
     assert answers.labels.tolist() == [int(score >= 0.5) for score in expected]

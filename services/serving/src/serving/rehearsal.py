@@ -6,9 +6,11 @@ MLflow and scikit-learn import, scan and cache a good deal on first use; a promo
 from __future__ import annotations
 
 import importlib
+import logging
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow.sklearn
@@ -32,12 +34,25 @@ def preload(modules: Iterable[str]) -> None:
             log.warning("cannot preload", module=module, error=str(error))
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """MLflow warns of what is meant here."""
+    logger = logging.getLogger("mlflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def rehearse() -> None:
     """Blocks for a second or two."""
     features = pd.DataFrame({"a": [0.0, 1.0] * 20})
     estimator = HistGradientBoostingClassifier(max_iter=1).fit(features, [0, 1] * 20)
-    with tempfile.TemporaryDirectory(prefix="gauntlet-rehearsal-") as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory(prefix="gauntlet-rehearsal-") as folder, _quiet():
         mlflow.sklearn.save_model(
             estimator,
             Path(folder) / "model",

@@ -39,6 +39,7 @@ class Settings(ServiceSettings):
     preload: list[str] = Field(
         default_factory=lambda: [
             "cloudpickle",
+            "skops.io",
             "mlflow.sklearn",
             "sklearn.compose",
             "sklearn.ensemble",
