@@ -39,7 +39,7 @@ READ: tuple[type[Event], ...] = (
     ModelLoadFailed,
     DriftDetected,
 )
-POLL_MS = 20
+POLL_MS = 200
 LAST_SHOWN = 5
 
 E = TypeVar("E", bound=Event)
