@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from chassis.outbox import Outbox
 from chassis.telemetry import get_logger
-from contracts import DriftDetected, DriftWindow, FeatureScore
+from contracts import DriftDetected, DriftKind, DriftWindow, FeatureScore
 from drift import metrics, store
 from drift.plan import Plans
 from drift.policy import Hold, Standing, Verdict, announcement
@@ -79,7 +79,7 @@ class Announcer:
             model_name=name,
             model_version=window.model_version,
             kind=verdict.kind,
-            window=_told(window, now),
+            window=_told(window, verdict, now),
             report_uri=f"{self._public_url}/reports/{window.id}",
             reason=verdict.reason,
             **evidence,
@@ -89,11 +89,12 @@ class Announcer:
         return emitted.id, None
 
 
-def _told(window: WindowRow, now: datetime) -> DriftWindow:
+def _told(window: WindowRow, verdict: Verdict, now: datetime) -> DriftWindow:
+    # More labels may have come while the performance was judged: say on how many it rests.
     return DriftWindow(
         id=window.id,
         rows=window.rows,
         start=window.start or now,
         end=window.end or now,
-        labelled=window.labelled,
+        labelled=verdict.n if verdict.kind is DriftKind.PERFORMANCE else window.labelled,
     )
