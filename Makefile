@@ -39,7 +39,7 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy contracts/src chassis/src
 	$(BIN)/mypy --strict --follow-imports=silent $(POLICY)
-	$(BIN)/lint-imports --no-cache | tail -n 12
+	$(BIN)/lint-imports --no-cache
 
 isolated: install ## each member in an environment of its own, so that an undeclared dependency is caught
 	$(BIN)/python tests/isolated_imports.py $(UV) $(MEMBERS)

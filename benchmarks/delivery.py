@@ -14,6 +14,8 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from chassis.bus import Bus
 from chassis.database import Database
 from chassis.outbox import Outbox
@@ -22,7 +24,6 @@ from chassis.settings import ServiceSettings
 from chassis.topics import ensure_topics
 from contracts import Envelope, ModelRegistered
 from embedded_kafka import EmbeddedKafka
-from sqlalchemy.orm import Session
 
 PACED, PACE_SECONDS = 300, 0.05
 MANY, MODELS = 5_000, 50

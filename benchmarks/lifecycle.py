@@ -1,6 +1,6 @@
 """The loop's latencies on a stack of its own: registered → Promoted, Promoted → first new answer, drift → new champion.
 
-`python -m benchmarks.lifecycle [ROUNDS]` (20 by default) prints Markdown tables; and the memory of each process at the end.
+`python -m benchmarks.lifecycle [ROUNDS]` (20 by default) prints Markdown tables, the memory of each process too.
 """
 
 from __future__ import annotations

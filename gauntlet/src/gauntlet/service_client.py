@@ -26,9 +26,7 @@ class ServiceError(CliError):
 class ServiceClient:
     """Talks to the service at `address`. Raises CliError when it is away, ServiceError when it says no."""
 
-    def __init__(
-        self, address: Address, timeout: httpx.Timeout = TIMEOUT, auth: tuple[str, str] | None = None
-    ) -> None:
+    def __init__(self, address: Address, timeout: httpx.Timeout = TIMEOUT, auth: tuple[str, str] | None = None) -> None:
         self.address = address
         # A proxy named by the environment is for the internet, not for a stack on this machine.
         self._client = httpx.Client(timeout=timeout, auth=auth, trust_env=not _is_here(address.at))
