@@ -100,10 +100,10 @@ async def catch_up(settings: Settings, database: Database, taker: Taker, group: 
     bus.on_batch(PredictionMade, taker.take)
     await bus.start()
     try:
-        while not taker.batches:  # noqa: ASYNC110  # filled from another thread
+        while not taker.batches:  # filled from another thread
             await asyncio.sleep(0.001)
         first, started, cpu = taker.batches[0], time.perf_counter(), time.process_time()
-        while sum(taker.batches) < EVENTS:  # noqa: ASYNC110
+        while sum(taker.batches) < EVENTS:
             await asyncio.sleep(0.005)
         if sum(taker.batches) != EVENTS:
             raise SystemExit(f"{sum(taker.batches)} events handled of {EVENTS}: some came twice, the rate is wrong")
