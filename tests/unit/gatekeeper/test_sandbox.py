@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gatekeeper.sandbox.home import Home
 from gatekeeper.sandbox.probe import Limits, Probe, Request, Sandbox
 from gatekeeper.sandbox.processes import Cancelled
 from gatekeeper.sandbox.protocol import Stage
@@ -44,9 +45,9 @@ def sandbox(tmp_path_factory):
     home = tmp_path_factory.mktemp("sandbox")
     shared = Sandbox(home)
     yield shared
-    left_behind = list(home.iterdir())
+    assert not list(home.glob("sandbox-*/probe-*")), "a scratch folder is left behind"
     shared.close()
-    assert not left_behind, "a scratch folder is left behind"
+    assert not list(home.glob("sandbox-*"))
 
 
 @pytest.fixture
@@ -213,3 +214,14 @@ def test_it_ends_with_its_parent(probe, tmp_path):
     os.kill(parent, 9)
     os.waitpid(parent, 0)
     eventually(lambda: not alive(child), timeout=10)
+
+
+def test_what_a_killed_gatekeeper_left_is_swept_and_what_a_living_one_uses_is_not(tmp_path):
+    dead, living = tmp_path / "sandbox-dead", Home(tmp_path)
+    dead.mkdir()
+    (dead / "features.parquet").touch()
+    other = Home(tmp_path)
+    assert not dead.exists() and living.path.exists() and other.path != living.path
+    living.close()
+    assert not living.path.exists() and other.path.exists()
+    other.close()

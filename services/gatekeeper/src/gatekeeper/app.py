@@ -62,8 +62,8 @@ def build(settings: Settings) -> FastAPI:
         bus,
         JobWorker(jobs, {MIRROR: mirror.run}),
     ]
-    for number in range(settings.workers):
-        sandbox = Sandbox(folder / "sandbox" / f"{owner}-{number}")
+    for _ in range(settings.workers):
+        sandbox = Sandbox(folder / "sandbox")
         measurer = Measurer(artifacts, PredictionCache(folder / "predictions"), sandbox, settings.timing_seconds)
         gating = Gating(database, registry, measurer, recorder, policies)
         parts += [SandboxPart(sandbox), JobWorker(jobs, {GATE: gating.run}, on_failed={GATE: gating.on_failed})]

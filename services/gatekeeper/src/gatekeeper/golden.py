@@ -51,7 +51,7 @@ def read(path: Path, model: ModelFile, policy: ModelPolicy) -> GoldenRows:
     not_features = {name for name in (policy.entity, roles.get("entity"), roles.get("event_time")) if name}
     label = _label(frame, roles, model, not_features)
     labelled = frame[frame[label].notna()]
-    chosen = labelled.iloc[spread(len(labelled), policy.golden.max_rows)].reset_index(drop=True)
+    chosen = labelled.iloc[chosen_rows(len(labelled), policy.golden.max_rows)].reset_index(drop=True)
     if chosen.empty:
         raise Unusable("the evaluation dataset has no labelled rows")
     truth, classes = _encode(chosen[label], policy.problem, model.classes)
@@ -66,9 +66,18 @@ def read(path: Path, model: ModelFile, policy: ModelPolicy) -> GoldenRows:
     )
 
 
-def spread(n: int, most: int) -> NDArray[np.int64]:
-    """Positions of at most so many of n rows, evenly spread: no generator whose stream a library may change."""
-    return np.arange(n) if n <= most else np.arange(most, dtype=np.int64) * n // most
+def chosen_rows(n: int, most: int) -> NDArray[np.int64]:
+    """Positions of at most so many of n rows, in order: those whose position has the smallest hash (splitmix64).
+
+    Not a library's random generator, whose stream may change, and not every k-th row, which may have a pattern.
+    """
+    if n <= most:
+        return np.arange(n, dtype=np.int64)
+    x = (np.arange(n, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    x ^= x >> np.uint64(31)
+    return np.sort(np.argsort(x, kind="stable")[:most]).astype(np.int64)
 
 
 def _roles_of(table: pa.Table) -> dict[str, Any]:
@@ -109,7 +118,7 @@ def _encode(
         raise Unusable(f"the model names {len(classes)} classes; a binary problem has two")
     truth = number_of(labels.to_numpy(), classes)
     if problem == "binary" and (truth < 0).any():
-        raise Unusable(f"the label column holds {labels[truth < 0].iloc[0]!r}, which is none of {list(classes)}")
+        raise Unusable(f"the label column holds {labels[truth < 0].tolist()[0]!r}, which is none of {list(classes)}")
     return truth, classes
 
 

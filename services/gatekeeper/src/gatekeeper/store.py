@@ -41,10 +41,10 @@ def add_candidate(session: Session, envelope: Envelope[ModelRegistered]) -> Cand
         "metrics": {},
         "evidence": {},
     }
-    added = session.execute(insert_of(session)(CandidateRow).values(row).on_conflict_do_nothing())
-    if not added.rowcount:  # type: ignore[attr-defined]  # a CursorResult, for an INSERT
-        return None
-    return session.get_one(CandidateRow, row["id"])
+    # RETURNING, since psycopg reports no row count for an INSERT through the ORM.
+    insert = insert_of(session)(CandidateRow).values(row).on_conflict_do_nothing()
+    added = session.scalar(insert.returning(CandidateRow.id))
+    return None if added is None else session.get_one(CandidateRow, added)
 
 
 def envelope_of(row: CandidateRow) -> Envelope[ModelRegistered]:

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gatekeeper.sandbox import reading
+from gatekeeper.sandbox.home import Home
 from gatekeeper.sandbox.processes import Cancelled, SandboxBroken, Template
 from gatekeeper.sandbox.protocol import FACTS, FEATURES, FIRST, GOLDEN, REQUEST, SECOND, SECONDS, Stage
 
@@ -69,42 +70,50 @@ class Probe:
 
 
 class Sandbox:
-    """Runs probes, one at a time, below `home`. Safe to use from several threads; starts with the first probe."""
+    """Runs probes, one at a time, below `root`. Safe to use from several threads; starts with the first probe."""
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
+    def __init__(self, root: Path) -> None:
+        self._root = root
         self._lock = threading.Lock()
+        self._home: Home | None = None
         self._template: Template | None = None
 
     def probe(self, request: Request, cancelled: threading.Event) -> Probe:
         """Load and ask a model in a process of its own. Raises Cancelled, or SandboxBroken."""
         with self._lock:
-            self._home.mkdir(parents=True, exist_ok=True)
-            scratch = Path(tempfile.mkdtemp(prefix="probe-", dir=self._home))
+            template, home = self._ready()
+            scratch = Path(tempfile.mkdtemp(prefix="probe-", dir=home.path))
             try:
                 _write_request(scratch, request)
-                ended_by, output = self._run(scratch, request.limits, cancelled)
+                ended_by, output = self._run(template, scratch, request.limits, cancelled)
                 return _read(scratch, request, ended_by, output)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
 
     def warm_up(self) -> None:
-        """Start the template now, so that the first candidate need not wait for it."""
+        """Start now, so that the first candidate need not wait for it."""
         with self._lock:
-            self._home.mkdir(parents=True, exist_ok=True)
-            if self._template is None:
-                self._template = Template(self._home)
+            self._ready()
 
     def close(self) -> None:
         with self._lock:
             self._discard()
-            shutil.rmtree(self._home, ignore_errors=True)
+            if self._home is not None:
+                self._home.close()
+                self._home = None
 
-    def _run(self, scratch: Path, limits: Limits, cancelled: threading.Event) -> tuple[str | None, str]:
+    def _ready(self) -> tuple[Template, Home]:
+        if self._home is None:
+            self._home = Home(self._root)
         if self._template is None:
-            self._template = Template(self._home)
+            self._template = Template(self._home.path)
+        return self._template, self._home
+
+    def _run(
+        self, template: Template, scratch: Path, limits: Limits, cancelled: threading.Event
+    ) -> tuple[str | None, str]:
         try:
-            return self._template.run(scratch, limits.seconds, cancelled)
+            return template.run(scratch, limits.seconds, cancelled)
         except Cancelled:
             self._discard()
             raise

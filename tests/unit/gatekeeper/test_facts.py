@@ -1,0 +1,116 @@
+"""From what a probe found to each gate's verdict: whose fault a failure is, and that gates fail closed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from chassis.registry import RegisteredVersion
+from contracts import ModelRegistered, Outcome, overall
+from contracts.policy import ModelPolicy
+from gatekeeper.golden import GoldenRows
+from gatekeeper.judging import judge, summary
+from gatekeeper.measuring import Champion, Measured
+from gatekeeper.model_file import ModelFile
+from gatekeeper.policy import latency
+from gatekeeper.policy.statistics import Answers
+from gatekeeper.provenance import Provenance
+from gatekeeper.sandbox.probe import Fault, Probe
+from gatekeeper.sandbox.protocol import Stage
+
+POLICY = ModelPolicy(model="m")
+EVENT = ModelRegistered(model_name="m", model_version=2, run_id="r", code_version="c")
+VERSION = RegisteredVersion("m", 2, "r", "runs:/r/model", datetime.now(UTC), {})
+FOUND = Provenance(EVENT, VERSION, run_found=True, training_digest="sha256:aa")
+TRUTH = (np.arange(2000) % 3 == 0).astype(np.int64)
+SCORES = np.clip(0.3 + 0.4 * TRUTH + 0.2 * np.sin(np.arange(2000)), 0, 1)
+ROWS = GoldenRows(pd.DataFrame({"a": SCORES}), TRUTH, (0, 1), "late", 2000, 0, frozenset())
+GOOD = Probe(
+    load_seconds=1.0,
+    example_rows=3,
+    first=SCORES[:3],
+    second=SCORES[:3],
+    golden=SCORES,
+    seconds=(0.001,) * 50,
+)
+CHAMPION = Champion(1, 1, "runs:/r/old", "sha256:bb")
+
+
+def measured(**changes) -> Measured:
+    known = {
+        "artifact_digest": "sha256:cc",
+        "description": ModelFile(has_signature=True, classes=(0, 1)),
+        "evaluation_digest": "sha256:dd",
+        "golden": ROWS,
+        "probe": GOOD,
+    }
+    return Measured(EVENT, "binary", **{**known, **changes})
+
+
+def faulty(stage: Stage, what: str = "raised KeyError: 'x'") -> Probe:
+    later = {
+        "first": SCORES[:3] if stage.order > Stage.EXAMPLE.order else None,
+        "second": SCORES[:3] if stage.order > Stage.EXAMPLE.order else None,
+        "golden": SCORES if stage.order > Stage.GOLDEN.order else None,
+    }
+    return Probe(Fault(stage, what), load_seconds=1.0, example_rows=3, **later)
+
+
+def outcomes(found: Measured, champion: Champion | None = None, policy: ModelPolicy = POLICY) -> dict[str, str]:
+    return {verdict.gate: verdict.outcome.value[0] for verdict in judge(FOUND, found, policy, champion)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "champion", "letters"),
+    [
+        ({}, None, "PPPP"),
+        ({"champion_answers": Answers((SCORES > 0.5).astype(int), SCORES)}, CHAMPION, "PPPP"),
+        ({"champion_problem": "it is gone"}, CHAMPION, "PPIP"),
+        ({}, CHAMPION, "PPIP"),  # the champion was not asked
+        ({"golden": None, "golden_problem": "no rows"}, None, "PPIP"),
+        ({"probe": faulty(Stage.LOADING)}, None, "PFII"),
+        ({"probe": faulty(Stage.EXAMPLE)}, None, "PFII"),
+        ({"probe": faulty(Stage.GOLDEN)}, None, "PPFI"),
+        ({"probe": faulty(Stage.TIMING)}, None, "PPPF"),
+        ({"probe": faulty(Stage.STARTING)}, None, "PIII"),  # our own sandbox
+        ({"probe": None, "sandbox_problem": "no disk"}, None, "PIII"),
+        ({"probe": None, "artifact_problem": "no MLmodel file"}, None, "FIII"),
+        ({"evaluation_problem": "gone", "golden": None, "golden_problem": "gone"}, None, "FPIP"),
+    ],
+)
+def test_each_gate_fails_for_its_own_reason_only(changes, champion, letters):
+    """P, F, I: lineage, functional, performance, latency."""
+    assert "".join(outcomes(measured(**changes), champion).values()) == letters
+
+
+def test_a_gate_that_breaks_is_inconclusive(monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(latency, "decide", broken)
+    *_, last = judge(FOUND, measured(), POLICY, None)
+    assert (last.outcome, last.gate) == (Outcome.INCONCLUSIVE, "latency")
+    assert "the gate itself failed: ZeroDivisionError: ours" in last.reason
+
+
+def test_a_gate_that_the_policy_leaves_out_does_not_run():
+    policy = ModelPolicy.model_validate({"model": "m", "gates": {"latency": False, "performance": False}})
+    assert list(outcomes(measured(), policy=policy)) == ["lineage", "functional"]
+
+
+def test_a_policy_without_gates_passes_nothing():
+    policy = ModelPolicy.model_validate(
+        {"model": "m", "gates": dict.fromkeys(("lineage", "functional", "performance", "latency"), False)}
+    )
+    verdicts = judge(FOUND, measured(), policy, None)
+    assert overall(verdicts) is Outcome.INCONCLUSIVE
+    assert "no gate" in summary(Outcome.INCONCLUSIVE, verdicts)
+
+
+def test_the_summary_names_what_stood_in_the_way():
+    verdicts = judge(FOUND, measured(probe=faulty(Stage.GOLDEN)), POLICY, None)
+    said = summary(Outcome.FAILED, verdicts)
+    assert said == "performance: the model raised KeyError: 'x' while answering the golden rows"
