@@ -31,7 +31,8 @@ def format_storage(
     jars: Sequence[Path], flags: Sequence[str], properties: Path, cluster_id: str, log_file: Path
 ) -> bool:
     """Prepare the data directory that `properties` name; return whether it worked (the log says why not)."""
-    arguments = ("format", "--ignore-formatted", "-t", cluster_id, "-c", str(properties))
+    # With "=": one id of 64 begins with a dash, and would be read as an option of its own.
+    arguments = ("format", "--ignore-formatted", f"--cluster-id={cluster_id}", "-c", str(properties))
     command = java_command(jars, flags, STORAGE_TOOL, *arguments)
     with log_file.open("ab") as log:
         return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False).returncode == 0
