@@ -51,10 +51,9 @@ class Publisher:
 
     def registered_before(self) -> ModelRegistered | None:
         """The version that an earlier, interrupted run of this job has registered."""
-        versions = self._of_this_job()
-        if not versions:
-            return None
-        return self._event(versions[0], self._lineage(self._run(versions[0].run_id or "")))
+        with mlflow_errors(self._spec.tracking_uri):
+            versions = self._of_this_job()
+            return self._told(versions[0]) if versions else None
 
     def publish(self, made: Made, estimator: Any) -> ModelRegistered:
         """Log a run with everything, then register its model."""
@@ -62,10 +61,7 @@ class Publisher:
             run = self._finished_run()
             if run is None:
                 run = self._log(made, estimator)
-            event = self._register(run)
-            # Not `run`: another process of this job may have been first, and its version stands.
-            self._client.set_tag(event.run_id or run.info.run_id, LINEAGE_TAG, event.model_dump_json())
-        return event
+            return self._register(run)
 
     def register_again(self, run_id: str) -> ModelRegistered:
         """An earlier run's model as a new version, with that run's metrics, datasets and lineage."""
@@ -160,21 +156,31 @@ class Publisher:
         # Should two processes have come here at once, both keep the same one: the lowest.
         version, *surplus = self._of_this_job()
         for other in surplus:
-            self._client.delete_model_version(name, str(other.version))
-        return self._event(version, self._lineage(self._run(version.run_id or run.info.run_id)))
+            try:
+                self._client.delete_model_version(name, str(other.version))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+        return self._told(version)
 
     def _of_this_job(self) -> list[RegisteredVersion]:
         versions = self._registry.versions(self._task.model_name)
         return [version for version in versions if version.tags.get(JOB_TAG) == self._spec.job_id]
 
-    def _event(self, version: RegisteredVersion, lineage: Lineage) -> ModelRegistered:
+    def _told(self, version: RegisteredVersion) -> ModelRegistered:
+        """What to tell of the version. Its run may be another process's: whoever was first, that version stands."""
+        run = self._run(version.run_id or "")
+        lineage = self._lineage(run)
         own = {
             "model_name": version.name,
             "model_version": version.version,
             "artifact_uri": version.source,
             "trigger": self._task.trigger.model_dump(mode="json"),
         }
-        return ModelRegistered.model_validate({**lineage, **own})
+        event = ModelRegistered.model_validate({**lineage, **own})
+        if LINEAGE_TAG in run.data.tags and "model_version" not in lineage:
+            self._client.set_tag(run.info.run_id, LINEAGE_TAG, event.model_dump_json())
+        return event
 
     def _run(self, run_id: str) -> Run:
         try:
