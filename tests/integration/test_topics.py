@@ -10,6 +10,7 @@ from chassis.errors import Transient
 from chassis.settings import ServiceSettings
 from chassis.topics import ensure_topics, topic_specs
 from embedded_kafka import EmbeddedKafka
+from support.waiting import eventually
 
 
 def settings(bootstrap_servers: str, prefix: str = "") -> ServiceSettings:
@@ -34,6 +35,7 @@ def test_a_topic_that_would_forget_promotions_is_reported_with_the_remedy(
 ) -> None:
     admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
     admin.create_topics([NewTopic(name=topic_prefix + "promoted", num_partitions=1, replication_factor=1)])
+    eventually(lambda: topic_prefix + "promoted" in admin.list_topics())
     admin.close()
     problems = ensure_topics(settings(kafka.bootstrap_servers, topic_prefix))
     said = " ".join(problems)

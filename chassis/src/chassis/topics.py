@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from chassis.settings import KafkaSettings
 from contracts import EVENTS, GatePassed, GroundTruthReceived, PredictionMade, Promoted
 
 DEAD_LETTERS = "dead-letters"
+VISIBLE_SECONDS = 10.0
 DAY_MS = 24 * 3600 * 1000
 COMPACTED = {"cleanup.policy": "compact", "retention.ms": "-1"}
 STREAM = {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)}
@@ -83,8 +85,18 @@ def _ensure(admin: Any, settings: KafkaSettings) -> tuple[str, ...]:
             admin.create_topics([new])
         except TopicAlreadyExistsError:
             continue  # another service was quicker
+    _await_visible(admin, {settings.topic_prefix + spec.name for spec in missing})
     present = [spec for spec in specs if spec not in missing]
     return misconfigured(present, _configs(admin, settings, present), settings)
+
+
+def _await_visible(admin: Any, names: set[str]) -> None:
+    """A created topic reaches the broker's metadata a little later; who subscribes before may wait minutes for it."""
+    deadline = time.monotonic() + VISIBLE_SECONDS
+    while missing := names - set(admin.list_topics()):
+        if time.monotonic() > deadline:
+            raise Transient(f"topics {sorted(missing)} were created, and are not visible yet")
+        time.sleep(0.05)
 
 
 def misconfigured(
