@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -251,3 +251,10 @@ def test_anything_else_is_not_exactly_once(
 ) -> None:
     with pytest.raises(StepFailed, match=message):
         checks.exactly_once(2, verdicts, promotions)
+
+
+def test_a_kill_after_the_verdict_interrupted_nothing() -> None:
+    killed = datetime(2026, 1, 1, tzinfo=UTC)
+    checks.judged_after(killed, killed + timedelta(seconds=5), 5)
+    with pytest.raises(StepFailed, match=r"out 0\.50 s before the kill"):
+        checks.judged_after(killed, killed - timedelta(seconds=0.5), 5)

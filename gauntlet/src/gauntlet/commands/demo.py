@@ -183,16 +183,15 @@ def _sum_up(story: Story, play: Play, ok: bool) -> None:
         )
         return
     out.print("[bold]Where to look[/]")
-    own = f" --data-dir {site.data_dir}" if site.stack is not None else ""
-    lines = [
-        f"gauntlet {words}{own}" for words in ("models", f"candidates {model}", f"audit {model}", f"show {model} 1")
-    ]
-    if own:
-        lines.insert(0, f"gauntlet up --detach{own}    # this very stack again, with all that happened in it")
+    folder = "" if site.data_dir == DEFAULT_DATA_DIR else f" --data-dir {site.data_dir}"
+    asked = ("models", f"candidates {model}", f"audit {model}", f"show {model} 1")
+    lines = [f"gauntlet {words}{folder}" for words in asked]
+    if site.stack is not None:
+        lines.insert(0, f"gauntlet up --detach{folder}    # this very stack again, with all that happened in it")
         urls = ", ".join(
             f"{name} http://127.0.0.1:{DEFAULT_PORTS[name]}" for name in ("gatekeeper", "drift", "mlflow", "serving")
         )
-        lines += [f"{urls}    # then, too", f"gauntlet down{own}"]
+        lines += [f"{urls}    # then, too", f"gauntlet down{folder}"]
     else:
         lines.append(_where(site))
     for line in lines:

@@ -149,6 +149,13 @@ def exactly_once(version: int, verdicts: Sequence[GateResult], promotions: Seque
     return f"one verdict ({verdicts[0].outcome}), {'one promotion' if is_passed else 'no promotion'} of v{version}"
 
 
+def judged_after(killed: datetime, judged: datetime, version: int) -> None:
+    """The gatekeeper was killed before it had a verdict: otherwise nothing was interrupted."""
+    if judged <= killed:
+        late = (killed - judged).total_seconds()
+        raise StepFailed(f"the verdict on v{version} was out {late:.2f} s before the kill: nothing was interrupted")
+
+
 def _compared_with(event: GateResult, champion: int | None) -> None:
     if event.champion_version != champion:
         expected = f"v{champion}" if champion else "no champion"

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from contracts import Cause, DriftDetected, DriftKind, Envelope, ModelRegistered
+from contracts import Cause, DriftDetected, DriftKind, Envelope, GateFailed, ModelRegistered
 from gauntlet.demo import checks
 from gauntlet.demo.drifting import DriftWatch
 from gauntlet.demo.play import Play
@@ -28,6 +28,7 @@ class ChurnStory:
         self._windows = windows
         self._drift: Envelope[DriftDetected] | None = None
         self._broken: Callable[[], int] | None = None
+        self._refusal: str | None = None
         self._v1 = self._v2 = 0
 
     def steps(self) -> Sequence[Step]:
@@ -82,9 +83,15 @@ class ChurnStory:
         return f"{checks.trained(event, self._windows[-1], None)}; {why}"
 
     def gate_second(self) -> str:
-        return checks.passed(self._play.await_verdict(self._v2), champion=self._v1)
+        """Without a drift a newer version need not be better, and the gate may rightly keep v1."""
+        verdict = self._play.await_verdict(self._v2)
+        if self._drift is None and isinstance(verdict, GateFailed):
+            self._refusal = verdict.reason
+            return f"v1 stays: {verdict.reason}"
+        return checks.passed(verdict, champion=self._v1)
 
     def swap_second(self) -> str:
+        self._require_second()
         promotion, seen = self._play.await_promoted(self._v2, Cause.GATE)
         return f"{self._play.await_swap(promotion, old=self._v1)}; {seen}"
 
@@ -95,12 +102,18 @@ class ChurnStory:
         return checks.refused_as_broken(self._play.await_verdict(version))
 
     def roll_back(self) -> str:
+        self._require_second()
         asked = self._play.decide("rollback", {"to": self._v1, "reason": "the demo's reader wants v1 back"})
         return self._play.await_decision(asked, self._v1, Cause.ROLLBACK, old=self._v2)
 
     def forward(self) -> str:
+        self._require_second()
         asked = self._play.decide("promote", {"model_version": self._v2, "reason": "and forward again"})
         return self._play.await_decision(asked, self._v2, Cause.APPROVAL, old=self._v1)
+
+    def _require_second(self) -> None:
+        if self._refusal is not None:
+            raise Skipped("v2 did not pass its gates, so v1 is the only champion there was")
 
     def _second(self) -> ModelRegistered:
         if self._drift is not None:

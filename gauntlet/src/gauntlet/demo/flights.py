@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from contracts import Cause, DriftDetected, DriftKind, Envelope, GatePassed, ModelRegistered, Promoted
@@ -137,13 +138,15 @@ class FlightsStory:
         if site.stack is None:
             play.await_verdict(version)
             self._follow_promotion(version)
-            site.require_control("killing the gatekeeper (its candidate was judged without)")
+            site.require_control("killing the gatekeeper (its candidate was judged undisturbed)")
         before = site.processes()
         play.say(f"waiting until v{version} is being gated")
         until(lambda: play.candidate_state(version) == "gating", 120, f"the gating of v{version}")
+        killed = datetime.now(UTC)
         seconds = site.kill_and_await("gatekeeper", play.say)
         restarted = checks.same_processes(before, site.processes(), but=("gatekeeper",))
         play.await_verdict(version)
+        checks.judged_after(killed, play.verdict_time(version), version)
         swap = self._follow_promotion(version)
         once = play.counted_once(version)
         return f"ready again after {seconds:.1f} s; {once}; {swap or 'v2 stays'}; not restarted: {restarted}"

@@ -94,6 +94,10 @@ class Play:
         self.judged.append(version)
         return found.data
 
+    def verdict_time(self, version: int) -> datetime:
+        """When the (first) verdict on a version was recorded."""
+        return self.journal.every(GatePassed, GateFailed, where=version_is(version))[0].time
+
     def await_promoted(self, version: int, cause: Cause) -> tuple[Envelope[Promoted], str]:
         """The version's promotion after the one we know of, checked."""
         after = self.epoch

@@ -49,7 +49,7 @@ class Site:
 
     def processes(self) -> dict[str, Process]:
         """Every part's process. Raises Skipped where they are out of reach."""
-        stack = self._own("the processes")
+        stack = self._own("looking at processes")
         return {name: Process(pid, stack.started_at(name)) for name, pid in stack.pids.items()}
 
     def kill_and_await(self, name: str, say: Callable[[str], None]) -> float:
@@ -71,7 +71,7 @@ class Site:
 
     def _own(self, what: str) -> Stack:
         if self.stack is None:
-            raise Skipped(f"{what}: the stack's processes are not this command's to look at or to kill")
+            raise Skipped(f"{what} is not this command's to do: it did not start the stack")
         return self.stack
 
 
