@@ -112,4 +112,5 @@ class Gatekeepers:
 
     def stop(self) -> None:
         for process in self.processes:
-            end(process)
+            if process.returncode is None:  # else its number may by now be another process's
+                end(process)

@@ -19,6 +19,9 @@ from support.waiting import eventually
 
 WHO = {"actor": "ada", "reason": "because"}
 
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""What does not depend on the database is tried on one: a gatekeeper takes seconds to start."""
+
 seen = partial(eventually, timeout=60, interval=0.3)
 
 
@@ -72,6 +75,7 @@ def test_killed_in_the_middle_of_a_candidate_the_other_takes_over(
     assert [row["action"] for row in trail] == ["promoted", "judged", "registered"]
 
 
+@on_sqlite
 def test_killed_between_the_gates_and_the_verdict_there_is_one_verdict(
     gatekeepers: Gatekeepers, model_name: str, own_bus: BusClient, candidates: Candidates
 ) -> None:
@@ -103,6 +107,7 @@ def test_two_gatekeepers_do_everything_once(
         seen(lambda name=name: counted(own_bus, name) == wanted)
 
 
+@on_sqlite
 def test_when_the_champion_changes_meanwhile_the_candidate_is_gated_against_the_new_one(
     gatekeepers: Gatekeepers, model_name: str, own_bus: BusClient, candidates: Candidates, slow: Slow
 ) -> None:
@@ -130,6 +135,7 @@ def own_mlflow(tmp_path: Path) -> Iterator[MlflowServer]:
     server.stop()
 
 
+@on_sqlite
 def test_while_mlflow_is_down_everything_waits_and_rollback_works(
     gatekeepers: Gatekeepers, model_name: str, own_bus: BusClient, own_mlflow: MlflowServer, tmp_path: Path
 ) -> None:

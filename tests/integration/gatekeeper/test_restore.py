@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from contracts import Promoted
+from contracts import Cause, Promoted
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
 from support.candidates import Candidates
@@ -18,6 +18,9 @@ from support.processes import end
 from support.waiting import eventually
 
 WHO = {"actor": "ada", "reason": "because"}
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""What does not depend on the database is tried on one: a gatekeeper takes seconds to start."""
 
 seen = partial(eventually, timeout=60, interval=0.3)
 
@@ -77,6 +80,26 @@ def test_a_wiped_database_promotes_nothing_again_and_goes_on_from_there(
     seen(lambda: promoted(own_bus) == [*past, (4, 2), (5, 1), (6, 4)])
 
 
+@on_sqlite
+def test_a_record_that_cannot_be_ours_does_not_keep_it_from_starting(
+    gatekeepers: Gatekeepers, model_name: str, own_bus: BusClient, candidates: Candidates
+) -> None:
+    odd = Promoted(
+        model_name=model_name,
+        model_version=1,
+        epoch=10**30,
+        artifact_uri="a\0b",
+        artifact_digest="sha256:0",
+        cause=Cause.GATE,
+        actor="somebody",
+    )
+    own_bus.publish(odd)
+    own_bus.raw(Promoted.topic, model_name.encode(), b"no JSON")
+    gatekeepers.start_ready()
+    gated(gatekeepers, own_bus, candidates, model_name, "fair")
+    assert gatekeepers.get(f"/models/{model_name}")["champion"]["epoch"] == 1
+
+
 def test_an_older_database_learns_what_it_missed(
     kafka: EmbeddedKafka, own_bus: BusClient, candidates: Candidates, topic_prefix: str, tmp_path: Path
 ) -> None:
@@ -110,6 +133,7 @@ def test_an_older_database_learns_what_it_missed(
         service.stop()
 
 
+@on_sqlite
 def test_a_topic_that_lost_the_newest_promotion_is_told_again(
     gatekeepers: Gatekeepers, model_name: str, own_bus: BusClient, candidates: Candidates
 ) -> None:

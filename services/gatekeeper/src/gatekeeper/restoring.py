@@ -103,7 +103,7 @@ class Restoration:
         store.lock(session, model_name)
         current = store.champion(session, model_name)
         own = current.epoch if current else 0
-        newer = {item.data.epoch: item for item in envelopes if own < item.data.epoch <= LARGEST_VERSION}
+        newer = {item.data.epoch: item for item in envelopes if item.data.epoch > own and _is_storable(item)}
         for epoch in sorted(newer):
             store.add_promotion(session, newer[epoch], restored=True)
         if not newer:
@@ -131,3 +131,13 @@ class Restoration:
         log.warning("the topic lacks the newest promotion", model_name=model_name, epoch=current.epoch)
         event = Promoted.model_validate(current.event)
         self._recorder.republish(session, current.event_id, event)
+
+
+def _is_storable(envelope: Envelope[Promoted]) -> bool:
+    """Could it be one of ours? What no database of ours can hold must not keep the service from starting."""
+    event = envelope.data
+    numbers = (event.epoch, event.model_version, event.previous_version or 0)
+    storable = max(numbers) <= LARGEST_VERSION and "\\u0000" not in envelope.model_dump_json()
+    if not storable:
+        log.error("promotion ignored: it cannot be ours", model_name=event.model_name, event_id=envelope.id)
+    return storable
