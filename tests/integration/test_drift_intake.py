@@ -142,6 +142,15 @@ def test_the_promotion_may_come_after_the_rows(bench):
     assert bench.jobs() == [("score", "shop-v1-w1")]
 
 
+def test_labels_that_come_before_the_promotion_wait_for_its_baseline(bench):
+    made = predictions(customers(2000, 1))
+    bench.predict(made)
+    bench.tell(truths(made))
+    assert bench.jobs() == []
+    bench.promote()
+    assert bench.jobs() == [("score", "shop-v1-w1"), ("performance", "shop-v1-w1")]
+
+
 @pytest.mark.parametrize("by_entity", [False, True], ids=["by request", "by entity"])
 @pytest.mark.parametrize("order", ["before", "after", "between"])
 def test_labels_find_their_rows_in_whichever_order_they_come(bench, order, by_entity):

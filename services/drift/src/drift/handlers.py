@@ -85,42 +85,41 @@ class Handlers:
         return self.enqueue_score(session, window)
 
     def enqueue_score(self, session: Session, window: WindowRow) -> str:
-        return self._jobs.enqueue(
-            session,
-            kind=SCORE,
-            key=window.model_name,
-            payload={"window": window.id},
-            job_id=f"{SCORE}:{window.key}",
-        )
+        return self._enqueue(session, SCORE, window)
 
     def enqueue_due_performance(self, session: Session, windows: Iterable[WindowRow], *, anyway: bool = False) -> None:
         """For closed windows whose labels are there, or are waited for no longer (`anyway`: all of them)."""
         now = _now()
         for window in windows:
-            if window.state == FILLING or window.performance_outcome is not None:
+            if window.state == FILLING or window.performance_outcome is not None or not _is_promoted(session, window):
                 continue
             waited = now - window.closed_at if window.closed_at else timedelta(0)
             share, maturity = self._settings.label_share, self._settings.label_maturity
             if anyway or performance_is_due(window.rows, window.labelled, share, waited, maturity):
-                self._jobs.enqueue(
-                    session,
-                    kind=PERFORMANCE,
-                    key=window.model_name,
-                    payload={"window": window.id},
-                    job_id=f"{PERFORMANCE}:{window.key}",
-                )
+                self._enqueue(session, PERFORMANCE, window)
+
+    def _enqueue(self, session: Session, kind: str, window: WindowRow) -> str:
+        job_id = f"{kind}:{window.key}"
+        # Known already? Only look: inserting would wait for a worker that is ending this job, and that waits for us.
+        if self._jobs.get(session, job_id) is None:
+            payload = {"window": window.id}
+            self._jobs.enqueue(session, kind=kind, key=window.model_name, payload=payload, job_id=job_id)
+        return job_id
 
     def _on_complete(self, session: Session, window: WindowRow) -> None:
-        version = store.version_of(session, window.model_name, window.model_version)
-        if version.epoch is None:
-            return  # its promotion is still on its way, and brings the reference
-        self.enqueue_score(session, window)
-        self.enqueue_due_performance(session, [window])
+        if _is_promoted(session, window):
+            self.enqueue_score(session, window)
+            self.enqueue_due_performance(session, [window])
 
     def _supersede(self, session: Session, event: Promoted, former: int | None) -> None:
         if former is not None:
             windows = store.undecided(session, store.version_of(session, event.model_name, former))
             store.supersede(windows, _superseded_by(event.model_version), _now())
+
+
+def _is_promoted(session: Session, window: WindowRow) -> bool:
+    """False while the promotion, which brings reference and baseline, is still on its way."""
+    return store.version_of(session, window.model_name, window.model_version).epoch is not None
 
 
 def _superseded_by(champion: int | None) -> str:
