@@ -42,8 +42,8 @@ def register(recipe: Any, tracking_uri: str, like: str) -> int:
 
     mlflow.set_tracking_uri(tracking_uri)
     client = mlflow.MlflowClient()
-    model = client.get_run(client.get_model_version(recipe.name, like).run_id)
-    lineage = json.loads(model.data.tags[LINEAGE_TAG])
+    run_id = client.get_model_version(recipe.name, like).run_id or ""
+    lineage = json.loads(client.get_run(run_id).data.tags[LINEAGE_TAG])
     frame = recipe.load(recipe.windows()[0]).head(ROWS)
     words, numbers = set(recipe.categorical), list(recipe.features)
     signature = ModelSignature(

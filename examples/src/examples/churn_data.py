@@ -124,7 +124,8 @@ def _wish_to_leave(seen: pd.DataFrame, moved: float) -> np.ndarray:
     service = -3.0 + 0.35 * seen["rebuffer_events_7d"] + 0.6 * seen["support_tickets_90d"]
     service = service + 0.8 * seen["failed_payments_90d"] - 0.08 * (seen["watch_hours_30d"] - 28) - 0.1 * tenure
     weight = 0.8 * moved
-    return ((1 - weight) * before + weight * service + (1 - moved) * 0.15 * seen["support_tickets_90d"]).to_numpy(float)
+    odds: pd.Series = (1 - weight) * before + weight * service + (1 - moved) * 0.15 * seen["support_tickets_90d"]
+    return odds.to_numpy(float)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -31,6 +31,7 @@ OWN_SETTINGS = {
     "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
     "TOPIC_PREFIX": "",
     "LOG_FORMAT": "text",
+    "OMP_NUM_THREADS": "1",  # seven processes share the cores: threads of one model would only wait for each other
 }
 
 
