@@ -14,6 +14,7 @@ from contracts import BY_TYPE, Envelope, Event, content_id, new_envelope, types_
 
 Headers = Sequence[tuple[str, bytes | None]]
 
+LONGEST_ID, LONGEST_SOURCE = 200, 500  # of the inbox's columns
 STRUCTURED = "application/cloudevents+json"
 
 
@@ -84,6 +85,9 @@ def _envelope(record: Record, headers: dict[str, str], data: Any) -> Envelope[An
         return new_envelope(event, source="anonymous", event_id=own_id, time=when)
     if not headers["ce_id"] or not headers.get("ce_source"):
         raise Malformed("ce_id and ce_source must both be there and not empty")
+    for name, longest in (("ce_id", LONGEST_ID), ("ce_source", LONGEST_SOURCE)):
+        if len(headers[name]) > longest or "\0" in headers[name]:
+            raise Malformed(f"{name} has {len(headers[name])} characters, or a NUL; at most {longest} are kept")
     return Envelope(
         id=headers["ce_id"],
         source=headers["ce_source"],
@@ -133,7 +137,7 @@ def _structured(value: bytes) -> tuple[dict[str, str], Any]:
 def _json(value: bytes) -> Any:
     try:
         return json.loads(value)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, no JSON, or a number of 5,000 digits
         raise Malformed(f"value is not JSON: {error}; it begins {value[:40]!r}") from error
 
 

@@ -90,7 +90,10 @@ def test_a_header_that_is_not_ours_may_hold_anything() -> None:
         (record(b"\xff\xfe"), "not JSON"),
         (record(b"{"), "not JSON"),
         (record(b"[" * 900), "not JSON"),
+        (record(b"9" * 5000), "over the limit"),
         (record(b"[]"), "ModelRegistered"),
+        (record(ce_type=ModelRegistered.type.encode(), ce_id=b"x" * 201, ce_source=b"s"), "at most 200"),
+        (record(ce_type=ModelRegistered.type.encode(), ce_id=b"a\0b", ce_source=b"s"), "NUL"),
         (record(b'{"model_name": "churn"}'), "model_version: Field required"),
         (record(b'{"model_name": "churn", "model_version": "x"}'), "(got 'x')"),
         (record(b'{"model_name": "churn", "model_version": 0}'), "model_version"),
@@ -113,3 +116,8 @@ def test_what_is_no_event_is_refused_with_a_reason(bad: Record, reason: str) -> 
     with pytest.raises(Malformed) as caught:
         decode(bad, LIMIT)
     assert reason in str(caught.value)
+
+
+def test_a_number_too_long_to_be_read_is_no_json() -> None:
+    with pytest.raises(Malformed, match="not JSON"):
+        decode(record(b"9" * 5000), 10_000)
