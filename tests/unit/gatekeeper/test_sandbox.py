@@ -68,7 +68,7 @@ def test_a_good_model_is_loaded_asked_and_timed(probe):
     assert found.golden.tolist() == ROWS["a"].tolist()
     assert np.array_equal(found.first, found.second)
     assert (found.asked, found.example_rows) == ("golden rows", 4)
-    assert len(found.seconds) == 200 and found.load_seconds >= 0
+    assert len(found.seconds) == 100 and found.load_seconds >= 0
 
 
 @pytest.mark.parametrize(
