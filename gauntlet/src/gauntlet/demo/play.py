@@ -157,8 +157,9 @@ class Play:
 
     def decide(self, action: str, body: Mapping[str, Any]) -> datetime:
         """Post a person's decision to the gatekeeper; returns when it was asked."""
+        gatekeeper = self.site.service("gatekeeper")
         asked = datetime.now(UTC)
-        self.site.service("gatekeeper").post(f"/models/{self.model_name}/{action}", {**body, "actor": ACTOR})
+        gatekeeper.post(f"/models/{self.model_name}/{action}", {**body, "actor": ACTOR})
         return asked
 
     def await_decision(self, asked: datetime, version: int, cause: Cause, old: int) -> str:

@@ -28,7 +28,7 @@ class Pace:
 
 
 BURST = Pace(rows=100, per_second=None)
-STEADY = Pace(rows=1, per_second=25)
+STEADY = Pace(rows=1, per_second=15)  # of two cores that also train and judge
 
 
 @dataclass
