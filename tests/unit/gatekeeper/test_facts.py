@@ -76,7 +76,6 @@ def outcomes(found: Measured, champion: Champion | None = None, policy: ModelPol
         ({"probe": faulty(Stage.GOLDEN)}, None, "PPFI"),
         ({"probe": faulty(Stage.TIMING)}, None, "PPPF"),
         ({"probe": faulty(Stage.STARTING)}, None, "PIII"),  # our own sandbox
-        ({"probe": None, "sandbox_problem": "no disk"}, None, "PIII"),
         ({"probe": None, "artifact_problem": "no MLmodel file"}, None, "FIII"),
         ({"evaluation_problem": "gone", "golden": None, "golden_problem": "gone"}, None, "FPIP"),
     ],

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from chassis.errors import Transient
 from gatekeeper.sandbox.home import Home
 from gatekeeper.sandbox.probe import Limits, Probe, Request, Sandbox
 from gatekeeper.sandbox.processes import Cancelled
@@ -225,3 +226,22 @@ def test_what_a_killed_gatekeeper_left_is_swept_and_what_a_living_one_uses_is_no
     living.close()
     assert not living.path.exists() and other.path.exists()
     other.close()
+
+
+def test_a_sandbox_that_was_killed_says_nothing_of_the_candidate_and_works_the_next_time(tmp_path):
+    sandbox = Sandbox(tmp_path / "home")
+    sandbox.warm_up()
+    assert sandbox._template is not None
+    sandbox._template._process.kill()
+    request = Request(model(tmp_path / "model", "return frame['a']"), "binary", None, ROWS, Limits(60, 1024, 1))
+    with pytest.raises(Transient):
+        sandbox.probe(request, threading.Event())
+    assert sandbox.probe(request, threading.Event()).fault is None
+    sandbox.close()
+
+
+def test_a_sandbox_without_a_place_to_work_waits(tmp_path):
+    (tmp_path / "home").write_text("a file")
+    request = Request(model(tmp_path / "model", "return frame['a']"), "binary", None, ROWS, Limits(60, 1024))
+    with pytest.raises(Transient, match="cannot work"):
+        Sandbox(tmp_path / "home").probe(request, threading.Event())

@@ -118,8 +118,6 @@ def _trouble(measured: Measured, *stages: Stage) -> Trouble | None:
 
 
 def _not_asked(measured: Measured) -> Trouble:
-    if measured.sandbox_problem is not None:
-        return Trouble(Blame.GATEKEEPER, measured.sandbox_problem)
     return Trouble(Blame.EARLIER, "not measured: there is no usable artifact (see lineage)")
 
 

@@ -24,7 +24,6 @@ from gatekeeper.policy.statistics import Answers
 from gatekeeper.predictions import PredictionCache
 from gatekeeper.provenance import Provenance
 from gatekeeper.sandbox.probe import Limits, Probe, Request, Sandbox
-from gatekeeper.sandbox.processes import SandboxBroken
 
 Say = Callable[[float, str], None]
 
@@ -53,7 +52,6 @@ class Measured:
     golden: GoldenRows | None = None
     golden_problem: str | None = None
     probe: Probe | None = None
-    sandbox_problem: str | None = None
     champion_answers: Answers | None = None
     champion_problem: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -66,7 +64,10 @@ class Measured:
 
 
 class Measurer:
-    """Gathers facts; decides nothing. Raises Transient when MLflow is away, Cancelled when nobody waits any more."""
+    """Gathers facts; decides nothing.
+
+    Raises Transient when MLflow is away or the sandbox does not work, Cancelled when nobody waits any more.
+    """
 
     def __init__(
         self, artifacts: ArtifactCache, predictions: PredictionCache, sandbox: Sandbox, timing_seconds: float
@@ -147,7 +148,7 @@ class Measurer:
         if values is None:
             try:
                 values = self._champion_values(champion, rows, policy, cancelled)
-            except (Unusable, SandboxBroken, OSError, NotFound, ValueError) as error:
+            except (Unusable, NotFound, ValueError) as error:
                 measured.champion_problem = f"champion v{champion.model_version} cannot be compared with: {error}"
                 return
             self._predictions.put(champion.artifact_digest, digest, rows.classes, values)
@@ -173,11 +174,7 @@ class Measurer:
         classes = measured.description.classes or (rows.classes if rows else None)
         features = rows.features_for(measured.description) if rows else None
         request = Request(folder, policy.problem, classes, features, self._limits(policy))
-        try:
-            measured.probe = self._sandbox.probe(request, cancelled)
-        except (SandboxBroken, OSError) as error:
-            measured.sandbox_problem = f"the candidate could not be run: {error}"
-            return
+        measured.probe = self._sandbox.probe(request, cancelled)
         if measured.probe.golden is not None and rows is not None:
             assert measured.artifact_digest is not None and measured.evaluation_digest is not None
             key = (measured.artifact_digest, measured.evaluation_digest, rows.classes)

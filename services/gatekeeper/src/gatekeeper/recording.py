@@ -26,7 +26,7 @@ from contracts import (
 )
 from contracts.policy import ModelPolicy
 from gatekeeper import store
-from gatekeeper.policy.promotion import Finished, Hold, Promote, Refuse, Regate, after_gates
+from gatekeeper.policy.promotion import Finished, Hold, Promote, Regate, after_gates
 from gatekeeper.tables import SUPERSEDED, UNJUDGED, CandidateRow
 from gatekeeper.telemetry import GATES, PROMOTIONS, VERDICTS, after_commit
 
@@ -81,6 +81,7 @@ class Recorder:
         self._write(row, judgement, outcome, policy)
         store.add_verdicts(session, row, judgement.verdicts)
         verdict = self._outbox.emit(session, _result(row, judgement, outcome, policy), cause=cause)
+        log.info("judged", candidate=row.id, outcome=outcome.value, reason=judgement.reason)
         evidence = {"candidate_id": row.id, "policy_digest": row.policy_digest, "event_id": verdict.id}
         store.add_audit(
             session,
@@ -101,8 +102,6 @@ class Recorder:
             return
         if isinstance(action, Hold):
             self.audit(session, "held", row, action.reason, cause)
-        elif isinstance(action, Refuse):
-            log.info("refused", candidate=row.id, outcome=outcome.value, reason=judgement.reason)
         self.mirror(session, row.model_name, row.model_version, cause)
 
     def superseded(self, session: Session, row: CandidateRow, reason: str) -> None:

@@ -81,14 +81,10 @@ class Sandbox:
     def probe(self, request: Request, cancelled: threading.Event) -> Probe:
         """Load and ask a model in a process of its own. Raises Cancelled, or SandboxBroken."""
         with self._lock:
-            template, home = self._ready()
-            scratch = Path(tempfile.mkdtemp(prefix="probe-", dir=home.path))
             try:
-                _write_request(scratch, request)
-                ended_by, output = self._run(template, scratch, request.limits, cancelled)
-                return _read(scratch, request, ended_by, output)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
+                return self._probe(request, cancelled)
+            except OSError as error:  # no space, no memory for another process, …
+                raise SandboxBroken(f"the sandbox cannot work: {error}") from error
 
     def warm_up(self) -> None:
         """Start now, so that the first candidate need not wait for it."""
@@ -101,6 +97,16 @@ class Sandbox:
             if self._home is not None:
                 self._home.close()
                 self._home = None
+
+    def _probe(self, request: Request, cancelled: threading.Event) -> Probe:
+        template, home = self._ready()
+        scratch = Path(tempfile.mkdtemp(prefix="probe-", dir=home.path))
+        try:
+            _write_request(scratch, request)
+            ended_by, output = self._run(template, scratch, request.limits, cancelled)
+            return _read(scratch, request, ended_by, output)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def _ready(self) -> tuple[Template, Home]:
         if self._home is None:
@@ -117,7 +123,7 @@ class Sandbox:
         except Cancelled:
             self._discard()
             raise
-        except SandboxBroken as error:
+        except (SandboxBroken, OSError) as error:  # the template is gone: its end of the socket may be reset
             self._discard()
             if reading.facts(scratch / FACTS):  # it was alive when the candidate began
                 return "killed the process that watches it", str(error)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from chassis.errors import GauntletError
+from chassis.errors import GauntletError, Transient
 from gatekeeper.sandbox.template import ENDED, READY, REAP
 
 POLL_SECONDS = 0.02
@@ -26,8 +26,8 @@ class Cancelled(GauntletError):
     """The probe was ended because nobody wants its result any more."""
 
 
-class SandboxBroken(GauntletError):
-    """The sandbox itself does not work; that says nothing about the candidate."""
+class SandboxBroken(Transient):
+    """The sandbox itself does not work, at the moment; that says nothing about the candidate, which waits."""
 
 
 class Template:
