@@ -42,16 +42,17 @@ class Compose:
     """docker-compose.yml under a name and ports of its own, so that it may run beside another one."""
 
     project: str = field(default_factory=lambda: f"gauntlet-test-{uuid4().hex[:8]}")
+    settings: dict[str, str] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in PORTS})
 
     def __call__(self, *arguments: str, timeout: float = 600) -> str:
         """Run `docker compose`; raises AssertionError with what it printed when it fails."""
-        own = {f"{name}_PORT": str(port) for name, port in self.ports.items()} | {"GAUNTLET_TAG": "test"}
+        own = {"GAUNTLET_TAG": "test", **{f"{name}_PORT": str(port) for name, port in self.ports.items()}}
         command = ["docker", "compose", "--project-name", self.project, "--progress", "plain", *arguments]
         done = subprocess.run(
             command,
             cwd=REPOSITORY,
-            env={**os.environ, **own},
+            env={**os.environ, **own, **self.settings},
             capture_output=True,
             text=True,
             timeout=timeout,
