@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 import sklearn.metrics as reference
-from scipy import stats
+from scipy import optimize, stats
 from statsmodels.stats.proportion import proportion_confint
 
-from gatekeeper.policy import binomial, statistics
+from gatekeeper.policy import binomial, paired, statistics
 from gatekeeper.policy.statistics import Answers, Unmeasurable, difference, estimate, trivial
 
 random = np.random.default_rng(11)
@@ -100,6 +100,49 @@ def test_accuracy_is_superior_exactly_when_mcnemar_says_so(wins, losses):
     found = difference("accuracy", truth, Answers(first), Answers(second), 0.05)
     p = stats.binomtest(wins, wins + losses, 0.5, alternative="greater").pvalue
     assert (found.lower > 0) == (p < 0.05)
+
+
+def by_maximum_likelihood(wins, losses, n, delta):
+    """Tango's statistic with the nuisance share found by search instead of by formula."""
+
+    def unlikely(q):
+        shares = np.array([q + delta, q, 1 - 2 * q - delta])
+        counts = np.array([wins, losses, n - wins - losses])
+        return -float((counts[counts > 0] * np.log(np.maximum(shares[counts > 0], 1e-300))).sum())
+
+    bounds = (max(0.0, -delta), (1 - delta) / 2)
+    q = optimize.minimize_scalar(unlikely, bounds=bounds, method="bounded", options={"xatol": 1e-12}).x
+    return (wins - losses - n * delta) / math.sqrt(n * (2 * q + delta * (1 - delta)))
+
+
+@pytest.mark.parametrize(("wins", "losses", "n"), [(12, 5, 100), (1, 30, 400), (30, 1, 400), (250, 240, 1000)])
+def test_the_bounds_of_an_accuracy_difference_are_tangos(wins, losses, n):
+    lower, upper = paired.bounds(wins, losses, n, 1.6449)
+    assert lower < (wins - losses) / n < upper
+    assert by_maximum_likelihood(wins, losses, n, lower) == pytest.approx(1.6449, abs=1e-3)
+    assert by_maximum_likelihood(wins, losses, n, upper) == pytest.approx(-1.6449, abs=1e-3)
+
+
+def test_no_discordant_row_is_not_proof_of_equality():
+    lower, upper = paired.bounds(0, 0, 50, 1.6449)
+    assert (lower, upper) == pytest.approx((-(1.6449**2) / (50 + 1.6449**2), 1.6449**2 / (50 + 1.6449**2)))
+
+
+@pytest.mark.parametrize(("n", "gain", "loss"), [(400, 0.0, 0.02), (400, 0.05, 0.07), (2000, 0.01, 0.02)])
+def test_the_lower_bound_of_an_accuracy_difference_holds_as_often_as_it_says(n, gain, loss):
+    trials, above = 4000, 0
+    for wins, losses, _ in random.multinomial(n, [gain, loss, 1 - gain - loss], size=trials):
+        above += paired.bounds(int(wins), int(losses), n, 1.6449)[0] > gain - loss
+    assert above / trials < 0.05 + 4 * math.sqrt(0.05 * 0.95 / trials)
+    assert above / trials > 0.02
+
+
+def test_two_perfect_rankings_of_few_rows_are_not_known_to_be_equal():
+    truth = np.array([0] * 60 + [1] * 6)
+    found = difference("roc_auc", truth, binary(np.linspace(0, 1, 66)), binary(np.linspace(0, 1, 66) ** 2), 0.05)
+    assert found.lower == pytest.approx(stats.beta.ppf(0.05, 6, 1) - 1)
+    same = difference("roc_auc", truth, binary(np.linspace(0, 1, 66)), binary(np.linspace(0, 1, 66)), 0.05)
+    assert (same.lower, same.upper) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.policy import METRICS
-from gatekeeper.policy import binomial
+from gatekeeper.policy import binomial, paired
 from gatekeeper.policy.delong import Floats, delong
 
 POWER_Z = 0.84  # NormalDist().inv_cdf(0.8), as gates.md writes it
@@ -70,10 +70,8 @@ def estimate(metric: str, truth: NDArray[Any], answers: Answers, alpha: float) -
         aucs, covariance = _delong(truth, _scores(answers))
         value, se = float(aucs[0]), math.sqrt(max(0.0, float(covariance[0, 0])))
         if value in (0.0, 1.0):
-            # A perfect ranking has no variance to estimate. Rows paired off at random are independent trials, and all
-            # of them succeeded (or failed): Clopper–Pearson over those pairs is exact.
-            bound = alpha ** (1.0 / min(int((truth == 1).sum()), int((truth == 0).sum())))
-            lower, upper = (bound, 1.0) if value == 1.0 else (0.0, 1.0 - bound)
+            slack = _perfect_ranking_slack(truth, alpha)
+            lower, upper = (1.0 - slack, 1.0) if value == 1.0 else (0.0, slack)
             return Estimate(value, se, lower, upper, n)
     elif metric == "accuracy":
         hits = int((_finite(answers.labels) == truth).sum())
@@ -94,14 +92,16 @@ def estimate(metric: str, truth: NDArray[Any], answers: Answers, alpha: float) -
 def difference(metric: str, truth: NDArray[Any], first: Answers, second: Answers, alpha: float) -> Difference:
     """How much better `first` is than `second` on the same rows. Raises Unmeasurable.
 
-    AUC by DeLong; accuracy by the exact bound on the discordant rows, so that "lower > 0" is McNemar's exact test;
-    everything else by the paired mean.
+    AUC by DeLong; accuracy by Tango's score interval and McNemar's exact test; everything else by the paired mean.
     """
     n = len(truth)
     if metric == "roc_auc":
         aucs, c = _delong(truth, _scores(first), _scores(second))
         a, b = float(aucs[0]), float(aucs[1])
         delta, se = a - b, math.sqrt(max(0.0, float(c[0, 0] + c[1, 1] - 2 * c[0, 1])))
+        if a == b and a in (0.0, 1.0) and not np.array_equal(_scores(first), _scores(second)):
+            slack = _perfect_ranking_slack(truth, alpha)
+            return Difference(delta, slack / z(alpha), -slack, slack, n, first=a, second=b)
     elif metric == "accuracy":
         return _accuracy_difference(truth, first, second, alpha)
     else:
@@ -163,18 +163,30 @@ def _delong(truth: NDArray[Any], *scores: Floats) -> tuple[Floats, Floats]:
         raise Unmeasurable(str(error)) from error
 
 
+def _perfect_ranking_slack(truth: NDArray[Any], alpha: float) -> float:
+    """How far below 1 the AUC of a model that ranks all rows perfectly may be.
+
+    There is no variance to estimate it from. But rows paired off at random, one of each class, are independent trials,
+    and all succeeded: Clopper–Pearson over those pairs is exact.
+    """
+    pairs = min(int((truth == 1).sum()), int((truth == 0).sum()))
+    return float(1.0 - alpha ** (1.0 / pairs))
+
+
 def _accuracy_difference(truth: NDArray[Any], first: Answers, second: Answers, alpha: float) -> Difference:
+    """Tango's score bounds; above (below) zero only when McNemar's exact test says so as well."""
     n = _some(len(truth))
     right, other = _finite(first.labels) == truth, _finite(second.labels) == truth
     wins, losses = int((right & ~other).sum()), int((~right & other).sum())
-    discordant = wins + losses
-    lower = upper = 0.0
-    if discordant:
-        lower = (2 * binomial.lower_bound(wins, discordant, alpha) - 1) * discordant / n
-        upper = (2 * binomial.upper_bound(wins, discordant, alpha) - 1) * discordant / n
-    a, b = float(right.mean()), float(other.mean())
-    se = _standard_error(right.astype(float) - other.astype(float))
-    return Difference((wins - losses) / n, se, lower, upper, n, first=a, second=b)
+    lower, upper = paired.bounds(wins, losses, n, z(alpha))
+    if lower > 0 and binomial.at_least(wins, wins + losses, 0.5) >= alpha:
+        lower = 0.0
+    if upper < 0 and binomial.at_least(losses, wins + losses, 0.5) >= alpha:
+        upper = 0.0
+    value = (wins - losses) / n
+    # Not the sample's standard error, which is zero when no row is discordant.
+    se = (upper - lower) / (2 * z(alpha))
+    return Difference(value, se, lower, upper, n, first=float(right.mean()), second=float(other.mean()))
 
 
 def _mean_metric(metric: str, truth: NDArray[Any], answers: Answers) -> tuple[float, Floats]:

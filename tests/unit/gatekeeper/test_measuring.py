@@ -1,0 +1,186 @@
+"""From an artifact to verdicts with a real sandbox: every kind of problem, champions old and broken."""
+
+from __future__ import annotations
+
+import textwrap
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from chassis.digests import digest_file, digest_tree
+from chassis.errors import NotFound
+from chassis.registry import RegisteredVersion
+from contracts import Dataset, ModelRegistered
+from contracts.policy import ModelPolicy
+from gatekeeper.artifacts import ArtifactCache
+from gatekeeper.judging import judge
+from gatekeeper.measuring import Champion, Measurer
+from gatekeeper.predictions import PredictionCache
+from gatekeeper.provenance import Provenance
+from gatekeeper.sandbox.probe import Sandbox
+
+GATES = {"latency": {"p95_ms": 5000, "load_seconds": 100}}
+COLOURS = ["blue", "green", "red"]
+
+
+class Folder:
+    """Stands in for MLflow's artifacts: a URI is a name in a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.downloads: list[str] = []
+
+    def download(self, uri: str, into: Path) -> Path:
+        self.downloads.append(uri)
+        source, target = self.root / uri, into / Path(uri).name
+        if source.is_dir():
+            for file in (path for path in source.rglob("*") if path.is_file()):
+                copy = target / file.relative_to(source)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(file.read_bytes())
+        elif source.is_file():
+            target.write_bytes(source.read_bytes())
+        else:
+            raise NotFound(f"{uri} is not there")
+        return target
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory):
+    shared = Sandbox(tmp_path_factory.mktemp("sandbox"))
+    yield shared
+    shared.close()
+
+
+class World:
+    """Golden rows with one feature, and models that are lines of Python."""
+
+    def __init__(self, root: Path, sandbox: Sandbox, problem: str, metric: str, label) -> None:
+        self.store = Folder(root / "store")
+        (root / "store").mkdir()
+        random = np.random.default_rng(3)
+        frame = pd.DataFrame({"a": random.normal(size=900)})
+        frame["late"] = label(frame["a"], random)
+        frame.to_parquet(root / "store" / "golden", index=False)
+        self.policy = ModelPolicy.model_validate({"model": "m", "problem": problem, "metric": metric, "gates": GATES})
+        artifacts = ArtifactCache(root / "cache", self.store, 100)  # type: ignore[arg-type]
+        self.measurer = Measurer(artifacts, PredictionCache(root / "predictions"), sandbox, timing_seconds=1)
+
+    def model(self, name: str, predict: str, classes: list | None = None) -> Path:
+        folder = self.store.root / name
+        (folder / "code").mkdir(parents=True)
+        (folder / "data").mkdir()
+        (folder / "data" / "nothing").touch()
+        content = {
+            "flavors": {"python_function": {"loader_module": "candidate", "code": "code", "data": "data"}},
+            "signature": {
+                "inputs": '[{"type": "double", "name": "a", "required": true}]',
+                "outputs": '[{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1]}}]',
+            },
+            "metadata": {"gauntlet": {"label": "late", "classes": classes}},
+        }
+        (folder / "MLmodel").write_text(yaml.safe_dump(content))
+        lines = ["import numpy as np", "class Model:", "    def predict(self, frame):"]
+        lines += [textwrap.indent(textwrap.dedent(predict), " " * 8), "def _load_pyfunc(path):", "    return Model()"]
+        (folder / "code" / "candidate.py").write_text("\n".join(lines))
+        return folder
+
+    def champion(self, name: str) -> Champion:
+        return Champion(1, 1, name, digest_tree(self.store.root / name))
+
+    def outcomes(self, name: str, champion: Champion | None = None) -> dict[str, tuple[str, str]]:
+        golden = Dataset(uri="golden", digest=digest_file(self.store.root / "golden"))
+        event = ModelRegistered(
+            model_name="m", model_version=2, run_id="r", artifact_uri=name, code_version="c", evaluation=golden
+        )
+        version = RegisteredVersion("m", 2, "r", name, datetime.now(UTC), {})
+        found = Provenance(event, version, run_found=True, training_digest="sha256:aa")
+        measured = self.measurer.measure(found, champion, self.policy, threading.Event(), lambda share, what: None)
+        verdicts = judge(found, measured, self.policy, champion)
+        return {verdict.gate: (verdict.outcome.value, verdict.reason) for verdict in verdicts}
+
+
+def colour(a, random):
+    return np.array(COLOURS)[np.digitize(a + 0.3 * random.normal(size=len(a)), [-0.5, 0.5])]
+
+
+NEAR = "d = -np.abs(frame['a'].to_numpy()[:, None] - np.array([-1.2, 0.0, 1.2])) * 4"
+SOFTMAX = f"{NEAR}\ne = np.exp(d)\nreturn (e / e.sum(axis=1, keepdims=True))"
+
+
+def test_a_regression(tmp_path, sandbox):
+    world = World(tmp_path, sandbox, "regression", "rmse", lambda a, random: 3 * a + random.normal(size=len(a)))
+    world.model("good", "return 3 * frame['a']")
+    world.model("poor", "return 2 * frame['a']")
+    assert {outcome for outcome, _ in world.outcomes("good").values()} == {"Passed"}
+    assert world.outcomes("good", world.champion("poor"))["performance"][0] == "Passed"
+    outcome, reason = world.outcomes("poor", world.champion("good"))["performance"]
+    assert outcome == "Failed" and "rmse" in reason
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "accuracy"])
+def test_many_classes_with_names(tmp_path, sandbox, metric):
+    world = World(tmp_path, sandbox, "multiclass", metric, colour)
+    world.model("good", SOFTMAX, COLOURS)
+    world.model("other-order", f"{SOFTMAX}[:, ::-1]", COLOURS[::-1])
+    world.model("poor", "return np.tile([0.3, 0.4, 0.3], (len(frame), 1))", COLOURS)
+    assert {outcome for outcome, _ in world.outcomes("good").values()} == {"Passed"}
+    same = world.outcomes("good", world.champion("other-order"))["performance"]
+    assert "better by 0.0000" in same[1]
+    assert world.outcomes("poor", world.champion("good"))["performance"][0] == "Failed"
+
+
+def test_labels_alone_are_enough_for_accuracy_and_not_for_log_loss(tmp_path, sandbox):
+    labels = "return np.array(['blue', 'green', 'red'])[np.digitize(frame['a'], [-0.5, 0.5])]"
+    for metric, outcome in (("accuracy", "Passed"), ("log_loss", "Inconclusive")):
+        folder = tmp_path / metric
+        folder.mkdir()
+        world = World(folder, sandbox, "multiclass", metric, colour)
+        world.model("words", labels, COLOURS)
+        assert world.outcomes("words")["performance"][0] == outcome
+
+
+def late(a, random):
+    return (random.random(len(a)) < 1 / (1 + np.exp(-2 * a))).astype(int)
+
+
+SIGMOID = "return 1 / (1 + np.exp(-2 * frame['a']))"
+
+
+def test_a_champion_that_cannot_be_compared_with_leaves_it_undecided(tmp_path, sandbox):
+    world = World(tmp_path, sandbox, "binary", "roc_auc", late)
+    world.model("good", SIGMOID)
+    world.model("wants-more", "return frame['b']")
+    gone = Champion(1, 1, "gone", "sha256:00")
+    world.model("changed", SIGMOID)
+    changed = Champion(1, 1, "changed", "sha256:" + "0" * 64)
+    for champion, says in (
+        (world.champion("wants-more"), "raised KeyError: 'b'"),
+        (gone, "gone is not there"),
+        (changed, "changed since it was promoted"),
+    ):
+        outcome, reason = world.outcomes("good", champion)["performance"]
+        assert (outcome, says in reason) == ("Inconclusive", True), reason
+
+
+def test_the_champion_is_asked_once_a_golden_dataset(tmp_path, sandbox):
+    world = World(tmp_path, sandbox, "binary", "roc_auc", late)
+    champion = world.champion(world.model("champion", f"{SIGMOID} * 0.9").name)
+    world.model("one", SIGMOID)
+    world.model("two", f"{SIGMOID} * 0.8")
+    world.outcomes("one", champion)
+    world.outcomes("two", champion)
+    assert world.store.downloads.count("champion") == 1
+    assert world.store.downloads.count("golden") == 1
+
+
+def test_a_candidate_that_cannot_be_fetched_says_what_is_missing(tmp_path, sandbox):
+    world = World(tmp_path, sandbox, "binary", "roc_auc", late)
+    found = world.outcomes("nowhere")
+    assert found["lineage"][0] == "Failed" and "nowhere is not there" in found["lineage"][1]
+    assert {found[gate][0] for gate in ("functional", "performance", "latency")} == {"Inconclusive"}
