@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +47,7 @@ def trace(registry: Registry, event: ModelRegistered) -> Provenance:
         "run_id": version.run_id or event.run_id,
         "artifact_uri": version.source,
     }
-    fallback = {"code_version": run.data.tags.get(COMMIT_TAG) if run else None}
-    completed = _validated({**fallback, **tag, **said, **fixed}) or _validated({**said, **fixed}) or event
+    completed = _validated({**_logged(run), **tag, **said, **fixed}) or _validated({**said, **fixed}) or event
     training = completed.training.digest if completed.training else _mlflow_training_digest(run)
     return Provenance(completed, version, run is not None, training)
 
@@ -59,6 +59,14 @@ def _run(registry: Registry, run_id: str | None) -> Run | None:
         return registry.run(run_id)
     except NotFound:
         return None
+
+
+def _logged(run: Run | None) -> dict[str, Any]:
+    """What MLflow itself keeps of any run."""
+    if run is None:
+        return {}
+    metrics = {name: value for name, value in run.data.metrics.items() if math.isfinite(value)}
+    return {"code_version": run.data.tags.get(COMMIT_TAG), "metrics": metrics}
 
 
 def _lineage_tag(run: Run | None) -> dict[str, Any]:
