@@ -128,8 +128,9 @@ def test_a_replica_is_not_ready_before_its_models_are_loaded_and_says_which(
         own_bus.publish(event)
     offline = new_replica("offline", tracking_uri="http://127.0.0.1:9")
     offline.start()
-    eventually(lambda: offline.alive() and "flights version 1" in offline.not_ready_because(), timeout=90)
-    assert "http://127.0.0.1:9" in offline.not_ready_because()
+    eventually(offline.alive, timeout=90)
+    eventually(lambda: "flights version 1" in offline.not_ready_because())
+    eventually(lambda: "http://127.0.0.1:9" in offline.not_ready_because())  # once the first try has failed
     answer = offline.predict(ROW, model="flights")
     assert answer.status_code == 503 and "MLflow at" in answer.json()["detail"]
 
