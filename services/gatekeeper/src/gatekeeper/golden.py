@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from chassis.mixing import mix
 from contracts.policy import ModelPolicy
 from gatekeeper.model_file import ModelFile
 
@@ -73,11 +74,8 @@ def chosen_rows(n: int, most: int) -> NDArray[np.int64]:
     """
     if n <= most:
         return np.arange(n, dtype=np.int64)
-    x = (np.arange(n, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
-    return np.sort(np.argsort(x, kind="stable")[:most]).astype(np.int64)
+    hashes = mix(np.arange(n, dtype=np.uint64))
+    return np.sort(np.argsort(hashes, kind="stable")[:most]).astype(np.int64)
 
 
 def _roles_of(table: pa.Table) -> dict[str, Any]:
