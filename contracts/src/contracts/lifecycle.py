@@ -66,6 +66,7 @@ class ModelRegistered(Event):
     training: Dataset | None = None
     evaluation: Dataset | None = Field(default=None, description="The golden rows, with labels")
     reference: Dataset | None = Field(default=None, description="What production is compared with for drift")
+    training_keys: Dataset | None = Field(default=None, description="Keys of the training rows, to find leaks by")
     code_version: str | None = None
     metrics: dict[str, FiniteFloat] = Field(default_factory=dict)
     trigger: Trigger | None = None

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from contracts.event import ModelName
+from contracts.gate_settings import Dependents, Fairness, Leakage, Robustness, Slices
+from contracts.section import Section
 
 Problem = Literal["binary", "multiclass", "regression"]
 
@@ -59,12 +61,6 @@ MetricName = Annotated[str, AfterValidator(_known_metric)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
-class Section(BaseModel):
-    """A part of a policy: frozen, and an unknown key is an error, since a typo must not loosen a gate."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
-
-
 class Training(Section):
     windows: int = Field(default=2, ge=1, description="How many windows before the golden one are trained on")
 
@@ -76,6 +72,12 @@ class Golden(Section):
     )
     share: float = Field(default=0.25, gt=0, lt=1, description="holdout only: share of the entities, by stable hash")
     max_rows: int = Field(default=20_000, ge=1)
+    dataset: str | None = Field(
+        default=None,
+        pattern=r"^(latest|sha256:[0-9a-f]{64})$",
+        description="Judge every version on this golden dataset (`gauntlet golden create`): its digest, or latest."
+        " Without: on the evaluation dataset that was registered with the version",
+    )
 
 
 class Delta(Section):
@@ -108,15 +110,25 @@ class Performance(Section):
 class Latency(Section):
     p95_ms: float = Field(default=50.0, gt=0, description="95th percentile of one-row predictions, milliseconds")
     load_seconds: float = Field(default=30.0, gt=0)
+    memory_mb: float | None = Field(default=None, gt=0, description="Peak memory of loading and predicting, MiB")
+    times_champion: float | None = Field(
+        default=None, gt=0, description="p95 may be at most so many times that of the champion, timed beside it"
+    )
 
 
 class Gates(Section):
-    """A gate that is not named runs with its defaults; `false` leaves it out."""
+    """In the order in which they run. A gate that is not named runs with its defaults, if it is on by default; `false`
+    leaves it out."""
 
     lineage: Annotated[Lineage | Literal[False], BeforeValidator(_off_is_false)] = Lineage()
     functional: Annotated[Functional | Literal[False], BeforeValidator(_off_is_false)] = Functional()
+    leakage: Annotated[Leakage | Literal[False], BeforeValidator(_off_is_false)] = Leakage()
     performance: Annotated[Performance | Literal[False], BeforeValidator(_off_is_false)] = Performance()
+    slices: Annotated[Slices | Literal[False], BeforeValidator(_off_is_false)] = False
+    fairness: Annotated[Fairness | Literal[False], BeforeValidator(_off_is_false)] = False
+    robustness: Annotated[Robustness | Literal[False], BeforeValidator(_off_is_false)] = False
     latency: Annotated[Latency | Literal[False], BeforeValidator(_off_is_false)] = Latency()
+    dependents: Annotated[Dependents | Literal[False], BeforeValidator(_off_is_false)] = False
 
 
 class Sandbox(Section):
