@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from chassis.digests import digest_file
 from chassis.errors import Permanent
+from chassis.row_keys import TrainedOn
 from contracts.policy import ModelPolicy
 from trainer.evaluation import classes_of, evaluate
 from trainer.policy import Plan, Refusal, is_held_out, plan
@@ -27,6 +28,9 @@ RUNTIME = ("mlflow", "scikit-learn", "numpy", "pandas", "scipy", "cloudpickle")
 """What every model needs to be loaded again; a recipe adds its own in `requirements`."""
 
 LONGEST_PARAM = 500
+
+KEYS = "training_keys"
+"""By these a gate recognises golden rows that were trained on; the training rows themselves need not be kept."""
 
 
 class File(BaseModel):
@@ -122,7 +126,8 @@ def _train(
         metrics=metrics,
         params=_params(policy, chosen, estimator),
         requirements=_requirements((*RUNTIME, *getattr(recipe, "requirements", ()))),
-        datasets={name: _write(spec.work_dir, name, frame, window) for name, (frame, window) in frames.items()},
+        datasets={name: _write(spec.work_dir, name, frame, window) for name, (frame, window) in frames.items()}
+        | {KEYS: _write_keys(spec.work_dir, recipe, training, chosen.training_name)},
         estimator=pickled,
     )
     return made, estimator
@@ -180,6 +185,13 @@ def _write(folder: Path, name: str, frame: pd.DataFrame, window: str) -> File:
     path.parent.mkdir(parents=True, exist_ok=True)
     _put(path, lambda partial: frame.to_parquet(partial, index=False))
     return File(path=path, digest=digest_file(path), rows=len(frame), window=window)
+
+
+def _write_keys(folder: Path, recipe: Recipe, training: pd.DataFrame, window: str) -> File:
+    path = folder / "datasets" / f"{KEYS}.parquet"
+    trained = TrainedOn.of(training, recipe.features, recipe.entity, recipe.event_time)
+    _put(path, trained.write)
+    return File(path=path, digest=digest_file(path), rows=len(training), window=window)
 
 
 def _put(path: Path, write: Callable[[Path], object]) -> None:

@@ -21,7 +21,7 @@ from chassis.digests import digest_tree
 from chassis.errors import NotFound, Permanent
 from chassis.registry import RegisteredVersion, Registry, mlflow_errors
 from contracts import Dataset, ModelRegistered
-from trainer.making import File, Made, Say, example_rows, roles
+from trainer.making import KEYS, File, Made, Say, example_rows, roles
 from trainer.spec import TrainingSpec
 
 JOB_TAG = "gauntlet.job_id"
@@ -84,7 +84,7 @@ class Publisher:
         run_id = run.info.run_id
         for file in made.datasets.values():
             self._client.log_artifact(run_id, str(file.path), "datasets")
-        self._client.log_inputs(run_id, datasets=[_input(name, made) for name in made.datasets])
+        self._client.log_inputs(run_id, datasets=[_input(name, made) for name in made.datasets if name != KEYS])
         self._say(0.8, "logging the model")
         model_id, digest = self._log_model(made, estimator, experiment, run_id)
         now = int(time.time() * 1000)
