@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,16 @@ class GoldenRows:
     found: int
     unlabelled: int
     not_features: frozenset[str]
+    entity: str | None = None
+    event_time: str | None = None
+
+    @cached_property
+    def entities(self) -> NDArray[np.int64] | None:
+        """(n,) rows of one entity share a number; None where no entity is known."""
+        if self.entity not in self.rows.columns:
+            return None
+        codes, _ = pd.factorize(self.rows[self.entity], use_na_sentinel=False)
+        return codes.astype(np.int64)
 
     def features_for(self, model: ModelFile) -> pd.DataFrame:
         """The columns that this model's signature names; without names, all that are features. Never the label."""
@@ -49,7 +60,8 @@ def read(path: Path, model: ModelFile, policy: ModelPolicy) -> GoldenRows:
         raise Unusable(f"the evaluation dataset is no readable Parquet file: {error}") from error
     roles = {**_roles_of(table), **model.roles}
     frame = table.to_pandas()
-    not_features = {name for name in (policy.entity, roles.get("entity"), roles.get("event_time")) if name}
+    entity, event_time = policy.entity or roles.get("entity"), roles.get("event_time")
+    not_features = {name for name in (policy.entity, roles.get("entity"), event_time) if name}
     label = _label(frame, roles, model, not_features)
     labelled = frame[frame[label].notna()]
     chosen = labelled.iloc[chosen_rows(len(labelled), policy.golden.max_rows)].reset_index(drop=True)
@@ -64,6 +76,8 @@ def read(path: Path, model: ModelFile, policy: ModelPolicy) -> GoldenRows:
         found=len(frame),
         unlabelled=len(frame) - len(labelled),
         not_features=frozenset(not_features),
+        entity=entity,
+        event_time=event_time,
     )
 
 

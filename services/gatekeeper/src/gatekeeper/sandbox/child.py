@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gatekeeper.sandbox.protocol import FACTS, FEATURES, FIRST, GOLDEN, REQUEST, SECOND, SECONDS, Stage
+from gatekeeper.sandbox.protocol import FACTS, FEATURES, FIRST, GOLDEN, REQUEST, SECOND, SECONDS, Stage, dirty
 
 EXAMPLE_ROWS = 5
 WARM_UP_CALLS = 5
@@ -53,13 +53,14 @@ def main(scratch: Path) -> int:
     import pandas as pd
 
     features = pd.read_parquet(scratch / FEATURES) if request["features"] else None
+    dirt = {name: pd.read_parquet(scratch / dirty(name, "parquet")) for name in request["dirty"]}
     _limit(request["seconds"], request["memory_bytes"])
     try:
         facts.note(stage=Stage.LOADING)
         began = time.perf_counter()
         model = mlflow.pyfunc.load_model(request["model"], suppress_warnings=True)
         facts.note(load_seconds=time.perf_counter() - began)
-        _question(model, features, request, scratch, facts)
+        _question(model, features, dirt, request, scratch, facts)
         facts.note(stage=Stage.DONE)
     except MemoryError:
         facts.note(fault="memory")
@@ -71,7 +72,9 @@ def main(scratch: Path) -> int:
     return 0
 
 
-def _question(model: Any, features: Any, request: dict[str, Any], scratch: Path, facts: Facts) -> None:
+def _question(
+    model: Any, features: Any, dirt: dict[str, Any], request: dict[str, Any], scratch: Path, facts: Facts
+) -> None:
     import numpy as np
 
     from chassis import answers
@@ -85,9 +88,16 @@ def _question(model: Any, features: Any, request: dict[str, Any], scratch: Path,
         values = found.labels if found.scores is None else found.scores
         np.save(scratch / name, values.astype(str) if values.dtype.kind == "O" else values, allow_pickle=False)
 
+    def time_calls(frame: Any) -> None:
+        facts.note(stage=Stage.TIMING)
+        seconds = _time_calls(model.predict, frame, request["timing_seconds"])
+        np.save(scratch / SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
+
     if request["golden_only"]:
         facts.note(stage=Stage.GOLDEN)
         ask(GOLDEN, features)
+        if request["timed"]:
+            time_calls(features)
         return
     facts.note(stage=Stage.EXAMPLE)
     example = _input_example(request["model"])
@@ -102,9 +112,16 @@ def _question(model: Any, features: Any, request: dict[str, Any], scratch: Path,
     if features is not None:
         ask(GOLDEN, features)
 
-    facts.note(stage=Stage.TIMING)
-    seconds = _time_calls(model.predict, rows if features is None else features, request["timing_seconds"])
-    np.save(scratch / SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
+    facts.note(stage=Stage.DIRTY)
+    faults: dict[str, str] = {}
+    for name, frame in dirt.items():
+        try:
+            ask(dirty(name, "npy"), frame)
+        except Exception as error:  # it may answer the others
+            faults[name] = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+    facts.note(dirty_faults=faults)
+
+    time_calls(rows if features is None else features)
 
 
 def _input_example(folder: str) -> Any:

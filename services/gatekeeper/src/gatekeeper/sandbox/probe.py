@@ -6,8 +6,8 @@ import json
 import shutil
 import tempfile
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gatekeeper.sandbox import reading
 from gatekeeper.sandbox.home import Home
 from gatekeeper.sandbox.processes import Cancelled, SandboxBroken, Template
-from gatekeeper.sandbox.protocol import FACTS, FEATURES, FIRST, GOLDEN, REQUEST, SECOND, SECONDS, Stage
+from gatekeeper.sandbox.protocol import FACTS, FEATURES, FIRST, GOLDEN, REQUEST, SECOND, SECONDS, Stage, dirty
 
 MOST_EXAMPLE_ROWS = 100_000
 MOST_TIMED_CALLS = 100_000
@@ -40,7 +40,10 @@ class Request:
     features: pd.DataFrame | None
     limits: Limits
     golden_only: bool = False
-    """Neither ask the input example nor time single rows: a champion has been through that."""
+    """Do not ask the input example: a champion has been through that."""
+    timed: bool = True
+    dirty: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    """Rows that are harder to answer, by what was done to them."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class Probe:
     first: NDArray[Any] | None = None
     second: NDArray[Any] | None = None
     golden: NDArray[Any] | None = None
+    dirty: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    dirty_faults: Mapping[str, str] = field(default_factory=dict)
     seconds: tuple[float, ...] = ()
     output: str = ""
 
@@ -138,12 +143,16 @@ class Sandbox:
 def _write_request(scratch: Path, request: Request) -> None:
     if request.features is not None:
         request.features.to_parquet(scratch / FEATURES, index=False)
+    for name, rows in request.dirty.items():
+        rows.to_parquet(scratch / dirty(name, "parquet"), index=False)
     content = {
         "model": str(request.model.resolve()),
         "problem": request.problem,
         "classes": None if request.classes is None else list(request.classes),
         "features": request.features is not None,
         "golden_only": request.golden_only,
+        "timed": request.timed,
+        "dirty": list(request.dirty),
         "seconds": request.limits.seconds,
         "memory_bytes": request.limits.memory_mb * 1024 * 1024,
         "timing_seconds": min(request.limits.timing_seconds, request.limits.seconds / 4),
@@ -172,6 +181,14 @@ def _read(scratch: Path, request: Request, ended_by: str | None, output: str) ->
             what, stage = f"left no readable answers to {expected} rows", at
         else:
             found[name] = answers
+    faults = _dirty_faults(facts, request)
+    dirt: dict[str, NDArray[Any]] = {}
+    for name in request.dirty if stage.order > Stage.DIRTY.order else ():
+        answers = reading.answers(scratch / dirty(name, "npy"), len(request.dirty[name]))
+        if answers is not None and name not in faults:
+            dirt[name] = answers
+        else:
+            faults.setdefault(name, "left no readable answers")
     return Probe(
         fault=None if what is None else Fault(stage, what),
         load_seconds=reading.seconds(facts.get("load_seconds")),
@@ -180,6 +197,8 @@ def _read(scratch: Path, request: Request, ended_by: str | None, output: str) ->
         first=found.get(FIRST),
         second=found.get(SECOND),
         golden=found.get(GOLDEN),
+        dirty=dirt,
+        dirty_faults=faults,
         seconds=reading.timings(scratch / SECONDS, MOST_TIMED_CALLS) if what is None else (),
         output=output,
     )
@@ -192,6 +211,11 @@ def _fault_of(facts: dict[str, Any]) -> str | None:
     return {"memory": "ran out of memory", "answer": f"gave a wrong answer: {error}"}.get(
         facts["fault"], f"raised {error}"
     )
+
+
+def _dirty_faults(facts: dict[str, Any], request: Request) -> dict[str, str]:
+    said = facts.get("dirty_faults")
+    return {name: str(said[name])[:500] for name in request.dirty if name in said} if isinstance(said, dict) else {}
 
 
 def _stage(value: Any) -> Stage:

@@ -10,6 +10,11 @@ FEATURES = "features.parquet"
 FIRST, SECOND, GOLDEN, SECONDS = "first.npy", "second.npy", "golden.npy", "seconds.npy"
 
 
+def dirty(name: str, suffix: str) -> str:
+    """Of one kind of dirty rows: `parquet` goes in, `npy` comes out."""
+    return f"dirty-{name}.{suffix}"
+
+
 class Stage(StrEnum):
     """How far a probe came, in order; the text completes "it … while …"."""
 
@@ -17,6 +22,7 @@ class Stage(StrEnum):
     LOADING = "loading"
     EXAMPLE = "answering the input example"
     GOLDEN = "answering the golden rows"
+    DIRTY = "answering dirty rows"
     TIMING = "answering one row at a time"
     DONE = "ending"
 
