@@ -12,15 +12,17 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from chassis.database import Database
 from chassis.http import Problem
 from contracts.policy import ModelPolicy
-from gatekeeper import store
+from gatekeeper import audit_trail, store
 from gatekeeper.decisions import Decisions, Refused
 from gatekeeper.handlers import LARGEST_VERSION
 from gatekeeper.views import (
+    AuditProofView,
     AuditView,
     CandidateSummary,
     CandidateView,
     ModelView,
     PromotionView,
+    audit_proof_view,
     audit_view,
     candidate_view,
     model_view,
@@ -32,6 +34,7 @@ from gatekeeper.views import (
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
 Version = Annotated[int, Field(ge=1, le=LARGEST_VERSION)]
 StrictVersion = Annotated[Version, Field(strict=True)]
+DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
@@ -116,6 +119,16 @@ def reading_router(database: Database, decisions: Decisions, policies: dict[str,
             decisions.known(model)
         with database.reading() as session:
             return [audit_view(row) for row in store.audit(session, model, limit)]
+
+    @router.get("/audit/verify")
+    def verify_audit(
+        head: Annotated[
+            str | None, Query(pattern=r"^sha256:[0-9a-f]{64}$", description="A digest noted before")
+        ] = None,
+    ) -> AuditProofView:
+        """Follow the chain of digests through the whole trail: is every row as it was written?"""
+        with database.reading() as session:
+            return audit_proof_view(audit_trail.verified(session, head))
 
     return router
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, select
@@ -11,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from contracts import Envelope, GateVerdict, ModelRegistered, Outcome, Promoted
+from gatekeeper import audit_trail
 from gatekeeper.policy.promotion import State
 from gatekeeper.tables import (
     REGISTERED,
@@ -200,23 +200,22 @@ def add_audit(
     evidence: dict[str, Any] | None = None,
     correlation_id: str | None = None,
 ) -> None:
-    session.add(
-        AuditRow(
-            at=datetime.now(UTC),
-            actor=actor,
-            action=action,
-            model_name=model_name,
-            model_version=model_version,
-            reason=reason,
-            evidence=evidence or {},
-            correlation_id=correlation_id,
-        )
+    """One row more, in this transaction; from here to its end no other transaction can add one."""
+    audit_trail.append(
+        session,
+        action=action,
+        model_name=model_name,
+        model_version=model_version,
+        actor=actor,
+        reason=reason,
+        evidence=evidence or {},
+        correlation_id=correlation_id,
     )
 
 
 def audit(session: Session, model_name: str | None, limit: int) -> Sequence[AuditRow]:
     """Newest first."""
-    query = select(AuditRow).order_by(AuditRow.id.desc()).limit(limit)
+    query = select(AuditRow).order_by(AuditRow.sequence.desc()).limit(limit)
     return session.scalars(query.where(AuditRow.model_name == model_name) if model_name else query).all()
 
 

@@ -91,11 +91,12 @@ class PromotionRow(Base):
 
 
 class AuditRow(Base):
-    """Who did what, to which version, why, when, on what evidence. Rows are only ever added."""
+    """Who did what, to which version, why, when, on what evidence. Rows are only added, each linked to the last."""
 
     __tablename__ = "audit"
 
-    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    sequence: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    """From 1, without gaps."""
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     actor: Mapped[str] = mapped_column(Text)
     action: Mapped[str] = mapped_column(String(50))
@@ -104,6 +105,18 @@ class AuditRow(Base):
     reason: Mapped[str] = mapped_column(Text)
     evidence: Mapped[dict[str, Any]] = mapped_column(Json)
     correlation_id: Mapped[str | None] = mapped_column(Text)
+    previous_digest: Mapped[str] = mapped_column(String(80))
+    digest: Mapped[str] = mapped_column(String(80))
+
+
+class AuditHeadRow(Base):
+    """One row: where the trail ends. It is locked while a row is added, and betrays a last row that is gone."""
+
+    __tablename__ = "audit_head"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    count: Mapped[int] = mapped_column(BigId)
+    digest: Mapped[str] = mapped_column(String(80))
 
 
 class ReplicaRow(Base):

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from contracts import Envelope, GateVerdict, Promoted
 from contracts.policy import ModelPolicy
 from gatekeeper import store
+from gatekeeper.policy.audit_chain import Proof
 from gatekeeper.tables import AuditRow, CandidateRow, PromotionRow, ReplicaRow
 
 
@@ -105,7 +106,7 @@ class AuditView(View):
 
     model_config = ConfigDict(from_attributes=True, protected_namespaces=())
 
-    id: int
+    sequence: int
     at: datetime
     actor: str
     action: str
@@ -114,6 +115,31 @@ class AuditView(View):
     reason: str
     evidence: dict[str, Any]
     correlation_id: str | None
+    previous_digest: str
+    digest: str
+
+
+class AuditBreakView(View):
+    """The first place at which the trail is not what was written."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    sequence: int
+    kind: str = Field(description="changed, missing, reordered, added or truncated")
+    what: str
+
+
+class AuditProofView(View):
+    """The chain, followed from its first row to its end or its first broken place."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    rows: int = Field(description="Rows verified")
+    digest: str | None = Field(
+        description="The last row's, of a trail that is whole: note it elsewhere, ask with it later"
+    )
+    broken: AuditBreakView | None
+    noted_at: int | None = Field(description="The verified row whose digest is the one asked for (`head`)")
 
 
 def promotion_view(row: PromotionRow) -> PromotionView:
@@ -170,6 +196,10 @@ def model_view(session: Session, model_name: str, policy: ModelPolicy | None) ->
         candidates=store.count_by_state(session, model_name),
         replicas=[_replica_view(item, epoch) for item in store.replicas(session, model_name)],
     )
+
+
+def audit_proof_view(proof: Proof) -> AuditProofView:
+    return AuditProofView.model_validate(proof)
 
 
 def audit_view(row: AuditRow) -> AuditView:
