@@ -32,8 +32,11 @@ METRICS: dict[str, Metric] = {
         Metric("accuracy", ("binary", "multiclass"), True),
         Metric("log_loss", ("binary", "multiclass"), False),
         Metric("brier", ("binary",), False),
+        Metric("pr_auc", ("binary",), True),
+        Metric("f1", ("binary", "multiclass"), True),
         Metric("mae", ("regression",), False),
         Metric("rmse", ("regression",), False),
+        Metric("mape", ("regression",), False),
     )
 }
 
@@ -102,6 +105,9 @@ class Performance(Section):
         default_factory=dict, description="Cold start: bounds that the first champion's metrics must reach"
     )
     alpha: float = Field(default=0.05, gt=0, lt=0.5, description="One-sided error rate")
+    alpha_spending: bool = Field(
+        default=True, description="The k-th challenger on one golden dataset gets a share of alpha, 6/(π²k²)"
+    )
     margin_share: float = Field(
         default=0.02, gt=0, lt=1, description="Non-inferiority margin as a share of champion minus trivial"
     )

@@ -24,18 +24,23 @@ def test_labels_are_read_however_they_are_spelled(spell):
     assert measure("accuracy", 500, rows).observed == pytest.approx(np.mean((scores >= 0.5) == truth))
 
 
+def label(metric: str, truth: int) -> int:
+    """A relative error is defined for labels other than 0."""
+    return int(truth) + (metric == "mape")
+
+
 @pytest.mark.parametrize("metric", sorted(METRICS))
 def test_every_metric_of_the_policy_can_be_computed(metric):
     scores, truth = answered()
-    rows = [Answered(float(s), float(s), int(t)) for s, t in zip(scores, truth, strict=True)]
+    rows = [Answered(float(s), float(s), label(metric, t)) for s, t in zip(scores, truth, strict=True)]
     assert measure(metric, 400, rows).observed is not None
 
 
 def test_better_answers_have_a_better_metric_in_its_direction():
     scores, truth = answered()
-    good = [Answered(0.9 * t + 0.05, int(t), int(t)) for t in truth]
-    bad = [Answered(float(s), int(s > 0.5), int(t)) for s, t in zip(scores, truth, strict=True)]
     for metric, about in METRICS.items():
+        good = [Answered(0.9 * t + 0.05, label(metric, t), label(metric, t)) for t in truth]
+        bad = [Answered(float(s), int(s > 0.5), label(metric, t)) for s, t in zip(scores, truth, strict=True)]
         better, worse = measure(metric, 400, good).observed, measure(metric, 400, bad).observed
         assert (better > worse) is about.greater_is_better, metric
 
@@ -58,6 +63,25 @@ def test_classes_with_names_have_an_accuracy():
     rows = [Answered(None, "setosa", "setosa")] * 150 + [Answered(None, "setosa", "virginica")] * 50
     found = measure("accuracy", 200, rows)
     assert (found.observed, found.classes) == (0.75, 2)
+
+
+def test_a_label_of_zero_has_no_relative_error():
+    found = measure("mape", 300, [Answered(None, 1.5, 1)] * 249 + [Answered(None, 1.5, 0)])
+    assert (found.observed, found.labelled) == (None, 250)
+    assert "1 labels are 0" in found.why
+
+
+def test_f1_is_that_of_class_one_or_the_mean_over_more_than_two_classes():
+    rows = [Answered(0.9, None, 1), Answered(0.8, None, 0), Answered(0.2, None, 1), Answered(0.1, None, 0)]
+    assert measure("f1", 4, rows).observed == pytest.approx(0.5)
+    named = [Answered(None, "a", "a"), Answered(None, "a", "b"), Answered(None, "c", "c")]
+    assert measure("f1", 3, named).observed == pytest.approx((2 / 3 + 0 + 1) / 3)
+
+
+def test_f1_of_two_named_classes_needs_to_know_which_is_positive():
+    found = measure("f1", 2, [Answered(None, "late", "late"), Answered(None, "late", "early")])
+    assert found.observed is None
+    assert "early, late" in found.why
 
 
 def test_numbers_too_large_to_square_have_no_finite_error_and_do_not_raise():

@@ -29,6 +29,8 @@ BINARY_METRICS = {
     "log_loss": lambda scores: reference.log_loss(TRUTH, scores),
     "brier": lambda scores: reference.brier_score_loss(TRUTH, scores),
     "accuracy": lambda scores: reference.accuracy_score(TRUTH, scores >= 0.5),
+    "pr_auc": lambda scores: reference.average_precision_score(TRUTH, scores),
+    "f1": lambda scores: reference.f1_score(TRUTH, scores >= 0.5),
 }
 
 
@@ -43,7 +45,7 @@ def test_a_difference_is_positive_for_the_better_model_whatever_the_metric(metri
     assert found.value == pytest.approx(abs(BINARY_METRICS[metric](GOOD) - BINARY_METRICS[metric](POOR)))
     assert found.lower < found.value < found.upper
     back = difference(metric, TRUTH, binary(POOR), binary(GOOD), 0.05)
-    assert (back.value, back.lower, back.upper) == pytest.approx((-found.value, -found.upper, -found.lower))
+    assert (back.value, back.lower, back.upper) == pytest.approx((-found.value, -found.upper, -found.lower), abs=1e-9)
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "brier"])
@@ -63,6 +65,14 @@ def test_regression_metrics_are_those_of_scikit_learn():
     assert estimate("rmse", NUMBERS, Answers(guess), 0.05).value == pytest.approx(
         reference.root_mean_squared_error(NUMBERS, guess)
     )
+
+
+def test_a_relative_error_is_the_one_of_scikit_learn_and_zero_has_none():
+    truth = 3 + np.abs(NUMBERS)
+    found = estimate("mape", truth, Answers(truth + NUMBERS), 0.05)
+    assert found.value == pytest.approx(reference.mean_absolute_percentage_error(truth, truth + NUMBERS))
+    with pytest.raises(Unmeasurable, match="1 golden rows have the label 0"):
+        estimate("mape", np.array([0.0, 1.0, 2.0]), Answers(np.ones(3)), 0.05)
 
 
 def test_the_standard_error_of_an_rmse_difference_agrees_with_a_bootstrap():
@@ -154,6 +164,10 @@ def test_two_perfect_rankings_of_few_rows_are_not_known_to_be_equal():
         ("brier", [0, 0, 0, 1], 0.1875),
         ("mae", [1.0, 2.0, 6.0], 5 / 3),
         ("rmse", [1.0, 3.0], 1.0),
+        ("mape", [1.0, 10.0, 10.0], (0 + 0.9 + 0.9) / 3),
+        ("pr_auc", [0, 0, 0, 1], 0.25),
+        ("f1", [0, 0, 0, 1], 0.4),
+        ("f1", [0, 0, 1, 2], 2 / 3 / 3),
     ],
 )
 def test_the_trivial_model_is_the_best_constant(metric, truth, expected):
@@ -194,5 +208,5 @@ def test_what_cannot_be_measured_says_why(metric, truth, answers, says):
 
 
 def test_all_metrics_leaves_out_what_the_answers_do_not_allow():
-    assert statistics.all_metrics("binary", TRUTH, Answers(TRUTH)) == {"accuracy": 1.0}
+    assert statistics.all_metrics("binary", TRUTH, Answers(TRUTH)) == {"accuracy": 1.0, "f1": 1.0}
     assert set(statistics.all_metrics("binary", TRUTH, binary(GOOD))) == set(BINARY_METRICS)

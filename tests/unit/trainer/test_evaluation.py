@@ -43,6 +43,8 @@ def test_the_metrics_of_a_binary_model_are_the_textbook_ones() -> None:
     found = evaluate(binary(0.1, 0.6, 0.4, 0.9), ROWS, pd.Series([0, 0, 1, 1]), "binary")
     assert found["roc_auc"] == 0.75  # three of the four pairs are in order
     assert found["accuracy"] == 0.5
+    assert found["f1"] == 0.5
+    assert found["pr_auc"] == pytest.approx((1 + 2 / 3) / 2)
     assert found["brier"] == pytest.approx((0.01 + 0.36 + 0.36 + 0.01) / 4)
     assert found["log_loss"] == pytest.approx(-sum(map(math.log, (0.9, 0.4, 0.4, 0.9))) / 4)
 
@@ -62,18 +64,22 @@ def test_a_multiclass_model_is_judged_in_the_order_of_its_classes() -> None:
 
 def test_a_class_that_was_never_trained_costs_the_log_loss_but_not_the_accuracy() -> None:
     found = evaluate(binary(0.1, 0.6, 0.4, 0.9), ROWS, pd.Series([0, 1, 2, 1]), "multiclass")
-    assert found == {"accuracy": 0.75}
+    assert found == {"accuracy": 0.75, "f1": pytest.approx((2 / 3 + 1 + 0) / 3)}
 
 
 def test_a_regression_is_judged_by_its_errors() -> None:
     found = evaluate(Fixed([1.0, 2.0, 3.0, 8.0]), ROWS, pd.Series([1.0, 2.0, 3.0, 4.0]), "regression")
-    assert found == {"mae": 1.0, "rmse": 2.0}
+    assert found == {"mae": 1.0, "rmse": 2.0, "mape": 0.25}
+
+
+def test_a_label_of_zero_has_no_relative_error() -> None:
+    assert "mape" not in evaluate(Fixed([1.0, 2.0, 3.0, 8.0]), ROWS, pd.Series([0.0, 2.0, 3.0, 4.0]), "regression")
 
 
 @pytest.mark.parametrize("problem", ["binary", "multiclass", "regression"])
 def test_every_metric_is_one_that_a_policy_may_name(problem: Problem) -> None:
     estimator = Fixed([1.0, 0.0, 1.0, 0.0]) if problem == "regression" else binary(0.1, 0.6, 0.4, 0.9)
-    found = evaluate(estimator, ROWS, pd.Series([0, 1, 0, 1]), problem)
+    found = evaluate(estimator, ROWS, pd.Series([1, 2, 1, 2] if problem == "regression" else [0, 1, 0, 1]), problem)
     assert set(found) == {name for name, metric in METRICS.items() if problem in metric.problems}
 
 

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import brier_score_loss, log_loss, mean_absolute_error, roc_auc_score, root_mean_squared_error
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    roc_auc_score,
+    root_mean_squared_error,
+)
 
 from contracts import Scalar
 from contracts.policy import METRICS
@@ -17,7 +26,12 @@ THRESHOLD = 0.5
 """Of a score, where the answer carries no class."""
 
 BINARY = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0}
-NEEDS_SCORES = {"roc_auc", "log_loss", "brier"}
+NEEDS_SCORES = {"roc_auc", "pr_auc", "log_loss", "brier"}
+ERRORS = {
+    "mae": mean_absolute_error,
+    "rmse": root_mean_squared_error,
+    "mape": mean_absolute_percentage_error,
+}
 
 
 @dataclass(frozen=True)
@@ -39,13 +53,16 @@ def measure(metric: str, window_rows: int, labelled: Sequence[Answered]) -> Labe
     elif metric in NEEDS_SCORES:
         pairs = [(row.score, _class(row.truth)) for row in labelled]
     else:
-        return _accuracy(window_rows, labelled)
+        return _of_classes(metric, window_rows, labelled)
     usable = np.array([(said, true) for said, true in pairs if said is not None and true is not None], dtype=float)
     unreadable = len(labelled) - len(usable)
     why = f"{unreadable} labelled rows have no readable answer or label for {metric}" if unreadable else ""
     if not len(usable):
         return Labelled(window_rows, 0, 0, None, why)
     said, truth = usable[:, 0], usable[:, 1]
+    if metric == "mape" and (truth == 0).any():
+        why = f"a relative error of zero is not defined: {int((truth == 0).sum())} labels are 0"
+        return Labelled(window_rows, len(usable), None, None, why)
     classes = None if METRICS[metric].problems == ("regression",) else len(np.unique(truth))
     computable = classes is None or classes == 2
     return Labelled(window_rows, len(usable), classes, _value(metric, truth, said) if computable else None, why)
@@ -54,25 +71,37 @@ def measure(metric: str, window_rows: int, labelled: Sequence[Answered]) -> Labe
 def _value(metric: str, truth: np.ndarray, said: np.ndarray) -> float:
     if metric == "roc_auc":
         return float(roc_auc_score(truth, said))
+    if metric == "pr_auc":
+        return float(average_precision_score(truth, said))
     if metric == "log_loss":
         return float(log_loss(truth, np.clip(said, 0.0, 1.0), labels=[0, 1]))
     if metric == "brier":
         return float(brier_score_loss(truth, np.clip(said, 0.0, 1.0), labels=[0, 1]))
     with np.errstate(over="ignore"):
-        value = mean_absolute_error(truth, said) if metric == "mae" else root_mean_squared_error(truth, said)
-    return float(value)
+        return float(ERRORS[metric](truth, said))
 
 
-def _accuracy(window_rows: int, labelled: Sequence[Answered]) -> Labelled:
+def _of_classes(metric: str, window_rows: int, labelled: Sequence[Answered]) -> Labelled:
     said = [_said(row) for row in labelled]
     pairs = [(a, _text(row.truth)) for a, row in zip(said, labelled, strict=True) if a is not None]
     pairs = [(a, truth) for a, truth in pairs if truth is not None]
     unreadable = len(labelled) - len(pairs)
-    why = f"{unreadable} labelled rows have no readable answer or label for accuracy" if unreadable else ""
+    why = f"{unreadable} labelled rows have no readable answer or label for {metric}" if unreadable else ""
     if not pairs:
         return Labelled(window_rows, 0, 0, None, why)
-    hits = sum(answer == truth for answer, truth in pairs)
-    return Labelled(window_rows, len(pairs), len({truth for _, truth in pairs}), hits / len(pairs), why)
+    answers, truths = [answer for answer, _ in pairs], [truth for _, truth in pairs]
+    classes = set(truths)
+    if metric == "accuracy":
+        hits = sum(answer == truth for answer, truth in pairs)
+        return Labelled(window_rows, len(pairs), len(classes), hits / len(pairs), why)
+    if classes <= {"0", "1"}:
+        value = float(f1_score(truths, answers, labels=["1"], average="macro", zero_division=0))
+    elif len(classes) == 2:
+        why = f"which of the classes {', '.join(sorted(classes))} is the positive one is not known here"
+        return Labelled(window_rows, len(pairs), 2, None, why)
+    else:
+        value = float(f1_score(truths, answers, average="macro", zero_division=0))
+    return Labelled(window_rows, len(pairs), len(classes), value, why)
 
 
 def _said(row: Answered) -> str | None:

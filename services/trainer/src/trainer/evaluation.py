@@ -21,12 +21,17 @@ def evaluate(estimator: Any, features: pd.DataFrame, labels: pd.Series, problem:
     if problem == "regression":
         answers = np.asarray(estimator.predict(features), dtype="float64").reshape(-1)
         _check(answers, len(features))
-        return _finite({"mae": metrics.mean_absolute_error(labels, answers), "rmse": _rmse(labels, answers)})
+        errors = {"mae": metrics.mean_absolute_error(labels, answers), "rmse": _rmse(labels, answers)}
+        if (labels != 0).all():
+            errors["mape"] = metrics.mean_absolute_percentage_error(labels, answers)
+        return _finite(errors)
     scores = np.asarray(estimator.predict_proba(features), dtype="float64")
     classes = list(estimator.classes_)
     _check(scores, len(features), width=len(classes))
     predicted = np.asarray(classes)[scores.argmax(axis=1)]
     found = {"accuracy": float(metrics.accuracy_score(labels, predicted))}
+    average = "binary" if problem == "binary" else "macro"
+    found["f1"] = float(metrics.f1_score(labels, predicted, average=average, zero_division=0))
     if set(labels.unique()) <= set(classes):
         found["log_loss"] = float(metrics.log_loss(labels, scores, labels=classes))
     if problem == "binary":
@@ -34,6 +39,7 @@ def evaluate(estimator: Any, features: pd.DataFrame, labels: pd.Series, problem:
         found["brier"] = float(metrics.brier_score_loss(labels, positive, pos_label=1))
         if labels.nunique() == 2:
             found["roc_auc"] = float(metrics.roc_auc_score(labels, positive))
+            found["pr_auc"] = float(metrics.average_precision_score(labels, positive))
     return _finite(found)
 
 

@@ -2,6 +2,8 @@
 
 The fast algorithm, O(n log n): X. Sun and W. Xu, "Fast Implementation of DeLong's Algorithm for Comparing the Areas
 Under Correlated Receiver Operating Characteristic Curves", IEEE Signal Processing Letters 21(11), 2014.
+Where rows of one entity repeat: N. Obuchowski, "Nonparametric Analysis of Clustered ROC Curve Data", Biometrics 53,
+1997.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ def midranks(values: Floats) -> Floats:
     return shared
 
 
-def delong(truth: NDArray[Any], *scores: Floats) -> tuple[Floats, Floats]:
+def delong(truth: NDArray[Any], *scores: Floats, codes: NDArray[np.intp] | None = None) -> tuple[Floats, Floats]:
     """AUC of each of the k score vectors, shape (k,), and their covariance, shape (k, k).
 
-    `truth` holds 0 and 1. Raises ValueError with fewer than two rows of either class: no variance then.
+    `truth` holds 0 and 1; `codes` each row's entity, 0, 1, … without gaps (None: rows are independent).
+    Raises ValueError with fewer than two rows, or entities, of either class: no variance then.
     """
     positive = np.asarray(truth) == 1
     m, n = int(positive.sum()), int((~positive).sum())
@@ -39,5 +42,28 @@ def delong(truth: NDArray[Any], *scores: Floats) -> tuple[Floats, Floats]:
         of_positives[row] = (together[:m] - midranks(x)) / n
         of_negatives[row] = 1.0 - (together[m:] - midranks(y)) / m
         aucs[row] = (together[:m].sum() - m * (m + 1) / 2) / (m * n)  # exact: halves, and one division
+    if codes is not None:
+        places = of_positives - aucs[:, None], of_negatives - aucs[:, None]
+        return aucs, _over_entities(*places, codes[positive], codes[~positive], int(codes.max()) + 1)
     covariance = np.atleast_2d(np.cov(of_positives)) / m + np.atleast_2d(np.cov(of_negatives)) / n
     return aucs, covariance
+
+
+def _over_entities(
+    of_positives: Floats, of_negatives: Floats, positives: NDArray[np.intp], negatives: NDArray[np.intp], count: int
+) -> Floats:
+    """Obuchowski's covariance: the placements, less the AUC, are summed within each entity first."""
+    (_, m), (_, n) = of_positives.shape, of_negatives.shape
+    with_positives, with_negatives = len(np.unique(positives)), len(np.unique(negatives))
+    if with_positives < 2 or with_negatives < 2:
+        raise ValueError(
+            f"AUC needs two entities of either class; {with_positives} have positive rows, {with_negatives} negative ones"
+        )
+    a = np.array([np.bincount(positives, row, minlength=count) for row in of_positives]) / m
+    b = np.array([np.bincount(negatives, row, minlength=count) for row in of_negatives]) / n
+    both: Floats = (
+        with_positives / (with_positives - 1) * (a @ a.T)
+        + with_negatives / (with_negatives - 1) * (b @ b.T)
+        + count / (count - 1) * (a @ b.T + b @ a.T)
+    )
+    return both

@@ -11,7 +11,7 @@ import math
 STEPS = 60
 
 
-def score(wins: int, losses: int, n: int, delta: float) -> float:
+def score(wins: float, losses: float, n: float, delta: float) -> float:
     """The standardised distance of (wins - losses)/n from `delta`, with the variance that `delta` implies."""
     # The most likely share of losses, q, given that wins have the share q + delta.
     a, b, c = 2 * n, -(wins + losses) + (2 * n - wins + losses) * delta, -losses * delta * (1 - delta)
@@ -23,13 +23,13 @@ def score(wins: int, losses: int, n: int, delta: float) -> float:
     return distance / math.sqrt(variance)
 
 
-def bounds(wins: int, losses: int, n: int, z: float) -> tuple[float, float]:
+def bounds(wins: float, losses: float, n: float, z: float) -> tuple[float, float]:
     """The differences at which the observed one is z standard errors away, below and above."""
     observed = (wins - losses) / n
     return _where(wins, losses, n, z, -1.0, observed), _where(wins, losses, n, -z, observed, 1.0)
 
 
-def _where(wins: int, losses: int, n: int, wanted: float, low: float, high: float) -> float:
+def _where(wins: float, losses: float, n: float, wanted: float, low: float, high: float) -> float:
     """The score falls as delta grows."""
     for _ in range(STEPS):
         middle = (low + high) / 2

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
 
@@ -12,125 +11,141 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.policy import METRICS
-from gatekeeper.policy import binomial, paired
+from gatekeeper.policy import binomial, bootstrap, metrics, paired
 from gatekeeper.policy.delong import Floats, delong
+from gatekeeper.policy.entities import Codes, codes_of, design_effect, standard_error
+from gatekeeper.policy.metrics import Answers, Unmeasurable, direction, mean_metric, one_score_a_row, some, trivial
+
+__all__ = [
+    "Answers",
+    "Difference",
+    "Estimate",
+    "Unmeasurable",
+    "all_metrics",
+    "difference",
+    "direction",
+    "estimate",
+    "p_value",
+    "rows_for_power",
+    "trivial",
+    "z",
+]
 
 POWER_Z = 0.84  # NormalDist().inv_cdf(0.8), as gates.md writes it
-SMALLEST_PROBABILITY = 1e-15  # log loss of a certain and wrong answer is large, not infinite
+RESAMPLED = ("pr_auc", "f1")
 
 
-class Unmeasurable(ValueError):
-    """The metric is not defined on this data; the text says why."""
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What a model said of n rows.
-
-    Classification: `labels` are class numbers (0, 1, …; -1 for an unknown class), `scores` the probability of class 1
-    (n,) or of each class (n, k). Regression: `labels` are the predicted numbers and there are no scores.
-    """
-
-    labels: NDArray[Any]
-    scores: Floats | None = None
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A value with its standard error and one-sided confidence bounds, each at level 1 - alpha."""
+    """A value with its standard error and one-sided confidence bounds, each at level 1 - alpha.
+
+    `entities` is how many independent units the n rows are; None: each row is one. `draws` are the bootstrap's.
+    """
 
     value: float
     se: float
     lower: float
     upper: float
     n: int
+    method: str
+    entities: int | None = None
+    draws: Floats | None = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Difference(Estimate):
-    """How much better the first model is than the second; above zero is better, whatever the metric's direction."""
+    """How much better the first model is than the second; above zero is better, whatever the metric's direction.
+
+    `pairs` of a difference of proportions: rows that only the first has right, that only the second has, and all.
+    """
 
     first: float
     second: float
+    pairs: tuple[float, float, float] | None = None
 
 
 def z(alpha: float) -> float:
     return NormalDist().inv_cdf(1.0 - alpha)
 
 
-def direction(metric: str) -> int:
-    """+1 when greater is better, -1 when smaller is."""
-    return 1 if METRICS[metric].greater_is_better else -1
-
-
-def estimate(metric: str, truth: NDArray[Any], answers: Answers, alpha: float) -> Estimate:
-    """The metric of one model. Raises Unmeasurable."""
-    n = len(truth)
+def estimate(
+    metric: str, truth: NDArray[Any], answers: Answers, alpha: float, clusters: NDArray[Any] | None = None
+) -> Estimate:
+    """The metric of one model. `clusters` names each row's entity where rows of one repeat. Raises Unmeasurable."""
+    n = some(len(truth))
+    codes = codes_of(clusters, n)
+    if metric in RESAMPLED:
+        statistic = _resampled(metric, truth, answers, codes)
+        units = _units(codes, n)
+        draws = bootstrap.resampled([statistic], units)[0]
+        return Estimate(**_from_draws(bootstrap.observed(statistic, units), draws, alpha), **_size(n, codes))
+    if metric == "accuracy":
+        return _accuracy(truth, answers, alpha, codes)
     if metric == "roc_auc":
-        aucs, covariance = _delong(truth, _scores(answers))
+        aucs, covariance = _delong(truth, codes, answers)
         value, se = float(aucs[0]), math.sqrt(max(0.0, float(covariance[0, 0])))
         if value in (0.0, 1.0):
-            slack = _perfect_ranking_slack(truth, alpha)
+            slack = _perfect_ranking_slack(truth, alpha, codes)
             lower, upper = (1.0 - slack, 1.0) if value == 1.0 else (0.0, slack)
-            return Estimate(value, se, lower, upper, n)
-    elif metric == "accuracy":
-        hits = int((_finite(answers.labels) == truth).sum())
-        value, se = hits / _some(n), math.sqrt(hits / n * (1 - hits / n) / n)
-        return Estimate(
-            value,
-            se,
-            binomial.lower_bound(hits, n, alpha),
-            binomial.upper_bound(hits, n, alpha),
-            n,
-        )
-    else:
-        value, influence = _mean_metric(metric, truth, answers)
-        se = _standard_error(influence)
-    return Estimate(value, se, value - z(alpha) * se, value + z(alpha) * se, n)
+            return Estimate(value=value, se=se, lower=lower, upper=upper, method="exact", **_size(n, codes))
+        return Estimate(**_normal(value, se, alpha, "DeLong"), **_size(n, codes))
+    value, influence = mean_metric(metric, truth, answers)
+    return Estimate(**_normal(value, standard_error(influence, codes), alpha, "mean"), **_size(n, codes))
 
 
-def difference(metric: str, truth: NDArray[Any], first: Answers, second: Answers, alpha: float) -> Difference:
+def difference(
+    metric: str,
+    truth: NDArray[Any],
+    first: Answers,
+    second: Answers,
+    alpha: float,
+    clusters: NDArray[Any] | None = None,
+) -> Difference:
     """How much better `first` is than `second` on the same rows. Raises Unmeasurable.
 
-    AUC by DeLong; accuracy by Tango's score interval and McNemar's exact test; everything else by the paired mean.
+    AUC by DeLong; accuracy by Tango's score interval and McNemar's exact test; F1 and the area under the
+    precision-recall curve by the paired bootstrap; everything else by the paired mean. Over entities where they repeat.
     """
-    n = len(truth)
-    if metric == "roc_auc":
-        aucs, c = _delong(truth, _scores(first), _scores(second))
-        a, b = float(aucs[0]), float(aucs[1])
-        delta, se = a - b, math.sqrt(max(0.0, float(c[0, 0] + c[1, 1] - 2 * c[0, 1])))
-        if a == b and a in (0.0, 1.0) and not np.array_equal(_scores(first), _scores(second)):
-            slack = _perfect_ranking_slack(truth, alpha)
-            return Difference(delta, slack / z(alpha), -slack, slack, n, first=a, second=b)
+    n = some(len(truth))
+    codes = codes_of(clusters, n)
+    sign = direction(metric)
+    if metric in RESAMPLED:
+        both = [_resampled(metric, truth, answers, codes) for answers in (first, second)]
+        units = _units(codes, n)
+        a, b = (bootstrap.observed(statistic, units) for statistic in both)
+        draws = bootstrap.resampled(both, units)
+        found = _from_draws(sign * (a - b), sign * (draws[0] - draws[1]), alpha)
     elif metric == "accuracy":
-        return _accuracy_difference(truth, first, second, alpha)
+        return _accuracy_difference(truth, first, second, alpha, codes)
+    elif metric == "roc_auc":
+        aucs, c = _delong(truth, codes, first, second)
+        a, b = float(aucs[0]), float(aucs[1])
+        found = _normal(a - b, math.sqrt(max(0.0, float(c[0, 0] + c[1, 1] - 2 * c[0, 1]))), alpha, "DeLong")
+        if a == b and a in (0.0, 1.0) and not np.array_equal(first.scores, second.scores):  # type: ignore[arg-type]
+            slack = _perfect_ranking_slack(truth, alpha, codes)
+            found = {"value": 0.0, "se": slack / z(alpha), "lower": -slack, "upper": slack, "method": "exact"}
     else:
-        a, of_a = _mean_metric(metric, truth, first)
-        b, of_b = _mean_metric(metric, truth, second)
-        sign = direction(metric)
-        delta, se = sign * (a - b), _standard_error(of_a - of_b)
-    return Difference(delta, se, delta - z(alpha) * se, delta + z(alpha) * se, n, first=a, second=b)
+        a, of_a = mean_metric(metric, truth, first)
+        b, of_b = mean_metric(metric, truth, second)
+        found = _normal(sign * (a - b), standard_error(of_a - of_b, codes), alpha, "paired mean")
+    return Difference(**found, **_size(n, codes), first=a, second=b)
 
 
-def trivial(metric: str, truth: NDArray[Any]) -> float:
-    """The metric of the best constant answer on these rows: what a model must beat to know anything."""
-    _some(len(truth))
-    if metric == "roc_auc":
-        return 0.5
-    if metric == "mae":
-        return float(np.abs(truth - np.median(truth)).mean())
-    if metric == "rmse":
-        return float(np.std(truth))
-    _, counts = np.unique(truth, return_counts=True)
-    shares = counts / counts.sum()
-    if metric == "accuracy":
-        return float(shares.max())
-    if metric == "log_loss":
-        return float(-(shares * np.log(shares)).sum())
-    if metric == "brier":
-        rate = float((truth == 1).mean())
-        return rate * (1 - rate)
-    raise Unmeasurable(f"unknown metric {metric!r}")
+def p_value(found: Difference, against: float) -> float:
+    """One-sided: how probable a difference this low is if the true one is `against`.
+
+    Small when it is lower, beyond chance; below alpha exactly when the upper bound at alpha is below `against`
+    (but for ties of the bootstrap's draws, and McNemar's test at zero).
+    """
+    if found.draws is not None:
+        beyond = int((found.draws >= against).sum())
+        if beyond >= bootstrap.FEWEST_BEYOND:
+            return beyond / len(found.draws)
+        return min(bootstrap.FEWEST_BEYOND / len(found.draws), _tail(found, against))
+    if found.pairs is not None:
+        wins, losses, n = found.pairs
+        return NormalDist().cdf(paired.score(wins, losses, n, against))
+    return _tail(found, against)
 
 
 def rows_for_power(n: int, se: float, effect: float, alpha: float) -> int | None:
@@ -140,13 +155,18 @@ def rows_for_power(n: int, se: float, effect: float, alpha: float) -> int | None
     return math.ceil(n * ((z(alpha) + POWER_Z) * se / effect) ** 2)
 
 
+def power(se: float, effect: float, alpha: float) -> float:
+    """How often an effect of this size is seen with this standard error."""
+    return NormalDist().cdf(effect / se - z(alpha)) if se > 0 else float(effect > 0)
+
+
 def all_metrics(problem: str, truth: NDArray[Any], answers: Answers) -> dict[str, float]:
     """Every metric that this problem has and these answers allow."""
     found: dict[str, float] = {}
     for metric in METRICS.values():
         if problem in metric.problems:
             try:
-                value = estimate(metric.name, truth, answers, alpha=0.05).value
+                value = _value(metric.name, truth, answers)
             except Unmeasurable:
                 continue
             if math.isfinite(value):
@@ -154,113 +174,123 @@ def all_metrics(problem: str, truth: NDArray[Any], answers: Answers) -> dict[str
     return found
 
 
-def _delong(truth: NDArray[Any], *scores: Floats) -> tuple[Floats, Floats]:
-    if any(score.ndim != 1 for score in scores):
-        raise Unmeasurable("roc_auc needs one score a row")
+def _value(metric: str, truth: NDArray[Any], answers: Answers) -> float:
+    if metric == "roc_auc":
+        return float(_delong(truth, None, answers)[0][0])
+    if metric == "accuracy":
+        return float(metrics.hits(truth, answers).sum()) / some(len(truth))
+    if metric in RESAMPLED:
+        return bootstrap.observed(_resampled(metric, truth, answers, None), some(len(truth)))
+    return mean_metric(metric, truth, answers)[0]
+
+
+def _tail(found: Difference, against: float) -> float:
+    if found.se > 0:
+        return NormalDist(against, found.se).cdf(found.value)
+    return float(found.value >= against)
+
+
+def _normal(value: float, se: float, alpha: float, method: str) -> dict[str, Any]:
+    width = z(alpha) * se
+    return {"value": value, "se": se, "lower": value - width, "upper": value + width, "method": method}
+
+
+def _from_draws(value: float, draws: Floats, alpha: float) -> dict[str, Any]:
+    """Percentile bounds; further out than the draws reach, normal ones with their standard error."""
+    defined = draws[np.isfinite(draws)]
+    if not math.isfinite(value) or len(defined) < len(draws) / 2:
+        raise Unmeasurable("no golden row is of the class, and none was answered with it")
+    se = float(np.std(defined, ddof=1))
+    found = _normal(value, se, alpha, "bootstrap") | {"draws": defined}
+    if bounds := bootstrap.percentiles(defined, alpha):
+        found |= {"lower": bounds[0], "upper": bounds[1]}
+    return found
+
+
+def _resampled(metric: str, truth: NDArray[Any], answers: Answers, codes: Codes | None) -> bootstrap.Statistic:
+    if metric == "pr_auc":
+        if not (truth == 1).any():
+            raise Unmeasurable("there are no positive golden rows")
+        return bootstrap.average_precision(truth, one_score_a_row(metric, answers), codes)
+    binary = answers.scores is not None and answers.scores.ndim == 1
+    return bootstrap.f1(truth, metrics.finite(answers.labels), codes, macro=not binary)
+
+
+def _delong(truth: NDArray[Any], codes: Codes | None, *answers: Answers) -> tuple[Floats, Floats]:
+    scores = [one_score_a_row("roc_auc", each) for each in answers]
     try:
-        return delong(truth, *scores)
+        return delong(truth, *scores, codes=codes)
     except ValueError as error:
         raise Unmeasurable(str(error)) from error
 
 
-def _perfect_ranking_slack(truth: NDArray[Any], alpha: float) -> float:
+def _perfect_ranking_slack(truth: NDArray[Any], alpha: float, codes: Codes | None) -> float:
     """How far below 1 the AUC of a model that ranks all rows perfectly may be.
 
-    There is no variance to estimate it from. But rows paired off at random, one of each class, are independent trials,
-    and all succeeded: Clopper–Pearson over those pairs is exact.
+    There is no variance to estimate it from. But rows paired off at random, one of each class, no entity twice, are
+    independent trials, and all succeeded: Clopper–Pearson over those pairs is exact.
     """
-    pairs = min(int((truth == 1).sum()), int((truth == 0).sum()))
+    positive = np.asarray(truth) == 1
+    each = np.arange(len(truth)) if codes is None else codes
+    positives, negatives = np.unique(each[positive]), np.unique(each[~positive])
+    pairs = min(len(positives), len(negatives), len(np.union1d(positives, negatives)) // 2)
     return float(1.0 - alpha ** (1.0 / pairs))
 
 
-def _accuracy_difference(truth: NDArray[Any], first: Answers, second: Answers, alpha: float) -> Difference:
-    """Tango's score bounds; above (below) zero only when McNemar's exact test says so as well."""
-    n = _some(len(truth))
-    right, other = _finite(first.labels) == truth, _finite(second.labels) == truth
-    wins, losses = int((right & ~other).sum()), int((~right & other).sum())
-    lower, upper = paired.bounds(wins, losses, n, z(alpha))
-    if lower > 0 and binomial.at_least(wins, wins + losses, 0.5) >= alpha:
+def _accuracy(truth: NDArray[Any], answers: Answers, alpha: float, codes: Codes | None) -> Estimate:
+    """Clopper–Pearson; of entities, with as many rows as their variance is worth, and counts rounded outwards."""
+    right = metrics.hits(truth, answers)
+    n, hits = len(right), int(right.sum())
+    rows = max(1, math.floor(n / design_effect(right.astype(np.float64), codes)))
+    return Estimate(
+        value=hits / n,
+        se=math.sqrt(hits / n * (1 - hits / n) / rows),
+        lower=binomial.lower_bound(hits * rows // n, rows, alpha),
+        upper=binomial.upper_bound(-(-hits * rows // n), rows, alpha),
+        method="Clopper–Pearson",
+        **_size(n, codes),
+    )
+
+
+def _accuracy_difference(
+    truth: NDArray[Any], first: Answers, second: Answers, alpha: float, codes: Codes | None
+) -> Difference:
+    """Tango's score bounds; above (below) zero only when McNemar's exact test says so as well.
+
+    Of entities: wins, losses and rows are divided by the design effect of the paired difference.
+    """
+    right, other = metrics.hits(truth, first), metrics.hits(truth, second)
+    n = len(right)
+    effect = design_effect(right.astype(np.float64) - other, codes)
+    only_first, only_second = int((right & ~other).sum()), int((~right & other).sum())
+    wins, losses = only_first / effect, only_second / effect
+    lower, upper = paired.bounds(wins, losses, n / effect, z(alpha))
+    if lower > 0 and _mcnemar(wins, losses) >= alpha:
         lower = 0.0
-    if upper < 0 and binomial.at_least(losses, wins + losses, 0.5) >= alpha:
+    if upper < 0 and _mcnemar(losses, wins) >= alpha:
         upper = 0.0
-    value = (wins - losses) / n
-    # Not the sample's standard error, which is zero when no row is discordant.
-    se = (upper - lower) / (2 * z(alpha))
-    return Difference(value, se, lower, upper, n, first=float(right.mean()), second=float(other.mean()))
+    return Difference(
+        value=(only_first - only_second) / n,
+        se=(upper - lower) / (2 * z(alpha)),  # not the sample's, which is zero when no row is discordant
+        lower=lower,
+        upper=upper,
+        method="Tango",
+        first=float(right.mean()),
+        second=float(other.mean()),
+        pairs=(wins, losses, n / effect),
+        **_size(n, codes),
+    )
 
 
-def _mean_metric(metric: str, truth: NDArray[Any], answers: Answers) -> tuple[float, Floats]:
-    """The value and each row's influence on it: the value's variance is that of the influences, over n."""
-    measure = _LOSSES.get(metric)
-    if measure is None:
-        raise Unmeasurable(f"unknown metric {metric!r}")
-    _some(len(truth))
-    losses = measure(truth, answers)
-    if metric != "rmse":
-        return float(losses.mean()), losses
-    value = math.sqrt(float(losses.mean()))
-    # Delta method: d√m = dm / 2√m.
-    return value, losses / (2 * value) if value > 0 else np.zeros_like(losses)
+def _mcnemar(wins: float, losses: float) -> float:
+    """McNemar's exact p-value; parts of a row that a design effect leaves are counted against it."""
+    whole = math.floor(wins)
+    return binomial.at_least(whole, whole + math.ceil(losses), 0.5)
 
 
-def _log_losses(truth: NDArray[Any], answers: Answers) -> Floats:
-    scores = _scores(answers)
-    if scores.ndim == 1:
-        of_truth = np.where(truth == 1, scores, 1 - scores)
-    else:
-        if truth.min() < 0 or truth.max() >= scores.shape[1]:
-            raise Unmeasurable(f"the golden rows hold classes that the model's {scores.shape[1]} scores do not name")
-        of_truth = scores[np.arange(len(truth)), truth.astype(int)]
-    losses: Floats = -np.log(np.clip(of_truth, SMALLEST_PROBABILITY, 1.0))
-    return losses
+def _units(codes: Codes | None, n: int) -> int:
+    return n if codes is None else int(codes.max()) + 1
 
 
-def _brier_losses(truth: NDArray[Any], answers: Answers) -> Floats:
-    scores = _scores(answers)
-    if scores.ndim != 1:
-        raise Unmeasurable("brier needs one score a row")
-    losses: Floats = (scores - (truth == 1)) ** 2
-    return losses
-
-
-def _absolute_errors(truth: NDArray[Any], answers: Answers) -> Floats:
-    errors: Floats = np.abs(_finite(answers.labels) - truth)
-    return errors
-
-
-def _squared_errors(truth: NDArray[Any], answers: Answers) -> Floats:
-    errors: Floats = (_finite(answers.labels) - truth) ** 2
-    return errors
-
-
-_LOSSES: dict[str, Callable[[NDArray[Any], Answers], Floats]] = {
-    "log_loss": _log_losses,
-    "brier": _brier_losses,
-    "mae": _absolute_errors,
-    "rmse": _squared_errors,
-}
-
-
-def _standard_error(influence: Floats) -> float:
-    if len(influence) < 2:
-        raise Unmeasurable(f"{len(influence)} rows have no variance")
-    return float(np.std(influence, ddof=1)) / math.sqrt(len(influence))
-
-
-def _scores(answers: Answers) -> Floats:
-    if answers.scores is None:
-        raise Unmeasurable("the model answers with labels only; this metric needs probabilities")
-    return _finite(answers.scores)
-
-
-def _finite(values: NDArray[Any]) -> Floats:
-    numbers = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(numbers).all():
-        raise Unmeasurable("the answers hold NaN or infinity")
-    return numbers
-
-
-def _some(n: int) -> int:
-    if n == 0:
-        raise Unmeasurable("there are no golden rows")
-    return n
+def _size(n: int, codes: Codes | None) -> dict[str, Any]:
+    return {"n": n, "entities": None if codes is None else _units(codes, n)}

@@ -1,0 +1,104 @@
+"""What is known of the golden rows and of both models' answers to them, and how a verdict on that is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts import GateVerdict, Outcome
+from contracts.policy import Problem
+from gatekeeper.policy import bootstrap
+from gatekeeper.policy.entities import codes_of
+from gatekeeper.policy.statistics import Answers, Estimate
+from gatekeeper.policy.trouble import Trouble
+
+GATE = "performance"
+
+FEWEST_ROWS = 30  # below, the normal approximation of the bounds is not to be believed
+FEWEST_OF_A_CLASS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Labels of the golden rows and what both models said of them. `champion_version` is None in a cold start.
+
+    `clusters`: each row's entity as a number, where rows of one entity repeat (negative: unknown, a row alone).
+    `k`: this is the k-th challenger that these golden rows have seen, from 1 on.
+    """
+
+    problem: Problem
+    metric: str
+    trouble: Trouble | None = None
+    truth: NDArray[Any] | None = None
+    challenger: Answers | None = None
+    champion: Answers | None = None
+    champion_version: int | None = None
+    unlabelled: int = 0
+    clusters: NDArray[Any] | None = None
+    k: int = 1
+
+
+def too_few(facts: Facts, truth: NDArray[Any]) -> str | None:
+    """Why nothing is decided on so few rows. Of an entity, all rows count once: together they say little more."""
+    codes = codes_of(facts.clusters, len(truth))
+    what = "golden rows" if codes is None else "entities among the golden rows"
+    each = np.arange(len(truth)) if codes is None else codes
+    found = len(np.unique(each))
+    if found < FEWEST_ROWS:
+        return f"underpowered: {found} {what} with labels; at least {FEWEST_ROWS} are needed"
+    classes: NDArray[Any] = np.array([])
+    if facts.problem == "binary":
+        classes = np.array([0, 1])
+    elif facts.metric == "f1":  # each class weighs as much as any other, however rare
+        classes = np.unique(truth)
+    counts = [len(np.unique(each[truth == number])) for number in classes]
+    if counts and min(counts) < FEWEST_OF_A_CLASS:
+        which = "the rarer class" if facts.problem == "binary" else f"class {classes[int(np.argmin(counts))]}"
+        return f"underpowered: {min(counts)} {what} of {which}; at least {FEWEST_OF_A_CLASS} are needed"
+    return None
+
+
+def percent(alpha: float) -> str:
+    return f"{100 * (1 - alpha):.4g} %"
+
+
+def interval(found: Estimate) -> dict[str, Any]:
+    """What an estimate is made of, for the evidence."""
+    details = {"se": found.se, "lower": found.lower, "upper": found.upper, "method": found.method}
+    if found.entities is not None:
+        details["entities"] = found.entities
+    if found.draws is not None:
+        details["bootstrap"] = {"draws": bootstrap.DRAWS, "seed": bootstrap.SEED}
+    return details
+
+
+def verdict(
+    facts: Facts,
+    outcome: Outcome,
+    reason: str,
+    observed: float,
+    bound: float,
+    margin: float | None,
+    details: dict[str, Any],
+    metric: str | None = None,
+) -> GateVerdict:
+    about = {"champion_version": facts.champion_version, "unlabelled": facts.unlabelled}
+    return GateVerdict(
+        gate=GATE,
+        outcome=outcome,
+        reason=reason,
+        metric=metric or facts.metric,
+        observed=observed,
+        bound=bound,
+        margin=margin,
+        n=0 if facts.truth is None else len(facts.truth),
+        details=details | about,
+    )
+
+
+def undecided(facts: Facts, reason: str) -> GateVerdict:
+    n = 0 if facts.truth is None else len(facts.truth)
+    return GateVerdict(gate=GATE, outcome=Outcome.INCONCLUSIVE, reason=reason, metric=facts.metric, n=n)

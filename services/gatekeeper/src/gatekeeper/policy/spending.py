@@ -1,0 +1,15 @@
+"""Many challengers, one golden dataset: what share of alpha each of them is judged with."""
+
+from __future__ import annotations
+
+import math
+
+
+def spent(alpha: float, k: int) -> float:
+    """The level for the k-th challenger, from 1 on: over however many there will be, they add up to alpha.
+
+    Σ 1/k² = π²/6 (Euler). By Bonferroni's inequality, any of them is promoted by mistake with probability alpha at most.
+    """
+    if k < 1:
+        raise ValueError(f"challengers are counted from 1, not {k}")
+    return alpha * 6 / (math.pi**2 * k**2)
