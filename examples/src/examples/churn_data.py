@@ -9,28 +9,35 @@ first month ages.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from examples.churn import TABLES, USER
 
-Drift = Literal["gradual", "sudden", "none"]
+Drift = Literal["gradual", "sudden", "recurring", "none"]
+YEAR = 12
 LAST_SIGN_UP = date(2022, 2, 6)
 LONGEST_TENURE = 72
 
 
 def progress(month: int, months: int, drift: Drift) -> float:
-    """How far the drift has come in a month, from 0 to 1: sudden from the middle on, gradual to the last month."""
+    """How far the drift has come in a month, from 0 to 1.
+
+    Gradual: to the last month. Sudden: from the middle month on. Recurring: there and back each year, as a cosine.
+    """
     if drift == "none" or months < 2:
         return 0.0
     if drift == "sudden":
         return float(month >= months // 2)
+    if drift == "recurring":
+        return (1 - math.cos(2 * math.pi * month / YEAR)) / 2
     return month / (months - 1)
 
 
@@ -135,7 +142,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--months", type=_from_one_up, default=6)
     parser.add_argument("--users", type=_from_one_up, default=5000)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--drift", choices=("gradual", "sudden", "none"), default="gradual")
+    parser.add_argument("--drift", choices=get_args(Drift), default="gradual")
     given = parser.parse_args(argv)
     if existing := sorted(given.out.glob("month_*")):
         parser.error(f"{given.out} already has {existing[0].name}: name a new folder, or delete it first")

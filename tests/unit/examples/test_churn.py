@@ -131,6 +131,11 @@ def test_drift_progresses_as_it_is_named(drift: churn_data.Drift, expected: list
     assert [churn_data.progress(month, 4, drift) for month in range(4)] == pytest.approx(expected)
 
 
+def test_a_recurring_drift_is_back_where_it_began_after_a_year() -> None:
+    moved = [churn_data.progress(month, 30, "recurring") for month in (0, 6, 12, 18, 24)]
+    assert moved == pytest.approx([0, 1, 0, 1, 0])
+
+
 def test_a_model_of_the_first_month_has_signal_and_ages_with_the_drift(data: Path) -> None:
     first, last = recipe.load("month_000"), recipe.load("month_002")
     model = recipe.train(first.head(1000))

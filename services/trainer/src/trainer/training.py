@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
         return 2
     spec_path, result_path = Path(arguments[0]), Path(arguments[1])
     _end_with_the_parent()
-    say = _progress(_own_standard_output())
+    say = progress_to(own_standard_output())
     try:
         report, status = _report(TrainingSpec.model_validate_json(spec_path.read_text()), say), 0
     except Transient as error:
@@ -79,14 +79,14 @@ def _end_with_the_parent() -> None:
     os.close(nothing)
 
 
-def _own_standard_output() -> TextIO:
+def own_standard_output() -> TextIO:
     """Keep standard output for progress; what a recipe or a library prints joins the log."""
     own = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     return own
 
 
-def _progress(output: TextIO) -> Callable[[float, str], None]:
+def progress_to(output: TextIO) -> Callable[[float, str], None]:
     def say(share: float, message: str) -> None:
         line = Progress(progress=share, message=message).model_dump_json()
         output.write(line + "\n")
