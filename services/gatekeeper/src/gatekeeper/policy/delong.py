@@ -57,7 +57,7 @@ def _over_entities(
     with_positives, with_negatives = len(np.unique(positives)), len(np.unique(negatives))
     if with_positives < 2 or with_negatives < 2:
         raise ValueError(
-            f"AUC needs two entities of either class; {with_positives} have positive rows, {with_negatives} negative ones"
+            f"AUC needs two entities of either class; {with_positives} have positive, {with_negatives} negative rows"
         )
     a = np.array([np.bincount(positives, row, minlength=count) for row in of_positives]) / m
     b = np.array([np.bincount(negatives, row, minlength=count) for row in of_negatives]) / n

@@ -8,7 +8,7 @@ import math
 def spent(alpha: float, k: int) -> float:
     """The level for the k-th challenger, from 1 on: over however many there will be, they add up to alpha.
 
-    Σ 1/k² = π²/6 (Euler). By Bonferroni's inequality, any of them is promoted by mistake with probability alpha at most.
+    Σ 1/k² = π²/6 (Euler). By Bonferroni's inequality, alpha bounds the chance that any is promoted by mistake.
     """
     if k < 1:
         raise ValueError(f"challengers are counted from 1, not {k}")

@@ -26,8 +26,10 @@ __all__ = [
     "direction",
     "estimate",
     "p_value",
+    "power",
     "rows_for_power",
     "trivial",
+    "value",
     "z",
 ]
 
@@ -83,14 +85,14 @@ def estimate(
         return _accuracy(truth, answers, alpha, codes)
     if metric == "roc_auc":
         aucs, covariance = _delong(truth, codes, answers)
-        value, se = float(aucs[0]), math.sqrt(max(0.0, float(covariance[0, 0])))
-        if value in (0.0, 1.0):
+        auc, se = float(aucs[0]), math.sqrt(max(0.0, float(covariance[0, 0])))
+        if auc in (0.0, 1.0):
             slack = _perfect_ranking_slack(truth, alpha, codes)
-            lower, upper = (1.0 - slack, 1.0) if value == 1.0 else (0.0, slack)
-            return Estimate(value=value, se=se, lower=lower, upper=upper, method="exact", **_size(n, codes))
-        return Estimate(**_normal(value, se, alpha, "DeLong"), **_size(n, codes))
-    value, influence = mean_metric(metric, truth, answers)
-    return Estimate(**_normal(value, standard_error(influence, codes), alpha, "mean"), **_size(n, codes))
+            lower, upper = (1.0 - slack, 1.0) if auc == 1.0 else (0.0, slack)
+            return Estimate(value=auc, se=se, lower=lower, upper=upper, method="exact", **_size(n, codes))
+        return Estimate(**_normal(auc, se, alpha, "DeLong"), **_size(n, codes))
+    mean, influence = mean_metric(metric, truth, answers)
+    return Estimate(**_normal(mean, standard_error(influence, codes), alpha, "mean"), **_size(n, codes))
 
 
 def difference(
@@ -166,15 +168,16 @@ def all_metrics(problem: str, truth: NDArray[Any], answers: Answers) -> dict[str
     for metric in METRICS.values():
         if problem in metric.problems:
             try:
-                value = _value(metric.name, truth, answers)
+                of_it = value(metric.name, truth, answers)
             except Unmeasurable:
                 continue
-            if math.isfinite(value):
-                found[metric.name] = value
+            if math.isfinite(of_it):
+                found[metric.name] = of_it
     return found
 
 
-def _value(metric: str, truth: NDArray[Any], answers: Answers) -> float:
+def value(metric: str, truth: NDArray[Any], answers: Answers) -> float:
+    """The metric alone, without what it costs to know how certain it is. Raises Unmeasurable."""
     if metric == "roc_auc":
         return float(_delong(truth, None, answers)[0][0])
     if metric == "accuracy":
