@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,8 @@ class Stack:
     tiny: str
     strict: str
     trained: Ended
+    database: Path
+    """The gatekeeper's."""
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +75,7 @@ def stack(
             for name, value in variables.items():
                 patch.setenv(name, value)
             trained = gauntlet("train", tiny, "--window", "w1..w2", "--reason", "the first", "--wait")
-            yield Stack(variables, tiny, strict, trained)
+            yield Stack(variables, tiny, strict, trained, folder / "databases" / "gatekeeper.db")
     finally:
         trainers.stop()
         replica.stop()
@@ -167,6 +171,38 @@ def test_people_decide_and_every_decision_is_in_the_audit_trail(stack: Stack) ->
     listed = ok("audit", name, "--limit", "1").lines
     assert len(listed) == 2, "a heading and one row"
     assert "unfrozen" in listed[1]
+
+
+def test_the_audit_trail_is_verified_and_a_row_that_was_changed_is_named(stack: Stack) -> None:
+    def head() -> str:
+        rows, noted = ok("audit", "verify").lines
+        assert rows.endswith("rows are as they were written")
+        return noted.removeprefix("head ")
+
+    noted = head()
+    ok("freeze", stack.tiny, "--reason", "a row more", "--actor", "ann")
+    ok("unfreeze", stack.tiny, "--reason", "and another", "--actor", "ann")
+    assert head() != noted
+    assert "the head that was noted is row" in ok("audit", "verify", "--head", noted).out
+    another = gauntlet("audit", "verify", "--head", "sha256:" + "0" * 63 + "1")
+    assert another.code == 1 and "is not in the audit trail" in " ".join(another.err.split())
+
+    database = sqlite3.connect(stack.database)
+    with closing(database):
+        (sequence, actor) = database.execute(
+            "SELECT sequence, actor FROM audit WHERE reason = 'a row more' ORDER BY sequence DESC"
+        ).fetchone()
+        try:
+            with database:
+                database.execute("UPDATE audit SET actor = 'eve' WHERE sequence = ?", (sequence,))
+            broken = gauntlet("audit", "verify", "--json")
+            assert broken.code == 1
+            assert f"broken at row {sequence} (changed)" in " ".join(broken.err.split())
+            assert broken.json["broken"]["sequence"] == sequence
+        finally:
+            with database:
+                database.execute("UPDATE audit SET actor = ? WHERE sequence = ?", (actor, sequence))
+    assert "rows are as they were written" in ok("audit", "verify").out
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from gauntlet.commands import (
+    audit,
     dead_letters,
     decisions,
     demo,
@@ -54,12 +55,12 @@ app.command("train")(train.train)
 app.command("models")(models.models)
 app.command("candidates")(models.candidates)
 app.command("show")(models.show)
-app.command("audit")(models.audit)
 app.command("promote")(decisions.promote)
 app.command("rollback")(decisions.rollback)
 app.command("freeze")(decisions.freeze)
 app.command("unfreeze")(decisions.unfreeze)
 app.command("predict")(predict.predict)
+app.add_typer(audit.app, name="audit")
 app.add_typer(events.app, name="events")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(policies.app, name="policy")

@@ -64,6 +64,7 @@ MlflowUri = Annotated[
     str | None,
     typer.Option("--mlflow", envvar="MLFLOW_TRACKING_URI", metavar="URL", help="Instead of the stack's MLflow."),
 ]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", parser=count, help="At most so many, newest first.")]
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="The model's name in MLflow.")]
 ModelVersion = Annotated[int, typer.Argument(metavar="VERSION", parser=count, help="The version's number in MLflow.")]
 Actor = Annotated[

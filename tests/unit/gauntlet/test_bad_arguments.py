@@ -13,7 +13,19 @@ SILENT = "http://127.0.0.1:1"
 """Nothing listens on port 1."""
 
 OURS = {
-    *("register", "train", "models", "candidates", "show", "audit", "promote", "rollback", "freeze", "unfreeze"),
+    *(
+        "register",
+        "train",
+        "models",
+        "candidates",
+        "show",
+        "audit",
+        "audit verify",
+        "promote",
+        "rollback",
+        "freeze",
+        "unfreeze",
+    ),
     *("predict", "events tail", "dead-letters list", "dead-letters show", "dead-letters replay"),
     *("dead-letters discard", "policy check"),
 }
@@ -47,6 +59,10 @@ BAD = [
     ("show flights", "VERSION"),
     ("audit", "NAME"),
     ("audit .hidden", "'.hidden'"),
+    ("audit show", "NAME"),
+    ("audit flights --limit none", "'none'"),
+    ("audit --limit none flights", "'none'"),
+    ("audit verify --head sha256:12", "'sha256:12'"),
     ("promote flights 1", "--reason"),
     ("promote flights -1 --reason r", "-1"),
     ("promote flights 1 --reason=", "reason is empty"),
@@ -89,6 +105,8 @@ def test_every_command_is_tried() -> None:
         "candidates --gatekeeper {silent}",
         "show flights 1 --gatekeeper {silent}",
         "audit flights --gatekeeper {silent}",
+        "audit --limit 5 verify --gatekeeper {silent}",
+        "audit verify --gatekeeper {silent}",
         "promote flights 1 --reason r --gatekeeper {silent}",
         "rollback flights --reason r --gatekeeper {silent}",
         "freeze flights --reason r --gatekeeper {silent}",

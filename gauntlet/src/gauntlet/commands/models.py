@@ -1,4 +1,4 @@
-"""`gauntlet models`, `candidates`, `show` and `audit`: what the gatekeeper knows and decided."""
+"""`gauntlet models`, `candidates` and `show`: what the gatekeeper knows and decided."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gauntlet.options import DEFAULT_DATA_DIR, DataDir, GatekeeperUrl, Json, ModelName, ModelVersion, count
+from gauntlet.options import DEFAULT_DATA_DIR, DataDir, GatekeeperUrl, Json, Limit, ModelName, ModelVersion
 from gauntlet.output import console, local_time, print_json, print_listing, print_table, shortened
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gauntlet.service_client import ServiceClient
-
-Limit = Annotated[int, typer.Option("--limit", metavar="N", parser=count, help="At most so many, newest first.")]
 
 
 def models(as_json: Json = False, gatekeeper: GatekeeperUrl = None, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
@@ -93,22 +91,6 @@ def show(
     if rows:
         print_table(columns, rows)
     print_table(("", ""), list(_about(found)))
-
-
-def audit(
-    name: ModelName,
-    limit: Limit = 50,
-    as_json: Json = False,
-    gatekeeper: GatekeeperUrl = None,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-) -> None:
-    """List who did what to a model, and why, newest first."""
-    from gauntlet.arguments import model_name
-
-    found = _client(gatekeeper, data_dir).get("/audit", model=model_name(name), limit=limit)
-    rows = found if as_json else [{**row, "at": local_time(row["at"])} for row in found]
-    headings = {"at": "when", "actor": "who", "action": "what", "model_version": "version", "reason": "why"}
-    print_listing(rows, headings, as_json=as_json, empty=f"nothing was done to {name} yet")
 
 
 def _client(gatekeeper: str | None, data_dir: Path) -> ServiceClient:
