@@ -60,6 +60,12 @@ def _off_is_false(value: Any) -> Any:
     return {} if value is True or value is None else value
 
 
+def _retained_is_all_defaults(value: Any) -> Any:
+    if isinstance(value, str) and value not in ("newest", "retained"):
+        raise ValueError("candidates are newest, retained, or for example {retained: 10}")
+    return {} if value == "retained" else value
+
+
 MetricName = Annotated[str, AfterValidator(_known_metric)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
@@ -137,6 +143,13 @@ class Gates(Section):
     dependents: Annotated[Dependents | Literal[False], BeforeValidator(_off_is_false)] = False
 
 
+class Retained(Section):
+    """Past versions stay candidates: on each new golden dataset they are judged again, beside the newest."""
+
+    retained: int = Field(default=30, ge=1, description="The newest so many versions, besides the champion")
+    max_age: Duration | None = Field(default=None, description="None that was registered longer ago than this")
+
+
 class Sandbox(Section):
     """Limits of the process in which a candidate's code runs."""
 
@@ -166,6 +179,9 @@ class ModelPolicy(Section):
     training: Training = Training()
     golden: Golden = Golden()
     gates: Gates = Gates()
+    candidates: Annotated[Literal["newest"] | Retained, BeforeValidator(_retained_is_all_defaults)] = Field(
+        default="newest", description="Who may become champion: the newest version alone, or retained ones as well"
+    )
     sandbox: Sandbox = Sandbox()
     strategy: Literal["direct"] = "direct"
     approval: Literal["none"] = "none"

@@ -1,0 +1,116 @@
+"""What every version of a model said of every window that came after its training, with what was true."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from contracts.policy import Problem
+from gatekeeper.answers import as_answers
+from gatekeeper.policy import statistics
+from gatekeeper.policy.statistics import Answers, direction
+
+FORMAT = 1
+
+
+class Unreadable(ValueError):
+    """The folder holds no history that can be played."""
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """The rows of one stretch of time. `clusters` numbers the entity of each row, where entities are known."""
+
+    name: str
+    truth: NDArray[Any]
+    clusters: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """Windows are numbered from 0, versions from 1.
+
+    Version v arrives when window v - 1 has its labels; it was trained on what came before that window, is judged on it
+    first, and could serve from window v on. `answers` has (version, window) for every window from v - 1 on.
+    """
+
+    problem: Problem
+    windows: tuple[Window, ...]
+    answers: Mapping[tuple[int, int], Answers]
+    model: str = "model"
+    trained_on: Mapping[int, str] = field(default_factory=dict)
+    _values: dict[tuple[str, int, int], float] = field(default_factory=dict, repr=False)
+
+    @property
+    def served(self) -> range:
+        """The windows that somebody serves: all but the first, which only judges version 1."""
+        return range(1, len(self.windows))
+
+    def versions(self, window: int) -> range:
+        """The versions that could serve this window."""
+        return range(1, window + 1)
+
+    def value(self, metric: str, version: int, window: int) -> float:
+        """The metric of a version on a window. Raises statistics.Unmeasurable."""
+        key = (metric, version, window)
+        if key not in self._values:
+            truth, answers = self.windows[window].truth, self.answers[version, window]
+            self._values[key] = statistics.estimate(metric, truth, answers, alpha=0.05).value
+        return self._values[key]
+
+    def worth(self, metric: str, version: int, window: int) -> float:
+        """The metric so signed that more is better."""
+        return direction(metric) * self.value(metric, version, window)
+
+    def weight(self, window: int) -> int:
+        return len(self.windows[window].truth)
+
+
+def read(folder: Path) -> History:
+    """The history that `python -m trainer.history` has written. Raises Unreadable."""
+    try:
+        described = json.loads((folder / "history.json").read_text())
+        rows = pq.read_table(folder / "rows.parquet")
+    except FileNotFoundError as error:
+        raise Unreadable(f"{folder} holds no history: {error.filename} is missing") from error
+    except (ValueError, pa.ArrowException) as error:
+        raise Unreadable(f"{folder} holds no readable history: {error}") from error
+    if described.get("format") != FORMAT:
+        raise Unreadable(f"{folder} has format {described.get('format')!r}; this reads format {FORMAT}")
+    window_of = rows["window"].to_numpy()
+    truth = rows["truth"].to_numpy()
+    clusters = None
+    if "entity" in rows.column_names:
+        clusters = rows["entity"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    starts = np.searchsorted(window_of, np.arange(len(described["windows"]) + 1))
+    windows = tuple(
+        Window(
+            named["name"],
+            truth[starts[at] : starts[at + 1]],
+            None if clusters is None else clusters[starts[at] : starts[at + 1]],
+        )
+        for at, named in enumerate(described["windows"])
+    )
+    answers: dict[tuple[int, int], Answers] = {}
+    problem, classes = described["problem"], tuple(described["classes"]) or None
+    for version in described["versions"]:
+        number, first = version["number"], version["golden"]
+        try:
+            values = np.load(folder / described["folder"] / version["answers"], allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise Unreadable(f"the answers of v{number} cannot be read: {error}") from error
+        if len(values) != len(truth) - starts[first]:
+            raise Unreadable(f"v{number} has {len(values)} answers to {len(truth) - starts[first]} rows")
+        for at in range(first, len(windows)):
+            part = values[starts[at] - starts[first] : starts[at + 1] - starts[first]]
+            answers[number, at] = as_answers(part, problem, classes)
+    trained_on = {version["number"]: version["trained_on"] for version in described["versions"]}
+    return History(problem, windows, answers, described["model"], trained_on)

@@ -1,0 +1,54 @@
+"""One policy and the usual ones over one history: who served what, and at what cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from contracts.policy import ModelPolicy, Performance, Retained
+from gatekeeper.backtest import contenders
+from gatekeeper.backtest.contenders import Contender
+from gatekeeper.backtest.history import History
+from gatekeeper.backtest.replay import Played, oracle_newest_or_stay, oracle_of_all, play, regret
+
+
+def of_policy(policy: ModelPolicy, metric: str) -> Contender:
+    """What this policy would have done."""
+    name, settings = "this policy", policy.gates.performance
+    if not isinstance(settings, Performance):
+        return Contender(name, contenders.always().choose)
+    if not isinstance(policy.candidates, Retained):
+        return contenders.newest(name, metric, settings)
+    return contenders.retained(name, metric, settings, most=policy.candidates.retained)
+
+
+def report(history: History, policy: ModelPolicy, metric: str) -> dict[str, Any]:
+    """Everything that is worth showing, as JSON knows it. Raises statistics.Unmeasurable."""
+    best = oracle_of_all(history, metric)
+    played = [play(history, one, metric) for one in contenders.standard(metric, of_policy(policy, metric))]
+    return {
+        "model": history.model,
+        "metric": metric,
+        "windows": [{"name": history.windows[at].name, "rows": history.weight(at)} for at in history.served],
+        "versions": {str(version): history.trained_on.get(version) for version in history.versions(history.served[-1])},
+        "contenders": [_row(one, best, metric) for one in (*played, oracle_newest_or_stay(history, metric), best)],
+    }
+
+
+def _row(played: Played, best: Played, metric: str) -> dict[str, Any]:
+    return {
+        "name": played.name,
+        "promotions": played.promotions,
+        "value": played.value,
+        "regret": regret(played, best, metric),
+        "champions": list(played.champions),
+        "values": list(played.values),
+    }
+
+
+def markdown(found: dict[str, Any]) -> Iterable[str]:
+    """The table, line by line."""
+    yield f"| {found['model']}: who serves the next window | promotions | {found['metric']} served | regret |"
+    yield "|---|--:|--:|--:|"
+    for row in found["contenders"]:
+        yield f"| {row['name']} | {row['promotions']} | {row['value']:.4f} | {row['regret']:.4f} |"

@@ -1,0 +1,114 @@
+"""Which of the versions that are kept should be champion, on rows that none of those compared was trained on?
+
+Each entrant is judged against the champion by the performance gate itself; of those that pass and are better, the best
+wins. They are many challengers of one golden dataset: the k-th of them spends α·6/(π²k²), so that the chance that any
+of them replaces a champion that is as good stays below α (gates.md, Performance 3). Their order is the caller's, fixed
+before anybody looks at the rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts import GateVerdict, Outcome
+from contracts.policy import Performance, Problem
+from gatekeeper.policy import performance
+from gatekeeper.policy.statistics import Answers, direction
+
+
+@dataclass(frozen=True, eq=False)
+class Entrant:
+    """A version and what it said of the golden rows. `clean` marks those that it was not trained on; None is all."""
+
+    model_version: int
+    answers: Answers
+    clean: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """`entrants` in the order in which they spend α. `first_k`: as many challengers less one had these rows before.
+
+    `clusters`: each row's entity as a number, where rows of one entity repeat.
+    """
+
+    problem: Problem
+    metric: str
+    truth: NDArray[Any]
+    champion: Entrant
+    entrants: tuple[Entrant, ...]
+    clusters: NDArray[Any] | None = None
+    first_k: int = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """`winner` is None when the champion stays. One verdict an entrant, by version."""
+
+    winner: int | None
+    reason: str
+    verdicts: Mapping[int, GateVerdict] = field(default_factory=dict)
+
+
+def decide(facts: Facts, settings: Performance) -> Result:
+    """The champion stays unless somebody is shown to be better by the policy's own rule."""
+    verdicts: dict[int, GateVerdict] = {}
+    for k, entrant in enumerate(facts.entrants, start=facts.first_k):
+        verdicts[entrant.model_version] = _compare(facts, entrant, settings, k)
+    gains = {version: _gain(verdict) for version, verdict in verdicts.items()}
+    passed = [
+        version for version, verdict in verdicts.items() if verdict.outcome is Outcome.PASSED and gains[version] > 0
+    ]
+    champion = f"champion v{facts.champion.model_version}"
+    if not passed:
+        best = max(gains, key=lambda version: (gains[version], version), default=None)
+        who = "nobody else" if best is None else f"v{best} comes nearest: {verdicts[best].reason}"
+        return Result(None, f"{champion} stays, none of {len(verdicts)} was shown to be better; {who}", verdicts)
+    winner = max(passed, key=lambda version: (gains[version], version))
+    reason = f"the best of {len(verdicts) + 1}, and one of {len(passed)} shown to be better than {champion}"
+    return Result(winner, f"{reason}: {verdicts[winner].reason}", verdicts)
+
+
+def _compare(facts: Facts, entrant: Entrant, settings: Performance, k: int) -> GateVerdict:
+    rows = _both(facts.champion.clean, entrant.clean)
+    return performance.decide(
+        performance.Facts(
+            problem=facts.problem,
+            metric=facts.metric,
+            truth=facts.truth if rows is None else facts.truth[rows],
+            challenger=_of(entrant.answers, rows),
+            champion=_of(facts.champion.answers, rows),
+            champion_version=facts.champion.model_version,
+            clusters=facts.clusters if rows is None or facts.clusters is None else facts.clusters[rows],
+            k=k,
+        ),
+        settings,
+    )
+
+
+def _gain(verdict: GateVerdict) -> float:
+    """How much better than the champion; nothing when it could not be measured."""
+    found = verdict.details.get("difference")
+    if found is not None:
+        return float(found)
+    if verdict.observed is None or verdict.bound is None or verdict.metric is None:
+        return -math.inf
+    return direction(verdict.metric) * (verdict.observed - verdict.bound)
+
+
+def _both(first: NDArray[np.bool_] | None, second: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first & second
+
+
+def _of(answers: Answers, rows: NDArray[np.bool_] | None) -> Answers:
+    if rows is None:
+        return answers
+    return Answers(answers.labels[rows], None if answers.scores is None else answers.scores[rows])

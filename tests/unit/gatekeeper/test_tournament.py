@@ -1,0 +1,135 @@
+"""The tournament: a table of cases, and its promise by simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from contracts import Outcome
+from contracts.policy import Performance
+from gatekeeper.policy import tournament
+from gatekeeper.policy.statistics import Answers
+from gatekeeper.policy.tournament import Entrant, Facts
+
+SUPERIOR = Performance(rule="superior")
+
+
+def rows(n: int = 4000, seed: int = 5) -> np.ndarray:
+    return (np.random.default_rng(seed).random(n) < 0.3).astype(int)
+
+
+def model(truth: np.ndarray, signal: float, seed: int) -> Answers:
+    """Scores that carry so much of the truth."""
+    random = np.random.default_rng(seed)
+    scores = 1 / (1 + np.exp(-(signal * (truth - 0.3) + random.normal(size=len(truth)) - 0.8)))
+    return Answers((scores >= 0.5).astype(int), scores)
+
+
+def facts(champion: float, entrants: dict[int, float], **more: object) -> Facts:
+    truth = rows()
+    return Facts(
+        problem="binary",
+        metric="roc_auc",
+        truth=truth,
+        champion=Entrant(1, model(truth, champion, 1)),
+        entrants=tuple(Entrant(version, model(truth, signal, version)) for version, signal in entrants.items()),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("champion", "entrants", "winner"),
+    [
+        (1.0, {}, None),  # nobody else
+        (1.0, {4: 1.0, 3: 1.0, 2: 1.0}, None),  # all are equal
+        (1.0, {4: 0.2, 3: 0.1}, None),  # all are worse
+        (1.0, {4: 1.0, 3: 2.0, 2: 1.0}, 3),  # an old one is better
+        (1.0, {4: 1.8, 3: 2.6, 2: 1.0}, 3),  # of two better ones, the best
+        (2.0, {4: 2.0, 3: 0.5, 2: 1.0}, None),
+    ],
+)
+def test_the_best_of_those_shown_to_be_better_wins(
+    champion: float, entrants: dict[int, float], winner: int | None
+) -> None:
+    found = tournament.decide(facts(champion, entrants), SUPERIOR)
+    assert found.winner == winner
+    assert found.verdicts.keys() == entrants.keys()
+
+
+def test_a_model_that_is_only_not_inferior_does_not_replace_the_champion() -> None:
+    truth = rows()
+    champion = model(truth, 1.0, 1)
+    assert champion.scores is not None
+    copy = Answers(champion.labels, champion.scores)
+    found = tournament.decide(
+        Facts("binary", "roc_auc", truth, Entrant(1, champion), (Entrant(2, copy),)), Performance(rule="non_inferior")
+    )
+    assert found.verdicts[2].outcome is Outcome.PASSED
+    assert found.winner is None
+
+
+def test_each_entrant_spends_its_share_of_alpha_in_the_order_given() -> None:
+    found = tournament.decide(facts(1.0, {4: 1.0, 3: 1.0, 2: 1.0}, first_k=2), SUPERIOR)
+    assert [found.verdicts[version].details["k"] for version in (4, 3, 2)] == [2, 3, 4]
+    shares = [found.verdicts[version].details["alpha_k"] for version in (4, 3, 2)]
+    assert shares == pytest.approx([0.05 * 6 / (np.pi * k) ** 2 for k in (2, 3, 4)])
+
+
+def test_rows_that_either_was_trained_on_are_left_out_of_their_comparison() -> None:
+    truth = rows()
+    early, late = np.arange(4000) < 1500, np.arange(4000) >= 1000
+    champion = Entrant(1, model(truth, 1.0, 1), early)
+    found = tournament.decide(
+        Facts(
+            "binary",
+            "roc_auc",
+            truth,
+            champion,
+            (Entrant(3, model(truth, 2.0, 3), late), Entrant(2, model(truth, 1.0, 2))),
+            clusters=np.arange(4000) // 2,
+        ),
+        SUPERIOR,
+    )
+    assert {version: verdict.n for version, verdict in found.verdicts.items()} == {3: 500, 2: 1500}
+
+
+def test_no_clean_rows_are_no_reason_to_promote() -> None:
+    truth = rows()
+    nothing = np.zeros(len(truth), dtype=bool)
+    found = tournament.decide(
+        Facts(
+            "binary",
+            "roc_auc",
+            truth,
+            Entrant(1, model(truth, 1.0, 1)),
+            (Entrant(2, model(truth, 3.0, 2), nothing),),
+        ),
+        SUPERIOR,
+    )
+    assert found.winner is None
+    assert found.verdicts[2].outcome is Outcome.INCONCLUSIVE
+
+
+def test_the_reason_names_winner_and_champion_or_who_came_nearest() -> None:
+    won = tournament.decide(facts(1.0, {4: 1.0, 3: 2.5}), SUPERIOR).reason
+    assert "better than champion v1" in won
+    stays = tournament.decide(facts(2.0, {4: 1.0, 3: 1.9}), SUPERIOR).reason
+    assert stays.startswith("champion v1 stays") and "v3 comes nearest" in stays
+
+
+def test_ten_equal_versions_replace_an_equal_champion_in_no_more_than_alpha_of_the_cases() -> None:
+    """The bound is Bonferroni's over what all of them spend; three standard errors are given to chance."""
+    simulations, promoted = 300, 0
+    for seed in range(simulations):
+        random = np.random.default_rng(seed)
+        truth = (random.random(400) < 0.4).astype(int)
+        common = random.normal(size=400)
+
+        def equal(common=common, truth=truth, random=random) -> Answers:
+            scores = 1 / (1 + np.exp(-(truth + common + 0.5 * random.normal(size=400))))
+            return Answers((scores >= 0.5).astype(int), scores)
+
+        entrants = tuple(Entrant(version, equal()) for version in range(11, 1, -1))
+        found = tournament.decide(Facts("binary", "log_loss", truth, Entrant(1, equal()), entrants), SUPERIOR)
+        promoted += found.winner is not None
+    assert promoted / simulations < 0.05 + 3 * np.sqrt(0.05 * 0.95 / simulations)
