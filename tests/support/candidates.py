@@ -18,6 +18,7 @@ from mlflow.tracking import MlflowClient
 from sklearn.linear_model import LogisticRegression
 
 from chassis.digests import digest_file, digest_tree
+from chassis.row_keys import TrainedOn
 from contracts import Dataset, ModelRegistered
 
 ROLES = {"problem": "binary", "classes": [0, 1], "entity": "who", "event_time": "at", "label": "late"}
@@ -49,11 +50,12 @@ CODE = {
 
 
 def rows(seed: int) -> pd.DataFrame:
+    """Those of another seed are of another month."""
     random = np.random.default_rng(seed)
     frame = pd.DataFrame(random.normal(size=(ROWS, 2)), columns=FEATURES)
     frame["late"] = (random.random(ROWS) < 1 / (1 + np.exp(-(1.5 * frame["a"] + frame["b"])))).astype(int)
     frame["who"] = [f"N{number % 300}" for number in range(ROWS)]
-    frame["at"] = pd.date_range("2013-03-01", periods=ROWS, freq="min", tz="UTC")
+    frame["at"] = pd.date_range(f"2013-{seed:02}-01", periods=ROWS, freq="min", tz="UTC")
     return frame
 
 
@@ -77,7 +79,9 @@ class Candidates:
         self._models: set[str] = set()
         self._golden = folder / "evaluation.parquet"
         folder.mkdir(parents=True, exist_ok=True)
+        self._keys = folder / "training_keys.parquet"
         rows(seed=2).to_parquet(self._golden, index=False)
+        TrainedOn.of(rows(seed=1), FEATURES, "who", "at").write(self._keys)
 
     def kind(self, name: str, code: str | None = None) -> Kind:
         """`fair` and `good` are scikit-learn models; the others are lines of Python, as is `code`."""
@@ -112,21 +116,24 @@ class Candidates:
         self.client.log_artifacts(run, str(folder), "model")
         if name == ANYONES:
             return Kind(run, f"runs:/{run}/model", {})
-        self.client.log_artifact(run, str(self._golden), "datasets")
-        dataset = Dataset(
-            uri=f"runs:/{run}/datasets/evaluation.parquet", digest=digest_file(self._golden), rows=ROWS, window="golden"
-        ).model_dump()
+        dataset, keys = (self._dataset(run, path) for path in (self._golden, self._keys))
         lineage = {
             "run_id": run,
             "artifact_uri": f"runs:/{run}/model",
             "artifact_digest": digest_tree(folder),
             "code_version": "abc123",
-            "training": {**dataset, "window": "training"},
+            "training": {**keys, "window": "training"},
+            "training_keys": keys,
             "evaluation": dataset,
             "reference": {**dataset, "window": "reference"},
         }
         self.client.set_tag(run, "gauntlet.lineage", json.dumps({"model_name": name, **lineage}))
         return Kind(run, f"runs:/{run}/model", lineage)
+
+    def _dataset(self, run: str, path: Path) -> dict[str, Any]:
+        self.client.log_artifact(run, str(path), "datasets")
+        uri = f"runs:/{run}/datasets/{path.name}"
+        return Dataset(uri=uri, digest=digest_file(path), rows=ROWS, window=path.stem).model_dump()
 
 
 def _save_sklearn(folder: Path, features: list[str]) -> None:

@@ -24,6 +24,7 @@ from chassis.errors import NotFound, Permanent, Transient
 T = TypeVar("T")
 
 MLFLOW_NOTE = "registered_model_meta"
+OWN_RUN_TAG = "gauntlet.keeps"
 
 MISSING = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"}
 BUSY = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "IO_ERROR", "DEADLINE_EXCEEDED"}
@@ -86,6 +87,24 @@ class Registry:
 
     def run(self, run_id: str) -> Run:
         return self._ask(lambda: self.client.get_run(run_id))
+
+    def upload(self, run_id: str, path: Path, folder: str) -> str:
+        """Keep a file with a run, and return its URI."""
+        self._ask(lambda: self.client.log_artifact(run_id, str(path), folder))
+        return f"runs:/{run_id}/{folder}/{path.name}"
+
+    def own_run(self, experiment: str, key: str) -> str:
+        """The run of ours that keeps what belongs to `key`; made when there is none."""
+
+        def find_or_make() -> str:
+            found = self.client.get_experiment_by_name(experiment)
+            where = found.experiment_id if found else self.client.create_experiment(experiment)
+            quoted = key.replace("'", "\\'")
+            runs = self.client.search_runs([where], f"tags.`{OWN_RUN_TAG}` = '{quoted}'", order_by=["start_time ASC"])
+            run = runs[0] if runs else self.client.create_run(where, run_name=key, tags={OWN_RUN_TAG: key})
+            return str(run.info.run_id)
+
+        return self._ask(find_or_make)
 
     def download(self, uri: str, into: Path) -> Path:
         """Fetch a file or a folder into a new place below `into`, whole or not at all. Returns where it is.

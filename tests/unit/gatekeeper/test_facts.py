@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from chassis.registry import RegisteredVersion
 from contracts import ModelRegistered, Outcome, overall
 from contracts.policy import ModelPolicy
 from gatekeeper.golden import GoldenRows
 from gatekeeper.judging import judge, summary
-from gatekeeper.measuring import Champion, Measured
+from gatekeeper.measured import Champion, Measured
 from gatekeeper.model_file import ModelFile
 from gatekeeper.policy import latency
+from gatekeeper.policy.leakage import Overlap
 from gatekeeper.policy.statistics import Answers
-from gatekeeper.provenance import Provenance
 from gatekeeper.sandbox.probe import Fault, Probe
 from gatekeeper.sandbox.protocol import Stage
 
 POLICY = ModelPolicy(model="m")
 EVENT = ModelRegistered(model_name="m", model_version=2, run_id="r", code_version="c")
-VERSION = RegisteredVersion("m", 2, "r", "runs:/r/model", datetime.now(UTC), {})
-FOUND = Provenance(EVENT, VERSION, run_found=True, training_digest="sha256:aa")
 TRUTH = (np.arange(2000) % 3 == 0).astype(np.int64)
 SCORES = np.clip(0.3 + 0.4 * TRUTH + 0.2 * np.sin(np.arange(2000)), 0, 1)
 ROWS = GoldenRows(pd.DataFrame({"a": SCORES}), TRUTH, (0, 1), "late", 2000, 0, frozenset())
@@ -41,6 +36,11 @@ CHAMPION = Champion(1, 1, "runs:/r/old", "sha256:bb")
 
 def measured(**changes) -> Measured:
     known = {
+        "version_found": True,
+        "run_found": True,
+        "training_digest": "sha256:aa",
+        "overlap": Overlap(),
+        "champion_overlap": Overlap(),
         "artifact_digest": "sha256:cc",
         "description": ModelFile(has_signature=True, classes=(0, 1)),
         "evaluation_digest": "sha256:dd",
@@ -60,28 +60,29 @@ def faulty(stage: Stage, what: str = "raised KeyError: 'x'") -> Probe:
 
 
 def outcomes(found: Measured, champion: Champion | None = None, policy: ModelPolicy = POLICY) -> dict[str, str]:
-    return {verdict.gate: verdict.outcome.value[0] for verdict in judge(FOUND, found, policy, champion)}
+    found.champion = champion
+    return {verdict.gate: verdict.outcome.value[0] for verdict in judge(found, policy)}
 
 
 @pytest.mark.parametrize(
     ("changes", "champion", "letters"),
     [
-        ({}, None, "PPPP"),
-        ({"champion_answers": Answers((SCORES > 0.5).astype(int), SCORES)}, CHAMPION, "PPPP"),
-        ({"champion_problem": "it is gone"}, CHAMPION, "PPIP"),
-        ({}, CHAMPION, "PPIP"),  # the champion was not asked
-        ({"golden": None, "golden_problem": "no rows"}, None, "PPIP"),
-        ({"probe": faulty(Stage.LOADING)}, None, "PFII"),
-        ({"probe": faulty(Stage.EXAMPLE)}, None, "PFII"),
-        ({"probe": faulty(Stage.GOLDEN)}, None, "PPFI"),
-        ({"probe": faulty(Stage.TIMING)}, None, "PPPF"),
-        ({"probe": faulty(Stage.STARTING)}, None, "PIII"),  # our own sandbox
-        ({"probe": None, "artifact_problem": "no MLmodel file"}, None, "FIII"),
-        ({"evaluation_problem": "gone", "golden": None, "golden_problem": "gone"}, None, "FPIP"),
+        ({}, None, "PPPPP"),
+        ({"champion_answers": Answers((SCORES > 0.5).astype(int), SCORES)}, CHAMPION, "PPPPP"),
+        ({"champion_problem": "it is gone"}, CHAMPION, "PPIIP"),
+        ({}, CHAMPION, "PPPIP"),  # the champion was not asked
+        ({"golden": None, "golden_problem": "no rows"}, None, "PPIIP"),
+        ({"probe": faulty(Stage.LOADING)}, None, "PFIII"),
+        ({"probe": faulty(Stage.EXAMPLE)}, None, "PFIII"),
+        ({"probe": faulty(Stage.GOLDEN)}, None, "PPIFI"),
+        ({"probe": faulty(Stage.TIMING)}, None, "PPPPF"),
+        ({"probe": faulty(Stage.STARTING)}, None, "PIIII"),  # our own sandbox
+        ({"probe": None, "artifact_problem": "no MLmodel file"}, None, "FIIII"),
+        ({"evaluation_problem": "gone", "golden": None, "golden_problem": "gone"}, None, "FPIIP"),
     ],
 )
 def test_each_gate_fails_for_its_own_reason_only(changes, champion, letters):
-    """P, F, I: lineage, functional, performance, latency."""
+    """P, F, I: lineage, functional, leakage, performance, latency."""
     assert "".join(outcomes(measured(**changes), champion).values()) == letters
 
 
@@ -90,26 +91,28 @@ def test_a_gate_that_breaks_is_inconclusive(monkeypatch):
         raise ZeroDivisionError("ours")
 
     monkeypatch.setattr(latency, "decide", broken)
-    *_, last = judge(FOUND, measured(), POLICY, None)
+    *_, last = judge(measured(), POLICY)
     assert (last.outcome, last.gate) == (Outcome.INCONCLUSIVE, "latency")
     assert "the gate itself failed: ZeroDivisionError: ours" in last.reason
 
 
 def test_a_gate_that_the_policy_leaves_out_does_not_run():
-    policy = ModelPolicy.model_validate({"model": "m", "gates": {"latency": False, "performance": False}})
+    policy = ModelPolicy.model_validate(
+        {"model": "m", "gates": {"latency": False, "performance": False, "leakage": False}}
+    )
     assert list(outcomes(measured(), policy=policy)) == ["lineage", "functional"]
 
 
 def test_a_policy_without_gates_passes_nothing():
     policy = ModelPolicy.model_validate(
-        {"model": "m", "gates": dict.fromkeys(("lineage", "functional", "performance", "latency"), False)}
+        {"model": "m", "gates": dict.fromkeys(("lineage", "functional", "leakage", "performance", "latency"), False)}
     )
-    verdicts = judge(FOUND, measured(), policy, None)
+    verdicts = judge(measured(), policy)
     assert overall(verdicts) is Outcome.INCONCLUSIVE
     assert "no gate" in summary(Outcome.INCONCLUSIVE, verdicts)
 
 
 def test_the_summary_names_what_stood_in_the_way():
-    verdicts = judge(FOUND, measured(probe=faulty(Stage.GOLDEN)), POLICY, None)
+    verdicts = judge(measured(probe=faulty(Stage.GOLDEN)), POLICY)
     said = summary(Outcome.FAILED, verdicts)
     assert said == "performance: the model raised KeyError: 'x' while answering the golden rows"

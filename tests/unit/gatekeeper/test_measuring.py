@@ -19,12 +19,13 @@ from contracts import Dataset, ModelRegistered
 from contracts.policy import ModelPolicy
 from gatekeeper.artifacts import ArtifactCache
 from gatekeeper.judging import judge
-from gatekeeper.measuring import Champion, Measurer
+from gatekeeper.measured import Champion
+from gatekeeper.measuring import Measurer, Task
 from gatekeeper.predictions import PredictionCache
 from gatekeeper.provenance import Provenance
 from gatekeeper.sandbox.probe import Sandbox
 
-GATES = {"latency": {"p95_ms": 5000, "load_seconds": 100}}
+GATES = {"latency": {"p95_ms": 5000, "load_seconds": 100}, "leakage": {"unknown": "pass"}}
 COLOURS = ["blue", "green", "red"]
 
 
@@ -100,8 +101,10 @@ class World:
         )
         version = RegisteredVersion("m", 2, "r", name, datetime.now(UTC), {})
         found = Provenance(event, version, run_found=True, training_digest="sha256:aa")
-        measured = self.measurer.measure(found, champion, self.policy, threading.Event(), lambda share, what: None)
-        verdicts = judge(found, measured, self.policy, champion)
+        measured = self.measurer.measure(
+            Task(found, self.policy, champion), threading.Event(), lambda share, what: None
+        )
+        verdicts = judge(measured, self.policy)
         return {verdict.gate: (verdict.outcome.value, verdict.reason) for verdict in verdicts}
 
 

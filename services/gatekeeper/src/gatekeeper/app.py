@@ -22,6 +22,7 @@ from contracts import GateFailed, GatePassed, ModelLoaded, ModelLoadFailed, Mode
 from gatekeeper.api import deciding_router, reading_router
 from gatekeeper.artifacts import ArtifactCache
 from gatekeeper.decisions import Decisions
+from gatekeeper.evidence_store import EvidenceStore
 from gatekeeper.gating import GATE, Gating
 from gatekeeper.handlers import Handlers
 from gatekeeper.measuring import Measurer
@@ -46,6 +47,7 @@ def build(settings: Settings) -> FastAPI:
     jobs = Jobs(database, owner=owner, lease=timedelta(seconds=settings.lease_seconds))
     recorder = Recorder(Outbox(SERVICE, settings.max_event_bytes), jobs)
     artifacts = ArtifactCache(folder / "artifacts", registry, settings.cache_mb)
+    kept = EvidenceStore(folder / "evidence", registry)
     handlers = Handlers(jobs, recorder, policies)
     decisions = Decisions(database, registry, artifacts, recorder, policies)
     restoration = Restoration(settings, database, recorder)
@@ -65,7 +67,7 @@ def build(settings: Settings) -> FastAPI:
     for _ in range(settings.workers):
         sandbox = Sandbox(folder / "sandbox")
         measurer = Measurer(artifacts, PredictionCache(folder / "predictions"), sandbox, settings.timing_seconds)
-        gating = Gating(database, registry, measurer, recorder, policies)
+        gating = Gating(database, registry, measurer, recorder, kept, policies)
         parts += [SandboxPart(sandbox), JobWorker(jobs, {GATE: gating.run}, on_failed={GATE: gating.on_failed})]
     parts.append(
         Reconciler(

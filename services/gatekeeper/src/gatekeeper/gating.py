@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -13,14 +14,17 @@ from chassis.job_worker import JobRun, Record
 from chassis.jobs import Job
 from chassis.registry import Registry
 from chassis.telemetry import get_logger
-from contracts import overall
+from contracts import ModelRegistered, overall
 from contracts.policy import ModelPolicy
-from gatekeeper import facts, store
+from gatekeeper import evidence, golden_sets, store
+from gatekeeper.evidence_store import EvidenceStore
 from gatekeeper.judging import judge, summary
-from gatekeeper.measuring import Champion, Measurer
+from gatekeeper.measured import Champion, Measured
+from gatekeeper.measuring import Measurer, Task
 from gatekeeper.policy import statistics
+from gatekeeper.policy.leakage import clean_rows
 from gatekeeper.policy.promotion import is_past
-from gatekeeper.provenance import trace
+from gatekeeper.provenance import Provenance, trace
 from gatekeeper.recording import Judgement, Recorder, without_policy
 from gatekeeper.sandbox.processes import Cancelled
 from gatekeeper.tables import GATING, UNJUDGED, CandidateRow, PromotionRow
@@ -40,12 +44,14 @@ class Gating:
         registry: Registry,
         measurer: Measurer,
         recorder: Recorder,
+        kept: EvidenceStore,
         policies: dict[str, ModelPolicy],
     ) -> None:
         self._database = database
         self._registry = registry
         self._measurer = measurer
         self._recorder = recorder
+        self._kept = kept
         self._policies = policies
 
     def run(self, run: JobRun) -> Record:
@@ -69,12 +75,11 @@ class Gating:
                 registered_at = found.version.created_at
             if past := is_past(registered_at, state):
                 return partial(self._supersede, candidate_id=candidate_id, reason=past.reason)
-            measured = self._measurer.measure(found, champion, policy, run.cancelled, run.progress)
+            task = self._task(found, champion, policy, candidate_id)
+            measured = self._measurer.measure(task, run.cancelled, run.progress)
         except Cancelled as error:
             raise Transient(str(error)) from error
-        verdicts = judge(found, measured, policy, champion)
-        answers, rows = measured.challenger_answers, measured.golden
-        metrics = statistics.all_metrics(policy.problem, rows.truth, answers) if rows and answers else {}
+        verdicts = judge(measured, policy)
         judgement = Judgement(
             event=found.event,
             verdicts=verdicts,
@@ -82,10 +87,32 @@ class Gating:
             registered_at=registered_at,
             compared_with=champion.model_version if champion else None,
             artifact_digest=measured.artifact_digest,
-            metrics=metrics,
-            evidence=facts.evidence_of(measured, policy, champion),
+            golden_digest=measured.golden_digest,
+            metrics=_metrics(measured, policy),
+            evidence=self._evidence(measured, policy),
         )
         return partial(self._record, judgement=judgement, policy=policy, seconds=measured.seconds)
+
+    def _task(self, found: Provenance, champion: Champion | None, policy: ModelPolicy, candidate_id: str) -> Task:
+        """What it is compared with and on, and how many were before it: both count for what α is left."""
+        name = found.event.model_name
+        with self._database.reading() as session:
+            wanted = golden_sets.wanted(session, name, policy.golden.dataset)
+            digest = wanted.digest if wanted else found.event.evaluation.digest if found.event.evaluation else None
+            k = 1 if digest is None else golden_sets.challengers(session, name, digest, but=candidate_id) + 1
+        event = None
+        if champion is not None:
+            bare = ModelRegistered(model_name=name, model_version=champion.model_version)
+            event = trace(self._registry, bare).event
+        return Task(found, policy, champion, event, wanted, k)
+
+    def _evidence(self, measured: Measured, policy: ModelPolicy) -> dict[str, Any]:
+        """The document; its arrays are in MLflow when this returns. Raises Transient when they cannot be."""
+        with self._kept.writing(measured.event.model_name) as keep:
+            document = evidence.write(measured, policy, keep)
+        probe = measured.probe
+        output = probe.output[-2000:] if probe is not None and probe.fault is not None else ""
+        return document | {"output": output}
 
     def on_failed(self, session: Session, job: Job, error: str) -> None:
         """The gatekeeper's own error: Inconclusive, so that nobody waits for a verdict that never comes."""
@@ -110,6 +137,15 @@ class Gating:
         row = session.get(CandidateRow, candidate_id)
         if row is not None:
             self._recorder.superseded(session, row, reason)
+
+
+def _metrics(measured: Measured, policy: ModelPolicy) -> dict[str, float]:
+    """The candidate's own, on the rows that it may be judged on."""
+    answers, rows = measured.challenger_answers, measured.golden
+    if answers is None or rows is None:
+        return {}
+    clean = clean_rows(measured, policy)
+    return statistics.all_metrics(policy.problem, rows.truth[clean], answers.only(clean))
 
 
 def _champion(row: PromotionRow | None) -> Champion | None:

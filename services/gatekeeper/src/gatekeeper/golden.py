@@ -45,6 +45,15 @@ class GoldenRows:
         codes, _ = pd.factorize(self.rows[self.entity], use_na_sentinel=False)
         return codes.astype(np.int64)
 
+    def groups(self, column: str, bins: int) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+        """Names of the groups by a column, and (n,) the number of each row's; numbers of many values are cut at
+        quantiles into at most `bins`, and what is missing is a group of its own."""
+        values = self.rows[column]
+        if pd.api.types.is_numeric_dtype(values.dtype) and values.nunique() > bins:
+            values = pd.qcut(values.astype(np.float64), bins, duplicates="drop").astype(str)
+        codes, names = pd.factorize(values.astype(object).where(values.notna(), "(missing)"), sort=False)
+        return tuple(str(name) for name in names), codes.astype(np.int64)
+
     def features_for(self, model: ModelFile) -> pd.DataFrame:
         """The columns that this model's signature names; without names, all that are features. Never the label."""
         if model.inputs is not None:

@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from chassis.telemetry import get_logger
 from contracts import GateVerdict, Outcome
 from contracts.policy import ModelPolicy
-from gatekeeper import facts
-from gatekeeper.measuring import Champion, Measured
-from gatekeeper.policy import functional, latency, lineage, performance
-from gatekeeper.provenance import Provenance
+from gatekeeper.gates import asked_for
+from gatekeeper.measured import Measured
 
 log = get_logger(__name__)
 
 
-def judge(
-    found: Provenance, measured: Measured, policy: ModelPolicy, champion: Champion | None
-) -> tuple[GateVerdict, ...]:
-    """One verdict a gate that the policy does not leave out. A gate that breaks is Inconclusive: gates fail closed."""
-    gates: dict[str, Callable[[Any], GateVerdict]] = {
-        lineage.name: lambda settings: lineage.decide(facts.lineage_facts(found, measured), settings),
-        functional.name: lambda settings: functional.decide(facts.functional_facts(measured, policy), settings),
-        performance.name: lambda settings: performance.decide(
-            facts.performance_facts(measured, policy, champion), settings
-        ),
-        latency.name: lambda settings: latency.decide(facts.latency_facts(measured), settings),
-    }
+def judge(measured: Measured, policy: ModelPolicy) -> tuple[GateVerdict, ...]:
+    """One verdict a gate that the policy does not leave out. A gate that breaks is Inconclusive: gates fail closed.
+
+    Nothing but `measured` and `policy` goes into it, so that it can be repeated from what was kept.
+    """
     verdicts: list[GateVerdict] = []
-    for name, gate in gates.items():
-        settings = getattr(policy.gates, name)
-        if settings is False:
-            continue
+    for gate in asked_for(policy):
         try:
-            verdicts.append(gate(settings))
+            verdicts.append(gate.decide(gate.facts(measured, policy), getattr(policy.gates, gate.name)))
         except Exception as error:  # whatever breaks in a gate, the candidate has not passed it
-            log.exception("gate broke", gate=name)
+            log.exception("gate broke", gate=gate.name)
             reason = f"the gate itself failed: {type(error).__name__}: {error}"
-            verdicts.append(GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason=reason))
+            verdicts.append(GateVerdict(gate=gate.name, outcome=Outcome.INCONCLUSIVE, reason=reason))
     return tuple(verdicts)
 
 

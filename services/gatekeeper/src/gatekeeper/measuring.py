@@ -6,61 +6,39 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from numpy.typing import NDArray
 
 from chassis.errors import NotFound
-from contracts import ModelRegistered
-from contracts.policy import Minimum, ModelPolicy, Performance, Problem
-from gatekeeper import golden, model_file
+from contracts import Dataset, ModelRegistered
+from contracts.policy import Minimum, ModelPolicy, Performance
+from gatekeeper import dirt, gates, golden, model_file, overlap
 from gatekeeper.answers import aligned, as_answers
 from gatekeeper.artifacts import ArtifactCache
-from gatekeeper.golden import GoldenRows, Unusable
-from gatekeeper.model_file import ModelFile
-from gatekeeper.policy.statistics import Answers
+from gatekeeper.golden import GoldenRows, Unusable, chosen_rows
+from gatekeeper.measured import Champion, Measured
+from gatekeeper.policy.needs import Need
 from gatekeeper.predictions import PredictionCache
 from gatekeeper.provenance import Provenance
-from gatekeeper.sandbox.probe import Limits, Probe, Request, Sandbox
+from gatekeeper.sandbox.probe import Limits, Request, Sandbox
 
 Say = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
-class Champion:
-    """What a candidate is compared with."""
+class Task:
+    """A candidate, what it is compared with, and on what: `golden` None is what was registered with the version."""
 
-    model_version: int
-    epoch: int
-    artifact_uri: str
-    artifact_digest: str
-
-
-@dataclass
-class Measured:
-    """What was found out about one candidate. A field that is None could not be; its `*_problem` says why."""
-
-    event: ModelRegistered
-    problem: Problem
-    artifact_digest: str | None = None
-    artifact_problem: str | None = None
-    description: ModelFile = field(default_factory=ModelFile)
-    evaluation_digest: str | None = None
-    evaluation_problem: str | None = None
-    golden: GoldenRows | None = None
-    golden_problem: str | None = None
-    probe: Probe | None = None
-    champion_answers: Answers | None = None
-    champion_problem: str | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def challenger_answers(self) -> Answers | None:
-        if self.probe is None or self.probe.golden is None or self.golden is None:
-            return None
-        return as_answers(self.probe.golden, self.problem, self.golden.classes)
+    found: Provenance
+    policy: ModelPolicy
+    champion: Champion | None = None
+    champion_event: ModelRegistered | None = None
+    golden: Dataset | None = None
+    k: int = 1
 
 
 class Measurer:
@@ -77,29 +55,37 @@ class Measurer:
         self._sandbox = sandbox
         self._timing_seconds = timing_seconds
 
-    def measure(
-        self,
-        found: Provenance,
-        champion: Champion | None,
-        policy: ModelPolicy,
-        cancelled: threading.Event,
-        say: Say,
-    ) -> Measured:
-        measured = Measured(found.event, policy.problem)
-        if found.version is None:
+    def measure(self, task: Task, cancelled: threading.Event, say: Say) -> Measured:
+        """All that the gates of the policy need."""
+        found, champion, policy = task.found, task.champion, task.policy
+        measured = Measured(
+            found.event,
+            policy.problem,
+            version_found=found.version is not None,
+            run_found=found.run_found,
+            training_digest=found.training_digest,
+            champion=champion,
+            k=task.k,
+        )
+        if not measured.version_found:
             return measured
+        needs = gates.needs(policy)
         say(0.1, "fetching the artifact")
         with _timed(measured, "fetch"):
             folder = self._fetch_artifact(measured)
             say(0.2, "fetching the golden rows")
-            self._fetch_golden(measured, policy)
+            self._fetch_golden(measured, task)
         if folder is None:
             return measured
-        if champion is not None and _compares(policy) and measured.golden is not None:
+        if champion is not None and measured.golden is not None and _compares(policy, needs):
             say(0.3, f"asking champion v{champion.model_version}")
             with _timed(measured, "champion"):
                 self._ask_champion(measured, champion, policy, cancelled)
-        if policy.gates.functional or policy.gates.performance or policy.gates.latency:
+        if Need.TRAINING_KEYS in needs and measured.golden is not None:
+            say(0.5, "looking for golden rows that were trained on")
+            with _timed(measured, "overlap"):
+                self._find_overlap(measured, measured.golden, task)
+        if Need.CANDIDATE in needs:
             say(0.6, "asking the candidate")
             with _timed(measured, "candidate"):
                 self._ask_candidate(measured, folder, policy, cancelled)
@@ -120,51 +106,81 @@ class Measurer:
             return folder
         return None
 
-    def _fetch_golden(self, measured: Measured, policy: ModelPolicy) -> None:
-        dataset = measured.event.evaluation
-        if dataset is None:
+    def _fetch_golden(self, measured: Measured, task: Task) -> None:
+        registered = measured.event.evaluation
+        if registered is None and task.golden is None:
             measured.golden_problem = "no evaluation dataset was registered with the version"
             return
-        try:
-            path, measured.evaluation_digest = self._artifacts.dataset(dataset.uri, dataset.digest)
-        except (NotFound, ValueError) as error:
-            measured.evaluation_problem = f"the evaluation dataset {dataset.uri} is not there: {error}"
-            measured.golden_problem = measured.evaluation_problem
+        path: Path | None = None
+        if registered is not None:
+            try:
+                path, measured.evaluation_digest = self._artifacts.dataset(registered.uri, registered.digest)
+            except (NotFound, ValueError) as error:
+                measured.evaluation_problem = f"the evaluation dataset {registered.uri} is not there: {error}"
+                measured.golden_problem = measured.evaluation_problem
+            else:
+                if measured.evaluation_digest != registered.digest:
+                    measured.golden_problem = "the evaluation dataset is not the one that was registered (see lineage)"
+        if task.golden is not None:
+            measured.golden_problem = None
+            path = self._fetch_own_golden(measured, task.golden)
+        elif path is not None:
+            measured.golden_digest = measured.evaluation_digest
+        if path is None or measured.golden_problem is not None:
             return
-        if measured.evaluation_digest != dataset.digest:
-            measured.golden_problem = "the evaluation dataset is not the one that was registered (see lineage)"
-            return
         try:
-            measured.golden = golden.read(path, measured.description, policy)
+            measured.golden = golden.read(path, measured.description, task.policy)
         except Unusable as error:
             measured.golden_problem = str(error)
+
+    def _fetch_own_golden(self, measured: Measured, dataset: Dataset) -> Path | None:
+        try:
+            path, measured.golden_digest = self._artifacts.dataset(dataset.uri, dataset.digest)
+        except (NotFound, ValueError) as error:
+            measured.golden_problem = f"the golden dataset {dataset.digest} is not there: {error}"
+            return None
+        if measured.golden_digest != dataset.digest:
+            measured.golden_problem = f"the golden dataset {dataset.digest} now has digest {measured.golden_digest}"
+        return path
+
+    def _find_overlap(self, measured: Measured, rows: GoldenRows, task: Task) -> None:
+        fetch = self._artifacts.dataset
+        measured.overlap = overlap.find(measured.event, measured.description, rows, fetch)
+        if task.champion_event is not None:
+            description = measured.champion_description or measured.description
+            measured.champion_overlap = overlap.find(task.champion_event, description, rows, fetch)
 
     def _ask_champion(
         self, measured: Measured, champion: Champion, policy: ModelPolicy, cancelled: threading.Event
     ) -> None:
-        rows, digest = measured.golden, measured.evaluation_digest
+        rows, digest = measured.golden, measured.golden_digest
         assert rows is not None and digest is not None, "asked for with golden rows only"
         values = self._predictions.get(champion.artifact_digest, digest, rows.classes, len(rows.truth))
-        if values is None:
-            try:
-                values = self._champion_values(champion, rows, policy, cancelled)
-            except (Unusable, NotFound, ValueError) as error:
-                measured.champion_problem = f"champion v{champion.model_version} cannot be compared with: {error}"
-                return
-            self._predictions.put(champion.artifact_digest, digest, rows.classes, values)
+        latency = policy.gates.latency
+        timed = latency is not False and latency.times_champion is not None
+        try:
+            folder, found = self._artifacts.model(champion.artifact_uri, champion.artifact_digest)
+            if found != champion.artifact_digest:
+                raise Unusable("its artifact has changed since it was promoted")
+            measured.champion_description = model_file.read(folder)
+            if values is None or timed:
+                values = self._champion_values(measured, folder, policy, timed, cancelled)
+        except (Unusable, NotFound, ValueError) as error:
+            measured.champion_problem = f"champion v{champion.model_version} cannot be compared with: {error}"
+            return
+        self._predictions.put(champion.artifact_digest, digest, rows.classes, values)
         measured.champion_answers = as_answers(values, policy.problem, rows.classes)
 
     def _champion_values(
-        self, champion: Champion, rows: GoldenRows, policy: ModelPolicy, cancelled: threading.Event
+        self, measured: Measured, folder: Path, policy: ModelPolicy, timed: bool, cancelled: threading.Event
     ) -> NDArray[Any]:
-        folder, found = self._artifacts.model(champion.artifact_uri, champion.artifact_digest)
-        if found != champion.artifact_digest:
-            raise Unusable("its artifact has changed since it was promoted")
-        description = model_file.read(folder)
+        rows, description = measured.golden, measured.champion_description
+        assert rows is not None and description is not None, "read before"
         classes = description.classes or rows.classes
         features = rows.features_for(description)
-        request = Request(folder, policy.problem, classes, features, self._limits(policy), golden_only=True)
-        probe = self._sandbox.probe(request, cancelled)
+        limits = self._limits(policy)
+        request = Request(folder, policy.problem, classes, features, limits, golden_only=True, timed=timed)
+        measured.champion_probe = probe = self._sandbox.probe(request, cancelled)
         if probe.golden is None:
             raise Unusable(f"on the golden rows it {probe.fault.what if probe.fault else 'gave no answers'}")
         return aligned(probe.golden, policy.problem, classes, rows.classes)
@@ -173,20 +189,32 @@ class Measurer:
         rows = measured.golden
         classes = measured.description.classes or (rows.classes if rows else None)
         features = rows.features_for(measured.description) if rows else None
-        request = Request(folder, policy.problem, classes, features, self._limits(policy))
+        dirty = self._dirty_rows(measured, features, policy) if features is not None else {}
+        request = Request(folder, policy.problem, classes, features, self._limits(policy), dirty=dirty)
         measured.probe = self._sandbox.probe(request, cancelled)
         if measured.probe.golden is not None and rows is not None:
-            assert measured.artifact_digest is not None and measured.evaluation_digest is not None
-            key = (measured.artifact_digest, measured.evaluation_digest, rows.classes)
+            assert measured.artifact_digest is not None and measured.golden_digest is not None
+            key = (measured.artifact_digest, measured.golden_digest, rows.classes)
             self._predictions.put(*key, measured.probe.golden)  # should it become champion, these are known
+
+    def _dirty_rows(self, measured: Measured, features: pd.DataFrame, policy: ModelPolicy) -> dict[str, pd.DataFrame]:
+        settings = policy.gates.robustness
+        if settings is False:
+            return {}
+        measured.dirty_rows = chosen_rows(len(features), settings.rows)
+        chosen = features.iloc[measured.dirty_rows].reset_index(drop=True)
+        return dirt.soil(chosen, settings.perturbations, settings.share)
 
     def _limits(self, policy: ModelPolicy) -> Limits:
         return Limits(policy.sandbox.seconds, policy.sandbox.memory_mb, self._timing_seconds)
 
 
-def _compares(policy: ModelPolicy) -> bool:
+def _compares(policy: ModelPolicy, needs: frozenset[Need]) -> bool:
+    """Not for a fixed minimum alone, which looks at no champion."""
     settings = policy.gates.performance
-    return isinstance(settings, Performance) and not isinstance(settings.rule, Minimum)
+    minimum = isinstance(settings, Performance) and isinstance(settings.rule, Minimum)
+    own = {gate.name for gate in gates.asked_for(policy) if Need.CHAMPION in gate.needs}
+    return Need.CHAMPION in needs and not (minimum and own == {"performance"})
 
 
 @contextmanager

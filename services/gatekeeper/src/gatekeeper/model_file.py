@@ -22,6 +22,8 @@ class ModelFile:
     classes: tuple[Any, ...] | None = None
     roles: Mapping[str, Any] = field(default_factory=dict)
     """metadata["gauntlet"]: label, entity, event_time, …"""
+    outputs: str | None = None
+    """What the signature says of the answers, as text that is equal for equal outputs."""
 
 
 def read(folder: Path) -> ModelFile:
@@ -46,9 +48,17 @@ def read(folder: Path) -> ModelFile:
     return ModelFile(
         has_signature=bool(signature.get("inputs") and signature.get("outputs")),
         inputs=_names(signature.get("inputs")),
+        outputs=_canonical(signature.get("outputs")),
         classes=tuple(classes) if isinstance(classes, list) and classes else None,
         roles=roles,
     )
+
+
+def _canonical(outputs: Any) -> str | None:
+    try:
+        return json.dumps(json.loads(outputs), sort_keys=True)
+    except (TypeError, ValueError):
+        return None
 
 
 def _names(inputs: Any) -> tuple[str, ...] | None:

@@ -48,6 +48,7 @@ class Judgement:
     registered_at: datetime
     compared_with: int | None = None
     artifact_digest: str | None = None
+    golden_digest: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
@@ -204,6 +205,7 @@ class Recorder:
         row.artifact_uri = judgement.event.artifact_uri
         row.artifact_digest = judgement.artifact_digest
         row.champion_version = judgement.compared_with
+        row.golden_digest = judgement.golden_digest
         row.policy_digest = policy.digest if policy else None
         row.metrics = dict(judgement.metrics)
         row.evidence = dict(judgement.evidence)

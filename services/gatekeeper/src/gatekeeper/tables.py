@@ -46,6 +46,8 @@ class CandidateRow(Base):
     artifact_digest: Mapped[str | None] = mapped_column(String(80))
     champion_version: Mapped[int | None] = mapped_column(Integer)
     """The champion that it was compared with."""
+    golden_digest: Mapped[str | None] = mapped_column(String(80), index=True)
+    """The dataset that it was judged on."""
     policy_digest: Mapped[str | None] = mapped_column(String(80))
     metrics: Mapped[dict[str, float]] = mapped_column(Json)
     """Its own on the golden rows."""
@@ -117,6 +119,22 @@ class AuditHeadRow(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     count: Mapped[int] = mapped_column(BigId)
     digest: Mapped[str] = mapped_column(String(80))
+
+
+class GoldenRow(Base):
+    """A golden dataset that people made: `number` counts a model's, from 1 on."""
+
+    __tablename__ = "golden"
+    __table_args__ = (UniqueConstraint("model_name", "number"),)
+
+    model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(80), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer)
+    uri: Mapped[str] = mapped_column(Text)
+    rows: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    created_by: Mapped[str] = mapped_column(Text)
+    note: Mapped[str] = mapped_column(Text)
 
 
 class ReplicaRow(Base):

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts import GateVerdict, Outcome
-from contracts.policy import Functional, Problem
+from contracts.policy import Functional, ModelPolicy, Problem
+from gatekeeper.answers import as_answers
+from gatekeeper.policy.needs import Need
 from gatekeeper.policy.statistics import Answers
 from gatekeeper.policy.trouble import Trouble
+from gatekeeper.sandbox.protocol import Stage
+
+if TYPE_CHECKING:
+    from gatekeeper.measured import Measured
 
 name = "functional"
+needs = frozenset({Need.CANDIDATE})
 
 SUM_TOLERANCE = 1e-3
 
@@ -26,6 +35,17 @@ class Facts:
     asked: str = "input example"
     first: Answers | None = None
     second: Answers | None = None
+
+
+def facts(measured: Measured, policy: ModelPolicy) -> Facts:
+    trouble, probe = measured.trouble(Stage.LOADING, Stage.EXAMPLE), measured.probe
+    if trouble is not None or probe is None:
+        return Facts(policy.problem, trouble)
+    classes = _classes(measured, probe.first, probe.second)
+    first, second = (
+        None if raw is None else as_answers(raw, policy.problem, classes) for raw in (probe.first, probe.second)
+    )
+    return Facts(problem=policy.problem, rows=probe.example_rows, asked=probe.asked, first=first, second=second)
 
 
 def decide(facts: Facts, settings: Functional) -> GateVerdict:
@@ -73,6 +93,15 @@ def _complaint(problem: Problem, rows: int, answers: Answers) -> str | None:
         if float(np.abs(total - 1).max()) > SUM_TOLERANCE:
             return f"its class probabilities add up to {float(total.min()):.6g}…{float(total.max()):.6g}, not to 1"
     return None
+
+
+def _classes(measured: Measured, *answers: NDArray[Any] | None) -> tuple[Any, ...]:
+    """Those that the model or its golden rows name; for a model that answers with words, those that it has said."""
+    known = measured.description.classes or (measured.golden.classes if measured.golden else None)
+    if known is not None:
+        return known
+    words = {word for raw in answers if raw is not None and raw.dtype.kind == "U" for word in raw.tolist()}
+    return tuple(sorted(words)) or (0, 1)
 
 
 def _finite(values: object) -> bool:

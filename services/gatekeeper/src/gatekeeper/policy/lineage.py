@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from contracts import GateVerdict, Outcome
-from contracts.policy import Lineage
+from contracts.policy import Lineage, ModelPolicy
+from gatekeeper.policy.needs import Need
+
+if TYPE_CHECKING:
+    from gatekeeper.measured import Measured
 
 name = "lineage"
+needs: frozenset[Need] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,24 @@ class Facts:
     evaluation_declared: str | None = None
     evaluation_measured: str | None = None
     evaluation_problem: str | None = None
+
+
+def facts(measured: Measured, policy: ModelPolicy) -> Facts:
+    event = measured.event
+    return Facts(
+        version_found=measured.version_found,
+        run_id=event.run_id,
+        run_found=measured.run_found,
+        training_digest=measured.training_digest,
+        code_version=event.code_version,
+        has_signature=measured.description.has_signature,
+        artifact_declared=event.artifact_digest,
+        artifact_measured=measured.artifact_digest,
+        artifact_problem=measured.artifact_problem,
+        evaluation_declared=event.evaluation.digest if event.evaluation else None,
+        evaluation_measured=measured.evaluation_digest,
+        evaluation_problem=measured.evaluation_problem,
+    )
 
 
 def decide(facts: Facts, settings: Lineage) -> GateVerdict:

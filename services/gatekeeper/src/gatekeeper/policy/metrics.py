@@ -35,10 +35,6 @@ class Answers:
         """The answers to these rows: positions, or a mask."""
         return Answers(self.labels[rows], None if self.scores is None else self.scores[rows])
 
-    def only(self, rows: NDArray[Any]) -> Answers:
-        """What it said of some of the rows: a mask, or positions."""
-        return Answers(self.labels[rows], None if self.scores is None else self.scores[rows])
-
 
 def direction(metric: str) -> int:
     """+1 when greater is better, -1 when smaller is."""

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contracts import GateVerdict, Outcome
-from contracts.policy import Delta, Minimum, Performance
-from gatekeeper.policy import statistics
+from contracts.policy import Delta, Minimum, ModelPolicy, Performance
+from gatekeeper.policy import leakage, statistics
 from gatekeeper.policy.absolute import cold_start, minimum
 from gatekeeper.policy.compared import GATE, Facts, interval, percent, too_few, undecided, verdict
+from gatekeeper.policy.needs import Need
 from gatekeeper.policy.spending import spent
 from gatekeeper.policy.statistics import Difference, Unmeasurable, direction
 
-__all__ = ["Facts", "decide", "name"]
+if TYPE_CHECKING:
+    from gatekeeper.measured import Measured
+
+__all__ = ["Facts", "decide", "facts", "name", "needs"]
 
 name = GATE
+needs = frozenset({Need.CANDIDATE, Need.CHAMPION, Need.TRAINING_KEYS})
+
+
+def facts(measured: Measured, policy: ModelPolicy) -> Facts:
+    """The clean golden rows: those that neither model was trained on."""
+    rows, challenger, champion = measured.golden, measured.challenger_answers, measured.champion_answers
+    clean = leakage.clean_rows(measured, policy)
+    return Facts(
+        problem=policy.problem,
+        metric=policy.metric,
+        trouble=measured.comparison_trouble(),
+        truth=rows.truth[clean] if rows else None,
+        challenger=challenger.only(clean) if challenger else None,
+        champion=champion.only(clean) if champion else None,
+        champion_version=measured.champion.model_version if measured.champion else None,
+        unlabelled=rows.unlabelled if rows else 0,
+        clusters=None if rows is None or rows.entities is None else rows.entities[clean],
+        k=measured.k,
+    )
 
 
 def decide(facts: Facts, settings: Performance) -> GateVerdict:

@@ -1,0 +1,71 @@
+"""Dirty versions of golden rows: what production sends on a bad day. The same ones each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+SEED = 20_130_401
+UNSEEN = "a word that was never seen before"
+EXTREME = 1e6  # times the column's largest number
+NOISE = 0.1  # standard deviations of the column
+
+Column = pd.Series
+Change = Callable[[Column, np.ndarray, np.random.Generator], Column]
+
+
+def soil(rows: pd.DataFrame, perturbations: Sequence[str], share: float) -> dict[str, pd.DataFrame]:
+    """Each kind in every column that it applies to, in this share of the cells; a kind without columns is left out.
+
+    Whole numbers are left as they are: they can be neither missing nor noisy without becoming another type, which a
+    signature rightly refuses.
+    """
+    found: dict[str, pd.DataFrame] = {}
+    for kind in perturbations:
+        random = np.random.default_rng([SEED, sorted(_CHANGES).index(kind)])
+        applies, change = _CHANGES[kind]
+        dirty = rows.copy()
+        columns = [name for name in rows.columns if applies(rows[name])]
+        for name in columns:
+            cells = random.random(len(rows)) < share
+            dirty[name] = change(rows[name], cells, random)
+        if columns:
+            found[kind] = dirty
+    return found
+
+
+def _is_float(column: Column) -> bool:
+    return bool(pd.api.types.is_float_dtype(column.dtype))
+
+
+def _is_text(column: Column) -> bool:
+    return bool(pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype))
+
+
+def _missing(column: Column, cells: np.ndarray, random: np.random.Generator) -> Column:
+    return column.mask(cells, None if _is_text(column) else np.nan)
+
+
+def _unseen(column: Column, cells: np.ndarray, random: np.random.Generator) -> Column:
+    return column.mask(cells, UNSEEN)
+
+
+def _extreme(column: Column, cells: np.ndarray, random: np.random.Generator) -> Column:
+    largest = float(np.nanmax(np.abs(column.to_numpy(dtype=np.float64)), initial=1.0))
+    signs = random.choice([-1.0, 1.0], len(column))
+    return column.mask(cells, pd.Series(signs * largest * EXTREME, index=column.index))
+
+
+def _noise(column: Column, cells: np.ndarray, random: np.random.Generator) -> Column:
+    spread = float(np.nanstd(column.to_numpy(dtype=np.float64))) if column.notna().any() else 0.0
+    return column.mask(cells, column + pd.Series(random.normal(0.0, NOISE * spread, len(column)), index=column.index))
+
+
+_CHANGES: dict[str, tuple[Callable[[Column], bool], Change]] = {
+    "missing": (lambda column: _is_float(column) or _is_text(column), _missing),
+    "unseen": (_is_text, _unseen),
+    "extreme": (_is_float, _extreme),
+    "noise": (_is_float, _noise),
+}

@@ -1,0 +1,62 @@
+"""The gates, in the order in which they run.
+
+A gate is a module of `gatekeeper.policy`: its name, what has to be measured for it, the facts that it takes from what
+was measured, and a pure decision on them. A new one is a module there, a line here, its settings in `contracts`, and a
+table of cases.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from contracts import GateVerdict
+from contracts.policy import ModelPolicy
+from gatekeeper.measured import Measured
+from gatekeeper.policy import (
+    dependents,
+    fairness,
+    functional,
+    latency,
+    leakage,
+    lineage,
+    performance,
+    robustness,
+    slices,
+)
+from gatekeeper.policy.needs import Need
+
+
+class Gate(Protocol):
+    @property
+    def name(self) -> str:
+        """That of its settings in the policy."""
+
+    @property
+    def needs(self) -> frozenset[Need]: ...
+
+    def facts(self, measured: Measured, policy: ModelPolicy) -> Any: ...
+
+    def decide(self, facts: Any, settings: Any) -> GateVerdict: ...
+
+
+GATES: tuple[Gate, ...] = (
+    lineage,
+    functional,
+    leakage,
+    performance,
+    slices,
+    fairness,
+    robustness,
+    latency,
+    dependents,
+)
+
+
+def asked_for(policy: ModelPolicy) -> tuple[Gate, ...]:
+    """The gates that `policy` does not leave out."""
+    return tuple(gate for gate in GATES if getattr(policy.gates, gate.name) is not False)
+
+
+def needs(policy: ModelPolicy) -> frozenset[Need]:
+    """What has to be measured for them."""
+    return frozenset().union(*(gate.needs for gate in asked_for(policy)))

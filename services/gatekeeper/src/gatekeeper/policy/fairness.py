@@ -1,0 +1,146 @@
+"""Gate: does the model treat groups of people alike, and not less alike than the champion does?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts import GateVerdict, Outcome
+from contracts.gate_settings import Fairness
+from contracts.policy import ModelPolicy, Problem
+from gatekeeper.policy import leakage
+from gatekeeper.policy.needs import Need
+from gatekeeper.policy.slices import Grouping
+from gatekeeper.policy.statistics import Answers
+from gatekeeper.policy.trouble import Blame, Trouble
+
+if TYPE_CHECKING:
+    from gatekeeper.measured import Measured
+
+name = "fairness"
+needs = frozenset({Need.CANDIDATE, Need.CHAMPION, Need.TRAINING_KEYS})
+
+EVERY_VALUE = 20  # a sensitive number, such as an age, is cut into no more groups than this
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Clean golden rows: labels (n,), both models' answers, and the groups by each sensitive column."""
+
+    problem: Problem
+    trouble: Trouble | None = None
+    truth: NDArray[Any] | None = None
+    challenger: Answers | None = None
+    champion: Answers | None = None
+    champion_version: int | None = None
+    groupings: Mapping[str, Grouping] = field(default_factory=dict)
+
+
+def facts(measured: Measured, policy: ModelPolicy) -> Facts:
+    settings = policy.gates.fairness
+    rows, answers = measured.golden, measured.challenger_answers
+    trouble = measured.other_trouble()
+    if settings is False or rows is None or answers is None or trouble is not None:
+        return Facts(policy.problem, trouble)
+    if missing := [column for column in settings.columns if column not in rows.rows.columns]:
+        known = ", ".join(sorted(map(str, rows.rows.columns)))
+        return Facts(
+            policy.problem, Trouble(Blame.DATA, f"the golden rows have no column {missing[0]!r}, only {known}")
+        )
+    clean = leakage.clean_rows(measured, policy)
+    champion = measured.champion_answers
+    groupings = {column: Grouping(*rows.groups(column, EVERY_VALUE)) for column in settings.columns}
+    return Facts(
+        problem=policy.problem,
+        truth=rows.truth[clean],
+        challenger=answers.only(clean),
+        champion=champion.only(clean) if champion else None,
+        champion_version=measured.champion.model_version if measured.champion else None,
+        groupings={column: Grouping(each.names, each.codes[clean]) for column, each in groupings.items()},
+    )
+
+
+def decide(facts: Facts, settings: Fairness) -> GateVerdict:
+    """Failed above the limit, or worse than the champion by more than the margin, in any sensitive column."""
+    if facts.trouble is not None:
+        return facts.trouble.verdict(name)
+    if facts.problem != "binary":
+        return _undecided(f"{settings.metric} is defined for a binary problem, not for {facts.problem}")
+    if facts.truth is None or facts.challenger is None or len(facts.truth) == 0:
+        return _undecided("there are no clean golden rows with labels")
+    columns: dict[str, dict[str, Any]] = {}
+    for column, grouping in facts.groupings.items():
+        columns[column] = _column(facts, facts.truth, facts.challenger, grouping, settings)
+    few = [column for column, found in columns.items() if len(found["groups"]) < 2]
+    if few:
+        return _undecided(f"{few[0]} has fewer than two groups of {settings.minimum_rows} rows", columns)
+    undefined = [column for column, found in columns.items() if not np.isfinite(found["challenger"])]
+    if undefined:
+        return _undecided(f"{settings.metric} is not defined for the groups of {undefined[0]}", columns)
+    problems = [said for column, found in columns.items() for said in _problems(column, found, facts, settings)]
+    worst = max(columns, key=lambda column: columns[column]["challenger"])
+    observed = float(columns[worst]["challenger"])
+    reason = (
+        "; ".join(problems) or f"{settings.metric} is at most {observed:.4f} ({worst}), {settings.limit:g} are allowed"
+    )
+    return GateVerdict(
+        gate=name,
+        outcome=Outcome.FAILED if problems else Outcome.PASSED,
+        reason=reason,
+        metric=settings.metric,
+        observed=observed,
+        bound=settings.limit,
+        margin=settings.margin,
+        n=len(facts.truth),
+        details={"columns": columns},
+    )
+
+
+def _column(
+    facts: Facts, truth: NDArray[Any], challenger: Answers, grouping: Grouping, settings: Fairness
+) -> dict[str, Any]:
+    sizes = {value: int((grouping.codes == code).sum()) for code, value in enumerate(grouping.names)}
+    large = [code for code, value in enumerate(grouping.names) if sizes[value] >= settings.minimum_rows]
+    rows = np.isin(grouping.codes, large)
+    measure = _metric(settings.metric)
+    found: dict[str, Any] = {
+        "groups": {grouping.names[code]: sizes[grouping.names[code]] for code in large},
+        "too_small": {value: size for value, size in sizes.items() if size < settings.minimum_rows},
+        "challenger": float("nan"),
+        "champion": None,
+    }
+    if len(large) >= 2:
+        groups = grouping.codes[rows]
+        found["challenger"] = float(measure(truth[rows], challenger.labels[rows], sensitive_features=groups))
+        if facts.champion is not None:
+            labels = facts.champion.labels[rows]
+            found["champion"] = float(measure(truth[rows], labels, sensitive_features=groups))
+    return found
+
+
+def _problems(column: str, found: dict[str, Any], facts: Facts, settings: Fairness) -> list[str]:
+    value, champion = found["challenger"], found["champion"]
+    if value > settings.limit:
+        return [f"{column}: {settings.metric} is {value:.4f}, {settings.limit:g} are allowed"]
+    if champion is not None and value > champion + settings.margin:
+        return [
+            f"{column}: {settings.metric} is {value:.4f}, more than {settings.margin:g} above champion"
+            f" v{facts.champion_version}'s {champion:.4f}"
+        ]
+    return []
+
+
+def _metric(wanted: str) -> Callable[..., float]:
+    from fairlearn import metrics  # seconds to import, and few policies ask for it
+
+    found: Callable[..., float] = getattr(metrics, wanted)
+    return found
+
+
+def _undecided(reason: str, columns: dict[str, Any] | None = None) -> GateVerdict:
+    details = {"groups": {column: found["groups"] for column, found in (columns or {}).items()}}
+    return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason=reason, details=details)

@@ -1,0 +1,174 @@
+"""Gate: is the challenger worse than the champion for some group of rows?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts import GateVerdict, Outcome
+from contracts.gate_settings import Slices
+from contracts.policy import ModelPolicy
+from gatekeeper.policy import leakage, statistics
+from gatekeeper.policy.holm import holm
+from gatekeeper.policy.metrics import direction, trivial
+from gatekeeper.policy.needs import Need
+from gatekeeper.policy.statistics import Answers, Difference, Unmeasurable
+from gatekeeper.policy.trouble import Blame, Trouble
+
+if TYPE_CHECKING:
+    from gatekeeper.measured import Measured
+
+name = "slices"
+needs = frozenset({Need.CANDIDATE, Need.CHAMPION, Need.TRAINING_KEYS})
+
+MOST_TOLD = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """The n rows by one column: `names[codes[i]]` is the group of row i."""
+
+    names: tuple[str, ...]
+    codes: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Clean golden rows: labels, both models' answers, and the groups by each declared column."""
+
+    metric: str
+    trouble: Trouble | None = None
+    truth: NDArray[Any] | None = None
+    challenger: Answers | None = None
+    champion: Answers | None = None
+    champion_version: int | None = None
+    clusters: NDArray[Any] | None = None
+    groupings: Mapping[str, Grouping] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One group that is large enough to be judged; `p` is that of a loss beyond the margin being chance."""
+
+    label: str
+    difference: Difference
+    p: float
+
+
+def facts(measured: Measured, policy: ModelPolicy) -> Facts:
+    settings = policy.gates.slices
+    rows, answers = measured.golden, measured.challenger_answers
+    trouble = measured.other_trouble()
+    if settings is False or rows is None or answers is None or trouble is not None:
+        return Facts(policy.metric, trouble)
+    if missing := [column for column in settings.columns if column not in rows.rows.columns]:
+        known = ", ".join(sorted(map(str, rows.rows.columns)))
+        return Facts(policy.metric, Trouble(Blame.DATA, f"the golden rows have no column {missing[0]!r}, only {known}"))
+    clean = leakage.clean_rows(measured, policy)
+    champion = measured.champion_answers
+    groupings = {column: Grouping(*rows.groups(column, settings.bins)) for column in settings.columns}
+    return Facts(
+        metric=policy.metric,
+        truth=rows.truth[clean],
+        challenger=answers.only(clean),
+        champion=champion.only(clean) if champion else None,
+        champion_version=measured.champion.model_version if measured.champion else None,
+        clusters=None if rows.entities is None else rows.entities[clean],
+        groupings={column: Grouping(each.names, each.codes[clean]) for column, each in groupings.items()},
+    )
+
+
+def decide(facts: Facts, settings: Slices) -> GateVerdict:
+    """Failed when a slice is shown to lose more than its margin, at alpha over all slices together (Holm 1979)."""
+    if facts.trouble is not None:
+        return facts.trouble.verdict(name)
+    if facts.truth is None or facts.challenger is None or len(facts.truth) == 0:
+        return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason="there are no clean golden rows with labels")
+    if facts.champion_version is None:
+        return GateVerdict(gate=name, outcome=Outcome.PASSED, reason="no champion yet, so nothing to lose to it")
+    if facts.champion is None:
+        reason = f"champion v{facts.champion_version} has not answered the golden rows"
+        return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason=reason)
+    try:
+        champion = statistics.estimate(facts.metric, facts.truth, facts.champion, settings.alpha).value
+        worth = direction(facts.metric) * (champion - trivial(facts.metric, facts.truth))
+    except Unmeasurable as error:
+        return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason=f"{facts.metric}: {error}")
+    margin = settings.margin_share * max(0.0, worth)
+    judged, left_out = _judge(facts, settings, margin)
+    if not judged:
+        reason = (
+            f"no slice has {settings.minimum_rows} rows on which {facts.metric} is defined ({len(left_out)} smaller)"
+        )
+        return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason=reason)
+    rejected = holm([found.p for found in judged], settings.alpha)
+    losers = [found for found, lost in zip(judged, rejected, strict=True) if lost]
+    worst = min(losers or judged, key=lambda found: found.difference.value)
+    return GateVerdict(
+        gate=name,
+        outcome=Outcome.FAILED if losers else Outcome.PASSED,
+        reason=_reason(facts, judged, losers, worst, margin, len(left_out)),
+        metric=facts.metric,
+        observed=worst.difference.value,
+        bound=-margin,
+        margin=margin,
+        n=len(facts.truth),
+        details={
+            "alpha": settings.alpha,
+            "slices": [_told(found, lost) for found, lost in zip(judged, rejected, strict=True)][:MOST_TOLD],
+            "too_small": left_out[:MOST_TOLD],
+        },
+    )
+
+
+def _judge(facts: Facts, settings: Slices, margin: float) -> tuple[list[Slice], list[str]]:
+    assert facts.truth is not None and facts.challenger is not None and facts.champion is not None, "checked before"
+    judged: list[Slice] = []
+    left_out: list[str] = []
+    for column, grouping in facts.groupings.items():
+        for code, value in enumerate(grouping.names):
+            rows, label = grouping.codes == code, f"{column} = {value}"
+            if rows.sum() < settings.minimum_rows:
+                left_out.append(label)
+                continue
+            clusters = None if facts.clusters is None else facts.clusters[rows]
+            pair = facts.challenger.only(rows), facts.champion.only(rows)
+            try:
+                found = statistics.difference(facts.metric, facts.truth[rows], *pair, settings.alpha, clusters)
+            except Unmeasurable:
+                left_out.append(label)
+                continue
+            judged.append(Slice(label, found, statistics.p_value(found, -margin)))
+    return judged, left_out
+
+
+def _reason(facts: Facts, judged: list[Slice], losers: list[Slice], worst: Slice, margin: float, left_out: int) -> str:
+    found = worst.difference
+    said = (
+        f"{worst.label}: {facts.metric} {found.first:.4f} against champion v{facts.champion_version}'s"
+        f" {found.second:.4f} on {found.n} rows"
+    )
+    small = f"; {left_out} slices are too small to judge" if left_out else ""
+    if losers:
+        others = f" (and {len(losers) - 1} more)" if len(losers) > 1 else ""
+        return f"{said} is a loss of more than {margin:.4f}, beyond chance{others}; {len(judged)} slices judged{small}"
+    return f"no slice of {len(judged)} is shown to lose more than {margin:.4f}; the lowest is {said}{small}"
+
+
+def _told(found: Slice, lost: bool) -> dict[str, Any]:
+    each = found.difference
+    return {
+        "slice": found.label,
+        "n": each.n,
+        "challenger": each.first,
+        "champion": each.second,
+        "difference": each.value,
+        "lower": each.lower,
+        "upper": each.upper,
+        "p": found.p,
+        "loses": lost,
+    }
