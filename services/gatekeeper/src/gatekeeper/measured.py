@@ -51,6 +51,7 @@ class Measured:
     evaluation_problem: str | None = None
     golden_digest: str | None = None
     """Of the dataset that it is judged on."""
+    golden_uri: str | None = None
     golden: GoldenRows | None = None
     golden_problem: str | None = None
     overlap: Overlap | None = None

@@ -124,8 +124,8 @@ class Measurer:
         if task.golden is not None:
             measured.golden_problem = None
             path = self._fetch_own_golden(measured, task.golden)
-        elif path is not None:
-            measured.golden_digest = measured.evaluation_digest
+        elif path is not None and registered is not None:
+            measured.golden_digest, measured.golden_uri = measured.evaluation_digest, registered.uri
         if path is None or measured.golden_problem is not None:
             return
         try:
@@ -135,6 +135,7 @@ class Measurer:
 
     def _fetch_own_golden(self, measured: Measured, dataset: Dataset) -> Path | None:
         try:
+            measured.golden_uri = dataset.uri
             path, measured.golden_digest = self._artifacts.dataset(dataset.uri, dataset.digest)
         except (NotFound, ValueError) as error:
             measured.golden_problem = f"the golden dataset {dataset.digest} is not there: {error}"
