@@ -93,19 +93,18 @@ def f1(truth: NDArray[Any], labels: NDArray[Any], codes: NDArray[np.intp] | None
     said = np.where(labels < 0, -2, labels)  # an unknown class is never the one that it is answered with
     classes = np.union1d(truth, said) if macro else np.array([1])
     is_it, says_it = truth[:, None] == classes, said[:, None] == classes
-    rows = np.hstack([is_it & says_it, is_it, says_it]).astype(np.float64)
+    parts = np.hstack([is_it & says_it, is_it, says_it]).T.astype(np.float64)
     if codes is not None:
-        rows = np.column_stack([np.bincount(codes, column) for column in rows.T])
+        parts = np.array([np.bincount(codes, part) for part in parts])
     k = len(classes)
 
     def statistic(drawn: Counts) -> Floats:
-        sums = drawn.astype(np.float64) @ rows  # of whole numbers, so exact in whatever order
+        # Sums of whole numbers, exact in whatever order. A matrix product would wake the threads of BLAS for it.
+        sums = np.einsum("ij,kj->ik", drawn.astype(np.float64), parts)
         both, either = 2 * sums[:, :k], sums[:, k : 2 * k] + sums[:, 2 * k :]
-        with np.errstate(invalid="ignore"):
-            each = both / either
         there = either > 0
         with np.errstate(invalid="ignore"):
-            value: Floats = np.where(there, each, 0.0).sum(axis=1) / there.sum(axis=1)
+            value: Floats = np.where(there, both / either, 0.0).sum(axis=1) / there.sum(axis=1)
         return value
 
     return statistic

@@ -1,0 +1,42 @@
+"""Two models whose true qualities are known, and the rows on which they are compared."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+
+from gatekeeper.policy.statistics import Answers
+
+
+def answers(scores: np.ndarray) -> Answers:
+    return Answers(labels=(scores >= 0.5).astype(int), scores=scores)
+
+
+def binormal(
+    random: np.random.Generator,
+    n: int,
+    correlation: float,
+    aucs: tuple[float, ...] = (0.75, 0.75),
+    positives: float = 0.5,
+    entities: np.ndarray | None = None,
+) -> tuple[np.ndarray, list[Answers]]:
+    """Labels, and answers of models with these true AUCs: scores are normal in either class, each two so correlated.
+
+    With `entities`, nine in ten rows of an entity have its label, and half of the variance of a model's own part is the
+    same in all its rows.
+    """
+    truth = (np.arange(n) < n * positives).astype(int)
+    if entities is not None:
+        labels = (random.random(entities.max() + 1) < positives).astype(int)
+        truth = np.where(random.random(n) < 0.9, labels[entities], 1 - labels[entities])
+    common = random.normal(size=n)
+    found = []
+    for auc in aucs:
+        own = random.normal(size=n)
+        if entities is not None:
+            own = np.sqrt(0.5) * own + np.sqrt(0.5) * random.normal(size=entities.max() + 1)[entities]
+        apart = np.sqrt(2) * NormalDist().inv_cdf(auc)
+        score = apart * (truth - 0.5) + np.sqrt(correlation) * common + np.sqrt(1 - correlation) * own
+        found.append(answers(1 / (1 + np.exp(-score))))
+    return truth, found
