@@ -20,6 +20,7 @@ from chassis.relay import Relay
 from chassis.service import Check, Part, Schema, Topics, build_app, run_service
 from contracts import GateFailed, GatePassed, ModelLoaded, ModelLoadFailed, ModelRegistered, Promoted
 from gatekeeper.api import deciding_router, reading_router
+from gatekeeper.api_evidence import evidence_router
 from gatekeeper.artifacts import ArtifactCache
 from gatekeeper.decisions import Decisions
 from gatekeeper.evidence_store import EvidenceStore
@@ -30,6 +31,7 @@ from gatekeeper.mirror import Mirror
 from gatekeeper.predictions import PredictionCache
 from gatekeeper.reconciler import Reconciler
 from gatekeeper.recording import MIRROR, Recorder
+from gatekeeper.replaying import Replayer
 from gatekeeper.restoring import Restoration
 from gatekeeper.sandbox.part import SandboxPart
 from gatekeeper.sandbox.probe import Sandbox
@@ -86,7 +88,11 @@ def build(settings: Settings) -> FastAPI:
         "promotions": restoration.check,
         "mlflow": registry.check,
     }
-    routers = [reading_router(database, decisions, policies), deciding_router(decisions, restoration.check)]
+    routers = [
+        reading_router(database, decisions, policies),
+        deciding_router(decisions, restoration.check),
+        evidence_router(database, decisions, Replayer(artifacts, kept), kept),
+    ]
     return build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers)
 
 
