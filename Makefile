@@ -30,7 +30,7 @@ demo: install ## the whole story on real data: a model trained, gated, promoted,
 	$(BIN)/gauntlet demo
 
 test: install lint ## the checks that take seconds, then every test, against a real Kafka and both databases
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: install lint isolated ## all static rules: lint, format, types, imports, each member imported in its own closure
 

@@ -19,8 +19,6 @@ from support.replica import Replica
 from support.versions import Uploads, pipeline, score_of
 from support.waiting import eventually
 
-pytestmark = pytest.mark.xdist_group("cli-predict")  # one replica for all of them
-
 ROWS = 250
 PREDICTED = ["predicted_label", "predicted_score", "model_version", "request_id", "request_row"]
 

@@ -22,8 +22,6 @@ from support.replica import Replica
 from support.trainers import Trainers
 from support.waiting import eventually
 
-pytestmark = pytest.mark.xdist_group("cli-verdicts")  # one stack for all of them
-
 NO_LATENCY = {"latency": False}
 UNREACHABLE = {"performance": {"rule": {"minimum": {"roc_auc": 0.999}}}, **NO_LATENCY}
 

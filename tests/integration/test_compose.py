@@ -16,7 +16,7 @@ from support.bus_client import BusClient
 from support.docker_engine import Compose
 from support.waiting import eventually
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(1200), pytest.mark.xdist_group("docker")]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1200)]
 
 MODEL = "flights-delay"
 FLIGHT = {

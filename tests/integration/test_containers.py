@@ -18,7 +18,7 @@ from support.mlflow_server import MlflowServer
 from support.trainers import Trainers
 from support.waiting import eventually
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(600), pytest.mark.xdist_group("docker")]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 TRAINING_SECONDS = 120
 

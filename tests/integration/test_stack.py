@@ -74,7 +74,6 @@ def status(stack: Stack) -> tuple[int, dict[str, Any]]:
     return answer.returncode, json.loads(answer.stdout)
 
 
-@pytest.mark.xdist_group("stack")
 class TestTheStack:
     """One stack for all of these, in this order: the last one stops it."""
 

@@ -30,8 +30,6 @@ from support.mlflow_server import MlflowServer
 from support.trainers import Trainers
 from support.waiting import eventually
 
-pytestmark = pytest.mark.xdist_group("trainer-story")  # one trainer for all of them
-
 TRAINING_SECONDS = 90
 
 
