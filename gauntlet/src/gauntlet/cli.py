@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from gauntlet.commands import (
     audit,
+    backtest,
     dead_letters,
     decisions,
     demo,
@@ -60,6 +61,7 @@ app.command("rollback")(decisions.rollback)
 app.command("freeze")(decisions.freeze)
 app.command("unfreeze")(decisions.unfreeze)
 app.command("predict")(predict.predict)
+app.command("backtest")(backtest.backtest)
 app.add_typer(audit.app, name="audit")
 app.add_typer(events.app, name="events")
 app.add_typer(dead_letters.app, name="dead-letters")

@@ -125,3 +125,19 @@ def test_a_build_that_was_interrupted_goes_on_where_it_was(policy: ModelPolicy, 
     recipe.trained = 0
     history.build(policy, timeline, recipe, "sha256:0", tmp_path, say)
     assert recipe.trained == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--every", "a while"), "'a while' is no length of time such as 14d"),
+        (("--every", "0d"), "'0d' is no length of time"),
+        (("--every", "14d", "--train", "60d", "--from", "spring"), "'spring' is no date such as 2013-01-01"),
+    ],
+)
+def test_an_argument_that_is_not_understood_is_named(
+    arguments: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        history.main([str(tmp_path / "policy.yaml"), str(tmp_path), *arguments])
+    assert said in capsys.readouterr().err

@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import sys
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -28,7 +29,7 @@ from contracts.policy import Duration, ModelPolicy, Problem
 from trainer.evaluation import classes_of
 from trainer.recipe import Recipe, code_version, columns_of, load_recipe
 from trainer.timeline import Timeline, by_time, by_window
-from trainer.training import own_standard_output, progress_to
+from trainer.training import FAILURE, last_line, own_standard_output, progress_to
 
 FORMAT = 1
 
@@ -176,9 +177,13 @@ def main(argv: list[str] | None = None) -> int:
         say(0.0, f"loading the rows of {policy.recipe}")
         timeline = timeline_of(policy, recipe, given.every, given.train, given.since, given.until)
         build(policy, timeline, recipe, code_version(module), given.out, say)
-    except (Permanent, OSError, ValueError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+    except (Permanent, OSError) as error:
+        sys.stderr.write(f"{' '.join(str(error).split())}\n")
+        return FAILURE
+    except Exception as error:  # whatever a recipe raises: its last line is the reason that people are told
+        traceback.print_exc()
+        sys.stderr.write(f"{last_line(error)}\n")
+        return FAILURE
     return 0
 
 

@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
         report, status = TrainingReport(error=str(error)), FAILURE
     except Exception as error:  # whatever a recipe raises: its last line is the reason that people are told
         traceback.print_exc()
-        report, status = TrainingReport(error=_last_line(error)), FAILURE
+        report, status = TrainingReport(error=last_line(error)), FAILURE
     partial = result_path.with_suffix(".partial")
     partial.write_text(report.model_dump_json())
     partial.replace(result_path)
@@ -95,7 +95,7 @@ def progress_to(output: TextIO) -> Callable[[float, str], None]:
     return say
 
 
-def _last_line(error: Exception) -> str:
+def last_line(error: Exception) -> str:
     return " ".join(traceback.format_exception_only(error)[-1].split())
 
 

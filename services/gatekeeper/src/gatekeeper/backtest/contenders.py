@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts import Outcome
+from contracts import GateVerdict, Outcome
 from contracts.policy import Performance
 from gatekeeper.backtest.history import History
 from gatekeeper.policy import performance, tournament
@@ -46,7 +46,7 @@ def newest(name: str, metric: str, settings: Performance) -> Contender:
                 challenger=history.answers[challenger, window],
                 champion=history.answers[champion, window],
                 champion_version=champion,
-                clusters=history.windows[window].clusters,
+                clusters=_clusters(history, range(window, window + 1)),
             ),
             settings,
         )
@@ -70,22 +70,34 @@ def retained(
     a window that it was trained on.
     """
 
+    rule = settings.model_dump_json()
+
     def choose(history: History, window: int, champion: int) -> int:
-        kept = [version for version in _kept(window + 1, most, oldest) if version != champion]
         judged = range(max(0, window - windows + 1), window + 1)
-        truth = np.concatenate([history.windows[at].truth for at in judged])
-        facts = tournament.Facts(
-            history.problem,
-            metric,
-            truth,
-            _entrant(history, champion, judged),
-            tuple(_entrant(history, version, judged) for version in kept),
-            _clusters(history, judged),
-        )
-        result = tournament.decide(facts, settings)
-        return champion if result.winner is None else result.winner
+        facts = _facts(history, champion, judged, metric)
+        verdicts: dict[int, GateVerdict] = {}
+        kept = (version for version in _kept(window + 1, most, oldest) if version != champion)
+        for k, version in enumerate(kept, start=1):
+            key = (metric, rule, champion, version, judged, k)
+            if key not in history.verdicts:
+                entrant = _entrant(history, version, judged)
+                history.verdicts[key] = tournament.compare(facts, entrant, k, settings)
+            verdicts[version] = history.verdicts[key]
+        winner = tournament.best(champion, verdicts).winner
+        return champion if winner is None else winner
 
     return Contender(name, choose)
+
+
+def _facts(history: History, champion: int, judged: range, metric: str) -> tournament.Facts:
+    return tournament.Facts(
+        problem=history.problem,
+        metric=metric,
+        truth=np.concatenate([history.windows[at].truth for at in judged]),
+        champion=_entrant(history, champion, judged),
+        entrants=(),
+        clusters=_clusters(history, judged),
+    )
 
 
 def _kept(newest_version: int, most: int | None, oldest: int | None) -> Sequence[int]:
@@ -95,7 +107,7 @@ def _kept(newest_version: int, most: int | None, oldest: int | None) -> Sequence
 
 
 def _entrant(history: History, version: int, judged: range) -> tournament.Entrant:
-    """Windows before the version's first one belong to its training; the answers there are blanks, marked unclean."""
+    """Windows before the version's first one belong to its training: the answers there are blanks, marked unclean."""
     parts = [history.answers.get((version, at)) for at in judged]
     some = next(part for part in reversed(parts) if part is not None)
     blanks = [
@@ -114,6 +126,10 @@ def _entrant(history: History, version: int, judged: range) -> tournament.Entran
 
 
 def _clusters(history: History, judged: range) -> NDArray[np.int64] | None:
+    """None when no entity has more than one of these rows."""
+    if len(judged) == 1:
+        only = history.windows[judged[0]]
+        return only.clusters if only.repeats else None
     found = [history.windows[at].clusters for at in judged]
     known = [clusters for clusters in found if clusters is not None]
     return np.concatenate(known) if len(known) == len(found) else None

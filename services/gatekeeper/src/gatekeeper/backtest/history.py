@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from contracts import GateVerdict
 from contracts.policy import Problem
 from gatekeeper.answers import as_answers
 from gatekeeper.policy import statistics
@@ -33,6 +35,11 @@ class Window:
     truth: NDArray[Any]
     clusters: NDArray[np.int64] | None = None
 
+    @cached_property
+    def repeats(self) -> bool:
+        """Has any entity more than one row?"""
+        return self.clusters is not None and len(np.unique(self.clusters)) < len(self.clusters)
+
 
 @dataclass(frozen=True, eq=False)
 class History:
@@ -47,6 +54,8 @@ class History:
     answers: Mapping[tuple[int, int], Answers]
     model: str = "model"
     trained_on: Mapping[int, str] = field(default_factory=dict)
+    verdicts: dict[tuple[Any, ...], GateVerdict] = field(default_factory=dict, repr=False)
+    """Comparisons that were made: contenders that differ in little ask for the same ones."""
     _values: dict[tuple[str, int, int], float] = field(default_factory=dict, repr=False)
 
     @property

@@ -40,7 +40,7 @@ def _row(played: Played, best: Played, metric: str) -> dict[str, Any]:
         "name": played.name,
         "promotions": played.promotions,
         "value": played.value,
-        "regret": regret(played, best, metric),
+        "regret": max(0.0, regret(played, best, metric)),  # not -0.0
         "champions": list(played.champions),
         "values": list(played.values),
     }

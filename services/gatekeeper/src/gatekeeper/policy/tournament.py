@@ -58,24 +58,15 @@ class Result:
 
 def decide(facts: Facts, settings: Performance) -> Result:
     """The champion stays unless somebody is shown to be better by the policy's own rule."""
-    verdicts: dict[int, GateVerdict] = {}
-    for k, entrant in enumerate(facts.entrants, start=facts.first_k):
-        verdicts[entrant.model_version] = _compare(facts, entrant, settings, k)
-    gains = {version: _gain(verdict) for version, verdict in verdicts.items()}
-    passed = [
-        version for version, verdict in verdicts.items() if verdict.outcome is Outcome.PASSED and gains[version] > 0
-    ]
-    champion = f"champion v{facts.champion.model_version}"
-    if not passed:
-        best = max(gains, key=lambda version: (gains[version], version), default=None)
-        who = "nobody else" if best is None else f"v{best} comes nearest: {verdicts[best].reason}"
-        return Result(None, f"{champion} stays, none of {len(verdicts)} was shown to be better; {who}", verdicts)
-    winner = max(passed, key=lambda version: (gains[version], version))
-    reason = f"the best of {len(verdicts) + 1}, and one of {len(passed)} shown to be better than {champion}"
-    return Result(winner, f"{reason}: {verdicts[winner].reason}", verdicts)
+    verdicts = {
+        entrant.model_version: compare(facts, entrant, k, settings)
+        for k, entrant in enumerate(facts.entrants, start=facts.first_k)
+    }
+    return best(facts.champion.model_version, verdicts)
 
 
-def _compare(facts: Facts, entrant: Entrant, settings: Performance, k: int) -> GateVerdict:
+def compare(facts: Facts, entrant: Entrant, k: int, settings: Performance) -> GateVerdict:
+    """The performance gate's verdict on the k-th entrant, on rows that neither it nor the champion was trained on."""
     rows = _both(facts.champion.clean, entrant.clean)
     return performance.decide(
         performance.Facts(
@@ -90,6 +81,22 @@ def _compare(facts: Facts, entrant: Entrant, settings: Performance, k: int) -> G
         ),
         settings,
     )
+
+
+def best(champion_version: int, verdicts: Mapping[int, GateVerdict]) -> Result:
+    """Who wins, given each entrant's verdict against this champion."""
+    gains = {version: _gain(verdict) for version, verdict in verdicts.items()}
+    passed = [
+        version for version, verdict in verdicts.items() if verdict.outcome is Outcome.PASSED and gains[version] > 0
+    ]
+    champion = f"champion v{champion_version}"
+    if not passed:
+        nearest = max(gains, key=lambda version: (gains[version], version), default=None)
+        who = "nobody else" if nearest is None else f"v{nearest} comes nearest: {verdicts[nearest].reason}"
+        return Result(None, f"{champion} stays, none of {len(verdicts)} was shown to be better; {who}", verdicts)
+    winner = max(passed, key=lambda version: (gains[version], version))
+    reason = f"the best of {len(verdicts) + 1}, and one of {len(passed)} shown to be better than {champion}"
+    return Result(winner, f"{reason}: {verdicts[winner].reason}", verdicts)
 
 
 def _gain(verdict: GateVerdict) -> float:
