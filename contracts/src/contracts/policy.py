@@ -101,6 +101,28 @@ class Lineage(Section):
     """Run, training-data digest, code version and signature must be known."""
 
 
+class Integrity(Section):
+    """The artifact is the registered one, and what loading it runs and needs is known."""
+
+    serialisation: Literal["any", "allow_listed", "safe"] = Field(
+        default="any",
+        description="any: a model may carry code, but what a scanner warns of fails. allow_listed: pickles may use only"
+        " what the allow-list names, and no code travels along. safe: no pickle at all",
+    )
+    allow: tuple[str, ...] = Field(
+        default=(), description="What pickles may use besides the default list: package.module.name, or package.*"
+    )
+    dependencies: Literal["compatible", "ignore"] = Field(
+        default="compatible", description="compatible: what the model declares to need is installed where it is served"
+    )
+    vulnerabilities: Literal["check", "require", "ignore"] = Field(
+        default="check",
+        description="Known ones in what it declares to need. check: where the gatekeeper has advisories; require:"
+        " without advisories nothing passes",
+    )
+    accepted: tuple[str, ...] = Field(default=(), description="Advisories that are known and accepted, by id")
+
+
 class Functional(Section):
     """It loads, and answers its input example twice alike, in the right shape, without NaN."""
 
@@ -133,6 +155,7 @@ class Gates(Section):
     leaves it out."""
 
     lineage: Annotated[Lineage | Literal[False], BeforeValidator(_off_is_false)] = Lineage()
+    integrity: Annotated[Integrity | Literal[False], BeforeValidator(_off_is_false)] = Integrity()
     functional: Annotated[Functional | Literal[False], BeforeValidator(_off_is_false)] = Functional()
     leakage: Annotated[Leakage | Literal[False], BeforeValidator(_off_is_false)] = Leakage()
     performance: Annotated[Performance | Literal[False], BeforeValidator(_off_is_false)] = Performance()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from contracts.policy import METRICS, Delta, Latency, Minimum, ModelPolicy, Performance
+from contracts.policy import METRICS, Delta, Integrity, Latency, Minimum, ModelPolicy, Performance
 
 Sentence = tuple[str, str]
 
@@ -53,6 +53,7 @@ def _gates(policy: ModelPolicy) -> Iterator[Sentence]:
         "gate lineage",
         "Run, digest of the training data, code version and signature must be known." if gates.lineage else off,
     )
+    yield "gate integrity", _integrity(gates.integrity) if gates.integrity else f"{off} A model may run anything."
     yield (
         "gate functional",
         "It must load and answer twice alike, in the right shape and without NaN." if gates.functional else off,
@@ -62,6 +63,22 @@ def _gates(policy: ModelPolicy) -> Iterator[Sentence]:
         " ".join(_performance(policy, gates.performance)) if gates.performance else f"{off} A worse model passes.",
     )
     yield "gate latency", _latency(gates.latency) if gates.latency else off
+
+
+def _integrity(gate: Integrity) -> str:
+    loads = {
+        "any": "It may carry code of its own, which runs where it is served, but nothing that a scanner warns of",
+        "allow_listed": "It may carry no code of its own; a pickle may use only what the allow-list names",
+        "safe": "It may be no pickle and carry no code",
+    }[gate.serialisation]
+    also = f" (and {', '.join(gate.allow)})" if gate.allow else ""
+    needs = " What it declares to need must be installed." if gate.dependencies == "compatible" else ""
+    known = {
+        "check": " Known vulnerabilities fail it, where the gatekeeper has advisories.",
+        "require": " Known vulnerabilities fail it; without advisories nothing passes.",
+        "ignore": " Known vulnerabilities are not looked for.",
+    }[gate.vulnerabilities]
+    return f"Its artifact must be the one that was registered. {loads}{also}.{needs}{known}"
 
 
 def _performance(policy: ModelPolicy, gate: Performance) -> Iterator[str]:

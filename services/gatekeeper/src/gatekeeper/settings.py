@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -17,6 +19,9 @@ class Settings(ServiceSettings):
         10, gt=0, description="A worker that has not renewed its job for so long is taken to be dead"
     )
     timing_seconds: float = Field(10, gt=0, description="Longest time for the one-row predictions of the latency gate")
+    advisories_dir: Path | None = Field(
+        None, description="Folder of OSV advisories; without one, known vulnerabilities are not checked"
+    )
     cache_mb: int = Field(5000, ge=1, description="Artifacts and datasets kept on disk; the longest unused go first")
     reconcile_seconds: float = Field(15, gt=0, description="How often MLflow is compared with what is known here")
     reconcile_grace_seconds: float = Field(

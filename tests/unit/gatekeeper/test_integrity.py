@@ -1,0 +1,314 @@
+"""The integrity gate: what is found in real model folders without opening them, and what is decided on it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mlflow.sklearn
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from contracts import Outcome
+from contracts.policy import Integrity
+from gatekeeper import dependencies
+from gatekeeper.advisories import Advisories
+from gatekeeper.integrity import inspect
+from gatekeeper.policy.integrity import Dependency, Facts, File, Vulnerability, decide
+from gatekeeper.policy.trouble import Blame, Trouble
+
+MARK = "GAUNTLET_TEST_WAS_HERE"
+ANY, LISTED, SAFE = (Integrity(serialisation=kind) for kind in ("any", "allow_listed", "safe"))
+
+
+class Runs:
+    """Unpickling it leaves a mark in this process."""
+
+    def __reduce__(self) -> Any:
+        return os.putenv, (MARK, "1")
+
+
+def fitted(*steps: Any) -> Any:
+    frame = pd.DataFrame({"a": [0.0, 1.0, 2.0, 3.0]})
+    return make_pipeline(*steps, LogisticRegression()).fit(frame, [0, 1, 0, 1])
+
+
+def saved(folder: Path, estimator: Any, form: str = "cloudpickle", **options: Any) -> Path:
+    mlflow.sklearn.save_model(estimator, folder, serialization_format=form, pip_requirements=["numpy"], **options)
+    return folder
+
+
+def with_pickle(folder: Path, raw: bytes, name: str = "model.pkl") -> Path:
+    """A model whose file is these bytes, as a candidate could have made it by hand."""
+    saved(folder, fitted())
+    (folder / "model.pkl").unlink()
+    (folder / name).write_bytes(raw)
+    text = (folder / "MLmodel").read_text()
+    (folder / "MLmodel").write_text(text.replace("model.pkl", name))
+    return folder
+
+
+def outcome(folder: Path, settings: Integrity = ANY) -> tuple[Outcome, str]:
+    verdict = decide(inspect(folder, "sha256:a", "sha256:a", settings), settings)
+    return verdict.outcome, verdict.reason
+
+
+def test_a_model_of_known_parts_passes_whatever_the_policy_asks_of_pickles(tmp_path):
+    folder = saved(tmp_path / "model", fitted())
+    for settings in (ANY, LISTED):
+        assert outcome(folder, settings) == (
+            Outcome.PASSED,
+            "the artifact is the one that was registered; loading it runs no code of its own; "
+            "its 3 dependencies are satisfied; known vulnerabilities were not checked",
+        )
+    found, reason = outcome(folder, SAFE)
+    assert found is Outcome.FAILED and "model.pkl is a pickle" in reason
+
+
+def test_a_model_that_carries_a_function_is_said_to_run_code_of_its_own(tmp_path):
+    folder = saved(tmp_path / "model", fitted(FunctionTransformer(lambda frame: frame * 2)))
+    found, reason = outcome(folder)
+    assert found is Outcome.PASSED
+    assert "loading it runs code of its own (model.pkl with cloudpickle.cloudpickle." in reason
+    assert "in the sandbox here and where it is served" in reason
+    found, reason = outcome(folder, LISTED)
+    assert found is Outcome.FAILED and "which the allow-list does not have" in reason
+
+
+def test_skops_is_safe_unless_it_names_what_the_list_does_not_have(tmp_path):
+    assert outcome(saved(tmp_path / "plain", fitted(), "skops"), SAFE)[0] is Outcome.PASSED
+    own = fitted(FunctionTransformer(np.asarray))
+    folder = saved(
+        tmp_path / "own", own, "skops", skops_trusted_types=skops.io.get_untrusted_types(data=skops.io.dumps(own))
+    )
+    found, reason = outcome(folder, SAFE)
+    assert found is Outcome.FAILED, "that the model's own file trusts it counts for nothing"
+    assert "uses numpy.asarray, which the allow-list does not have" in reason
+    assert outcome(folder, SAFE.model_copy(update={"allow": ("numpy.asarray",)}))[0] is Outcome.PASSED
+
+
+RAW = pickle.dumps(Runs())
+
+
+def in_archive(raw: bytes) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("archive/data.pkl", raw)
+    return made.getvalue()
+
+
+def array_of(thing: Any) -> bytes:
+    made = io.BytesIO()
+    np.save(made, np.array([thing], dtype=object), allow_pickle=True)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        (RAW, "model.pkl"),
+        (pickle.dumps(Runs(), protocol=0), "model.pkl"),
+        (RAW, "model.json"),
+        (pickle.dumps(Runs(), protocol=0), "model.txt"),
+        (RAW, "model.onnx"),
+        (in_archive(RAW), "model.pt"),
+        (array_of(Runs()), "model.npy"),
+    ],
+)
+def test_a_pickle_that_calls_is_found_under_any_name_and_nothing_of_it_runs(tmp_path, raw, name):
+    folder = with_pickle(tmp_path / "model", raw, name)
+    for settings in (ANY, LISTED, SAFE):
+        found, reason = outcome(folder, settings)
+        assert found is Outcome.FAILED
+        assert "putenv" in reason or "is a pickle" in reason
+    assert MARK not in os.environ and not os.popen(f"printenv {MARK}").read()
+    allowed = LISTED.model_copy(update={"allow": ("os.putenv", "posix.putenv", "numpy._core.numeric._frombuffer")})
+    assert outcome(folder, allowed)[0] is Outcome.PASSED
+
+
+def test_a_pickle_too_long_for_the_scanner_is_looked_through_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("gatekeeper.integrity.MOST_SCANNED", 2)
+    folder = with_pickle(tmp_path / "model", RAW)
+    assert "calls" in outcome(folder)[1] and "putenv" in outcome(folder)[1]
+    monkeypatch.setattr("gatekeeper.pickles.MOST_OPCODES", 2)
+    assert "more than 2 opcodes" in outcome(folder, LISTED)[1]
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (RAW[:-5], "cannot be known"),
+        (pickle.dumps(fitted()) + RAW, "something follows the pickle"),
+        (b"", "cannot be known"),
+        (b"PK\x03\x04 no archive", "cannot be looked into"),
+        (b"\x93NUMPY no array", "cannot be looked into"),
+        (b"\x00\x01\x02\x03 something", "cannot be known"),
+    ],
+)
+def test_what_cannot_be_read_passes_no_stricter_policy(tmp_path, raw, says):
+    folder = with_pickle(tmp_path / "model", raw)
+    found, reason = outcome(folder, LISTED)
+    assert found is Outcome.FAILED
+    assert says in reason
+
+
+def test_code_beside_the_model_and_other_loaders_are_code(tmp_path):
+    folder = saved(tmp_path / "model", fitted())
+    (folder / "code").mkdir()
+    (folder / "code" / "steps.py").write_text("print('hello')")
+    found, reason = outcome(folder, LISTED)
+    assert found is Outcome.FAILED and "code/steps.py is code that runs" in reason
+    assert "runs code of its own (code/steps.py)" in outcome(folder)[1]
+    text = (folder / "MLmodel").read_text().replace("loader_module: mlflow.sklearn", "loader_module: steps")
+    (folder / "MLmodel").write_text(text)
+    assert "its loader steps runs code of the model" in outcome(folder, SAFE)[1]
+    (folder / "link").symlink_to("/etc/passwd")
+    assert "link" in outcome(folder, LISTED)[1]
+
+
+GOOD = Facts(declared="sha256:a", measured="sha256:a", loader="mlflow.sklearn", advisories=9)
+OLD = Dependency("numpy", "numpy==1.0", "2.4.6", False)
+HOLE = Vulnerability("numpy", "2.4.6", "PYSEC-2030-1", "it says too much")
+EXECUTES = File("model.pkl", "pickle", True, ("os.system",), ("os.system",))
+
+
+@pytest.mark.parametrize(
+    ("facts", "changes", "expected", "says"),
+    [
+        (GOOD, {}, Outcome.PASSED, "the artifact is the one that was registered"),
+        (replace(GOOD, measured="sha256:b"), {}, Outcome.FAILED, "has digest sha256:b, but sha256:a was registered"),
+        (replace(GOOD, declared=None), {}, Outcome.PASSED, "no digest was registered"),
+        (replace(GOOD, files=(EXECUTES,)), {}, Outcome.FAILED, "opening model.pkl calls os.system"),
+        (replace(GOOD, files=(EXECUTES,)), {"allow": ("os.system",)}, Outcome.PASSED, "runs no code of its own"),
+        (
+            replace(GOOD, dependencies=(OLD,)),
+            {},
+            Outcome.FAILED,
+            "needs numpy==1.0, and where it would be served 2.4.6",
+        ),
+        (replace(GOOD, dependencies=(replace(OLD, installed=None),)), {}, Outcome.FAILED, "it is not installed"),
+        (replace(GOOD, dependencies=(OLD,)), {"dependencies": "ignore"}, Outcome.PASSED, "registered"),
+        (
+            replace(GOOD, vulnerabilities=(HOLE,)),
+            {},
+            Outcome.FAILED,
+            "numpy 2.4.6 has a known vulnerability, PYSEC-2030-1",
+        ),
+        (replace(GOOD, vulnerabilities=(HOLE,)), {"accepted": ("PYSEC-2030-1",)}, Outcome.PASSED, "registered"),
+        (replace(GOOD, vulnerabilities=(HOLE,)), {"vulnerabilities": "ignore"}, Outcome.PASSED, "registered"),
+        (replace(GOOD, advisories=None), {}, Outcome.PASSED, "known vulnerabilities were not checked"),
+        (replace(GOOD, advisories=None), {"vulnerabilities": "require"}, Outcome.INCONCLUSIVE, "no advisories"),
+        (
+            replace(GOOD, advisories=None, measured="sha256:b"),
+            {"vulnerabilities": "require"},
+            Outcome.FAILED,
+            "sha256:b",
+        ),
+        (Facts(Trouble(Blame.EARLIER, "not measured")), {}, Outcome.INCONCLUSIVE, "not measured"),
+    ],
+)
+def test_what_is_decided(facts, changes, expected, says):
+    verdict = decide(facts, Integrity(**changes))
+    assert (verdict.outcome, verdict.gate) == (expected, "integrity")
+    assert says in verdict.reason
+    json.dumps(verdict.model_dump(mode="json"))
+
+
+@pytest.mark.parametrize(
+    ("line", "installed", "satisfied"),
+    [
+        ("numpy==2.4.6", "2.4.6", True),
+        ("numpy==2.4.5", "2.4.6", False),
+        ("numpy>=2,<3", "2.4.6", True),
+        ("numpy", None, False),
+        ("Scikit_Learn==1.9.1 --hash=sha256:00", "1.9.1", True),
+        ("mlflow[gateway]>=3  # why", "3.17.2rc1", True),
+        ("numpy==1.0; python_version < '3'", "2.4.6", None),
+        ("-r other.txt", "1", None),
+        ("numpy @ https://example.org/numpy.whl", "1", None),
+        ("git+https://example.org/x", "1", None),
+        ("# a note", "1", None),
+    ],
+)
+def test_a_requirement_is_compared_with_what_is_installed(tmp_path, line, installed, satisfied):
+    (tmp_path / "requirements.txt").write_text(f"{line}\n")
+    found, unread = dependencies.declared(tmp_path, lambda _: installed)
+    assert [item.satisfied for item in found] == ([] if satisfied is None else [satisfied])
+    assert len(unread) == (satisfied is None and not line.startswith(("#", "numpy==1.0")))
+
+
+@pytest.mark.parametrize(("python", "satisfied"), [("2.7.18", False), (None, True)])
+def test_a_model_of_another_python_does_not_fit(tmp_path, python, satisfied):
+    """Code objects in pickles are those of one minor version."""
+    import platform
+
+    python = python or platform.python_version()
+    (tmp_path / "conda.yaml").write_text(f"dependencies: [python={python}, pip: [numpy>=1]]")
+    found, _ = dependencies.declared(tmp_path)
+    assert {item.package: item.satisfied for item in found} == {"numpy": True, "python": satisfied}
+
+
+ADVISORY = {
+    "id": "PYSEC-2030-1",
+    "summary": "it says too much",
+    "affected": [
+        {
+            "package": {"ecosystem": "PyPI", "name": "Some.Package"},
+            "versions": ["0.9"],
+            "ranges": [
+                {"type": "GIT", "events": [{"introduced": "0"}]},
+                {
+                    "type": "ECOSYSTEM",
+                    "events": [
+                        {"introduced": "1.0"},
+                        {"fixed": "1.5"},
+                        {"introduced": "2.0"},
+                        {"last_affected": "2.2"},
+                    ],
+                },
+            ],
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("version", "hit"),
+    [("0.9", 1), ("0.8", 0), ("1.0", 1), ("1.4.9", 1), ("1.5", 0), ("2.0", 1), ("2.2", 1), ("2.3", 0), ("odd", 0)],
+)
+def test_an_advisory_concerns_the_versions_in_its_ranges(tmp_path, version, hit):
+    (tmp_path / "some-package").mkdir()
+    (tmp_path / "some-package" / "PYSEC-2030-1.json").write_text(json.dumps(ADVISORY))
+    (tmp_path / "withdrawn.json").write_text(json.dumps({**ADVISORY, "withdrawn": "2030-01-01T00:00:00Z"}))
+    (tmp_path / "other.yaml").write_text("id: X\naffected:\n- package: {ecosystem: npm, name: some-package}\n")
+    (tmp_path / "broken.json").write_text("{")
+    advisories, found = Advisories(tmp_path).look_up({"some-package": version})
+    assert (advisories, len(found)) == (2, hit)
+
+
+def test_without_advisories_nothing_is_said_to_be_known(tmp_path):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        assert Advisories(folder).look_up({"numpy": "1"}) == (None, ())
+
+
+def test_a_vulnerable_dependency_fails_at_the_version_that_would_be_imported(tmp_path):
+    installed = dependencies.installed_here("numpy")
+    affected = [{"package": {"ecosystem": "PyPI", "name": "numpy"}, "versions": [installed]}]
+    (tmp_path / "advisories").mkdir()
+    (tmp_path / "advisories" / "a.json").write_text(json.dumps({**ADVISORY, "affected": affected}))
+    folder = saved(tmp_path / "model", fitted())
+    advisories = Advisories(tmp_path / "advisories")
+    verdict = decide(inspect(folder, None, "sha256:a", ANY, advisories), ANY)
+    assert verdict.outcome is Outcome.FAILED
+    assert f"numpy {installed} has a known vulnerability, PYSEC-2030-1: it says too much" in verdict.reason
