@@ -42,7 +42,8 @@ def test_a_good_policy_is_said_in_words() -> None:
 
 def test_json_has_digest_policy_and_words() -> None:
     answer = ok("policy", "check", write(GOOD), "--json").json
-    assert set(answer) == {"digest", "policy", "words"}
+    assert set(answer) == {"digest", "policy", "words", "warnings"}
+    assert answer["warnings"] == []
     assert answer["policy"]["gates"]["latency"]["p95_ms"] == 20
 
 
@@ -60,6 +61,16 @@ def test_a_mistake_is_named_with_line_value_and_nearest_word(wrong: str, expecte
     ended = gauntlet("policy", "check", write(wrong))
     assert ended.code == 1
     assert expected in ended.err
+
+
+def test_a_policy_that_goes_wrong_is_valid_and_warned_of() -> None:
+    text = "model: m\ngolden: {max_rows: 500}\ngates: {performance: {rule: {delta: 0.01}}}\n"
+    ended = ok("policy", "check", write(text))
+    out = " ".join(ended.out.split())
+    assert "with 500 golden rows promotes an equal model about 16 to 28 % of the time" in out
+    assert "half of the rows positive" in out
+    found = ok("policy", "check", write(text), "--json").json["warnings"]
+    assert [about for about, _ in found] == ["gates.performance.rule", "gates.performance.floor"]
 
 
 def test_a_missing_file_is_named() -> None:

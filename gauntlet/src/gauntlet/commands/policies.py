@@ -24,17 +24,21 @@ def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy, such as policies/flights-delay.yaml.")],
     as_json: Json = False,
 ) -> None:
-    """Validate a policy and say in words what it will do. Nothing has to run for it."""
+    """Validate a policy, say in words what it will do, and warn of what is known to go wrong. Nothing has to run."""
     from chassis.policies import PolicyError, load_policy
+    from gauntlet.policy_risks import assumptions, warnings
     from gauntlet.policy_words import in_words
 
     try:
         policy = load_policy(file)
     except PolicyError as error:
         raise CliError(str(error), "Nothing is gated with this file until it is mended.") from error
-    sentences = in_words(policy)
+    sentences, risks = in_words(policy), warnings(policy)
     if as_json:
-        print_json({"digest": policy.digest, "policy": policy, "words": dict(sentences)})
+        print_json({"digest": policy.digest, "policy": policy, "words": dict(sentences), "warnings": risks})
         return
     print_table(("", f"{file} is valid"), sentences)
+    if risks:
+        print_table(("warning", "what is known to go wrong"), risks)
+        console().print(assumptions(), style="dim", markup=False)
     console().print(f"digest {policy.digest}", style="dim", markup=False, soft_wrap=True)
