@@ -41,8 +41,8 @@ def warnings(policy: ModelPolicy) -> list[Sentence]:
 
 def assumptions() -> str:
     return (
-        f"Computed for models of AUC (accuracy) {ORDINARY:g} whose scores correlate by {LOOSELY:g} to {CLOSELY:g}, half "
-        "of the rows positive. With fewer positives more rows are needed."
+        f"Computed for models of AUC (accuracy) {ORDINARY:g} whose scores correlate by {LOOSELY:g} to {CLOSELY:g}, "
+        "half of the rows positive. With fewer positives more rows are needed."
     )
 
 
@@ -110,8 +110,8 @@ def _levels(gate: Performance) -> Iterator[Sentence]:
         chance = any_passes(gate.alpha, MANY_CHALLENGERS)
         which, found = ("equal to", "better") if superior else ("worse by the margin than", "not inferior")
         said = (
-            f"Off: of {MANY_CHALLENGERS} challengers on the same golden rows, all {which} the champion, at least one is "
-            f"found to be {found} {chance:.0%} of the time."
+            f"Off: of {MANY_CHALLENGERS} challengers on the same golden rows, all {which} the champion, at least one "
+            f"is found to be {found} {chance:.0%} of the time."
         )
         yield f"{GATE}.alpha_spending", said
     if gate.rule == "non_inferior" and gate.margin_share >= LARGE_MARGIN:

@@ -72,7 +72,7 @@ class History:
         key = (metric, version, window)
         if key not in self._values:
             truth, answers = self.windows[window].truth, self.answers[version, window]
-            self._values[key] = statistics.estimate(metric, truth, answers, alpha=0.05).value
+            self._values[key] = statistics.value(metric, truth, answers)
         return self._values[key]
 
     def worth(self, metric: str, version: int, window: int) -> float:

@@ -205,9 +205,7 @@ def _metrics(facts: Facts, rows: Mask) -> dict[str, float]:
         if side.answers is None or not rows.any():
             continue
         try:
-            found[side.label] = statistics.estimate(
-                facts.metric, facts.truth[rows], side.answers.only(rows), alpha=0.05
-            ).value
+            found[side.label] = statistics.value(facts.metric, facts.truth[rows], side.answers.only(rows))
         except Unmeasurable:
             continue
     return found

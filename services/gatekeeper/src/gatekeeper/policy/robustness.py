@@ -70,12 +70,9 @@ def decide(facts: Facts, settings: Robustness) -> GateVerdict:
         return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason="there are no golden rows with labels")
     sign = direction(facts.metric)
     try:
-        clean = statistics.estimate(facts.metric, facts.truth, facts.clean, alpha=0.05).value
+        clean = statistics.value(facts.metric, facts.truth, facts.clean)
         margin = settings.margin_share * max(0.0, sign * (clean - trivial(facts.metric, facts.truth)))
-        values = {
-            kind: statistics.estimate(facts.metric, facts.truth, answers, alpha=0.05).value
-            for kind, answers in facts.dirty.items()
-        }
+        values = {kind: statistics.value(facts.metric, facts.truth, answers) for kind, answers in facts.dirty.items()}
     except Unmeasurable as error:
         return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason=f"{facts.metric}: {error}")
     wanted = [kind for kind in settings.perturbations if kind in values or kind in facts.faults]

@@ -94,7 +94,7 @@ def decide(facts: Facts, settings: Slices) -> GateVerdict:
         reason = f"champion v{facts.champion_version} has not answered the golden rows"
         return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason=reason)
     try:
-        champion = statistics.estimate(facts.metric, facts.truth, facts.champion, settings.alpha).value
+        champion = statistics.value(facts.metric, facts.truth, facts.champion)
         worth = direction(facts.metric) * (champion - trivial(facts.metric, facts.truth))
     except Unmeasurable as error:
         return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason=f"{facts.metric}: {error}")
