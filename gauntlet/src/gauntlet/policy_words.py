@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -96,6 +97,11 @@ def _performance(policy: ModelPolicy, gate: Performance) -> Iterator[str]:
                 f"Its {policy.metric} must not be worse than that of {champion} by more than {gate.margin_share:.0%} "
                 f"of what the champion is better than a constant answer, {bound}."
             )
+    if gate.alpha_spending and not isinstance(gate.rule, Minimum | Delta):
+        levels = ", ".join(f"{gate.alpha * 6 / (math.pi * k) ** 2:.2%}" for k in (1, 2, 3))
+        yield f"The error rate of {gate.alpha:.0%} is shared by all challengers of the same golden rows: {levels}, …"
+    if policy.entity:
+        yield f"Rows with the same {policy.entity} count as one piece of evidence."
     floors = f" and reach {_bounds(gate.floor)}" if gate.floor else ""
     yield f"Without a champion it must beat a constant answer{floors}, {bound}."
 

@@ -92,6 +92,17 @@ def test_each_rule_has_its_own_words(rule: object, expected: str) -> None:
     assert expected in said(gates={"performance": {"rule": rule}})["gate performance"]
 
 
+def test_the_error_rate_is_said_to_be_shared() -> None:
+    shared = "shared by all challengers of the same golden rows: 3.04%, 0.76%, 0.34%, …"
+    assert shared in said()["gate performance"]
+    for without in ({"rule": {"delta": 0.01}}, {"alpha_spending": False}):
+        assert "shared" not in said(gates={"performance": without})["gate performance"]
+
+
+def test_rows_of_one_entity_are_said_to_count_once() -> None:
+    assert "Rows with the same tailnum count as one" in said(entity="tailnum")["gate performance"]
+
+
 def test_a_gate_that_is_off_says_so() -> None:
     assert said(gates={"latency": False})["gate latency"] == "Off: nothing is asked."
     assert "A worse model passes" in said(gates={"performance": False})["gate performance"]
