@@ -138,6 +138,17 @@ def test_many_classes_with_names(tmp_path, sandbox, metric):
     assert world.outcomes("poor", world.champion("good"))["performance"][0] == "Failed"
 
 
+def test_a_class_that_the_candidate_does_not_name_is_one_that_the_champion_may_have_right(tmp_path, sandbox):
+    """Or leaving out the classes that it is bad at would make a candidate as good as any champion."""
+    world = World(tmp_path, sandbox, "multiclass", "accuracy", colour)
+    world.model("all", SOFTMAX, COLOURS)
+    ends = SOFTMAX.replace("[-1.2, 0.0, 1.2]", "[-1.2, 1.2]")
+    world.model("ends", ends, (COLOURS[0], COLOURS[2]))
+    outcome, reason = world.outcomes("ends", world.champion("all"))["performance"]
+    assert outcome == "Failed", reason
+    assert world.outcomes("all", world.champion("ends"))["performance"][0] == "Passed"
+
+
 def test_labels_alone_are_enough_for_accuracy_and_not_for_log_loss(tmp_path, sandbox):
     labels = "return np.array(['blue', 'green', 'red'])[np.digitize(frame['a'], [-0.5, 0.5])]"
     for metric, outcome in (("accuracy", "Passed"), ("log_loss", "Inconclusive")):

@@ -25,7 +25,8 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class GoldenRows:
-    """`rows` holds every column but the label; `truth` class numbers (-1: none of the classes), or numbers."""
+    """`rows` holds every column but the label; `truth` numbers, or places in `classes`: those that the candidate names,
+    then any other that the rows hold."""
 
     rows: pd.DataFrame
     truth: NDArray[Any]
@@ -137,6 +138,11 @@ def _encode(
         classes = (0, 1) if problem == "binary" else tuple(sorted(labels.unique().tolist(), key=str))
     if problem == "binary" and len(classes) != 2:
         raise Unusable(f"the model names {len(classes)} classes; a binary problem has two")
+    if problem == "multiclass":
+        # A class that the candidate does not name is one all the same: the champion may have it right.
+        named = {canonical(name) for name in classes}
+        unnamed = {canonical(name): name for name in labels.unique().tolist() if canonical(name) not in named}
+        classes = (*classes, *(unnamed[text] for text in sorted(unnamed)))
     truth = number_of(labels.to_numpy(), classes)
     if problem == "binary" and (truth < 0).any():
         raise Unusable(f"the label column holds {labels[truth < 0].tolist()[0]!r}, which is none of {list(classes)}")
