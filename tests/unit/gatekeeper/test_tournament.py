@@ -56,23 +56,29 @@ def test_the_best_of_those_shown_to_be_better_wins(
     assert found.verdicts.keys() == entrants.keys()
 
 
-def test_a_model_that_is_only_not_inferior_does_not_replace_the_champion() -> None:
-    truth = rows()
-    champion = model(truth, 1.0, 1)
-    assert champion.scores is not None
-    copy = Answers(champion.labels, champion.scores)
-    found = tournament.decide(
-        Facts("binary", "roc_auc", truth, Entrant(1, champion), (Entrant(2, copy),)), Performance(rule="non_inferior")
-    )
-    assert found.verdicts[2].outcome is Outcome.PASSED
-    assert found.winner is None
+def test_a_version_that_is_only_not_inferior_does_not_replace_the_champion() -> None:
+    """It would pass the gate as a new version."""
+    truth = rows(20_000)
+    champion, other = model(truth, 1.0, 1), model(truth, 1.0, 1)
+    assert other.scores is not None
+    other.scores[:100] += 1e-6
+    facts = Facts("binary", "roc_auc", truth, Entrant(1, champion), (Entrant(2, other),))
+    settings = Performance(rule="non_inferior")
+    assert tournament.compare(facts, facts.entrants[0], settings).outcome is Outcome.PASSED
+    assert tournament.decide(facts, settings).winner is None
 
 
-def test_each_entrant_spends_its_share_of_alpha_in_the_order_given() -> None:
-    found = tournament.decide(facts(1.0, {4: 1.0, 3: 1.0, 2: 1.0}, first_k=2), SUPERIOR)
-    assert [found.verdicts[version].details["k"] for version in (4, 3, 2)] == [2, 3, 4]
-    shares = [found.verdicts[version].details["alpha_k"] for version in (4, 3, 2)]
-    assert shares == pytest.approx([0.05 * 6 / (np.pi * k) ** 2 for k in (2, 3, 4)])
+def test_the_entrants_share_what_one_challenger_may_spend() -> None:
+    found = tournament.decide(facts(1.0, {4: 1.0, 3: 1.0, 2: 1.0}, k=2), SUPERIOR)
+    shares = [verdict.details["alpha_k"] for verdict in found.verdicts.values()]
+    assert shares == pytest.approx([0.05 * 6 / (np.pi**2 * 4) / 3] * 3)
+
+
+@pytest.mark.parametrize("rule", ["non_inferior", "superior", {"delta": 0.01}])
+def test_a_fixed_step_stays_what_it_is_and_any_other_rule_becomes_superior(rule: object) -> None:
+    settings = Performance.model_validate({"rule": rule})
+    expected = settings.rule if isinstance(rule, dict) else "superior"
+    assert tournament.shared(settings, 5).rule == expected
 
 
 def test_rows_that_either_was_trained_on_are_left_out_of_their_comparison() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,20 +37,8 @@ def newest(name: str, metric: str, settings: Performance) -> Contender:
     """The newest version, if it passes the performance gate against the champion on the newest window."""
 
     def choose(history: History, window: int, champion: int) -> int:
-        challenger = window + 1
-        verdict = performance.decide(
-            performance.Facts(
-                problem=history.problem,
-                metric=metric,
-                truth=history.windows[window].truth,
-                challenger=history.answers[challenger, window],
-                champion=history.answers[champion, window],
-                champion_version=champion,
-                clusters=_clusters(history, range(window, window + 1)),
-            ),
-            settings,
-        )
-        return challenger if verdict.outcome is Outcome.PASSED else champion
+        verdict = _gate(history, window, champion, metric, settings)
+        return window + 1 if verdict.outcome is Outcome.PASSED else champion
 
     return Contender(name, choose)
 
@@ -64,29 +52,51 @@ def retained(
     windows: int = 1,
     oldest: int | None = None,
 ) -> Contender:
-    """All versions that are kept, judged on the newest `windows`; the best that passes wins.
+    """The newest version by the gate, and earlier ones by a tournament on the newest `windows`; the better one wins.
 
-    Kept are the newest `most`, none of them older than `oldest` windows, and the champion. A version is never judged on
-    a window that it was trained on.
+    Retained are the newest `most` of the earlier ones besides the champion, none older than `oldest` windows. A version
+    is never judged on a window that it was trained on.
     """
 
-    rule = settings.model_dump_json()
-
     def choose(history: History, window: int, champion: int) -> int:
+        gate = _gate(history, window, champion, metric, settings)
+        best = window + 1 if gate.outcome is Outcome.PASSED else champion
+        oldest_of_them = 1 if oldest is None else max(1, window + 1 - oldest)
+        kept = [version for version in range(window, oldest_of_them - 1, -1) if version != champion][:most]
+        own = tournament.shared(settings, len(kept))
         judged = range(max(0, window - windows + 1), window + 1)
         facts = _facts(history, champion, judged, metric)
         verdicts: dict[int, GateVerdict] = {}
-        kept = (version for version in _kept(window + 1, most, oldest) if version != champion)
-        for k, version in enumerate(kept, start=1):
-            key = (metric, rule, champion, version, judged, k)
+        for version in kept:
+            key = (metric, own.model_dump_json(), champion, version, judged)
             if key not in history.verdicts:
-                entrant = _entrant(history, version, judged)
-                history.verdicts[key] = tournament.compare(facts, entrant, k, settings)
+                history.verdicts[key] = tournament.compare(facts, _entrant(history, version, judged), own)
             verdicts[version] = history.verdicts[key]
         winner = tournament.best(champion, verdicts).winner
-        return champion if winner is None else winner
+        if winner is None:
+            return best
+        if best != champion and tournament.gain(gate) >= tournament.gain(verdicts[winner]):
+            return best
+        return winner
 
     return Contender(name, choose)
+
+
+def _gate(history: History, window: int, champion: int, metric: str, settings: Performance) -> GateVerdict:
+    judged = range(window, window + 1)
+    facts = performance.Facts(
+        problem=history.problem,
+        metric=metric,
+        truth=history.windows[window].truth,
+        challenger=history.answers[window + 1, window],
+        champion=history.answers[champion, window],
+        champion_version=champion,
+        clusters=_clusters(history, judged),
+    )
+    key = (metric, settings.model_dump_json(), champion, window + 1)
+    if key not in history.verdicts:
+        history.verdicts[key] = performance.decide(facts, settings)
+    return history.verdicts[key]
 
 
 def _facts(history: History, champion: int, judged: range, metric: str) -> tournament.Facts:
@@ -97,13 +107,8 @@ def _facts(history: History, champion: int, judged: range, metric: str) -> tourn
         champion=_entrant(history, champion, judged),
         entrants=(),
         clusters=_clusters(history, judged),
+        k=2,  # on each window, after the newest version
     )
-
-
-def _kept(newest_version: int, most: int | None, oldest: int | None) -> Sequence[int]:
-    """Newest first: the order in which they spend α."""
-    count = min(value for value in (newest_version, most, oldest) if value is not None)
-    return range(newest_version, newest_version - count, -1)
 
 
 def _entrant(history: History, version: int, judged: range) -> tournament.Entrant:

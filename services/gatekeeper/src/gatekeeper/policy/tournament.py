@@ -1,9 +1,10 @@
 """Which of the versions that are kept should be champion, on rows that none of those compared was trained on?
 
 Each entrant is judged against the champion by the performance gate itself; of those that pass and are better, the best
-wins. They are many challengers of one golden dataset: the k-th of them spends α·6/(π²k²), so that the chance that any
-of them replaces a champion that is as good stays below α (gates.md, Performance 3). Their order is the caller's, fixed
-before anybody looks at the rows.
+wins. Together they are one more challenger of their golden dataset: what α the k-th of these may spend they share
+equally, so that by Bonferroni's inequality the chance that any of them replaces a champion that is as good is at most
+that. Not to be inferior is not enough here: nothing is new about a version that is kept, and the champion would change
+for nothing.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ class Entrant:
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """`entrants` in the order in which they spend α. `first_k`: as many challengers less one had these rows before.
+    """`clusters`: each row's entity as a number, where rows of one entity repeat.
 
-    `clusters`: each row's entity as a number, where rows of one entity repeat.
+    `k`: the entrants together are the k-th challenger that these golden rows have seen, from 1 on.
     """
 
     problem: Problem
@@ -44,7 +45,7 @@ class Facts:
     champion: Entrant
     entrants: tuple[Entrant, ...]
     clusters: NDArray[Any] | None = None
-    first_k: int = 1
+    k: int = 1
 
 
 @dataclass(frozen=True)
@@ -57,27 +58,31 @@ class Result:
 
 
 def decide(facts: Facts, settings: Performance) -> Result:
-    """The champion stays unless somebody is shown to be better by the policy's own rule."""
-    verdicts = {
-        entrant.model_version: compare(facts, entrant, k, settings)
-        for k, entrant in enumerate(facts.entrants, start=facts.first_k)
-    }
+    """The champion stays unless somebody is shown to be better."""
+    own = shared(settings, len(facts.entrants))
+    verdicts = {entrant.model_version: compare(facts, entrant, own) for entrant in facts.entrants}
     return best(facts.champion.model_version, verdicts)
 
 
-def compare(facts: Facts, entrant: Entrant, k: int, settings: Performance) -> GateVerdict:
-    """The performance gate's verdict on the k-th entrant, on rows that neither it nor the champion was trained on."""
+def shared(settings: Performance, entrants: int) -> Performance:
+    """What each of so many entrants has to prove, and at which level."""
+    rule = "superior" if settings.rule == "non_inferior" else settings.rule
+    return settings.model_copy(update={"rule": rule, "alpha": settings.alpha / max(1, entrants)})
+
+
+def compare(facts: Facts, entrant: Entrant, settings: Performance) -> GateVerdict:
+    """The performance gate's verdict on one entrant, on rows that neither it nor the champion was trained on."""
     rows = _both(facts.champion.clean, entrant.clean)
     return performance.decide(
         performance.Facts(
             problem=facts.problem,
             metric=facts.metric,
             truth=facts.truth if rows is None else facts.truth[rows],
-            challenger=_of(entrant.answers, rows),
-            champion=_of(facts.champion.answers, rows),
+            challenger=entrant.answers if rows is None else entrant.answers.only(rows),
+            champion=facts.champion.answers if rows is None else facts.champion.answers.only(rows),
             champion_version=facts.champion.model_version,
             clusters=facts.clusters if rows is None or facts.clusters is None else facts.clusters[rows],
-            k=k,
+            k=facts.k,
         ),
         settings,
     )
@@ -85,7 +90,7 @@ def compare(facts: Facts, entrant: Entrant, k: int, settings: Performance) -> Ga
 
 def best(champion_version: int, verdicts: Mapping[int, GateVerdict]) -> Result:
     """Who wins, given each entrant's verdict against this champion."""
-    gains = {version: _gain(verdict) for version, verdict in verdicts.items()}
+    gains = {version: gain(verdict) for version, verdict in verdicts.items()}
     passed = [
         version for version, verdict in verdicts.items() if verdict.outcome is Outcome.PASSED and gains[version] > 0
     ]
@@ -99,8 +104,8 @@ def best(champion_version: int, verdicts: Mapping[int, GateVerdict]) -> Result:
     return Result(winner, f"{reason}: {verdicts[winner].reason}", verdicts)
 
 
-def _gain(verdict: GateVerdict) -> float:
-    """How much better than the champion; nothing when it could not be measured."""
+def gain(verdict: GateVerdict) -> float:
+    """How much better than the champion; minus infinity when that could not be measured."""
     found = verdict.details.get("difference")
     if found is not None:
         return float(found)
@@ -113,9 +118,3 @@ def _both(first: NDArray[np.bool_] | None, second: NDArray[np.bool_] | None) -> 
     if first is None or second is None:
         return second if first is None else first
     return first & second
-
-
-def _of(answers: Answers, rows: NDArray[np.bool_] | None) -> Answers:
-    if rows is None:
-        return answers
-    return Answers(answers.labels[rows], None if answers.scores is None else answers.scores[rows])
