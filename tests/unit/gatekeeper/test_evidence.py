@@ -20,6 +20,7 @@ from gatekeeper.evidence_store import EvidenceStore
 from gatekeeper.judging import judge
 from gatekeeper.measured import Champion, Measured
 from gatekeeper.model_file import ModelFile
+from gatekeeper.policy import integrity
 from gatekeeper.policy.leakage import Overlap
 from gatekeeper.policy.statistics import Answers
 from gatekeeper.replaying import NoEvidence, Replayer
@@ -109,6 +110,7 @@ class World:
             "golden_digest": self.dataset.digest,
             "golden_uri": self.dataset.uri,
             "evaluation_digest": self.dataset.digest,
+            "integrity": integrity.Facts(files=(integrity.File("model.pkl", "pickle", True, ("a.b",)),)),
             "overlap": Overlap(rows=10, masks={"exact": np.zeros(n, bool)}, shared={"exact": 0.0}, later=True),
             "champion_overlap": Overlap(
                 rows=10, masks={"exact": np.arange(n) < 300, "rounded": np.arange(n) < 310}, later=False

@@ -8,11 +8,12 @@ import pytest
 
 from contracts import ModelRegistered, Outcome, overall
 from contracts.policy import ModelPolicy
+from gatekeeper.gates import GATES
 from gatekeeper.golden import GoldenRows
 from gatekeeper.judging import judge, summary
 from gatekeeper.measured import Champion, Measured
 from gatekeeper.model_file import ModelFile
-from gatekeeper.policy import latency
+from gatekeeper.policy import integrity, latency
 from gatekeeper.policy.leakage import Overlap
 from gatekeeper.policy.statistics import Answers
 from gatekeeper.sandbox.probe import Fault, Probe
@@ -39,6 +40,7 @@ def measured(**changes) -> Measured:
         "version_found": True,
         "run_found": True,
         "training_digest": "sha256:aa",
+        "integrity": integrity.Facts(),
         "overlap": Overlap(),
         "champion_overlap": Overlap(),
         "artifact_digest": "sha256:cc",
@@ -67,22 +69,22 @@ def outcomes(found: Measured, champion: Champion | None = None, policy: ModelPol
 @pytest.mark.parametrize(
     ("changes", "champion", "letters"),
     [
-        ({}, None, "PPPPP"),
-        ({"champion_answers": Answers((SCORES > 0.5).astype(int), SCORES)}, CHAMPION, "PPPPP"),
-        ({"champion_problem": "it is gone"}, CHAMPION, "PPIIP"),
-        ({}, CHAMPION, "PPPIP"),  # the champion was not asked
-        ({"golden": None, "golden_problem": "no rows"}, None, "PPIIP"),
-        ({"probe": faulty(Stage.LOADING)}, None, "PFIII"),
-        ({"probe": faulty(Stage.EXAMPLE)}, None, "PFIII"),
-        ({"probe": faulty(Stage.GOLDEN)}, None, "PPIFI"),
-        ({"probe": faulty(Stage.TIMING)}, None, "PPPPF"),
-        ({"probe": faulty(Stage.STARTING)}, None, "PIIII"),  # our own sandbox
-        ({"probe": None, "artifact_problem": "no MLmodel file"}, None, "FIIII"),
-        ({"evaluation_problem": "gone", "golden": None, "golden_problem": "gone"}, None, "FPIIP"),
+        ({}, None, "PPPPPP"),
+        ({"champion_answers": Answers((SCORES > 0.5).astype(int), SCORES)}, CHAMPION, "PPPPPP"),
+        ({"champion_problem": "it is gone"}, CHAMPION, "PPPIIP"),
+        ({}, CHAMPION, "PPPPIP"),  # the champion was not asked
+        ({"golden": None, "golden_problem": "no rows"}, None, "PPPIIP"),
+        ({"probe": faulty(Stage.LOADING)}, None, "PPFIII"),
+        ({"probe": faulty(Stage.EXAMPLE)}, None, "PPFIII"),
+        ({"probe": faulty(Stage.GOLDEN)}, None, "PPPIFI"),
+        ({"probe": faulty(Stage.TIMING)}, None, "PPPPPF"),
+        ({"probe": faulty(Stage.STARTING)}, None, "PPIIII"),  # our own sandbox
+        ({"probe": None, "integrity": None, "artifact_problem": "no MLmodel file"}, None, "FIIIII"),
+        ({"evaluation_problem": "gone", "golden": None, "golden_problem": "gone"}, None, "FPPIIP"),
     ],
 )
 def test_each_gate_fails_for_its_own_reason_only(changes, champion, letters):
-    """P, F, I: lineage, functional, leakage, performance, latency."""
+    """P, F, I: lineage, integrity, functional, leakage, performance, latency."""
     assert "".join(outcomes(measured(**changes), champion).values()) == letters
 
 
@@ -100,12 +102,15 @@ def test_a_gate_that_the_policy_leaves_out_does_not_run():
     policy = ModelPolicy.model_validate(
         {"model": "m", "gates": {"latency": False, "performance": False, "leakage": False}}
     )
-    assert list(outcomes(measured(), policy=policy)) == ["lineage", "functional"]
+    assert list(outcomes(measured(), policy=policy)) == ["lineage", "integrity", "functional"]
 
 
 def test_a_policy_without_gates_passes_nothing():
     policy = ModelPolicy.model_validate(
-        {"model": "m", "gates": dict.fromkeys(("lineage", "functional", "leakage", "performance", "latency"), False)}
+        {
+            "model": "m",
+            "gates": dict.fromkeys(("lineage", "integrity", "functional", "leakage", "performance", "latency"), False),
+        }
     )
     verdicts = judge(measured(), policy)
     assert overall(verdicts) is Outcome.INCONCLUSIVE

@@ -19,6 +19,7 @@ from chassis.registry import Registry
 from chassis.relay import Relay
 from chassis.service import Check, Part, Schema, Topics, build_app, run_service
 from contracts import GateFailed, GatePassed, ModelLoaded, ModelLoadFailed, ModelRegistered, Promoted
+from gatekeeper.advisories import Advisories
 from gatekeeper.api import deciding_router, reading_router
 from gatekeeper.api_evidence import evidence_router
 from gatekeeper.artifacts import ArtifactCache
@@ -49,6 +50,7 @@ def build(settings: Settings) -> FastAPI:
     jobs = Jobs(database, owner=owner, lease=timedelta(seconds=settings.lease_seconds))
     recorder = Recorder(Outbox(SERVICE, settings.max_event_bytes), jobs)
     artifacts = ArtifactCache(folder / "artifacts", registry, settings.cache_mb)
+    advisories = Advisories(settings.advisories_dir) if settings.advisories_dir else None
     kept = EvidenceStore(folder / "evidence", registry)
     handlers = Handlers(jobs, recorder, policies)
     decisions = Decisions(database, registry, artifacts, recorder, policies)
@@ -68,7 +70,8 @@ def build(settings: Settings) -> FastAPI:
     ]
     for _ in range(settings.workers):
         sandbox = Sandbox(folder / "sandbox")
-        measurer = Measurer(artifacts, PredictionCache(folder / "predictions"), sandbox, settings.timing_seconds)
+        predictions = PredictionCache(folder / "predictions")
+        measurer = Measurer(artifacts, predictions, sandbox, settings.timing_seconds, advisories)
         gating = Gating(database, registry, measurer, recorder, kept, policies)
         parts += [SandboxPart(sandbox), JobWorker(jobs, {GATE: gating.run}, on_failed={GATE: gating.on_failed})]
     parts.append(

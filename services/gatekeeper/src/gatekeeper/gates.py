@@ -16,6 +16,7 @@ from gatekeeper.policy import (
     dependents,
     fairness,
     functional,
+    integrity,
     latency,
     leakage,
     lineage,
@@ -41,6 +42,7 @@ class Gate(Protocol):
 
 GATES: tuple[Gate, ...] = (
     lineage,
+    integrity,
     functional,
     leakage,
     performance,

@@ -13,6 +13,7 @@ from contracts.policy import Problem
 from gatekeeper.answers import as_answers
 from gatekeeper.golden import GoldenRows
 from gatekeeper.model_file import ModelFile
+from gatekeeper.policy import integrity
 from gatekeeper.policy.leakage import Overlap
 from gatekeeper.policy.statistics import Answers
 from gatekeeper.policy.trouble import Blame, Trouble
@@ -44,6 +45,7 @@ class Measured:
     """This is the k-th challenger on its golden dataset."""
     artifact_digest: str | None = None
     artifact_problem: str | None = None
+    integrity: integrity.Facts | None = None
     description: ModelFile = field(default_factory=ModelFile)
     champion_description: ModelFile | None = None
     evaluation_digest: str | None = None

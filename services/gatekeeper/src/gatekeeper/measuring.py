@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from chassis.errors import NotFound
 from contracts import Dataset, ModelRegistered
 from contracts.policy import Minimum, ModelPolicy, Performance
-from gatekeeper import dirt, gates, golden, model_file, overlap
+from gatekeeper import dirt, gates, golden, integrity, model_file, overlap
+from gatekeeper.advisories import Advisories
 from gatekeeper.answers import aligned, as_answers
 from gatekeeper.artifacts import ArtifactCache
 from gatekeeper.golden import GoldenRows, Unusable, chosen_rows
@@ -48,12 +49,18 @@ class Measurer:
     """
 
     def __init__(
-        self, artifacts: ArtifactCache, predictions: PredictionCache, sandbox: Sandbox, timing_seconds: float
+        self,
+        artifacts: ArtifactCache,
+        predictions: PredictionCache,
+        sandbox: Sandbox,
+        timing_seconds: float,
+        advisories: Advisories | None = None,
     ) -> None:
         self._artifacts = artifacts
         self._predictions = predictions
         self._sandbox = sandbox
         self._timing_seconds = timing_seconds
+        self._advisories = advisories
 
     def measure(self, task: Task, cancelled: threading.Event, say: Say) -> Measured:
         """All that the gates of the policy need."""
@@ -77,6 +84,12 @@ class Measurer:
             self._fetch_golden(measured, task)
         if folder is None:
             return measured
+        if policy.gates.integrity is not False:
+            say(0.25, "reading the files of the model")
+            with _timed(measured, "integrity"):
+                declared, found_digest = measured.event.artifact_digest, measured.artifact_digest
+                settings, known = policy.gates.integrity, self._advisories
+                measured.integrity = integrity.inspect(folder, declared, found_digest, settings, known)
         if champion is not None and measured.golden is not None and _compares(policy, needs):
             say(0.3, f"asking champion v{champion.model_version}")
             with _timed(measured, "champion"):

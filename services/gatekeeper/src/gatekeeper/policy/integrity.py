@@ -78,8 +78,7 @@ class Facts:
 
 
 def facts(measured: Measured, policy: ModelPolicy) -> Facts:
-    found: Facts | None = getattr(measured, "integrity", None)
-    return found or Facts(trouble=Trouble(Blame.EARLIER, "not measured: there is no usable artifact (see lineage)"))
+    return measured.integrity or Facts(trouble=Trouble(Blame.EARLIER, "not measured: there is no usable artifact (see lineage)"))
 
 
 def decide(facts: Facts, settings: Integrity) -> GateVerdict:
