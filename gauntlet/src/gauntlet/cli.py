@@ -18,7 +18,9 @@ from gauntlet.commands import (
     demo,
     doctor,
     events,
+    golden,
     models,
+    past,
     policies,
     predict,
     register,
@@ -56,6 +58,9 @@ app.command("train")(train.train)
 app.command("models")(models.models)
 app.command("candidates")(models.candidates)
 app.command("show")(models.show)
+app.command("replay")(past.replay)
+app.command("what-if")(past.what_if)
+app.command("training-keys")(golden.keys)
 app.command("promote")(decisions.promote)
 app.command("rollback")(decisions.rollback)
 app.command("freeze")(decisions.freeze)
@@ -65,6 +70,7 @@ app.command("backtest")(backtest.backtest)
 app.add_typer(audit.app, name="audit")
 app.add_typer(events.app, name="events")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(golden.app, name="golden")
 app.add_typer(policies.app, name="policy")
 
 

@@ -32,29 +32,43 @@ def format_of(path: Path, given: str | None) -> str:
 
 def read_rows(path: Path, kind: str) -> list[Row]:
     """Return the rows of a file, as values that JSON has. Raises CliError for what cannot be read as such."""
-    try:
+    with _readable(path, kind, "--format says what it is."):
         if kind == JSON_LINES:
             rows = list(_json_lines(path))
         elif kind == PARQUET:
             rows = _records(pd.read_parquet(path))
         else:
-            # Only an empty field is a missing value: "NA" may be an airline.
-            rows = _records(
-                pd.read_csv(
-                    path,
-                    keep_default_na=False,
-                    na_values=[""],
-                    float_precision="round_trip",
-                    dtype_backend="numpy_nullable",  # whole numbers stay whole beside a missing one
-                )
-            )
-    except FileNotFoundError as error:
-        raise CliError(f"there is no file {path}", "Name the file of rows with --input.") from error
-    except (OSError, ValueError, pa.ArrowException) as error:  # pandas' parser errors are ValueErrors
-        raise CliError(f"cannot read {path} as {kind}: {error}", "--format says what it is.") from error
+            rows = _records(_csv(path, dtype_backend="numpy_nullable"))  # whole numbers stay whole beside a missing one
     if not rows:
         raise CliError(f"{path} has no rows")
     return rows
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    """Return the rows of a CSV or Parquet file as a data frame of plain types, as models were trained on."""
+    kind = format_of(path, None)
+    if kind == JSON_LINES:
+        raise CliError(f"{path} is JSON lines; its columns have no types", "Use CSV, or better Parquet.")
+    with _readable(path, kind, None):
+        frame = pd.read_parquet(path) if kind == PARQUET else _csv(path)
+    if frame.empty:
+        raise CliError(f"{path} has no rows")
+    return frame
+
+
+def _csv(path: Path, **options: Any) -> pd.DataFrame:
+    """Only an empty field is a missing value: "NA" may be an airline."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], float_precision="round_trip", **options)
+
+
+@contextmanager
+def _readable(path: Path, kind: str, hint: str | None) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise CliError(f"there is no file {path}", "Name the file of rows with --input." if hint else None) from error
+    except (OSError, ValueError, pa.ArrowException) as error:  # pandas' parser errors are ValueErrors
+        raise CliError(f"cannot read {path} as {kind}: {error}", hint) from error
 
 
 @contextmanager

@@ -38,6 +38,9 @@ class ServiceClient:
     def post(self, path: str, body: Any) -> Any:
         return self._ask("POST", path, json=body)
 
+    def upload(self, path: str, content: bytes, **params: str) -> Any:
+        return self._ask("POST", path, params=params, content=content)
+
     def _ask(self, method: str, path: str, **options: Any) -> Any:
         try:
             answer = self._client.request(method, self.address.at + path, **options)

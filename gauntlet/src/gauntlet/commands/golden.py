@@ -1,0 +1,138 @@
+"""`gauntlet golden`: the labelled rows that versions are judged on, as datasets that do not change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from gauntlet.errors import CliError
+from gauntlet.options import DEFAULT_DATA_DIR, Actor, DataDir, GatekeeperUrl, Json, ModelName
+from gauntlet.output import console, local_time, print_json, print_listing, print_table
+from gauntlet.service_client import ServiceClient
+
+app = typer.Typer(no_args_is_help=True, help="Golden datasets: the labelled rows that versions are judged on.")
+
+PATIENCE = httpx.Timeout(600.0, connect=3.0)
+
+
+@app.command()
+def create(
+    name: ModelName,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", dir_okay=False, help="Parquet or CSV, with the label column.")
+    ],
+    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="What it is, and why; kept in the audit trail.")],
+    actor: Actor = None,
+    gatekeeper: GatekeeperUrl = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Keep FILE as a golden dataset, named by its content. A policy uses it with `golden: {dataset: latest}`."""
+    from gauntlet.arguments import acting, model_name, reason_given
+
+    content = _parquet(file)
+    client = _client(gatekeeper, data_dir)
+    made = client.upload(f"/models/{model_name(name)}/golden", content, actor=acting(actor), note=reason_given(note))
+    console().print(
+        f"golden dataset {made['number']} of {made['model_name']}: {made['rows']:,} rows, {made['digest']}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@app.command("list")
+def list_all(
+    name: ModelName, as_json: Json = False, gatekeeper: GatekeeperUrl = None, data_dir: DataDir = DEFAULT_DATA_DIR
+) -> None:
+    """List a model's golden datasets, newest first, and how many challengers each has seen."""
+    from gauntlet.arguments import model_name
+
+    found = _client(gatekeeper, data_dir).get(f"/models/{model_name(name)}/golden")
+    rows = found if as_json else [{**each, "created_at": local_time(each["created_at"])} for each in found]
+    headings = {
+        "number": "number",
+        "rows": "rows",
+        "challengers": "challengers",
+        "created_at": "created",
+        "created_by": "by",
+        "note": "note",
+        "digest": "digest",
+    }
+    empty = f"{name} has no golden datasets of its own; versions are judged on what was registered with them"
+    print_listing(rows, headings, as_json=as_json, empty=empty)
+
+
+@app.command()
+def show(
+    name: ModelName,
+    which: Annotated[
+        str, typer.Argument(metavar="NUMBER|DIGEST", help="As `list` prints it; part of a digest will do.")
+    ],
+    as_json: Json = False,
+    gatekeeper: GatekeeperUrl = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Show one golden dataset: what it holds, and what is left of its α for the next challenger."""
+    from gauntlet.arguments import model_name
+
+    found = _client(gatekeeper, data_dir).get(f"/models/{model_name(name)}/golden")
+    wanted = which.removeprefix("sha256:")
+    fitting = [each for each in found if str(each["number"]) == which or each["digest"][7:].startswith(wanted)]
+    if len(fitting) != 1:
+        what = "more than one golden dataset" if fitting else "no golden dataset"
+        raise CliError(f"{what} of {name} is {which!r}", f"See: gauntlet golden list {name}")
+    (each,) = fitting
+    if as_json:
+        print_json(each)
+        return
+    spent = each["challengers"]
+    rows: list[tuple[str, Any]] = [(field.replace("_", " "), each[field]) for field in _FIELDS]
+    rows.append(("next challenger", f"number {spent + 1}: α·6/(π²·{(spent + 1) ** 2}) of the policy's α"))
+    print_table(("", ""), rows)
+
+
+_FIELDS = ("model_name", "number", "rows", "challengers", "created_at", "created_by", "note", "uri", "digest")
+
+
+def keys(
+    file: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="The training rows, Parquet or CSV.")],
+    label: Annotated[str, typer.Option("--label", metavar="COLUMN", help="The label, which is no feature.")],
+    entity: Annotated[str | None, typer.Option("--entity", metavar="COLUMN", help="Whose row it is.")] = None,
+    event_time: Annotated[str | None, typer.Option("--event-time", metavar="COLUMN", help="When it was.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE")] = Path("training_keys.parquet"),
+) -> None:
+    """Write the keys of training rows, by which the gate `leakage` finds golden rows that were trained on.
+
+    Log the file with the model's run, in the folder `datasets`: the training rows themselves need not be kept.
+    """
+    from chassis.row_keys import TrainedOn
+    from gauntlet.row_files import read_frame
+
+    frame = read_frame(file)
+    if missing := [name for name in (label, entity, event_time) if name and name not in frame.columns]:
+        raise CliError(f"{file} has no column {missing[0]!r}", f"It has: {', '.join(map(str, frame.columns))}")
+    features = [name for name in frame.columns if name not in (label, entity, event_time)]
+    trained = TrainedOn.of(frame, features, entity, event_time)
+    trained.write(output)
+    console().print(
+        f"{output}: keys of {trained.rows:,} rows over {len(features)} features ({output.stat().st_size:,} bytes)."
+        f' Next: mlflow.log_artifact("{output}", "datasets") in the run of the model',
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _parquet(file: Path) -> bytes:
+    """A Parquet file is kept byte by byte: its digest is the one that its owner knows."""
+    from gauntlet.row_files import read_frame
+
+    frame = read_frame(file)
+    return file.read_bytes() if file.suffix.lower() == ".parquet" else bytes(frame.to_parquet(index=False))
+
+
+def _client(gatekeeper: str | None, data_dir: Path) -> ServiceClient:
+    from gauntlet.reach import service
+
+    return ServiceClient(service("gatekeeper", data_dir, gatekeeper), timeout=PATIENCE)
