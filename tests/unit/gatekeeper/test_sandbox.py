@@ -6,6 +6,7 @@ import os
 import textwrap
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,8 +43,12 @@ def model(folder: Path, predict: str, load: str = "") -> Path:
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory):
-    home = tmp_path_factory.mktemp("sandbox")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("sandbox")
+
+
+@pytest.fixture(scope="module")
+def sandbox(home):
     shared = Sandbox(home)
     yield shared
     assert not list(home.glob("sandbox-*/probe-*")), "a scratch folder is left behind"
@@ -54,9 +59,15 @@ def sandbox(tmp_path_factory):
 @pytest.fixture
 def probe(sandbox, tmp_path):
     def run(
-        predict: str, load: str = "", *, problem: str = "binary", seconds: float = 60, memory_mb: int = 1024
+        predict: str,
+        load: str = "",
+        *,
+        problem: str = "binary",
+        seconds: float = 60,
+        memory_mb: int = 1024,
+        **limits: Any,
     ) -> Probe:
-        limits = Limits(seconds=seconds, memory_mb=memory_mb, timing_seconds=1)
+        limits = Limits(seconds=seconds, memory_mb=memory_mb, timing_seconds=1, **limits)
         request = Request(model(tmp_path / "model", predict, load), problem, None, ROWS, limits)
         return sandbox.probe(request, threading.Event())
 
@@ -104,19 +115,26 @@ def test_a_model_that_cannot_be_loaded(probe):
     assert "ModuleNotFoundError" in found.fault.what
 
 
-def test_a_model_that_hangs_is_ended_at_the_deadline_with_all_it_started(probe, tmp_path):
-    started = tmp_path / "started"
-    hang = f"""
-        group = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-        other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
-        open({str(started)!r}, "w").write(f"{{os.getpid()}} {{group.pid}} {{other.pid}}")
+def test_a_model_that_hangs_is_ended_at_the_deadline_with_all_it_started(probe):
+    """Also what has left its session, has no environment, and whose parent is dead."""
+    hang = """
+        sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+        pids = [os.getpid(), subprocess.Popen(sleep).pid]
+        pids.append(subprocess.Popen(sleep, start_new_session=True, env={}).pid)
+        if (child := os.fork()) == 0:
+            os.setsid()
+            orphan = subprocess.Popen(sleep, start_new_session=True, env={}, stdout=-3, stderr=-3)
+            print(orphan.pid, flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+        print(*pids, flush=True)
         time.sleep(600)
     """
-    found = probe(hang, seconds=8)
+    found = probe(hang, seconds=8, processes=True)
     assert found.fault.what == "did not end within 8 s"
-    pids = [int(pid) for pid in started.read_text().split()]
-    assert len(pids) == 3
-    eventually(lambda: not any(alive(pid) for pid in pids), timeout=10)
+    pids = [int(pid) for pid in found.output.split()]
+    assert len(pids) == 4
+    assert not any(alive(pid) for pid in pids)
 
 
 def alive(pid: int) -> bool:
@@ -185,13 +203,13 @@ def test_a_model_that_forges_what_the_sandbox_writes_is_found_out(probe, forge, 
         assert says in found.fault.what
 
 
-def test_a_probe_nobody_wants_any_more_is_ended(sandbox, tmp_path):
+def test_a_probe_nobody_wants_any_more_is_ended(sandbox, home, tmp_path):
     cancelled = threading.Event()
-    folder = model(tmp_path / "model", f"open({str(tmp_path / 'asked')!r}, 'w').close(); time.sleep(600)")
+    folder = model(tmp_path / "model", "open('asked', 'w').close(); time.sleep(600)")
     request = Request(folder, "binary", None, ROWS, Limits(seconds=120, memory_mb=1024))
 
     def cancel() -> None:
-        eventually((tmp_path / "asked").exists, timeout=60)
+        eventually(lambda: list(home.glob("sandbox-*/probe-*/asked")), timeout=60)
         cancelled.set()
 
     thread = threading.Thread(target=cancel)
@@ -201,16 +219,16 @@ def test_a_probe_nobody_wants_any_more_is_ended(sandbox, tmp_path):
     thread.join()
 
 
-def test_it_ends_with_its_parent(probe, tmp_path):
+def test_it_ends_with_its_parent(tmp_path):
     """A gatekeeper that is killed (-9) leaves no candidate code behind."""
-    asked = tmp_path / "asked"
-    folder = model(tmp_path / "model", f"open({str(asked)!r}, 'w').write(str(os.getpid())); time.sleep(600)")
+    folder = model(tmp_path / "model", "open('asked', 'w').write(os.readlink('/proc/self')); time.sleep(600)")
     parent = os.fork()
     if parent == 0:
         request = Request(folder, "binary", None, ROWS, Limits(seconds=120, memory_mb=1024))
         Sandbox(tmp_path).probe(request, threading.Event())
         os._exit(0)
-    child = int(eventually(lambda: asked.exists() and asked.read_text(), timeout=60))
+    asked = eventually(lambda: list(tmp_path.glob("sandbox-*/probe-*/asked")), timeout=60)[0]
+    child = int(eventually(asked.read_text, timeout=10))
     assert alive(child)
     os.kill(parent, 9)
     os.waitpid(parent, 0)

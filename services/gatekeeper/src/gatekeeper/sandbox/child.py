@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import os
 import resource
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gatekeeper.sandbox.isolation import Isolation, confine, is_open
 from gatekeeper.sandbox.protocol import FACTS, FEATURES, FIRST, GOLDEN, REQUEST, SECOND, SECONDS, Stage, dirty
 
 EXAMPLE_ROWS = 5
@@ -21,6 +24,7 @@ WARM_UP_CALLS = 5
 TIMED_CALLS = 100
 LARGEST_FILE = 256 * 1024 * 1024
 MOST_FILES = 512
+NOT_ISOLATED = 70
 
 
 class Facts:
@@ -41,12 +45,21 @@ class WrongAnswer(Exception):
     """The model answered, but with something that is no answer."""
 
 
-def main(scratch: Path) -> int:
+def main(scratch: Path, expected: Isolation, begins: int) -> int:
+    """Returns the exit code. A child that is less isolated than `expected` runs nothing.
+
+    Into the pipe `begins` goes the memory in KiB that is used before the model is loaded.
+    """
     facts = Facts(scratch)
     facts.note(stage=Stage.STARTING)
     request = json.loads((scratch / REQUEST).read_text())
     os.chdir(scratch)
     os.environ.update(HOME=str(scratch), TMPDIR=str(scratch), MPLCONFIGDIR=str(scratch))
+    tempfile.tempdir = None  # what the template has found out is not writable here
+    isolation = confine(scratch, Path(request["model"]), processes=request["processes"])
+    if is_open(isolation.network) > is_open(expected.network) or is_open(isolation.files) > is_open(expected.files):
+        sys.stderr.write(f"less isolated than expected: {isolation.gaps}\n")
+        return NOT_ISOLATED
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{scratch / 'mlflow.db'}"
 
     import mlflow.pyfunc  # the template has done so; at the top it would burden the gatekeeper
@@ -58,8 +71,11 @@ def main(scratch: Path) -> int:
     try:
         facts.note(stage=Stage.LOADING)
         began = time.perf_counter()
+        resident = _resident_kb()
+        os.write(begins, b"%d" % resident)
+        os.close(begins)
         model = mlflow.pyfunc.load_model(request["model"], suppress_warnings=True)
-        facts.note(load_seconds=time.perf_counter() - began)
+        facts.note(load_seconds=time.perf_counter() - began, load_memory_mb=max(0, _resident_kb() - resident) / 1024)
         _question(model, features, dirt, request, scratch, facts)
         facts.note(stage=Stage.DONE)
     except MemoryError:
@@ -151,6 +167,13 @@ def _time_calls(predict: Callable[[Any], Any], frame: Any, budget: float) -> lis
         predict(rows[len(seconds) % len(rows)])
         seconds.append(time.perf_counter() - began)
     return seconds
+
+
+def _resident_kb() -> int:
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize() // 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # macOS: bytes, and the most so far
 
 
 def _limit(seconds: float, memory_bytes: int) -> None:

@@ -7,27 +7,35 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from numpy.typing import NDArray
 
+from chassis.telemetry import get_logger
 from gatekeeper.sandbox import reading
 from gatekeeper.sandbox.home import Home
-from gatekeeper.sandbox.processes import Cancelled, SandboxBroken, Template
+from gatekeeper.sandbox.isolation import Isolation
+from gatekeeper.sandbox.processes import Cancelled, Ended, SandboxBroken, Template
 from gatekeeper.sandbox.protocol import FACTS, FEATURES, FIRST, GOLDEN, REQUEST, SECOND, SECONDS, Stage, dirty
 
 MOST_EXAMPLE_ROWS = 100_000
 MOST_TIMED_CALLS = 100_000
 
+log = get_logger(__name__)
+
 
 @dataclass(frozen=True)
 class Limits:
+    """`processes`: it may start processes of its own; `disk_mb`: on disk at once."""
+
     seconds: float
     memory_mb: int
     timing_seconds: float = 10.0
+    processes: bool = False
+    disk_mb: int = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +67,8 @@ class Probe:
     """What a model did. Arrays have been checked for size and kind, and hold as many rows as were asked.
 
     `fault` is None when all of it went well. A fault in a late stage leaves the results of the earlier ones.
+    `peak_memory_mb` is beyond what the process had before it loaded the model, as the kernel counts; `load_memory_mb`
+    as the process itself said after loading. `isolation`: what kept it from network, files and other processes.
     """
 
     fault: Fault | None = None
@@ -72,6 +82,9 @@ class Probe:
     dirty_faults: Mapping[str, str] = field(default_factory=dict)
     seconds: tuple[float, ...] = ()
     output: str = ""
+    peak_memory_mb: float | None = None
+    load_memory_mb: float | None = None
+    isolation: Mapping[str, str] = field(default_factory=dict)
 
 
 class Sandbox:
@@ -108,8 +121,8 @@ class Sandbox:
         scratch = Path(tempfile.mkdtemp(prefix="probe-", dir=home.path))
         try:
             _write_request(scratch, request)
-            ended_by, output = self._run(template, scratch, request.limits, cancelled)
-            return _read(scratch, request, ended_by, output)
+            ended = self._run(template, scratch, request.limits, cancelled)
+            return replace(_read(scratch, request, ended), isolation=template.isolation.as_json())
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -118,26 +131,32 @@ class Sandbox:
             self._home = Home(self._root)
         if self._template is None:
             self._template = Template(self._home.path)
+            _say(self._template.isolation)
         return self._template, self._home
 
-    def _run(
-        self, template: Template, scratch: Path, limits: Limits, cancelled: threading.Event
-    ) -> tuple[str | None, str]:
+    def _run(self, template: Template, scratch: Path, limits: Limits, cancelled: threading.Event) -> Ended:
         try:
-            return template.run(scratch, limits.seconds, cancelled)
+            return template.run(scratch, limits.seconds, limits.disk_mb * 1024**2, cancelled)
         except Cancelled:
             self._discard()
             raise
         except (SandboxBroken, OSError) as error:  # the template is gone: its end of the socket may be reset
             self._discard()
             if reading.facts(scratch / FACTS):  # it was alive when the candidate began
-                return "killed the process that watches it", str(error)
+                return Ended("killed the process that watches it", str(error))
             raise
 
     def _discard(self) -> None:
         if self._template is not None:
             self._template.close()
             self._template = None
+
+
+def _say(isolation: Isolation) -> None:
+    if isolation.gaps:
+        log.warning("candidates are not isolated as they should be", **isolation.as_json())
+    else:
+        log.info("candidates are isolated", **isolation.as_json())
 
 
 def _write_request(scratch: Path, request: Request) -> None:
@@ -154,16 +173,17 @@ def _write_request(scratch: Path, request: Request) -> None:
         "timed": request.timed,
         "dirty": list(request.dirty),
         "seconds": request.limits.seconds,
+        "processes": request.limits.processes,
         "memory_bytes": request.limits.memory_mb * 1024 * 1024,
         "timing_seconds": min(request.limits.timing_seconds, request.limits.seconds / 4),
     }
     (scratch / REQUEST).write_text(json.dumps(content))
 
 
-def _read(scratch: Path, request: Request, ended_by: str | None, output: str) -> Probe:
+def _read(scratch: Path, request: Request, ended: Ended) -> Probe:
     facts = reading.facts(scratch / FACTS)
     stage = _stage(facts.get("stage"))
-    what = ended_by or _fault_of(facts)
+    what = ended.by or _fault_of(facts)
     if what is None and stage is not Stage.DONE:
         what = "ended its process"
     rows = reading.count(facts.get("example_rows"), MOST_EXAMPLE_ROWS)
@@ -200,7 +220,9 @@ def _read(scratch: Path, request: Request, ended_by: str | None, output: str) ->
         dirty=dirt,
         dirty_faults=faults,
         seconds=reading.timings(scratch / SECONDS, MOST_TIMED_CALLS) if what is None else (),
-        output=output,
+        output=ended.output,
+        peak_memory_mb=ended.peak_mb,
+        load_memory_mb=reading.seconds(facts.get("load_memory_mb")),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -11,13 +12,16 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 from chassis.errors import GauntletError, Transient
+from gatekeeper.sandbox import descendants, disk
+from gatekeeper.sandbox.isolation import Isolation
 from gatekeeper.sandbox.template import ENDED, READY, REAP
 
 POLL_SECONDS = 0.02
+DISK_SECONDS = 0.25
 START_SECONDS = 120.0
 KEPT_OUTPUT = 8 * 1024
 
@@ -30,53 +34,66 @@ class SandboxBroken(Transient):
     """The sandbox itself does not work, at the moment; that says nothing about the candidate, which waits."""
 
 
+@dataclass(frozen=True)
+class Ended:
+    """`by`: what ended a child before its own end, if anything. `output`: the end of what it printed.
+
+    `peak_mb`: the most memory that it had at once beyond what it had before it loaded the model, as the kernel
+    counts; None when it did not come so far.
+    """
+
+    by: str | None
+    output: str
+    peak_mb: float | None = None
+
+
 class Template:
-    """The process that children are forked from. After an error it is not to be used again."""
+    """The process that children are forked from. After an error it is not to be used again.
+
+    `isolation` is what was found out about the isolation of its children.
+    """
 
     def __init__(self, home: Path) -> None:
-        self._mark = f"GAUNTLET_PROBE={uuid4().hex}"
         self._received = b""
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-B", "-m", "gatekeeper.sandbox.template", str(theirs.fileno())],
                 cwd=home,
-                env=_environment(home, self._mark),
+                env=_environment(home),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
-        if self._line(START_SECONDS) != READY:
+        try:
+            ready = self._line(START_SECONDS) or b""
+        except (SandboxBroken, OSError):
+            ready = b""
+        if not ready.startswith(READY):
             self.close()
             raise SandboxBroken("the sandbox did not start; its error is in this service's log")
+        self.isolation = Isolation(**json.loads(ready.removeprefix(READY)))
 
     def close(self) -> None:
         self._control.close()
         self._process.kill()
         self._process.wait()
 
-    def run(self, scratch: Path, seconds: float, cancelled: threading.Event) -> tuple[str | None, str]:
-        """Run one child. Returns what ended it before its own end, if anything, and the tail of its output.
-
-        Raises Cancelled or SandboxBroken.
-        """
+    def run(self, scratch: Path, seconds: float, disk_bytes: int, cancelled: threading.Event) -> Ended:
+        """Run one child until it ends, or takes too long or too much disk. Raises Cancelled or SandboxBroken."""
         output, child = self._start(scratch)
         try:
-            too_late = self._wait(seconds, cancelled)
+            too_much = self._wait(scratch, seconds, disk_bytes, cancelled)
         finally:
             self._end(child)
-        answer = self._line(START_SECONDS) if too_late else ENDED
+        answer = self._line(START_SECONDS) if too_much else ENDED
         if answer != ENDED:
-            return "killed the process that watches it", output.text()
+            return Ended("killed the process that watches it", output.text())
         self._control.sendall(REAP)
-        code = int(self._line(START_SECONDS) or 0)
-        if too_late:
-            return f"did not end within {seconds:g} s", output.text()
-        if code < 0:
-            hint = " (out of memory or CPU time)" if -code in (signal.SIGKILL, signal.SIGXCPU) else ""
-            return f"was killed by signal {-code}{hint}", output.text()
-        return f"exited with code {code}" if code else None, output.text()
+        code, peak, base = (int(number) for number in (self._line(START_SECONDS) or b"0 0 0").split())
+        peak_mb = max(0, peak - base) / 1024 if base else None
+        return Ended(too_much or _how(code), output.text(), peak_mb)
 
     def _start(self, scratch: Path) -> tuple[Tail, int]:
         reading, writing = os.pipe()
@@ -89,15 +106,21 @@ class Template:
             os.close(writing)
         return Tail(reading), int(self._line(START_SECONDS) or 0)
 
-    def _wait(self, seconds: float, cancelled: threading.Event) -> bool:
-        """Until the child has ended; True when it had to be given up."""
-        deadline = time.monotonic() + seconds
+    def _wait(self, scratch: Path, seconds: float, disk_bytes: int, cancelled: threading.Event) -> str | None:
+        """Until the child has ended; what it did too much of when it had to be given up."""
+        now = time.monotonic()
+        deadline, look_at_disk = now + seconds, now + DISK_SECONDS
         while self._line(POLL_SECONDS) is None:
             if cancelled.is_set():
                 raise Cancelled("the probe was cancelled")
-            if time.monotonic() > deadline:
-                return True
-        return False
+            now = time.monotonic()
+            if now > deadline:
+                return f"did not end within {seconds:g} s"
+            if now > look_at_disk:
+                if disk.used(scratch, descendants.of(self._process.pid)) > disk_bytes:
+                    return f"wrote more than {disk_bytes // 1024**2:,} MiB to disk, or very many files"
+                look_at_disk = time.monotonic() + DISK_SECONDS
+        return None
 
     def _line(self, seconds: float) -> bytes | None:
         """The template's next line; None when there is none yet. Raises SandboxBroken when it is gone."""
@@ -114,12 +137,11 @@ class Template:
         return line + b"\n"
 
     def _end(self, child: int) -> None:
-        """Kill the child's group, and (Linux) whatever else carries our mark but the template."""
+        """Kill the child's group, and (Linux) whatever else came of it."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child, signal.SIGKILL)
-        for escaped in _carrying(self._mark.encode(), but=(child, self._process.pid)):
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(escaped, signal.SIGKILL)
+        if not descendants.end_all(self._process.pid):
+            raise SandboxBroken("processes of the candidate are left that cannot be ended")
 
 
 class Tail:
@@ -140,9 +162,16 @@ class Tail:
                 self._kept = (self._kept + chunk)[-KEPT_OUTPUT:]
 
 
-def _environment(home: Path, mark: str) -> dict[str, str]:
+def _how(code: int) -> str | None:
+    """What an exit code says, if it is not the end that was meant."""
+    if code < 0:
+        hint = " (out of memory or CPU time)" if -code in (signal.SIGKILL, signal.SIGXCPU) else ""
+        return f"was killed by signal {-code}{hint}"
+    return f"exited with code {code}" if code else None
+
+
+def _environment(home: Path) -> dict[str, str]:
     """Nothing is inherited but the way to programs: credentials live in environments."""
-    name, _, token = mark.partition("=")
     one_thread = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB")}
     return {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -150,15 +179,5 @@ def _environment(home: Path, mark: str) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GAUNTLET_PARENT": str(os.getpid()),
-        name: token,
         **one_thread,
     }
-
-
-def _carrying(mark: bytes, but: tuple[int, ...]) -> list[int]:
-    found: list[int] = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if int(folder.name) not in but and mark in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(int(folder.name))
-    return found

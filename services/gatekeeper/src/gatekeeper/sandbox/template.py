@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import json
 import os
 import signal
 import socket
@@ -14,8 +15,11 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from gatekeeper.sandbox.descendants import adopt_orphans
+from gatekeeper.sandbox.isolation import tried
+
 PR_SET_PDEATHSIG = 1
-READY, ENDED, REAP = b"ready\n", b"ended\n", b"reap\n"
+READY, ENDED, REAP = b"ready ", b"ended\n", b"reap\n"
 LONGEST_MESSAGE = 4096
 IMPORTED_ONCE = (
     *("mlflow.pyfunc", "mlflow.models", "mlflow.sklearn", "pandas", "pyarrow.parquet", "pyarrow.dataset"),
@@ -33,33 +37,56 @@ def die_with_parent(parent: int) -> None:
 
 
 def serve(control: socket.socket) -> None:
-    """One probe after another: scratch folder and output pipe in, process id out; "ended" out, "reap" in, code out."""
+    """One probe after another: scratch folder and output pipe in, process id out; "ended" out, "reap" in, end out.
+
+    The end: exit code, and in KiB the peak of the child's memory and what it had before it loaded the model. Before the
+    first probe: the isolation that children will have, as JSON.
+    """
     for name in IMPORTED_ONCE:
         importlib.import_module(name)
     from gatekeeper.sandbox import child
 
-    control.sendall(READY)
+    adopt_orphans()
+    isolation = tried(Path.cwd())
+    control.sendall(READY + json.dumps(isolation.as_json()).encode() + b"\n")
     while True:
         message, handles, _, _ = socket.recv_fds(control, LONGEST_MESSAGE, 1)
         if not message:
             return
+        reading, writing = os.pipe()
         template, pid = os.getpid(), os.fork()
         if pid == 0:
             control.close()
             _become(handles[0])
             die_with_parent(template)
-            code = child.main(Path(message.decode()))
+            os.close(reading)
+            code = child.main(Path(message.decode()), isolation, writing)
             with suppress(Exception):
                 sys.stdout.flush()
             os._exit(code)  # what the candidate registered to run at exit stays unrun
         os.close(handles[0])
+        os.close(writing)
         control.sendall(b"%d\n" % pid)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # a zombie's number cannot be given to another process
         control.sendall(ENDED)
         if control.recv(len(REAP)) != REAP:
             return
-        _, status = os.waitpid(pid, 0)
-        control.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+        _, status, usage = os.wait4(pid, 0)
+        peak = usage.ru_maxrss // (1 if sys.platform == "linux" else 1024)
+        control.sendall(b"%d %d %d\n" % (os.waitstatus_to_exitcode(status), peak, _number(reading)))
+        _reap_orphans()
+
+
+def _reap_orphans() -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _number(pipe: int) -> int:
+    """What the child wrote before any code of the candidate ran; it has closed its end since."""
+    with os.fdopen(pipe, "rb") as file:
+        return int(file.read(32) or 0)
 
 
 def _become(output: int) -> None:
