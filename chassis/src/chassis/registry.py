@@ -93,6 +93,10 @@ class Registry:
         self._ask(lambda: self.client.log_artifact(run_id, str(path), folder))
         return f"runs:/{run_id}/{folder}/{path.name}"
 
+    def upload_text(self, run_id: str, text: str, path: str) -> None:
+        """Keep a text with a run, below this path."""
+        self._ask(lambda: self.client.log_text(run_id, text, path))
+
     def own_run(self, experiment: str, key: str) -> str:
         """The run of ours that keeps what belongs to `key`; made when there is none."""
 

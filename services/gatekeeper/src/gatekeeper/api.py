@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from chassis.database import Database
@@ -15,6 +16,7 @@ from contracts.policy import ModelPolicy
 from gatekeeper import audit_trail, store
 from gatekeeper.decisions import Decisions, Refused
 from gatekeeper.handlers import LARGEST_VERSION
+from gatekeeper.report.page import render
 from gatekeeper.views import (
     AuditProofView,
     AuditView,
@@ -102,6 +104,13 @@ def reading_router(database: Database, decisions: Decisions, policies: dict[str,
             if row is None:
                 raise Problem(404, "no such candidate", f"{label} is not a candidate: no such version was registered")
             return candidate_view(session, row)
+
+    @router.get("/models/{model_name}/candidates/{model_version}/report", response_class=HTMLResponse)
+    def report(model_name: str, model_version: Version) -> HTMLResponse:
+        """The verdict as a page: the decision, gate by gate what was observed, and what is missing to pass."""
+        decisions.known(model_name)
+        found = _candidate(store.candidate_id(model_name, model_version), f"{model_name} v{model_version}")
+        return HTMLResponse(render(found))
 
     @router.get("/models/{model_name}/promotions")
     def list_promotions(model_name: str, limit: Limit = 100) -> list[PromotionView]:

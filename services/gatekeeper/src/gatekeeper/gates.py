@@ -1,8 +1,8 @@
 """The gates, in the order in which they run.
 
 A gate is a module of `gatekeeper.policy`: its name, what has to be measured for it, the facts that it takes from what
-was measured, and a pure decision on them. A new one is a module there, a line here, its settings in `contracts`, and a
-table of cases.
+was measured, a pure decision on them, and what it shows of that. A new one is a module there, a line here, its settings
+in `contracts`, and a table of cases.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from gatekeeper.policy import (
     slices,
 )
 from gatekeeper.policy.needs import Need
+from gatekeeper.policy.section import Section
 
 
 class Gate(Protocol):
@@ -38,6 +39,8 @@ class Gate(Protocol):
     def facts(self, measured: Measured, policy: ModelPolicy) -> Any: ...
 
     def decide(self, facts: Any, settings: Any) -> GateVerdict: ...
+
+    def section(self, verdict: GateVerdict) -> Section: ...
 
 
 GATES: tuple[Gate, ...] = (

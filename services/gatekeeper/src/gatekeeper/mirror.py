@@ -13,6 +13,8 @@ from chassis.job_worker import JobRun, Record
 from chassis.registry import Registry
 from chassis.telemetry import get_logger
 from gatekeeper import store
+from gatekeeper.report.page import render
+from gatekeeper.views import CandidateView, candidate_view
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -52,13 +54,23 @@ class Mirror:
         with self._database.reading() as session:
             wanted = Aliases.decided(session, name)
             tags = _tags(session, name, version) if version is not None else {}
+            view = _view(session, name, version)
         self._write(name, wanted)
         if version is not None:
             try:
                 self._registry.tag_version(name, version, tags)
             except NotFound as error:
                 log.warning("tags not mirrored", model_name=name, model_version=version, error=str(error))
+        if view is not None and view.run_id is not None:
+            self._report(view, view.run_id)
         return partial(_remember, model_name=name, written=wanted)
+
+    def _report(self, view: CandidateView, run_id: str) -> None:
+        path = f"gauntlet/verdict-v{view.model_version}.html"
+        try:
+            self._registry.upload_text(run_id, render(view), path)
+        except NotFound as error:
+            log.warning("report not mirrored", candidate=view.id, error=str(error))
 
     def _write(self, model_name: str, wanted: Aliases) -> None:
         try:
@@ -70,6 +82,12 @@ class Mirror:
                     self._registry.delete_alias(model_name, alias)
         except NotFound as error:
             log.warning("aliases not mirrored", model_name=model_name, error=str(error))
+
+
+def _view(session: Session, model_name: str, model_version: int | None) -> CandidateView | None:
+    """What there is to report of a version; None before its verdict."""
+    row = None if model_version is None else store.candidate(session, model_name, model_version)
+    return None if row is None or row.judged_at is None else candidate_view(session, row)
 
 
 def _tags(session: Session, model_name: str, model_version: int) -> dict[str, str]:

@@ -15,6 +15,7 @@ from contracts.policy import ModelPolicy
 from gatekeeper.policy import leakage, statistics
 from gatekeeper.policy.metrics import trivial
 from gatekeeper.policy.needs import Need
+from gatekeeper.policy.section import Section, Table
 from gatekeeper.policy.statistics import Answers, Unmeasurable
 from gatekeeper.policy.trouble import Trouble
 
@@ -142,3 +143,14 @@ def _numbers(answers: Answers) -> NDArray[np.float64]:
     if answers.scores is None:
         return np.asarray(answers.labels, dtype=np.float64)
     return np.asarray(answers.scores if answers.scores.ndim == 1 else answers.scores.max(axis=1), dtype=np.float64)
+
+
+def section(verdict: GateVerdict) -> Section:
+    """Each consumer: what it would act on, before and after."""
+    consumers = verdict.details.get("consumers", {})
+    rows = tuple(
+        (consumer, found.get("flagged_before"), found.get("flagged"), found.get("before"), found.get("value"))
+        for consumer, found in consumers.items()
+    )
+    columns = ("consumer", "acted on, before", "after", "its metric, before", "after")
+    return Section(tables=(Table("Consumers", columns, rows),) if rows else ())

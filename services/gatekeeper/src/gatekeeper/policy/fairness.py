@@ -14,6 +14,7 @@ from contracts.gate_settings import Fairness
 from contracts.policy import ModelPolicy, Problem
 from gatekeeper.policy import leakage
 from gatekeeper.policy.needs import Need
+from gatekeeper.policy.section import Section, Table
 from gatekeeper.policy.slices import Grouping
 from gatekeeper.policy.statistics import Answers
 from gatekeeper.policy.trouble import Blame, Trouble
@@ -144,3 +145,18 @@ def _metric(wanted: str) -> Callable[..., float]:
 def _undecided(reason: str, columns: dict[str, Any] | None = None) -> GateVerdict:
     details = {"groups": {column: found["groups"] for column, found in (columns or {}).items()}}
     return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason=reason, details=details)
+
+
+def section(verdict: GateVerdict) -> Section:
+    """Each sensitive column: challenger, champion, and the groups."""
+    rows = tuple(
+        (
+            column,
+            found["challenger"],
+            found["champion"],
+            ", ".join(f"{group}: {size:,}" for group, size in found["groups"].items()),
+        )
+        for column, found in verdict.details.get("columns", {}).items()
+    )
+    columns = ("column", "challenger", "champion", "groups")
+    return Section(tables=(Table(str(verdict.metric), columns, rows),) if rows else ())

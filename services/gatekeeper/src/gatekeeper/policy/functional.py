@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from contracts import GateVerdict, Outcome
 from contracts.policy import Functional, ModelPolicy, Problem
 from gatekeeper.answers import as_answers
 from gatekeeper.policy.needs import Need
+from gatekeeper.policy.section import Section, plain
 from gatekeeper.policy.statistics import Answers
-from gatekeeper.policy.trouble import Trouble
+from gatekeeper.policy.trouble import Blame, Trouble
 from gatekeeper.sandbox.protocol import Stage
 
 if TYPE_CHECKING:
@@ -35,22 +37,35 @@ class Facts:
     asked: str = "input example"
     first: Answers | None = None
     second: Answers | None = None
+    isolation: Mapping[str, str] = field(default_factory=dict)
+    """What kept the model from network, files and other processes while it was asked, or did not."""
 
 
 def facts(measured: Measured, policy: ModelPolicy) -> Facts:
     trouble, probe = measured.trouble(Stage.LOADING, Stage.EXAMPLE), measured.probe
+    isolation = probe.isolation if probe else {}
+    trouble = _asks_for_label(measured) or trouble
     if trouble is not None or probe is None:
-        return Facts(policy.problem, trouble)
+        return Facts(policy.problem, trouble, isolation=isolation)
     classes = _classes(measured, probe.first, probe.second)
     first, second = (
         None if raw is None else as_answers(raw, policy.problem, classes) for raw in (probe.first, probe.second)
     )
-    return Facts(problem=policy.problem, rows=probe.example_rows, asked=probe.asked, first=first, second=second)
+    return Facts(policy.problem, None, probe.example_rows, probe.asked, first, second, isolation)
+
+
+def _asks_for_label(measured: Measured) -> Trouble | None:
+    """No model is given the label; one that wants it was fitted to it, whatever it would answer without."""
+    label = measured.golden.label if measured.golden else measured.description.roles.get("label")
+    if label is None or label not in (measured.description.inputs or ()):
+        return None
+    return Trouble(Blame.CANDIDATE, f"its signature asks for the label column {label!r}, which no model is given")
 
 
 def decide(facts: Facts, settings: Functional) -> GateVerdict:
     if facts.trouble is not None:
-        return facts.trouble.verdict(name)
+        verdict = facts.trouble.verdict(name)
+        return verdict.model_copy(update={"details": {**verdict.details, "isolation": dict(facts.isolation)}})
     if facts.first is None or facts.second is None or facts.rows == 0:
         return _verdict(
             facts,
@@ -114,5 +129,9 @@ def _verdict(facts: Facts, outcome: Outcome, reason: str) -> GateVerdict:
         outcome=outcome,
         reason=reason,
         n=facts.rows,
-        details={"asked": facts.asked},
+        details={"asked": facts.asked, "isolation": dict(facts.isolation)},
     )
+
+
+def section(verdict: GateVerdict) -> Section:
+    return plain(verdict)

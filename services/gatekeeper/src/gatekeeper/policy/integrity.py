@@ -13,6 +13,7 @@ from contracts import GateVerdict, Outcome
 from contracts.policy import Integrity, ModelPolicy
 from gatekeeper.policy.allow_list import DEFAULT, outside
 from gatekeeper.policy.needs import Need
+from gatekeeper.policy.section import Section, plain
 from gatekeeper.policy.trouble import Blame, Trouble
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ class Facts:
 
 
 def facts(measured: Measured, policy: ModelPolicy) -> Facts:
-    return measured.integrity or Facts(trouble=Trouble(Blame.EARLIER, "not measured: there is no usable artifact (see lineage)"))
+    return measured.integrity or Facts(
+        trouble=Trouble(Blame.EARLIER, "not measured: there is no usable artifact (see lineage)")
+    )
 
 
 def decide(facts: Facts, settings: Integrity) -> GateVerdict:
@@ -194,3 +197,7 @@ def _some(names: Any, most: int = 5) -> str:
     every = sorted(names)
     more = f" and {len(every) - most} more" if len(every) > most else ""
     return ", ".join(every[:most]) + more
+
+
+def section(verdict: GateVerdict) -> Section:
+    return plain(verdict)

@@ -10,6 +10,7 @@ import numpy as np
 from contracts import GateVerdict, Outcome
 from contracts.policy import Latency, ModelPolicy
 from gatekeeper.policy.needs import Need
+from gatekeeper.policy.section import Section, Table
 from gatekeeper.policy.trouble import Trouble
 from gatekeeper.sandbox.protocol import Stage
 
@@ -121,3 +122,17 @@ def _verdict(
         n=n,
         details=details or {},
     )
+
+
+def section(verdict: GateVerdict) -> Section:
+    details = verdict.details
+    if "p50_ms" not in details:
+        return Section()
+    rows = (
+        ("one row, p50, ms", details["p50_ms"], None),
+        ("one row, p95, ms", verdict.observed, verdict.bound),
+        ("the champion's p95, ms", details.get("champion_p95_ms"), None),
+        ("loading, s", details["load_seconds"], details["load_bound"]),
+        ("peak memory, MiB", details["peak_memory_mb"], details["memory_bound"]),
+    )
+    return Section(tables=(Table("Speed and size", ("what", "measured", "allowed"), rows),))

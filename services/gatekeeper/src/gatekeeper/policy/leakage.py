@@ -17,6 +17,7 @@ from contracts.gate_settings import Leakage
 from contracts.policy import Golden, ModelPolicy
 from gatekeeper.policy import statistics
 from gatekeeper.policy.needs import Need
+from gatekeeper.policy.section import Section, Table
 from gatekeeper.policy.statistics import Answers, Unmeasurable
 from gatekeeper.policy.trouble import Trouble
 
@@ -215,3 +216,24 @@ def _verdict(outcome: Outcome, reason: str, details: dict[str, Any], n: int) -> 
     share = 1 - details["clean"] / n if n and "clean" in details else None
     metric = None if share is None else "share of golden rows trained on"
     return GateVerdict(gate=name, outcome=outcome, reason=reason, metric=metric, observed=share, n=n, details=details)
+
+
+def section(verdict: GateVerdict) -> Section:
+    """Both comparisons side by side: on all rows, and on the clean ones."""
+    details = verdict.details
+    if "models" not in details:
+        return Section()
+    before, after = details["all_rows"], details["clean_rows"]
+    rows = tuple(
+        (label, about["trained_on"], before.get(label), after.get(label)) for label, about in details["models"].items()
+    )
+    columns = (
+        "model",
+        "golden rows it was trained on",
+        f"on all {details['rows']:,}",
+        f"on {details['clean']:,} clean",
+    )
+    missing = None
+    if verdict.outcome is not Outcome.PASSED:
+        missing = "Golden rows that neither model was trained on, and the training keys of both models."
+    return Section(tables=(Table("Before and after the rows were taken out", columns, rows),), to_pass=missing)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from contracts import GateVerdict, Outcome
 from contracts.policy import Lineage, ModelPolicy
 from gatekeeper.policy.needs import Need
+from gatekeeper.policy.section import Section, plain
 
 if TYPE_CHECKING:
     from gatekeeper.measured import Measured
@@ -94,3 +95,7 @@ def _differs(what: str, declared: str | None, measured: str | None) -> list[str]
     if declared is None or measured is None or declared == measured:
         return []
     return [f"the {what} has digest {measured}, but {declared} was registered"]
+
+
+def section(verdict: GateVerdict) -> Section:
+    return plain(verdict)

@@ -11,13 +11,14 @@ from gatekeeper.policy import leakage, statistics
 from gatekeeper.policy.absolute import cold_start, minimum
 from gatekeeper.policy.compared import GATE, Facts, interval, percent, too_few, undecided, verdict
 from gatekeeper.policy.needs import Need
+from gatekeeper.policy.section import Interval, Section
 from gatekeeper.policy.spending import spent
 from gatekeeper.policy.statistics import Difference, Unmeasurable, direction
 
 if TYPE_CHECKING:
     from gatekeeper.measured import Measured
 
-__all__ = ["Facts", "decide", "facts", "name", "needs"]
+__all__ = ["Facts", "decide", "facts", "name", "needs", "section"]
 
 name = GATE
 needs = frozenset({Need.CANDIDATE, Need.CHAMPION, Need.TRAINING_KEYS})
@@ -131,3 +132,26 @@ def _level(facts: Facts, settings: Performance, alpha: float) -> str:
     if not settings.alpha_spending:
         return percent(alpha)
     return f"{percent(alpha)} (α {alpha:.2g} of {settings.alpha:g}, for challenger {facts.k} on these rows)"
+
+
+def section(verdict: GateVerdict) -> Section:
+    """The difference with its bounds, and what is missing to a pass."""
+    details = verdict.details
+    if verdict.metric is None or "difference" not in details:
+        return Section(to_pass=_more_rows(verdict))
+    value, lower, upper = details["difference"], details["lower"], details["upper"]
+    bound = details.get("needed_difference", (details["rule"] or {}).get("delta") if "rule" in details else None)
+    drawn = Interval(f"difference in {verdict.metric}, better to the right", value, lower, upper, bound)
+    if verdict.outcome is Outcome.PASSED or bound is None:
+        return Section((drawn,))
+    reach = bound if "needed_difference" not in details else bound + value - lower
+    needed = details["champion"] + direction(verdict.metric) * reach
+    told = f"With these rows, {verdict.metric} of about {needed:.4f} (it is {details['challenger']:.4f})."
+    return Section((drawn,), to_pass=" ".join(filter(None, (told, _more_rows(verdict)))))
+
+
+def _more_rows(verdict: GateVerdict) -> str | None:
+    needed = verdict.details.get("rows_for_power")
+    if needed is None or verdict.n is None or needed <= verdict.n:
+        return None
+    return f"{needed:,} golden rows would show a difference of the margin four times in five; there are {verdict.n:,}."

@@ -14,6 +14,7 @@ from contracts.policy import ModelPolicy
 from gatekeeper.policy import statistics
 from gatekeeper.policy.metrics import direction, trivial
 from gatekeeper.policy.needs import Need
+from gatekeeper.policy.section import Section, Table
 from gatekeeper.policy.statistics import Answers, Unmeasurable
 from gatekeeper.policy.trouble import Trouble
 from gatekeeper.sandbox.protocol import Stage
@@ -107,3 +108,14 @@ def decide(facts: Facts, settings: Robustness) -> GateVerdict:
         n=len(facts.truth),
         details={"clean": clean, "dirty": values, "faults": dict(facts.faults)},
     )
+
+
+def section(verdict: GateVerdict) -> Section:
+    """The metric on each kind of dirty rows, or what it raised."""
+    details = verdict.details
+    if "dirty" not in details:
+        return Section()
+    rows = [("as they are", details["clean"])]
+    rows += [(WORDS[kind], value) for kind, value in details["dirty"].items()]
+    rows += [(WORDS[kind], fault) for kind, fault in details["faults"].items()]
+    return Section(tables=(Table("Dirty rows", ("when", str(verdict.metric)), tuple(rows)),))

@@ -16,6 +16,7 @@ from gatekeeper.policy import leakage, statistics
 from gatekeeper.policy.holm import holm
 from gatekeeper.policy.metrics import direction, trivial
 from gatekeeper.policy.needs import Need
+from gatekeeper.policy.section import Interval, Section
 from gatekeeper.policy.statistics import Answers, Difference, Unmeasurable
 from gatekeeper.policy.trouble import Blame, Trouble
 
@@ -26,6 +27,7 @@ name = "slices"
 needs = frozenset({Need.CANDIDATE, Need.CHAMPION, Need.TRAINING_KEYS})
 
 MOST_TOLD = 200
+MOST_DRAWN = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,3 +174,16 @@ def _told(found: Slice, lost: bool) -> dict[str, Any]:
         "p": found.p,
         "loses": lost,
     }
+
+
+def section(verdict: GateVerdict) -> Section:
+    """Each slice's difference with its bounds, the worst first."""
+    found = sorted(verdict.details.get("slices", ()), key=lambda each: float(each["difference"]))
+    intervals = tuple(
+        Interval(
+            f"{each['slice']} ({each['n']:,} rows)", each["difference"], each["lower"], each["upper"], verdict.bound
+        )
+        for each in found[:MOST_DRAWN]
+    )
+    losers = ", ".join(each["slice"] for each in found if each["loses"])
+    return Section(intervals, to_pass=f"No loss beyond {verdict.margin:.4f} in: {losers}." if losers else None)

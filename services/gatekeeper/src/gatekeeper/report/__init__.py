@@ -1,0 +1,1 @@
+"""A verdict as one self-contained HTML page."""

@@ -1,0 +1,92 @@
+"""A verdict as one self-contained HTML page: no script, no font, no image from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from contracts import GateVerdict, Outcome
+from gatekeeper.gates import GATES
+from gatekeeper.policy.section import Interval, Section
+from gatekeeper.views import CandidateView
+
+WIDTH, EDGE = 560, 12
+"""Of a drawing, in pixels, and its free edge on both sides."""
+
+WORDS = {
+    "passed": "may become champion: every gate of its policy passed",
+    "failed": "may not become champion",
+    "inconclusive": "is undecided, so it may not become champion",
+}
+
+
+def render(candidate: CandidateView) -> str:
+    """The page of a judged candidate, UTF-8 text."""
+    environment = Environment(
+        loader=PackageLoader("gatekeeper.report"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["cell"] = cell
+    environment.globals["drawn"] = drawn
+    known = {gate.name: gate for gate in GATES}
+    gates = [
+        {"verdict": verdict, "section": _section(known.get(verdict.gate), verdict)} for verdict in candidate.verdicts
+    ]
+    return environment.get_template("verdict.html").render(
+        candidate=candidate,
+        decision=WORDS.get(candidate.state, candidate.state),
+        gates=gates,
+        missing=[gate for gate in gates if gate["verdict"].outcome is not Outcome.PASSED],
+        versions=candidate.evidence.get("versions", {}),
+        golden=candidate.evidence.get("golden"),
+    )
+
+
+def cell(value: Any) -> str:
+    """A number with four figures that count; nothing is a dash."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def drawn(intervals: Sequence[Interval]) -> list[dict[str, Any]]:
+    """Places in pixels on one scale for all: lower, value, upper, bound and zero."""
+    marks = [0.0, *(mark for each in intervals for mark in (each.lower, each.upper, each.value))]
+    marks += [each.bound for each in intervals if each.bound is not None]
+    low, high = min(marks), max(marks)
+    span = (high - low) or 1.0
+
+    def place(value: float) -> float:
+        return round(EDGE + (value - low) / span * (WIDTH - 2 * EDGE), 1)
+
+    return [
+        {
+            "label": each.label,
+            "text": f"{each.value:+.4f} ({each.lower:+.4f} to {each.upper:+.4f})",
+            "lower": place(each.lower),
+            "upper": place(each.upper),
+            "value": place(each.value),
+            "zero": place(0.0),
+            "bound": None if each.bound is None else place(each.bound),
+            "bound_text": None if each.bound is None else f"{each.bound:+.4f}",
+        }
+        for each in intervals
+    ]
+
+
+def _section(gate: Any, verdict: GateVerdict) -> Section:
+    """A verdict of an older version may lack what a newer one shows: then it shows nothing more."""
+    if gate is None:
+        return Section()
+    try:
+        found: Section = gate.section(verdict)
+    except (KeyError, TypeError, AttributeError):
+        return Section()
+    return found
