@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from datetime import timedelta
 
-from contracts.policy import METRICS, Delta, Integrity, Latency, Minimum, ModelPolicy, Performance
+from contracts.policy import METRICS, Delta, Integrity, Latency, Minimum, ModelPolicy, Performance, Retained
 
 Sentence = tuple[str, str]
 
@@ -19,6 +19,7 @@ def in_words(policy: ModelPolicy) -> list[Sentence]:
         ("golden rows", _golden(policy)),
         *_gates(policy),
         ("sandbox", _sandbox(policy)),
+        ("candidates", _candidates(policy)),
         ("promotion", "A candidate that passes every gate is promoted at once, without anybody's approval."),
         ("drift", _drift(policy)),
     ]
@@ -120,6 +121,18 @@ def _sandbox(policy: ModelPolicy) -> str:
     limits = policy.sandbox
     ends = f"after {limits.seconds:g} s or above {limits.memory_mb:,} MiB"
     return f"Candidate code is stopped {ends}, and has then failed its gate."
+
+
+def _candidates(policy: ModelPolicy) -> str:
+    if not isinstance(policy.candidates, Retained):
+        return "Only a new version may become champion; an earlier one when a person says so."
+    young = (
+        f", none registered more than {_duration(policy.candidates.max_age)} ago" if policy.candidates.max_age else ""
+    )
+    return (
+        f"The newest {_count(policy.candidates.retained, 'earlier version')}{young} are judged again on each new "
+        f"version's golden rows: the best of all becomes champion, if it is shown to be better."
+    )
 
 
 def _drift(policy: ModelPolicy) -> str:

@@ -40,6 +40,9 @@ def gatekeeper(
     service.names = [f"m{number}-{uuid4().hex[:8]}" for number in range(MOST_TESTS)]
     for name in service.names:
         service.policy(name)
+    service.retaining = [f"r{number}-{uuid4().hex[:8]}" for number in range(6)]
+    for name in service.retaining:
+        service.policy(name, candidates="retained")
     service.start_ready(GATEKEEPER_RECONCILE_GRACE_SECONDS="3")
     yield service
     service.stop()
@@ -48,6 +51,12 @@ def gatekeeper(
 @pytest.fixture
 def model_name(gatekeeper: Gatekeepers) -> str:
     return gatekeeper.names.pop()
+
+
+@pytest.fixture
+def retaining_name(gatekeeper: Gatekeepers) -> str:
+    """Of a model whose earlier versions stay candidates."""
+    return gatekeeper.retaining.pop()
 
 
 @pytest.fixture

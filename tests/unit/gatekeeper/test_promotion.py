@@ -16,6 +16,7 @@ from gatekeeper.policy.promotion import (
     State,
     Superseded,
     after_gates,
+    after_tournament,
     is_past,
     on_request,
     on_rollback,
@@ -47,6 +48,26 @@ FROZEN = State(champion_version=1, epoch=4, frozen=True)
 )
 def test_after_the_gates(candidate, state, action):
     assert isinstance(after_gates(candidate, state), action)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "state", "action"),
+    [
+        (Finished(5, FAILED, 1), V1, Promote),  # whatever became of the candidate that gave rise to it
+        (Finished(5, PASSED, 1), V1, Promote),
+        (Finished(5, FAILED, 1), FROZEN, Hold),
+        (Finished(5, FAILED, 1, approval="people"), V1, Hold),
+        (Finished(5, FAILED, 1, strategy="shadow"), V1, Hold),
+        (Finished(5, FAILED, 2), V1, Regate),  # it was compared with a champion that is gone
+    ],
+)
+def test_after_a_tournament_that_an_earlier_version_won(candidate, state, action):
+    assert isinstance(after_tournament(candidate, 3, state), action)
+
+
+def test_a_promotion_by_tournament_says_so():
+    action = after_tournament(Finished(5, FAILED, 1), 3, V1)
+    assert isinstance(action, Promote) and (action.epoch, action.cause) == (5, Cause.TOURNAMENT)
 
 
 def test_a_promotion_counts_on_and_names_the_previous_champion():

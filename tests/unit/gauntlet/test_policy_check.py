@@ -117,3 +117,9 @@ def test_without_a_recipe_nothing_can_be_trained() -> None:
 def test_holdout_names_the_entity_and_the_share() -> None:
     words = said(entity="user_id", golden={"window": "holdout", "share": 0.25})
     assert "25% of the values of user_id" in words["golden rows"]
+
+
+def test_who_may_become_champion_is_said() -> None:
+    assert "an earlier one when a person says so" in said(candidates="newest")["candidates"]
+    kept = said(candidates={"retained": 10, "max_age": "90d"})["candidates"]
+    assert "The newest 10 earlier versions, none registered more than 90 days ago" in kept

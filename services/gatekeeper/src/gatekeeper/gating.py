@@ -14,7 +14,7 @@ from chassis.job_worker import JobRun, Record
 from chassis.jobs import Job
 from chassis.registry import Registry
 from chassis.telemetry import get_logger
-from contracts import ModelRegistered, overall
+from contracts import GateVerdict, ModelRegistered, overall
 from contracts.policy import ModelPolicy
 from gatekeeper import evidence, golden_sets, store
 from gatekeeper.evidence_store import EvidenceStore
@@ -25,10 +25,11 @@ from gatekeeper.policy import statistics
 from gatekeeper.policy.leakage import clean_rows
 from gatekeeper.policy.promotion import is_past
 from gatekeeper.provenance import Provenance, trace
-from gatekeeper.recording import Judgement, Recorder, without_policy
+from gatekeeper.recording import Judgement, Recorder, Won, without_policy
 from gatekeeper.sandbox.processes import Cancelled
 from gatekeeper.tables import GATING, UNJUDGED, CandidateRow, PromotionRow
 from gatekeeper.telemetry import GATE_SECONDS, after_commit
+from gatekeeper.tournament import Played, Tournament, document
 
 GATE = "gate"
 
@@ -53,6 +54,7 @@ class Gating:
         self._recorder = recorder
         self._kept = kept
         self._policies = policies
+        self._tournament = Tournament(database, registry, measurer)
 
     def run(self, run: JobRun) -> Record:
         candidate_id: str = run.job.payload["candidate_id"]
@@ -77,9 +79,10 @@ class Gating:
                 return partial(self._supersede, candidate_id=candidate_id, reason=past.reason)
             task = self._task(found, champion, policy, candidate_id)
             measured = self._measurer.measure(task, run.cancelled, run.progress)
+            verdicts = judge(measured, policy)
+            played = self._play(task, measured, verdicts, run)
         except Cancelled as error:
             raise Transient(str(error)) from error
-        verdicts = judge(measured, policy)
         judgement = Judgement(
             event=found.event,
             verdicts=verdicts,
@@ -89,7 +92,8 @@ class Gating:
             artifact_digest=measured.artifact_digest,
             golden_digest=measured.golden_digest,
             metrics=_metrics(measured, policy),
-            evidence=self._evidence(measured, policy),
+            evidence=self._evidence(measured, policy) | self._evidence_of(played, policy),
+            won=_won(played, policy),
         )
         return partial(self._record, judgement=judgement, policy=policy, seconds=measured.seconds)
 
@@ -114,6 +118,25 @@ class Gating:
         output = probe.output[-2000:] if probe is not None and probe.fault is not None else ""
         return document | {"output": output}
 
+    def _play(self, task: Task, measured: Measured, verdicts: tuple[GateVerdict, ...], run: JobRun) -> Played | None:
+        """A tournament that breaks changes nothing: the candidate's own verdict stands."""
+        try:
+            return self._tournament.play(task, measured, verdicts, run.cancelled, run.progress)
+        except (Transient, Cancelled):
+            raise
+        except Exception:
+            log.exception("tournament broke", candidate_id=run.job.payload["candidate_id"])
+            return None
+
+    def _evidence_of(self, played: Played | None, policy: ModelPolicy) -> dict[str, Any]:
+        if played is None:
+            return {}
+        found = document(played)
+        if played.winner is not None:
+            found["winner_verdicts"] = [verdict.model_dump(mode="json") for verdict in played.winner.verdicts]
+            found["winner_evidence"] = self._evidence(played.winner.measured, policy)
+        return {"tournament": found}
+
     def on_failed(self, session: Session, job: Job, error: str) -> None:
         """The gatekeeper's own error: Inconclusive, so that nobody waits for a verdict that never comes."""
         row = session.get(CandidateRow, job.payload["candidate_id"])
@@ -137,6 +160,13 @@ class Gating:
         row = session.get(CandidateRow, candidate_id)
         if row is not None:
             self._recorder.superseded(session, row, reason)
+
+
+def _won(played: Played | None, policy: ModelPolicy) -> Won | None:
+    if played is None or played.winner is None:
+        return None
+    winner = played.winner
+    return Won(winner.model_version, winner.reason, _metrics(winner.measured, policy))
 
 
 def _metrics(measured: Measured, policy: ModelPolicy) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from chassis.errors import Permanent
@@ -29,14 +29,18 @@ def wanted(session: Session, model_name: str, said: str | None) -> Dataset | Non
 
 
 def challengers(session: Session, model_name: str, digest: str, *, but: str | None = None) -> int:
-    """How many candidates were compared with a champion on this dataset: each of them has spent some of α."""
-    query = select(func.count()).where(
+    """How many were compared with a champion on this dataset: each of them has spent some of α.
+
+    The retained versions of a tournament together are one more.
+    """
+    query = select(CandidateRow.evidence).where(
         CandidateRow.model_name == model_name,
         CandidateRow.golden_digest == digest,
         CandidateRow.champion_version.is_not(None),
         CandidateRow.judged_at.is_not(None),
     )
-    return session.scalar(query.where(CandidateRow.id != but) if but else query) or 0
+    found = session.scalars(query.where(CandidateRow.id != but) if but else query).all()
+    return sum(1 + bool((evidence.get("tournament") or {}).get("entrants")) for evidence in found)
 
 
 def newest(session: Session, model_name: str) -> GoldenRow | None:

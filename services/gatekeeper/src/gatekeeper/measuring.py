@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,27 @@ class Measurer:
         say(0.9, "deciding")
         self._artifacts.prune()
         return measured
+
+    def ask(
+        self,
+        measured: Measured,
+        version: Champion,
+        event: ModelRegistered,
+        policy: ModelPolicy,
+        cancelled: threading.Event,
+    ) -> Measured:
+        """Another version on the golden rows of `measured`, in the champion's place: what it answers and knows of."""
+        rows = measured.golden
+        assert rows is not None, "asked for with golden rows only"
+        nothing = {"champion_description": None, "champion_probe": None, "champion_overlap": None}
+        nothing |= {"champion_answers": None, "champion_problem": None}
+        other = replace(measured, champion=version, **nothing)
+        untimed = policy.model_copy(update={"gates": policy.gates.model_copy(update={"latency": False})})
+        self._ask_champion(other, version, untimed, cancelled)
+        if Need.TRAINING_KEYS in gates.needs(policy) and other.champion_answers is not None:
+            description = other.champion_description or measured.description
+            other.champion_overlap = overlap.find(event, description, rows, self._artifacts.dataset)
+        return other
 
     def _fetch_artifact(self, measured: Measured) -> Path | None:
         assert measured.event.artifact_uri is not None, "provenance sets it"
@@ -220,7 +241,8 @@ class Measurer:
         return dirt.soil(chosen, settings.perturbations, settings.share)
 
     def _limits(self, policy: ModelPolicy) -> Limits:
-        return Limits(policy.sandbox.seconds, policy.sandbox.memory_mb, self._timing_seconds)
+        limits = policy.sandbox
+        return Limits(limits.seconds, limits.memory_mb, self._timing_seconds, limits.processes, limits.disk_mb)
 
 
 def _compares(policy: ModelPolicy, needs: frozenset[Need]) -> bool:

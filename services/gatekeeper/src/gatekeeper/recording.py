@@ -26,7 +26,7 @@ from contracts import (
 )
 from contracts.policy import ModelPolicy
 from gatekeeper import store
-from gatekeeper.policy.promotion import Finished, Hold, Promote, Regate, after_gates
+from gatekeeper.policy.promotion import Finished, Hold, Promote, Regate, after_gates, after_tournament
 from gatekeeper.tables import SUPERSEDED, UNJUDGED, CandidateRow
 from gatekeeper.telemetry import GATES, PROMOTIONS, VERDICTS, after_commit
 
@@ -36,6 +36,15 @@ MIRROR = "mirror"
 STATES = {Outcome.PASSED: "passed", Outcome.FAILED: "failed", Outcome.INCONCLUSIVE: "inconclusive"}
 
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Won:
+    """A retained version that won the tournament on the candidate's golden rows, with its metrics on them."""
+
+    model_version: int
+    reason: str
+    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class Judgement:
     golden_digest: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    won: Won | None = None
 
 
 class Recorder:
@@ -95,6 +105,10 @@ class Recorder:
             correlation_id=cause.correlation_id,
         )
         after_commit(session, partial(_count, outcome, judgement.verdicts))
+        if judgement.won is not None and policy is not None:
+            crowned = self._crown_winner(session, row, judgement.won, finished, policy, verdict)
+            if crowned and isinstance(action, Promote):
+                action = Hold(f"v{judgement.won.model_version} did better on the same golden rows (tournament)")
         if isinstance(action, Promote):
             metric = policy.metric if policy else None
             self.promote(
@@ -104,6 +118,37 @@ class Recorder:
         if isinstance(action, Hold):
             self.audit(session, "held", row, action.reason, cause)
         self.mirror(session, row.model_name, row.model_version, cause)
+
+    def _crown_winner(
+        self,
+        session: Session,
+        candidate: CandidateRow,
+        won: Won,
+        finished: Finished,
+        policy: ModelPolicy,
+        cause: Envelope[Any],
+    ) -> bool:
+        """Has the winner of the tournament become champion? Not when the model is frozen, or wants approval."""
+        row = store.candidate(session, candidate.model_name, won.model_version)
+        if row is None:
+            return False
+        action = after_tournament(finished, won.model_version, store.state(session, candidate.model_name))
+        if isinstance(action, Promote):
+            self.promote(
+                session,
+                row,
+                action,
+                actor=ACTOR,
+                reason=f"tournament: {won.reason}",
+                metric=policy.metric,
+                cause=cause,
+                evidence_id=candidate.id,
+                baseline=won.metrics,
+            )
+            return True
+        if isinstance(action, Hold):
+            self.audit(session, "held", row, f"it won a tournament, but {action.reason}", cause)
+        return False
 
     def superseded(self, session: Session, row: CandidateRow, reason: str) -> None:
         """Not gated, since its time has passed."""
@@ -124,8 +169,10 @@ class Recorder:
         metric: str | None,
         cause: Envelope[Any] | None = None,
         gated: bool = False,
+        evidence_id: str | None = None,
+        baseline: Mapping[str, float] | None = None,
     ) -> Envelope[Promoted]:
-        """A candidate becomes champion."""
+        """A candidate becomes champion. Its own verdict and metrics are the evidence, unless others are given."""
         registered = store.envelope_of(row).data
         event = Promoted(
             model_name=row.model_name,
@@ -137,9 +184,9 @@ class Recorder:
             cause=decision.cause,
             actor=actor,
             reason=reason,
-            evidence_id=row.id,
+            evidence_id=evidence_id or row.id,
             metric=metric,
-            baseline=dict(row.metrics),
+            baseline=dict(row.metrics if baseline is None else baseline),
             reference=registered.reference,
         )
         return self.crown(session, event, cause=cause, gated_candidate=row.id if gated else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from contracts import Cause, Outcome
@@ -95,6 +95,14 @@ def after_gates(candidate: Finished, state: State) -> Promote | Hold | Regate | 
         Cause.GATE,
         "passed every gate of its policy",
     )
+
+
+def after_tournament(candidate: Finished, winner: int, state: State) -> Promote | Hold | Regate | Refuse:
+    """A retained version won on the candidate's golden rows: what would have become of a candidate becomes of it."""
+    action = after_gates(replace(candidate, model_version=winner, outcome=Outcome.PASSED), state)
+    if not isinstance(action, Promote):
+        return action
+    return replace(action, cause=Cause.TOURNAMENT, reason="the best of the versions that are retained")
 
 
 def on_request(version: int, outcome: Outcome | None, gating: bool, state: State) -> Promote | Refuse:
