@@ -178,6 +178,8 @@ class Sandbox(Section):
 
     seconds: float = Field(default=120.0, gt=0, description="Wall clock, loading and all predictions together")
     memory_mb: int = Field(default=4096, ge=256, description="Address space, MiB")
+    disk_mb: int = Field(default=1024, ge=16, description="On disk at once, MiB")
+    processes: bool = Field(default=False, description="It may start processes of its own (threads it always may)")
 
 
 class DriftRows(Section):

@@ -68,7 +68,7 @@ def read(path: Path, model: ModelFile, policy: ModelPolicy) -> GoldenRows:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise Unusable(f"the evaluation dataset is no readable Parquet file: {error}") from error
-    roles = {**_roles_of(table), **model.roles}
+    roles = {**model.roles, **_roles_of(table)}  # a candidate does not choose the label that it is judged on
     frame = table.to_pandas()
     entity, event_time = policy.entity or roles.get("entity"), roles.get("event_time")
     not_features = {name for name in (policy.entity, roles.get("entity"), event_time) if name}
