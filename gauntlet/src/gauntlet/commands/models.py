@@ -76,7 +76,9 @@ def show(
     from gauntlet.arguments import model_name
     from gauntlet.verdict_lines import headline, number, rows_of
 
-    found = _client(gatekeeper, data_dir).get(f"/models/{model_name(name)}/candidates/{version}")
+    client = _client(gatekeeper, data_dir)
+    path = f"/models/{model_name(name)}/candidates/{version}"
+    found = client.get(path)
     if as_json:
         print_json(found)
         return
@@ -90,7 +92,7 @@ def show(
     ]
     if rows:
         print_table(columns, rows)
-    print_table(("", ""), list(_about(found)))
+    print_table(("", ""), [*_about(found), ("as a page", f"{client.address.at}{path}/report")])
 
 
 def _client(gatekeeper: str | None, data_dir: Path) -> ServiceClient:

@@ -145,8 +145,7 @@ def section(verdict: GateVerdict) -> Section:
     if verdict.outcome is Outcome.PASSED or bound is None:
         return Section((drawn,))
     reach = bound if "needed_difference" not in details else bound + value - lower
-    needed = details["champion"] + direction(verdict.metric) * reach
-    told = f"With these rows, {verdict.metric} of about {needed:.4f} (it is {details['challenger']:.4f})."
+    told = f"With bounds as wide as these, a difference of {reach:+.4f} or more; it is {value:+.4f}."
     return Section((drawn,), to_pass=" ".join(filter(None, (told, _more_rows(verdict)))))
 
 
