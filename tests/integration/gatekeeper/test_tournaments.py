@@ -89,3 +89,17 @@ def test_a_frozen_model_keeps_its_champion_and_the_trail_says_who_won(
     held = seen(lambda: [row for row in gatekeeper.get(f"/audit?model={name}") if row["action"] == "held"])[0]
     assert held["model_version"] == 1 and "won a tournament" in held["reason"]
     assert gatekeeper.champion(name) == 2
+
+
+def test_a_version_that_a_person_rolled_back_from_does_not_come_back_by_itself(
+    gatekeeper: Gatekeepers, retaining_name: str, bus: BusClient, candidates: Candidates
+) -> None:
+    name = retaining_name
+    for version, kind in ((1, "fair"), (2, "good")):
+        bus.publish(candidates.version(name, kind))
+        assert gatekeeper.judged(name, version)["state"] == "passed"
+    assert gatekeeper.post(f"/models/{name}/rollback", {**WHO, "to": 1}).is_success
+    bus.publish(candidates.version(name, "worse"))
+    played = gatekeeper.judged(name, 3)["evidence"]["tournament"]
+    assert (played["entrants"], played["winner"]) == ({}, None)
+    assert gatekeeper.champion(name) == 1

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from chassis.database import Database
 from chassis.registry import Registry
 from chassis.telemetry import get_logger
-from contracts import Dataset, GateVerdict, ModelRegistered, Outcome, overall
+from contracts import Cause, Dataset, GateVerdict, ModelRegistered, Outcome, overall
 from contracts.policy import Minimum, ModelPolicy, Performance, Retained
 from gatekeeper import store
 from gatekeeper.judging import judge
@@ -176,12 +176,16 @@ class Tournament:
 
 
 def retained(session: Session, event: ModelRegistered, champion_version: int, policy: ModelPolicy) -> list[Champion]:
-    """The versions that may play, newest first: judged before, safe to run, neither champion nor the new candidate."""
+    """The versions that may play, newest first: judged before, safe to run, neither champion nor the new candidate.
+
+    Not one that a person rolled back from: what a person took away, only a person brings back.
+    """
     settings = policy.candidates
     assert isinstance(settings, Retained)
+    outside = {event.model_version, champion_version, *_taken_away(session, event.model_name)}
     query = select(CandidateRow).where(
         CandidateRow.model_name == event.model_name,
-        CandidateRow.model_version.not_in((event.model_version, champion_version)),
+        CandidateRow.model_version.not_in(outside),
         CandidateRow.state.not_in(UNJUDGED),
         CandidateRow.artifact_digest.is_not(None),
         CandidateRow.artifact_uri.is_not(None),
@@ -197,6 +201,16 @@ def retained(session: Session, event: ModelRegistered, champion_version: int, po
         found.append(Champion(row.model_version, 0, row.artifact_uri, row.artifact_digest))
         if len(found) == settings.retained:
             break
+    return found
+
+
+def _taken_away(session: Session, model_name: str) -> set[int]:
+    found: set[int] = set()
+    for row in reversed(store.promotions(session, model_name)):
+        found.discard(row.model_version)
+        previous = row.event.get("previous_version")
+        if row.cause == Cause.ROLLBACK and previous is not None:
+            found.add(previous)
     return found
 
 
