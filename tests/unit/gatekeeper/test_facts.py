@@ -8,7 +8,6 @@ import pytest
 
 from contracts import ModelRegistered, Outcome, overall
 from contracts.policy import ModelPolicy
-from gatekeeper.gates import GATES
 from gatekeeper.golden import GoldenRows
 from gatekeeper.judging import judge, summary
 from gatekeeper.measured import Champion, Measured

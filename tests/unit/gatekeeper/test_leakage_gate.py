@@ -93,7 +93,10 @@ SAME = overlap(NOTHING, entity=first(0.5), time=NOTHING)
         (Overlap(masks=SAME.masks, later=False), {"entity": "never"}, {}, ("exact", "rounded", "time")),
         # The same subscribers are in every snapshot: held-out ones must not have been trained on.
         (Overlap(masks=SAME.masks, later=True), {}, {"window": "holdout"}, ("exact", "rounded", "entity")),
-        (Overlap(masks=SAME.masks, later=True), {}, {"dataset": "latest"}, ("exact", "rounded", "entity")),
+        # A golden dataset of one's own: later than the training rows or not, that is the question.
+        (Overlap(masks=SAME.masks, later=True), {}, {"dataset": "latest"}, ("exact", "rounded")),
+        (Overlap(masks=SAME.masks, later=True), {}, {"dataset": "latest", "window": "holdout"}, ("exact", "rounded")),
+        (Overlap(masks=SAME.masks, later=False), {}, {"dataset": "latest"}, ("exact", "rounded", "entity")),
         # Three flags make few different rows: equal ones are no sign.
         (Overlap(masks=SAME.masks, shared={"rounded": 0.4}, later=True), {}, {}, ("exact", "time")),
     ],

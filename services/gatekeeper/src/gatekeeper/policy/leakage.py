@@ -97,12 +97,11 @@ def ways(overlap: Overlap | None, settings: Leakage, golden: Golden) -> tuple[st
     if overlap is None:
         return ()
     found = [way for way in (EXACT, ROUNDED) if way in overlap.masks and overlap.shared.get(way, 0.0) <= MOST_SHARED]
-    in_time = golden.window == "previous" and golden.dataset is None
-    if ENTITY in overlap.masks and (
-        settings.entity == "always" or (settings.entity == "auto" and not (in_time and overlap.later))
-    ):
+    held_out = golden.window == "holdout" and golden.dataset is None
+    another_time = overlap.later and not held_out
+    if ENTITY in overlap.masks and (settings.entity == "always" or (settings.entity == "auto" and not another_time)):
         found.append(ENTITY)
-    if TIME in overlap.masks and in_time:
+    if TIME in overlap.masks and golden.window == "previous" and golden.dataset is None:
         found.append(TIME)
     return tuple(found)
 

@@ -140,7 +140,8 @@ def section(verdict: GateVerdict) -> Section:
     if verdict.metric is None or "difference" not in details:
         return Section(to_pass=_more_rows(verdict))
     value, lower, upper = details["difference"], details["lower"], details["upper"]
-    bound = details.get("needed_difference", (details["rule"] or {}).get("delta") if "rule" in details else None)
+    rule = details.get("rule")
+    bound = rule.get("delta") if isinstance(rule, dict) else details.get("needed_difference")
     drawn = Interval(f"difference in {verdict.metric}, better to the right", value, lower, upper, bound)
     if verdict.outcome is Outcome.PASSED or bound is None:
         return Section((drawn,))

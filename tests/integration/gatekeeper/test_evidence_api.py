@@ -1,0 +1,98 @@
+"""Verdicts replayed and judged otherwise over HTTP; golden datasets that every version is judged on."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import httpx
+import pandas as pd
+
+from support.bus_client import BusClient
+from support.candidates import Candidates, rows
+from support.gatekeepers import Gatekeepers
+from support.waiting import eventually
+
+
+def judged(gatekeeper: Gatekeepers, bus: BusClient, candidates: Candidates, name: str, kind: str) -> dict:
+    registered = candidates.version(name, kind)
+    bus.publish(registered)
+    return gatekeeper.judged(name, registered.model_version)
+
+
+def said(response: httpx.Response, status: int = 200) -> Any:
+    assert response.status_code == status, response.text
+    return response.json()
+
+
+def parquet(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def test_a_verdict_is_replayed_shown_and_judged_by_another_policy(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
+) -> None:
+    for kind in ("fair", "good", "worse"):
+        judged(gatekeeper, bus, candidates, model_name, kind)
+    for version, then in ((1, "Passed"), (2, "Passed"), (3, "Failed")):
+        found = said(gatekeeper.post(f"/models/{model_name}/candidates/{version}/replay"))
+        assert (found["agrees"], found["then"], found["differences"]) == (True, then, [])
+    page = httpx.get(f"{gatekeeper.url()}/models/{model_name}/candidates/3/report").text
+    assert "may not become champion" in page and "champion v2" in page
+    run = candidates.version(model_name, "worse").run_id or ""
+    eventually(
+        lambda: "verdict-v3.html" in str([item.path for item in candidates.client.list_artifacts(run, "gauntlet")])
+    )
+    policy = {"model": model_name, "gates": {"performance": {"rule": {"minimum": {"roc_auc": 0.99}}}}}
+    rejudged = said(gatekeeper.post("/what-if", {"policy": policy}))
+    assert [(each["model_version"], each["then"], each["now"]) for each in rejudged] == [
+        (3, "Failed", "Failed"),
+        (2, "Passed", "Failed"),
+        (1, "Passed", "Failed"),
+    ]
+    assert rejudged[2]["changed"] == ["performance"] and "0.99 is asked" in rejudged[2]["reasons"]["performance"]
+    assert gatekeeper.champion(model_name) == 2, "asking changes nothing"
+
+
+def test_what_cannot_be_replayed_says_why(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
+) -> None:
+    missing = said(gatekeeper.post(f"/models/{model_name}/candidates/9/replay"), 404)
+    assert missing["detail"] == f"{model_name} v9 was never registered"
+    typo = {"policy": {"model": model_name, "gates": {"performence": {}}}}
+    assert "performence" in str(said(gatekeeper.post("/what-if", typo), 422))
+    url = f"{gatekeeper.url()}/models/{model_name}/golden?actor=me&note=x"
+    assert "no Parquet file" in said(httpx.post(url, content=b"a,b\n1,2\n"), 422)["detail"]
+    assert "has no rows" in said(httpx.post(url, content=parquet(rows(seed=2).head(0))), 422)["detail"]
+
+
+def test_every_version_is_judged_on_the_golden_dataset_of_the_policy(
+    gatekeepers: Gatekeepers, own_bus: BusClient, candidates: Candidates
+) -> None:
+    name = "pinned"
+    gatekeepers.policy(name, golden={"dataset": "latest"}, candidates="newest")
+    gatekeepers.start_ready()
+    registered = candidates.version(name, "fair")
+    own_bus.publish(registered)
+    missing = gatekeepers.judged(name, registered.model_version)
+    assert missing["state"] == "inconclusive" and "gauntlet golden create" in missing["reason"]
+
+    url = f"{gatekeepers.url()}/models/{name}/golden?actor=me&note=first"
+    made = said(httpx.post(url, content=parquet(rows(seed=4)), timeout=30), 201)
+    assert (made["number"], made["rows"], made["challengers"]) == (1, 1500, 0)
+    assert said(httpx.post(url, content=parquet(rows(seed=4)), timeout=30), 201)["number"] == 1
+    seen = []
+    for kind in ("fair", "good", "good"):
+        registered = candidates.version(name, kind)
+        own_bus.publish(registered)
+        candidate = gatekeepers.judged(name, registered.model_version)
+        (performance,) = [each for each in candidate["verdicts"] if each["gate"] == "performance"]
+        assert candidate["evidence"]["golden"]["digest"] == made["digest"] != registered.evaluation.digest  # type: ignore[union-attr]
+        seen.append(performance["details"].get("k"))
+    assert seen == [None, 1, 2], "the first had no champion to be compared with"
+    (listed,) = gatekeepers.get(f"/models/{name}/golden")
+    assert listed["challengers"] == 2
+    assert said(gatekeepers.post(f"/models/{name}/candidates/{registered.model_version}/replay"))["agrees"]
+    assert "golden dataset created" in {row["action"] for row in gatekeepers.get(f"/audit?model={name}")}
