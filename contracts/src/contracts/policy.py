@@ -205,7 +205,7 @@ class ModelPolicy(Section):
     golden: Golden = Golden()
     gates: Gates = Gates()
     candidates: Annotated[Literal["newest"] | Retained, BeforeValidator(_retained_is_all_defaults)] = Field(
-        default="newest", description="Who may become champion: the newest version alone, or retained ones as well"
+        default=Retained(), description="Who may become champion: the newest version alone, or retained ones as well"
     )
     sandbox: Sandbox = Sandbox()
     strategy: Literal["direct"] = "direct"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -120,13 +121,17 @@ class Gating:
 
     def _play(self, task: Task, measured: Measured, verdicts: tuple[GateVerdict, ...], run: JobRun) -> Played | None:
         """A tournament that breaks changes nothing: the candidate's own verdict stands."""
+        began = time.monotonic()
         try:
-            return self._tournament.play(task, measured, verdicts, run.cancelled, run.progress)
+            played = self._tournament.play(task, measured, verdicts, run.cancelled, run.progress)
         except (Transient, Cancelled):
             raise
         except Exception:
             log.exception("tournament broke", candidate_id=run.job.payload["candidate_id"])
             return None
+        if played is not None:
+            measured.seconds["tournament"] = round(time.monotonic() - began, 3)
+        return played
 
     def _evidence_of(self, played: Played | None, policy: ModelPolicy) -> dict[str, Any]:
         if played is None:
