@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+import chassis  # noqa: F401 – before any test imports MLflow: it turns its telemetry off
 from embedded_kafka import EmbeddedKafka
 from support.mlflow_server import MlflowServer
 from support.postgres import Postgres

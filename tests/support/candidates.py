@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 import textwrap
 import warnings
 from dataclasses import dataclass
@@ -107,7 +108,7 @@ class Candidates:
         return dict(self.client.get_model_version(model_name, str(model_version)).tags)
 
     def _upload(self, name: str, code: str | None) -> Kind:
-        folder = self._folder / name.replace("'", "")
+        folder = Path(tempfile.mkdtemp(dir=self._folder)) / "model"
         if name in ("fair", "good"):
             _save_sklearn(folder, FEATURES[:1] if name == "fair" else FEATURES)
         else:

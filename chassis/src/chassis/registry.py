@@ -42,6 +42,15 @@ class RegisteredVersion:
     tags: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class RegisteredModel:
+    """`changed` is MLflow's mark of the last change: it moves when a version is made."""
+
+    name: str
+    aliases: Mapping[str, int]
+    changed: int | None
+
+
 class Registry:
     """A client of one MLflow server. Raises Transient when it is away or busy, NotFound for what is not there."""
 
@@ -67,8 +76,15 @@ class Registry:
         found = self._pages(lambda token: self.client.search_model_versions(f"name='{quoted}'", page_token=token))
         return sorted((_version(item) for item in found), key=lambda item: item.version)
 
-    def model_names(self) -> list[str]:
-        return [item.name for item in self._pages(lambda token: self.client.search_registered_models(page_token=token))]
+    def models(self) -> list[RegisteredModel]:
+        """All of them, in one question a hundred models."""
+        found = self._pages(lambda token: self.client.search_registered_models(page_token=token))
+        return [
+            RegisteredModel(
+                item.name, {alias: int(version) for alias, version in item.aliases.items()}, item.last_updated_timestamp
+            )
+            for item in found
+        ]
 
     def aliases(self, model_name: str) -> dict[str, int]:
         """Raises NotFound for an unknown model."""

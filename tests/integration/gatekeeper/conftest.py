@@ -16,7 +16,7 @@ from support.candidates import Candidates
 from support.gatekeepers import Gatekeepers
 from support.mlflow_server import MlflowServer
 
-MOST_TESTS = 60
+MOST_TESTS = 150
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -36,7 +37,10 @@ class Aliases:
     @staticmethod
     def in_registry(registry: Registry, model_name: str) -> Aliases:
         """Raises Transient; NotFound for a model that MLflow does not know."""
-        found = registry.aliases(model_name)
+        return Aliases.of(registry.aliases(model_name))
+
+    @staticmethod
+    def of(found: Mapping[str, int]) -> Aliases:
         return Aliases(found.get(CHAMPION), found.get(CHALLENGER))
 
 

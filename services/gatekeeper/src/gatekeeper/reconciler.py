@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.orm import Session
 
 from chassis.database import Database
-from chassis.errors import NotFound, Permanent, Transient
-from chassis.registry import RegisteredVersion, Registry
+from chassis.errors import Permanent, Transient
+from chassis.registry import RegisteredModel, RegisteredVersion, Registry
 from chassis.telemetry import get_logger
 from contracts import ModelRegistered, Trigger, new_envelope
 from contracts.policy import ModelPolicy
@@ -48,6 +48,8 @@ class Reconciler:
         self._policies = policies
         self._every = every
         self._grace = grace
+        self._seen: dict[str, int | None] = {}
+        """MLflow's mark of each model's last change, once all versions up to it are known here."""
         self._trouble: str | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -67,14 +69,18 @@ class Reconciler:
     def round(self) -> None:
         """Look once at every model. What goes wrong is logged when it begins and when it ends, not each time."""
         trouble: str | None = None
-        for model_name in self._policies:
+        try:
+            models = [model for model in self._registry.models() if model.name in self._policies]
+        except (Transient, Permanent) as error:
+            models, trouble = [], str(error)
+        for model in models:
             try:
-                self._take_in(model_name)
-                self._put_back(model_name)
+                self._take_in(model)
+                self._put_back(model)
             except (Transient, Permanent) as error:
                 trouble = str(error)
             except Exception as error:  # one odd version must not keep the others from being found
-                log.exception("not reconciled", model_name=model_name)
+                log.exception("not reconciled", model_name=model.name)
                 trouble = f"{type(error).__name__}: {error}"
         if (trouble is None) != (self._trouble is None):
             log.warning("MLflow is not reconciled", error=trouble) if trouble else log.info(
@@ -82,13 +88,20 @@ class Reconciler:
             )
         self._trouble = trouble
 
-    def _take_in(self, model_name: str) -> None:
+    def _take_in(self, model: RegisteredModel) -> None:
         """Versions that nobody told of, as if somebody had."""
+        model_name, waiting = model.name, False
+        if model.changed is not None and self._seen.get(model_name) == model.changed:
+            return
         with self._database.reading() as session:
             known = store.candidate_versions(session, model_name)
         oldest_enough = datetime.now(UTC) - self._grace
         for version in self._registry.versions(model_name):
-            if version.version not in known and version.created_at <= oldest_enough:
+            if version.version in known:
+                continue
+            if version.created_at > oldest_enough:
+                waiting = True
+            else:
                 envelope = new_envelope(
                     _registered(version),
                     source=SOURCE,
@@ -98,17 +111,17 @@ class Reconciler:
                 with self._database.transaction() as session:
                     if self._handlers.enter(session, envelope):
                         log.info("version without an event", model_name=model_name, model_version=version.version)
+        if not waiting:
+            self._seen[model_name] = model.changed
 
-    def _put_back(self, model_name: str) -> None:
+    def _put_back(self, model: RegisteredModel) -> None:
         """Aliases that somebody moved. While one of our own mirror jobs is on its way, nothing is known."""
+        model_name = model.name
         with self._database.reading() as session:
             before = self._settled(session, model_name)
-        if before is None:
+        if before is None or Aliases.of(model.aliases) == before:
             return
-        try:
-            found = Aliases.in_registry(self._registry, model_name)
-        except NotFound:
-            return
+        found = Aliases.in_registry(self._registry, model_name)  # the list may be older than our own last change
         if found == before:
             return
         with self._database.transaction() as session:

@@ -15,7 +15,6 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXP
 def main() -> int:
     for name in THREADS:
         os.environ.setdefault(name, "1")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves this process that was not asked for
 
     from serving.app import main as serve
 
