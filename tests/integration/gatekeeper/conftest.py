@@ -1,4 +1,4 @@
-"""One gatekeeper a database for all tests of this folder; a test has a model name of its own."""
+"""One gatekeeper a database for all tests of a process; a test has a model name of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def candidates(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFac
     return Candidates(mlflow_server.uri, tmp_path_factory.mktemp("candidates"))
 
 
-@pytest.fixture(scope="package", params=["sqlite", "postgres"])
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
 def gatekeeper(
     request: pytest.FixtureRequest,
     kafka: EmbeddedKafka,

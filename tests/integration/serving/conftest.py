@@ -25,7 +25,7 @@ def uploads(mlflow_server: MlflowServer) -> Uploads:
     return Uploads(mlflow_server.uri)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def production(
     kafka: EmbeddedKafka, mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Replica]:
@@ -36,7 +36,7 @@ def production(
     replica.stop()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def bus(production: Replica) -> Iterator[BusClient]:
     client = BusClient(production.bootstrap_servers, production.prefix)
     yield client
