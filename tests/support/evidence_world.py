@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,10 @@ class Kept:
         if not source.exists():
             raise NotFound(f"{uri} is not there")
         target = into / source.name
-        target.write_bytes(source.read_bytes())
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            target.write_bytes(source.read_bytes())
         return target
 
 
