@@ -93,7 +93,7 @@ def test_a_request_becomes_a_version_with_all_that_a_gate_will_ask_for(
     assert event.trigger is not None
     assert (event.trigger.kind, event.trigger.reason) == ("request", "a look")
     assert 0.7 < event.metrics["roc_auc"] < 1
-    assert set(event.metrics) == {"roc_auc", "log_loss", "brier", "accuracy"}
+    assert set(event.metrics) == {"roc_auc", "log_loss", "brier", "accuracy", "pr_auc", "f1"}
     assert event.code_version is not None
     assert "sha256:" in event.code_version
 
