@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
 
 from chassis.digests import digest_file, digest_tree
 from chassis.registry import RegisteredVersion
@@ -110,6 +110,7 @@ class Bench:
         measured = self.measurer.measure(Task(found, POLICY, best, event), threading.Event(), lambda share, what: None)
         done = time.perf_counter()
         verdicts = judge(measured, POLICY)
+        assert measured.probe is not None and measured.probe.fault is None, measured.probe
         decided = time.perf_counter()
         with self.kept.writing("m") as keep:
             document = evidence.write(measured, POLICY, keep)
@@ -133,7 +134,7 @@ def main() -> int:
 def run(bench: Bench) -> int:
     x, y = bench.training[NAMES], bench.training["late"]
     forests = [
-        RandomForestClassifier(110, min_samples_leaf=1, random_state=seed, n_jobs=2).fit(x, y) for seed in (1, 2)
+        RandomForestClassifier(235, min_samples_leaf=1, random_state=seed, n_jobs=2).fit(x, y) for seed in (1, 2)
     ]
     (champion, size), (candidate, _) = (bench.version(number, each) for number, each in enumerate(forests, start=1))
     print(
@@ -148,10 +149,10 @@ def run(bench: Bench) -> int:
     print(f"\npeak memory of the gatekeeper's side, the bench with its two forests included: {own:.0f} MiB")
     agreed, began = 0, time.perf_counter()
     random = np.random.default_rng(0)
-    small = bench.version(3, LogisticRegression().fit(x.head(500), y.head(500)))[0]
+    small = bench.version(3, DecisionTreeClassifier(max_depth=6).fit(x.head(500), y.head(500)))[0]
     for number in range(REPLAYED):
         chosen = random.choice(len(x), 300)
-        found, _ = bench.version(10 + number, LogisticRegression().fit(x.iloc[chosen], y.iloc[chosen]))
+        found, _ = bench.version(10 + number, DecisionTreeClassifier(max_depth=6).fit(x.iloc[chosen], y.iloc[chosen]))
         agreed += bench.judge(found, small)[1]
     print(f"replay agrees to the last digit: {agreed} of {REPLAYED} candidates ({time.perf_counter() - began:.0f} s)")
     return 0

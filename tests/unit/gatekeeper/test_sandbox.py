@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
 from chassis.errors import Transient
 from gatekeeper.sandbox.home import Home
 from gatekeeper.sandbox.probe import Limits, Probe, Request, Sandbox
 from gatekeeper.sandbox.processes import Cancelled
 from gatekeeper.sandbox.protocol import Stage
+from support.versions import save
 from support.waiting import eventually
 
 ROWS = pd.DataFrame({"a": [0.1, 0.2, 0.3, 0.4], "b": [1.0, 2.0, 3.0, 4.0]})
@@ -81,6 +83,16 @@ def test_a_good_model_is_loaded_asked_and_timed(probe):
     assert np.array_equal(found.first, found.second)
     assert (found.asked, found.example_rows) == ("golden rows", 4)
     assert len(found.seconds) == 100 and found.load_seconds >= 0
+
+
+def test_a_forest_that_was_trained_on_all_cores_answers(sandbox, tmp_path):
+    """Its n_jobs is pickled along: confined as it is, the model must not need a pool of processes for it."""
+    forest = RandomForestClassifier(10, n_jobs=-1, random_state=0).fit(ROWS, [0, 1, 0, 1])
+    save(forest, tmp_path / "forest", example=ROWS, roles=None)
+    request = Request(tmp_path / "forest", "binary", [0, 1], ROWS, Limits(60, 1024, 1))
+    found = sandbox.probe(request, threading.Event())
+    assert found.fault is None, found
+    assert found.golden is not None and np.allclose(found.golden, forest.predict_proba(ROWS)[:, 1])
 
 
 @pytest.mark.parametrize(
