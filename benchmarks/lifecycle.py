@@ -35,7 +35,7 @@ def _policies(folder: Path) -> Path:
     policy = yaml.safe_load((POLICIES / f"{MODEL}.yaml").read_text())
     policy["gates"]["performance"]["rule"] = "non_inferior"
     policy["candidates"] = "newest"
-    found = folder / "policies"
+    found = folder.parent / "policies"
     found.mkdir(parents=True)
     (found / f"{MODEL}.yaml").write_text(yaml.safe_dump(policy))
     return found
