@@ -100,6 +100,12 @@ class Candidates:
         said = {**made.lineage, "model_name": model_name, "model_version": int(version.version), **changes}
         return ModelRegistered.model_validate(said)
 
+    def golden(self, frame: pd.DataFrame) -> dict[str, Any]:
+        """A golden dataset of its own, for `version(evaluation=…)`."""
+        path = Path(tempfile.mkdtemp(dir=self._folder)) / "evaluation.parquet"
+        frame.to_parquet(path, index=False)
+        return self._dataset(self.client.create_run("0").info.run_id, path)
+
     def aliases(self, model_name: str) -> dict[str, int]:
         found = self.client.get_registered_model(model_name).aliases
         return {alias: int(version) for alias, version in found.items()}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
+import pandas as pd
+
 from contracts import Promoted
 from support.bus_client import BusClient
-from support.candidates import Candidates
+from support.candidates import Candidates, rows
 from support.gatekeepers import Gatekeepers
 from support.waiting import eventually
 
@@ -103,3 +105,29 @@ def test_a_version_that_a_person_rolled_back_from_does_not_come_back_by_itself(
     played = gatekeeper.judged(name, 3)["evidence"]["tournament"]
     assert (played["entrants"], played["winner"]) == ({}, None)
     assert gatekeeper.champion(name) == 1
+
+
+def test_rows_older_than_those_of_the_champion_bring_nobody_back(
+    gatekeepers: Gatekeepers, own_bus: BusClient, candidates: Candidates
+) -> None:
+    """A version of an old month must not have the model of that month come back."""
+    name = "held-out"
+    gatekeepers.policy(name, golden={"window": "holdout"}, candidates="retained")
+    gatekeepers.start_ready()
+    strangers = rows(seed=3)["who"].radd("other ")
+    newer = rows(seed=3).assign(who=strangers)
+    newest = candidates.golden(newer)
+    oldest = candidates.golden(newer.assign(at=newer["at"] - pd.Timedelta(days=365)))
+
+    def judged(kind: str, evaluation: dict) -> dict:
+        registered = candidates.version(name, kind, evaluation=evaluation)
+        own_bus.publish(registered)
+        return gatekeepers.judged(name, registered.model_version)
+
+    assert judged("good", newest)["state"] == "passed"
+    assert judged("worse", newest)["state"] == "failed"
+    assert gatekeepers.post(f"/models/{name}/promote", {**WHO, "model_version": 2}).is_success
+    assert judged("backwards", oldest)["state"] == "failed"
+    assert gatekeepers.champion(name) == 2
+    assert judged("backwards", newest)["state"] == "failed"
+    seen(lambda: gatekeepers.champion(name) == 1)

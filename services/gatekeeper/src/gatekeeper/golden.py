@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from chassis.mixing import mix
+from chassis.row_keys import as_utc
 from contracts.policy import ModelPolicy
 from gatekeeper.model_file import ModelFile
 
@@ -45,6 +46,13 @@ class GoldenRows:
             return None
         codes, _ = pd.factorize(self.rows[self.entity], use_na_sentinel=False)
         return codes.astype(np.int64)
+
+    @property
+    def until(self) -> str | None:
+        """Event time of the newest row, ISO 8601 in UTC; None where rows have no time."""
+        if self.event_time not in self.rows.columns or self.rows[self.event_time].isna().all():
+            return None
+        return as_utc(self.rows[self.event_time].max()).isoformat()
 
     def groups(self, column: str, bins: int) -> tuple[tuple[str, ...], NDArray[np.int64]]:
         """Names of the groups by a column, and (n,) the number of each row's; numbers of many values are cut at

@@ -54,6 +54,8 @@ class Measured:
     golden_digest: str | None = None
     """Of the dataset that it is judged on."""
     golden_uri: str | None = None
+    golden_until: str | None = None
+    """Event time of the newest golden row, ISO 8601 in UTC; None where rows have no time."""
     golden: GoldenRows | None = None
     golden_problem: str | None = None
     overlap: Overlap | None = None

@@ -164,6 +164,7 @@ class Measurer:
             return
         try:
             measured.golden = golden.read(path, measured.description, task.policy)
+            measured.golden_until = measured.golden.until
         except Unusable as error:
             measured.golden_problem = str(error)
 

@@ -75,7 +75,10 @@ class Tournament:
         cancelled: threading.Event,
         say: Say,
     ) -> Played | None:
-        """None when the policy wants none, or when there is nothing to compare on."""
+        """None when the policy wants none, or when there is nothing to compare on.
+
+        Nor on rows older than those that the champion was judged on: yesterday's champion would be best on them.
+        """
         settings = _comparison(task.policy)
         if settings is None or measured.champion is None or measured.champion_answers is None:
             return None
@@ -83,6 +86,10 @@ class Tournament:
         champion = measured.champion
         with self._database.reading() as session:
             kept = retained(session, measured.event, champion.model_version, task.policy)
+            judged_until = _judged_until(session, measured.event.model_name, champion.model_version)
+        if measured.golden_until is not None and judged_until is not None and measured.golden_until < judged_until:
+            log.info("no tournament: these rows are older than those of the champion", until=measured.golden_until)
+            return None
         n = len(measured.golden.truth)
         clean = _clean(measured, task.policy, n)
         entrants, absent = [], {}
@@ -251,3 +258,10 @@ def _outdoes(verdict: GateVerdict, candidate: Sequence[GateVerdict]) -> bool:
 
 def _ago(age: timedelta) -> datetime:
     return datetime.now(UTC) - age
+
+
+def _judged_until(session: Session, model_name: str, champion_version: int) -> str | None:
+    """Event time of the newest row that the champion was judged on, as its evidence has it."""
+    row = store.candidate(session, model_name, champion_version)
+    found = None if row is None else (row.evidence.get("measured") or {}).get("golden_until")
+    return found if isinstance(found, str) else None
