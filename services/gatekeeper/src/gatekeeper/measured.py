@@ -74,6 +74,16 @@ class Measured:
             return None
         return self.answers(self.probe.golden)
 
+    def compared(self, rows: NDArray[np.bool_]) -> dict[str, Any]:
+        """Labels and both models' answers on some of the golden rows, by the names that the facts of gates have."""
+        challenger, champion = self.challenger_answers, self.champion_answers
+        return {
+            "truth": self.golden.truth[rows] if self.golden else None,
+            "challenger": challenger.only(rows) if challenger else None,
+            "champion": champion.only(rows) if champion else None,
+            "champion_version": self.champion.model_version if self.champion else None,
+        }
+
     @property
     def clusters(self) -> NDArray[np.int64] | None:
         """(n,) golden rows of one entity share a number; None where no entity is known."""

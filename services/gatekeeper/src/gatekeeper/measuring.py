@@ -201,10 +201,10 @@ class Measurer:
             measured.champion_description = model_file.read(folder)
             if values is None or timed:
                 values = self._champion_values(measured, folder, policy, timed, cancelled)
+                self._predictions.put(champion.artifact_digest, digest, rows.classes, values)
         except (Unusable, NotFound, ValueError) as error:
             measured.champion_problem = f"champion v{champion.model_version} cannot be compared with: {error}"
             return
-        self._predictions.put(champion.artifact_digest, digest, rows.classes, values)
         measured.champion_answers = as_answers(values, policy.problem, rows.classes)
 
     def _champion_values(

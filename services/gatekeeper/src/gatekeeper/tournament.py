@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -90,8 +90,7 @@ class Tournament:
         if measured.golden_until is not None and judged_until is not None and measured.golden_until < judged_until:
             log.info("no tournament: these rows are older than those of the champion", until=measured.golden_until)
             return None
-        n = len(measured.golden.truth)
-        clean = _clean(measured, task.policy, n)
+        clean = leakage.clean_for(measured.champion_overlap, task.policy, len(measured.golden.truth))
         entrants, absent = [], {}
         for number, version in enumerate(kept, start=1):
             say(0.9, f"tournament: asking v{version.model_version}, {number} of {len(kept)}")
@@ -119,7 +118,7 @@ class Tournament:
         self,
         version: Champion,
         measured: Measured,
-        clean: NDArray[np.bool_] | None,
+        clean: NDArray[np.bool_],
         policy: ModelPolicy,
         cancelled: threading.Event,
     ) -> Entrant | str:
@@ -135,8 +134,8 @@ class Tournament:
         if overlap is None or (overlap.unknown and settings.unknown == "inconclusive"):
             return overlap.unknown if overlap and overlap.unknown else "it is not known what it was trained on"
         n = len(asked.champion_answers.labels)
-        own = ~leakage.trained_on(overlap, leakage.ways(overlap, settings, policy.golden), n)
-        left = int((own if clean is None else own & clean).sum())
+        own = leakage.clean_for(overlap, policy, n)
+        left = int((own & clean).sum())
         if left < min(settings.minimum_rows, n):
             return f"only {left} of {n} golden rows are clean for it and the champion"
         return Entrant(version.model_version, asked.champion_answers, own)
@@ -172,11 +171,8 @@ class Tournament:
         if outcome is not Outcome.PASSED:
             why = "; ".join(f"{verdict.gate}: {verdict.reason}" for verdict in verdicts if verdict.outcome is outcome)
             reason = f"v{result.winner} was the best, but on these rows {outcome.value}: {why}"
-            return Played(played.champion_version, played.golden_digest, reason, played.verdicts, played.absent)
-        winner = Winner(result.winner, result.reason, verdicts, again)
-        return Played(
-            played.champion_version, played.golden_digest, result.reason, played.verdicts, played.absent, winner
-        )
+            return replace(played, reason=reason)
+        return replace(played, winner=Winner(result.winner, result.reason, verdicts, again))
 
     def _event(self, model_name: str, version: int) -> ModelRegistered:
         return trace(self._registry, ModelRegistered(model_name=model_name, model_version=version)).event
@@ -239,13 +235,6 @@ def _comparison(policy: ModelPolicy) -> Performance | None:
     if not isinstance(policy.candidates, Retained) or not isinstance(settings, Performance):
         return None
     return None if isinstance(settings.rule, Minimum) else settings
-
-
-def _clean(measured: Measured, policy: ModelPolicy, n: int) -> NDArray[np.bool_] | None:
-    settings, overlap = policy.gates.leakage, measured.champion_overlap
-    if settings is False or overlap is None:
-        return None
-    return ~leakage.trained_on(overlap, leakage.ways(overlap, settings, policy.golden), n)
 
 
 def _outdoes(verdict: GateVerdict, candidate: Sequence[GateVerdict]) -> bool:

@@ -42,16 +42,11 @@ class Facts:
 
 
 def facts(measured: Measured, policy: ModelPolicy) -> Facts:
-    trouble, rows, answers = measured.other_trouble(), measured.golden, measured.challenger_answers
-    if trouble is not None or rows is None or answers is None:
+    trouble = measured.other_trouble()
+    if trouble is not None:
         return Facts(trouble)
-    clean = leakage.clean_rows(measured, policy)
-    champion = measured.champion_answers
     return Facts(
-        truth=rows.truth[clean],
-        challenger=answers.only(clean),
-        champion=champion.only(clean) if champion else None,
-        champion_version=measured.champion.model_version if measured.champion else None,
+        **measured.compared(leakage.clean_rows(measured, policy)),
         challenger_output=measured.description.outputs,
         champion_output=measured.champion_description.outputs if measured.champion_description else None,
     )

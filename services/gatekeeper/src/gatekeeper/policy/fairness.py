@@ -15,9 +15,9 @@ from contracts.policy import ModelPolicy, Problem
 from gatekeeper.policy import leakage
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.section import Section, Table
-from gatekeeper.policy.slices import Grouping
+from gatekeeper.policy.slices import Grouping, grouped
 from gatekeeper.policy.statistics import Answers
-from gatekeeper.policy.trouble import Blame, Trouble
+from gatekeeper.policy.trouble import Trouble
 
 if TYPE_CHECKING:
     from gatekeeper.measured import Measured
@@ -43,26 +43,14 @@ class Facts:
 
 def facts(measured: Measured, policy: ModelPolicy) -> Facts:
     settings = policy.gates.fairness
-    rows, answers = measured.golden, measured.challenger_answers
     trouble = measured.other_trouble()
-    if settings is False or rows is None or answers is None or trouble is not None:
+    if settings is False or trouble is not None:
         return Facts(policy.problem, trouble)
-    if missing := [column for column in settings.columns if column not in rows.rows.columns]:
-        known = ", ".join(sorted(map(str, rows.rows.columns)))
-        return Facts(
-            policy.problem, Trouble(Blame.DATA, f"the golden rows have no column {missing[0]!r}, only {known}")
-        )
     clean = leakage.clean_rows(measured, policy)
-    champion = measured.champion_answers
-    groupings = {column: Grouping(*rows.groups(column, EVERY_VALUE)) for column in settings.columns}
-    return Facts(
-        problem=policy.problem,
-        truth=rows.truth[clean],
-        challenger=answers.only(clean),
-        champion=champion.only(clean) if champion else None,
-        champion_version=measured.champion.model_version if measured.champion else None,
-        groupings={column: Grouping(each.names, each.codes[clean]) for column, each in groupings.items()},
-    )
+    found = grouped(measured, settings.columns, EVERY_VALUE, clean)
+    if isinstance(found, Trouble):
+        return Facts(policy.problem, found)
+    return Facts(problem=policy.problem, **measured.compared(clean), groupings=found)
 
 
 def decide(facts: Facts, settings: Fairness) -> GateVerdict:

@@ -13,7 +13,7 @@ from contracts import GateVerdict, Outcome
 from contracts.policy import Functional, ModelPolicy, Problem
 from gatekeeper.answers import as_answers
 from gatekeeper.policy.needs import Need
-from gatekeeper.policy.section import Section, plain
+from gatekeeper.policy.section import plain
 from gatekeeper.policy.statistics import Answers
 from gatekeeper.policy.trouble import Blame, Trouble
 from gatekeeper.sandbox.protocol import Stage
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 name = "functional"
 needs = frozenset({Need.CANDIDATE})
+section = plain
 
 SUM_TOLERANCE = 1e-3
 
@@ -131,7 +132,3 @@ def _verdict(facts: Facts, outcome: Outcome, reason: str) -> GateVerdict:
         n=facts.rows,
         details={"asked": facts.asked, "isolation": dict(facts.isolation)},
     )
-
-
-def section(verdict: GateVerdict) -> Section:
-    return plain(verdict)

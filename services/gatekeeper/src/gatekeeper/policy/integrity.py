@@ -13,7 +13,7 @@ from contracts import GateVerdict, Outcome
 from contracts.policy import Integrity, ModelPolicy
 from gatekeeper.policy.allow_list import DEFAULT, outside
 from gatekeeper.policy.needs import Need
-from gatekeeper.policy.section import Section, plain
+from gatekeeper.policy.section import plain
 from gatekeeper.policy.trouble import Blame, Trouble
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 name = "integrity"
 needs: frozenset[Need] = frozenset()
+section = plain
 
 Format = Literal["pickle", "skops", "onnx", "native", "data", "code", "other"]
 
@@ -197,7 +198,3 @@ def _some(names: Any, most: int = 5) -> str:
     every = sorted(names)
     more = f" and {len(every) - most} more" if len(every) > most else ""
     return ", ".join(every[:most]) + more
-
-
-def section(verdict: GateVerdict) -> Section:
-    return plain(verdict)

@@ -118,12 +118,15 @@ def trained_on(overlap: Overlap | None, counted: tuple[str, ...], n: int) -> Mas
 def clean_rows(measured: Measured, policy: ModelPolicy) -> Mask:
     """(n,) golden rows on which models may be judged; all of them where the policy leaves this gate out."""
     n = 0 if measured.golden is None else len(measured.golden.truth)
-    found = np.ones(n, dtype=np.bool_)
+    return clean_for(measured.overlap, policy, n) & clean_for(measured.champion_overlap, policy, n)
+
+
+def clean_for(overlap: Overlap | None, policy: ModelPolicy, n: int) -> Mask:
+    """(n,) golden rows on which this one model may be judged; what is not known of it counts as clean."""
     settings = policy.gates.leakage
-    if settings is not False:
-        for overlap in (measured.overlap, measured.champion_overlap):
-            found &= ~trained_on(overlap, ways(overlap, settings, policy.golden), n)
-    return found
+    if settings is False:
+        return np.ones(n, dtype=np.bool_)
+    return ~trained_on(overlap, ways(overlap, settings, policy.golden), n)
 
 
 def decide(facts: Facts, settings: Leakage) -> GateVerdict:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from contracts import GateVerdict, Outcome
 from contracts.policy import Lineage, ModelPolicy
 from gatekeeper.policy.needs import Need
-from gatekeeper.policy.section import Section, plain
+from gatekeeper.policy.section import plain
 
 if TYPE_CHECKING:
     from gatekeeper.measured import Measured
 
 name = "lineage"
 needs: frozenset[Need] = frozenset()
+section = plain
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,3 @@ def _differs(what: str, declared: str | None, measured: str | None) -> list[str]
     if declared is None or measured is None or declared == measured:
         return []
     return [f"the {what} has digest {measured}, but {declared} was registered"]
-
-
-def section(verdict: GateVerdict) -> Section:
-    return plain(verdict)

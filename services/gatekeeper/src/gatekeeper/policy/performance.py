@@ -26,18 +26,14 @@ needs = frozenset({Need.CANDIDATE, Need.CHAMPION, Need.TRAINING_KEYS})
 
 def facts(measured: Measured, policy: ModelPolicy) -> Facts:
     """The clean golden rows: those that neither model was trained on."""
-    rows, challenger, champion = measured.golden, measured.challenger_answers, measured.champion_answers
-    clean = leakage.clean_rows(measured, policy)
+    clean, clusters = leakage.clean_rows(measured, policy), measured.clusters
     return Facts(
         problem=policy.problem,
         metric=policy.metric,
         trouble=measured.comparison_trouble(),
-        truth=rows.truth[clean] if rows else None,
-        challenger=challenger.only(clean) if challenger else None,
-        champion=champion.only(clean) if champion else None,
-        champion_version=measured.champion.model_version if measured.champion else None,
-        unlabelled=rows.unlabelled if rows else 0,
-        clusters=None if rows is None or rows.entities is None else rows.entities[clean],
+        **measured.compared(clean),
+        unlabelled=measured.golden.unlabelled if measured.golden else 0,
+        clusters=None if clusters is None else clusters[clean],
         k=measured.k,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -63,25 +63,33 @@ class Slice:
 
 def facts(measured: Measured, policy: ModelPolicy) -> Facts:
     settings = policy.gates.slices
-    rows, answers = measured.golden, measured.challenger_answers
     trouble = measured.other_trouble()
-    if settings is False or rows is None or answers is None or trouble is not None:
+    if settings is False or trouble is not None:
         return Facts(policy.metric, trouble)
-    if missing := [column for column in settings.columns if column not in rows.rows.columns]:
-        known = ", ".join(sorted(map(str, rows.rows.columns)))
-        return Facts(policy.metric, Trouble(Blame.DATA, f"the golden rows have no column {missing[0]!r}, only {known}"))
-    clean = leakage.clean_rows(measured, policy)
-    champion = measured.champion_answers
-    groupings = {column: Grouping(*rows.groups(column, settings.bins)) for column in settings.columns}
+    clean, clusters = leakage.clean_rows(measured, policy), measured.clusters
+    found = grouped(measured, settings.columns, settings.bins, clean)
+    if isinstance(found, Trouble):
+        return Facts(policy.metric, found)
     return Facts(
         metric=policy.metric,
-        truth=rows.truth[clean],
-        challenger=answers.only(clean),
-        champion=champion.only(clean) if champion else None,
-        champion_version=measured.champion.model_version if measured.champion else None,
-        clusters=None if rows.entities is None else rows.entities[clean],
-        groupings={column: Grouping(each.names, each.codes[clean]) for column, each in groupings.items()},
+        **measured.compared(clean),
+        clusters=None if clusters is None else clusters[clean],
+        groupings=found,
     )
+
+
+def grouped(
+    measured: Measured, columns: Sequence[str], bins: int, rows: NDArray[np.bool_]
+) -> Mapping[str, Grouping] | Trouble:
+    """Some of the golden rows by each of these columns; trouble when one of them is not there."""
+    golden = measured.golden
+    if golden is None:
+        return {}
+    if missing := [column for column in columns if column not in golden.rows.columns]:
+        known = ", ".join(sorted(map(str, golden.rows.columns)))
+        return Trouble(Blame.DATA, f"the golden rows have no column {missing[0]!r}, only {known}")
+    by_column = ((column, golden.groups(column, bins)) for column in columns)
+    return {column: Grouping(names, codes[rows]) for column, (names, codes) in by_column}
 
 
 def decide(facts: Facts, settings: Slices) -> GateVerdict:
