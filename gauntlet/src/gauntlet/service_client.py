@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from gauntlet.errors import CliError
-from gauntlet.reach import Address
+from gauntlet.reach import Address, service
 
 TIMEOUT = httpx.Timeout(30.0, connect=3.0)
+LONG_TIMEOUT = httpx.Timeout(600.0, connect=3.0)
+"""For what the service has to compute or to keep first."""
 
 
 class ServiceError(CliError):
@@ -56,6 +59,11 @@ class ServiceClient:
         if answer.is_success:
             return body
         raise _refusal(self.address, answer, body)
+
+
+def gatekeeper_client(gatekeeper: str | None, data_dir: Path, timeout: httpx.Timeout = TIMEOUT) -> ServiceClient:
+    """Of the gatekeeper that is named, else of the stack's."""
+    return ServiceClient(service("gatekeeper", data_dir, gatekeeper), timeout)
 
 
 def _refusal(address: Address, answer: httpx.Response, body: Any) -> ServiceError:

@@ -41,10 +41,9 @@ def show(
 ) -> None:
     """List who did what to a model, and why, newest first. `audit NAME` is enough."""
     from gauntlet.arguments import model_name
-    from gauntlet.reach import service
-    from gauntlet.service_client import ServiceClient
+    from gauntlet.service_client import gatekeeper_client
 
-    client = ServiceClient(service("gatekeeper", data_dir, gatekeeper))
+    client = gatekeeper_client(gatekeeper, data_dir)
     found = client.get("/audit", model=model_name(name), limit=limit)
     rows = found if as_json else [{**row, "at": local_time(row["at"])} for row in found]
     headings = {"at": "when", "actor": "who", "action": "what", "model_version": "version", "reason": "why"}
@@ -67,15 +66,14 @@ def verify(
     """
     import httpx
 
-    from gauntlet.reach import service
-    from gauntlet.service_client import ServiceClient
+    from gauntlet.service_client import gatekeeper_client
 
     if head is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", head):
         raise CliError(
             f"{head!r} is no head of an audit trail", "A head is sha256: and 64 hex digits, as printed here."
         )
     patient = httpx.Timeout(VERIFY_SECONDS, connect=3.0)
-    client = ServiceClient(service("gatekeeper", data_dir, gatekeeper), timeout=patient)
+    client = gatekeeper_client(gatekeeper, data_dir, patient)
     proof = client.get("/audit/verify", head=head)
     broken, noted_at = proof["broken"], proof["noted_at"]
     if as_json:

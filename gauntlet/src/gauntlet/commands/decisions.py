@@ -73,11 +73,9 @@ def _who_and_why(actor: str | None, reason: str) -> dict[str, Any]:
 
 def _post(gatekeeper: str | None, data_dir: Path, name: str, decision: str, body: dict[str, Any]) -> Any:
     from gauntlet.arguments import model_name
-    from gauntlet.reach import service
-    from gauntlet.service_client import ServiceClient
+    from gauntlet.service_client import gatekeeper_client
 
-    client = ServiceClient(service("gatekeeper", data_dir, gatekeeper))
-    return client.post(f"/models/{model_name(name)}/{decision}", body)
+    return gatekeeper_client(gatekeeper, data_dir).post(f"/models/{model_name(name)}/{decision}", body)
 
 
 def _print_promotion(promotion: dict[str, Any]) -> None:

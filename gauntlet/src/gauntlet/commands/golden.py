@@ -5,17 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 
 from gauntlet.errors import CliError
 from gauntlet.options import DEFAULT_DATA_DIR, Actor, DataDir, GatekeeperUrl, Json, ModelName
 from gauntlet.output import console, local_time, print_json, print_listing, print_table
-from gauntlet.service_client import ServiceClient
+from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
 
 app = typer.Typer(no_args_is_help=True, help="Golden datasets: the labelled rows that versions are judged on.")
-
-PATIENCE = httpx.Timeout(600.0, connect=3.0)
 
 
 @app.command()
@@ -33,7 +30,7 @@ def create(
     from gauntlet.arguments import acting, model_name, reason_given
 
     content = _parquet(file)
-    client = _client(gatekeeper, data_dir)
+    client = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT)
     made = client.upload(f"/models/{model_name(name)}/golden", content, actor=acting(actor), note=reason_given(note))
     console().print(
         f"golden dataset {made['number']} of {made['model_name']}: {made['rows']:,} rows, {made['digest']}",
@@ -49,7 +46,7 @@ def list_all(
     """List a model's golden datasets, newest first, and how many challengers each has seen."""
     from gauntlet.arguments import model_name
 
-    found = _client(gatekeeper, data_dir).get(f"/models/{model_name(name)}/golden")
+    found = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT).get(f"/models/{model_name(name)}/golden")
     rows = found if as_json else [{**each, "created_at": local_time(each["created_at"])} for each in found]
     headings = {
         "number": "number",
@@ -77,7 +74,7 @@ def show(
     """Show one golden dataset: what it holds, and what is left of its α for the next challenger."""
     from gauntlet.arguments import model_name
 
-    found = _client(gatekeeper, data_dir).get(f"/models/{model_name(name)}/golden")
+    found = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT).get(f"/models/{model_name(name)}/golden")
     wanted = which.removeprefix("sha256:")
     fitting = [each for each in found if str(each["number"]) == which or each["digest"][7:].startswith(wanted)]
     if len(fitting) != 1:
@@ -130,9 +127,3 @@ def _parquet(file: Path) -> bytes:
 
     frame = read_frame(file)
     return file.read_bytes() if file.suffix.lower() == ".parquet" else bytes(frame.to_parquet(index=False))
-
-
-def _client(gatekeeper: str | None, data_dir: Path) -> ServiceClient:
-    from gauntlet.reach import service
-
-    return ServiceClient(service("gatekeeper", data_dir, gatekeeper), timeout=PATIENCE)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from gauntlet.options import DEFAULT_DATA_DIR, DataDir, GatekeeperUrl, Json, Limit, ModelName, ModelVersion
 from gauntlet.output import console, local_time, print_json, print_listing, print_table, shortened
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from gauntlet.service_client import ServiceClient
+from gauntlet.service_client import gatekeeper_client
 
 
 def models(as_json: Json = False, gatekeeper: GatekeeperUrl = None, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """List the models: champion, challenger, and which version each serving replica answers with."""
-    found = _client(gatekeeper, data_dir).get("/models")
+    found = gatekeeper_client(gatekeeper, data_dir).get("/models")
     rows = found if as_json else [_model_row(model) for model in found]
     headings = {
         "model_name": "model",
@@ -47,7 +43,7 @@ def candidates(
     """List the versions that asked to be champion, and what came of them, newest first."""
     from gauntlet.arguments import model_name
 
-    client = _client(gatekeeper, data_dir)
+    client = gatekeeper_client(gatekeeper, data_dir)
     names = [model_name(name)] if name else [model["model_name"] for model in client.get("/models")]
     found = [item for each in names for item in client.get(f"/models/{each}/candidates", limit=limit)]
     found.sort(key=lambda item: str(item["registered_at"]), reverse=True)
@@ -76,7 +72,7 @@ def show(
     from gauntlet.arguments import model_name
     from gauntlet.verdict_lines import headline, number, rows_of
 
-    client = _client(gatekeeper, data_dir)
+    client = gatekeeper_client(gatekeeper, data_dir)
     path = f"/models/{model_name(name)}/candidates/{version}"
     found = client.get(path)
     if as_json:
@@ -93,13 +89,6 @@ def show(
     if rows:
         print_table(columns, rows)
     print_table(("", ""), [*_about(found), ("as a page", f"{client.address.at}{path}/report")])
-
-
-def _client(gatekeeper: str | None, data_dir: Path) -> ServiceClient:
-    from gauntlet.reach import service
-    from gauntlet.service_client import ServiceClient
-
-    return ServiceClient(service("gatekeeper", data_dir, gatekeeper))
 
 
 def _model_row(model: Mapping[str, Any]) -> dict[str, Any]:

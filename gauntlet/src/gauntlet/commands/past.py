@@ -7,15 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 
 from gauntlet.errors import CliError
 from gauntlet.options import DEFAULT_DATA_DIR, DataDir, GatekeeperUrl, Json, ModelName, ModelVersion, count
 from gauntlet.output import console, local_time, print_json, print_table, shortened
-from gauntlet.service_client import ServiceClient
+from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
 
-PATIENCE = httpx.Timeout(600.0, connect=3.0)
 MOST_DIFFERENCES = 20
 
 
@@ -30,7 +28,7 @@ def replay(
     from gauntlet.arguments import model_name
 
     path = f"/models/{model_name(name)}/candidates/{version}/replay"
-    found = _client(gatekeeper, data_dir).post(path, {})
+    found = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT).post(path, {})
     if as_json:
         print_json(found)
     elif found["agrees"]:
@@ -70,7 +68,7 @@ def what_if(
     body: dict[str, Any] = {"policy": wanted.model_dump(mode="json"), "limit": limit}
     if since is not None:
         body["since"] = (since if since.tzinfo else since.astimezone(UTC)).isoformat()
-    found = _client(gatekeeper, data_dir).post("/what-if", body)
+    found = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT).post("/what-if", body)
     if as_json:
         print_json(found)
         return
@@ -92,9 +90,3 @@ def _judged(each: Mapping[str, Any]) -> tuple[Any, ...]:
     left_out = f"not asked: {', '.join(gone)}" if gone else None
     words = "; ".join(part for part in (because, left_out) if part)
     return f"v{each['model_version']}", local_time(each["judged_at"]), each["then"], each["now"], words or None
-
-
-def _client(gatekeeper: str | None, data_dir: Path) -> ServiceClient:
-    from gauntlet.reach import service
-
-    return ServiceClient(service("gatekeeper", data_dir, gatekeeper), timeout=PATIENCE)
