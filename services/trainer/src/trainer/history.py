@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from chassis.errors import Permanent
 from chassis.policies import load_policy
 from contracts.policy import Duration, ModelPolicy, Problem
 from trainer.evaluation import classes_of
+from trainer.making import put_whole
 from trainer.recipe import Recipe, code_version, columns_of, load_recipe
 from trainer.timeline import Timeline, by_time, by_window
 from trainer.training import FAILURE, last_line, own_standard_output, progress_to
@@ -54,26 +56,23 @@ def build(policy: ModelPolicy, timeline: Timeline, recipe: Recipe, code: str, ou
         if not path.is_file():
             following = np.concatenate([later.rows for later in timeline.steps[number - 1 :]])
             values = _answers(timeline.frame, step.training, following, recipe, policy.problem, classes)
-            _put(path, values)
+            put_whole(path, partial(_save, values=values))
         versions.append({"number": number, "trained_on": step.trained_on, "golden": number - 1, "answers": path.name})
     _rows(timeline, recipe, policy.problem, classes).to_parquet(out / "rows.parquet", index=False)
-    draft = described.with_suffix(".draft")
-    draft.write_text(
-        json.dumps(
-            {
-                "format": FORMAT,
-                "fingerprint": fingerprint,
-                "model": policy.model,
-                "problem": policy.problem,
-                "classes": classes,
-                "folder": str(answers.relative_to(out)),
-                "windows": [{"name": step.window, "rows": len(step.rows)} for step in timeline.steps],
-                "versions": versions,
-            },
-            indent=1,
-        )
+    about = json.dumps(
+        {
+            "format": FORMAT,
+            "fingerprint": fingerprint,
+            "model": policy.model,
+            "problem": policy.problem,
+            "classes": classes,
+            "folder": str(answers.relative_to(out)),
+            "windows": [{"name": step.window, "rows": len(step.rows)} for step in timeline.steps],
+            "versions": versions,
+        },
+        indent=1,
     )
-    draft.replace(described)
+    put_whole(described, lambda draft: draft.write_text(about))
     say(1.0, f"{len(versions)} versions, {len(timeline.steps)} windows")
     return described
 
@@ -133,11 +132,9 @@ def _fingerprint(policy: ModelPolicy, timeline: Timeline, recipe: Recipe, code: 
     return "sha256:" + digest.hexdigest()
 
 
-def _put(path: Path, values: NDArray[np.float64]) -> None:
-    draft = path.with_suffix(".draft")
-    with draft.open("wb") as file:
+def _save(path: Path, values: NDArray[np.float64]) -> None:
+    with path.open("wb") as file:  # a name alone would have .npy added to it
         np.save(file, values, allow_pickle=False)
-    draft.replace(path)
 
 
 def timeline_of(

@@ -82,7 +82,7 @@ def make(spec: TrainingSpec, policy: ModelPolicy, say: Say) -> tuple[Made, Any]:
             say(0.7, "trained before: taking that up")
             return made, pickle.loads(made.estimator.read_bytes())
     made, estimator = _train(spec, policy, recipe, code, fingerprint, say)
-    _put(kept, lambda path: path.write_text(made.model_dump_json()))
+    put_whole(kept, lambda path: path.write_text(made.model_dump_json()))
     return made, estimator
 
 
@@ -112,7 +112,7 @@ def _train(
         "reference": (reference, chosen.training_name),
     }
     pickled = spec.work_dir / "estimator.pkl"
-    _put(pickled, lambda path: path.write_bytes(cloudpickle.dumps(estimator)))
+    put_whole(pickled, lambda path: path.write_bytes(cloudpickle.dumps(estimator)))
     made = Made(
         fingerprint=fingerprint,
         code_version=code,
@@ -183,18 +183,18 @@ def _sample(frame: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
 def _write(folder: Path, name: str, frame: pd.DataFrame, window: str) -> File:
     path = folder / "datasets" / f"{name}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    _put(path, lambda partial: frame.to_parquet(partial, index=False))
+    put_whole(path, lambda partial: frame.to_parquet(partial, index=False))
     return File(path=path, digest=digest_file(path), rows=len(frame), window=window)
 
 
 def _write_keys(folder: Path, recipe: Recipe, training: pd.DataFrame, window: str) -> File:
     path = folder / "datasets" / f"{KEYS}.parquet"
     trained = TrainedOn.of(training, recipe.features, recipe.entity, recipe.event_time)
-    _put(path, trained.write)
+    put_whole(path, trained.write)
     return File(path=path, digest=digest_file(path), rows=len(training), window=window)
 
 
-def _put(path: Path, write: Callable[[Path], object]) -> None:
+def put_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Whole or not at all: for a moment, two processes of one job may share the folder."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     write(partial)
