@@ -84,7 +84,8 @@ def test_tail_shows_predictions_only_when_asked(bus: BusClient) -> None:
 
 
 def test_tail_shows_what_cannot_be_decoded_as_such(bus: BusClient) -> None:
-    bus.raw("promoted", b"flights", b"\xff\xfe")
+    headers = [("ce_type", b"gauntlet.Promoted.v1"), ("ce_id", b"0"), ("ce_source", b"x")]
+    bus.raw("promoted", b"flights", b"\xff\xfe", headers)
     bus.raw("promoted", b"flights", b"{}", [("ce_type", b"gauntlet.Nothing.v9"), ("ce_id", b"1"), ("ce_source", b"x")])
     lines = ok("events", "tail", "--from-beginning", "--limit", "2").lines
     assert all("undecodable promoted:" in line for line in lines)
