@@ -63,7 +63,7 @@ def test_the_promotion_says_what_it_rests_on(
     assert found.baseline["roc_auc"] > 0.8 and found.reference is not None
     played = backwards["evidence"]["tournament"]
     assert (played["winner"], played["champion_version"], list(played["entrants"])) == (1, 2, ["1"])
-    assert {item["outcome"] for item in played["winner_verdicts"]} == {"Passed"}
+    assert {item["outcome"] for item in played["gates"]} == {"Passed"}
     trail = gatekeeper.get(f"/audit?model={name}")
     assert [row["action"] for row in trail[:2]] == ["promoted", "judged"]
     assert trail[0]["evidence"]["cause"] == "tournament"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from contracts import Outcome
+from contracts import GateVerdict, Outcome
 from contracts.policy import Performance
 from gatekeeper.policy import tournament
 from gatekeeper.policy.statistics import Answers
@@ -121,6 +121,40 @@ def test_the_reason_names_winner_and_champion_or_who_came_nearest() -> None:
     assert "better than champion v1" in won
     stays = tournament.decide(facts(2.0, {4: 1.0, 3: 1.9}), SUPERIOR).reason
     assert stays.startswith("champion v1 stays") and "v3 comes nearest" in stays
+
+
+def gate(name: str, outcome: Outcome, difference: float | None = None) -> GateVerdict:
+    details = {} if difference is None else {"difference": difference}
+    return GateVerdict(gate=name, outcome=outcome, reason=f"{name} says {outcome.value}", details=details)
+
+
+PASSED, FAILED, UNSURE = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
+BEST = tournament.Result(4, "v4 is better", {4: gate("performance", PASSED, 0.02)})
+
+
+@pytest.mark.parametrize(
+    ("candidate", "gates", "winner", "why"),
+    [
+        ((), (gate("latency", PASSED),), 4, "v4 is better"),  # no new version: a drift
+        ((gate("performance", FAILED, 0.5),), (gate("latency", PASSED),), 4, "v4 is better"),
+        ((gate("performance", PASSED, 0.01),), (gate("latency", PASSED),), 4, "v4 is better"),
+        ((gate("performance", PASSED, 0.02),), (), None, "the new version does as well or better"),
+        ((), (gate("latency", FAILED), gate("slices", UNSURE)), None, "Failed: latency: latency says Failed"),
+        ((), (gate("slices", UNSURE),), None, "Inconclusive: slices"),
+        ((), (), None, "it ran no gate"),
+    ],
+)
+def test_the_best_becomes_champion_unless_the_new_one_does_as_well_or_a_gate_is_in_the_way(
+    candidate: tuple[GateVerdict, ...], gates: tuple[GateVerdict, ...], winner: int | None, why: str
+) -> None:
+    found = tournament.ending(BEST, candidate, gates)
+    assert found.winner == winner
+    assert why in found.reason
+
+
+def test_nobody_wins_where_nobody_is_better() -> None:
+    stays = tournament.Result(None, "champion v1 stays")
+    assert tournament.ending(stays, (), ()) == tournament.Ending(None, "champion v1 stays")
 
 
 def test_ten_equal_versions_replace_an_equal_champion_in_no_more_than_alpha_of_the_cases() -> None:

@@ -18,7 +18,7 @@ from chassis.policies import load_policies
 from chassis.registry import Registry
 from chassis.relay import Relay
 from chassis.service import Check, Part, Schema, Topics, build_app, run_service
-from contracts import GateFailed, GatePassed, ModelLoaded, ModelLoadFailed, ModelRegistered, Promoted
+from contracts import DriftDetected, GateFailed, GatePassed, ModelLoaded, ModelLoadFailed, ModelRegistered, Promoted
 from gatekeeper.advisories import Advisories
 from gatekeeper.api import deciding_router, reading_router
 from gatekeeper.api_evidence import evidence_router
@@ -58,6 +58,7 @@ def build(settings: Settings) -> FastAPI:
     mirror = Mirror(database, registry)
     bus = Bus(settings, service=SERVICE, database=database, emits=[GatePassed, GateFailed, Promoted])
     bus.on(ModelRegistered, handlers.on_model_registered)
+    bus.on(DriftDetected, handlers.on_drift_detected)
     bus.on(ModelLoaded, handlers.on_model_loaded)
     bus.on(ModelLoadFailed, handlers.on_model_load_failed)
     parts: list[Part] = [

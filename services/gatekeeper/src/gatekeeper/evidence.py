@@ -42,7 +42,7 @@ class Unreadable(ValueError):
 def write(measured: Measured, policy: ModelPolicy, keep: Keep) -> dict[str, Any]:
     """The document, JSON; every long array goes to `keep` as a Parquet file."""
     rows = measured.golden
-    found = _encode(dataclasses.replace(measured, golden=None), keep)
+    found = encode(dataclasses.replace(measured, golden=None), keep)
     return {
         "format": FORMAT,
         "policy": policy.model_dump(mode="json"),
@@ -66,7 +66,7 @@ def read(document: Mapping[str, Any], load: Load) -> tuple[Measured, ModelPolicy
     if document.get("format") != FORMAT:
         raise Unreadable(f"its format is {document.get('format')!r}; this version reads {FORMAT}")
     try:
-        measured: Measured = _decode(Measured, document["measured"], load)
+        measured: Measured = decode(Measured, document["measured"], load)
         return measured, ModelPolicy.model_validate(document["policy"])
     except (KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
@@ -97,7 +97,8 @@ def from_parquet(content: bytes) -> NDArray[Any]:
     return found
 
 
-def _encode(value: Any, keep: Keep) -> Any:
+def encode(value: Any, keep: Keep) -> Any:
+    """As JSON; every long array goes to `keep` as a Parquet file."""
     if isinstance(value, np.ndarray):
         if value.size <= INLINE:
             return {"array": value.tolist(), "dtype": value.dtype.str, "shape": list(value.shape)}
@@ -105,38 +106,38 @@ def _encode(value: Any, keep: Keep) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: _encode(getattr(value, each.name), keep) for each in dataclasses.fields(value)}
+        return {each.name: encode(getattr(value, each.name), keep) for each in dataclasses.fields(value)}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
-        return {str(key): _encode(each, keep) for key, each in value.items()}
+        return {str(key): encode(each, keep) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_encode(each, keep) for each in value]
+        return [encode(each, keep) for each in value]
     if isinstance(value, np.generic):
         return value.item()
     return value
 
 
-def _decode(kind: Any, value: Any, load: Load) -> Any:
+def decode(kind: Any, value: Any, load: Load) -> Any:
     """`value` as the type that the annotation `kind` names; what an annotation leaves open stays as JSON has it."""
     if value is None or kind is Any:
         return value
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         (only,) = (each for each in inner if each is not type(None))
-        return _decode(only, value, load)
+        return decode(only, value, load)
     if origin is np.ndarray:
         return _array(value, load)
     if origin is tuple:
-        return tuple(_decode(inner[0], each, load) for each in value)
+        return tuple(decode(inner[0], each, load) for each in value)
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        return {key: _decode(inner[1], each, load) for key, each in value.items()}
+        return {key: decode(inner[1], each, load) for key, each in value.items()}
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return kind.model_validate(value)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         names = {each.name for each in dataclasses.fields(kind)} & value.keys()
-        return kind(**{name: _decode(hints[name], value[name], load) for name in names})
+        return kind(**{name: decode(hints[name], value[name], load) for name in names})
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(value)
     return value

@@ -1,4 +1,4 @@
-"""The job `gate`: one candidate from the registered version to a verdict."""
+"""The job `gate`: one candidate from the registered version to a verdict; or a tournament in between."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from chassis.registry import Registry
 from chassis.telemetry import get_logger
 from contracts import GateVerdict, ModelRegistered, overall
 from contracts.policy import ModelPolicy
-from gatekeeper import evidence, golden_sets, store
+from gatekeeper import contest, evidence, golden_sets, store
+from gatekeeper.contest import Played
 from gatekeeper.evidence_store import EvidenceStore
 from gatekeeper.judging import judge, summary
 from gatekeeper.measured import Champion, Measured
 from gatekeeper.measuring import Measurer, Task
-from gatekeeper.policy import statistics
-from gatekeeper.policy.leakage import clean_rows
+from gatekeeper.playing import GOLDEN, Playing, own_metrics, won
 from gatekeeper.policy.promotion import is_past
 from gatekeeper.provenance import Provenance, trace
-from gatekeeper.recording import Judgement, Recorder, Won, without_policy
+from gatekeeper.recording import Judgement, Recorder, without_policy
+from gatekeeper.retained import champion_of
 from gatekeeper.sandbox.processes import Cancelled
-from gatekeeper.tables import GATING, UNJUDGED, CandidateRow, PromotionRow
+from gatekeeper.tables import GATING, UNJUDGED, CandidateRow
 from gatekeeper.telemetry import GATE_SECONDS, after_commit
-from gatekeeper.tournament import Played, Tournament, document
+from gatekeeper.tournament import Skipped, Tournament
 
 GATE = "gate"
 
@@ -56,8 +57,12 @@ class Gating:
         self._kept = kept
         self._policies = policies
         self._tournament = Tournament(database, registry, measurer)
+        self._playing = Playing(database, registry, measurer, self._tournament, recorder, kept, policies)
 
     def run(self, run: JobRun) -> Record:
+        """In one queue a model: what is compared on the same golden rows spends of their α one after the other."""
+        if GOLDEN in run.job.payload:
+            return self._playing.run(run)
         candidate_id: str = run.job.payload["candidate_id"]
         with self._database.transaction() as session:
             row = session.get(CandidateRow, candidate_id)
@@ -66,7 +71,7 @@ class Gating:
             row.state, row.gating_at = GATING, datetime.now(UTC)
             envelope = store.envelope_of(row)
             state = store.state(session, row.model_name)
-            champion = _champion(store.champion(session, row.model_name))
+            champion = champion_of(store.champion(session, row.model_name))
         event, registered_at = envelope.data, envelope.time
         policy = self._policies.get(event.model_name)
         if policy is None:
@@ -92,9 +97,9 @@ class Gating:
             compared_with=champion.model_version if champion else None,
             artifact_digest=measured.artifact_digest,
             golden_digest=measured.golden_digest,
-            metrics=_metrics(measured, policy),
-            evidence=self._evidence(measured, policy) | self._evidence_of(played, policy),
-            won=_won(played, policy),
+            metrics=own_metrics(measured, policy),
+            evidence=self._evidence(measured, played, policy),
+            won=won(played, policy) if played else None,
         )
         return partial(self._record, judgement=judgement, policy=policy, seconds=measured.seconds)
 
@@ -111,10 +116,12 @@ class Gating:
             event = trace(self._registry, bare).event
         return Task(found, policy, champion, event, wanted, k)
 
-    def _evidence(self, measured: Measured, policy: ModelPolicy) -> dict[str, Any]:
+    def _evidence(self, measured: Measured, played: Played | None, policy: ModelPolicy) -> dict[str, Any]:
         """The document; its arrays are in MLflow when this returns. Raises Transient when they cannot be."""
         with self._kept.writing(measured.event.model_name) as keep:
             document = evidence.write(measured, policy, keep)
+            if played is not None:
+                document["tournament"] = contest.write(played, policy, keep)
         probe = measured.probe
         output = probe.output[-2000:] if probe is not None and probe.fault is not None else ""
         return document | {"output": output}
@@ -123,27 +130,23 @@ class Gating:
         """A tournament that breaks changes nothing: the candidate's own verdict stands."""
         began = time.monotonic()
         try:
-            played = self._tournament.play(task, measured, verdicts, run.cancelled, run.progress)
+            played = self._tournament.play(task, measured, verdicts, measured.k + 1, run.cancelled, run.progress)
         except (Transient, Cancelled):
             raise
         except Exception:
             log.exception("tournament broke", candidate_id=run.job.payload["candidate_id"])
             return None
-        if played is not None:
-            measured.seconds["tournament"] = round(time.monotonic() - began, 3)
+        if isinstance(played, Skipped):
+            log.info("no tournament", candidate_id=run.job.payload["candidate_id"], reason=played.reason)
+            return None
+        measured.seconds["tournament"] = round(time.monotonic() - began, 3)
         return played
-
-    def _evidence_of(self, played: Played | None, policy: ModelPolicy) -> dict[str, Any]:
-        if played is None:
-            return {}
-        found = document(played)
-        if played.winner is not None:
-            found["winner_verdicts"] = [verdict.model_dump(mode="json") for verdict in played.winner.verdicts]
-            found["winner_evidence"] = self._evidence(played.winner.measured, policy)
-        return {"tournament": found}
 
     def on_failed(self, session: Session, job: Job, error: str) -> None:
         """The gatekeeper's own error: Inconclusive, so that nobody waits for a verdict that never comes."""
+        if GOLDEN in job.payload:
+            self._playing.on_failed(session, job, error)
+            return
         row = session.get(CandidateRow, job.payload["candidate_id"])
         if row is None:
             return
@@ -165,28 +168,6 @@ class Gating:
         row = session.get(CandidateRow, candidate_id)
         if row is not None:
             self._recorder.superseded(session, row, reason)
-
-
-def _won(played: Played | None, policy: ModelPolicy) -> Won | None:
-    if played is None or played.winner is None:
-        return None
-    winner = played.winner
-    return Won(winner.model_version, winner.reason, _metrics(winner.measured, policy))
-
-
-def _metrics(measured: Measured, policy: ModelPolicy) -> dict[str, float]:
-    """The candidate's own, on the rows that it may be judged on."""
-    answers, rows = measured.challenger_answers, measured.golden
-    if answers is None or rows is None:
-        return {}
-    clean = clean_rows(measured, policy)
-    return statistics.all_metrics(policy.problem, rows.truth[clean], answers.only(clean))
-
-
-def _champion(row: PromotionRow | None) -> Champion | None:
-    if row is None:
-        return None
-    return Champion(row.model_version, row.epoch, row.event["artifact_uri"], row.event["artifact_digest"])
 
 
 def _observe(seconds: dict[str, float]) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from chassis.errors import Permanent
 from contracts import Dataset
 from gatekeeper import store
-from gatekeeper.tables import CandidateRow, GoldenRow
-
-LATEST = "latest"
+from gatekeeper.policy.occasion import LATEST
+from gatekeeper.tables import CandidateRow, GoldenRow, TournamentRow
 
 
 def wanted(session: Session, model_name: str, said: str | None) -> Dataset | None:
@@ -40,7 +40,47 @@ def challengers(session: Session, model_name: str, digest: str, *, but: str | No
         CandidateRow.judged_at.is_not(None),
     )
     found = session.scalars(query.where(CandidateRow.id != but) if but else query).all()
-    return sum(1 + bool((evidence.get("tournament") or {}).get("entrants")) for evidence in found)
+    alone = tournament_on(session, model_name, digest)
+    return sum(1 + _entered(evidence) for evidence in found) + (0 if alone is None else _entered(alone.evidence))
+
+
+def played_on(session: Session, model_name: str, digest: str) -> bool:
+    """Was there a tournament on this dataset, because of a drift or of a new candidate?"""
+    query = select(CandidateRow.evidence).where(
+        CandidateRow.model_name == model_name, CandidateRow.golden_digest == digest
+    )
+    found = any(_entered(evidence) for evidence in session.scalars(query))
+    return found or tournament_on(session, model_name, digest) is not None
+
+
+def newest_judged_on(session: Session, model_name: str, champion_version: int) -> int | None:
+    """Number of the newest golden dataset that this version was judged on, by itself or as champion."""
+    judged = select(CandidateRow.golden_digest).where(
+        CandidateRow.model_name == model_name,
+        or_(CandidateRow.model_version == champion_version, CandidateRow.champion_version == champion_version),
+        CandidateRow.judged_at.is_not(None),
+        CandidateRow.golden_digest.is_not(None),
+    )
+    played = select(TournamentRow.golden_digest).where(
+        TournamentRow.model_name == model_name,
+        or_(TournamentRow.winner == champion_version, TournamentRow.champion_version == champion_version),
+    )
+    either = or_(GoldenRow.digest.in_(judged), GoldenRow.digest.in_(played))
+    return session.scalar(select(func.max(GoldenRow.number)).where(GoldenRow.model_name == model_name, either))
+
+
+def tournament_on(session: Session, model_name: str, digest: str) -> TournamentRow | None:
+    """The one that a drift gave rise to."""
+    query = select(TournamentRow).where(TournamentRow.model_name == model_name, TournamentRow.golden_digest == digest)
+    return session.scalars(query).first()
+
+
+def tournament_by_id(session: Session, row_id: str) -> TournamentRow | None:
+    return session.get(TournamentRow, row_id)
+
+
+def tournament_id(row: GoldenRow) -> str:
+    return f"{row.model_name}-golden-{row.number}"
 
 
 def newest(session: Session, model_name: str) -> GoldenRow | None:
@@ -82,3 +122,8 @@ def add(session: Session, model_name: str, dataset: Dataset, *, actor: str, note
         evidence={"digest": dataset.digest, "rows": dataset.rows, "number": row.number},
     )
     return row
+
+
+def _entered(evidence: Mapping[str, Any]) -> bool:
+    """Was anybody compared in a tournament? Then it has spent of α."""
+    return bool((evidence.get("tournament") or {}).get("entrants"))

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from uuid import NAMESPACE_URL, uuid5
 
 from sqlalchemy.orm import Session
 
 from chassis.errors import Permanent
 from chassis.jobs import Jobs
-from contracts import Envelope, ModelLoaded, ModelLoadFailed, ModelRegistered
+from chassis.telemetry import get_logger
+from contracts import DriftDetected, Envelope, ModelLoaded, ModelLoadFailed, ModelRegistered
 from contracts.policy import ModelPolicy
 from gatekeeper import store
 from gatekeeper.gating import GATE
+from gatekeeper.playing import GOLDEN
+from gatekeeper.policy.occasion import Skip, after_drift
 from gatekeeper.recording import Recorder, without_policy
+from gatekeeper.retained import occasion
 from gatekeeper.tables import ReplicaRow
 
 LARGEST_VERSION = 2**31 - 1  # of the databases' integers
+
+log = get_logger(__name__)
 
 
 class Handlers:
@@ -50,6 +57,25 @@ class Handlers:
             cause=envelope,
         )
         return True
+
+    def on_drift_detected(self, session: Session, envelope: Envelope[DriftDetected]) -> None:
+        """Retained versions are compared where there are new golden rows; the trainer trains whatever comes of it."""
+        name = envelope.data.model_name
+        policy = self._policies.get(name)
+        action = after_drift(occasion(session, name, envelope.data.model_version, policy), policy)
+        if isinstance(action, Skip):
+            log.info("no tournament after a drift", event_id=envelope.id, reason=action.reason)
+            return
+        epoch = store.state(session, name).epoch
+        job_id = self._jobs.enqueue(
+            session,
+            kind=GATE,
+            key=name,
+            payload={GOLDEN: action.golden_digest},
+            job_id=str(uuid5(NAMESPACE_URL, f"tournament\0{name}\0{epoch}\0{action.golden_digest}")),
+            cause=envelope,
+        )
+        log.info("tournament recorded", job=job_id, reason=action.reason)
 
     def on_model_loaded(self, session: Session, envelope: Envelope[ModelLoaded]) -> None:
         event = envelope.data

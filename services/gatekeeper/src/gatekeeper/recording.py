@@ -40,7 +40,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Won:
-    """A retained version that won the tournament on the candidate's golden rows, with its metrics on them."""
+    """A retained version that won a tournament, with its metrics on the golden rows of it."""
 
     model_version: int
     reason: str
@@ -106,7 +106,7 @@ class Recorder:
         )
         after_commit(session, partial(_count, outcome, judgement.verdicts))
         if judgement.won is not None and policy is not None:
-            crowned = self._crown_winner(session, row, judgement.won, finished, policy, verdict)
+            crowned = self.crown_winner(session, judgement.won, finished, policy, verdict, evidence_id=row.id)
             if crowned and isinstance(action, Promote):
                 action = Hold(f"v{judgement.won.model_version} did better on the same golden rows (tournament)")
         if isinstance(action, Promote):
@@ -119,30 +119,32 @@ class Recorder:
             self.audit(session, "held", row, action.reason, cause)
         self.mirror(session, row.model_name, row.model_version, cause)
 
-    def _crown_winner(
+    def crown_winner(
         self,
         session: Session,
-        candidate: CandidateRow,
         won: Won,
         finished: Finished,
         policy: ModelPolicy,
-        cause: Envelope[Any],
+        cause: Envelope[Any] | None,
+        *,
+        evidence_id: str,
     ) -> bool:
         """Has the winner of the tournament become champion? Not when the model is frozen, or wants approval."""
-        row = store.candidate(session, candidate.model_name, won.model_version)
+        row = store.candidate(session, policy.model, won.model_version)
         if row is None:
             return False
-        action = after_tournament(finished, won.model_version, store.state(session, candidate.model_name))
+        action = after_tournament(finished, won.model_version, store.state(session, policy.model))
         if isinstance(action, Promote):
+            reason, metric = f"tournament: {won.reason}", policy.metric
             self.promote(
                 session,
                 row,
                 action,
                 actor=ACTOR,
-                reason=f"tournament: {won.reason}",
-                metric=policy.metric,
+                reason=reason,
+                metric=metric,
                 cause=cause,
-                evidence_id=candidate.id,
+                evidence_id=evidence_id,
                 baseline=won.metrics,
             )
             return True

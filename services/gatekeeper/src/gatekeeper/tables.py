@@ -137,6 +137,26 @@ class GoldenRow(Base):
     note: Mapped[str] = mapped_column(Text)
 
 
+class TournamentRow(Base):
+    """Retained versions against the champion on a golden dataset, because of a drift: once a dataset."""
+
+    __tablename__ = "tournaments"
+    __table_args__ = (UniqueConstraint("model_name", "golden_digest"),)
+
+    id: Mapped[str] = mapped_column(String(240), primary_key=True)
+    model_name: Mapped[str] = mapped_column(String(200))
+    golden_digest: Mapped[str] = mapped_column(String(80))
+    champion_version: Mapped[int] = mapped_column(Integer)
+    """The champion that was challenged."""
+    winner: Mapped[int | None] = mapped_column(Integer)
+    reason: Mapped[str] = mapped_column(Text)
+    policy_digest: Mapped[str] = mapped_column(String(80))
+    drift_event_id: Mapped[str | None] = mapped_column(Text)
+    played_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    evidence: Mapped[dict[str, Any]] = mapped_column(Json)
+    """As that of a candidate, with the champion in its place."""
+
+
 class ReplicaRow(Base):
     """What a serving replica last said of a model: the version that answers, and the last failure to load one."""
 

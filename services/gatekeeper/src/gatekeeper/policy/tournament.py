@@ -10,15 +10,15 @@ for nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts import GateVerdict, Outcome
-from contracts.policy import Performance, Problem
+from contracts import GateVerdict, Outcome, overall
+from contracts.policy import Minimum, ModelPolicy, Performance, Problem, Retained
 from gatekeeper.policy import performance
 from gatekeeper.policy.statistics import Answers, direction
 
@@ -55,6 +55,22 @@ class Result:
     winner: int | None
     reason: str
     verdicts: Mapping[int, GateVerdict] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Who is to become champion, if anybody, and why."""
+
+    winner: int | None
+    reason: str
+
+
+def comparison(policy: ModelPolicy) -> Performance | None:
+    """The settings by which retained versions are compared; None where the policy wants no tournament."""
+    settings = policy.gates.performance
+    if not isinstance(policy.candidates, Retained) or not isinstance(settings, Performance):
+        return None
+    return None if isinstance(settings.rule, Minimum) else settings
 
 
 def decide(facts: Facts, settings: Performance) -> Result:
@@ -102,6 +118,30 @@ def best(champion_version: int, verdicts: Mapping[int, GateVerdict]) -> Result:
     winner = max(passed, key=lambda version: (gains[version], version))
     reason = f"the best of {len(verdicts) + 1}, and one of {len(passed)} shown to be better than {champion}"
     return Result(winner, f"{reason}: {verdicts[winner].reason}", verdicts)
+
+
+def outdoes(verdict: GateVerdict, candidate: Sequence[GateVerdict]) -> bool:
+    """Is this one better than the new candidate, if there is one and it has passed its gates?"""
+    if overall(candidate) is not Outcome.PASSED:
+        return True
+    own = next((found for found in candidate if found.gate == performance.name), None)
+    return own is None or gain(verdict) > gain(own)
+
+
+def ending(result: Result, candidate: Sequence[GateVerdict], gates: Sequence[GateVerdict]) -> Ending:
+    """`candidate`: verdicts on the new version, none without one; `gates`: on the best, on the same rows.
+
+    The best has to pass every gate of its policy, like any other version.
+    """
+    if result.winner is None:
+        return Ending(None, result.reason)
+    if not outdoes(result.verdicts[result.winner], candidate):
+        return Ending(None, f"v{result.winner} is better than the champion, but the new version does as well or better")
+    outcome = overall(gates)
+    if outcome is Outcome.PASSED:
+        return Ending(result.winner, result.reason)
+    why = "; ".join(f"{verdict.gate}: {verdict.reason}" for verdict in gates if verdict.outcome is outcome)
+    return Ending(None, f"v{result.winner} was the best, but on these rows {outcome.value}: {why or 'it ran no gate'}")
 
 
 def gain(verdict: GateVerdict) -> float:

@@ -1,0 +1,75 @@
+"""Production drifts: are there new rows on which earlier versions may be compared, before anything is trained?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from contracts.policy import ModelPolicy
+from gatekeeper.policy.tournament import comparison
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class NewestGolden:
+    """The newest golden dataset that people made; `number` counts a model's, from 1 on."""
+
+    number: int
+    digest: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """What is known of a model when a drift of one of its versions is told of."""
+
+    drifted_version: int
+    champion_version: int | None
+    newest: NewestGolden | None = None
+    judged_on: int | None = None
+    """Number of the newest golden dataset that the champion was judged on; None: on none of them."""
+    judged_at: datetime | None = None
+    """When the champion had its own verdict."""
+    played: bool = False
+    """There was a tournament on the newest golden dataset already."""
+    others: int = 0
+    """Earlier versions that may play."""
+
+
+@dataclass(frozen=True)
+class Play:
+    golden_digest: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Skip:
+    reason: str
+
+
+def after_drift(occasion: Occasion, policy: ModelPolicy | None) -> Play | Skip:
+    """Only on golden rows that are newer than those that the champion was judged on, and once on each."""
+    if policy is None:
+        return Skip("the model has no policy")
+    if comparison(policy) is None:
+        return Skip("its policy compares no retained versions")
+    if policy.golden.dataset != LATEST:
+        return Skip(f"its policy does not say golden.dataset: {LATEST}; new rows come with a new version")
+    if occasion.champion_version is None:
+        return Skip("there is no champion")
+    if occasion.drifted_version != occasion.champion_version:
+        return Skip(f"it is v{occasion.drifted_version} that drifted, and v{occasion.champion_version} answers by now")
+    newest = occasion.newest
+    if newest is None:
+        return Skip("there is no golden dataset (gauntlet golden create)")
+    named = f"golden dataset {newest.number}, the newest,"
+    if occasion.played:
+        return Skip(f"on {named} a tournament was played already")
+    if occasion.judged_on is not None and occasion.judged_on >= newest.number:
+        return Skip(f"{named} is what champion v{occasion.champion_version} was judged on")
+    if occasion.judged_on is None and occasion.judged_at is not None and newest.created_at <= occasion.judged_at:
+        return Skip(f"{named} was made before champion v{occasion.champion_version} was judged")
+    if occasion.others == 0:
+        return Skip("there is no earlier version that may play")
+    return Play(newest.digest, f"on {named} champion v{occasion.champion_version} was not judged yet")

@@ -1,0 +1,91 @@
+"""A drift has earlier versions compared on golden rows that are new, before anything is trained."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pandas as pd
+
+from contracts import DriftDetected, DriftKind, DriftWindow, Promoted
+from support.bus_client import BusClient
+from support.candidates import Candidates, rows
+from support.gatekeepers import Gatekeepers
+from support.waiting import eventually
+
+WHO = {"actor": "ada", "reason": "somebody was sure"}
+
+seen = partial(eventually, interval=0.2)
+
+
+def drift(name: str, version: int) -> DriftDetected:
+    now = datetime.now(UTC)
+    window = DriftWindow(id=uuid4().hex, rows=2000, start=now, end=now)
+    return DriftDetected(model_name=name, model_version=version, kind=DriftKind.DATA, window=window, reason="it drifts")
+
+
+def month(number: int, days: int = 0) -> pd.DataFrame:
+    """Of subscribers that nobody was trained on."""
+    frame = rows(seed=number)
+    frame["who"] = frame["who"].radd(f"{number} ")
+    return frame.assign(at=frame["at"] + pd.Timedelta(days=days))
+
+
+def golden(gatekeepers: Gatekeepers, name: str, frame: pd.DataFrame) -> dict[str, Any]:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    url = f"{gatekeepers.url()}/models/{name}/golden?actor=ada&note=new+rows"
+    response = httpx.post(url, content=buffer.getvalue(), timeout=30)
+    assert response.status_code == 201, response.text
+    return dict(response.json())
+
+
+def a_worse_one_is_champion(gatekeepers: Gatekeepers, bus: BusClient, candidates: Candidates, name: str) -> None:
+    for version, kind in ((1, "good"), (2, "worse")):
+        bus.publish(candidates.version(name, kind))
+        assert gatekeepers.judged(name, version)["state"] == ("passed" if version == 1 else "failed")
+    assert gatekeepers.post(f"/models/{name}/promote", {**WHO, "model_version": 2}).is_success
+
+
+def said_why(gatekeepers: Gatekeepers, words: str) -> None:
+    log = gatekeepers.folder / "gatekeeper.log"
+    seen(lambda: any("no tournament" in line and words in line for line in log.read_text().splitlines()))
+
+
+def test_a_drift_brings_an_earlier_version_back_once_and_only_on_newer_rows(
+    gatekeepers: Gatekeepers, own_bus: BusClient, candidates: Candidates
+) -> None:
+    name = f"drifting-{uuid4().hex[:8]}"
+    gatekeepers.policy(name, golden={"dataset": "latest"}, candidates="retained")
+    gatekeepers.start_ready()
+    golden(gatekeepers, name, month(3))
+    a_worse_one_is_champion(gatekeepers, own_bus, candidates, name)
+    own_bus.publish(drift(name, 2))
+    said_why(gatekeepers, "is what champion v2 was judged on")
+
+    newer = golden(gatekeepers, name, month(4))
+    told = own_bus.publish(drift(name, 2), times=3)
+    own_bus.publish(drift(name, 2))
+    promoted = seen(lambda: [e.data for e in own_bus.events(Promoted.topic) if e.data.epoch == 3])[0]
+    assert (promoted.model_version, promoted.previous_version, promoted.cause) == (1, 2, "tournament")
+    assert promoted.evidence_id == f"{name}-golden-2" and promoted.baseline["roc_auc"] > 0.8
+    trail = gatekeepers.get(f"/audit?model={name}")
+    assert [row["action"] for row in trail[:2]] == ["promoted", "tournament played"]
+    about = trail[1]["evidence"]
+    assert (about["entrants"], about["k"], about["drift_event_id"]) == (1, 1, told.id)
+    assert {row["correlation_id"] for row in trail[:2]} == {told.correlation_id}
+    assert gatekeepers.get(f"/models/{name}/golden")[0]["challengers"] == 1, "α is spent"
+
+    own_bus.publish(drift(name, 2))
+    said_why(gatekeepers, "it is v2 that drifted, and v1 answers by now")
+    own_bus.publish(drift(name, 1))
+    said_why(gatekeepers, "a tournament was played already")
+    golden(gatekeepers, name, month(5, days=-365))
+    own_bus.publish(drift(name, 1))
+    said_why(gatekeepers, "are older than those of the champion")
+    assert [row["epoch"] for row in gatekeepers.get(f"/models/{name}/promotions")] == [3, 2, 1]
+    assert gatekeepers.get(f"/models/{name}/golden")[1]["digest"] == newer["digest"]
