@@ -113,8 +113,12 @@ def build_app(
     parts: Sequence[Part],
     checks: Mapping[str, Check] | None = None,
     routers: Sequence[APIRouter] = (),
+    entry: Callable[[FastAPI], Any] | None = None,
 ) -> FastAPI:
-    """The service's HTTP side. /health: the process lives. /ready: the parts have started and every check passes."""
+    """The service's HTTP side. /health: the process lives. /ready: the parts have started and every check passes.
+
+    `entry` may put an ASGI application of its own in front, which sees every request first.
+    """
     startup = Startup(parts)
 
     @asynccontextmanager
@@ -146,6 +150,7 @@ def build_app(
 
     for router in routers:
         app.include_router(router)
+    app.state.entry = entry(app) if entry is not None else app
     return app
 
 
@@ -156,7 +161,7 @@ def run_service(name: str, settings: ServiceSettings, build: Callable[[Any], Fas
     if listener is None:
         return 1
     config = uvicorn.Config(
-        build(settings), log_config=None, access_log=False, timeout_graceful_shutdown=10, lifespan="on"
+        build(settings).state.entry, log_config=None, access_log=False, timeout_graceful_shutdown=10, lifespan="on"
     )
     server = uvicorn.Server(config)
     server.run(sockets=[listener])

@@ -22,7 +22,7 @@ from chassis.digests import digest_tree
 from chassis.errors import Permanent
 from serving.models import LoadedModel, ModelFailed, load, warm_up
 from serving.policy import Artifact
-from serving.rows import RowsRefused, read_rows
+from serving.rows import RowsRefused
 from support.versions import FEATURES, ROW, pipeline, save
 
 THREE = ["a", "b", "c", "a"]
@@ -74,7 +74,7 @@ def scripted(answer: Any, folder: Path, *, example: pd.DataFrame | None = FEATUR
 
 
 def ask(model: LoadedModel, *rows: dict[str, Any]) -> Any:
-    return model.predict(read_rows(list(rows), model.signature, 100))
+    return model.predict(model.reader.read(list(rows), 100))
 
 
 def test_roles_and_example_come_with_the_model(loaded: Callable[..., LoadedModel]) -> None:
@@ -97,22 +97,22 @@ def test_a_binary_model_answers_labels_and_scores(loaded: Callable[..., LoadedMo
     estimator = pipeline()
     answers = ask(loaded(estimator, serialization_format=form), ROW, ROW | {"distance": 2000})
     expected = estimator.predict_proba(pd.DataFrame([ROW, ROW | {"distance": 2000.0}]))[:, 1]
-    assert answers.scores.tolist() == expected.tolist()
-    assert answers.labels.tolist() == [int(score >= 0.5) for score in expected]
+    assert answers.scores == expected.tolist()
+    assert answers.labels == [int(score >= 0.5) for score in expected]
 
 
 def test_a_multiclass_model_answers_its_classes(loaded: Callable[..., LoadedModel]) -> None:
     estimator = DummyClassifier(strategy="prior").fit(FEATURES, THREE)
     answers = ask(loaded(estimator, roles={"problem": "multiclass", "classes": ["a", "b", "c"]}), ROW)
-    assert answers.labels.tolist() == ["a"]
-    assert answers.scores.tolist() == [[0.5, 0.25, 0.25]]
+    assert answers.labels == ["a"]
+    assert answers.scores == [[0.5, 0.25, 0.25]]
 
 
 def test_a_regression_answers_numbers(loaded: Callable[..., LoadedModel]) -> None:
     estimator = DummyRegressor().fit(FEATURES, [1.0, 2.0, 3.0, 4.0])
     options = {"pyfunc_predict_fn": "predict", "signature": infer_signature(FEATURES, np.array([2.5]))}
     answers = ask(loaded(estimator, roles={"problem": "regression"}, **options), ROW)
-    assert answers.labels.tolist() == [2.5] and answers.scores is None
+    assert answers.labels == [2.5] and answers.scores is None
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_model_of_somebody_else_is_read_by_the_shape_of_its_answers(
 ) -> None:
     signature = infer_signature(FEATURES, getattr(estimator, method)(FEATURES))
     answers = ask(loaded(estimator, roles=None, pyfunc_predict_fn=method, signature=signature), ROW)
-    assert answers.labels.tolist() == [label]
+    assert answers.labels == [label]
     assert (answers.scores is not None) is has_scores
 
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.rows import RowsRefused, Table, read_rows
+from serving.rows import RowsRefused
 from serving.signature import Column, Signature
+from serving.tables import RowReader, Table
 
 SIGNATURE = Signature(
     columns=(
@@ -42,7 +43,7 @@ GOOD: dict[str, Any] = {
 
 
 def read(*rows: Any, signature: Signature = SIGNATURE, max_rows: int = 100) -> Table:
-    return read_rows(list(rows), signature, max_rows)
+    return RowReader(signature).read(list(rows), max_rows)
 
 
 def without(name: str) -> dict[str, Any]:
@@ -158,7 +159,7 @@ def test_every_column_that_is_wrong_is_named_once() -> None:
 )
 def test_what_is_no_list_of_rows_is_refused(rows: Any, said: str) -> None:
     with pytest.raises(RowsRefused) as refusal:
-        read_rows(rows, SIGNATURE, 100)
+        RowReader(SIGNATURE).read(rows, 100)
     assert said in str(refusal.value)
 
 
@@ -182,7 +183,7 @@ rows_of_anything = st.lists(
 def read_or_refused(rows: list[Any]) -> int | tuple[str | None, ...]:
     """Rows read, or the fields named; anything else that is raised is a bug."""
     try:
-        return len(read_rows(rows, SIGNATURE, 100).frame)
+        return len(RowReader(SIGNATURE).read(rows, 100).frame)
     except RowsRefused as refusal:
         json.dumps([fault.value for fault in refusal.faults])
         return tuple(fault.field for fault in refusal.faults)

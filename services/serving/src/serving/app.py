@@ -11,11 +11,13 @@ from chassis.registry import Registry
 from chassis.service import Topics, build_app, run_service
 from chassis.settings import MEBIBYTE
 from contracts import GatePassed, Promoted
+from serving.batching import Desk
 from serving.cache import ArtifactCache
+from serving.front import Front
 from serving.handlers import on_gate_passed, on_promoted
 from serving.loader import Loader
 from serving.publisher import Publisher
-from serving.routes import Desk, build_router
+from serving.routes import build_models_router, build_router, endpoints, shortcut
 from serving.settings import Settings
 
 
@@ -28,13 +30,16 @@ def build(settings: Settings) -> FastAPI:
     loader = Loader(settings, cache, registry.download, publisher.report)
     event, handler = (Promoted, on_promoted) if settings.role == "production" else (GatePassed, on_gate_passed)
     follower = Follower(settings, events=[event], on_event=partial(handler, loader))
+    front = Front(loader, desk, publisher, settings)
+    found = endpoints(front)
     loader.hold_until(follower.caught_up)
     return build_app(
         f"serving ({settings.role})",
         settings,
         parts=[publisher, desk, loader, Topics(settings), follower],
         checks={"follower": follower.check, "models": loader.check},
-        routers=[build_router(loader, publisher, desk, settings)],
+        routers=[build_router(found), build_models_router(front)],
+        entry=partial(shortcut, found),
     )
 
 

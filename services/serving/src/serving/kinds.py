@@ -64,25 +64,30 @@ def _double(values: Values) -> Any:
 def _float(values: Values) -> Any:
     expected = f"a number of at most ±{FLOAT32_MAX:.3g} (float), or null for a missing one"
     _only(values, {float, int, type(None)}, expected)
-    _first(values, lambda value: value is not None and abs(value) > FLOAT32_MAX, expected)
+    _first(values, lambda value: not _is_float(value), expected)
     return np.array(values, dtype=np.float32)
+
+
+def _is_float(value: float | None) -> bool:
+    return value is None or abs(value) <= FLOAT32_MAX
 
 
 def _whole(dtype: Any, name: str) -> Callable[[Values], Any]:
     low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
     expected = f"a whole number from {low} to {high} ({name}); the model takes no missing ones here"
 
-    def unfit(value: Any) -> bool:
-        if type(value) is float:
-            return not (value.is_integer() and abs(value) <= min(EXACT, high))
-        return not low <= value <= high
-
     def read(values: Values) -> Any:
         _only(values, {int, float}, expected)
-        _first(values, unfit, expected)
+        _first(values, lambda value: not _is_whole(value, low, high), expected)
         return np.array([int(value) for value in values], dtype=dtype)
 
     return read
+
+
+def _is_whole(value: float, low: int, high: int) -> bool:
+    if type(value) is float:
+        return value.is_integer() and abs(value) <= min(EXACT, high)
+    return low <= value <= high
 
 
 def _boolean(values: Values) -> Any:
@@ -101,10 +106,14 @@ def _datetime(values: Values) -> Any:
     times: list[Any] = []
     for row, value in enumerate(values):
         moment = _moment(value) if value is not None else None
-        if value is not None and (moment is None or not NANOSECOND_YEARS[0] <= moment.year <= NANOSECOND_YEARS[1]):
+        if value is not None and not _is_nanoseconds(moment):
             raise Unfit(row, expected)
         times.append(moment.replace(tzinfo=None) if moment else None)  # MLflow's datetime is naive, here UTC
     return np.array(times, dtype="datetime64[ns]")
+
+
+def _is_nanoseconds(moment: datetime | None) -> bool:
+    return moment is not None and NANOSECOND_YEARS[0] <= moment.year <= NANOSECOND_YEARS[1]
 
 
 def _moment(text: str) -> datetime | None:
@@ -125,3 +134,11 @@ READERS: dict[str, Callable[[Values], Any]] = {
     "string": _string,
     "datetime": _datetime,
 }
+
+VALUE_FITS: dict[str, Callable[[Any], bool]] = {
+    "float": _is_float,
+    "long": lambda value: _is_whole(value, -(2**63), 2**63 - 1),
+    "integer": lambda value: _is_whole(value, -(2**31), 2**31 - 1),
+    "datetime": lambda value: value is None or _is_nanoseconds(_moment(value)),
+}
+"""Of a value that has the right type, whether it fits; where a kind is not named, the type says all."""

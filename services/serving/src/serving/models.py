@@ -6,7 +6,7 @@ import json
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 
-from chassis.answers import Answers, read
+from chassis.answers import read
 from chassis.errors import Permanent, Transient
 from chassis.telemetry import get_logger
+from serving.outcomes import Outcome
 from serving.policy import Artifact
-from serving.rows import Fault, Row, RowsRefused, Table, read_rows
-from serving.signature import Signature, read_signature
+from serving.rows import Fault, Row, RowsRefused
+from serving.signature import Column, Signature, read_signature
+from serving.tables import RowReader, Table, Values, frame_of
 
 WARM_UP_ROWS = 32
 
@@ -30,19 +32,33 @@ class ModelFailed(Exception):
     """The model raised, or answered nonsense, on rows that fit its signature."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class LoadedModel:
-    """`example` are the rows of its input example, as they would be sent; empty when it has none."""
+    """`example` are the rows of its input example, as they would be sent; empty when it has none.
+
+    `form` is the proven compiled form, if there is one; `batches` says whether the native model answers several rows
+    together as it answers each alone, so that requests may share a call.
+    """
 
     artifact: Artifact
     signature: Signature
     example: Sequence[Row]
     pyfunc: Any
+    reader: RowReader = field(init=False)
+    form: Any = None
+    batches: bool = False
 
-    def predict(self, table: Table) -> Answers:
+    def __post_init__(self) -> None:
+        self.reader = RowReader(self.signature)
+
+    @property
+    def width(self) -> int:
+        return len(self.signature.columns)
+
+    def predict(self, table: Table) -> Outcome:
         """Raises RowsRefused when the model fails because of missing values, otherwise ModelFailed."""
         try:
-            return self._ask(table.frame)
+            return self.outcome(table.columns, table.values)
         except ModelFailed as failure:
             if table.nulls and self._answers_without_nulls(table):
                 expected = f"a value: with a missing one this model fails ({failure})"
@@ -50,19 +66,35 @@ class LoadedModel:
                 raise RowsRefused(faults) from failure
             raise
 
-    def _ask(self, frame: pd.DataFrame) -> Answers:
+    def outcome(self, columns: Sequence[Column], values: Sequence[Values]) -> Outcome:
+        """By the compiled form where there is one that takes these rows. Raises ModelFailed."""
+        if self.form is not None and len(columns) == self.width:
+            try:
+                return self.compiled(values)
+            except ValueError:
+                pass
+        return self._ask(frame_of(columns, values))
+
+    def compiled(self, values: Sequence[Values]) -> Outcome:
+        """Raises ValueError for a value about which only the native model can speak."""
+        return self._read(self.form.predict(values), len(values))
+
+    def _ask(self, frame: pd.DataFrame) -> Outcome:
         try:
-            raw = self.pyfunc.predict(frame)
-            problem = self.signature.problem or problem_of(raw)
-            answers = read(raw, problem, self.signature.classes, rows=len(frame))
-            _check_labels(answers)
+            return self._read(self.pyfunc.predict(frame), len(frame))
         except (Exception, SystemExit) as error:  # whatever somebody's model may raise
             raise ModelFailed(f"{type(error).__name__}: {_first_line(error)}") from error
-        return answers
+
+    def _read(self, raw: Any, rows: int) -> Outcome:
+        problem = self.signature.problem or problem_of(raw)
+        answers = read(raw, problem, self.signature.classes, rows=rows)
+        labels = answers.labels.tolist()
+        _check_labels(labels)
+        return Outcome(raw, labels, answers.scores.tolist() if answers.scores is not None else None)
 
     def _answers_without_nulls(self, table: Table) -> bool:
         """Whether the model answers the same rows once the example's values stand where values are missing."""
-        frame = table.frame.copy()
+        frame = table.frame
         for _, name in table.nulls:
             known = next((row[name] for row in self.example if row.get(name) is not None), None)
             if known is None:
@@ -102,11 +134,23 @@ def warm_up(model: LoadedModel) -> None:
         log.warning("model has no input example to warm up with", model_name=model.artifact.model_name)
         return
     batch = (list(model.example) * WARM_UP_ROWS)[:WARM_UP_ROWS]
-    for rows in (batch[:1], batch):
-        try:
-            model.predict(read_rows(rows, model.signature, len(rows)))
-        except (ModelFailed, RowsRefused) as failure:
-            raise Permanent(f"the model fails on {len(rows)} row(s) of its own input example: {failure}") from failure
+    single, together = (_asked(model, rows) for rows in (batch[:1], batch))
+    model.batches = together.rows == len(batch) and _agree(single, together.split([1, len(batch) - 1])[0])
+
+
+def _asked(model: LoadedModel, rows: Sequence[Row]) -> Outcome:
+    try:
+        return model.predict(model.reader.read(list(rows), len(rows)))
+    except (ModelFailed, RowsRefused) as failure:
+        raise Permanent(f"the model fails on {len(rows)} row(s) of its own input example: {failure}") from failure
+
+
+def _agree(alone: Outcome, among_others: Outcome) -> bool:
+    """Labels alike, numbers but for the order in which they were added up."""
+    if alone.scores is not None and among_others.scores is not None:
+        return alone.labels == among_others.labels and np.allclose(alone.scores, among_others.scores, 1e-9, 1e-12)
+    numbers = all(isinstance(label, int | float) for label in alone.labels + among_others.labels)
+    return np.allclose(alone.labels, among_others.labels, 1e-9, 1e-12) if numbers else alone == among_others
 
 
 def problem_of(raw: Any) -> str:
@@ -127,8 +171,8 @@ def _example(pyfunc: Any, signature: Signature) -> list[Row]:
     return rows
 
 
-def _check_labels(answers: Answers) -> None:
-    for label in answers.labels.tolist():
+def _check_labels(labels: Sequence[Any]) -> None:
+    for label in labels:
         if not isinstance(label, bool | int | float | str) or label != label:
             raise ValueError(f"answered {label!r} of type {type(label).__name__}; expected a class or a number")
 

@@ -11,22 +11,19 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 from prometheus_client import Counter, Gauge
 
-from chassis.cloudevents import encode
+from chassis.cloudevents import Encoded, encode
 from chassis.kafka import confluent_options
 from chassis.telemetry import get_logger
-from contracts import Envelope, Event, ModelLoaded, ModelLoadFailed, Output, PredictionMade, new_envelope
-from serving.rows import Row
+from contracts import Envelope, Event, ModelLoaded, ModelLoadFailed, PredictionMade, new_envelope
+from serving.prediction_events import SOURCE, Answered, encoded, is_sampled
 from serving.settings import Settings
 
-SOURCE = "serving"
 WAIT_SECONDS = 0.1
 BUFFER_KILOBYTES = 64 * 1024
 
@@ -35,22 +32,6 @@ DROPPED = Counter("gauntlet_serving_predictions_dropped_total", "PredictionMade 
 WAITING = Gauge("gauntlet_serving_predictions_waiting", "Rows that wait to be published")
 
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A request's rows and what was answered; one event a row follows from it."""
-
-    model_name: str
-    model_version: int
-    request_id: str
-    rows: Sequence[Row]
-    features: Sequence[str]
-    entities: Sequence[str | None]
-    event_times: Sequence[datetime | None]
-    labels: Sequence[Any]
-    scores: Sequence[float] | None
-    latency_ms: float = 0.0
 
 
 class Publisher:
@@ -92,20 +73,24 @@ class Publisher:
         """Takes microseconds, whatever the broker does; what does not fit the buffer is dropped and counted."""
         if not self._settings.publish_predictions:
             return
+        rows = len(answered.values)
+        if not is_sampled(answered.request_id, self._settings.prediction_share):
+            DROPPED.labels("not sampled").inc(rows)
+            return
         with self._lock:
-            fits = self._waiting + len(answered.rows) <= self._settings.prediction_buffer_rows
-            self._waiting += len(answered.rows) if fits else 0
+            fits = self._waiting + rows <= self._settings.prediction_buffer_rows
+            self._waiting += rows if fits else 0
         if fits:
             self._queue.put(answered)
         else:
-            DROPPED.labels("buffer full").inc(len(answered.rows))
+            DROPPED.labels("buffer full").inc(rows)
 
     def report(self, event: Event, cause: Envelope[Any] | None) -> None:
         """Publish a status, past the predictions that wait."""
         assert self._producer is not None, "the publisher starts before the loader"
         envelope = new_envelope(event, source=f"{SOURCE}/{self._settings.replica}", cause=cause)
         try:
-            self._produce(self._producer, envelope)
+            self._produce(self._producer, event.topic, encode(envelope))
         except (BufferError, KafkaException) as error:
             log.error("status not published", type=event.type, model_name=event.model_name, error=str(error))
 
@@ -118,7 +103,7 @@ class Publisher:
                 continue
             self._publish(producer, answered)
             with self._lock:
-                self._waiting -= len(answered.rows)
+                self._waiting -= len(answered.values)
             WAITING.set(self._waiting + len(producer))
         left = producer.flush(max(0.0, self._deadline - time.monotonic()))
         if left or self._waiting:
@@ -126,9 +111,9 @@ class Publisher:
             log.warning("stopped with predictions not published", rows=left + self._waiting)
 
     def _publish(self, producer: Producer, answered: Answered) -> None:
-        for envelope in _events(answered):
+        for event in encoded(answered, datetime.now(UTC)):
             try:
-                self._produce(producer, envelope)
+                self._produce(producer, PredictionMade.topic, event)
                 PUBLISHED.inc()
             except BufferError:
                 DROPPED.labels("buffer full").inc()
@@ -137,34 +122,10 @@ class Publisher:
                 log.warning("prediction refused by the Kafka client", error=str(error))
         producer.poll(0)
 
-    def _produce(self, producer: Producer, envelope: Envelope[Any]) -> None:
-        key, value, headers = encode(envelope)
-        topic = self._settings.topic_prefix + envelope.data.topic
-        producer.produce(topic, key=key, value=value, headers=list(headers), on_delivery=_undelivered)
-
-
-def _events(answered: Answered) -> Iterator[Envelope[PredictionMade]]:
-    """The id of each is made of request and row, so that the same one published twice is one."""
-    for number, row in enumerate(answered.rows):
-        score = answered.scores[number] if answered.scores is not None else None
-        try:
-            event = PredictionMade(
-                model_name=answered.model_name,
-                request_id=answered.request_id,
-                row=number,
-                entity_id=answered.entities[number] if answered.entities else None,
-                event_time=answered.event_times[number] if answered.event_times else None,
-                features={name: row[name] for name in answered.features if name in row},
-                champion=Output(model_version=answered.model_version, score=score, label=answered.labels[number]),
-                latency_ms=answered.latency_ms,
-            )
-        except ValueError as error:
-            DROPPED.labels("invalid").inc()
-            log.error("prediction does not fit the event", error=str(error).splitlines()[0])
-            continue
-        yield new_envelope(
-            event, source=SOURCE, event_id=f"{answered.request_id}:{number}", correlation_id=answered.request_id
-        )
+    def _produce(self, producer: Producer, topic: str, event: Encoded) -> None:
+        key, value, headers = event
+        name = self._settings.topic_prefix + topic
+        producer.produce(name, key=key, value=value, headers=list(headers), on_delivery=_undelivered)
 
 
 def _undelivered(error: Any, message: Any) -> None:

@@ -54,9 +54,15 @@ class Settings(ServiceSettings):
         1, ge=1, le=64, description="Requests computed at a time; more than one only for models that are thread-safe"
     )
     max_waiting: int = Field(256, ge=1, description="Requests that may wait for a thread; a further one is told 503")
+    request_seconds: float = Field(30.0, gt=0, description="A request that waits or computes longer is told 503")
+    body_seconds: float = Field(30.0, gt=0, description="A body that takes longer to arrive is refused with 408")
+    batch_rows: int = Field(
+        512, ge=1, description="Rows of several requests that a model which is not compiled is asked together"
+    )
     max_rows: int = Field(10_000, ge=1, description="Rows a request")
     max_body_bytes: int = Field(16 * MEBIBYTE, ge=1024, description="Bytes a request")
     publish_predictions: bool = Field(True, description="Emit PredictionMade for every row")
+    prediction_share: float = Field(1.0, ge=0, le=1, description="Share of the requests for which it is emitted")
     prediction_buffer_rows: int = Field(
         50_000, ge=1, description="Rows kept while Kafka is slow or away; further ones are dropped and counted"
     )

@@ -7,9 +7,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from prometheus_client import Counter, Histogram
+
 from contracts import Envelope
 from serving.models import LoadedModel
 from serving.policy import Artifact, Attempt, Resident, Snapshot, Wanted
+
+LATENCY = Histogram(
+    "gauntlet_serving_request_seconds",
+    "From the request's first byte to its answer",
+    ["model_name"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
+)
+ROWS = Counter("gauntlet_serving_rows_total", "Rows answered", ["model_name", "model_version"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +29,9 @@ class Answering:
     model: LoadedModel
     wanted: Wanted
     since: datetime
+    rows: Any
+    latency: Any
+    """The counters of this version, looked up once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +91,9 @@ class Slot:
         kept = self.resident.pop(wanted.artifact)
         kept.answered = True
         self.resident[wanted.artifact] = kept  # to the end: most recently swapped in
-        self.answering = Answering(kept.model, wanted, datetime.now(UTC))
+        name, version = wanted.artifact.model_name, wanted.artifact.model_version
+        rows, latency = ROWS.labels(name, version), LATENCY.labels(name)
+        self.answering = Answering(kept.model, wanted, datetime.now(UTC), rows, latency)
         self.attempt = self.failure = None
 
     def fail(self, attempt: Attempt, reason: str) -> None:

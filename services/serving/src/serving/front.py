@@ -1,0 +1,127 @@
+"""What every protocol does: find the model that answers, ask it, say what went wrong, count, and publish."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+from prometheus_client import Counter
+
+from chassis.http import Problem
+from serving.batching import Desk
+from serving.lean import Call
+from serving.loader import Loader
+from serving.models import ModelFailed
+from serving.outcomes import Outcome
+from serving.prediction_events import Answered
+from serving.publisher import Publisher
+from serving.rows import Fault, RowsRefused, nearest, shown
+from serving.settings import Settings
+from serving.slots import Answering
+from serving.tables import Table
+
+MODEL_FAILED = Counter(
+    "gauntlet_serving_model_failed_total", "Requests on which the model itself failed", ["model_name"]
+)
+
+
+class Front:
+    """Everything wrong with a request is a Problem that names the field and the value."""
+
+    def __init__(self, loader: Loader, desk: Desk, publisher: Publisher, settings: Settings) -> None:
+        self.loader = loader
+        self.desk = desk
+        self.publisher = publisher
+        self.settings = settings
+
+    def answering(self, model_name: str | None) -> Answering:
+        """The version in charge; without a name, of the one model that is served. Raises Problem 404, 422, 503."""
+        if model_name is None:
+            model_name = self._only_one()
+        slot = self.loader.slot(model_name)
+        if slot is None:
+            served = self._served()
+            hint = nearest(model_name, served) if served else "none is, yet"
+            raise Problem(404, "no such model", f"model {shown(model_name)}: no version of it {self._how()}; {hint}")
+        if slot.answering is None:
+            version = slot.desired.artifact.model_version if slot.desired else "?"
+            why = slot.failure.reason if slot.failure else "it is being loaded"
+            detail = f"model {model_name!r} version {version} does not answer yet: {why}"
+            raise Problem(503, "model not loaded", detail, headers={"Retry-After": "2"}, model_name=model_name)
+        return slot.answering
+
+    async def ask(self, answering: Answering, table: Table) -> Outcome:
+        """Raises Problem 422 for missing values that the model does not take, 503 when it fails."""
+        try:
+            return await self.desk.ask(answering.model, table)
+        except RowsRefused as refusal:
+            raise refused(answering, refusal) from None
+        except ModelFailed as failure:
+            raise failed(answering, failure) from failure
+
+    def done(self, call: Call, answering: Answering, table: Table, outcome: Outcome) -> None:
+        """Count and publish; takes microseconds."""
+        seconds = time.perf_counter() - call.started
+        artifact = answering.wanted.artifact
+        answering.rows.inc(len(table))
+        answering.latency.observe(seconds)
+        self.publisher.offer(
+            Answered(
+                model_name=artifact.model_name,
+                model_version=artifact.model_version,
+                request_id=call.request_id,
+                columns=table.columns,
+                values=table.values,
+                entities=table.entities,
+                event_times=table.event_times,
+                labels=outcome.labels,
+                scores=outcome.numbers,
+                latency_ms=seconds * 1000,
+            )
+        )
+
+    def _only_one(self) -> str:
+        served = self._served()
+        if len(served) == 1:
+            return served[0]
+        if not served:
+            raise Problem(503, "no model", f"no model {self._how()} yet", headers={"Retry-After": "5"})
+        expected = f"the name of one of the models served: {', '.join(served[:30])}"
+        fault = Fault(None, "model", "missing", "missing", expected)
+        raise invalid(fault, f"model is missing; expected {expected}")
+
+    def _served(self) -> list[str]:
+        return [slot.model_name for slot in self.loader.slots()]
+
+    def _how(self) -> str:
+        return "was promoted" if self.settings.role == "production" else "passed its gates"
+
+
+def refused(answering: Answering, refusal: RowsRefused) -> Problem:
+    artifact = answering.wanted.artifact
+    return Problem(
+        422,
+        "invalid rows",
+        str(refusal),
+        errors=[about(fault) for fault in refusal.faults],
+        model_name=artifact.model_name,
+        model_version=artifact.model_version,
+    )
+
+
+def failed(answering: Answering, failure: Exception) -> Problem:
+    artifact = answering.wanted.artifact
+    MODEL_FAILED.labels(artifact.model_name).inc()
+    detail = f"{artifact.model_name!r} version {artifact.model_version} failed on valid rows: {failure}"
+    return Problem(503, "model-failed", detail, model_name=artifact.model_name)
+
+
+def invalid(fault: Fault, detail: str) -> Problem:
+    error = about(fault)
+    del error["row"]
+    return Problem(422, "invalid request", detail, errors=[error])
+
+
+def about(fault: Fault) -> dict[str, Any]:
+    return asdict(fault)

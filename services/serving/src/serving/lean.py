@@ -1,0 +1,198 @@
+"""HTTP handlers on the hot path: routes of FastAPI as every other, with a shortcut to them past the framework.
+
+Its middlewares, dependency injection and Request objects cost more than parsing, answering and writing a prediction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Request
+from prometheus_client import Counter, Gauge
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from chassis.http import Problem, problem_response
+from chassis.telemetry import get_logger
+from serving.settings import Settings
+
+log = get_logger(__name__)
+
+REQUESTS = Counter("gauntlet_serving_requests_total", "Requests for predictions", ["status"])
+ANSWERED = REQUESTS.labels(200)
+OPEN = Gauge("gauntlet_serving_bodies_in_progress", "Requests whose body is being received")
+
+LONGEST_ID = 200
+NAMELESS = re.compile(rb"[!-~]{1,%d}" % LONGEST_ID)
+
+
+@dataclass(slots=True)
+class Call:
+    """A request, read whole. Names of headers are lower case; `path` holds what the route's braces matched."""
+
+    path: Mapping[str, str]
+    headers: Mapping[bytes, bytes]
+    body: bytes
+    request_id: str
+    started: float
+
+    def header(self, name: bytes) -> str:
+        """Empty when it is not there."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+
+@dataclass(slots=True)
+class Reply:
+    body: bytes
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Beside content-length and x-request-id."""
+    status: int = 200
+
+
+JSON = (b"content-type", b"application/json")
+
+Handler = Callable[[Call], Awaitable[Reply]]
+Shape = Callable[[Problem], Response]
+
+
+class Lean:
+    """An ASGI endpoint: body in, reply out. `shape` writes a Problem as the protocol prescribes."""
+
+    def __init__(self, handler: Handler, settings: Settings, shape: Shape = problem_response) -> None:
+        self._handler = handler
+        self._limit = settings.max_body_bytes
+        self._seconds = settings.body_seconds
+        self._shape = shape
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        request_id = ""
+        try:
+            headers = dict(scope["headers"])
+            request_id = _request_id(headers.get(b"x-request-id"))
+            body = await self._body(headers, receive)
+            reply = await self._handler(Call(scope.get("path_params", {}), headers, body, request_id, started))
+        except Problem as problem:
+            await self._refuse(problem, request_id, scope, receive, send)
+            return
+        except Exception:
+            log.exception("unexpected error", path=scope["path"], request_id=request_id)
+            unexpected = Problem(500, "unexpected error", "see the log of this service")
+            await self._refuse(unexpected, request_id, scope, receive, send)
+            return
+        (ANSWERED if reply.status == 200 else REQUESTS.labels(reply.status)).inc()
+        sent = [
+            *reply.headers,
+            (b"content-length", b"%d" % len(reply.body)),
+            (b"x-request-id", request_id.encode("latin-1")),
+        ]
+        await send({"type": "http.response.start", "status": reply.status, "headers": sent})
+        await send({"type": "http.response.body", "body": reply.body})
+
+    async def _refuse(self, problem: Problem, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+        REQUESTS.labels(problem.status).inc()
+        if request_id:
+            problem.extra.setdefault("request_id", request_id)
+            problem.headers = (problem.headers or {}) | {"X-Request-ID": request_id}
+        await self._shape(problem)(scope, receive, send)
+
+    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        """Refused as soon as it is known to be too large, too slow or encoded."""
+        encoding = headers.get(b"content-encoding")
+        if encoding is not None and encoding.lower() != b"identity":
+            shown = encoding.decode("latin-1")[:80]
+            detail = f"header Content-Encoding is {shown!r}; send the body as it is"
+            raise Problem(415, "unsupported encoding", detail)
+        declared = headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared[:20]) > self._limit:
+            raise self._too_large()
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            return self._fitting(message.get("body", b""))
+        OPEN.inc()
+        parts = bytearray()
+        try:
+            async with asyncio.timeout(self._seconds):
+                while True:
+                    if message["type"] != "http.request":
+                        raise Problem(400, "body incomplete", f"the client went away after {len(parts):,} bytes")
+                    parts += message.get("body", b"")
+                    if len(parts) > self._limit:
+                        raise self._too_large()
+                    if not message.get("more_body", False):
+                        return bytes(parts)
+                    message = await receive()
+        except TimeoutError:
+            detail = f"{len(parts):,} bytes came in {self._seconds:g} s (SERVING_BODY_SECONDS), and not the end"
+            raise Problem(408, "body too slow", detail, headers={"Connection": "close"}) from None
+        finally:
+            OPEN.dec()
+
+    def _fitting(self, body: bytes) -> bytes:
+        if len(body) > self._limit:
+            raise self._too_large()
+        return body
+
+    def _too_large(self) -> Problem:
+        detail = f"the body is over the limit of {self._limit:,} bytes (SERVING_MAX_BODY_BYTES): send fewer rows"
+        return Problem(413, "body too large", detail)
+
+
+class Shortcut:
+    """In front of the whole application: hands a POST to its lean endpoint, and everything else on."""
+
+    def __init__(self, app: ASGIApp, routes: Mapping[str, Lean]) -> None:
+        """`routes`: path to endpoint; parameters in braces, as in `/models/{model_name}/predict`."""
+        self._app = app
+        self._exact = {path: lean for path, lean in routes.items() if "{" not in path}
+        self._patterns = [
+            (re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)), lean)
+            for path, lean in routes.items()
+            if "{" in path
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            path = scope["path"]
+            if (lean := self._exact.get(path)) is not None:
+                return await lean(scope, receive, send)
+            for pattern, lean in self._patterns:
+                if (match := pattern.fullmatch(path)) is not None:
+                    scope["path_params"] = match.groupdict()
+                    return await lean(scope, receive, send)
+        return await self._app(scope, receive, send)
+
+
+def add_lean_route(router: APIRouter, path: str, lean: Lean, text: str, **options: Any) -> None:
+    """The same endpoint as an ordinary route: in OpenAPI, in the answers to other methods, and where it is mounted."""
+
+    async def endpoint(request: Request) -> Response:
+        return _AsResponse(lean)
+
+    router.add_api_route(path, endpoint, methods=["POST"], description=text, **options)
+
+
+class _AsResponse(Response):
+    def __init__(self, lean: Lean) -> None:
+        super().__init__()
+        self._lean = lean
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._lean(scope, receive, send)
+
+
+def _request_id(given: bytes | None) -> str:
+    if given is None:
+        return uuid4().hex
+    if not NAMELESS.fullmatch(given):
+        expected = f"1 to {LONGEST_ID} printable ASCII characters without spaces"
+        value = ascii(given.decode("latin-1"))[:80]
+        error = {"field": "X-Request-ID", "value": value, "type": "string", "expected": expected}
+        raise Problem(422, "invalid request id", f"header X-Request-ID is {value}; expected {expected}", errors=[error])
+    return given.decode("latin-1")
