@@ -154,6 +154,9 @@ class Gates(Section):
     """In the order in which they run. A gate that is not named runs with its defaults, if it is on by default; `false`
     leaves it out."""
 
+    fail_fast: bool = Field(
+        default=False, description="The gates after the first one that failed are neither measured nor judged"
+    )
     lineage: Annotated[Lineage | Literal[False], BeforeValidator(_off_is_false)] = Lineage()
     integrity: Annotated[Integrity | Literal[False], BeforeValidator(_off_is_false)] = Integrity()
     functional: Annotated[Functional | Literal[False], BeforeValidator(_off_is_false)] = Functional()

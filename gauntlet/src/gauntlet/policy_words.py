@@ -52,6 +52,13 @@ def _gates(policy: ModelPolicy) -> Iterator[Sentence]:
     gates = policy.gates
     off = "Off: nothing is asked."
     yield (
+        "gates",
+        "They run in order until one fails; those after it say that they were not run, and a candidate that fails "
+        "before the champion is asked starts no tournament."
+        if gates.fail_fast
+        else "All of them run, whatever fails, so that one verdict tells everything.",
+    )
+    yield (
         "gate lineage",
         "Run, digest of the training data, code version and signature must be known." if gates.lineage else off,
     )

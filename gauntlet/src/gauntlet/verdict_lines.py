@@ -33,9 +33,14 @@ def gate_line(verdict: Mapping[str, Any]) -> str:
     outcome = str(verdict["outcome"])
     numbers = ", ".join(gate_numbers(verdict))
     return (
-        f"  [{STYLES.get(outcome, 'bold')}]{outcome:<12}[/] {escape(str(verdict['gate'])):<12} "
+        f"  [{STYLES.get(outcome, 'bold')}]{outcome_of(verdict):<12}[/] {escape(str(verdict['gate'])):<12} "
         f"{escape(str(verdict['reason']))}{escape(f' ({numbers})') if numbers else ''}"
     )
+
+
+def outcome_of(verdict: Mapping[str, Any]) -> str:
+    """Return what a gate answered; one that was not run, because an earlier one failed, has answered nothing."""
+    return "Not run" if (verdict.get("details") or {}).get("not_run") else str(verdict["outcome"])
 
 
 def gate_numbers(verdict: Mapping[str, Any]) -> Iterable[str]:

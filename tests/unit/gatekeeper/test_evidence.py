@@ -51,6 +51,29 @@ def test_whatever_the_candidate(tmp_path: Path, seed: int) -> None:
     assert world.replayer.replay(world.written(measured), then).agrees
 
 
+FAST = POLICY.model_copy(update={"gates": POLICY.gates.model_copy(update={"fail_fast": True})})
+
+
+@pytest.mark.parametrize("changes", CASES.values(), ids=CASES.keys())
+def test_so_is_one_that_ended_with_the_first_gate_that_failed(world: World, changes: dict[str, Any]) -> None:
+    measured = world.measured(**changes)
+    then = judge(measured, FAST)
+    assert [verdict.gate for verdict in then] == [verdict.gate for verdict in judge(measured, POLICY)]
+    replayed = world.replayer.replay(world.written(measured, FAST), then)
+    assert replayed.agrees, replayed.differences[:3]
+
+
+def test_what_was_never_measured_stays_undecided_under_another_policy(world: World) -> None:
+    nothing = {"probe": None, "champion_answers": None, "overlap": None, "champion_overlap": None, "dirty_rows": None}
+    measured = world.measured(**nothing, integrity=None, stopped="not measured: the gate integrity failed")
+    then = judge(measured, FAST)
+    found = world.replayer.what_if(world.written(measured, FAST), then, POLICY)
+    later = [verdict for verdict in found.verdicts if verdict.gate not in ("lineage", "integrity")]
+    assert {(verdict.outcome.value, verdict.reason) for verdict in later} == {
+        ("Inconclusive", "not measured: the gate integrity failed")
+    }
+
+
 def test_an_empty_disk_is_filled_from_mlflow(world: World, tmp_path: Path) -> None:
     measured = world.measured()
     then, document = judge(measured, POLICY), world.written(measured)

@@ -104,7 +104,7 @@ class World:
         measured = self.measurer.measure(
             Task(found, self.policy, champion), threading.Event(), lambda share, what: None
         )
-        verdicts = judge(measured, self.policy)
+        self.measured, verdicts = measured, judge(measured, self.policy)
         return {verdict.gate: (verdict.outcome.value, verdict.reason) for verdict in verdicts}
 
 
@@ -191,6 +191,33 @@ def test_the_champion_is_asked_once_a_golden_dataset(tmp_path, sandbox):
     world.outcomes("two", champion)
     assert world.store.downloads.count("champion") == 1
     assert world.store.downloads.count("golden") == 1
+
+
+@pytest.mark.parametrize(
+    ("predict", "gates", "failed", "asked"),
+    [
+        (SIGMOID, {"integrity": {"serialisation": "safe"}}, "integrity", False),
+        ("raise KeyError('b')", {}, "functional", True),
+        (SIGMOID, {"performance": {"rule": {"delta": 0.5}}}, "performance", True),
+    ],
+)
+def test_after_the_first_failure_nothing_more_is_measured(tmp_path, sandbox, predict, gates, failed, asked):
+    world = World(tmp_path, sandbox, "binary", "roc_auc", late)
+    settings = {"gates": {**GATES, **gates, "fail_fast": True}}
+    world.policy = ModelPolicy.model_validate({**world.policy.model_dump(), **settings})
+    champion = world.champion(world.model("champion", f"{SIGMOID} * 0.9").name)
+    world.model("candidate", predict)
+    found = world.outcomes("candidate", champion)
+    names = list(found)
+    at = names.index(failed)
+    assert found[failed][0] == "Failed"
+    assert all(not found[gate][1].startswith("not run") for gate in names[:at])
+    assert {found[gate][1] for gate in names[at + 1 :]} == {
+        f"not run: the gate {failed} failed, and the policy says fail_fast"
+    }
+    assert (world.measured.probe is not None) is asked
+    assert ("champion" in world.store.downloads) is (failed == "performance")
+    assert (world.measured.stopped is None) is (failed == "performance")
 
 
 def test_a_candidate_that_cannot_be_fetched_says_what_is_missing(tmp_path, sandbox):

@@ -103,6 +103,11 @@ def test_rows_of_one_entity_are_said_to_count_once() -> None:
     assert "Rows with the same tailnum count as one" in said(entity="tailnum")["gate performance"]
 
 
+def test_what_follows_a_failed_gate_is_said() -> None:
+    assert "All of them run" in said()["gates"]
+    assert "until one fails" in said(gates={"fail_fast": True})["gates"]
+
+
 def test_a_gate_that_is_off_says_so() -> None:
     assert said(gates={"latency": False})["gate latency"] == "Off: nothing is asked."
     assert "A worse model passes" in said(gates={"performance": False})["gate performance"]

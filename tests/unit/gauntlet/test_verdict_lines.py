@@ -43,6 +43,11 @@ def test_what_was_not_measured_is_left_out() -> None:
     assert plain(gate_line({**GATE, **nothing})) == "  Passed       performance  not worse"
 
 
+def test_a_gate_that_was_not_run_says_so() -> None:
+    unrun = {**GATE, "outcome": "Inconclusive", "reason": "not run: x", "details": {"not_run": "integrity"}}
+    assert plain(gate_line(unrun)).startswith("  Not run      performance  not run: x")
+
+
 def test_zero_is_a_number() -> None:
     assert "n 0" in gate_line({**GATE, "n": 0})
     assert "roc_auc 0," in gate_line({**GATE, "observed": 0.0})

@@ -70,7 +70,7 @@ def show(
 ) -> None:
     """Show one verdict, gate by gate: what was observed, what it was compared with, on how many rows, and why."""
     from gauntlet.arguments import model_name
-    from gauntlet.verdict_lines import headline, number, rows_of
+    from gauntlet.verdict_lines import headline, number, outcome_of, rows_of
 
     client = gatekeeper_client(gatekeeper, data_dir)
     path = f"/models/{model_name(name)}/candidates/{version}"
@@ -83,7 +83,7 @@ def show(
     columns = ("gate", "verdict", "metric", "observed", "bound", "margin", "n", "reason")
     numbers = ("observed", "bound", "margin")
     rows = [
-        [v["gate"], v["outcome"], v["metric"], *(number(v[field]) for field in numbers), rows_of(v), v["reason"]]
+        [v["gate"], outcome_of(v), v["metric"], *(number(v[field]) for field in numbers), rows_of(v), v["reason"]]
         for v in verdicts
     ]
     if rows:

@@ -7,6 +7,7 @@ in `contracts`, and a table of cases.
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Any, Protocol
 
 from contracts import GateVerdict
@@ -60,6 +61,11 @@ GATES: tuple[Gate, ...] = (
 def asked_for(policy: ModelPolicy) -> tuple[Gate, ...]:
     """The gates that `policy` does not leave out."""
     return tuple(gate for gate in GATES if getattr(policy.gates, gate.name) is not False)
+
+
+def ready(policy: ModelPolicy, known: frozenset[Need]) -> tuple[Gate, ...]:
+    """The first of them, up to one that needs more than what is `known` so far."""
+    return tuple(takewhile(lambda gate: gate.needs <= known, asked_for(policy)))
 
 
 def needs(policy: ModelPolicy) -> frozenset[Need]:

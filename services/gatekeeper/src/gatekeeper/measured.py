@@ -66,6 +66,8 @@ class Measured:
     champion_probe: Probe | None = None
     champion_answers: Answers | None = None
     champion_problem: str | None = None
+    stopped: str | None = None
+    """Why no more was measured, though it could have been (`fail_fast`)."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -96,7 +98,7 @@ class Measured:
     def trouble(self, *stages: Stage) -> Trouble | None:
         """What kept these stages of the probe from ending well, and whose fault that is."""
         if self.probe is None:
-            return Trouble(Blame.EARLIER, "not measured: there is no usable artifact (see lineage)")
+            return Trouble(Blame.EARLIER, self.stopped or "not measured: there is no usable artifact (see lineage)")
         fault = self.probe.fault
         if fault is None or fault.stage.order > max(stage.order for stage in stages):
             return None
@@ -112,6 +114,8 @@ class Measured:
             return found
         if self.golden_problem is not None:
             return Trouble(Blame.DATA, self.golden_problem)
+        if self.stopped is not None:
+            return Trouble(Blame.EARLIER, self.stopped)
         if self.champion_problem is not None:
             return Trouble(Blame.CHAMPION, self.champion_problem)
         return None

@@ -21,6 +21,7 @@ from gatekeeper.advisories import Advisories
 from gatekeeper.answers import aligned, as_answers
 from gatekeeper.artifacts import ArtifactCache
 from gatekeeper.golden import GoldenRows, Unusable, chosen_rows
+from gatekeeper.judging import ended_by
 from gatekeeper.measured import Champion, Measured
 from gatekeeper.policy.needs import Need
 from gatekeeper.predictions import PredictionCache
@@ -74,46 +75,44 @@ class Measurer:
             champion=champion,
             k=task.k,
         )
-        if not measured.version_found:
-            return measured
-        needs = gates.needs(policy)
+        if measured.version_found:
+            self._gather(measured, task, cancelled, say)
+            self._artifacts.prune()
+        say(0.9, "deciding")
+        return measured
+
+    def _gather(self, measured: Measured, task: Task, cancelled: threading.Event, say: Say) -> None:
+        """In the order of the gates, so that with `fail_fast` nothing is measured for those after one that failed."""
+        champion, policy, needs = task.champion, task.policy, gates.needs(task.policy)
         say(0.1, "fetching the artifact")
         with _timed(measured, "fetch"):
             folder = self._fetch_artifact(measured)
             say(0.2, "fetching the golden rows")
             self._fetch_golden(measured, task)
         if folder is None:
-            return measured
+            return
         if policy.gates.integrity is not False:
             say(0.25, "reading the files of the model")
             with _timed(measured, "integrity"):
                 declared, found_digest = measured.event.artifact_digest, measured.artifact_digest
                 settings, known = policy.gates.integrity, self._advisories
                 measured.integrity = integrity.inspect(folder, declared, found_digest, settings, known)
+        if _ended(measured, policy):
+            return
+        if Need.CANDIDATE in needs:
+            say(0.3, "asking the candidate")
+            with _timed(measured, "candidate"):
+                self._ask_candidate(measured, folder, policy, cancelled)
+            if _ended(measured, policy, Need.CANDIDATE):
+                return
         if champion is not None and measured.golden is not None and _compares(policy, needs):
-            say(0.3, f"asking champion v{champion.model_version}")
+            say(0.6, f"asking champion v{champion.model_version}")
             with _timed(measured, "champion"):
                 self._ask_champion(measured, champion, policy, cancelled)
         if Need.TRAINING_KEYS in needs and measured.golden is not None:
-            say(0.5, "looking for golden rows that were trained on")
+            say(0.8, "looking for golden rows that were trained on")
             with _timed(measured, "overlap"):
                 self._find_overlap(measured, measured.golden, task)
-        if Need.CANDIDATE in needs:
-            say(0.6, "asking the candidate")
-            with _timed(measured, "candidate"):
-                self._ask_candidate(measured, folder, policy, cancelled)
-        say(0.9, "deciding")
-        self._artifacts.prune()
-        return measured
-
-    def champion(self, task: Task, cancelled: threading.Event) -> Measured:
-        """The champion alone on the golden rows of the task, in the candidate's place."""
-        champion, event = task.champion, task.found.event
-        assert champion is not None and event.model_version == champion.model_version, "it was traced"
-        measured = Measured(event, task.policy.problem, champion=champion, k=task.k)
-        if self._fetch_artifact(measured) is not None:
-            self._fetch_golden(measured, task)
-        return measured if measured.golden is None else self.ask(measured, champion, event, task.policy, cancelled)
 
     def ask(
         self,
@@ -253,6 +252,14 @@ class Measurer:
     def _limits(self, policy: ModelPolicy) -> Limits:
         limits = policy.sandbox
         return Limits(limits.seconds, limits.memory_mb, self._timing_seconds, limits.processes, limits.disk_mb)
+
+
+def _ended(measured: Measured, policy: ModelPolicy, *known: Need) -> bool:
+    """Has a gate failed already, of a policy that says `fail_fast`?"""
+    failed = ended_by(measured, policy, frozenset(known))
+    if failed is not None:
+        measured.stopped = f"not measured: the gate {failed.gate} failed, and the policy of then says fail_fast"
+    return failed is not None
 
 
 def _compares(policy: ModelPolicy, needs: frozenset[Need]) -> bool:
