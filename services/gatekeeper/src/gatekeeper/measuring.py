@@ -114,6 +114,15 @@ class Measurer:
             with _timed(measured, "overlap"):
                 self._find_overlap(measured, measured.golden, task)
 
+    def champion(self, task: Task, cancelled: threading.Event) -> Measured:
+        """The champion alone on the golden rows of the task, in the candidate's place."""
+        champion, event = task.champion, task.found.event
+        assert champion is not None and event.model_version == champion.model_version, "it was traced"
+        measured = Measured(event, task.policy.problem, champion=champion, k=task.k)
+        if self._fetch_artifact(measured) is not None:
+            self._fetch_golden(measured, task)
+        return measured if measured.golden is None else self.ask(measured, champion, event, task.policy, cancelled)
+
     def ask(
         self,
         measured: Measured,
