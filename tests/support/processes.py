@@ -28,11 +28,15 @@ def running(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterat
         end(process)
 
 
-def spawn(command: Sequence[str], env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+def spawn(
+    command: Sequence[str], env: Mapping[str, str], log: Path, folder: Path | None = None
+) -> subprocess.Popen[bytes]:
+    """Start `command` in a group of its own with `env` added, in `folder`; its output is appended to `log`."""
     with log.open("ab") as output:
         return subprocess.Popen(
             list(command),
             env={**os.environ, **env},
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

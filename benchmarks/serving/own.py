@@ -1,0 +1,70 @@
+"""This service: a replica as a process of its own, with a real broker and a real MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+from benchmarks.serving.protocols import Protocol
+from benchmarks.serving.servers import Gone, Running
+from benchmarks.serving.subjects import Subject
+
+from serving.settings import Settings
+from support.bus_client import BusClient
+from support.replica import Replica
+from support.versions import Uploads
+from support.waiting import eventually
+
+MODEL = "bench"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a replica needs around it; started once a run."""
+
+    bootstrap_servers: str
+    tracking_uri: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Gauntlet:
+    key: str
+    faces: Mapping[str, Protocol]
+    publishing: bool
+    around: Surroundings
+
+    def takes(self, subject: Subject, workers: int) -> str | None:
+        known = "workers" in Settings.model_fields
+        return None if workers == 1 or known else "a replica has no SERVING_WORKERS yet"
+
+    @contextmanager
+    def running(self, subject: Subject, workers: int) -> Iterator[Running]:
+        prefix = f"bench-{uuid4().hex[:8]}."
+        env = {"SERVING_PUBLISH_PREDICTIONS": str(self.publishing).lower(), "SERVING_WORKERS": str(workers)}
+        around = self.around
+        replica = Replica(around.bootstrap_servers, prefix, around.tracking_uri, around.folder / prefix, env=env)
+        bus = BusClient(around.bootstrap_servers, prefix)
+
+        def still_there() -> None:
+            if replica.process is None or replica.process.poll() is not None:
+                raise Gone(f"the replica ended: {replica.log.read_text()[-3000:]}")
+
+        try:
+            replica.start_ready()
+            version = Uploads(around.tracking_uri).folder(MODEL, 1, subject.folder, subject.digest)
+            bus.publish(version.promoted(1))
+            eventually(lambda: replica.answers_with(MODEL, 1, 1), timeout=120)
+            yield Running(replica.port, still_there)
+        finally:
+            bus.close()
+            replica.stop()
+
+
+def answers(port: int, path: str) -> bool:
+    """Whether there is anything at `path`."""
+    return httpx.post(f"http://127.0.0.1:{port}{path}", json={}).status_code not in (404, 405)
