@@ -4,7 +4,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
 BIN := .venv/bin
-MEMBERS := contracts chassis embedded_kafka services/trainer services/gatekeeper services/serving services/drift gauntlet examples
+MEMBERS := contracts chassis embedded_kafka forms services/trainer services/gatekeeper services/serving services/drift gauntlet examples
 POLICY := services/trainer/src/trainer/policy.py services/serving/src/serving/policy.py services/drift/src/drift/policy.py services/gatekeeper/src/gatekeeper/policy
 WORKERS ?= 2
 
@@ -37,7 +37,7 @@ check: install lint isolated ## all static rules: lint, format, types, imports, 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy contracts/src chassis/src
+	$(BIN)/mypy contracts/src chassis/src forms/src
 	$(BIN)/mypy --strict --follow-imports=silent $(POLICY)
 	$(BIN)/lint-imports --no-cache
 

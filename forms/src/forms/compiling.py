@@ -1,0 +1,112 @@
+"""From a fitted model to the forms that it can be served in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import treelite
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+
+from forms import onnx_trees
+from forms.estimators import Answer, linear, native, only_finite
+from forms.form import Column, Compiled, Form, Refused, Unsupported
+from forms.transformers import Part, Raw, encoder, transformed
+from forms.tree_models import TreeModel, recoded, tree_model
+
+
+def candidates(model: Any, columns: Sequence[Column], method: str) -> tuple[list[Form], list[Refused]]:
+    """Every form that `model` can be had in, fastest first, and why the others cannot. Never raises.
+
+    `model`: what the library made: a scikit-learn pipeline or estimator; LightGBM's and XGBoost's, or their boosters.
+    `method`: what is asked of it, "predict" or "predict_proba". None of the forms is proved yet.
+    """
+    steps, estimator = (model.steps[:-1], model.steps[-1][1]) if isinstance(model, Pipeline) else ([], model)
+    try:
+        parts = _roots(model, columns)
+        for _, step in steps:
+            parts = transformed(step, parts)
+    except Exception as error:
+        return [], [Refused("any", _reason(error))]
+    compilers: list[tuple[str, Callable[[], Form]]] = [
+        ("linear", lambda: _linear(estimator, parts, method)),
+        ("onnxruntime", lambda: _onnx(estimator, parts, method)),
+        ("treelite", lambda: _treelite(estimator, parts, method)),
+        (_native_name(estimator), lambda: _native(estimator, parts, method)),
+    ]
+    forms: list[Form] = []
+    refused: list[Refused] = []
+    for name, compiler in compilers:
+        try:
+            forms.append(compiler())
+        except Exception as error:  # a library that says no in its own way must not cost the model its other forms
+            refused.append(Refused(name, _reason(error)))
+    return forms, refused
+
+
+def _roots(model: Any, columns: Sequence[Column]) -> list[Part]:
+    """The columns in the order in which the model was fitted."""
+    places = {column.name: place for place, column in enumerate(columns)}
+    names = getattr(model, "feature_names_in_", None)
+    order = range(len(columns)) if names is None else [places[name] for name in names if name in places]
+    if names is not None and len(order) != len(names):
+        missing = next(name for name in names if name not in places)
+        raise Unsupported(f"the model was fitted on a column {missing!r} that its signature does not have")
+    return [Raw(place, columns[place]) for place in order]
+
+
+def _linear(estimator: Any, parts: list[Part], method: str) -> Form:
+    return Compiled("linear", encoder(parts), only_finite(linear(estimator, method)))
+
+
+def _onnx(estimator: Any, parts: list[Part], method: str) -> Form:
+    found = tree_model(estimator, parts, method)
+    codes: dict[int, dict[int, int]] = {}
+    seen = list(found.parts)
+    for feature, categories in found.ensemble.categorical.items():
+        codes[feature] = {category: number for number, category in enumerate(categories, start=1)}
+        codes[feature][-1] = len(categories) + 1
+        seen[feature] = recoded(seen[feature], partial(_code, codes[feature]), categories)
+    return Compiled("onnxruntime", encoder(seen), found.answer(onnx_trees.runner(found.ensemble, codes), method))
+
+
+def _code(codes: dict[int, int], value: Any) -> float:
+    """0 for a category that no split names."""
+    if value is None or value != value:
+        return codes[-1]
+    return codes.get(math.trunc(value), 0) if value >= 0 else 0
+
+
+def _treelite(estimator: Any, parts: list[Part], method: str) -> Form:
+    found = tree_model(estimator, parts, method)
+    return Compiled("treelite", encoder(found.parts), found.answer(_gtil(found), method))
+
+
+def _gtil(found: TreeModel) -> Answer:
+    dtype, outputs = found.ensemble.dtype, found.ensemble.outputs
+
+    def sums(matrix: np.ndarray) -> np.ndarray:
+        raw = treelite.gtil.predict(found.source, matrix.astype(dtype, copy=False), nthread=1, pred_margin=True)
+        return np.asarray(raw).reshape(len(matrix), -1)[:, -outputs:]
+
+    return sums
+
+
+def _native(estimator: Any, parts: list[Part], method: str) -> Form:
+    if not isinstance(estimator, BaseEstimator):
+        raise Unsupported(f"{type(estimator).__name__} is no scikit-learn estimator")
+    return Compiled(_native_name(estimator), encoder(parts), native(estimator, method))
+
+
+def _native_name(estimator: Any) -> str:
+    library = type(estimator).__module__.split(".")[0]
+    return f"numpy+{library}"
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).partition("\n")[0]
+    return text if isinstance(error, Unsupported) else f"{type(error).__name__}: {text}"

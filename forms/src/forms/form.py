@@ -1,0 +1,75 @@
+"""What a model is compiled to, why it was not, and what was found out about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+Row = tuple[Any, ...]
+"""JSON values in the order of the model's columns: float, int, bool, str or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A feature, in the model's order; `kind` is MLflow's name of its type."""
+
+    name: str
+    kind: str
+
+
+class Unsupported(Exception):
+    """The model has a part that this form has no equal of; the message says which."""
+
+
+class Form(Protocol):
+    """One way to compute the model's answers. Thread-safe; uses one thread; logs nothing."""
+
+    @property
+    def name(self) -> str: ...
+
+    def predict(self, rows: Sequence[Row]) -> np.ndarray:
+        """What the model answers to `rows` (at least one): shape (n,) or (n, k).
+
+        Raises ValueError for rows that the model itself refuses, such as an unknown category where it knows no way out.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A form that cannot be had for this model."""
+
+    form: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How a form's answers compare with the model's own."""
+
+    form: str
+    rows: int
+    labels_differ: int
+    largest_difference: float
+    """Of two scores, absolute; infinite where one of them is not a number and the other is."""
+    tolerance: float
+
+    @property
+    def holds(self) -> bool:
+        return self.rows > 0 and self.labels_differ == 0 and self.largest_difference <= self.tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Rows to a matrix, a matrix to answers."""
+
+    name: str
+    encode: Callable[[Sequence[Row]], np.ndarray]
+    """To (n, features)."""
+    answer: Callable[[np.ndarray], np.ndarray]
+
+    def predict(self, rows: Sequence[Row]) -> np.ndarray:
+        return self.answer(self.encode(rows))

@@ -1,0 +1,191 @@
+"""The libraries' tree ensembles: what each does to its input before the first split, and to the sum after the last."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import treelite
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.utils import get_tags
+
+from forms.encoder import Table
+from forms.estimators import Answer, both, labels, not_infinite, only_finite, single
+from forms.form import Unsupported
+from forms.transformers import Coded, Part, Raw
+from forms.trees import Ensemble, from_sklearn, read
+
+HISTOGRAMS = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
+FORESTS = (
+    RandomForestClassifier,
+    RandomForestRegressor,
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    DecisionTreeClassifier,
+    DecisionTreeRegressor,
+)
+BOOSTINGS = (GradientBoostingClassifier, GradientBoostingRegressor)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeModel:
+    """`guard` is put around the whole answer: what is refused, and how values are rounded first."""
+
+    parts: list[Part]
+    """The columns that its splits see."""
+    source: treelite.Model
+    ensemble: Ensemble
+    classes: Any
+    guard: Callable[[Answer], Answer]
+
+    def answer(self, sums: Answer, method: str) -> Answer:
+        """`sums` is what an engine makes of the matrix, before the link."""
+        link = self.ensemble.link
+        if self.classes is None:
+            return self.guard(lambda matrix: link(sums(matrix)))
+
+        def probabilities(matrix: np.ndarray) -> np.ndarray:
+            found = link(sums(matrix))
+            return both(found) if found.ndim == 1 else found
+
+        return self.guard(labels(self.classes, probabilities) if method == "predict" else probabilities)
+
+
+def tree_model(model: Any, parts: Sequence[Part], method: str) -> TreeModel:
+    """Raises Unsupported."""
+    library = type(model).__module__.split(".")[0]
+    classes = getattr(model, "classes_", None)
+    if method not in ("predict", "predict_proba") or (method == "predict_proba" and classes is None):
+        raise Unsupported(f"{type(model).__name__} has no {method}")
+    guard: Callable[[Answer], Answer]
+    if isinstance(model, HISTOGRAMS):
+        found, source = _histograms(model, list(parts))
+        guard = _as_it_comes
+    elif isinstance(model, FORESTS):
+        tolerant = get_tags(model).input_tags.allow_nan
+        found, source = list(parts), from_sklearn(_forest(model))
+
+        def guard(answer: Answer) -> Answer:
+            return single((not_infinite if tolerant else only_finite)(answer))
+
+    elif isinstance(model, BOOSTINGS):
+        found, source = list(parts), from_sklearn(model)
+
+        def guard(answer: Answer) -> Answer:
+            return single(only_finite(answer))
+
+    elif library == "lightgbm":
+        found, source = list(parts), _lightgbm(model)
+        guard = _as_it_comes
+    elif library == "xgboost":
+        found, source = list(parts), _xgboost(model)
+
+        def guard(answer: Answer) -> Answer:
+            return single(not_infinite(answer))
+
+    else:
+        raise Unsupported(f"{type(model).__name__} is none of the ensembles of trees known")
+    return TreeModel(found, source, read(source), classes, guard)
+
+
+def recoded(part: Part, code: Callable[[Any], float], known: Sequence[Any]) -> Part:
+    """A column of categories through `code`; `known` are its usual values. Raises Unsupported."""
+    if isinstance(part, Raw):
+        return Coded(part.index, Table({value: code(value) for value in known}, code))
+    if isinstance(part, Coded):
+        return Coded(part.index, part.table.then(code))
+    raise Unsupported("a feature that trees split by category is computed from others")
+
+
+def _as_it_comes(answer: Answer) -> Answer:
+    return answer
+
+
+def _forest(model: Any) -> Any:
+    """treelite takes a lone tree as a forest of one."""
+    if isinstance(model, DecisionTreeClassifier | DecisionTreeRegressor):
+        kind = RandomForestClassifier if isinstance(model, DecisionTreeClassifier) else RandomForestRegressor
+        forest = kind(n_estimators=1)
+        fitted = {name: value for name, value in vars(model).items() if name.endswith("_") and name != "tree_"}
+        vars(forest).update(fitted)
+        forest.estimators_ = [model]
+        return forest
+    return model
+
+
+def _histograms(model: Any, parts: list[Part]) -> tuple[list[Part], treelite.Model]:
+    """Its encoder of categories becomes part of ours; treelite sees the codes that it makes."""
+    if model._preprocessor is None:
+        return parts, from_sklearn(model)
+    if any(part.width != 1 for part in parts):
+        raise Unsupported("categories among features that are one-hot encoded or computed")
+    encoder = model._preprocessor.transformers_[0][1]
+    places = np.flatnonzero(model.is_categorical_)
+    for place, categories in zip(places.tolist(), encoder.categories_, strict=True):
+        known = [value for value in categories.tolist() if not _missing(value)]
+        codes = {value: float(number) for number, value in enumerate(known)}
+        parts[place] = recoded(parts[place], _code_or_nan(codes), known)
+    coded = copy.copy(model)
+    coded._preprocessor = copy.copy(model._preprocessor)
+    numbers = copy.copy(encoder)
+    numbers.categories_ = [
+        np.arange(sum(not _missing(value) for value in categories.tolist()), dtype=np.float64)
+        for categories in encoder.categories_
+    ]
+    (name, _, columns), *others = model._preprocessor.transformers_
+    coded._preprocessor.transformers_ = [(name, numbers, columns), *others]
+    return parts, from_sklearn(coded)
+
+
+def _code_or_nan(codes: dict[Any, float]) -> Callable[[Any], float]:
+    return lambda value: codes.get(value, math.nan)
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value != value
+
+
+def _lightgbm(model: Any) -> treelite.Model:
+    booster = getattr(model, "booster_", model)
+    if getattr(booster, "pandas_categorical", None):
+        raise Unsupported("LightGBM fitted on a frame's category columns, which JSON has not")
+    if booster.params.get("zero_as_missing"):
+        raise Unsupported("LightGBM with zero_as_missing")
+    try:
+        return treelite.frontend.from_lightgbm(booster)
+    except (treelite.TreeliteError, ValueError) as error:
+        raise Unsupported(f"treelite: {error}") from error
+
+
+def _xgboost(model: Any) -> treelite.Model:
+    booster = model
+    if hasattr(model, "get_booster"):
+        if not _missing(model.missing):
+            raise Unsupported(f"XGBoost with {model.missing!r} for missing values")
+        booster = model.get_booster()
+        best = getattr(model, "best_iteration", None) if model.early_stopping_rounds else None
+        if best is not None:
+            booster = booster[: best + 1]
+    if any(kind == "c" for kind in booster.feature_types or ()):
+        raise Unsupported("XGBoost with categories")
+    if json.loads(booster.save_config())["learner"]["gradient_booster"]["name"] != "gbtree":
+        raise Unsupported("XGBoost with another booster than gbtree")
+    try:
+        return treelite.frontend.from_xgboost(booster)
+    except (treelite.TreeliteError, ValueError) as error:
+        raise Unsupported(f"treelite: {error}") from error
