@@ -126,6 +126,8 @@ class World:
                 dirty={"noise": np.clip(mine[chosen] * 0.97, 0, 1)},
                 dirty_faults={"missing": "ValueError: no NaN"},
                 seconds=tuple(self.random.random(50) / 1000),
+                batch_seconds=tuple(self.random.random(40) / 100),
+                batch_rows=100,
             ),
             "champion_answers": Answers((champions >= 0.5).astype(np.int64), champions),
         }

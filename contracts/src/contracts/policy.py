@@ -143,10 +143,14 @@ class Performance(Section):
 
 class Latency(Section):
     p95_ms: float = Field(default=50.0, gt=0, description="95th percentile of one-row predictions, milliseconds")
+    batch_rows: int = Field(default=100, ge=2, le=100_000, description="Rows of a batch; each call is asked so many")
+    batch_p95_ms: float | None = Field(
+        default=None, gt=0, description="95th percentile of predictions of a whole batch, milliseconds"
+    )
     load_seconds: float = Field(default=30.0, gt=0)
     memory_mb: float | None = Field(default=None, gt=0, description="Peak memory of loading and predicting, MiB")
     times_champion: float | None = Field(
-        default=None, gt=0, description="p95 may be at most so many times that of the champion, timed beside it"
+        default=None, gt=0, description="Both p95 may be at most so many times the champion's, timed beside it"
     )
 
 

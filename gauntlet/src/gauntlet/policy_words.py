@@ -121,7 +121,10 @@ def _bounds(bounds: dict[str, float]) -> str:
 
 
 def _latency(gate: Latency) -> str:
-    return f"95 % of one-row predictions must take at most {gate.p95_ms:g} ms, loading at most {gate.load_seconds:g} s."
+    batch = f", of batches of {gate.batch_rows:,} rows {gate.batch_p95_ms:g} ms" if gate.batch_p95_ms else ""
+    said = f"95 % of one-row predictions must take at most {gate.p95_ms:g} ms{batch}, loading at most"
+    times = f" Nor more than {gate.times_champion:g} times as long as the champion." if gate.times_champion else ""
+    return f"{said} {gate.load_seconds:g} s.{times}"
 
 
 def _sandbox(policy: ModelPolicy) -> str:

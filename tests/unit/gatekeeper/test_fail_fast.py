@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
+
 import pytest
 
-from contracts import GateVerdict, ModelRegistered, Outcome, overall
+from chassis.database import Database
+from contracts import GateVerdict, ModelRegistered, Outcome, new_envelope, overall
 from contracts.policy import ModelPolicy
+from gatekeeper import store
 from gatekeeper.gates import ready
 from gatekeeper.judging import judge, summary
 from gatekeeper.measured import Measured
 from gatekeeper.policy.fail_fast import first_failed, not_run, was_run
 from gatekeeper.policy.needs import Need
+from gatekeeper.retained import retained
 
 PASSED, FAILED, INCONCLUSIVE = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
 SLOW = {"dependents": {}, "slices": {"columns": ["a"]}}
@@ -72,3 +78,20 @@ def test_without_it_every_gate_is_judged(fast: bool) -> None:
     assert [verdict.gate for verdict in found][:2] == ["lineage", "integrity"]
     assert [was_run(verdict) for verdict in found] == [True] + [not fast] * (len(found) - 1)
     assert ("not run (fail_fast): integrity, functional, " in summary(overall(found), found)) is fast
+
+
+def test_a_version_whose_speed_was_not_looked_at_may_play_in_a_tournament(tmp_path: Path) -> None:
+    policy = ModelPolicy.model_validate({"model": "m"})
+    slow = GateVerdict(gate="latency", outcome=FAILED, reason="")
+    worse = GateVerdict(gate="performance", outcome=FAILED, reason="")
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    database.migrate("gatekeeper")
+    with database.transaction() as session:
+        for version, found in ((2, (worse, not_run("latency", worse))), (3, (slow, not_run("dependents", slow)))):
+            event = ModelRegistered(model_name="m", model_version=version, artifact_uri="u")
+            row = store.add_candidate(session, new_envelope(event, source="test"))
+            assert row is not None
+            row.state, row.artifact_digest, row.judged_at = "failed", "sha256:aa", datetime.now(UTC)
+            store.add_verdicts(session, row, found)
+        session.flush()
+        assert [kept.version.model_version for kept in retained(session, "m", policy, 1)] == [2]

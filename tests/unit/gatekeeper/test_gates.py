@@ -130,3 +130,57 @@ def test_latency(facts, outcome, says):
     verdict = latency.decide(facts, Latency(p95_ms=20, load_seconds=30))
     assert verdict.outcome is outcome
     assert says in verdict.reason
+
+
+def batched(*, ms=8.0, calls=40, slow=0, rows=100, champion_ms=8.0, champion_calls=40, **others):
+    seconds = (ms / 1000,) * (calls - slow) + (1.0,) * slow
+    champion = (champion_ms / 1000,) * champion_calls
+    known = {"champion_version": 1, "champion_seconds": (0.005,) * 100, "champion_batch_seconds": champion}
+    return replace(timed(), batch_rows=rows, batch_seconds=seconds, **{**known, **others})
+
+
+UNKNOWN = replace(batched(), batch_rows=None, batch_seconds=None, champion_batch_seconds=())
+"""What a version that timed no batches has left."""
+
+
+@pytest.mark.parametrize(
+    ("facts", "settings", "outcome", "says"),
+    [
+        (batched(), {}, PASSED, "p95 of 40 predictions of 100 rows is 8.00 ms; loaded"),
+        (batched(ms=900), {}, PASSED, "900.00 ms; loaded"),  # measured, not bounded
+        (batched(calls=3), {}, PASSED, "p95 of 3 predictions of 100 rows"),
+        (batched(), {"batch_p95_ms": 10}, PASSED, "is 8.00 ms, 10 ms are allowed"),
+        (batched(ms=10.5), {"batch_p95_ms": 10}, FAILED, "p95 of 40 predictions of 100 rows is 10.50 ms, 10 ms"),
+        (batched(slow=1), {"batch_p95_ms": 10}, PASSED, ""),  # one of forty is above the 95th percentile
+        (batched(slow=3), {"batch_p95_ms": 10}, FAILED, ""),
+        (batched(calls=5), {"batch_p95_ms": 10}, INCONCLUSIVE, "only 5 predictions of 100 rows were timed"),
+        (batched(calls=5, ms=50), {"batch_p95_ms": 10}, FAILED, "50.00 ms"),
+        (batched(calls=0), {"batch_p95_ms": 10}, INCONCLUSIVE, "no batch was timed"),
+        (batched(calls=0), {}, PASSED, "one-row"),
+        (batched(rows=50), {"batch_p95_ms": 10}, INCONCLUSIVE, "batches of 50 rows were timed, 100 are asked"),
+        (batched(rows=50), {}, PASSED, "predictions of 50 rows"),
+        (batched(ms=float("nan")), {"batch_p95_ms": 10}, INCONCLUSIVE, "not finite"),
+        (batched(), {"times_champion": 1.5}, PASSED, "is 8.00 ms, champion v1 takes 8.00 ms"),
+        (batched(ms=13), {"times_champion": 1.5}, FAILED, "13.00 ms, champion v1 takes 8.00 ms: more than 1.5 times"),
+        (batched(champion_calls=0), {"times_champion": 1.5}, INCONCLUSIVE, "was not timed beside it (predictions of"),
+        (batched(calls=9), {"times_champion": 1.5}, INCONCLUSIVE, "only 9 predictions of 100 rows"),
+        (batched(champion_version=None), {"times_champion": 1.5}, PASSED, ""),
+        (batched(ms=50, champion_seconds=(0.005,) * 5), {"batch_p95_ms": 10, "times_champion": 2}, FAILED, "50.00 ms"),
+        (UNKNOWN, {}, PASSED, "p95 of 100 one-row predictions is 5.00 ms, 20 ms are allowed; loaded in 1.00 s"),
+        (UNKNOWN, {"times_champion": 1.5}, PASSED, "champion v1 takes 5.00 ms; loaded"),
+        (UNKNOWN, {"batch_p95_ms": 10}, INCONCLUSIVE, "no batch was timed"),
+    ],
+)
+def test_latency_of_batches(facts, settings, outcome, says):
+    verdict = latency.decide(facts, Latency(p95_ms=20, **settings))
+    assert verdict.outcome is outcome, verdict.reason
+    assert says in verdict.reason
+
+
+def test_the_speed_of_batches_is_shown_with_what_it_is_held_against():
+    (table,) = latency.section(latency.decide(batched(champion_ms=7), Latency(p95_ms=20, batch_p95_ms=10))).tables
+    shown = {what: (measured, allowed) for what, measured, allowed in table.rows}
+    assert shown["100 rows, p95, ms"] == (pytest.approx(8), 10)
+    assert shown["100 rows, the champion's p95, ms"] == (pytest.approx(7), None)
+    (older,) = latency.section(latency.decide(UNKNOWN, Latency(p95_ms=20))).tables
+    assert not any("rows" in row[0] for row in older.rows)

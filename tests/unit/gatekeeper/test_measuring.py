@@ -220,6 +220,18 @@ def test_after_the_first_failure_nothing_more_is_measured(tmp_path, sandbox, pre
     assert (world.measured.stopped is None) is (failed == "performance")
 
 
+def test_both_models_are_timed_row_by_row_and_in_batches_where_they_are_compared(tmp_path, sandbox):
+    world = World(tmp_path, sandbox, "binary", "roc_auc", late)
+    latency = {"p95_ms": 5000, "load_seconds": 100, "batch_p95_ms": 5000, "batch_rows": 30, "times_champion": 1000}
+    world.policy = ModelPolicy.model_validate({**world.policy.model_dump(), "gates": {**GATES, "latency": latency}})
+    champion = world.champion(world.model("champion", f"{SIGMOID} * 0.9").name)
+    world.model("candidate", SIGMOID)
+    outcome, reason = world.outcomes("candidate", champion)["latency"]
+    assert outcome == "Passed" and "predictions of 30 rows is" in reason, reason
+    for probe in (world.measured.probe, world.measured.champion_probe):
+        assert (probe.batch_rows, len(probe.seconds), len(probe.batch_seconds)) == (30, 100, 40)
+
+
 def test_a_candidate_that_cannot_be_fetched_says_what_is_missing(tmp_path, sandbox):
     world = World(tmp_path, sandbox, "binary", "roc_auc", late)
     found = world.outcomes("nowhere")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,17 @@ def test_a_good_model_is_loaded_asked_and_timed(probe):
     assert np.array_equal(found.first, found.second)
     assert (found.asked, found.example_rows) == ("golden rows", 4)
     assert len(found.seconds) == 100 and found.load_seconds >= 0
+    assert len(found.batch_seconds) == 40 and found.batch_rows == 100
+
+
+def test_batches_have_the_rows_that_were_asked_for_however_few_there_are(sandbox, tmp_path):
+    """And a fault in them is told apart from one in a single row."""
+    picky = model(tmp_path / "model", "return frame['a'] if len(frame) != 7 else 1 / 0")
+    asked = Request(picky, "binary", None, ROWS, Limits(60, 1024, 1))
+    assert sandbox.probe(asked, threading.Event()).fault is None
+    found = sandbox.probe(replace(asked, batch_rows=7), threading.Event())
+    assert found.fault is not None and found.fault.stage is Stage.BATCH
+    assert "ZeroDivisionError" in found.fault.what and found.batch_seconds == ()
 
 
 def test_a_forest_that_was_trained_on_all_cores_answers(sandbox, tmp_path):

@@ -108,6 +108,12 @@ def test_what_follows_a_failed_gate_is_said() -> None:
     assert "until one fails" in said(gates={"fail_fast": True})["gates"]
 
 
+def test_batches_and_the_champion_are_said_where_they_count() -> None:
+    words = said(gates={"latency": {"batch_p95_ms": 80, "batch_rows": 500, "times_champion": 1.5}})["gate latency"]
+    assert "at most 50 ms, of batches of 500 rows 80 ms, loading at most 30 s. Nor more than 1.5 times" in words
+    assert "batches" not in said()["gate latency"]
+
+
 def test_a_gate_that_is_off_says_so() -> None:
     assert said(gates={"latency": False})["gate latency"] == "Off: nothing is asked."
     assert "A worse model passes" in said(gates={"performance": False})["gate performance"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from chassis.errors import NotFound
 from contracts import Dataset, ModelRegistered
-from contracts.policy import Minimum, ModelPolicy, Performance
+from contracts.policy import Latency, Minimum, ModelPolicy, Performance
 from gatekeeper import dirt, gates, golden, integrity, model_file, overlap
 from gatekeeper.advisories import Advisories
 from gatekeeper.answers import aligned, as_answers
@@ -232,7 +232,10 @@ class Measurer:
         classes = description.classes or rows.classes
         features = rows.features_for(description)
         limits = self._limits(policy)
-        request = Request(folder, policy.problem, classes, features, limits, golden_only=True, timed=timed)
+        batch = _batch_rows(policy)
+        request = Request(
+            folder, policy.problem, classes, features, limits, golden_only=True, timed=timed, batch_rows=batch
+        )
         measured.champion_probe = probe = self._sandbox.probe(request, cancelled)
         if probe.golden is None:
             raise Unusable(f"on the golden rows it {probe.fault.what if probe.fault else 'gave no answers'}")
@@ -243,7 +246,8 @@ class Measurer:
         classes = measured.description.classes or (rows.classes if rows else None)
         features = rows.features_for(measured.description) if rows else None
         dirty = self._dirty_rows(measured, features, policy) if features is not None else {}
-        request = Request(folder, policy.problem, classes, features, self._limits(policy), dirty=dirty)
+        limits, batch = self._limits(policy), _batch_rows(policy)
+        request = Request(folder, policy.problem, classes, features, limits, batch_rows=batch, dirty=dirty)
         measured.probe = self._sandbox.probe(request, cancelled)
         if measured.probe.golden is not None and rows is not None:
             assert measured.artifact_digest is not None and measured.golden_digest is not None
@@ -261,6 +265,10 @@ class Measurer:
     def _limits(self, policy: ModelPolicy) -> Limits:
         limits = policy.sandbox
         return Limits(limits.seconds, limits.memory_mb, self._timing_seconds, limits.processes, limits.disk_mb)
+
+
+def _batch_rows(policy: ModelPolicy) -> int:
+    return (policy.gates.latency or Latency()).batch_rows
 
 
 def _ended(measured: Measured, policy: ModelPolicy, *known: Need) -> bool:

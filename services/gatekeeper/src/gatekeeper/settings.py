@@ -18,7 +18,7 @@ class Settings(ServiceSettings):
     lease_seconds: float = Field(
         10, gt=0, description="A worker that has not renewed its job for so long is taken to be dead"
     )
-    timing_seconds: float = Field(10, gt=0, description="Longest time for the one-row predictions of the latency gate")
+    timing_seconds: float = Field(10, gt=0, description="Longest time to time one-row predictions, and batches as well")
     advisories_dir: Path | None = Field(
         None, description="Folder of OSV advisories; without one, known vulnerabilities are not checked"
     )

@@ -10,4 +10,4 @@ class Need(StrEnum):
     CHAMPION = "the champion's answers to the golden rows"
     TRAINING_KEYS = "which golden rows either model was trained on"
     DIRTY_ROWS = "the candidate's answers to dirty golden rows"
-    CHAMPION_TIMING = "the champion's one-row predictions timed"
+    CHAMPION_TIMING = "the champion's predictions timed"

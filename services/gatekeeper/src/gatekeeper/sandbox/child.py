@@ -17,11 +17,24 @@ from pathlib import Path
 from typing import Any
 
 from gatekeeper.sandbox.isolation import Isolation, confine, is_open
-from gatekeeper.sandbox.protocol import FACTS, FEATURES, FIRST, GOLDEN, REQUEST, SECOND, SECONDS, Stage, dirty
+from gatekeeper.sandbox.protocol import (
+    BATCH_SECONDS,
+    FACTS,
+    FEATURES,
+    FIRST,
+    GOLDEN,
+    REQUEST,
+    SECOND,
+    SECONDS,
+    Stage,
+    dirty,
+)
 
 EXAMPLE_ROWS = 5
 WARM_UP_CALLS = 5
 TIMED_CALLS = 100
+BATCH_WARM_UP_CALLS = 2
+TIMED_BATCHES = 40
 LARGEST_FILE = 256 * 1024 * 1024
 MOST_FILES = 512
 NOT_ISOLATED = 70
@@ -106,8 +119,15 @@ def _question(
 
     def time_calls(frame: Any) -> None:
         facts.note(stage=Stage.TIMING)
-        seconds = _time_calls(model.predict, frame, request["timing_seconds"])
+        rows = [frame.iloc[[number]] for number in range(min(len(frame), TIMED_CALLS))]
+        seconds = _time_calls(model.predict, rows, WARM_UP_CALLS, TIMED_CALLS, request["timing_seconds"])
         np.save(scratch / SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
+        facts.note(stage=Stage.BATCH)
+        batches = _batches(frame, request["batch_rows"])
+        seconds = _time_calls(
+            model.predict, batches, BATCH_WARM_UP_CALLS, TIMED_BATCHES, request["batch_timing_seconds"]
+        )
+        np.save(scratch / BATCH_SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
 
     if request["golden_only"]:
         facts.note(stage=Stage.GOLDEN)
@@ -155,16 +175,25 @@ def _input_example(folder: str) -> Any:
     return pd.DataFrame(np.atleast_2d(np.asarray(example)))
 
 
-def _time_calls(predict: Callable[[Any], Any], frame: Any, budget: float) -> list[float]:
-    """Seconds of single-row predictions, after a few that warm up. Ends early when the budget is used up."""
-    rows = [frame.iloc[[number % len(frame)]] for number in range(min(len(frame), 100))]
-    for number in range(WARM_UP_CALLS):
-        predict(rows[number % len(rows)])
+def _batches(frame: Any, rows: int) -> list[Any]:
+    """Some batches of so many rows of `frame`, one after the other; at its end they begin again at its start."""
+    import numpy as np
+
+    different = min(TIMED_BATCHES, -(-len(frame) // rows))
+    return [frame.iloc[np.arange(at * rows, (at + 1) * rows) % len(frame)] for at in range(different)]
+
+
+def _time_calls(
+    predict: Callable[[Any], Any], frames: list[Any], warm_up: int, calls: int, budget: float
+) -> list[float]:
+    """Seconds of predictions, after a few that warm up. Ends early when the budget (seconds) is used up."""
+    for number in range(warm_up):
+        predict(frames[number % len(frames)])
     seconds: list[float] = []
     end = time.perf_counter() + budget
-    while len(seconds) < TIMED_CALLS and (len(seconds) < 1 or time.perf_counter() < end):
+    while len(seconds) < calls and (len(seconds) < 1 or time.perf_counter() < end):
         began = time.perf_counter()
-        predict(rows[len(seconds) % len(rows)])
+        predict(frames[len(seconds) % len(frames)])
         seconds.append(time.perf_counter() - began)
     return seconds
 

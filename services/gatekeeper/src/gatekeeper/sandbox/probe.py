@@ -19,7 +19,18 @@ from gatekeeper.sandbox import reading
 from gatekeeper.sandbox.home import Home
 from gatekeeper.sandbox.isolation import Isolation
 from gatekeeper.sandbox.processes import Cancelled, Ended, SandboxBroken, Template
-from gatekeeper.sandbox.protocol import FACTS, FEATURES, FIRST, GOLDEN, REQUEST, SECOND, SECONDS, Stage, dirty
+from gatekeeper.sandbox.protocol import (
+    BATCH_SECONDS,
+    FACTS,
+    FEATURES,
+    FIRST,
+    GOLDEN,
+    REQUEST,
+    SECOND,
+    SECONDS,
+    Stage,
+    dirty,
+)
 
 MOST_EXAMPLE_ROWS = 100_000
 MOST_TIMED_CALLS = 100_000
@@ -50,6 +61,8 @@ class Request:
     golden_only: bool = False
     """Do not ask the input example: a champion has been through that."""
     timed: bool = True
+    batch_rows: int = 100
+    """Of each of the batches that are timed."""
     dirty: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     """Rows that are harder to answer, by what was done to them."""
 
@@ -69,6 +82,7 @@ class Probe:
     `fault` is None when all of it went well. A fault in a late stage leaves the results of the earlier ones.
     `peak_memory_mb` is beyond what the process had before it loaded the model, as the kernel counts; `load_memory_mb`
     as the process itself said after loading. `isolation`: what kept it from network, files and other processes.
+    `seconds` are of one-row predictions, `batch_seconds` of batches of `batch_rows`: None where none were asked.
     """
 
     fault: Fault | None = None
@@ -81,6 +95,8 @@ class Probe:
     dirty: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     dirty_faults: Mapping[str, str] = field(default_factory=dict)
     seconds: tuple[float, ...] = ()
+    batch_seconds: tuple[float, ...] | None = None
+    batch_rows: int | None = None
     output: str = ""
     peak_memory_mb: float | None = None
     load_memory_mb: float | None = None
@@ -171,11 +187,13 @@ def _write_request(scratch: Path, request: Request) -> None:
         "features": request.features is not None,
         "golden_only": request.golden_only,
         "timed": request.timed,
+        "batch_rows": request.batch_rows,
         "dirty": list(request.dirty),
         "seconds": request.limits.seconds,
         "processes": request.limits.processes,
         "memory_bytes": request.limits.memory_mb * 1024 * 1024,
         "timing_seconds": min(request.limits.timing_seconds, request.limits.seconds / 4),
+        "batch_timing_seconds": min(request.limits.timing_seconds, request.limits.seconds / 8),
     }
     (scratch / REQUEST).write_text(json.dumps(content))
 
@@ -219,11 +237,17 @@ def _read(scratch: Path, request: Request, ended: Ended) -> Probe:
         golden=found.get(GOLDEN),
         dirty=dirt,
         dirty_faults=faults,
-        seconds=reading.timings(scratch / SECONDS, MOST_TIMED_CALLS) if what is None else (),
+        seconds=_timings(scratch / SECONDS, what),
+        batch_seconds=_timings(scratch / BATCH_SECONDS, what) if request.timed else None,
+        batch_rows=request.batch_rows if request.timed else None,
         output=ended.output,
         peak_memory_mb=ended.peak_mb,
         load_memory_mb=reading.seconds(facts.get("load_memory_mb")),
     )
+
+
+def _timings(path: Path, fault: str | None) -> tuple[float, ...]:
+    return reading.timings(path, MOST_TIMED_CALLS) if fault is None else ()
 
 
 def _fault_of(facts: dict[str, Any]) -> str | None:

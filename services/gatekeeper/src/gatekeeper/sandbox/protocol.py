@@ -7,7 +7,8 @@ from enum import StrEnum
 REQUEST = "request.json"
 FACTS = "facts.json"
 FEATURES = "features.parquet"
-FIRST, SECOND, GOLDEN, SECONDS = "first.npy", "second.npy", "golden.npy", "seconds.npy"
+FIRST, SECOND, GOLDEN = "first.npy", "second.npy", "golden.npy"
+SECONDS, BATCH_SECONDS = "seconds.npy", "batch-seconds.npy"
 
 
 def dirty(name: str, suffix: str) -> str:
@@ -24,6 +25,7 @@ class Stage(StrEnum):
     GOLDEN = "answering the golden rows"
     DIRTY = "answering dirty rows"
     TIMING = "answering one row at a time"
+    BATCH = "answering a batch of rows at a time"
     DONE = "ending"
 
     @property
