@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import httpx
 import pandas as pd
+import pytest
 
 from contracts import DriftDetected, DriftKind, DriftWindow, Promoted
 from support.bus_client import BusClient
@@ -18,6 +19,11 @@ from support.gatekeepers import Gatekeepers
 from support.waiting import eventually
 
 WHO = {"actor": "ada", "reason": "somebody was sure"}
+POLICY: dict[str, Any] = {
+    "golden": {"dataset": "latest"},
+    "candidates": "retained",
+    "gates": {"latency": False, "performance": {"floor": {"roc_auc": 0.6}}},
+}
 
 seen = partial(eventually, interval=0.2)
 
@@ -60,7 +66,7 @@ def test_a_drift_brings_an_earlier_version_back_once_and_only_on_newer_rows(
     gatekeepers: Gatekeepers, own_bus: BusClient, candidates: Candidates
 ) -> None:
     name = f"drifting-{uuid4().hex[:8]}"
-    gatekeepers.policy(name, golden={"dataset": "latest"}, candidates="retained")
+    gatekeepers.policy(name, **POLICY)
     gatekeepers.start_ready()
     golden(gatekeepers, name, month(3))
     a_worse_one_is_champion(gatekeepers, own_bus, candidates, name)
@@ -80,6 +86,15 @@ def test_a_drift_brings_an_earlier_version_back_once_and_only_on_newer_rows(
     assert {row["correlation_id"] for row in trail[:2]} == {told.correlation_id}
     assert gatekeepers.get(f"/models/{name}/golden")[0]["challengers"] == 1, "α is spent"
 
+    shown = gatekeepers.get(f"/models/{name}/golden/2/tournament")
+    assert (shown["winner"], shown["champion_version"], shown["drift_event_id"]) == (1, 2, told.id)
+    path = f"/models/{name}/golden/2/tournament/replay"
+    again = gatekeepers.post(path, {}).json()
+    assert (again["agrees"], again["then"], again["now"], again["differences"]) == (True, 1, 1, [])
+    stricter = gatekeepers.post(path, {"policy": {"model": name, "candidates": "newest"}}).json()
+    assert (stricter["then"], stricter["now"]) == (1, None)
+    assert gatekeepers.post(path.replace("/2/", "/1/"), {}).status_code == 404
+
     own_bus.publish(drift(name, 2))
     said_why(gatekeepers, "it is v2 that drifted, and v1 answers by now")
     own_bus.publish(drift(name, 1))
@@ -89,3 +104,31 @@ def test_a_drift_brings_an_earlier_version_back_once_and_only_on_newer_rows(
     said_why(gatekeepers, "are older than those of the champion")
     assert [row["epoch"] for row in gatekeepers.get(f"/models/{name}/promotions")] == [3, 2, 1]
     assert gatekeepers.get(f"/models/{name}/golden")[1]["digest"] == newer["digest"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the same either way, and it takes its time
+def test_a_frozen_model_holds_and_a_candidates_tournament_is_replayed_too(
+    gatekeepers: Gatekeepers, own_bus: BusClient, candidates: Candidates
+) -> None:
+    name = f"frozen-{uuid4().hex[:8]}"
+    gatekeepers.policy(name, **POLICY)
+    gatekeepers.start_ready()
+    golden(gatekeepers, name, month(3))
+    a_worse_one_is_champion(gatekeepers, own_bus, candidates, name)
+    assert gatekeepers.post(f"/models/{name}/freeze", WHO).is_success
+    golden(gatekeepers, name, month(4))
+    own_bus.publish(drift(name, 2))
+    held = seen(lambda: [row for row in gatekeepers.get(f"/audit?model={name}") if row["action"] == "held"])[0]
+    assert held["model_version"] == 1 and "won a tournament, but the model is frozen" in held["reason"]
+    assert gatekeepers.champion(name) == 2
+
+    golden(gatekeepers, name, month(5))
+    own_bus.publish(candidates.version(name, "backwards"))
+    judged = gatekeepers.judged(name, 3)
+    assert judged["evidence"]["tournament"]["winner"] == 1
+    replayed = gatekeepers.post(f"/models/{name}/candidates/3/replay").json()
+    assert replayed["agrees"], replayed["tournament"] or replayed["differences"]
+    assert (replayed["tournament"]["then"], replayed["tournament"]["now"]) == (1, 1)
+    newest = {"policy": {"model": name, "candidates": "newest"}}
+    (mine,) = [each for each in gatekeepers.post("/what-if", newest).json() if each["model_version"] == 3]
+    assert (mine["tournament"]["then"], mine["tournament"]["now"], mine["tournament"]["unknown"]) == (1, None, None)

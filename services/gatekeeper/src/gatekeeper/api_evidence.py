@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,24 +23,14 @@ from contracts import Dataset, GateVerdict, overall
 from contracts.policy import ModelPolicy
 from gatekeeper import golden_sets, store
 from gatekeeper.api import Text, Version
+from gatekeeper.api_tournaments import AgainView, DifferenceView, needed
 from gatekeeper.decisions import Decisions
 from gatekeeper.evidence_store import EvidenceStore
-from gatekeeper.replaying import Difference, NoEvidence, Replayed, Replayer
+from gatekeeper.replaying import Again, Difference, NoEvidence, Replayed, Replayer
 from gatekeeper.tables import UNJUDGED, CandidateRow, GoldenRow
+from gatekeeper.views import View
 
 LARGEST_UPLOAD = 1024 * 1024 * 1024
-
-
-class View(BaseModel):
-    model_config = ConfigDict(protected_namespaces=(), from_attributes=True)
-
-
-class DifferenceView(View):
-    """`where` is a path into the verdict, such as `performance.details.se`."""
-
-    where: str
-    then: Any
-    now: Any
 
 
 class ReplayView(View):
@@ -51,10 +40,11 @@ class ReplayView(View):
     model_version: int
     then: str = Field(description="The recorded outcome")
     now: str
-    agrees: bool = Field(description="To the last digit of every gate")
+    agrees: bool = Field(description="To the last digit of every gate, and of the tournament")
     differences: list[DifferenceView]
     versions: list[DifferenceView] = Field(description="Libraries that have changed since")
     verdicts: list[GateVerdict]
+    tournament: AgainView | None = Field(description="The one on its golden rows; None: none was played")
 
 
 class WhatIfRequest(BaseModel):
@@ -75,6 +65,7 @@ class Rejudged(View):
     changed: list[str] = Field(default_factory=list, description="Gates that answer otherwise")
     reasons: dict[str, str] = Field(default_factory=dict)
     problem: str | None = None
+    tournament: AgainView | None = Field(default=None, description="On its golden rows; None: with neither policy")
 
 
 class GoldenView(View):
@@ -89,6 +80,7 @@ class GoldenView(View):
     created_by: str
     note: str
     challengers: int
+    tournament: str | None = Field(description="Id of the one that a drift gave rise to")
     columns: dict[str, str] = Field(default_factory=dict)
 
 
@@ -102,7 +94,7 @@ def evidence_router(database: Database, decisions: Decisions, replayer: Replayer
         with database.reading() as session:
             row = _judged(session, model_name, model_version)
             then, evidence = store.verdicts(session, row), dict(row.evidence)
-        with _needed(f"{model_name} v{model_version} cannot be replayed"):
+        with needed(f"{model_name} v{model_version} cannot be replayed"):
             found = replayer.replay(evidence, then)
         return ReplayView(
             model_name=model_name,
@@ -113,6 +105,7 @@ def evidence_router(database: Database, decisions: Decisions, replayer: Replayer
             differences=_views(found.differences),
             versions=_views(found.versions),
             verdicts=list(found.verdicts),
+            tournament=_again_view(found.tournament),
         )
 
     @router.post("/what-if")
@@ -188,6 +181,7 @@ def _rejudged(
         now=found.outcome.value,
         changed=changed,
         reasons={verdict.gate: verdict.reason for verdict in found.verdicts if verdict.gate in changed},
+        tournament=_again_view(found.tournament),
     )
 
 
@@ -214,12 +208,19 @@ def _views(differences: tuple[Difference, ...]) -> list[DifferenceView]:
     return [DifferenceView.model_validate(each) for each in differences]
 
 
+def _again_view(again: Again | None) -> AgainView | None:
+    return None if again is None else AgainView.model_validate(again)
+
+
 def _golden_view(session: Session, row: GoldenRow, columns: Mapping[str, str] | None = None) -> GoldenView:
     fields = ("model_name", "number", "digest", "uri", "rows", "created_at", "created_by", "note")
-    seen = golden_sets.challengers(session, row.model_name, row.digest)
-    return GoldenView.model_validate(
-        {name: getattr(row, name) for name in fields} | {"challengers": seen, "columns": dict(columns or {})}
-    )
+    played = golden_sets.tournament_on(session, row.model_name, row.digest)
+    more = {
+        "challengers": golden_sets.challengers(session, row.model_name, row.digest),
+        "tournament": None if played is None else played.id,
+        "columns": dict(columns or {}),
+    }
+    return GoldenView.model_validate({name: getattr(row, name) for name in fields} | more)
 
 
 async def _receive(request: Request, path: Path) -> None:
@@ -241,13 +242,3 @@ def _described(path: Path) -> tuple[int, dict[str, str]]:
     if about.num_rows == 0:
         raise Problem(422, "no golden dataset", "the file has no rows")
     return about.num_rows, {name: str(kind) for name, kind in zip(schema.names, schema.types, strict=True)}
-
-
-@contextmanager
-def _needed(title: str) -> Iterator[None]:
-    try:
-        yield
-    except NoEvidence as error:
-        raise Problem(409, title, str(error)) from error
-    except Transient as error:
-        raise Problem(503, title, str(error)) from error

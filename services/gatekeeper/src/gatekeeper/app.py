@@ -22,6 +22,7 @@ from contracts import DriftDetected, GateFailed, GatePassed, ModelLoaded, ModelL
 from gatekeeper.advisories import Advisories
 from gatekeeper.api import deciding_router, reading_router
 from gatekeeper.api_evidence import evidence_router
+from gatekeeper.api_tournaments import tournaments_router
 from gatekeeper.artifacts import ArtifactCache
 from gatekeeper.decisions import Decisions
 from gatekeeper.evidence_store import EvidenceStore
@@ -92,10 +93,12 @@ def build(settings: Settings) -> FastAPI:
         "promotions": restoration.check,
         "mlflow": registry.check,
     }
+    replayer = Replayer(artifacts, kept)
     routers = [
         reading_router(database, decisions, policies),
         deciding_router(decisions, restoration.check),
-        evidence_router(database, decisions, Replayer(artifacts, kept), kept),
+        evidence_router(database, decisions, replayer, kept),
+        tournaments_router(database, decisions, replayer),
     ]
     return build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers)
 

@@ -147,6 +147,18 @@ def wanted(contest: Contest, policy: ModelPolicy) -> Contest:
     return dataclasses.replace(contest, asked=tuple(young[: settings.retained]))
 
 
+def not_asked(contest: Contest, then: ModelPolicy, policy: ModelPolicy) -> str | None:
+    """Whom this policy might have asked besides, but the policy of then did not."""
+    before, now = then.candidates, policy.candidates
+    if not isinstance(before, Retained) or not isinstance(now, Retained):
+        return None
+    if now.retained > before.retained <= len(contest.asked):
+        return f"only the newest {before.retained} earlier versions were asked then, not {now.retained}"
+    if before.max_age is not None and (now.max_age is None or now.max_age > before.max_age):
+        return f"versions older than {before.max_age} were not asked then"
+    return None
+
+
 def write(played: Played, policy: ModelPolicy, keep: Keep) -> dict[str, Any]:
     """As evidence: JSON, its arrays with `keep`."""
     gated = None if played.gated is None else evidence.write(played.gated, policy, keep)

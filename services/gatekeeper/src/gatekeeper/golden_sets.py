@@ -79,8 +79,8 @@ def tournament_by_id(session: Session, row_id: str) -> TournamentRow | None:
     return session.get(TournamentRow, row_id)
 
 
-def tournament_id(row: GoldenRow) -> str:
-    return f"{row.model_name}-golden-{row.number}"
+def tournament_id(model_name: str, golden_number: int) -> str:
+    return f"{model_name}-golden-{golden_number}"
 
 
 def newest(session: Session, model_name: str) -> GoldenRow | None:

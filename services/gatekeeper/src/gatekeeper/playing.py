@@ -83,7 +83,7 @@ class Playing:
             document = evidence.write(measured, policy, keep)
             document["tournament"] = contest.write(ended, policy, keep)
         result = TournamentRow(
-            id=golden_sets.tournament_id(row),
+            id=golden_sets.tournament_id(name, row.number),
             model_name=name,
             golden_digest=digest,
             champion_version=champion.model_version,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,12 +11,14 @@ from typing import Any
 from chassis.errors import NotFound
 from contracts import GateVerdict, Outcome, overall
 from contracts.policy import ModelPolicy
-from gatekeeper import evidence, golden
+from gatekeeper import contest, evidence, golden
 from gatekeeper.artifacts import ArtifactCache
+from gatekeeper.contest import Contest, Decided
 from gatekeeper.evidence_store import EvidenceStore
 from gatekeeper.golden import Unusable
 from gatekeeper.judging import judge
 from gatekeeper.measured import Measured
+from gatekeeper.policy import tournament
 
 
 class NoEvidence(ValueError):
@@ -33,12 +35,34 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Again:
+    """A tournament played again: who won `then` and who wins `now`, None when the champion stays.
+
+    `unknown` says what the evidence does not hold: without that, `now` is only as far as it goes.
+    """
+
+    then: int | None
+    now: int | None = None
+    reason: str | None = None
+    unknown: str | None = None
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def agrees(self) -> bool:
+        return not self.differences and self.unknown is None
+
+
+@dataclass(frozen=True)
 class Replayed:
-    """`agrees` when there is no difference at all. `versions` are the libraries that have changed since."""
+    """`agrees` when there is no difference at all. `versions` are the libraries that have changed since.
+
+    `tournament`: the one on the golden rows of the verdict; None without one.
+    """
 
     verdicts: tuple[GateVerdict, ...]
     differences: tuple[Difference, ...]
     versions: tuple[Difference, ...]
+    tournament: Again | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -46,7 +70,7 @@ class Replayed:
 
     @property
     def agrees(self) -> bool:
-        return not self.differences
+        return not self.differences and (self.tournament is None or self.tournament.agrees)
 
 
 class Replayer:
@@ -59,13 +83,103 @@ class Replayer:
     def replay(self, document: Mapping[str, Any], verdicts: tuple[GateVerdict, ...]) -> Replayed:
         """Under the policy of then. Raises NoEvidence, and Transient when MLflow is away."""
         measured, policy = self._read(document)
-        return self._compare(document, verdicts, judge(measured, policy))
+        now = judge(measured, policy)
+        again = self._again(document, measured, now, policy)
+        return self._compare(document, verdicts, now, again)
 
     def what_if(self, document: Mapping[str, Any], verdicts: tuple[GateVerdict, ...], policy: ModelPolicy) -> Replayed:
         """Under another policy, on the golden rows and answers of then. Raises as `replay`."""
-        measured, _ = self._read(document)
+        measured, then = self._read(document)
         measured.problem = policy.problem
-        return self._compare(document, verdicts, judge(measured, policy))
+        now = judge(measured, policy)
+        return self._compare(document, verdicts, now, self._otherwise(document, measured, now, then, policy))
+
+    def replay_tournament(self, document: Mapping[str, Any], policy: ModelPolicy | None = None) -> Again:
+        """One that a drift gave rise to, under the policy of then or another one. Raises as `replay`."""
+        measured, then = self._read(document)
+        if policy is None:
+            again = self._again(document, measured, (), then)
+        else:
+            measured.problem = policy.problem
+            again = self._otherwise(document, measured, (), then, policy)
+        if again is None:
+            raise NoEvidence("no tournament was played")
+        return again
+
+    def _again(
+        self, document: Mapping[str, Any], measured: Measured, candidate: Sequence[GateVerdict], policy: ModelPolicy
+    ) -> Again | None:
+        """The tournament under the policy of then, to the last digit."""
+        played = document.get("tournament")
+        if played is None:
+            return None
+        try:
+            decided, _ = self._decided(*self._contest(played, measured, policy), measured, candidate, policy)
+        except NoEvidence as error:
+            return Again(played["winner"], unknown=str(error))
+        now = decided.document()
+        then = {key: played.get(key) for key in now}
+        found = tuple(_differences(then, now, "tournament"))
+        return Again(played["winner"], decided.ending.winner, decided.ending.reason, differences=found)
+
+    def _otherwise(
+        self,
+        document: Mapping[str, Any],
+        measured: Measured,
+        candidate: Sequence[GateVerdict],
+        then: ModelPolicy,
+        policy: ModelPolicy,
+    ) -> Again | None:
+        """The tournament under another policy, as far as the evidence goes; None where neither has one."""
+        played = document.get("tournament")
+        if tournament.comparison(policy) is None:
+            reason = "this policy compares no retained versions"
+            return None if played is None else Again(played["winner"], reason=reason)
+        if played is None:
+            why = "no tournament was played then, so what earlier versions answer to these rows is not known"
+            return Again(None, unknown=why) if measured.champion_answers is not None else None
+        if policy.problem != then.problem:
+            return Again(played["winner"], unknown=f"the answers of then are those to a {then.problem} problem")
+        try:
+            asked, gated = self._contest(played, measured, then)
+        except NoEvidence as error:
+            return Again(played["winner"], unknown=str(error))
+        unknown = contest.not_asked(asked, then, policy)
+        decided, ungated = self._decided(contest.wanted(asked, policy), gated, measured, candidate, policy)
+        if ungated is not None:
+            unknown = f"v{ungated} would be the best, but its other gates were not run on these rows"
+            return Again(played["winner"], None, decided.standing.result.reason, unknown)
+        return Again(played["winner"], decided.ending.winner, decided.ending.reason, unknown)
+
+    def _contest(
+        self, played: Mapping[str, Any], measured: Measured, policy: ModelPolicy
+    ) -> tuple[Contest, Measured | None]:
+        """Who was asked, and what was measured of the best. `policy`: that of then. Raises NoEvidence."""
+        try:
+            found, gated = contest.read(played, partial(self._kept.load, measured.event.model_name))
+            if gated is not None:
+                gated.golden = golden.read(self._golden(gated), gated.description, policy)
+        except (evidence.Unreadable, NotFound, Unusable) as error:
+            raise NoEvidence(f"the tournament cannot be played again: {error}") from error
+        return found, gated
+
+    def _decided(
+        self,
+        asked: Contest,
+        gated: Measured | None,
+        measured: Measured,
+        candidate: Sequence[GateVerdict],
+        policy: ModelPolicy,
+    ) -> tuple[Decided, int | None]:
+        """How it ends, and the best version if its gates decide but were not run then."""
+        settings = tournament.comparison(policy)
+        assert settings is not None, "the policy wants a tournament"
+        standing = contest.stand(measured, asked, policy, settings)
+        best = standing.result.winner
+        wanted = best is not None and tournament.outdoes(standing.result.verdicts[best], candidate)
+        own = gated if wanted and gated is not None and gated.event.model_version == best else None
+        decided = contest.decide(measured, asked, standing, candidate, own, policy)
+        return decided, best if wanted and own is None else None
 
     def _read(self, document: Mapping[str, Any]) -> tuple[Measured, ModelPolicy]:
         if "measured" not in document:
@@ -87,12 +201,16 @@ class Replayer:
         return path
 
     def _compare(
-        self, document: Mapping[str, Any], then: tuple[GateVerdict, ...], now: tuple[GateVerdict, ...]
+        self,
+        document: Mapping[str, Any],
+        then: tuple[GateVerdict, ...],
+        now: tuple[GateVerdict, ...],
+        again: Again | None,
     ) -> Replayed:
         before = {verdict.gate: verdict.model_dump(mode="json") for verdict in then}
         after = {verdict.gate: verdict.model_dump(mode="json") for verdict in now}
         versions = _differences(dict(document.get("versions", {})), evidence.versions(), "")
-        return Replayed(now, tuple(_differences(before, after, "")), tuple(versions))
+        return Replayed(now, tuple(_differences(before, after, "")), tuple(versions), again)
 
 
 def _differences(then: Any, now: Any, where: str) -> Iterator[Difference]:
