@@ -1,27 +1,29 @@
-"""Swaps under load: failed requests, and how soon after Promoted was published the first new answer comes.
+"""Swaps under load: failed requests, and how soon after Promoted was published the first new answer comes; what the
+loading of a model of 100 MB does to the answers of another; whether memory stays flat.
 
-`python -m benchmarks.swap` prints a Markdown table. A replica as a process of its own, a real broker, a real MLflow;
-small gradient-boosting models of 20 features; clients in another process that ask without a pause between answers but
-the one that keeps two cores from being the only thing measured.
+`python -m benchmarks.swap [--swaps 1000]` prints Markdown tables. A replica as a process of its own, a real broker, a
+real MLflow; small gradient-boosting models of 20 features, and a forest of 100 MB.
 """
 
 from __future__ import annotations
 
-import http.client
-import json
-import multiprocessing
+import argparse
+import itertools
 import statistics
+import sys
 import tempfile
-import threading
 import time
-from collections.abc import Sequence
-from multiprocessing.synchronize import Event
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingClassifier
+import psutil
+from benchmarks.asking import FEATURES, Asker, asking, p99
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from threadpoolctl import threadpool_limits
 
 from embedded_kafka import EmbeddedKafka
@@ -31,116 +33,172 @@ from support.replica import Replica
 from support.versions import Uploads, Version
 from support.waiting import eventually
 
-SWAPS = 50
-CLIENTS = 4
-PAUSE_SECONDS = 0.01
-FEATURES = 20
-MODEL = "benchmark"
-PATH = f"/models/{MODEL}/predict"
+VERSIONS = 50
+MODEL, FOREST = "benchmark", "forest"
+MEMORY_SWAPS, ENDS = 200, 20
+FOREST_TREES, FOREST_ROWS, FOREST_LOADS = 235, 20_000, 3
+STEADY_SECONDS = 10.0
+MEBIBYTE = 2**20
 
 
-def models(uploads: Uploads) -> list[Version]:
-    """One more than there are swaps: the first is there before. One fit, but a seed and so a digest of its own each."""
+def rows(count: int) -> tuple[pd.DataFrame, pd.Series[Any]]:
     random = np.random.default_rng(0)
-    frame = pd.DataFrame(random.normal(size=(1000, FEATURES)), columns=[f"f{number}" for number in range(FEATURES)])
-    label = frame["f0"] + random.normal(size=len(frame)) > 0
-    with threadpool_limits(1):
-        estimator = HistGradientBoostingClassifier().fit(frame, label)
+    frame = pd.DataFrame(random.normal(size=(count, FEATURES)), columns=[f"f{number}" for number in range(FEATURES)])
+    return frame, frame["f0"] + random.normal(size=len(frame)) > 0
+
+
+def versions(uploads: Uploads, model: str, estimator: Any, example: pd.DataFrame, count: int) -> list[Version]:
+    """One fit, but a seed and so a digest of its own each."""
     return [
         uploads.version(
-            MODEL,
-            number,
-            estimator.set_params(random_state=number),
-            example=frame.head(2),
-            roles={"problem": "binary"},
+            model, number, estimator.set_params(random_state=number), example=example, roles={"problem": "binary"}
         )
-        for number in range(1, SWAPS + 2)
+        for number in range(1, count + 1)
     ]
 
 
-class Asker:
-    """One connection that is kept; a request that fails in any way is a failure."""
-
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        self._body = json.dumps({"rows": [{f"f{number}": 0.1 * number for number in range(FEATURES)}]})
-
-    def ask(self) -> Any:
-        """The answer; None for a failure."""
-        try:
-            self._connection.request("POST", PATH, self._body)
-            response = self._connection.getresponse()
-            answer = json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError):
-            self._connection.close()
-            return None
-        return answer if response.status == 200 else None
+def small(uploads: Uploads) -> list[Version]:
+    """One more than are swapped to from MLflow: the first is there before."""
+    frame, label = rows(1000)
+    with threadpool_limits(1):
+        estimator = HistGradientBoostingClassifier().fit(frame, label)
+    return versions(uploads, MODEL, estimator, frame.head(2), VERSIONS + 1)
 
 
-def load(port: int, running: Event, stopping: Event, results: Any) -> None:
-    """Runs in a process of its own; puts (seconds of each request, failures)."""
-    seconds: list[float] = []
-    failures: list[int] = []
+def forests(uploads: Uploads) -> tuple[list[Version], int]:
+    """And the bytes of one."""
+    frame, label = rows(FOREST_ROWS)
+    forest = RandomForestClassifier(FOREST_TREES, n_jobs=2, random_state=0).fit(frame, label).set_params(n_jobs=1)
+    return versions(uploads, FOREST, forest, frame.head(2), FOREST_LOADS), len(cloudpickle.dumps(forest))
 
-    def client() -> None:
-        asker = Asker(port)
-        while not stopping.is_set():
+
+@dataclass
+class Bench:
+    replica: Replica
+    bus: BusClient
+    forest_bytes: int = 0
+    epochs: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    lines: list[str] = field(default_factory=list)
+    """What is wanted and whether it was reached."""
+
+    def promote(self, version: Version) -> int:
+        epoch = next(self.epochs)
+        self.bus.publish(version.promoted(epoch))
+        return epoch
+
+    def first_new_answers(
+        self, order: Sequence[Version], after_each: Callable[[], None] = lambda: None
+    ) -> tuple[list[float], int]:
+        """Milliseconds from publishing each promotion to its first answer; failures of the asker."""
+        asker, took, failed = Asker(self.replica.port, MODEL), [], 0
+        for version in order:
+            published = time.perf_counter()
+            epoch = self.promote(version)
+            while True:
+                answer = asker.ask()
+                failed += answer is None
+                if answer is not None and answer["epoch"] == epoch:
+                    break
+            took.append((time.perf_counter() - published) * 1000)
+            after_each()
+        return took, failed
+
+    def swaps(self, name: str, order: Sequence[Version]) -> None:
+        with asking(self.replica.port, MODEL) as requests:
             started = time.perf_counter()
-            if asker.ask() is None:
-                failures.append(1)
-            seconds.append(time.perf_counter() - started)
-            running.set()
-            time.sleep(PAUSE_SECONDS)
+            took, failed = self.first_new_answers(order)
+            elapsed = time.perf_counter() - started
+        failed, each = failed + requests.failed, requests.milliseconds
+        print(
+            f"| {name} | {len(order)} | {len(each):,} | {failed} | {statistics.median(took):.0f} | {p99(took):.0f} "
+            f"| {statistics.median(each):.1f} | {p99(each):.0f} | {elapsed:.1f} |",
+            flush=True,
+        )
+        self.wanted(f"failed requests, {len(order)} swaps to a version {name}", failed, 0)
+        if name == "on disk":
+            self.wanted("Promoted → first new answer, p50 ms, on disk", statistics.median(took), 100)
+            self.wanted("Promoted → first new answer, p99 ms, on disk", p99(took), 300)
 
-    threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    results.put((seconds, len(failures)))
+    def loading(self, made: Sequence[Version]) -> None:
+        """The small model answers while the forest comes from MLflow and is loaded, and again."""
+        spans: list[tuple[float, float]] = []
+        with asking(self.replica.port, MODEL) as requests:
+            begun = time.perf_counter()
+            time.sleep(STEADY_SECONDS)  # what is measured is this time, not something that is waited for
+            for version in made:
+                start = time.perf_counter()
+                epoch = self.promote(version)
+                eventually(lambda: self.replica.answers_with(FOREST, version.model_version, epoch), 300)  # noqa: B023
+                spans.append((start, time.perf_counter()))
+            time.sleep(STEADY_SECONDS)
+            ended = time.perf_counter()
+        phases = {
+            "before": (begun, spans[0][0]),
+            **{f"load {number}": span for number, span in enumerate(spans, start=1)},
+            "all loads": (spans[0][0], spans[-1][1]),
+            "after": (spans[-1][1], ended),
+        }
+        print(
+            f"\n| a forest of {self.forest_bytes / 1e6:.0f} MB is loaded | s | requests | failed | p50 ms | p99 ms | slowest ms |"
+        )
+        print("|---|--:|--:|--:|--:|--:|--:|")
+        found: dict[str, float] = {}
+        for name, (start, end) in phases.items():
+            during = requests.between(start, end)
+            each = during.milliseconds
+            found[name] = p99(each)
+            figures = f"{statistics.median(each):.1f} | {found[name]:.0f} | {max(each):.0f}"
+            print(f"| {name} | {end - start:.1f} | {len(each):,} | {during.failed} | {figures} |", flush=True)
+        self.wanted("p99 while the forest loads ÷ before", found["all loads"] / found["before"], 1.5)
+
+    def memory(self, order: Sequence[Version]) -> None:
+        """Resident memory of the replica and its workers after each swap."""
+        assert self.replica.process is not None
+        replica = psutil.Process(self.replica.process.pid)
+        resident: list[float] = []
+
+        def note() -> None:
+            processes = [replica, *replica.children(recursive=True)]
+            resident.append(sum(process.memory_info().rss for process in processes) / MEBIBYTE)
+
+        with asking(self.replica.port, MODEL):
+            self.first_new_answers(order, note)
+        first, last = statistics.median(resident[:ENDS]), statistics.median(resident[-ENDS:])
+        print(f"\n| swaps | resident MiB, median of the first {ENDS} | of the last {ENDS} | highest | growth |")
+        print("|--:|--:|--:|--:|--:|")
+        growth = (last / first - 1) * 100
+        print(f"| {len(order)} | {first:.0f} | {last:.0f} | {max(resident):.0f} | {growth:+.1f} % |", flush=True)
+        self.wanted(f"resident memory over {len(order)} swaps, % of change", abs(growth), 5)
+
+    def wanted(self, what: str, got: float, limit: float) -> None:
+        verdict = "reached" if got <= limit else f"missed by {got - limit:.3g}"
+        self.lines.append(f"| {what} | ≤ {limit:g} | {got:.3g} | {verdict} |")
 
 
-def first_new_answers(port: int, bus: BusClient, order: Sequence[tuple[int, Version]]) -> tuple[list[float], int]:
-    """Milliseconds from publishing each promotion to its first answer; failures of the asker."""
-    asker, took, failed = Asker(port), [], 0
-    for epoch, version in order:
-        published = time.perf_counter()
-        bus.publish(version.promoted(epoch))
-        while True:
-            answer = asker.ask()
-            failed += answer is None
-            if answer is not None and answer["epoch"] == epoch:
-                break
-        took.append((time.perf_counter() - published) * 1000)
-    return took, failed
-
-
-def measure(name: str, replica: Replica, bus: BusClient, order: Sequence[tuple[int, Version]]) -> None:
-    context = multiprocessing.get_context("spawn")
-    running, stopping, results = context.Event(), context.Event(), context.Queue()
-    process = context.Process(target=load, args=(replica.port, running, stopping, results))
-    process.start()
-    running.wait(60)
-    started = time.perf_counter()
-    took, failed = first_new_answers(replica.port, bus, order)
-    elapsed = time.perf_counter() - started
-    stopping.set()
-    seconds, failures = results.get(timeout=60)
-    process.join(30)
-    p99, request_p99 = (statistics.quantiles(values, n=100)[98] for values in (took, seconds))
-    print(
-        f"| {name} | {len(order)} | {len(seconds):,} | {failed + failures} | {statistics.median(took):.0f} | {p99:.0f} "
-        f"| {statistics.median(seconds) * 1000:.1f} | {request_p99 * 1000:.0f} | {elapsed:.1f} |",
-        flush=True,
-    )
-
-
-def main() -> None:
+def measure(bench: Bench, uploads: Uploads, swaps: int) -> None:
+    made, (big, bench.forest_bytes) = small(uploads), forests(uploads)
+    epoch = bench.promote(made[0])
+    eventually(lambda: bench.replica.answers_with(MODEL, 1, epoch))
     print(
         "| swap to a version that is | swaps | requests | failed | Promoted → first new answer, p50 ms | p99 ms "
         "| a request, p50 ms | p99 ms | s |"
     )
     print("|---|--:|--:|--:|--:|--:|--:|--:|--:|", flush=True)
+    on_disk, in_memory = itertools.cycle(made[1:]), itertools.cycle(made[-2:])
+    bench.swaps("only in MLflow", made[1:])
+    bench.swaps("on disk", list(itertools.islice(on_disk, swaps)))
+    bench.first_new_answers(made[-2:])
+    bench.swaps("in memory (rollback)", list(itertools.islice(in_memory, swaps)))
+    bench.memory(list(itertools.islice(on_disk, MEMORY_SWAPS)))
+    bench.loading(big)
+    print("\n| | wanted | measured | |\n|---|--:|--:|---|")
+    print("\n".join(bench.lines), flush=True)
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.swap", description=__doc__)
+    parser.add_argument("--swaps", type=int, default=50, help="to versions on disk, as many in memory (default: 50)")
+    swaps = parser.parse_args(arguments).swaps
     with tempfile.TemporaryDirectory() as name, EmbeddedKafka(Path(name) / "kafka") as kafka:
         mlflow = MlflowServer(Path(name) / "mlflow")
         mlflow.start()
@@ -148,13 +206,7 @@ def main() -> None:
         bus = BusClient(kafka.bootstrap_servers, "swap.")
         try:
             replica.start_ready()
-            made = models(Uploads(mlflow.uri))
-            bus.publish(made[0].promoted(1))
-            eventually(lambda: replica.answers_with(MODEL, 1, 1))
-            measure("only in MLflow", replica, bus, list(enumerate(made[1:], start=2)))
-            measure("on disk", replica, bus, list(enumerate(made[1:], start=102)))
-            last = made[-2:] * (SWAPS // 2)
-            measure("in memory (rollback)", replica, bus, list(enumerate(last, start=202)))
+            measure(Bench(replica, bus), Uploads(mlflow.uri), swaps)
         finally:
             bus.close()
             replica.stop()
@@ -162,4 +214,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

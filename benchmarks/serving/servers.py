@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -82,7 +83,7 @@ class Peer:
     def running(self, subject: Subject, workers: int) -> Iterator[Running]:
         start = Start(environment(self.key, self.cache), subject.folder, free_port(), workers)
         given = {"MODEL": str(start.model), "PORT": str(start.port), "WORKERS": str(workers), "PYTHONPATH": ""}
-        given |= {"PATH": f"{start.bin}:/usr/local/bin:/usr/bin:/bin", **ONE_THREAD, **self.env(start)}
+        given |= {"PATH": f"{start.bin}{os.pathsep}{os.environ['PATH']}", **ONE_THREAD, **self.env(start)}
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
             folder, log = Path(name) / "app", Path(name) / "log"
             shutil.copytree(PEERS / self.key, folder)
