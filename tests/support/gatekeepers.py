@@ -35,6 +35,7 @@ class Gatekeepers:
     ports: list[int] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     retaining: list[str] = field(default_factory=list)
+    failing_fast: list[str] = field(default_factory=list)
 
     def policy(self, model_name: str, **changes: Any) -> None:
         """A policy for this model; gatekeepers that run already do not know it."""

@@ -13,7 +13,7 @@ from chassis.topics import ensure_topics
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
 from support.candidates import Candidates
-from support.gatekeepers import Gatekeepers
+from support.gatekeepers import POLICY, Gatekeepers
 from support.mlflow_server import MlflowServer
 
 MOST_TESTS = 150
@@ -43,6 +43,8 @@ def gatekeeper(
     service.retaining = [f"r{number}-{uuid4().hex[:8]}" for number in range(6)]
     for name in service.retaining:
         service.policy(name, candidates="retained")
+    service.failing_fast = [f"f-{uuid4().hex[:8]}"]
+    service.policy(service.failing_fast[0], gates={**POLICY["gates"], "fail_fast": True})
     service.start_ready(GATEKEEPER_RECONCILE_GRACE_SECONDS="3")
     yield service
     service.stop()
@@ -57,6 +59,12 @@ def model_name(gatekeeper: Gatekeepers) -> str:
 def retaining_name(gatekeeper: Gatekeepers) -> str:
     """Of a model whose earlier versions stay candidates."""
     return gatekeeper.retaining.pop()
+
+
+@pytest.fixture
+def failing_fast_name(gatekeeper: Gatekeepers) -> str:
+    """Of a model whose gates end with the first that fails."""
+    return gatekeeper.failing_fast.pop()
 
 
 @pytest.fixture

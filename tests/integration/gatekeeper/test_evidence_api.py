@@ -56,6 +56,22 @@ def test_a_verdict_is_replayed_shown_and_judged_by_another_policy(
     assert gatekeeper.champion(model_name) == 2, "asking changes nothing"
 
 
+def test_a_run_that_ended_with_the_first_failure_is_shown_and_replayed(
+    gatekeeper: Gatekeepers, failing_fast_name: str, bus: BusClient, candidates: Candidates
+) -> None:
+    name = failing_fast_name
+    first = judged(gatekeeper, bus, candidates, name, "fair")
+    assert first["state"] == "passed", first["reason"]
+    broken = judged(gatekeeper, bus, candidates, name, "raising")
+    assert broken["state"] == "failed" and "not run (fail_fast): leakage, performance, latency" in broken["reason"]
+    unrun = [each["gate"] for each in broken["verdicts"] if each["details"].get("not_run") == "functional"]
+    assert unrun == ["leakage", "performance", "latency"]
+    page = httpx.get(f"{gatekeeper.url()}/models/{name}/candidates/2/report").text
+    assert page.count(">Not run<") == 3 and "the gate functional failed" in page
+    found = said(gatekeeper.post(f"/models/{name}/candidates/2/replay"))
+    assert (found["agrees"], found["then"], found["differences"]) == (True, "Failed", [])
+
+
 def test_what_cannot_be_replayed_says_why(
     gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
 ) -> None:
