@@ -23,12 +23,15 @@ class Metric:
     name: str
     problems: tuple[Problem, ...]
     greater_is_better: bool
+    of_every_class: bool = False
+    """It needs the score of each class, which PredictionMade does not carry."""
 
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("roc_auc", ("binary",), True),
+        Metric("roc_auc_ovr", ("multiclass",), True, of_every_class=True),
         Metric("accuracy", ("binary", "multiclass"), True),
         Metric("log_loss", ("binary", "multiclass"), False),
         Metric("brier", ("binary",), False),

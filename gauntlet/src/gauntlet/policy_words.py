@@ -148,10 +148,13 @@ def _candidates(policy: ModelPolicy) -> str:
 def _drift(policy: ModelPolicy) -> str:
     drift = policy.drift
     then = "is trained again" if policy.recipe else "is announced (there is no recipe to train with)"
+    watched = f", or {policy.metric} on labelled rows is worse than at promotion by more than {drift.metric_drop:g}"
+    unwatched = ""
+    if METRICS[policy.metric].of_every_class:
+        watched, unwatched = "", f" {policy.metric} is not watched: answers do not carry the score of each class."
     return (
         f"Each {drift.window.rows:,} answered rows, {policy.model} {then} when {drift.drift_share:.0%} of the columns "
-        f"have drifted, or {policy.metric} on labelled rows is worse than at promotion by more than "
-        f"{drift.metric_drop:g}; for one version at most once in {_duration(drift.cooldown)}."
+        f"have drifted{watched}; for one version at most once in {_duration(drift.cooldown)}.{unwatched}"
     )
 
 

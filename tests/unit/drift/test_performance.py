@@ -7,6 +7,8 @@ from sklearn.metrics import roc_auc_score
 from contracts.policy import METRICS
 from drift.performance import Answered, measure
 
+WATCHED = sorted(name for name, metric in METRICS.items() if not metric.of_every_class)
+
 
 def answered(count: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
@@ -29,8 +31,8 @@ def label(metric: str, truth: int) -> int:
     return int(truth) + (metric == "mape")
 
 
-@pytest.mark.parametrize("metric", sorted(METRICS))
-def test_every_metric_of_the_policy_can_be_computed(metric):
+@pytest.mark.parametrize("metric", WATCHED)
+def test_every_metric_that_answers_carry_can_be_computed(metric):
     scores, truth = answered()
     rows = [Answered(float(s), float(s), label(metric, t)) for s, t in zip(scores, truth, strict=True)]
     assert measure(metric, 400, rows).observed is not None
@@ -38,14 +40,20 @@ def test_every_metric_of_the_policy_can_be_computed(metric):
 
 def test_better_answers_have_a_better_metric_in_its_direction():
     scores, truth = answered()
-    for metric, about in METRICS.items():
+    for metric in WATCHED:
         good = [Answered(0.9 * t + 0.05, label(metric, t), label(metric, t)) for t in truth]
         bad = [Answered(float(s), int(s > 0.5), label(metric, t)) for s, t in zip(scores, truth, strict=True)]
         better, worse = measure(metric, 400, good).observed, measure(metric, 400, bad).observed
-        assert (better > worse) is about.greater_is_better, metric
+        assert (better > worse) is METRICS[metric].greater_is_better, metric
 
 
-@pytest.mark.parametrize("metric", sorted(METRICS))
+def test_a_metric_of_every_class_says_what_is_missing():
+    found = measure("roc_auc_ovr", 300, [Answered(None, "a", "a")] * 250)
+    assert (found.observed, found.labelled) == (None, 250)
+    assert "needs the score of each class" in found.why
+
+
+@pytest.mark.parametrize("metric", WATCHED)
 def test_no_rows_and_unreadable_rows_have_no_metric(metric):
     assert measure(metric, 300, []).observed is None
     nothing = measure(metric, 300, [Answered(None, None, "late")] * 250)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import average_precision_score, f1_score
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from gatekeeper.policy import bootstrap
 from gatekeeper.policy.statistics import Answers, Unmeasurable, difference, estimate, p_value
@@ -63,6 +63,63 @@ def test_the_macro_f1_of_each_draw_is_that_of_scikit_learn():
     drawn = weights()
     found = bootstrap.f1(truth, said, None, macro=True)(drawn)
     assert found == pytest.approx([f1_score(truth, said, sample_weight=row, average="macro") for row in drawn])
+
+
+CLASSES = random.integers(0, 4, N)
+
+
+def of_classes(sharpness, digits=8):
+    """Scores that add up to one, better the sharper."""
+    raw = np.exp(sharpness * np.eye(4)[CLASSES] + random.normal(size=(N, 4)))
+    scores = np.round(raw / raw.sum(axis=1, keepdims=True), digits)
+    scores[:, 3] = 1 - scores[:, :3].sum(axis=1)
+    return Answers(scores.argmax(axis=1), scores)
+
+
+@pytest.mark.parametrize("digits", [8, 1], ids=["distinct", "tied"])
+def test_the_auc_of_each_draw_over_all_classes_is_that_of_scikit_learn(digits):
+    drawn, scores = weights(), of_classes(1, digits).scores
+    found = bootstrap.roc_auc_ovr(CLASSES, scores, None)(drawn)
+    # scikit-learn takes no weights here for scores of several classes, so the rows are repeated.
+    rows = [np.repeat(np.arange(N), row) for row in drawn]
+    expected = [roc_auc_score(CLASSES[at], scores[at], multi_class="ovr", average="macro") for at in rows]
+    assert found == pytest.approx(expected)
+    codes = random.integers(0, 60, N)
+    entities = weights(60)
+    rows = [np.repeat(np.arange(N), row[codes]) for row in entities]
+    expected = [roc_auc_score(CLASSES[at], scores[at], multi_class="ovr", average="macro") for at in rows]
+    assert bootstrap.roc_auc_ovr(CLASSES, scores, codes)(entities) == pytest.approx(expected)
+
+
+def test_models_of_several_classes_are_compared_by_their_auc():
+    better, worse = of_classes(1.5), of_classes(0.5)
+    found = difference("roc_auc_ovr", CLASSES, better, worse, 0.05)
+    assert found.method == "bootstrap" and found.lower > 0
+    assert found.first == pytest.approx(roc_auc_score(CLASSES, better.scores, multi_class="ovr", average="macro"))
+    same = difference("roc_auc_ovr", CLASSES, better, better, 0.05)
+    assert (same.value, same.lower, same.upper) == (0, 0, 0)
+    # Rows of ten that are all alike are one row each, and the bounds as wide as of a tenth of them.
+    tenth = np.arange(40)
+    many = np.repeat(tenth, 10)
+    few = difference("roc_auc_ovr", CLASSES[tenth], better.only(tenth), worse.only(tenth), 0.05)
+    clustered = difference("roc_auc_ovr", CLASSES[many], better.only(many), worse.only(many), 0.05, many)
+    assert (clustered.lower, clustered.upper, clustered.entities) == (few.lower, few.upper, 40)
+
+
+@pytest.mark.parametrize(
+    ("rows", "answers", "says"),
+    [
+        (CLASSES != 2, of_classes(1), "no golden row is of class 2 (of 0 to 3"),
+        (CLASSES == 1, of_classes(1), "no golden row is of class 0, 2, 3"),
+        (CLASSES >= 0, Answers(CLASSES), "labels only"),
+        (CLASSES >= 0, Answers(CLASSES, of_classes(1).scores[:, :3]), "hold classes that the model's 3 scores"),
+        (CLASSES >= 0, Answers(CLASSES, FIRST), "needs the scores of every class"),
+    ],
+)
+def test_without_rows_or_scores_of_a_class_there_is_no_auc_of_all(rows, answers, says):
+    with pytest.raises(Unmeasurable) as caught:
+        difference("roc_auc_ovr", CLASSES[rows], answers.only(rows), answers.only(rows), 0.05)
+    assert says in str(caught.value)
 
 
 @pytest.mark.parametrize("metric", ["pr_auc", "f1"])

@@ -126,7 +126,7 @@ def test_a_regression(tmp_path, sandbox):
     assert outcome == "Failed" and "rmse" in reason
 
 
-@pytest.mark.parametrize("metric", ["log_loss", "accuracy"])
+@pytest.mark.parametrize("metric", ["log_loss", "accuracy", "roc_auc_ovr"])
 def test_many_classes_with_names(tmp_path, sandbox, metric):
     world = World(tmp_path, sandbox, "multiclass", metric, colour)
     world.model("good", SOFTMAX, COLOURS)

@@ -222,3 +222,36 @@ def test_a_champion_that_did_not_answer_is_inconclusive():
 def test_only_the_candidates_own_fault_fails_it(blame, outcome):
     verdict = performance.decide(Facts("binary", "roc_auc", trouble=Trouble(blame, "it broke")), Performance())
     assert (verdict.outcome, verdict.reason) == (outcome, "it broke")
+
+
+CLASSES = np.arange(3000) % 3
+
+
+def of_classes(sharpness, seed):
+    noise = np.random.default_rng(seed).normal(size=(len(CLASSES), 3))
+    raw = np.exp(sharpness * np.eye(3)[CLASSES] + noise)
+    return Answers(raw.argmax(axis=1), raw / raw.sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize(
+    ("rows", "sharpness", "settings", "outcome", "says"),
+    [
+        (CLASSES >= 0, 1.5, {"rule": "superior"}, PASSED, "roc_auc_ovr 0."),
+        (CLASSES >= 0, 0.5, {}, FAILED, "worse by more than"),
+        (CLASSES >= 0, 1.5, {"rule": Minimum(minimum={"roc_auc_ovr": 0.99})}, FAILED, "at least 0.99 is asked"),
+        (CLASSES != 2, 1.5, {}, INCONCLUSIVE, "roc_auc_ovr: no golden row is of class 2"),
+        (CLASSES != 2, 1.5, {"rule": Minimum(minimum={"accuracy": 0.1})}, PASSED, "accuracy"),
+        ((CLASSES != 2) | (np.arange(3000) < 10), 1.5, {}, INCONCLUSIVE, "3 golden rows of class 2; at least 5"),
+    ],
+)
+def test_several_classes_by_the_auc_of_each_against_the_rest(rows, sharpness, settings, outcome, says):
+    challenger, champion = of_classes(sharpness, 1).only(rows), of_classes(1.0, 2).only(rows)
+    found = judged(CLASSES[rows], challenger, champion, metric="roc_auc_ovr", problem="multiclass", **settings)
+    assert found.outcome is outcome, found.reason
+    assert says in found.reason
+
+
+def test_a_first_champion_without_rows_of_a_class_is_inconclusive():
+    rows = CLASSES != 0
+    found = judged(CLASSES[rows], of_classes(2, 1).only(rows), metric="roc_auc_ovr", problem="multiclass")
+    assert found.outcome is INCONCLUSIVE and "no golden row is of class 0" in found.reason

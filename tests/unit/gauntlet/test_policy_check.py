@@ -108,6 +108,12 @@ def test_what_follows_a_failed_gate_is_said() -> None:
     assert "until one fails" in said(gates={"fail_fast": True})["gates"]
 
 
+def test_a_metric_that_answers_do_not_carry_is_said_to_be_unwatched() -> None:
+    words = said(problem="multiclass", metric="roc_auc_ovr")["drift"]
+    assert "roc_auc_ovr is not watched" in words and "worse than at promotion" not in words
+    assert "roc_auc on labelled rows is worse than at promotion by more than 0.05; for" in said()["drift"]
+
+
 def test_batches_and_the_champion_are_said_where_they_count() -> None:
     words = said(gates={"latency": {"batch_p95_ms": 80, "batch_rows": 500, "times_champion": 1.5}})["gate latency"]
     assert "at most 50 ms, of batches of 500 rows 80 ms, loading at most 30 s. Nor more than 1.5 times" in words

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from chassis.errors import Permanent
 from contracts.policy import METRICS, Problem
@@ -59,6 +60,8 @@ def test_a_multiclass_model_is_judged_in_the_order_of_its_classes() -> None:
     scores = [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8], [0.2, 0.7, 0.1]]
     found = evaluate(Fixed(scores, ("a", "b", "c")), ROWS, pd.Series(["a", "b", "c", "a"]), "multiclass")
     assert found["accuracy"] == 0.75
+    truth, ordered = [0, 1, 2, 0], np.array(scores)
+    assert found["roc_auc_ovr"] == pytest.approx(roc_auc_score(truth, ordered, multi_class="ovr", average="macro"))
     assert found["log_loss"] == pytest.approx(-(3 * math.log(0.8) + math.log(0.2)) / 4)
 
 

@@ -48,6 +48,9 @@ def measure(metric: str, window_rows: int, labelled: Sequence[Answered]) -> Labe
 
     Raises KeyError for a metric that is not in METRICS.
     """
+    if METRICS[metric].of_every_class:
+        why = f"{metric} needs the score of each class, which answered rows do not carry"
+        return Labelled(window_rows, len(labelled), None, None, why)
     if METRICS[metric].problems == ("regression",):
         pairs = [(_number(row.answer), _number(row.truth)) for row in labelled]
     elif metric in NEEDS_SCORES:

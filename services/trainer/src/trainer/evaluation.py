@@ -34,6 +34,9 @@ def evaluate(estimator: Any, features: pd.DataFrame, labels: pd.Series, problem:
     found["f1"] = float(metrics.f1_score(labels, predicted, average=average, zero_division=0))
     if set(labels.unique()) <= set(classes):
         found["log_loss"] = float(metrics.log_loss(labels, scores, labels=classes))
+    if problem == "multiclass" and set(labels.unique()) == set(classes) and len(classes) > 1:
+        each = [metrics.roc_auc_score(labels == name, scores[:, at]) for at, name in enumerate(classes)]
+        found["roc_auc_ovr"] = float(np.mean(each))  # scikit-learn's own ovr, macro, would not take two classes
     if problem == "binary":
         positive = scores[:, classes.index(1)]
         found["brier"] = float(metrics.brier_score_loss(labels, positive, pos_label=1))

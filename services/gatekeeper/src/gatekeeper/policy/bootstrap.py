@@ -13,6 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatekeeper.policy.delong import Floats
+from gatekeeper.policy.entities import Codes
+from gatekeeper.policy.metrics import Answers, Unmeasurable, finite, one_score_a_row, scores_of_each
+
+RESAMPLED = ("pr_auc", "f1", "roc_auc_ovr")
+"""Those whose variance has no closed form here."""
 
 DRAWS = 2000
 SEED = 20130101
@@ -60,6 +65,18 @@ def percentiles(draws: Floats, alpha: float) -> tuple[float, float] | None:
     return float(lower), float(upper)
 
 
+def statistic_of(metric: str, truth: NDArray[Any], answers: Answers, codes: Codes | None) -> Statistic:
+    """Of one of RESAMPLED. Raises Unmeasurable."""
+    if metric == "pr_auc":
+        if not (truth == 1).any():
+            raise Unmeasurable("there are no positive golden rows")
+        return average_precision(truth, one_score_a_row(metric, answers), codes)
+    if metric == "roc_auc_ovr":
+        return roc_auc_ovr(truth, scores_of_each(metric, truth, answers), codes)
+    binary = answers.scores is not None and answers.scores.ndim == 1
+    return f1(truth, finite(answers.labels), codes, macro=not binary)
+
+
 def average_precision(truth: NDArray[Any], scores: Floats, codes: NDArray[np.intp] | None) -> Statistic:
     """Area under the precision-recall curve as Σ (Rₖ - Rₖ₋₁) Pₖ; rows of equal score are taken together.
 
@@ -83,6 +100,45 @@ def average_precision(truth: NDArray[Any], scores: Floats, codes: NDArray[np.int
             # A group that was not drawn, with none above it, has 0/0; its rows have the weight zero.
             precision = np.nan_to_num(found / answered)
             value: Floats = (of_positives * np.take(precision, group, axis=1)).sum(axis=1) / found[:, -1]
+        return value
+
+    return statistic
+
+
+def roc_auc_ovr(truth: NDArray[Any], scores: Floats, codes: NDArray[np.intp] | None) -> Statistic:
+    """Area under the ROC curve of each class against the rest, as Mann-Whitney's U; the mean over the classes.
+
+    `scores` are (n, k). NaN for a draw without a row of some class, or of nothing else.
+    """
+    parts = [_against_the_rest(truth == number, scores[:, number], codes) for number in range(scores.shape[1])]
+
+    def statistic(drawn: Counts) -> Floats:
+        value: Floats = np.mean([part(drawn) for part in parts], axis=0)
+        return value
+
+    return statistic
+
+
+def _against_the_rest(is_it: NDArray[np.bool_], scores: Floats, codes: NDArray[np.intp] | None) -> Statistic:
+    order = np.argsort(scores, kind="stable")
+    ranked, positive = scores[order], np.flatnonzero(is_it[order])
+    below, until = (np.searchsorted(ranked, ranked[positive], side=side) for side in ("left", "right"))
+    columns = order if codes is None else codes[order]
+
+    def statistic(drawn: Counts) -> Floats:
+        rows = np.take(drawn, columns, axis=1)
+        of_class = np.take(rows, positive, axis=1)
+        cumulative = np.zeros((len(rows), len(columns) + 1), dtype=np.int32)
+        np.cumsum(rows, axis=1, out=cumulative[:, 1:])
+        # Twice the rows that are lower, equal ones as half. Of those, the class's own are as many as its rows squared.
+        twice = np.take(cumulative, below, axis=1)
+        twice += np.take(cumulative, until, axis=1)
+        # Whole numbers below 2⁵³, exact in whatever order.
+        lower = np.einsum("ij,ij->i", of_class, twice, dtype=np.float64)
+        positives = of_class.sum(axis=1, dtype=np.float64)
+        negatives = cumulative[:, -1] - positives
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value: Floats = (lower - positives**2) / (2 * positives * negatives)
         return value
 
     return statistic

@@ -52,7 +52,7 @@ def too_few(facts: Facts, truth: NDArray[Any]) -> str | None:
     classes: NDArray[Any] = np.array([])
     if facts.problem == "binary":
         classes = np.array([0, 1])
-    elif facts.metric == "f1":  # each class weighs as much as any other, however rare
+    elif facts.metric in ("f1", "roc_auc_ovr"):  # each class weighs as much as any other, however rare
         classes = np.unique(truth)
     counts = [len(np.unique(each[truth == number])) for number in classes]
     if counts and min(counts) < FEWEST_OF_A_CLASS:

@@ -55,6 +55,24 @@ def one_score_a_row(metric: str, answers: Answers) -> Floats:
     return scores
 
 
+def scores_of_each(metric: str, truth: NDArray[Any], answers: Answers) -> Floats:
+    """(n, k), a column a class. Raises Unmeasurable also where a class has no row: nothing can be ranked above it."""
+    scores = scores_of(answers)
+    if scores.ndim != 2:
+        raise Unmeasurable(f"{metric} needs the scores of every class")
+    missing = np.setdiff1d(np.arange(scores.shape[1]), _named(truth, scores))
+    if len(missing):
+        which, last = ", ".join(map(str, missing)), scores.shape[1] - 1
+        raise Unmeasurable(f"no golden row is of class {which} (of 0 to {last}, in the order of the model's classes)")
+    return scores
+
+
+def _named(truth: NDArray[Any], scores: Floats) -> NDArray[np.intp]:
+    if truth.min() < 0 or truth.max() >= scores.shape[1]:
+        raise Unmeasurable(f"the golden rows hold classes that the model's {scores.shape[1]} scores do not name")
+    return truth.astype(np.intp)
+
+
 def finite(values: NDArray[Any]) -> Floats:
     numbers = np.asarray(values, dtype=np.float64)
     if not np.isfinite(numbers).all():
@@ -90,7 +108,7 @@ def mean_metric(metric: str, truth: NDArray[Any], answers: Answers) -> tuple[flo
 def trivial(metric: str, truth: NDArray[Any]) -> float:
     """The metric of the best constant answer on these rows: what a model must beat to know anything."""
     some(len(truth))
-    if metric == "roc_auc":
+    if metric in ("roc_auc", "roc_auc_ovr"):
         return 0.5
     if metric == "mae":
         return float(np.abs(truth - np.median(truth)).mean())
@@ -131,9 +149,7 @@ def _log_losses(truth: NDArray[Any], answers: Answers) -> Floats:
     if scores.ndim == 1:
         of_truth = np.where(truth == 1, scores, 1 - scores)
     else:
-        if truth.min() < 0 or truth.max() >= scores.shape[1]:
-            raise Unmeasurable(f"the golden rows hold classes that the model's {scores.shape[1]} scores do not name")
-        of_truth = scores[np.arange(len(truth)), truth.astype(int)]
+        of_truth = scores[np.arange(len(truth)), _named(truth, scores)]
     losses: Floats = -np.log(np.clip(of_truth, SMALLEST_PROBABILITY, 1.0))
     return losses
 

@@ -34,7 +34,6 @@ __all__ = [
 ]
 
 POWER_Z = 0.84  # NormalDist().inv_cdf(0.8), as gates.md writes it
-RESAMPLED = ("pr_auc", "f1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +75,8 @@ def estimate(
     """The metric of one model. `clusters` names each row's entity where rows of one repeat. Raises Unmeasurable."""
     n = some(len(truth))
     codes = codes_of(clusters, n)
-    if metric in RESAMPLED:
-        statistic = _resampled(metric, truth, answers, codes)
+    if metric in bootstrap.RESAMPLED:
+        statistic = bootstrap.statistic_of(metric, truth, answers, codes)
         units = _units(codes, n)
         draws = bootstrap.resampled([statistic], units)[0]
         return Estimate(**_from_draws(bootstrap.observed(statistic, units), draws, alpha), **_size(n, codes))
@@ -105,14 +104,14 @@ def difference(
 ) -> Difference:
     """How much better `first` is than `second` on the same rows. Raises Unmeasurable.
 
-    AUC by DeLong; accuracy by Tango's score interval and McNemar's exact test; F1 and the area under the
-    precision-recall curve by the paired bootstrap; everything else by the paired mean. Over entities where they repeat.
+    AUC by DeLong; accuracy by Tango's score interval and McNemar's exact test; what `bootstrap` names by the paired
+    bootstrap; everything else by the paired mean. Over entities where they repeat.
     """
     n = some(len(truth))
     codes = codes_of(clusters, n)
     sign = direction(metric)
-    if metric in RESAMPLED:
-        both = [_resampled(metric, truth, answers, codes) for answers in (first, second)]
+    if metric in bootstrap.RESAMPLED:
+        both = [bootstrap.statistic_of(metric, truth, answers, codes) for answers in (first, second)]
         units = _units(codes, n)
         a, b = (bootstrap.observed(statistic, units) for statistic in both)
         draws = bootstrap.resampled(both, units)
@@ -182,8 +181,8 @@ def value(metric: str, truth: NDArray[Any], answers: Answers) -> float:
         return float(_delong(truth, None, answers)[0][0])
     if metric == "accuracy":
         return float(metrics.hits(truth, answers).sum()) / some(len(truth))
-    if metric in RESAMPLED:
-        return bootstrap.observed(_resampled(metric, truth, answers, None), some(len(truth)))
+    if metric in bootstrap.RESAMPLED:
+        return bootstrap.observed(bootstrap.statistic_of(metric, truth, answers, None), some(len(truth)))
     return mean_metric(metric, truth, answers)[0]
 
 
@@ -208,15 +207,6 @@ def _from_draws(value: float, draws: Floats, alpha: float) -> dict[str, Any]:
     if bounds := bootstrap.percentiles(defined, alpha):
         found |= {"lower": bounds[0], "upper": bounds[1]}
     return found
-
-
-def _resampled(metric: str, truth: NDArray[Any], answers: Answers, codes: Codes | None) -> bootstrap.Statistic:
-    if metric == "pr_auc":
-        if not (truth == 1).any():
-            raise Unmeasurable("there are no positive golden rows")
-        return bootstrap.average_precision(truth, one_score_a_row(metric, answers), codes)
-    binary = answers.scores is not None and answers.scores.ndim == 1
-    return bootstrap.f1(truth, metrics.finite(answers.labels), codes, macro=not binary)
 
 
 def _delong(truth: NDArray[Any], codes: Codes | None, *answers: Answers) -> tuple[Floats, Floats]:
