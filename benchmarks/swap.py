@@ -138,9 +138,8 @@ class Bench:
             "all loads": (spans[0][0], spans[-1][1]),
             "after": (spans[-1][1], ended),
         }
-        print(
-            f"\n| a forest of {self.forest_bytes / 1e6:.0f} MB is loaded | s | requests | failed | p50 ms | p99 ms | slowest ms |"
-        )
+        what = f"a forest of {self.forest_bytes / 1e6:.0f} MB is loaded"
+        print(f"\n| {what} | s | requests | failed | p50 ms | p99 ms | slowest ms |")
         print("|---|--:|--:|--:|--:|--:|--:|")
         found: dict[str, float] = {}
         for name, (start, end) in phases.items():
