@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from forms import onnx_trees
 from forms.estimators import Answer, linear, native, only_finite
 from forms.form import Column, Compiled, Form, Refused, Unsupported
+from forms.sides import sides
 from forms.transformers import Part, Raw, encoder, transformed
 from forms.tree_models import TreeModel, recoded, tree_model
 
@@ -65,20 +66,20 @@ def _linear(estimator: Any, parts: list[Part], method: str) -> Form:
 
 def _onnx(estimator: Any, parts: list[Part], method: str) -> Form:
     found = tree_model(estimator, parts, method)
-    codes: dict[int, dict[int, int]] = {}
-    seen = list(found.parts)
-    for feature, categories in found.ensemble.categorical.items():
-        codes[feature] = {category: number for number, category in enumerate(categories, start=1)}
-        codes[feature][-1] = len(categories) + 1
-        seen[feature] = recoded(seen[feature], partial(_code, codes[feature]), categories)
-    return Compiled("onnxruntime", encoder(seen), found.answer(onnx_trees.runner(found.ensemble, codes), method))
+    if not found.ensemble.categorical:
+        return Compiled("onnxruntime", encoder(found.parts), found.answer(onnx_trees.runner(found.ensemble), method))
+    numeric, extended, codes = sides(found.ensemble)
+    run, parts = onnx_trees.runner(numeric), list(found.parts)
+    for feature, known in codes.items():
+        usual = [category for category in known if category >= 0]
+        parts[feature] = recoded(parts[feature], partial(_code, known), usual)
+    return Compiled("onnxruntime", encoder(parts), found.answer(lambda matrix: run(extended(matrix)), method))
 
 
 def _code(codes: dict[int, int], value: Any) -> float:
-    """0 for a category that no split names."""
     if value is None or value != value:
         return codes[-1]
-    return codes.get(math.trunc(value), 0) if value >= 0 else 0
+    return codes.get(math.trunc(value), codes[-2]) if value >= 0 else codes[-2]
 
 
 def _treelite(estimator: Any, parts: list[Part], method: str) -> Form:

@@ -122,19 +122,24 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """(x − offset) ÷ scale, in this order; None leaves one out."""
+    """(x − offset) ÷ scale, in this order; None leaves one out.
+
+    `is_rounded`: both are rounded to the precision of x first, which only matters where that is single.
+    """
 
     node: Node
     offset: np.ndarray | None
     scale: np.ndarray | None
+    is_rounded: bool = False
 
     def __call__(self, base: np.ndarray) -> np.ndarray:
         values = _finite_or_missing(self.node(base))
         dtype = values.dtype
+        rounded = dtype if self.is_rounded else np.float64
         if self.offset is not None:
-            values = (values - self.offset).astype(dtype, copy=False)
+            values = (values - self.offset.astype(rounded, copy=False)).astype(dtype, copy=False)
         if self.scale is not None:
-            values = (values / self.scale).astype(dtype, copy=False)
+            values = (values / self.scale.astype(rounded, copy=False)).astype(dtype, copy=False)
         return values
 
 

@@ -35,10 +35,10 @@ CLASSIFIERS = (LogisticRegression, LogisticRegressionCV, SGDClassifier, RidgeCla
 
 def linear(model: Any, method: str) -> Answer:
     """Raises Unsupported for a model that is not linear, or whose probabilities are made another way."""
+    if not callable(getattr(model, method, None)) or method not in ("predict", "predict_proba"):
+        raise Unsupported(f"{type(model).__name__} has no {method}")
     if isinstance(model, REGRESSIONS):
         coefficients, intercept = np.asarray(model.coef_, dtype=np.float64).T, model.intercept_
-        if method != "predict":
-            raise Unsupported(f"a regression has no {method}")
         flat = coefficients.ndim == 2 and coefficients.shape[1] == 1 and np.ndim(model.coef_) == 1
         return lambda matrix: _sums(matrix, coefficients, intercept, flat=flat)
     if not isinstance(model, CLASSIFIERS) or np.asarray(model.classes_).ndim != 1:

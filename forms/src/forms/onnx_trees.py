@@ -12,18 +12,19 @@ from onnx import TensorProto, helper
 from forms.form import Unsupported
 from forms.trees import Ensemble, Tree
 
-LEQ, LESS, MEMBER = 0, 1, 6
+LEQ, LESS = 0, 1
 """Modes of the operator: ONNX operator specification, ai.onnx.ml.TreeEnsemble, version 5."""
 OPSET, ML_OPSET, IR = 21, 5, 10
 
 
-def runner(ensemble: Ensemble, codes: dict[int, dict[int, int]]) -> Callable[[np.ndarray], np.ndarray]:
+def runner(ensemble: Ensemble) -> Callable[[np.ndarray], np.ndarray]:
     """From the matrix (n, features) to (n, outputs), the sum before the link. One thread, the caller's.
 
-    `codes`, a categorical feature: category → the whole number that stands for it in the matrix; the key -1 for a
-    missing one.
+    Raises Unsupported; splits by category have to be made splits by number before.
     """
-    model = _model(ensemble, codes)
+    if ensemble.categorical:
+        raise Unsupported("splits by category")
+    model = _model(ensemble)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -42,8 +43,8 @@ def runner(ensemble: Ensemble, codes: dict[int, dict[int, int]]) -> Callable[[np
     return sums
 
 
-def _model(ensemble: Ensemble, codes: dict[int, dict[int, int]]) -> bytes:
-    nodes = _Nodes(ensemble, codes)
+def _model(ensemble: Ensemble) -> bytes:
+    nodes = _Nodes(ensemble)
     for output, base in enumerate(ensemble.base):
         if base:  # first, so that sums are made in the order of the model's own library
             nodes.constant(output, float(base))
@@ -66,16 +67,13 @@ def _model(ensemble: Ensemble, codes: dict[int, dict[int, int]]) -> bytes:
 class _Nodes:
     """The operator's flat lists: inner nodes of all trees in one numbering, leaves in another."""
 
-    def __init__(self, ensemble: Ensemble, codes: dict[int, dict[int, int]]) -> None:
-        self._codes = codes
+    def __init__(self, ensemble: Ensemble) -> None:
         self._mode = LESS if ensemble.is_strict else LEQ
         self._outputs = ensemble.outputs
         self._roots: list[int] = []
         self._features: list[int] = []
-        self._modes: list[int] = []
         self._splits: list[float] = []
         self._missing_true: list[int] = []
-        self._members: list[float] = []
         self._true: list[int] = []
         self._true_is_leaf: list[int] = []
         self._false: list[int] = []
@@ -88,7 +86,7 @@ class _Nodes:
         self._leaf_outputs.append(output)
         self._leaf_values.append(value)
         self._roots.append(len(self._features))
-        self._inner(0, self._mode, 0.0, 0, (leaf, 1), (leaf, 1))
+        self._inner(0, 0.0, 0, (leaf, 1), (leaf, 1))
 
     def tree(self, tree: Tree, output: int, values: np.ndarray) -> None:
         inner, leaves = np.flatnonzero(tree.left >= 0), np.flatnonzero(tree.left < 0)
@@ -106,19 +104,10 @@ class _Nodes:
             left, right = tree.left[node], tree.right[node]
             children = (int(place[left]), int(is_leaf[left])), (int(place[right]), int(is_leaf[right]))
             feature, missing = int(tree.feature[node]), int(tree.missing_left[node])
-            if (members := tree.categories.get(node)) is None:
-                self._inner(feature, self._mode, float(tree.threshold[node]), missing, *children)
-                continue
-            codes = self._codes[feature]
-            found = sorted({codes[member] for member in members} | ({codes[-1]} if missing else set()))
-            self._members += [*map(float, found), np.nan]
-            self._inner(feature, MEMBER, 0.0, 0, *children)
+            self._inner(feature, float(tree.threshold[node]), missing, *children)
 
-    def _inner(
-        self, feature: int, mode: int, split: float, missing: int, true: tuple[int, int], false: tuple[int, int]
-    ) -> None:
+    def _inner(self, feature: int, split: float, missing: int, true: tuple[int, int], false: tuple[int, int]) -> None:
         self._features.append(feature)
-        self._modes.append(mode)
         self._splits.append(split)
         self._missing_true.append(missing)
         self._true.append(true[0])
@@ -130,13 +119,13 @@ class _Nodes:
         def tensor(name: str, values: list[Any], of: int = kind) -> Any:
             return helper.make_tensor(name, of, [len(values)], values)
 
-        found = {
+        return {
             "n_targets": self._outputs,
             "aggregate_function": 1,  # the sum
             "post_transform": 0,
             "tree_roots": self._roots,
             "nodes_featureids": self._features,
-            "nodes_modes": tensor("nodes_modes", self._modes, TensorProto.UINT8),
+            "nodes_modes": tensor("nodes_modes", [self._mode] * len(self._features), TensorProto.UINT8),
             "nodes_splits": tensor("nodes_splits", self._splits),
             "nodes_missing_value_tracks_true": self._missing_true,
             "nodes_truenodeids": self._true,
@@ -146,6 +135,3 @@ class _Nodes:
             "leaf_targetids": self._leaf_outputs,
             "leaf_weights": tensor("leaf_weights", self._leaf_values),
         }
-        if self._members:
-            found["membership_values"] = tensor("membership_values", self._members)
-        return found

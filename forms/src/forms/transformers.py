@@ -200,7 +200,7 @@ def _step(transformer: Any, width: int) -> tuple[Callable[[Node], Node], int]:
     if isinstance(transformer, StandardScaler):
         mean = transformer.mean_ if transformer.with_mean else None
         scale = transformer.scale_ if transformer.with_std else None
-        return lambda node: Shift(node, mean, scale), width
+        return lambda node: Shift(node, mean, scale, is_rounded=True), width
     if isinstance(transformer, RobustScaler):
         center = transformer.center_ if transformer.with_centering else None
         spread = transformer.scale_ if transformer.with_scaling else None

@@ -28,7 +28,7 @@ from forms.encoder import Table
 from forms.estimators import Answer, both, labels, not_infinite, only_finite, single
 from forms.form import Unsupported
 from forms.transformers import Coded, Part, Raw
-from forms.trees import Ensemble, from_sklearn, read
+from forms.trees import Ensemble, imported, read
 
 HISTOGRAMS = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 FORESTS = (
@@ -78,13 +78,13 @@ def tree_model(model: Any, parts: Sequence[Part], method: str) -> TreeModel:
         guard = _as_it_comes
     elif isinstance(model, FORESTS):
         tolerant = get_tags(model).input_tags.allow_nan
-        found, source = list(parts), from_sklearn(_forest(model))
+        found, source = list(parts), imported(treelite.sklearn.import_model, _forest(model))
 
         def guard(answer: Answer) -> Answer:
             return single((not_infinite if tolerant else only_finite)(answer))
 
     elif isinstance(model, BOOSTINGS):
-        found, source = list(parts), from_sklearn(model)
+        found, source = list(parts), imported(treelite.sklearn.import_model, model)
 
         def guard(answer: Answer) -> Answer:
             return single(only_finite(answer))
@@ -131,33 +131,29 @@ def _forest(model: Any) -> Any:
 def _histograms(model: Any, parts: list[Part]) -> tuple[list[Part], treelite.Model]:
     """Its encoder of categories becomes part of ours; treelite sees the codes that it makes."""
     if model._preprocessor is None:
-        return parts, from_sklearn(model)
+        return parts, imported(treelite.sklearn.import_model, model)
     if any(part.width != 1 for part in parts):
         raise Unsupported("categories among features that are one-hot encoded or computed")
     encoder = model._preprocessor.transformers_[0][1]
     places = np.flatnonzero(model.is_categorical_)
     for place, categories in zip(places.tolist(), encoder.categories_, strict=True):
-        known = [value for value in categories.tolist() if not _missing(value)]
+        known = [value for value in categories.tolist() if value == value]  # None is one like any other, NaN is none
         codes = {value: float(number) for number, value in enumerate(known)}
         parts[place] = recoded(parts[place], _code_or_nan(codes), known)
     coded = copy.copy(model)
     coded._preprocessor = copy.copy(model._preprocessor)
     numbers = copy.copy(encoder)
     numbers.categories_ = [
-        np.arange(sum(not _missing(value) for value in categories.tolist()), dtype=np.float64)
+        np.arange(sum(value == value for value in categories.tolist()), dtype=np.float64)
         for categories in encoder.categories_
     ]
     (name, _, columns), *others = model._preprocessor.transformers_
     coded._preprocessor.transformers_ = [(name, numbers, columns), *others]
-    return parts, from_sklearn(coded)
+    return parts, imported(treelite.sklearn.import_model, coded)
 
 
 def _code_or_nan(codes: dict[Any, float]) -> Callable[[Any], float]:
     return lambda value: codes.get(value, math.nan)
-
-
-def _missing(value: Any) -> bool:
-    return value is None or value != value
 
 
 def _lightgbm(model: Any) -> treelite.Model:
@@ -166,16 +162,13 @@ def _lightgbm(model: Any) -> treelite.Model:
         raise Unsupported("LightGBM fitted on a frame's category columns, which JSON has not")
     if booster.params.get("zero_as_missing"):
         raise Unsupported("LightGBM with zero_as_missing")
-    try:
-        return treelite.frontend.from_lightgbm(booster)
-    except (treelite.TreeliteError, ValueError) as error:
-        raise Unsupported(f"treelite: {error}") from error
+    return imported(treelite.frontend.from_lightgbm, booster)
 
 
 def _xgboost(model: Any) -> treelite.Model:
     booster = model
     if hasattr(model, "get_booster"):
-        if not _missing(model.missing):
+        if model.missing is None or not np.isnan(model.missing):
             raise Unsupported(f"XGBoost with {model.missing!r} for missing values")
         booster = model.get_booster()
         best = getattr(model, "best_iteration", None) if model.early_stopping_rounds else None
@@ -185,7 +178,4 @@ def _xgboost(model: Any) -> treelite.Model:
         raise Unsupported("XGBoost with categories")
     if json.loads(booster.save_config())["learner"]["gradient_booster"]["name"] != "gbtree":
         raise Unsupported("XGBoost with another booster than gbtree")
-    try:
-        return treelite.frontend.from_xgboost(booster)
-    except (treelite.TreeliteError, ValueError) as error:
-        raise Unsupported(f"treelite: {error}") from error
+    return imported(treelite.frontend.from_xgboost, booster)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from forms.form import Unsupported
 
 LT, LE = 2, 3
 """treelite's operators that occur: a row goes left if its value is less (or equal)."""
+LOCATION = re.compile(r"^\[[\d:]+\] \S+: ")
+"""Of the line of treelite's source that says no."""
+
 LARGEST = 20_000_000
 """Nodes, counted once an output. Above it the compiled form would take gigabytes."""
 
@@ -156,11 +160,11 @@ def softmax(sums: np.ndarray) -> np.ndarray:
     return shares
 
 
-def from_sklearn(model: Any) -> treelite.Model:
+def imported(importer: Callable[[Any], treelite.Model], model: Any) -> treelite.Model:
     """Raises Unsupported with treelite's own reason."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return treelite.sklearn.import_model(model)
+            return importer(model)
         except (treelite.TreeliteError, NotImplementedError, ValueError, AttributeError, TypeError) as error:
-            raise Unsupported(f"treelite: {error}") from error
+            raise Unsupported(f"treelite: {LOCATION.sub('', str(error)).strip()}") from error
