@@ -52,6 +52,10 @@ class LoadedModel:
         self.reader = RowReader(self.signature)
 
     @property
+    def has_times(self) -> bool:
+        return any(column.kind == "datetime" for column in self.signature.columns)
+
+    @property
     def width(self) -> int:
         return len(self.signature.columns)
 
@@ -77,15 +81,16 @@ class LoadedModel:
 
     def compiled(self, values: Sequence[Values]) -> Outcome:
         """Raises ValueError for a value about which only the native model can speak."""
-        return self._read(self.form.predict(values), len(values))
+        return self.read(self.form.predict(values), len(values))
 
     def _ask(self, frame: pd.DataFrame) -> Outcome:
         try:
-            return self._read(self.pyfunc.predict(frame), len(frame))
+            return self.read(self.pyfunc.predict(frame), len(frame))
         except (Exception, SystemExit) as error:  # whatever somebody's model may raise
             raise ModelFailed(f"{type(error).__name__}: {_first_line(error)}") from error
 
-    def _read(self, raw: Any, rows: int) -> Outcome:
+    def read(self, raw: Any, rows: int) -> Outcome:
+        """Raises ValueError for an answer that makes no sense for so many rows."""
         problem = self.signature.problem or problem_of(raw)
         answers = read(raw, problem, self.signature.classes, rows=rows)
         labels = answers.labels.tolist()

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from starlette.types import ASGIApp
 
 from serving.front import Front
 from serving.lean import Lean, Shortcut, add_lean_route
+from serving.protocols import invocations
+from serving.protocols.invocations import MLFLOW_VERSION, Invocations
 from serving.protocols.predict import BODY, Predict
 from serving.settings import Settings
 from serving.slots import Slot
@@ -30,9 +32,13 @@ class Endpoint:
 def endpoints(front: Front) -> list[Endpoint]:
     """What is asked thousands of times a second."""
     predict = Lean(Predict(front), front.settings)
+    scoring = Lean(Invocations(front), front.settings, invocations.shape)
+    as_mlflow = "As `mlflow models serve` answers."
     return [
         Endpoint("/predict", predict, "Answer rows with the version that is in charge.", "predict", BODY),
         Endpoint("/models/{model_name}/predict", predict, "The same, of one model.", "predict", BODY),
+        Endpoint("/invocations", scoring, as_mlflow, "mlflow", invocations.BODY),
+        Endpoint("/models/{model_name}/invocations", scoring, as_mlflow, "mlflow", invocations.BODY),
     ]
 
 
@@ -58,6 +64,17 @@ def build_models_router(front: Front) -> APIRouter:
             "replica": settings.replica,
             "models": [_about(slot, settings) for slot in front.loader.slots()],
         }
+
+    @router.get("/ping", tags=["mlflow"])
+    def ping() -> Response:
+        """200 when a model answers."""
+        answers = any(slot.answering is not None for slot in front.loader.slots())
+        return Response("\n", 200 if answers else 404, media_type="application/json")
+
+    @router.get("/version", tags=["mlflow"])
+    def version() -> Response:
+        """MLflow's."""
+        return Response(MLFLOW_VERSION, media_type="application/json")
 
     return router
 

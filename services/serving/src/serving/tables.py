@@ -93,6 +93,10 @@ class RowReader:
         beside = self._read_beside(rows, faults)
         return self._table(self._signature.columns, values, rows, beside, faults)
 
+    def knows(self, name: Any) -> bool:
+        """Whether a row may have a field of this name."""
+        return name in self._names or name in self._beside
+
     def fits(self, values: Values) -> bool:
         """Whether a row fits, given as a tuple in the order of the columns and of types seen before."""
         if tuple(map(type, values)) not in self._known:
