@@ -139,9 +139,15 @@ def _candidates(policy: ModelPolicy) -> str:
     young = (
         f", none registered more than {_duration(policy.candidates.max_age)} ago" if policy.candidates.max_age else ""
     )
+    compares = policy.gates.performance is not False and not isinstance(policy.gates.performance.rule, Minimum)
+    drift = (
+        " So they are when it drifts, on a golden dataset that was made since the champion was judged."
+        if policy.golden.dataset == "latest" and compares
+        else ""
+    )
     return (
         f"The newest {_count(policy.candidates.retained, 'earlier version')}{young} are judged again on each new "
-        f"version's golden rows: the best of all becomes champion, if it is shown to be better."
+        f"version's golden rows: the best of all becomes champion, if it is shown to be better.{drift}"
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 from contracts import DriftDetected, DriftKind, DriftWindow, Promoted
 from support.bus_client import BusClient
 from support.candidates import Candidates, rows
+from support.cli import gauntlet, ok
 from support.gatekeepers import Gatekeepers
 from support.waiting import eventually
 
@@ -95,6 +96,12 @@ def test_a_drift_brings_an_earlier_version_back_once_and_only_on_newer_rows(
     assert (stricter["then"], stricter["now"]) == (1, None)
     assert gatekeepers.post(path.replace("/2/", "/1/"), {}).status_code == 404
 
+    at = ("--gatekeeper", gatekeepers.url())
+    told_by = ok("golden", "show", name, "2", *at).out
+    assert "Tournament against champion v2" in told_by and "tournament: v1 won" in told_by
+    assert "v1 wins, as then, to the last digit" in ok("golden", "replay", name, "2", *at).out
+    assert "no drift gave rise to a tournament" in gauntlet("golden", "replay", name, "1", *at).err
+
     own_bus.publish(drift(name, 2))
     said_why(gatekeepers, "it is v2 that drifted, and v1 answers by now")
     own_bus.publish(drift(name, 1))
@@ -132,3 +139,8 @@ def test_a_frozen_model_holds_and_a_candidates_tournament_is_replayed_too(
     newest = {"policy": {"model": name, "candidates": "newest"}}
     (mine,) = [each for each in gatekeepers.post("/what-if", newest).json() if each["model_version"] == 3]
     assert (mine["tournament"]["then"], mine["tournament"]["now"], mine["tournament"]["unknown"]) == (1, None, None)
+    at = ("--gatekeeper", gatekeepers.url())
+    assert "tournament: v1 wins, as then, to the last digit" in ok("replay", name, "3", *at).out
+    assert "tournament: v1 won" in ok("show", name, "3", *at).out
+    page = httpx.get(f"{gatekeepers.url()}/models/{name}/candidates/3/report", timeout=30).text
+    assert "Earlier versions against champion v2" in page

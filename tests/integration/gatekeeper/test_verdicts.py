@@ -64,7 +64,7 @@ def test_the_first_version_that_passes_is_promoted_with_all_that_followers_need(
     trail = gatekeeper.get(f"/audit?model={model_name}")
     assert [row["action"] for row in reversed(trail)] == ["registered", "judged", "promoted"]
     assert {row["correlation_id"] for row in trail} == {told.correlation_id}
-    assert trail[0]["evidence"]["candidate_id"] == candidate["id"]
+    assert trail[0]["evidence"]["evidence_id"] == candidate["id"]
 
 
 def test_a_better_challenger_replaces_the_champion_and_a_worse_one_does_not(

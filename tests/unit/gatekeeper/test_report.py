@@ -121,6 +121,26 @@ def test_a_verdict_of_an_older_version_is_shown_as_far_as_it_goes() -> None:
     assert "a gate of tomorrow" in Page(render(view(verdicts))).text
 
 
+def test_the_tournament_on_its_golden_rows_is_shown(world: World) -> None:
+    verdicts = judge(world.measured(), POLICY)
+    (own,) = [verdict for verdict in verdicts if verdict.gate == "performance"]
+    played = {
+        "champion_version": 1,
+        "winner": 5,
+        "reason": "the best of 3 <b>",
+        "entrants": {"5": own.model_dump(mode="json")},
+        "absent": {"4": "it raised KeyError: '<a>'"},
+    }
+    page = Page(render(view(verdicts, evidence={"tournament": played})))
+    assert page.open == []
+    assert "v5 won" in page.text and "the best of 3 <b>" in page.text
+    assert "Earlier versions against champion v1" in page.text and "v5: difference in roc_auc" in page.text
+    assert "it raised KeyError: '<a>'" in page.text
+    nobody = Page(render(view(verdicts, evidence={"tournament": {**played, "winner": None}}))).text
+    assert "nobody won" in nobody
+    assert "tournament" not in Page(render(view(verdicts, evidence={"tournament": {"winner": 5}}))).text
+
+
 def test_intervals_share_one_scale() -> None:
     first, second = drawn([Interval("a", 0.0, -1.0, 1.0, -0.5), Interval("b", 1.5, 1.0, 2.0)])
     assert first["lower"] < first["bound"] < first["zero"] == first["value"] < first["upper"] == second["lower"]

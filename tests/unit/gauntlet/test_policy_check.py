@@ -138,5 +138,7 @@ def test_holdout_names_the_entity_and_the_share() -> None:
 
 def test_who_may_become_champion_is_said() -> None:
     assert "an earlier one when a person says so" in said(candidates="newest")["candidates"]
+    assert "when it drifts" not in said(candidates="retained")["candidates"]
+    assert "when it drifts" in said(candidates="retained", golden={"dataset": "latest"})["candidates"]
     kept = said(candidates={"retained": 10, "max_age": "90d"})["candidates"]
     assert "The newest 10 earlier versions, none registered more than 90 days ago" in kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,9 @@ import typer
 from gauntlet.errors import CliError
 from gauntlet.options import DEFAULT_DATA_DIR, Actor, DataDir, GatekeeperUrl, Json, ModelName
 from gauntlet.output import console, local_time, print_json, print_listing, print_table
-from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
+from gauntlet.service_client import LONG_TIMEOUT, ServiceClient, gatekeeper_client
+
+Which = Annotated[str, typer.Argument(metavar="NUMBER|DIGEST", help="As `list` prints it; part of a digest will do.")]
 
 app = typer.Typer(no_args_is_help=True, help="Golden datasets: the labelled rows that versions are judged on.")
 
@@ -64,30 +67,80 @@ def list_all(
 @app.command()
 def show(
     name: ModelName,
-    which: Annotated[
-        str, typer.Argument(metavar="NUMBER|DIGEST", help="As `list` prints it; part of a digest will do.")
-    ],
+    which: Which,
     as_json: Json = False,
     gatekeeper: GatekeeperUrl = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Show one golden dataset: what it holds, and what is left of its α for the next challenger."""
-    from gauntlet.arguments import model_name
+    """Show one golden dataset: what is left of its α for the next challenger, and the tournament on it.
 
-    found = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT).get(f"/models/{model_name(name)}/golden")
-    wanted = which.removeprefix("sha256:")
-    fitting = [each for each in found if str(each["number"]) == which or each["digest"][7:].startswith(wanted)]
-    if len(fitting) != 1:
-        what = "more than one golden dataset" if fitting else "no golden dataset"
-        raise CliError(f"{what} of {name} is {which!r}", f"See: gauntlet golden list {name}")
-    (each,) = fitting
+    That is the one that a drift gave rise to.
+    """
+    from gauntlet.arguments import model_name
+    from gauntlet.tournament_lines import print_tournament
+
+    client = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT)
+    each = _chosen(client, model_name(name), which)
+    played = client.get(_tournament(each)) if each["tournament"] else None
     if as_json:
-        print_json(each)
+        print_json({**each, "tournament": played})
         return
     spent = each["challengers"]
     rows: list[tuple[str, Any]] = [(field.replace("_", " "), each[field]) for field in _FIELDS]
     rows.append(("next challenger", f"number {spent + 1}: α·6/(π²·{(spent + 1) ** 2}) of the policy's α"))
     print_table(("", ""), rows)
+    if played:
+        print_tournament(played["evidence"]["tournament"])
+
+
+@app.command()
+def replay(
+    name: ModelName,
+    which: Which,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", metavar="FILE", help="Under another policy for the same model.")
+    ] = None,
+    as_json: Json = False,
+    gatekeeper: GatekeeperUrl = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Play the tournament that a drift gave rise to again, from its evidence; nothing is changed.
+
+    Exit 1 when it does not agree to the last digit, and say where. With --policy: how that would have ended it.
+    """
+    from gauntlet.arguments import model_name
+    from gauntlet.commands.past import print_again, wanted_policy
+
+    body = {} if policy is None else {"policy": wanted_policy(policy).model_dump(mode="json")}
+    client = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT)
+    each = _chosen(client, model_name(name), which)
+    if not each["tournament"]:
+        raise CliError(
+            f"no drift gave rise to a tournament on golden dataset {each['number']} of {name}",
+            "One on the golden rows of a new version: gauntlet replay NAME VERSION",
+        )
+    found = client.post(f"{_tournament(each)}/replay", body)
+    if as_json:
+        print_json(found)
+    else:
+        print_again({**found, "agrees": found["agrees"] and policy is None})
+    if policy is None and not found["agrees"]:
+        raise typer.Exit(1)
+
+
+def _chosen(client: ServiceClient, name: str, which: str) -> dict[str, Any]:
+    """The one golden dataset of this number, or whose digest begins so."""
+    found = client.get(f"/models/{name}/golden")
+    wanted = which.removeprefix("sha256:")
+    fitting = [each for each in found if str(each["number"]) == which or each["digest"][7:].startswith(wanted)]
+    if len(fitting) != 1:
+        what = "more than one golden dataset" if fitting else "no golden dataset"
+        raise CliError(f"{what} of {name} is {which!r}", f"See: gauntlet golden list {name}")
+    return dict(fitting[0])
+
+
+def _tournament(each: Mapping[str, Any]) -> str:
+    return f"/models/{each['model_name']}/golden/{each['number']}/tournament"
 
 
 _FIELDS = ("model_name", "number", "rows", "challengers", "created_at", "created_by", "note", "uri", "digest")

@@ -68,8 +68,12 @@ def show(
     gatekeeper: GatekeeperUrl = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Show one verdict, gate by gate: what was observed, what it was compared with, on how many rows, and why."""
+    """Show one verdict, gate by gate: what was observed, what it was compared with, on how many rows, and why.
+
+    And the tournament on its golden rows, if one was played: earlier versions against the champion.
+    """
     from gauntlet.arguments import model_name
+    from gauntlet.tournament_lines import print_tournament
     from gauntlet.verdict_lines import headline, number, outcome_of, rows_of
 
     client = gatekeeper_client(gatekeeper, data_dir)
@@ -88,6 +92,8 @@ def show(
     ]
     if rows:
         print_table(columns, rows)
+    if played := found["evidence"].get("tournament"):
+        print_tournament(played)
     print_table(("", ""), [*_about(found), ("as a page", f"{client.address.at}{path}/report")])
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from gauntlet.errors import CliError
 from gauntlet.options import DEFAULT_DATA_DIR, DataDir, GatekeeperUrl, Json, ModelName, ModelVersion, count
 from gauntlet.output import console, local_time, print_json, print_table, shortened
 from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
+
+if TYPE_CHECKING:
+    from contracts.policy import ModelPolicy
 
 MOST_DIFFERENCES = 20
 
@@ -24,21 +27,26 @@ def replay(
     gatekeeper: GatekeeperUrl = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Reach a verdict again from its evidence; exit 1 when it does not agree to the last digit, and say where."""
+    """Reach a verdict, and the tournament on its golden rows, again from evidence.
+
+    Exit 1 when they do not agree to the last digit, and say where.
+    """
     from gauntlet.arguments import model_name
 
     path = f"/models/{model_name(name)}/candidates/{version}/replay"
     found = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT).post(path, {})
     if as_json:
         print_json(found)
-    elif found["agrees"]:
-        console().print(f"{name} v{version}: {found['now']}, as it was, to the last digit of every gate", markup=False)
     else:
-        console().print(f"{name} v{version} was {found['then']} and is {found['now']}; what differs:", markup=False)
-        differences = found["differences"]
-        print_table(("where", "then", "now"), [_row(each) for each in differences[:MOST_DIFFERENCES]])
-        if len(differences) > MOST_DIFFERENCES:
-            console().print(f"and {len(differences) - MOST_DIFFERENCES} more; all of them: --json", markup=False)
+        played = found["tournament"]
+        if found["differences"]:
+            console().print(f"{name} v{version} was {found['then']} and is {found['now']}; what differs:", markup=False)
+            print_differences(found["differences"])
+        else:
+            agrees = f"{name} v{version}: {found['now']}, as it was, to the last digit of every gate"
+            console().print(agrees, markup=False)
+        if played is not None:
+            print_again(played)
     if found["versions"] and not as_json:
         changed = ", ".join(f"{each['where']} {each['then']} → {each['now']}" for each in found["versions"])
         console().print(f"libraries that have changed since: {changed}", style="dim", markup=False)
@@ -58,13 +66,11 @@ def what_if(
     gatekeeper: GatekeeperUrl = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Judge a model's past again under another policy, and print what would have changed. Nothing is changed."""
-    from chassis.policies import PolicyError, load_policy
+    """Judge a model's past again under another policy, tournaments too, and print what would have changed.
 
-    try:
-        wanted = load_policy(policy)
-    except PolicyError as error:
-        raise CliError(str(error), "See: gauntlet policy check FILE") from error
+    Nothing is changed.
+    """
+    wanted = wanted_policy(policy)
     body: dict[str, Any] = {"policy": wanted.model_dump(mode="json"), "limit": limit}
     if since is not None:
         body["since"] = (since if since.tzinfo else since.astimezone(UTC)).isoformat()
@@ -78,6 +84,39 @@ def what_if(
     print_table(("version", "judged", "then", "under this policy", "because"), [_judged(each) for each in found])
     changed = sum(each["now"] not in (None, each["then"]) for each in found)
     console().print(f"{changed} of {len(found)} verdicts would be another", markup=False)
+    played = [each["tournament"] for each in found if each["tournament"]]
+    if played:
+        unknown = sum(each["unknown"] is not None for each in played)
+        ended = sum(each["unknown"] is None and each["now"] != each["then"] for each in played)
+        not_known = f", of {unknown} it is not known" if unknown else ""
+        console().print(f"{ended} of {len(played)} tournaments would end otherwise{not_known}", markup=False)
+
+
+def wanted_policy(file: Path) -> ModelPolicy:
+    """Return the policy of a file. Raises CliError for one that is not valid."""
+    from chassis.policies import PolicyError, load_policy
+
+    try:
+        return load_policy(file)
+    except PolicyError as error:
+        raise CliError(str(error), "See: gauntlet policy check FILE") from error
+
+
+def print_again(played: Mapping[str, Any]) -> None:
+    """Print whether a tournament ends as it did then, to the last digit, and what differs."""
+    from gauntlet.tournament_lines import again
+
+    digits = ", to the last digit of every comparison" if played["agrees"] else ""
+    console().print(f"tournament: {again(played)}{digits}", markup=False, soft_wrap=True)
+    print_differences(played["differences"])
+
+
+def print_differences(differences: Sequence[Mapping[str, Any]]) -> None:
+    """Print the first of them; nothing when there are none."""
+    if differences:
+        print_table(("where", "then", "now"), [_row(each) for each in differences[:MOST_DIFFERENCES]])
+    if len(differences) > MOST_DIFFERENCES:
+        console().print(f"and {len(differences) - MOST_DIFFERENCES} more; all of them: --json", markup=False)
 
 
 def _row(difference: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -85,8 +124,11 @@ def _row(difference: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _judged(each: Mapping[str, Any]) -> tuple[Any, ...]:
+    from gauntlet.tournament_lines import again
+
     because = each["problem"] or "; ".join(f"{gate}: {reason}" for gate, reason in each["reasons"].items())
     gone = [gate for gate in each["changed"] if gate not in each["reasons"]]
     left_out = f"not asked: {', '.join(gone)}" if gone else None
-    words = "; ".join(part for part in (because, left_out) if part)
+    played = f"tournament: {again(each['tournament'])}" if each["tournament"] else None
+    words = "; ".join(part for part in (because, left_out, played) if part)
     return f"v{each['model_version']}", local_time(each["judged_at"]), each["then"], each["now"], words or None

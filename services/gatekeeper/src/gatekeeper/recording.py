@@ -215,7 +215,7 @@ class Recorder:
                 "epoch": event.epoch,
                 "cause": event.cause.value,
                 "previous_version": event.previous_version,
-                "candidate_id": event.evidence_id,
+                "evidence_id": event.evidence_id,
                 "artifact_digest": event.artifact_digest,
                 "event_id": envelope.id,
             },

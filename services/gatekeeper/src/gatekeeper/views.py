@@ -32,7 +32,9 @@ class PromotionView(View):
     promoted_at: datetime
     artifact_uri: str
     artifact_digest: str
-    evidence_id: str | None = Field(description="The candidate whose verdict it rests on")
+    evidence_id: str | None = Field(
+        description="The candidate whose verdict it rests on, or the tournament on a golden dataset"
+    )
     metric: str | None
     baseline: dict[str, float]
     restored: bool = Field(description="Learnt from the topic, not decided with this database")

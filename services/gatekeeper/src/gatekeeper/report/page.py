@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from contracts import GateVerdict, Outcome
 from gatekeeper.gates import GATES
 from gatekeeper.policy.section import Interval, Section
+from gatekeeper.report import tournament
 from gatekeeper.views import CandidateView
 
 WIDTH, EDGE = 560, 12
@@ -44,6 +45,8 @@ def render(candidate: CandidateView) -> str:
         missing=[gate for gate in gates if gate["verdict"].outcome is not Outcome.PASSED],
         versions=candidate.evidence.get("versions", {}),
         golden=candidate.evidence.get("golden"),
+        played=candidate.evidence.get("tournament"),
+        tournament=tournament.section(candidate.evidence.get("tournament")),
     )
 
 
