@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
@@ -77,6 +78,9 @@ class Bench:
                     self._measure(server, running, subject, found)
         results = {key: wrk.typical(rounds) for key, rounds in found.items()}
         print(f"\n### {subject.name}, {workers} worker{'s' if workers > 1 else ''}\n")
+        chosen = self._chosen
+        how = f"{os.cpu_count()} cores, shared with the load; {chosen.seconds:g} s a load; {chosen.rounds} round(s)"
+        print(f"{how}\n")
         print("\n".join(table(results, self._loads)), "\n")
         wanted = COMPILABLE_TARGETS if subject.name == COMPILABLE else PYFUNC_TARGETS
         print("\n".join(targets(results, Load(1, max(self._chosen.connections)), wanted)), flush=True)
