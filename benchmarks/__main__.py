@@ -2,6 +2,6 @@
 
 import runpy
 
-for name in ("delivery", "prediction_stream", "swap", "lifecycle", "gate_cost", "streamflow_leakage"):
+for name in ("delivery", "prediction_stream", "swap", "lifecycle", "gate_cost", "forms", "streamflow_leakage"):
     print(f"\n## {name}\n", flush=True)
     runpy.run_module(f"benchmarks.{name}", run_name="__main__")

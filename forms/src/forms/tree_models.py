@@ -6,7 +6,7 @@ import copy
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ FORESTS = (
     DecisionTreeClassifier,
     DecisionTreeRegressor,
 )
+SMALLEST = float(np.float32(1e-35))
 BOOSTINGS = (GradientBoostingClassifier, GradientBoostingRegressor)
 
 
@@ -100,7 +101,8 @@ def tree_model(model: Any, parts: Sequence[Part], method: str) -> TreeModel:
 
     else:
         raise Unsupported(f"{type(model).__name__} is none of the ensembles of trees known")
-    return TreeModel(found, source, read(source), classes, guard)
+    ensemble = read(source)
+    return TreeModel(found, source, _zeros_right(ensemble) if library == "lightgbm" else ensemble, classes, guard)
 
 
 def recoded(part: Part, code: Callable[[Any], float], known: Sequence[Any]) -> Part:
@@ -163,6 +165,15 @@ def _lightgbm(model: Any) -> treelite.Model:
     if booster.params.get("zero_as_missing"):
         raise Unsupported("LightGBM with zero_as_missing")
     return imported(treelite.frontend.from_lightgbm, booster)
+
+
+def _zeros_right(ensemble: Ensemble) -> Ensemble:
+    """LightGBM reads what is as small as ±1e-35f as 0, so that the threshold −1e-35f itself is not left of itself."""
+    below = np.nextafter(-SMALLEST, -np.inf)
+    trees = [
+        replace(tree, threshold=np.where(tree.threshold == -SMALLEST, below, tree.threshold)) for tree in ensemble.trees
+    ]
+    return replace(ensemble, trees=tuple(trees))
 
 
 def _xgboost(model: Any) -> treelite.Model:
