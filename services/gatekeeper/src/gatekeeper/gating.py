@@ -23,7 +23,7 @@ from gatekeeper.evidence_store import EvidenceStore
 from gatekeeper.judging import judge, summary
 from gatekeeper.measured import Champion, Measured
 from gatekeeper.measuring import Measurer, Task
-from gatekeeper.playing import GOLDEN, Playing, own_metrics, won
+from gatekeeper.playing import DRIFTED, Playing, own_metrics, won
 from gatekeeper.policy.promotion import is_past
 from gatekeeper.provenance import Provenance, trace
 from gatekeeper.recording import Judgement, Recorder, without_policy
@@ -61,7 +61,7 @@ class Gating:
 
     def run(self, run: JobRun) -> Record:
         """In one queue a model: what is compared on the same golden rows spends of their α one after the other."""
-        if GOLDEN in run.job.payload:
+        if DRIFTED in run.job.payload:
             return self._playing.run(run)
         candidate_id: str = run.job.payload["candidate_id"]
         with self._database.transaction() as session:
@@ -144,7 +144,7 @@ class Gating:
 
     def on_failed(self, session: Session, job: Job, error: str) -> None:
         """The gatekeeper's own error: Inconclusive, so that nobody waits for a verdict that never comes."""
-        if GOLDEN in job.payload:
+        if DRIFTED in job.payload:
             self._playing.on_failed(session, job, error)
             return
         row = session.get(CandidateRow, job.payload["candidate_id"])

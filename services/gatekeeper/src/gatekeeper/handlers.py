@@ -15,7 +15,7 @@ from contracts import DriftDetected, Envelope, ModelLoaded, ModelLoadFailed, Mod
 from contracts.policy import ModelPolicy
 from gatekeeper import store
 from gatekeeper.gating import GATE
-from gatekeeper.playing import GOLDEN
+from gatekeeper.playing import DRIFTED
 from gatekeeper.policy.occasion import Skip, after_drift
 from gatekeeper.recording import Recorder, without_policy
 from gatekeeper.retained import occasion
@@ -71,7 +71,7 @@ class Handlers:
             session,
             kind=GATE,
             key=name,
-            payload={GOLDEN: action.golden_digest},
+            payload={DRIFTED: envelope.data.model_version, "golden_digest": action.golden_digest},
             job_id=str(uuid5(NAMESPACE_URL, f"tournament\0{name}\0{epoch}\0{action.golden_digest}")),
             cause=envelope,
         )

@@ -116,8 +116,9 @@ class Measurer:
 
     def champion(self, task: Task, cancelled: threading.Event) -> Measured:
         """The champion alone on the golden rows of the task, in the candidate's place."""
-        champion, event = task.champion, task.found.event
-        assert champion is not None and event.model_version == champion.model_version, "it was traced"
+        champion = task.champion
+        assert champion is not None and task.found.event.model_version == champion.model_version, "it was traced"
+        event = task.found.event.model_copy(update={"artifact_uri": champion.artifact_uri})  # what answers now
         measured = Measured(event, task.policy.problem, champion=champion, k=task.k)
         if self._fetch_artifact(measured) is not None:
             self._fetch_golden(measured, task)

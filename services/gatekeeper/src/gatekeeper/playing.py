@@ -22,15 +22,16 @@ from gatekeeper.measured import Measured
 from gatekeeper.measuring import Measurer, Task
 from gatekeeper.policy import statistics
 from gatekeeper.policy.leakage import clean_rows
+from gatekeeper.policy.occasion import Skip, after_drift
 from gatekeeper.policy.promotion import Finished
 from gatekeeper.provenance import trace
 from gatekeeper.recording import ACTOR, Recorder, Won
-from gatekeeper.retained import champion_of
+from gatekeeper.retained import champion_of, occasion
 from gatekeeper.sandbox.processes import Cancelled
 from gatekeeper.tables import GoldenRow, TournamentRow
 from gatekeeper.tournament import Skipped, Tournament
 
-GOLDEN = "golden_digest"
+DRIFTED = "drifted_version"
 """In the payload of a job that is a tournament."""
 
 log = get_logger(__name__)
@@ -59,16 +60,19 @@ class Playing:
 
     def run(self, run: JobRun) -> Record:
         """Raises Transient when MLflow is away, or nobody waits any more."""
-        name, digest = run.job.key, run.job.payload[GOLDEN]
+        name, drifted = run.job.key, run.job.payload[DRIFTED]
         policy = self._policies.get(name)
         with self._database.reading() as session:
+            # Again, since it waited for its turn: somebody may have played, or become champion.
+            action = after_drift(occasion(session, name, drifted, policy), policy)
+            if isinstance(action, Skip):
+                return partial(_nothing, name, action.reason)
+            digest = action.golden_digest
+            row = session.get_one(GoldenRow, (name, digest))
             champion = champion_of(store.champion(session, name))
-            row = session.get(GoldenRow, (name, digest))
-            played = golden_sets.played_on(session, name, digest)
             k = golden_sets.challengers(session, name, digest) + 1
-        if policy is None or champion is None or row is None or played:
-            return partial(_nothing, name, "a tournament was played meanwhile, or there is nothing to play on")
-        dataset = Dataset(uri=row.uri, digest=row.digest, rows=row.rows)
+        assert policy is not None and champion is not None, "there is an occasion"
+        dataset = Dataset(uri=row.uri, digest=digest, rows=row.rows)
         found = trace(self._registry, ModelRegistered(model_name=name, model_version=champion.model_version))
         task = Task(found, policy, champion, found.event, dataset, k)
         try:
@@ -142,7 +146,7 @@ class Playing:
             None,
             actor=ACTOR,
             reason=error,
-            evidence={"golden_digest": job.payload[GOLDEN]},
+            evidence=dict(job.payload),
             correlation_id=job.cause.correlation_id if job.cause else None,
         )
 
