@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Gauntlet:
             version = Uploads(around.tracking_uri).folder(MODEL, 1, subject.folder, subject.digest)
             bus.publish(version.promoted(1))
             eventually(lambda: replica.answers_with(MODEL, 1, 1), timeout=120)
+            print(f"  the replica answers by {replica.model(MODEL).get('form')}", file=sys.stderr, flush=True)
             yield Running(replica.port, still_there)
         finally:
             bus.close()

@@ -42,14 +42,17 @@ def _rate_over(other: str, of: str = OURS) -> Callable[[Figures], float | None]:
 
 
 def _rate_over_best(figures: Figures) -> float | None:
-    peers = [figures[name].rate for name in PEERS if name in figures]
-    return figures[OURS].rate / max(peers) if peers and OURS in figures else None
+    """None when a peer was left out: it might be the best."""
+    if not {OURS, *PEERS} <= set(figures):
+        return None
+    return figures[OURS].rate / max(figures[name].rate for name in PEERS)
 
 
 def _p99_over_best(figures: Figures) -> float | None:
     """The lowest p99 of any peer, be it the one with the most requests a second or not."""
-    peers = [figures[name].p99 for name in PEERS if name in figures]
-    return figures[OURS].p99 / min(peers) if peers and OURS in figures else None
+    if not {OURS, *PEERS} <= set(figures):
+        return None
+    return figures[OURS].p99 / min(figures[name].p99 for name in PEERS)
 
 
 COMPILABLE_TARGETS: Sequence[Target] = (

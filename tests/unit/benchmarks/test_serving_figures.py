@@ -40,6 +40,9 @@ RESULTS = {
     (OURS, MANY): Measured(900.4, 5, 120, 3),
     (MLFLOW, ONE): Measured(64, 900, 1000, 0),
     ("LitServe", ONE): Measured(1580, 30, 40, 0),
+    ("MLServer", ONE): Measured(450, 90, 500, 0),
+    ("BentoML", ONE): Measured(400, 90, 500, 0),
+    ("FastAPI, idiomatic", ONE): Measured(197, 300, 700, 0),
     (ECHO, ONE): Measured(14000, 3, 6, 0),
 }
 
@@ -58,6 +61,13 @@ def test_targets_say_reached_or_by_what_factor_missed() -> None:
     assert said["| req/s, ours ÷ FastAPI echo"].endswith("| ≥ 0.6 | 0.5 | missed by a factor of 1.2 |")
     assert said["| p99, ours ÷ the lowest of a peer"].endswith("| ≤ 1 | 0.5 | reached |")
     assert said["| req/s with PredictionMade ÷ without"].endswith("| – | not measured |")
+
+
+def test_the_best_peer_is_not_named_when_one_was_left_out() -> None:
+    without = {key: measured for key, measured in RESULTS.items() if key[0] != "BentoML"}
+    said = [line for line in targets(without, ONE, COMPILABLE_TARGETS) if "peer" in line]
+    assert len(said) == 2
+    assert all(line.endswith("| – | not measured |") for line in said)
 
 
 def test_a_p99_above_that_of_the_best_peer_is_missed() -> None:
