@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -115,7 +116,7 @@ def test_a_drift_brings_an_earlier_version_back_once_and_only_on_newer_rows(
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the same either way, and it takes its time
 def test_a_frozen_model_holds_and_a_candidates_tournament_is_replayed_too(
-    gatekeepers: Gatekeepers, own_bus: BusClient, candidates: Candidates
+    gatekeepers: Gatekeepers, own_bus: BusClient, candidates: Candidates, tmp_path: Path
 ) -> None:
     name = f"frozen-{uuid4().hex[:8]}"
     gatekeepers.policy(name, **POLICY)
@@ -141,6 +142,11 @@ def test_a_frozen_model_holds_and_a_candidates_tournament_is_replayed_too(
     assert (mine["tournament"]["then"], mine["tournament"]["now"], mine["tournament"]["unknown"]) == (1, None, None)
     at = ("--gatekeeper", gatekeepers.url())
     assert "tournament: v1 wins, as then, to the last digit" in ok("replay", name, "3", *at).out
+    other = tmp_path / "newest.yaml"
+    other.write_text(f"model: {name}\ncandidates: newest\n")
+    told = ok("what-if", "--policy", str(other), *at).out
+    assert "nobody would win, it was v1: this policy compares no retained versions" in " ".join(told.split())
+    assert "1 of 2 tournaments would end otherwise" in told  # in the other, v2 had nobody beside it
     assert "tournament: v1 won" in ok("show", name, "3", *at).out
     page = httpx.get(f"{gatekeepers.url()}/models/{name}/candidates/3/report", timeout=30).text
     assert "Earlier versions against champion v2" in page
