@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -33,10 +33,11 @@ def candidates(model: Any, columns: Sequence[Column], method: str) -> tuple[list
             parts = transformed(step, parts)
     except Exception as error:
         return [], [Refused("any", _reason(error))]
+    trees = cache(lambda: tree_model(estimator, parts, method))
     compilers: list[tuple[str, Callable[[], Form]]] = [
         ("linear", lambda: _linear(estimator, parts, method)),
-        ("onnxruntime", lambda: _onnx(estimator, parts, method)),
-        ("treelite", lambda: _treelite(estimator, parts, method)),
+        ("onnxruntime", lambda: _onnx(trees(), method)),
+        ("treelite", lambda: _treelite(trees(), method)),
         (_native_name(estimator), lambda: _native(estimator, parts, method)),
     ]
     forms: list[Form] = []
@@ -64,8 +65,7 @@ def _linear(estimator: Any, parts: list[Part], method: str) -> Form:
     return Compiled("linear", encoder(parts), only_finite(linear(estimator, method)))
 
 
-def _onnx(estimator: Any, parts: list[Part], method: str) -> Form:
-    found = tree_model(estimator, parts, method)
+def _onnx(found: TreeModel, method: str) -> Form:
     if not found.ensemble.categorical:
         return Compiled("onnxruntime", encoder(found.parts), found.answer(onnx_trees.runner(found.ensemble), method))
     numeric, extended, codes = sides(found.ensemble)
@@ -82,8 +82,7 @@ def _code(codes: dict[int, int], value: Any) -> float:
     return codes.get(math.trunc(value), codes[-2]) if value >= 0 else codes[-2]
 
 
-def _treelite(estimator: Any, parts: list[Part], method: str) -> Form:
-    found = tree_model(estimator, parts, method)
+def _treelite(found: TreeModel, method: str) -> Form:
     return Compiled("treelite", encoder(found.parts), found.answer(_gtil(found), method))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,38 @@ def runner(ensemble: Ensemble) -> Callable[[np.ndarray], np.ndarray]:
     """
     if ensemble.categorical:
         raise Unsupported("splits by category")
-    model = _model(ensemble)
+    if any(len(tree.outputs) > 1 for tree in ensemble.trees):
+        return _by_leaf(ensemble)
+    run, count = _session(_model(ensemble), ensemble.dtype), len(ensemble.trees)
+    if ensemble.is_average:
+        return lambda matrix: run(matrix) / count
+    return run
+
+
+def _by_leaf(ensemble: Ensemble) -> Callable[[np.ndarray], np.ndarray]:
+    """Of leaves of several values, which the operator has not: it says which leaf, and the values are looked up."""
+    if ensemble.dtype != np.float64:
+        raise Unsupported("leaves of several values in single precision")
+    values, numbered, known = [], [], 0
+    for number, tree in enumerate(ensemble.trees):
+        leaves = tree.left < 0
+        values.append(tree.values[leaves])
+        names = np.zeros((len(leaves), 1))
+        names[leaves, 0] = known + np.arange(int(leaves.sum()))
+        numbered.append(replace(tree, outputs=(number,), values=names))
+        known += int(leaves.sum())
+    table, count = np.concatenate(values), len(numbered)
+    named = replace(ensemble, trees=tuple(numbered), outputs=count, base=np.zeros(count))
+    run, base = _session(_model(named), np.float64), ensemble.base
+
+    def sums(matrix: np.ndarray) -> np.ndarray:
+        found: np.ndarray = table[run(matrix).astype(np.intp)].sum(axis=1) + base
+        return found / count if ensemble.is_average else found
+
+    return sums
+
+
+def _session(model: bytes, dtype: Any) -> Callable[[np.ndarray], np.ndarray]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -32,15 +64,12 @@ def runner(ensemble: Ensemble) -> Callable[[np.ndarray], np.ndarray]:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common class
         raise Unsupported(f"ONNX Runtime: {error}") from error
-    dtype = ensemble.dtype
-    run, count = session.run, len(ensemble.trees)
 
-    def sums(matrix: np.ndarray) -> np.ndarray:
-        inputs = {"X": np.ascontiguousarray(matrix, dtype=dtype)}
-        found: np.ndarray = run(["Y"], inputs)[0]
-        return found / count if ensemble.is_average else found
+    def run(matrix: np.ndarray) -> np.ndarray:
+        found: np.ndarray = session.run(["Y"], {"X": np.ascontiguousarray(matrix, dtype=dtype)})[0]
+        return found
 
-    return sums
+    return run
 
 
 def _model(ensemble: Ensemble) -> bytes:
@@ -49,8 +78,7 @@ def _model(ensemble: Ensemble) -> bytes:
         if base:  # first, so that sums are made in the order of the model's own library
             nodes.constant(output, float(base))
     for tree in ensemble.trees:
-        for place, output in enumerate(tree.outputs):
-            nodes.tree(tree, output, tree.values[:, place])
+        nodes.tree(tree, tree.outputs[0], tree.values[:, 0])
     kind = TensorProto.FLOAT if ensemble.dtype == np.float32 else TensorProto.DOUBLE
     operator = helper.make_node("TreeEnsemble", ["X"], ["Y"], domain="ai.onnx.ml", **nodes.attributes(kind))
     graph = helper.make_graph(
@@ -82,38 +110,49 @@ class _Nodes:
         self._leaf_values: list[float] = []
 
     def constant(self, output: int, value: float) -> None:
-        leaf = len(self._leaf_values)
+        """A tree of one leaf: a split whose sides are the same."""
+        leaf = [len(self._leaf_values)]
+        self._roots.append(len(self._features))
         self._leaf_outputs.append(output)
         self._leaf_values.append(value)
-        self._roots.append(len(self._features))
-        self._inner(0, 0.0, 0, (leaf, 1), (leaf, 1))
+        self._inner([0], [0.0], [0], (leaf, [1]), (leaf, [1]))
 
     def tree(self, tree: Tree, output: int, values: np.ndarray) -> None:
-        inner, leaves = np.flatnonzero(tree.left >= 0), np.flatnonzero(tree.left < 0)
-        if not inner.size:
+        is_leaf = tree.left < 0
+        if is_leaf[0]:
             self.constant(output, float(values[0]))
             return
-        place = np.empty(len(tree.left), dtype=np.int64)
-        place[inner] = len(self._features) + np.arange(len(inner))
-        place[leaves] = len(self._leaf_values) + np.arange(len(leaves))
-        is_leaf = (tree.left < 0).astype(np.int64)
+        inner = ~is_leaf
+        place = np.where(
+            is_leaf, len(self._leaf_values) + np.cumsum(is_leaf) - 1, len(self._features) + np.cumsum(inner) - 1
+        )
         self._roots.append(int(place[0]))
-        self._leaf_outputs += [output] * len(leaves)
-        self._leaf_values += values[leaves].tolist()
-        for node in inner.tolist():
-            left, right = tree.left[node], tree.right[node]
-            children = (int(place[left]), int(is_leaf[left])), (int(place[right]), int(is_leaf[right]))
-            feature, missing = int(tree.feature[node]), int(tree.missing_left[node])
-            self._inner(feature, float(tree.threshold[node]), missing, *children)
+        self._leaf_outputs += [output] * int(is_leaf.sum())
+        self._leaf_values += values[is_leaf].tolist()
+        left, right = tree.left[inner], tree.right[inner]
+        self._inner(
+            tree.feature[inner].tolist(),
+            tree.threshold[inner].tolist(),
+            tree.missing_left[inner].astype(np.int64).tolist(),
+            (place[left].tolist(), is_leaf[left].astype(np.int64).tolist()),
+            (place[right].tolist(), is_leaf[right].astype(np.int64).tolist()),
+        )
 
-    def _inner(self, feature: int, split: float, missing: int, true: tuple[int, int], false: tuple[int, int]) -> None:
-        self._features.append(feature)
-        self._splits.append(split)
-        self._missing_true.append(missing)
-        self._true.append(true[0])
-        self._true_is_leaf.append(true[1])
-        self._false.append(false[0])
-        self._false_is_leaf.append(false[1])
+    def _inner(
+        self,
+        features: list[int],
+        splits: list[float],
+        missing: list[int],
+        true: tuple[list[int], list[int]],
+        false: tuple[list[int], list[int]],
+    ) -> None:
+        self._features += features
+        self._splits += splits
+        self._missing_true += missing
+        self._true += true[0]
+        self._true_is_leaf += true[1]
+        self._false += false[0]
+        self._false_is_leaf += false[1]
 
     def attributes(self, kind: int) -> dict[str, Any]:
         def tensor(name: str, values: list[Any], of: int = kind) -> Any:

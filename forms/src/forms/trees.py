@@ -20,7 +20,7 @@ LOCATION = re.compile(r"^\[[\d:]+\] \S+: ")
 """Of the line of treelite's source that says no."""
 
 LARGEST = 20_000_000
-"""Nodes, counted once an output. Above it the compiled form would take gigabytes."""
+"""Nodes. Above it the compiled form would take gigabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def read(model: treelite.Model) -> Ensemble:
     is_binary_vector = has_vectors and outputs == 2
     accessors = [model.get_tree_accessor(number) for number in range(model.num_tree)]
     nodes = sum(int(each.get_field("num_nodes")[0]) for each in accessors)
-    if nodes * (outputs if has_vectors and not is_binary_vector else 1) > LARGEST:
+    if nodes > LARGEST:
         raise Unsupported(f"{nodes:,} nodes: too large to compile")
     trees, operators = [], set()
     for number, accessor in enumerate(accessors):
