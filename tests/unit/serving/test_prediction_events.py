@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chassis.cloudevents import Record, decode, encode
 from contracts import Output, PredictionMade, new_envelope
-from serving.prediction_events import SOURCE, Answered, encoded, is_sampled
+from serving.prediction_events import SOURCE, Answered, Budget, encoded, is_sampled
 from serving.signature import Column
 
 NOW = datetime(2026, 3, 1, 12, 30, 0, 123456, tzinfo=UTC)
@@ -76,3 +76,18 @@ def test_a_share_of_the_requests_is_sampled_and_always_the_same(share: float) ->
     sampled = [is_sampled(each, share) for each in ids]
     assert abs(sum(sampled) / len(ids) - share) < 0.03
     assert sampled == [is_sampled(each, share) for each in ids]
+
+
+def test_no_more_rows_a_second_than_the_budget_holds_and_large_requests_have_their_turn() -> None:
+    budget = Budget(100)
+    taken = sum(10 for tick in range(1000) if budget.take(10, 50 + tick / 100))
+    assert 1000 <= taken <= 1100, "ten seconds of a hundred rows, and what the bucket held at the start"
+    assert not budget.take(500, 60.0)
+    assert budget.take(500, 61.5), "larger than the bucket, which is full"
+    assert not budget.take(1, 65.0), "paid back first"
+    assert budget.take(1, 66.0)
+
+
+def test_a_single_row_now_and_then_always_passes() -> None:
+    budget = Budget(1)
+    assert all(budget.take(1, 100 + second) for second in range(20))

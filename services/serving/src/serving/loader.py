@@ -16,6 +16,7 @@ from chassis.errors import Permanent, Transient
 from chassis.telemetry import get_logger
 from contracts import Envelope, Event, GatePassed, ModelLoaded, ModelLoadFailed, Promoted
 from serving.cache import ArtifactCache
+from serving.compiling import compile_model
 from serving.models import load, warm_up
 from serving.policy import (
     Action,
@@ -146,7 +147,7 @@ class Loader:
                     slot.resident[wanted.artifact] = Kept(model)
             case WarmUp(wanted):
                 kept = slot.resident[wanted.artifact]
-                if await self._step(slot, wanted, self._loading, partial(_warm, kept)):
+                if await self._step(slot, wanted, self._loading, partial(self._warm, kept)):
                     kept.warm = True
             case Swap(wanted):
                 slot.swap(wanted)
@@ -189,6 +190,12 @@ class Loader:
 
     def _load(self, wanted: Wanted) -> Any:
         return load(wanted.artifact, self._cache.verified(wanted.artifact.digest))
+
+    def _warm(self, kept: Kept) -> bool:
+        warm_up(kept.model)
+        if self._settings.compile:
+            kept.served = compile_model(kept.model, self._settings.parity_tolerance)
+        return True
 
     def _swapped(self, slot: Slot, wanted: Wanted) -> None:
         artifact, seconds = wanted.artifact, time.monotonic() - slot.desired_at
@@ -237,11 +244,6 @@ class Loader:
             "role": self._settings.role,
             "seconds": max(0.0, seconds),
         }
-
-
-def _warm(kept: Kept) -> bool:
-    warm_up(kept.model)
-    return True
 
 
 async def _until(changed: asyncio.Event, seconds: float) -> None:

@@ -72,3 +72,24 @@ def encoded(answered: Answered, now: datetime) -> Iterator[Encoded]:
 def is_sampled(request_id: str, share: float) -> bool:
     """Whether a request is among the `share` that is published; the same id always answers alike."""
     return share >= 1.0 or random.Random(request_id).random() < share
+
+
+class Budget:
+    """A token bucket of rows: what is published takes the interpreter from answering, and drift needs no more.
+
+    A request that is larger than what a second holds passes when the bucket is full, and the next ones wait for it.
+    """
+
+    def __init__(self, rows_per_second: float) -> None:
+        self._rate = rows_per_second
+        self._left = rows_per_second
+        self._at = 0.0
+
+    def take(self, rows: int, now: float) -> bool:
+        """Whether `rows` more may be published at `now`, in seconds on a clock that never goes back."""
+        self._left = min(self._rate, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left < min(rows, self._rate):
+            return False
+        self._left -= rows
+        return True

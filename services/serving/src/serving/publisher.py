@@ -21,7 +21,7 @@ from chassis.cloudevents import Encoded, encode
 from chassis.kafka import confluent_options
 from chassis.telemetry import get_logger
 from contracts import Envelope, Event, ModelLoaded, ModelLoadFailed, PredictionMade, new_envelope
-from serving.prediction_events import SOURCE, Answered, encoded, is_sampled
+from serving.prediction_events import SOURCE, Answered, Budget, encoded, is_sampled
 from serving.settings import Settings
 
 WAIT_SECONDS = 0.1
@@ -44,6 +44,7 @@ class Publisher:
         self._settings = settings
         self._queue: queue.SimpleQueue[Answered] = queue.SimpleQueue()
         self._waiting = 0
+        self._budget = Budget(settings.prediction_rows_per_second)
         self._lock = threading.Lock()
         self._producer: Producer | None = None
         self._thread: threading.Thread | None = None
@@ -76,6 +77,9 @@ class Publisher:
         rows = len(answered.values)
         if not is_sampled(answered.request_id, self._settings.prediction_share):
             DROPPED.labels("not sampled").inc(rows)
+            return
+        if not self._budget.take(rows, time.monotonic()):
+            DROPPED.labels("over the rate").inc(rows)
             return
         with self._lock:
             fits = self._waiting + rows <= self._settings.prediction_buffer_rows

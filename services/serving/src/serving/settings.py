@@ -56,6 +56,10 @@ class Settings(ServiceSettings):
     max_waiting: int = Field(256, ge=1, description="Requests that may wait for a thread; a further one is told 503")
     request_seconds: float = Field(30.0, gt=0, description="A request that waits or computes longer is told 503")
     body_seconds: float = Field(30.0, gt=0, description="A body that takes longer to arrive is refused with 408")
+    compile: bool = Field(True, description="Answer by a compiled form where one is proven to answer alike")
+    parity_tolerance: float = Field(
+        1e-6, ge=0, description="By how much a compiled form's scores may differ from the model's; labels may not"
+    )
     batch_rows: int = Field(
         512, ge=1, description="Rows of several requests that a model which is not compiled is asked together"
     )
@@ -63,6 +67,9 @@ class Settings(ServiceSettings):
     max_body_bytes: int = Field(16 * MEBIBYTE, ge=1024, description="Bytes a request")
     publish_predictions: bool = Field(True, description="Emit PredictionMade for every row")
     prediction_share: float = Field(1.0, ge=0, le=1, description="Share of the requests for which it is emitted")
+    prediction_rows_per_second: float = Field(
+        2000, gt=0, description="Rows a second for which it is emitted; of the requests beyond it, it is not"
+    )
     prediction_buffer_rows: int = Field(
         50_000, ge=1, description="Rows kept while Kafka is slow or away; further ones are dropped and counted"
     )

@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client import Counter, Histogram
 
 from contracts import Envelope
+from serving.compiling import Served
 from serving.models import LoadedModel
 from serving.policy import Artifact, Attempt, Resident, Snapshot, Wanted
 
@@ -29,6 +30,7 @@ class Answering:
     model: LoadedModel
     wanted: Wanted
     since: datetime
+    served: Served
     rows: Any
     latency: Any
     """The counters of this version, looked up once."""
@@ -50,6 +52,7 @@ class Kept:
     model: LoadedModel
     warm: bool = False
     answered: bool = False
+    served: Served = field(default_factory=Served)
 
 
 @dataclass(slots=True)
@@ -93,7 +96,7 @@ class Slot:
         self.resident[wanted.artifact] = kept  # to the end: most recently swapped in
         name, version = wanted.artifact.model_name, wanted.artifact.model_version
         rows, latency = ROWS.labels(name, version), LATENCY.labels(name)
-        self.answering = Answering(kept.model, wanted, datetime.now(UTC), rows, latency)
+        self.answering = Answering(kept.model, wanted, datetime.now(UTC), kept.served, rows, latency)
         self.attempt = self.failure = None
 
     def fail(self, attempt: Attempt, reason: str) -> None:
