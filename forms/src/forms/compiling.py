@@ -17,7 +17,7 @@ from forms.estimators import Answer, linear, native, only_finite
 from forms.form import Column, Compiled, Form, Refused, Unsupported
 from forms.sides import sides
 from forms.transformers import Part, Raw, encoder, transformed
-from forms.tree_models import TreeModel, recoded, tree_model
+from forms.tree_models import TreeModel, recode, tree_model
 
 
 def candidates(model: Any, columns: Sequence[Column], method: str) -> tuple[list[Form], list[Refused]]:
@@ -72,7 +72,7 @@ def _onnx(found: TreeModel, method: str) -> Form:
     run, parts = onnx_trees.runner(numeric), list(found.parts)
     for feature, known in codes.items():
         usual = [category for category in known if category >= 0]
-        parts[feature] = recoded(parts[feature], partial(_code, known), usual)
+        recode(parts, feature, partial(_code, known), usual)
     return Compiled("onnxruntime", encoder(parts), found.answer(lambda matrix: run(extended(matrix)), method))
 
 

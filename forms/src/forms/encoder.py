@@ -77,7 +77,7 @@ class Encoder:
                 values = [row[self._only] for row in rows]
             for place, table in self._tables:
                 values[place::width] = [table[value] for value in values[place::width]]
-        base = np.array(values, dtype=np.float64).reshape(-1, width)  # None becomes NaN
+        base = np.fromiter(values, np.float64, len(values)).reshape(-1, width)  # None becomes NaN
         if self._singles.size:
             base[:, self._singles] = base[:, self._singles].astype(np.float32)
         return self._node(base)

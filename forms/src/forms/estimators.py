@@ -10,11 +10,13 @@ from scipy.special import expit
 from sklearn.linear_model import (
     ElasticNet,
     ElasticNetCV,
+    GammaRegressor,
     Lasso,
     LassoCV,
     LinearRegression,
     LogisticRegression,
     LogisticRegressionCV,
+    PoissonRegressor,
     Ridge,
     RidgeClassifier,
     RidgeCV,
@@ -25,11 +27,13 @@ from sklearn.svm import LinearSVC, LinearSVR
 
 from forms.form import Unsupported
 from forms.transformers import without_names
-from forms.trees import softmax
+from forms.trees import exponential, softmax
 
 Answer = Callable[[np.ndarray], np.ndarray]
 
 REGRESSIONS = (LinearRegression, Ridge, RidgeCV, Lasso, LassoCV, ElasticNet, ElasticNetCV, SGDRegressor, LinearSVR)
+LOGARITHMIC = (PoissonRegressor, GammaRegressor)
+"""The exponential of the sum is what they answer."""
 CLASSIFIERS = (LogisticRegression, LogisticRegressionCV, SGDClassifier, RidgeClassifier, LinearSVC)
 
 
@@ -37,6 +41,9 @@ def linear(model: Any, method: str) -> Answer:
     """Raises Unsupported for a model that is not linear, or whose probabilities are made another way."""
     if not callable(getattr(model, method, None)) or method not in ("predict", "predict_proba"):
         raise Unsupported(f"{type(model).__name__} has no {method}")
+    if isinstance(model, LOGARITHMIC):
+        logarithms = np.asarray(model.coef_, dtype=np.float64)
+        return lambda matrix: exponential(matrix @ logarithms + model.intercept_)
     if isinstance(model, REGRESSIONS):
         coefficients, intercept = np.asarray(model.coef_, dtype=np.float64).T, model.intercept_
         flat = coefficients.ndim == 2 and coefficients.shape[1] == 1 and np.ndim(model.coef_) == 1

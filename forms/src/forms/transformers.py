@@ -19,6 +19,7 @@ from sklearn.preprocessing import (
     OrdinalEncoder,
     RobustScaler,
     StandardScaler,
+    TargetEncoder,
 )
 
 from forms.categories import tables
@@ -142,7 +143,9 @@ def _encodes(transformer: Any) -> bool:
     """Whether it is an encoder of categories, maybe after imputers."""
     if isinstance(transformer, Pipeline):
         *before, last = [step for _, step in transformer.steps if step not in (None, "passthrough")] or [None]
-        return isinstance(last, OneHotEncoder | OrdinalEncoder) and all(isinstance(s, SimpleImputer) for s in before)
+        return _encodes(last) and all(isinstance(step, SimpleImputer) for step in before)
+    if isinstance(transformer, TargetEncoder):
+        return str(transformer.target_type_) != "multiclass"  # otherwise a column for every class
     return isinstance(transformer, OneHotEncoder | OrdinalEncoder)
 
 
@@ -153,7 +156,7 @@ def _categories(transformer: Any, parts: Sequence[Raw]) -> list[Part]:
     if len(last.categories_) != len(parts):
         raise Unsupported("an imputer before an encoder that drops or adds columns")
     columns = [part.column for part in parts]
-    if isinstance(last, OrdinalEncoder):
+    if isinstance(last, OrdinalEncoder | TargetEncoder):
         found = tables(transformer, columns, last.categories_, lambda answered, place: float(answered[place]))
         return [Coded(part.index, table) for part, table in zip(parts, found, strict=True)]
     ends = np.cumsum(last._n_features_outs)  # the number of columns each got; not public

@@ -85,6 +85,8 @@ def tree_model(model: Any, parts: Sequence[Part], method: str) -> TreeModel:
             return single((not_infinite if tolerant else only_finite)(answer))
 
     elif isinstance(model, BOOSTINGS):
+        if getattr(model, "loss", None) == "exponential":
+            raise Unsupported("gradient boosting with exponential loss, which treelite takes for log loss")
         found, source = list(parts), imported(treelite.sklearn.import_model, model)
 
         def guard(answer: Answer) -> Answer:
@@ -105,13 +107,20 @@ def tree_model(model: Any, parts: Sequence[Part], method: str) -> TreeModel:
     return TreeModel(found, source, _zeros_right(ensemble) if library == "lightgbm" else ensemble, classes, guard)
 
 
-def recoded(part: Part, code: Callable[[Any], float], known: Sequence[Any]) -> Part:
-    """A column of categories through `code`; `known` are its usual values. Raises Unsupported."""
+def recode(parts: list[Part], feature: int, code: Callable[[Any], float], known: Sequence[Any]) -> None:
+    """The column of categories that is the trees' `feature`, through `code`; `known` are its usual values.
+
+    Raises Unsupported.
+    """
+    starts = np.cumsum([0, *(part.width for part in parts)]).tolist()
+    place = starts.index(feature) if feature in starts else -1
+    part = parts[place] if place >= 0 else None
     if isinstance(part, Raw):
-        return Coded(part.index, Table({value: code(value) for value in known}, code))
-    if isinstance(part, Coded):
-        return Coded(part.index, part.table.then(code))
-    raise Unsupported("a feature that trees split by category is computed from others")
+        parts[place] = Coded(part.index, Table({value: code(value) for value in known}, code))
+    elif isinstance(part, Coded):
+        parts[place] = Coded(part.index, part.table.then(code))
+    else:
+        raise Unsupported("a feature that trees split by category is computed from others")
 
 
 def _as_it_comes(answer: Answer) -> Answer:
@@ -134,14 +143,12 @@ def _histograms(model: Any, parts: list[Part]) -> tuple[list[Part], treelite.Mod
     """Its encoder of categories becomes part of ours; treelite sees the codes that it makes."""
     if model._preprocessor is None:
         return parts, imported(treelite.sklearn.import_model, model)
-    if any(part.width != 1 for part in parts):
-        raise Unsupported("categories among features that are one-hot encoded or computed")
     encoder = model._preprocessor.transformers_[0][1]
     places = np.flatnonzero(model.is_categorical_)
     for place, categories in zip(places.tolist(), encoder.categories_, strict=True):
         known = [value for value in categories.tolist() if value == value]  # None is one like any other, NaN is none
         codes = {value: float(number) for number, value in enumerate(known)}
-        parts[place] = recoded(parts[place], _code_or_nan(codes), known)
+        recode(parts, place, _code_or_nan(codes), known)
     coded = copy.copy(model)
     coded._preprocessor = copy.copy(model._preprocessor)
     numbers = copy.copy(encoder)

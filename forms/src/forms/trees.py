@@ -150,8 +150,14 @@ def _link(name: str, header: Any, is_binary_vector: bool) -> Callable[[np.ndarra
     if name == "identity":
         return lambda sums: sums[:, 0]
     if name == "exponential":
-        return lambda sums: np.exp(sums[:, 0])
+        return lambda sums: exponential(sums[:, 0])
     raise Unsupported(f"trees whose sum goes through {name}")
+
+
+def exponential(sums: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # infinity, as the library answers; without its warning
+        raised: np.ndarray = np.exp(sums)
+    return raised
 
 
 def softmax(sums: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     GradientBoostingClassifier,
@@ -14,14 +15,18 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import (
     Lasso,
     LinearRegression,
     LogisticRegression,
+    PoissonRegressor,
     Ridge,
     RidgeClassifier,
     SGDClassifier,
 )
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import TargetEncoder
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from forms import Proof, candidates, probe_rows, prove
@@ -53,6 +58,13 @@ MODELS: dict[str, tuple[Any, Any, list[str]]] = {
     "ridge, three classes": (piped(dense(), RidgeClassifier()), thirds, LINEAR),
     "least squares": (piped(dense(), LinearRegression()), amounts, LINEAR),
     "ridge": (piped(dense(), Ridge()), amounts, LINEAR),
+    "poisson": (piped(dense(), PoissonRegressor()), lambda frame: abs(amounts(frame)), LINEAR),
+    "histogram, target encoding": (piped(coded(words=TargetEncoder()), HistGradientBoostingClassifier()), sides, TREES),
+    "histogram, after computed columns": (
+        piped(coded(numbers=make_pipeline(SimpleImputer(), PCA(2))), HistGradientBoostingRegressor(**CATEGORICAL)),
+        amounts,
+        TREES,
+    ),
     "lasso": (piped(dense(), Lasso(alpha=0.01)), amounts, LINEAR),
 }
 

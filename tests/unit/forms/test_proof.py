@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
@@ -127,10 +127,12 @@ def test_a_bare_estimator_takes_columns_in_the_order_it_was_fitted_with() -> Non
     assert isinstance(proof, Proof) and proof.holds
 
 
-def test_words_that_histogram_boosting_encodes_itself() -> None:
+@pytest.mark.parametrize("features", [["carrier", "tail", "origin"], "from_dtype"])
+def test_words_that_histogram_boosting_encodes_itself(features: Any) -> None:
     frame = table()
-    model = HistGradientBoostingClassifier(categorical_features=["carrier", "tail", "origin"], max_iter=15)
-    model.fit(frame, sides(frame))
+    fitted_on = frame.astype(dict.fromkeys(("carrier", "tail", "origin"), "category"))
+    model = HistGradientBoostingClassifier(categorical_features=features, max_iter=15)
+    model.fit(fitted_on if features == "from_dtype" else frame, sides(frame))
     rows = to_rows(table(500, seed=2))
     rows += probe_rows(rows, COLUMNS, limit=300)
     forms, _ = candidates(model, COLUMNS, "predict_proba")
@@ -154,6 +156,14 @@ def test_a_row_that_the_model_refuses_is_refused_by_the_form() -> None:
 def complete(frame: Any) -> tuple[Any, Any]:
     whole = frame.dropna()
     return whole, sides(whole)
+
+
+def test_exponential_loss_is_refused_since_treelite_misreads_it() -> None:
+    frame = table(300)
+    model = piped(dense(), GradientBoostingClassifier(loss="exponential", n_estimators=3)).fit(frame, sides(frame))
+    forms, refused = candidates(model, COLUMNS, "predict_proba")
+    assert [form.name for form in forms] == ["numpy+sklearn"]
+    assert any("exponential loss" in each.reason for each in refused)
 
 
 def test_forms_answer_many_threads_at_once() -> None:
