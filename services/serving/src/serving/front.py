@@ -18,7 +18,7 @@ from serving.prediction_events import Answered
 from serving.publisher import Publisher
 from serving.rows import Fault, RowsRefused, nearest, shown
 from serving.settings import Settings
-from serving.slots import Answering
+from serving.slots import Answering, Slot
 from serving.tables import Table
 
 MODEL_FAILED = Counter(
@@ -37,6 +37,16 @@ class Front:
 
     def answering(self, model_name: str | None) -> Answering:
         """The version in charge; without a name, of the one model that is served. Raises Problem 404, 422, 503."""
+        slot = self.slot(model_name)
+        if slot.answering is None:
+            version = slot.desired.artifact.model_version if slot.desired else "?"
+            why = slot.failure.reason if slot.failure else "it is being loaded"
+            detail = f"model {slot.model_name!r} version {version} does not answer yet: {why}"
+            raise Problem(503, "model not loaded", detail, headers={"Retry-After": "2"}, model_name=slot.model_name)
+        return slot.answering
+
+    def slot(self, model_name: str | None) -> Slot:
+        """Of a model that shall answer here, whether it does yet or not. Raises Problem 404, 422, 503."""
         if model_name is None:
             model_name = self._only_one()
         slot = self.loader.slot(model_name)
@@ -44,12 +54,7 @@ class Front:
             served = self._served()
             hint = nearest(model_name, served) if served else "none is, yet"
             raise Problem(404, "no such model", f"model {shown(model_name)}: no version of it {self._how()}; {hint}")
-        if slot.answering is None:
-            version = slot.desired.artifact.model_version if slot.desired else "?"
-            why = slot.failure.reason if slot.failure else "it is being loaded"
-            detail = f"model {model_name!r} version {version} does not answer yet: {why}"
-            raise Problem(503, "model not loaded", detail, headers={"Retry-After": "2"}, model_name=model_name)
-        return slot.answering
+        return slot
 
     async def ask(self, answering: Answering, table: Table) -> Outcome:
         """Raises Problem 422 for missing values that the model does not take, 503 when it fails."""

@@ -22,7 +22,7 @@ from serving.front import Front
 from serving.lean import JSON, Call, Reply
 from serving.models import LoadedModel, ModelFailed
 from serving.outcomes import Outcome
-from serving.protocols.predict import LARGE
+from serving.protocols.bodies import LARGE
 from serving.publisher import DROPPED
 from serving.rows import RowsRefused
 from serving.slots import Answering

@@ -7,14 +7,14 @@ from typing import Any
 
 import orjson
 
-from chassis.http import Problem
-from serving.front import Front, invalid, refused
+from serving.front import Front, refused
 from serving.lean import JSON, Call, Reply
 from serving.outcomes import Outcome
-from serving.rows import Fault, RowsRefused, json_type, nearest, shown
+from serving.protocols.bodies import LARGE, model_of, object_of, unknown, wrong
+from serving.rows import MISSING, RowsRefused
 from serving.slots import Answering
 
-FIELDS = ("model", "rows")
+FIELDS = ("rows", "model")
 
 BODY = {
     "requestBody": {
@@ -38,9 +38,6 @@ BODY = {
     ],
 }
 
-LARGE = 64 * 1024
-"""Bodies above it are parsed in a thread: half a millisecond and more on the event loop would hold the others."""
-
 
 class Predict:
     """Handles `/predict` and `/models/{model_name}/predict`."""
@@ -63,7 +60,7 @@ class Predict:
 
     def _read(self, body: bytes, in_path: str | None) -> Any:
         fields = fields_of(body)
-        answering = self._front.answering(_model_of(fields, in_path))
+        answering = self._front.answering(model_of(fields, in_path))
         try:
             return answering, answering.model.reader.read(fields["rows"], self._front.settings.max_rows)
         except RowsRefused as refusal:
@@ -71,35 +68,13 @@ class Predict:
 
 
 def fields_of(body: bytes) -> dict[str, Any]:
-    try:
-        fields = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        detail = f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
-        raise Problem(422, "invalid JSON", detail, position=error.pos, line=error.lineno, column=error.colno) from None
-    if not isinstance(fields, dict):
-        fault = Fault(None, None, shown(fields), json_type(fields), 'an object such as {"rows": [{…}]}')
-        raise invalid(fault, f"the body is {fault.value}; expected {fault.expected}")
+    fields = object_of(body, '{"rows": [{…}]}')
     for name in fields:
         if name not in FIELDS:
-            fault = Fault(None, name[:80], shown(fields[name]), json_type(fields[name]), "one of: rows, model")
-            raise invalid(fault, f"unknown field {shown(name)}; {nearest(name, FIELDS)}")
+            raise unknown(name, fields[name], FIELDS)
     if "rows" not in fields:
-        fault = Fault(None, "rows", "missing", "missing", "an array of objects, one a row")
-        raise invalid(fault, f"rows is missing; expected {fault.expected}")
+        raise wrong("rows", MISSING, "an array of objects, one a row")
     return fields
-
-
-def _model_of(fields: dict[str, Any], in_path: str | None) -> str | None:
-    named = fields.get("model")
-    if named is None:
-        return in_path
-    if not isinstance(named, str):
-        fault = Fault(None, "model", shown(named), json_type(named), "the name of a model, a string")
-        raise invalid(fault, f"model is {fault.value}; expected {fault.expected}")
-    if in_path is not None and named != in_path:
-        fault = Fault(None, "model", shown(named), "string", f"{in_path!r}, as in the path, or nothing")
-        raise invalid(fault, f"model is {fault.value}; expected {fault.expected}")
-    return named
 
 
 def _body(call: Call, answering: Answering, outcome: Outcome) -> bytes:
