@@ -63,6 +63,13 @@ class Encoder:
         self._only = base.inputs[0] if self._width == 1 else 0
 
     def __call__(self, rows: Sequence[Row]) -> np.ndarray:
+        try:
+            base = self._base(rows)
+        except (TypeError, OverflowError) as error:  # a list where a word should be; a whole number beyond any float
+            raise ValueError(f"a value that its column does not take: {error}") from error
+        return self._node(base)
+
+    def _base(self, rows: Sequence[Row]) -> np.ndarray:
         width = self._width
         if len(rows) == 1:
             values = list(self._pick(rows[0])) if self._pick else [rows[0][self._only]]
@@ -80,7 +87,7 @@ class Encoder:
         base = np.fromiter(values, np.float64, len(values)).reshape(-1, width)  # None becomes NaN
         if self._singles.size:
             base[:, self._singles] = base[:, self._singles].astype(np.float32)
-        return self._node(base)
+        return base
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,12 +13,40 @@ LABELS = "OUSb?"
 """Kinds of arrays that hold labels."""
 
 
-def prove(form: Form, rows: Sequence[Row], expected: np.ndarray, tolerance: float = 1e-6) -> Proof | Refused:
+def answered(ask: Callable[[Sequence[Row]], Any], rows: Sequence[Row]) -> tuple[list[Row], np.ndarray, list[Row]]:
+    """Those of `rows` that the model answers, its answers, and those that it refuses, by raising whatever it raises.
+
+    `ask` is the model itself, of any number of rows. One call if it answers them all; otherwise half and half again.
+    """
+    try:
+        return list(rows), np.asarray(ask(rows)), []
+    except Exception:
+        if len(rows) == 1:
+            return [], np.empty(0), list(rows)
+    middle = len(rows) // 2
+    halves = [answered(ask, part) for part in (rows[:middle], rows[middle:])]
+    found = [answers for _, answers, _ in halves if len(answers)]
+    known, refused = ([row for half in halves for row in half[place]] for place in (0, 2))
+    return known, np.concatenate(found) if found else np.empty(0), refused
+
+
+def prove(
+    form: Form, rows: Sequence[Row], expected: np.ndarray, tolerance: float = 1e-6, refused: Sequence[Row] = ()
+) -> Proof | Refused:
     """Compare with `expected`, the model's own answers to `rows`: (n,) or (n, k).
 
     Labels must be equal: the largest of the k, or which side of 0.5 a lone probability is on, or the answers themselves
-    where they are labels. Scores may differ by `tolerance`, absolute.
+    where they are labels. Scores may differ by `tolerance`, absolute. What the model itself refuses (`refused`) the form
+    has to refuse too.
     """
+    for row in refused:
+        try:
+            form.predict([row])
+        except ValueError:
+            continue
+        except Exception as error:
+            return Refused(form.name, f"fails on a row that the model refuses: {type(error).__name__}: {error}")
+        return Refused(form.name, f"answers a row that the model refuses: {row}"[:300])
     expected = np.asarray(expected)
     try:
         found = np.asarray(form.predict(rows))

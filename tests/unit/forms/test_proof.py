@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import OneHotEncoder
 from sklearn.svm import SVC
 
-from forms import Column, Proof, Refused, Row, candidates, probe_rows, prove
+from forms import Column, Proof, Refused, Row, answered, candidates, probe_rows, prove
 from support.form_models import COLUMNS, NUMBERS, answers, coded, dense, piped, sides, table, to_rows
 
 ROWS = [(1.0,), (2.0,), (3.0,)]
@@ -140,6 +141,43 @@ def test_words_that_histogram_boosting_encodes_itself(features: Any) -> None:
     for form in forms:
         proof = prove(form, rows, answers(model, "predict_proba", rows))
         assert isinstance(proof, Proof) and proof.holds
+
+
+def test_rows_that_the_model_refuses_are_found_and_refused_by_its_forms() -> None:
+    frame = table().dropna()
+    encode = OneHotEncoder(handle_unknown="error", sparse_output=False)
+    model = piped(coded(words=encode), LogisticRegression(max_iter=50)).fit(frame, sides(frame))
+    rows = to_rows(frame)[:200]
+    rows += probe_rows(rows, COLUMNS, limit=100)
+    known, expected, refused = answered(lambda asked: answers(model, "predict_proba", asked), rows)
+    assert (
+        len(known) == len(expected) >= 200
+        and len(refused) > 20
+        and sorted(map(str, known + refused)) == sorted(map(str, rows))
+    )
+    forms, _ = candidates(model, COLUMNS, "predict_proba")
+    for form in forms:
+        proof = prove(form, known, expected, refused=refused)
+        assert isinstance(proof, Proof) and proof.holds
+    careless = prove(Says([[0.5, 0.5]]), known, expected, refused=refused)
+    assert isinstance(careless, Refused) and "answers a row that the model refuses" in careless.reason
+
+
+@pytest.mark.parametrize("value", [[], {}, 10**400, "word"])
+@pytest.mark.parametrize("place", [0, len(NUMBERS)])
+def test_hostile_values_are_value_errors(value: Any, place: int) -> None:
+    frame = table(300)
+    model = piped(coded(), HistGradientBoostingClassifier(max_iter=3)).fit(frame, sides(frame))
+    forms, _ = candidates(model, COLUMNS, "predict")
+    row = list(to_rows(frame)[0])
+    row[place] = value
+    for form in forms:
+        for rows in ([tuple(row)], [tuple(row)] * 3):
+            try:
+                assert len(form.predict(rows)) == len(rows)  # an unknown word is a category like others
+                assert place == len(NUMBERS) and isinstance(value, str | int)
+            except ValueError:
+                pass
 
 
 def test_a_row_that_the_model_refuses_is_refused_by_the_form() -> None:
