@@ -36,8 +36,8 @@ def prove(
     """Compare with `expected`, the model's own answers to `rows`: (n,) or (n, k).
 
     Labels must be equal: the largest of the k, or which side of 0.5 a lone probability is on, or the answers themselves
-    where they are labels. Scores may differ by `tolerance`, absolute. What the model itself refuses (`refused`) the form
-    has to refuse too.
+    where they are labels. Scores may differ by `tolerance`, absolute. What the model itself refuses (`refused`)
+    the form has to refuse too.
     """
     for row in refused:
         try:
