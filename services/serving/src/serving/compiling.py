@@ -80,7 +80,10 @@ def _compile(model: LoadedModel, tolerance: float) -> Served:
     if not all(column.required for column in model.signature.columns):
         return Served(refused=(forms.Refused("any", "the model has optional columns"),))
     columns = [forms.Column(column.name, column.kind) for column in model.signature.columns]
-    estimator, method = native_estimator(model.pyfunc)
+    try:
+        estimator, method = native_estimator(model.pyfunc)
+    except NotImplementedError:
+        return Served(refused=(forms.Refused("any", "a pyfunc of its own code: there is no estimator to compile"),))
     found, refused = forms.candidates(estimator, columns, method)
     if not found:
         return Served(refused=tuple(refused))
@@ -99,7 +102,10 @@ def _compile(model: LoadedModel, tolerance: float) -> Served:
 
 
 def native_estimator(pyfunc: Any) -> tuple[Any, str]:
-    """The fitted estimator inside a pyfunc, and the name of the method that answers."""
+    """The fitted estimator inside a pyfunc, and the name of the method that answers.
+
+    Raises NotImplementedError when there is none.
+    """
     flavor = pyfunc.metadata.flavors["python_function"]
     return pyfunc.get_raw_model(), flavor.get("predict_fn") or "predict"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
 from collections.abc import Callable
@@ -80,6 +81,8 @@ class Loader:
             await asyncio.to_thread(rehearse)
         except Exception as error:  # an optimisation: models may load all the same
             log.warning("rehearsal failed, the first load will be slow", error=f"{type(error).__name__}: {error}")
+        gc.collect()
+        gc.freeze()  # a full collection would hold every request for a tenth of a second, to find the libraries alive
 
     async def stop(self) -> None:
         for task in self._tasks.values():

@@ -1,0 +1,210 @@
+"""The Open Inference Protocol, version 2, over HTTP: what clients of KServe, Triton and MLServer speak."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import orjson
+from fastapi import APIRouter, Response
+from starlette.responses import JSONResponse
+
+from chassis.http import Problem
+from serving.front import Front, refused
+from serving.lean import JSON, Call, Reply
+from serving.outcomes import Outcome
+from serving.protocols.bodies import LARGE
+from serving.protocols.tensors import (
+    OF_KINDS,
+    BadTensor,
+    Output,
+    Tensor,
+    read_tensor,
+    rows_of,
+    split_body,
+    wanted_outputs,
+)
+from serving.rows import RowsRefused
+from serving.slots import Answering
+from serving.tables import Table
+
+LABELS, SCORES = "predict", "predict_proba"
+HEADER_LENGTH = b"inference-header-content-length"
+EXTENSIONS = ["binary_tensor_data"]
+
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object", "required": ["inputs"]}}},
+    }
+}
+
+
+class Infer:
+    """Handles `/v2/models/{model_name}/infer`, and the same of a version."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+
+    async def __call__(self, call: Call) -> Reply:
+        front = self._front
+        answering = versioned(front, call.path["model_name"], call.path.get("version"))
+        if len(call.body) <= LARGE:
+            request, table = self._read(call, answering)
+        else:
+            request, table = await front.desk.run(lambda: self._read(call, answering))
+        outcome = await front.ask(answering, table)
+        try:
+            reply = _reply(call, answering, request, outcome)
+        except BadTensor as error:
+            raise Problem(400, "bad request", str(error)) from None
+        front.done(call, answering, table, outcome)
+        return reply
+
+    def _read(self, call: Call, answering: Answering) -> tuple[dict[str, Any], Table]:
+        try:
+            header, binary = split_body(call.body, call.header(HEADER_LENGTH))
+            request = orjson.loads(header)
+            if not isinstance(request, dict) or not isinstance(request.get("inputs"), list) or not request["inputs"]:
+                raise BadTensor("expected an object with inputs, an array of tensors")
+            columns = [column.name for column in answering.model.signature.columns]
+            rows = rows_of(_tensors(request["inputs"], binary), columns)
+            return request, answering.model.reader.read(rows, self._front.settings.max_rows)
+        except orjson.JSONDecodeError as error:
+            raise Problem(400, "bad request", f"the request is not JSON: {error.msg}") from None
+        except BadTensor as error:
+            raise Problem(400, "bad request", str(error)) from None
+        except RowsRefused as refusal:
+            raise refused(answering, refusal) from None
+
+
+def versioned(front: Front, model_name: str, version: str | None) -> Answering:
+    """The version that answers; another one is told to be elsewhere: serving decides nothing."""
+    answering = front.answering(model_name)
+    current = answering.wanted.artifact.model_version
+    if version is not None and version != str(current):
+        raise Problem(
+            404, "no such version", f"model {model_name!r} version {version[:40]!r}: version {current} answers"
+        )
+    return answering
+
+
+def build_inference_router(front: Front) -> APIRouter:
+    """Metadata and health; inference itself is on the lean path."""
+    router = APIRouter(prefix="/v2", tags=["inference"])
+
+    @router.get("")
+    def server() -> dict[str, Any]:
+        """Name, version and extensions of the server."""
+        return {"name": "gauntlet-serving", "version": "0.1.0", "extensions": EXTENSIONS}
+
+    @router.get("/health/live")
+    def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @router.get("/health/ready")
+    def ready() -> Response:
+        """Whether every version that was desired at the start answers."""
+        try:
+            front.loader.check()
+        except Exception:
+            return JSONResponse({"ready": False}, 503)
+        return JSONResponse({"ready": True})
+
+    @router.get("/models/{model_name}")
+    @router.get("/models/{model_name}/versions/{version}")
+    def model(model_name: str, version: str | None = None) -> Response:
+        """Inputs and outputs."""
+        try:
+            answering = versioned(front, model_name, version)
+        except Problem as problem:
+            return shape(problem)
+        return JSONResponse(_metadata(answering))
+
+    @router.get("/models/{model_name}/ready")
+    @router.get("/models/{model_name}/versions/{version}/ready")
+    def model_ready(model_name: str, version: str | None = None) -> Response:
+        try:
+            answering = versioned(front, model_name, version)
+        except Problem as problem:
+            return shape(problem)
+        return JSONResponse({"name": answering.wanted.artifact.model_name, "ready": True})
+
+    return router
+
+
+def shape(problem: Problem) -> Response:
+    """`{"error": …}`, as the protocol prescribes."""
+    status = 400 if problem.status == 422 else problem.status
+    return Response(
+        orjson.dumps({"error": problem.detail or problem.title}), status, problem.headers, "application/json"
+    )
+
+
+def _tensors(specs: list[Any], binary: memoryview) -> list[Tensor]:
+    found = []
+    for spec in specs:
+        tensor, taken = read_tensor(spec, binary)
+        binary = binary[taken:]
+        found.append(tensor)
+    if len(binary):
+        raise BadTensor(f"{len(binary)} bytes are left after the last input")
+    return found
+
+
+def _reply(call: Call, answering: Answering, request: dict[str, Any], outcome: Outcome) -> Reply:
+    outputs = _outputs(outcome)
+    artifact = answering.wanted.artifact
+    given = request.get("id")
+    heads, parts = [], []
+    for name, binary in wanted_outputs(request, list(outputs)):
+        if binary:
+            head, raw = outputs[name].as_binary()
+            parts.append(raw)
+        else:
+            head = outputs[name].as_json()
+        heads.append(head)
+    body = orjson.dumps(
+        {
+            "model_name": artifact.model_name,
+            "model_version": str(artifact.model_version),
+            "id": given if isinstance(given, str) and given else call.request_id,
+            "outputs": heads,
+        }
+    )
+    if not parts:
+        return Reply(body, [JSON])
+    headers = [(b"content-type", b"application/octet-stream"), (HEADER_LENGTH, b"%d" % len(body))]
+    return Reply(b"".join([body, *parts]), headers)
+
+
+def _outputs(outcome: Outcome) -> dict[str, Output]:
+    """The label, and where there are probabilities those of all classes, as scikit-learn names and orders them."""
+    found = {LABELS: Output(LABELS, np.asarray(outcome.labels))}
+    if outcome.numbers is not None:
+        positive = np.asarray(outcome.numbers)
+        found[SCORES] = Output(SCORES, np.column_stack([1 - positive, positive]))
+    elif outcome.scores is not None:
+        found[SCORES] = Output(SCORES, np.asarray(outcome.scores))
+    return found
+
+
+def _metadata(answering: Answering) -> dict[str, Any]:
+    signature, artifact = answering.model.signature, answering.wanted.artifact
+    outputs = [{"name": LABELS, "datatype": "FP64" if signature.problem == "regression" else "BYTES", "shape": [-1]}]
+    if signature.problem != "regression":
+        classes = len(signature.classes) if signature.classes else -1
+        labels = np.asarray(signature.classes if signature.classes else [0, 1])
+        outputs = [
+            {"name": LABELS, "datatype": Output(LABELS, labels).datatype, "shape": [-1]},
+            {"name": SCORES, "datatype": "FP64", "shape": [-1, 2 if signature.problem == "binary" else classes]},
+        ]
+    return {
+        "name": artifact.model_name,
+        "versions": [str(artifact.model_version)],
+        "platform": "mlflow_pyfunc",
+        "inputs": [
+            {"name": column.name, "datatype": OF_KINDS[column.kind], "shape": [-1]} for column in signature.columns
+        ],
+        "outputs": outputs,
+    }
