@@ -49,11 +49,16 @@ def tables(
                 answered = dense(transformer.transform(pd.DataFrame(arrays)))
             return [code(row, place) for row in answered]
 
+        others = [None, math.nan] if column.kind in NULLABLE else []
+        others.append(_stranger(column, values))
         try:
-            codes = asked(values)
-        except (ValueError, TypeError) as error:
-            raise Unsupported(f"{type(transformer).__name__} refuses a category of its own: {error}") from error
-        found.append(Table(zip(values, codes, strict=True), _other(column, values, asked)))  # type: ignore[arg-type]
+            codes: list[float | None] = [*asked([*values, *others])]
+        except (ValueError, TypeError):  # it refuses one or the other
+            codes = [*_codes(transformer, asked, values), *(_outcome(asked, other) for other in others)]
+        table = dict(zip(values, codes, strict=False))
+        *missing, unknown = codes[len(values) :]
+        none, nan = missing or (None, None)
+        found.append(Table(table, _other(column, none, nan, unknown)))
     return found
 
 
@@ -71,11 +76,8 @@ def _known(values: Any, column: Column) -> list[Any]:
     return known
 
 
-def _other(
-    column: Column, known: Sequence[Any], asked: Callable[[Sequence[Any]], list[float]]
-) -> Callable[[Any], float]:
-    none, nan = (_outcome(asked, value) if column.kind in NULLABLE else None for value in (None, math.nan))
-    unknown = _outcome(asked, _stranger(column, known))
+def _other(column: Column, none: float | None, nan: float | None, unknown: float | None) -> Callable[[Any], float]:
+    """Codes; None where the transformer refuses such a value."""
 
     def other(value: Any) -> float:
         outcome = none if value is None else nan if value != value else unknown
@@ -84,6 +86,13 @@ def _other(
         return outcome
 
     return other
+
+
+def _codes(transformer: Any, asked: Callable[[Sequence[Any]], list[float]], values: Sequence[Any]) -> list[float]:
+    try:
+        return asked(values)
+    except (ValueError, TypeError) as error:
+        raise Unsupported(f"{type(transformer).__name__} refuses a category of its own: {error}") from error
 
 
 def _outcome(asked: Callable[[Sequence[Any]], list[float]], value: Any) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,21 +14,32 @@ LABELS = "OUSb?"
 """Kinds of arrays that hold labels."""
 
 
-def answered(ask: Callable[[Sequence[Row]], Any], rows: Sequence[Row]) -> tuple[list[Row], np.ndarray, list[Row]]:
-    """Those of `rows` that the model answers, its answers, and those that it refuses, by raising whatever it raises.
+def answered(
+    ask: Callable[[Sequence[Row]], Any], rows: Sequence[Row], most_calls: int = 48
+) -> tuple[list[Row], np.ndarray, list[Row]]:
+    """Those of `rows` that the model answers, its answers, and some that it refuses, by raising whatever it raises.
 
-    `ask` is the model itself, of any number of rows. One call if it answers them all; otherwise half and half again.
+    `ask` is the model itself, of any number of rows. One call if it answers them all; otherwise half and half again;
+    rows about which nothing is known after `most_calls` are left out.
     """
-    try:
-        return list(rows), np.asarray(ask(rows)), []
-    except Exception:
-        if len(rows) == 1:
-            return [], np.empty(0), list(rows)
-    middle = len(rows) // 2
-    halves = [answered(ask, part) for part in (rows[:middle], rows[middle:])]
-    found = [answers for _, answers, _ in halves if len(answers)]
-    known, refused = ([row for half in halves for row in half[place]] for place in (0, 2))
-    return known, np.concatenate(found) if found else np.empty(0), refused
+    known: list[Row] = []
+    answers: list[np.ndarray] = []
+    refused: list[Row] = []
+    waiting, calls = deque([list(rows)] if rows else []), 0
+    while waiting and calls < most_calls:
+        part = waiting.popleft()  # wide before deep: many small parts tell more than one row that is pinned down
+        calls += 1
+        try:
+            found = np.asarray(ask(part))
+        except Exception:
+            if len(part) == 1:
+                refused += part
+            else:
+                waiting += [part[: len(part) // 2], part[len(part) // 2 :]]
+        else:
+            known += part
+            answers.append(found)
+    return known, np.concatenate(answers) if answers else np.empty(0), refused
 
 
 def prove(
