@@ -9,9 +9,11 @@ from typing import Any
 from fastapi import APIRouter, Response
 from starlette.types import ASGIApp
 
+from serving.deliveries import Deliveries
 from serving.front import Front
 from serving.lean import Lean, Shortcut, add_lean_route
-from serving.protocols import invocations
+from serving.protocols import feedback, invocations
+from serving.protocols.feedback import Feedback
 from serving.protocols.invocations import MLFLOW_VERSION, Invocations
 from serving.protocols.predict import BODY, Predict
 from serving.settings import Settings
@@ -29,14 +31,17 @@ class Endpoint:
     openapi: dict[str, Any]
 
 
-def endpoints(front: Front) -> list[Endpoint]:
+def endpoints(front: Front, deliveries: Deliveries) -> list[Endpoint]:
     """What is asked thousands of times a second."""
     predict = Lean(Predict(front), front.settings)
     scoring = Lean(Invocations(front), front.settings, invocations.shape)
+    truth = Lean(Feedback(front, deliveries), front.settings)
     as_mlflow = "As `mlflow models serve` answers."
     return [
         Endpoint("/predict", predict, "Answer rows with the version that is in charge.", "predict", BODY),
         Endpoint("/models/{model_name}/predict", predict, "The same, of one model.", "predict", BODY),
+        Endpoint("/feedback", truth, "What really happened, by request or entity.", "feedback", feedback.BODY),
+        Endpoint("/models/{model_name}/feedback", truth, "The same, of one model.", "feedback", feedback.BODY),
         Endpoint("/invocations", scoring, as_mlflow, "mlflow", invocations.BODY),
         Endpoint("/models/{model_name}/invocations", scoring, as_mlflow, "mlflow", invocations.BODY),
     ]

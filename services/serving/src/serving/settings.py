@@ -73,6 +73,10 @@ class Settings(ServiceSettings):
     prediction_buffer_rows: int = Field(
         50_000, ge=1, description="Rows kept while Kafka is slow or away; further ones are dropped and counted"
     )
+    feedback_max_items: int = Field(1_000, ge=1, description="Items of ground truth a request to /feedback")
+    feedback_seconds: float = Field(
+        5.0, gt=0, le=300, description="/feedback that Kafka has not acknowledged by then is told 503"
+    )
     flush_seconds: float = Field(5.0, ge=0, description="On stop, time for what is buffered to reach Kafka")
 
     @model_validator(mode="after")
