@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 
 from chassis.database import Database
 from chassis.errors import Transient
@@ -114,10 +114,12 @@ def build_app(
     checks: Mapping[str, Check] | None = None,
     routers: Sequence[APIRouter] = (),
     entry: Callable[[FastAPI], Any] | None = None,
+    accept_when_ready: bool = False,
 ) -> FastAPI:
     """The service's HTTP side. /health: the process lives. /ready: the parts have started and every check passes.
 
-    `entry` may put an ASGI application of its own in front, which sees every request first.
+    `entry` may put an ASGI application of its own in front, which sees every request first. `accept_when_ready`: no
+    connection is taken before the service is ready, for one that shares its port with others that are.
     """
     startup = Startup(parts)
 
@@ -125,6 +127,8 @@ def build_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         starting = asyncio.create_task(startup.run(), name="startup")
         starting.add_done_callback(_end_process_on_error)
+        while accept_when_ready and (startup.waiting_for or await _failing(checks or {})):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
         yield
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
@@ -146,7 +150,7 @@ def build_app(
 
     @app.get("/metrics", tags=["service"])
     def metrics() -> PlainTextResponse:
-        return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return PlainTextResponse(generate_latest(_metrics()), media_type=CONTENT_TYPE_LATEST)
 
     for router in routers:
         app.include_router(router)
@@ -154,10 +158,15 @@ def build_app(
     return app
 
 
-def run_service(name: str, settings: ServiceSettings, build: Callable[[Any], FastAPI]) -> int:
-    """Build and serve until SIGTERM or SIGINT. Returns the exit code; 1 for a port that is taken."""
+def run_service(
+    name: str, settings: ServiceSettings, build: Callable[[Any], FastAPI], listener: socket.socket | None = None
+) -> int:
+    """Build and serve until SIGTERM or SIGINT. Returns the exit code; 1 for a port that is taken.
+
+    `listener`: a socket that is bound already.
+    """
     configure_logging(name, settings.log_level, settings.log_format)
-    listener = _listen(name, settings)
+    listener = listener or listen(name, settings)
     if listener is None:
         return 1
     config = uvicorn.Config(
@@ -171,7 +180,8 @@ def run_service(name: str, settings: ServiceSettings, build: Callable[[Any], Fas
 _failed_to_start: list[BaseException] = []
 
 
-def _listen(name: str, settings: ServiceSettings) -> socket.socket | None:
+def listen(name: str, settings: ServiceSettings) -> socket.socket | None:
+    """A socket bound to the service's address; None, with the reason on standard error, when that is taken."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -187,6 +197,15 @@ def _listen(name: str, settings: ServiceSettings) -> socket.socket | None:
         )
         return None
     return listener
+
+
+def _metrics() -> CollectorRegistry:
+    """Of all processes behind this port, where the Prometheus client was told that there are several."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
 
 
 async def _failing(checks: Mapping[str, Check]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from functools import partial
 
 from fastapi import FastAPI
@@ -11,25 +12,32 @@ from chassis.registry import Registry
 from chassis.service import Topics, build_app, run_service
 from chassis.settings import MEBIBYTE
 from contracts import GatePassed, Promoted
+from serving.agreement import Agreement
 from serving.batching import Desk
 from serving.cache import ArtifactCache
 from serving.deliveries import Deliveries
 from serving.front import Front
 from serving.handlers import on_gate_passed, on_promoted
 from serving.loader import Loader
+from serving.protocols.inference import build_inference_router
 from serving.publisher import Publisher
 from serving.routes import build_models_router, build_router, endpoints, shortcut
 from serving.settings import Settings
+from serving.workers import Worker, supervise
 
 
-def build(settings: Settings) -> FastAPI:
+def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
     """/ready does not ask Kafka or MLflow: once a replica knows what to serve, it serves without them."""
+    worker = worker or Worker(number=None)
     registry = Registry(settings.mlflow_tracking_uri)
     cache = ArtifactCache(settings.cache_folder, settings.cache_max_mb * MEBIBYTE)
     publisher = Publisher(settings)
     deliveries = Deliveries(settings)
     desk = Desk(settings)
-    loader = Loader(settings, cache, registry.download, publisher.report)
+    agreement = None  # in staging, workers count arrivals each for itself: their orders say nothing to one another
+    if worker.referee is not None and settings.role == "production":
+        agreement = Agreement(worker.referee, settings.swap_seconds)
+    loader = Loader(settings, cache, registry.download, publisher.report, agreement)
     event, handler = (Promoted, on_promoted) if settings.role == "production" else (GatePassed, on_gate_passed)
     follower = Follower(settings, events=[event], on_event=partial(handler, loader))
     front = Front(loader, desk, publisher, settings)
@@ -38,12 +46,18 @@ def build(settings: Settings) -> FastAPI:
     return build_app(
         f"serving ({settings.role})",
         settings,
-        parts=[publisher, deliveries, desk, loader, Topics(settings), follower],
+        parts=[*([agreement] if agreement else []), publisher, deliveries, desk, loader, Topics(settings), follower],
         checks={"follower": follower.check, "models": loader.check},
-        routers=[build_router(found), build_models_router(front)],
+        routers=[build_router(found), build_models_router(front), build_inference_router(front)],
         entry=partial(shortcut, found),
+        accept_when_ready=worker.replaces,
     )
 
 
 def main() -> int:
-    return run_service("serving", Settings(), build)
+    settings, worker = Settings(), Worker()
+    if worker.listener is not None:
+        return run_service("serving", settings, partial(build, worker=worker), socket.socket(fileno=worker.listener))
+    if settings.workers > 1:
+        return supervise(settings)
+    return run_service("serving", settings, build)

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 import forms
 from chassis.telemetry import get_logger
-from serving.models import LoadedModel, ModelFailed
+from serving.models import LoadedModel
 from serving.tables import Values
 
 NATIVE = "native"
 PROBES = 500
-MOST_CALLS = 48
+MOST_CALLS = 24
 """Of the native model, to find out which rows it refuses; each costs milliseconds."""
 
 log = get_logger(__name__)
@@ -44,15 +44,6 @@ class Served:
         }
         refused = [{"form": each.form, "reason": each.reason} for each in self.refused]
         return {"name": self.form, "parity": proof or None, "refused": refused}
-
-
-@dataclass(slots=True)
-class _Known:
-    """The rows that the native model answers, with its answers, and rows that it refuses."""
-
-    rows: list[Values] = field(default_factory=list)
-    answers: list[Any] = field(default_factory=list)
-    refused: list[Values] = field(default_factory=list)
 
 
 def compile_model(model: LoadedModel, tolerance: float) -> Served:
@@ -88,17 +79,31 @@ def _compile(model: LoadedModel, tolerance: float) -> Served:
     if not found:
         return Served(refused=tuple(refused))
     example = list(model.reader.read(list(model.example), len(model.example)).values)
-    known = _ask_native(model, [*example, *forms.probe_rows(example, columns, PROBES)])
-    if not known.rows:
+    rows = [*example, *forms.probe_rows(example, columns, PROBES)]
+    complete, holed = ([row for row in rows if (None in row) is missing] for missing in (False, True))
+
+    def ask(values: Sequence[Values]) -> Any:
+        return model.outcome(model.signature.columns, values).raw
+
+    # Apart: many a model refuses missing values, and then it is quickly known to answer all the others.
+    known, expected, refused_rows = forms.answered(ask, complete, MOST_CALLS)
+    more, answers, holes = forms.answered(ask, holed, MOST_CALLS)
+    if more:
+        known, expected = [*known, *more], np.concatenate([expected, answers]) if known else answers
+    if not known:
         return Served(refused=(*refused, forms.Refused("any", "the model answers none of the rows to prove it by")))
-    expected = np.concatenate(known.answers)
     for form in found:
-        verdict = _prove(form, known, expected, tolerance)
-        if isinstance(verdict, forms.Proof):
+        verdict = forms.prove(form, known, expected, tolerance, [*refused_rows, *holes])
+        if isinstance(verdict, forms.Proof) and verdict.holds:
             model.form = form
             return Served(form.name, verdict, tuple(refused))
-        refused.append(verdict)
+        refused.append(verdict if isinstance(verdict, forms.Refused) else _differing(verdict))
     return Served(refused=tuple(refused))
+
+
+def _differing(proof: forms.Proof) -> forms.Refused:
+    differ = f"{proof.labels_differ} of {proof.rows} labels, scores by up to {proof.largest_difference:.3g}"
+    return forms.Refused(proof.form, f"differs from the model: {differ} (tolerance {proof.tolerance:g})")
 
 
 def native_estimator(pyfunc: Any) -> tuple[Any, str]:
@@ -108,45 +113,3 @@ def native_estimator(pyfunc: Any) -> tuple[Any, str]:
     """
     flavor = pyfunc.metadata.flavors["python_function"]
     return pyfunc.get_raw_model(), flavor.get("predict_fn") or "predict"
-
-
-def _prove(form: forms.Form, known: _Known, expected: np.ndarray, tolerance: float) -> forms.Proof | forms.Refused:
-    verdict = forms.prove(form, known.rows, expected, tolerance)
-    if isinstance(verdict, forms.Refused):
-        return verdict
-    if not verdict.holds:
-        differ = f"{verdict.labels_differ} of {verdict.rows} labels, scores by up to {verdict.largest_difference:.3g}"
-        return forms.Refused(form.name, f"differs from the model: {differ} (tolerance {verdict.tolerance:g})")
-    for row in known.refused:
-        try:
-            form.predict([row])
-        except ValueError:
-            continue
-        return forms.Refused(form.name, f"answers a row that the model refuses: {row!r}"[:300])
-    return verdict
-
-
-def _ask_native(model: LoadedModel, rows: Sequence[Values]) -> _Known:
-    """All at once where that goes; where it fails, by halves. Rows whose fate is still open in the end are left out."""
-    known, calls = _Known(), 0
-    by_nulls: dict[tuple[bool, ...], list[Values]] = {}
-    for row in rows:
-        by_nulls.setdefault(tuple(value is None for value in row), []).append(row)
-    complete = by_nulls.pop(tuple(False for _ in model.signature.columns), [])
-    single = [given[0] for nulls, given in by_nulls.items() if sum(nulls) == 1]
-    rest = [row for given in by_nulls.values() for row in given if row not in single]
-    waiting = [part for part in (rest, single, complete) if part]
-    while waiting and calls < MOST_CALLS:
-        part = waiting.pop()
-        calls += 1
-        try:
-            outcome = model.outcome(model.signature.columns, part)
-        except ModelFailed:
-            if len(part) == 1:
-                known.refused += part
-            else:
-                waiting += [part[len(part) // 2 :], part[: len(part) // 2]]
-        else:
-            known.rows += part
-            known.answers.append(np.asarray(outcome.raw))
-    return known

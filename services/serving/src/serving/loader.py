@@ -16,6 +16,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from chassis.errors import Permanent, Transient
 from chassis.telemetry import get_logger
 from contracts import Envelope, Event, GatePassed, ModelLoaded, ModelLoadFailed, Promoted
+from serving.agreement import Agreement
 from serving.cache import ArtifactCache
 from serving.compiling import compile_model
 from serving.models import load, warm_up
@@ -57,11 +58,19 @@ class Loader:
     name = "loader"
     receives = (Promoted, GatePassed)  # one of them, by the role
 
-    def __init__(self, settings: Settings, cache: ArtifactCache, download: Download, report: Report) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        cache: ArtifactCache,
+        download: Download,
+        report: Report,
+        agreement: Agreement | None = None,
+    ) -> None:
         self._settings = settings
         self._cache = cache
         self._download = download
         self._report = report
+        self._agreement = agreement
         self._slots: dict[str, Slot] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._fetching = Lane("fetch", settings.fetch_concurrency)
@@ -153,6 +162,8 @@ class Loader:
                 if await self._step(slot, wanted, self._loading, partial(self._warm, kept)):
                     kept.warm = True
             case Swap(wanted):
+                if self._agreement is not None and not await self._all_ready(self._agreement, slot, wanted):
+                    return
                 slot.swap(wanted)
                 self._swapped(slot, wanted)
             case Release(artifacts):
@@ -185,6 +196,17 @@ class Loader:
             running.cancel()
             changed.cancel()
         return None
+
+    async def _all_ready(self, agreement: Agreement, slot: Slot, wanted: Wanted) -> bool:
+        """Wait for the other workers of this replica; False when something else is desired meanwhile."""
+        reached = asyncio.create_task(agreement.reached(wanted))
+        changed = asyncio.create_task(slot.changed.wait())
+        try:
+            await asyncio.wait({reached, changed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            reached.cancel()
+            changed.cancel()
+        return slot.desired == wanted
 
     def _fetch(self, wanted: Wanted) -> bool:
         if not self._cache.holds(wanted.artifact.digest):
@@ -234,6 +256,8 @@ class Loader:
             attempt=earlier + 1,
             reason=reason,
         )
+        if permanent and self._agreement is not None:
+            self._agreement.ready(wanted)  # the other workers need not wait for this one
         if earlier == 0 or permanent:  # not one event a retry, all night long
             seconds = time.monotonic() - slot.desired_at
             self._report(ModelLoadFailed(**self._report_of(wanted, seconds), reason=reason), slot.cause)

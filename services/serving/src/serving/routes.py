@@ -12,8 +12,9 @@ from starlette.types import ASGIApp
 from serving.deliveries import Deliveries
 from serving.front import Front
 from serving.lean import Lean, Shortcut, add_lean_route
-from serving.protocols import feedback, invocations
+from serving.protocols import feedback, inference, invocations
 from serving.protocols.feedback import Feedback
+from serving.protocols.inference import Infer
 from serving.protocols.invocations import MLFLOW_VERSION, Invocations
 from serving.protocols.predict import BODY, Predict
 from serving.settings import Settings
@@ -35,8 +36,11 @@ def endpoints(front: Front, deliveries: Deliveries) -> list[Endpoint]:
     """What is asked thousands of times a second."""
     predict = Lean(Predict(front), front.settings)
     scoring = Lean(Invocations(front), front.settings, invocations.shape)
+    infer = Lean(Infer(front), front.settings, inference.shape)
     truth = Lean(Feedback(front, deliveries), front.settings)
     as_mlflow = "As `mlflow models serve` answers."
+    as_triton = "Tensors in, tensors out, as KServe, Triton and MLServer answer."
+    of_a_version = "/v2/models/{model_name}/versions/{version}/infer"
     return [
         Endpoint("/predict", predict, "Answer rows with the version that is in charge.", "predict", BODY),
         Endpoint("/models/{model_name}/predict", predict, "The same, of one model.", "predict", BODY),
@@ -44,6 +48,8 @@ def endpoints(front: Front, deliveries: Deliveries) -> list[Endpoint]:
         Endpoint("/models/{model_name}/feedback", truth, "The same, of one model.", "feedback", feedback.BODY),
         Endpoint("/invocations", scoring, as_mlflow, "mlflow", invocations.BODY),
         Endpoint("/models/{model_name}/invocations", scoring, as_mlflow, "mlflow", invocations.BODY),
+        Endpoint("/v2/models/{model_name}/infer", infer, as_triton, "inference", inference.BODY),
+        Endpoint(of_a_version, infer, as_triton, "inference", inference.BODY),
     ]
 
 

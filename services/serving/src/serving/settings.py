@@ -27,6 +27,8 @@ class Settings(ServiceSettings):
         max_length=200,
         description="Name in ModelLoaded; default: the host's",
     )
+    workers: int = Field(1, ge=1, le=64, description="Processes behind the port; they swap versions together")
+    swap_seconds: float = Field(10.0, gt=0, description="How long a worker that is ready waits for the others to swap")
     cache_dir: Path | None = Field(
         None, description="Artifacts by digest; default: DATA_DIR/serving/cache. Replicas may share it"
     )

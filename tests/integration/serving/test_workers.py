@@ -1,0 +1,106 @@
+"""Several workers behind one port: all answer, swap together, are replaced when they die, end with their supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import httpx
+import psutil
+import pytest
+
+from support.bus_client import BusClient
+from support.replica import Replica
+from support.versions import ROW, Uploads, score_of
+from support.waiting import eventually
+
+NAME = "by-several"
+
+
+@pytest.fixture
+def replica(new_replica, own_bus: BusClient, uploads: Uploads) -> Replica:  # type: ignore[no-untyped-def]
+    replica = new_replica(env={"SERVING_WORKERS": "2"})
+    own_bus.publish(uploads.version(NAME, 1).promoted(1))
+    replica.start_ready()
+    eventually(lambda: len(pids(replica)) == 2, timeout=60)
+    return replica
+
+
+def pids(replica: Replica) -> set[int]:
+    """Of the workers that answer; each question is a connection of its own."""
+    found = set()
+    for _ in range(30):
+        try:
+            found.add(httpx.get(f"http://127.0.0.1:{replica.port}/health", timeout=10).json()["pid"])
+        except httpx.TransportError:
+            pass
+    return found
+
+
+class Asking:
+    """Clients that ask without a pause, a connection each, and note the versions in the order of the answers."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._url = f"http://127.0.0.1:{replica.port}/predict"
+        self._stopped = threading.Event()
+        self.versions: list[int] = []
+        self.failed: list[str] = []
+        self._threads = [threading.Thread(target=self._ask) for _ in range(4)]
+
+    def __enter__(self) -> Asking:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        with httpx.Client(timeout=30) as client:
+            while not self._stopped.is_set():
+                answer = client.post(self._url, json={"rows": [ROW]})
+                if answer.status_code != 200:
+                    self.failed.append(answer.text)
+                    continue
+                about = answer.json()
+                assert about["predictions"][0]["score"] == score_of(about["model_version"])
+                self.versions.append(about["model_version"])
+
+
+def test_workers_swap_together_and_no_request_fails(replica: Replica, own_bus: BusClient, uploads: Uploads) -> None:
+    with Asking(replica) as asking:
+        for version in range(2, 6):
+            own_bus.publish(uploads.version(NAME, version).promoted(version))
+            eventually(lambda version=version: version in asking.versions)
+            eventually(lambda version=version: set(asking.versions[-40:]) == {version})
+    assert not asking.failed
+    late = [older for older, newer in zip(asking.versions[1:], asking.versions, strict=False) if older < newer]
+    assert len(late) <= 4 * len(asking._threads) * 2, "only what was on its way when the workers swapped is older"
+    assert replica.metric("gauntlet_serving_swaps_total") == 5 * 2, "metrics are those of all workers"
+
+
+def test_a_worker_that_dies_is_replaced_and_the_others_answer_meanwhile(replica: Replica) -> None:
+    before = pids(replica)
+    os.kill(min(before), signal.SIGKILL)
+    for _ in range(20):
+        assert replica.predict(ROW).status_code == 200
+    eventually(lambda: len(pids(replica) - {min(before)}) == 2, timeout=60)
+
+
+def test_the_end_of_the_supervisor_is_the_end_of_its_workers(replica: Replica) -> None:
+    workers = [psutil.Process(pid) for pid in pids(replica)]
+    assert replica.process is not None
+    replica.process.send_signal(signal.SIGTERM)
+    assert replica.process.wait(30) == 0
+    assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
+
+
+def test_workers_do_not_outlive_a_supervisor_that_was_killed(replica: Replica) -> None:
+    workers = [psutil.Process(pid) for pid in pids(replica)]
+    assert replica.process is not None
+    os.kill(replica.process.pid, signal.SIGKILL)
+    replica.process.wait(10)
+    eventually(lambda: not any(worker.is_running() for worker in workers), timeout=40)
