@@ -192,6 +192,20 @@ class Sandbox(Section):
     processes: bool = Field(default=False, description="It may start processes of its own (threads it always may)")
 
 
+class Features(Section):
+    """A table with the present features of each entity, for clients that send ids instead of rows."""
+
+    table: str = Field(
+        pattern=r"^[^\s.]+(\.[^\s.]+)?$", description="Table or view, also schema.table: a column a feature"
+    )
+    key: str | None = Field(default=None, min_length=1, description="Column of the ids; default: `entity`")
+    url_env: str = Field(
+        default="SERVING_FEATURES_URL",
+        pattern=r"^[A-Z_][A-Z0-9_]*$",
+        description="Variable with the SQLAlchemy URL: it holds a password, and differs from place to place",
+    )
+
+
 class DriftRows(Section):
     rows: int = Field(default=2000, ge=200, description="Rows a window; fewer than 200 decide nothing")
 
@@ -221,6 +235,7 @@ class ModelPolicy(Section):
     strategy: Literal["direct"] = "direct"
     approval: Literal["none"] = "none"
     drift: Drift = Drift()
+    features: Features | None = None
 
     @model_validator(mode="after")
     def _metrics_fit_the_problem(self) -> ModelPolicy:
@@ -234,9 +249,11 @@ class ModelPolicy(Section):
                 raise ValueError(f"metric {name!r} is not defined for a {self.problem} problem")
         if self.golden.window == "holdout" and self.entity is None:
             raise ValueError("golden.window: holdout needs `entity`: rows of one entity must stay on one side")
+        if self.features and self.features.key is None and self.entity is None:
+            raise ValueError("features needs `key`, the column of the ids, or `entity`, whose name it has")
         return self
 
     @property
     def digest(self) -> str:
-        """Of the meaning, not the text: comments and order change nothing."""
-        return "sha256:" + hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """Of what is judged, not the text: comments, order, and where serving reads features change nothing."""
+        return "sha256:" + hashlib.sha256(self.model_dump_json(exclude={"features"}).encode()).hexdigest()

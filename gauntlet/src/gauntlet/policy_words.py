@@ -22,6 +22,7 @@ def in_words(policy: ModelPolicy) -> list[Sentence]:
         ("candidates", _candidates(policy)),
         ("promotion", "A candidate that passes every gate is promoted at once, without anybody's approval."),
         ("drift", _drift(policy)),
+        ("features", _features(policy)),
     ]
 
 
@@ -162,6 +163,15 @@ def _drift(policy: ModelPolicy) -> str:
         f"Each {drift.window.rows:,} answered rows, {policy.model} {then} when {drift.drift_share:.0%} of the columns "
         f"have drifted{watched}; for one version at most once in {_duration(drift.cooldown)}.{unwatched}"
     )
+
+
+def _features(policy: ModelPolicy) -> str:
+    source = policy.features
+    if source is None:
+        return "Clients send rows; no feature source answers those who send ids."
+    key = source.key or policy.entity
+    where = f"table {source.table} by {key}, in the database that {source.url_env} names"
+    return f"Clients may send ids instead of rows: serving reads {where}."
 
 
 def _duration(length: timedelta) -> str:

@@ -16,6 +16,8 @@ from serving.agreement import Agreement
 from serving.batching import Desk
 from serving.cache import ArtifactCache
 from serving.deliveries import Deliveries
+from serving.feature_sources import policies_of, sources
+from serving.features import Features
 from serving.front import Front
 from serving.handlers import on_gate_passed, on_promoted
 from serving.loader import Loader
@@ -41,7 +43,8 @@ def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
     event, handler = (Promoted, on_promoted) if settings.role == "production" else (GatePassed, on_gate_passed)
     follower = Follower(settings, events=[event], on_event=partial(handler, loader))
     front = Front(loader, desk, publisher, settings)
-    found = endpoints(front, deliveries)
+    features = Features(settings, desk, sources(policies_of(settings), settings))
+    found = endpoints(front, deliveries, features)
     loader.hold_until(follower.caught_up)
     return build_app(
         f"serving ({settings.role})",

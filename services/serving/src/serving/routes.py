@@ -10,6 +10,7 @@ from fastapi import APIRouter, Response
 from starlette.types import ASGIApp
 
 from serving.deliveries import Deliveries
+from serving.features import Features
 from serving.front import Front
 from serving.lean import Lean, Shortcut, add_lean_route
 from serving.protocols import feedback, inference, invocations
@@ -32,9 +33,9 @@ class Endpoint:
     openapi: dict[str, Any]
 
 
-def endpoints(front: Front, deliveries: Deliveries) -> list[Endpoint]:
+def endpoints(front: Front, deliveries: Deliveries, features: Features) -> list[Endpoint]:
     """What is asked thousands of times a second."""
-    predict = Lean(Predict(front), front.settings)
+    predict = Lean(Predict(front, features), front.settings)
     scoring = Lean(Invocations(front), front.settings, invocations.shape)
     infer = Lean(Infer(front), front.settings, inference.shape)
     truth = Lean(Feedback(front, deliveries), front.settings)

@@ -79,6 +79,13 @@ class Settings(ServiceSettings):
     feedback_seconds: float = Field(
         5.0, gt=0, le=300, description="/feedback that Kafka has not acknowledged by then is told 503"
     )
+    features_url: str | None = Field(
+        None, description="SQLAlchemy URL of the database with the policies' feature tables", repr=False
+    )
+    features_seconds: float = Field(5.0, gt=0, description="A query of features that takes longer is told 503")
+    features_threads: int = Field(4, ge=1, le=64, description="Queries of features at a time")
+    features_cache_rows: int = Field(20_000, ge=0, description="Rows of features kept in memory, the last used ones")
+    features_cache_seconds: float = Field(60.0, ge=0, description="How long they are kept; 0: not at all")
     flush_seconds: float = Field(5.0, ge=0, description="On stop, time for what is buffered to reach Kafka")
 
     @model_validator(mode="after")

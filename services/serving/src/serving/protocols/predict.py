@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from serving.features import Features
 from serving.front import Front, refused
 from serving.lean import JSON, Call, Reply
 from serving.outcomes import Outcome
@@ -14,7 +15,9 @@ from serving.protocols.bodies import LARGE, model_of, object_of, unknown, wrong
 from serving.rows import MISSING, RowsRefused
 from serving.slots import Answering
 
-FIELDS = ("rows", "model")
+FIELDS = ("rows", "entities", "model")
+LARGE_ROWS = 1000
+EXAMPLE = '{"rows": [{…}]}'
 
 BODY = {
     "requestBody": {
@@ -23,11 +26,13 @@ BODY = {
             "application/json": {
                 "schema": {
                     "type": "object",
-                    "required": ["rows"],
+                    "description": "Either rows, or ids of entities (also under the name of their column)",
+                    "anyOf": [{"required": ["rows"]}, {"required": ["entities"]}],
                     "additionalProperties": False,
                     "properties": {
                         "model": {"type": "string", "description": "May be left out when one model is served"},
                         "rows": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+                        "entities": {"type": "array", "minItems": 1, "items": {"type": ["string", "integer"]}},
                     },
                 }
             }
@@ -42,39 +47,50 @@ BODY = {
 class Predict:
     """Handles `/predict` and `/models/{model_name}/predict`."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Front, features: Features) -> None:
         self._front = front
+        self._features = features
 
     async def __call__(self, call: Call) -> Reply:
         front, in_path = self._front, call.path.get("model_name")
         if len(call.body) <= LARGE:
             answering, table = self._read(call.body, in_path)
-            outcome = await front.ask(answering, table)
-            body = _body(call, answering, outcome)
         else:
             answering, table = await front.desk.run(lambda: self._read(call.body, in_path))
-            outcome = await front.ask(answering, table)
+        if isinstance(table, list):
+            table = await self._features.table(answering.model, table)
+        outcome = await front.ask(answering, table)
+        if len(call.body) <= LARGE and len(table) <= LARGE_ROWS:
+            body = _body(call, answering, outcome)
+        else:
             body = await front.desk.run(lambda: _body(call, answering, outcome))
         front.done(call, answering, table, outcome)
         return Reply(body, [JSON])
 
-    def _read(self, body: bytes, in_path: str | None) -> Any:
-        fields = fields_of(body)
+    def _read(self, body: bytes, in_path: str | None) -> tuple[Answering, Any]:
+        """Which version answers; and the rows as a Table, or a list of ids. Raises Problem."""
+        fields = object_of(body, EXAMPLE)
+        for name in fields:
+            if name not in FIELDS and name not in self._features.fields:
+                raise unknown(name, fields[name], (*FIELDS, *self._features.fields))
         answering = self._front.answering(model_of(fields, in_path))
+        given = one_of(fields)
+        if given != "rows":
+            return answering, self._features.ids(answering.wanted.artifact.model_name, given, fields[given])
         try:
             return answering, answering.model.reader.read(fields["rows"], self._front.settings.max_rows)
         except RowsRefused as refusal:
             raise refused(answering, refusal) from None
 
 
-def fields_of(body: bytes) -> dict[str, Any]:
-    fields = object_of(body, '{"rows": [{…}]}')
-    for name in fields:
-        if name not in FIELDS:
-            raise unknown(name, fields[name], FIELDS)
-    if "rows" not in fields:
+def one_of(fields: dict[str, Any]) -> str:
+    """The one field besides `model`. Raises Problem 422 when there is none, or more than one."""
+    given = [name for name in fields if name != "model"]
+    if not given:
         raise wrong("rows", MISSING, "an array of objects, one a row")
-    return fields
+    if len(given) > 1:
+        raise wrong(given[1], fields[given[1]], f"{given[0]} or {given[1]}, not both")
+    return given[0]
 
 
 def _body(call: Call, answering: Answering, outcome: Outcome) -> bytes:
