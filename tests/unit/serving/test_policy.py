@@ -118,6 +118,12 @@ CASES: dict[str, tuple[dict[str, Any], Action]] = {
         {"desired": BACK_TO_V1, "answering": V1, "resident": (warm(1),), "attempt": failed(V2)},
         Swap(BACK_TO_V1),
     ),
+    "one that was evicted waits for somebody to ask": ({"desired": V1, "cached": True, "evicted": V1}, Nothing()),
+    "it is loaded for who asks": ({"desired": V1, "cached": True}, Load(V1)),
+    "a newer one of a model that was evicted is loaded at once": (
+        {"desired": V2, "cached": True, "evicted": V1},
+        Load(V2),
+    ),
     "a first version that can not be loaded": (
         {"desired": V1, "attempt": failed(V1, permanent=True)},
         Nothing(),

@@ -99,8 +99,7 @@ class ArtifactCache:
         found = []
         for entry in self._folder.iterdir():
             if not entry.name.startswith(".") and entry.is_dir():
-                size = sum(path.stat().st_size for path in entry.rglob("*") if path.is_file())
-                found.append((entry, entry.stat().st_mtime, size))
+                found.append((entry, entry.stat().st_mtime, size_of(entry)))
         return found
 
     def _sweep(self) -> None:
@@ -124,6 +123,11 @@ class ArtifactCache:
         except FileNotFoundError:
             pass  # another replica was quicker
         shutil.rmtree(grave, ignore_errors=True)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _digest(folder: Path) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from prometheus_client import Counter
 
 from chassis.http import Problem
 from serving.batching import Desk
-from serving.lean import Call
+from serving.lean import Call, Later
 from serving.loader import Loader
 from serving.models import ModelFailed
 from serving.outcomes import Outcome
@@ -36,14 +38,18 @@ class Front:
         self.settings = settings
 
     def answering(self, model_name: str | None) -> Answering:
-        """The version in charge; without a name, of the one model that is served. Raises Problem 404, 422, 503."""
+        """The version in charge; without a name, of the one model that is served.
+
+        Raises Problem 404, 422, 503, and Later for a model that was evicted from memory.
+        """
         slot = self.slot(model_name)
-        if slot.answering is None:
-            version = slot.desired.artifact.model_version if slot.desired else "?"
-            why = slot.failure.reason if slot.failure else "it is being loaded"
-            detail = f"model {slot.model_name!r} version {version} does not answer yet: {why}"
-            raise Problem(503, "model not loaded", detail, headers={"Retry-After": "2"}, model_name=slot.model_name)
-        return slot.answering
+        slot.asked = time.monotonic()
+        answering = slot.answering  # once: it may be evicted meanwhile, and then answers this request all the same
+        if answering is None:
+            if slot.is_evicted:
+                raise Later(partial(self._loaded, slot))
+            raise not_loaded(slot, slot.failure.reason if slot.failure else "it is being loaded")
+        return answering
 
     def slot(self, model_name: str | None) -> Slot:
         """Of a model that shall answer here, whether it does yet or not. Raises Problem 404, 422, 503."""
@@ -86,6 +92,21 @@ class Front:
             )
         )
 
+    async def _loaded(self, slot: Slot, started: float) -> None:
+        """Until an evicted model answers, or cannot. Raises Problem 503 when too many wait for it, or too long."""
+        if slot.waiting >= self.settings.max_waiting:
+            raise not_loaded(slot, f"{slot.waiting} requests wait for its load already (SERVING_MAX_WAITING)")
+        seconds = self.settings.request_seconds
+        slot.waiting += 1
+        try:
+            async with asyncio.timeout(started + seconds - time.perf_counter()):
+                await self.loader.loaded(slot)
+        except TimeoutError:
+            why = f"it had been evicted (SERVING_MEMORY_MB), and {seconds:g} s (SERVING_REQUEST_SECONDS) did not do"
+            raise not_loaded(slot, why) from None
+        finally:
+            slot.waiting -= 1
+
     def _only_one(self) -> str:
         served = self._served()
         if len(served) == 1:
@@ -101,6 +122,12 @@ class Front:
 
     def _how(self) -> str:
         return "was promoted" if self.settings.role == "production" else "passed its gates"
+
+
+def not_loaded(slot: Slot, why: str) -> Problem:
+    version = slot.desired.artifact.model_version if slot.desired else "?"
+    detail = f"model {slot.model_name!r} version {version} does not answer yet: {why}"
+    return Problem(503, "model not loaded", detail, headers={"Retry-After": "2"}, model_name=slot.model_name)
 
 
 def refused(answering: Answering, refusal: RowsRefused) -> Problem:

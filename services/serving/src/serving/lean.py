@@ -10,7 +10,8 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from fastapi import APIRouter, Request
@@ -21,6 +22,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from chassis.http import Problem, problem_response
 from chassis.telemetry import get_logger
 from serving.settings import Settings
+
+T = TypeVar("T")
 
 log = get_logger(__name__)
 
@@ -61,6 +64,26 @@ Handler = Callable[[Call], Awaitable[Reply]]
 Shape = Callable[[Problem], Response]
 
 
+class Later(Exception):
+    """Raised by a handler that cannot answer yet and has done nothing: to be called again after `wait`.
+
+    `wait` is given when the request began, in seconds of `time.perf_counter`, and raises Problem when it took too long.
+    """
+
+    def __init__(self, wait: Callable[[float], Awaitable[None]]) -> None:
+        self.wait = wait
+
+
+async def patiently(ask: Callable[[], Awaitable[T]], later: Later, started: float) -> T:
+    """`ask` again, after it raised `later`, until it answers."""
+    while True:
+        await later.wait(started)
+        try:
+            return await ask()
+        except Later as again:
+            later = again
+
+
 class Lean:
     """An ASGI endpoint: body in, reply out. `shape` writes a Problem as the protocol prescribes."""
 
@@ -77,7 +100,11 @@ class Lean:
             headers = dict(scope["headers"])
             request_id = _request_id(headers.get(b"x-request-id"))
             body = await self._body(headers, receive)
-            reply = await self._handler(Call(scope.get("path_params", {}), headers, body, request_id, started))
+            call = Call(scope.get("path_params", {}), headers, body, request_id, started)
+            try:
+                reply = await self._handler(call)
+            except Later as later:
+                reply = await patiently(partial(self._handler, call), later, started)
         except Problem as problem:
             await self._refuse(problem, request_id, scope, receive, send)
             return

@@ -14,12 +14,12 @@ from typing import Any
 from prometheus_client import Counter, Gauge, Histogram
 
 from chassis.errors import Permanent, Transient
+from chassis.settings import MEBIBYTE
 from chassis.telemetry import get_logger
 from contracts import Envelope, Event, GatePassed, ModelLoaded, ModelLoadFailed, Promoted
 from serving.agreement import Agreement
 from serving.cache import ArtifactCache
-from serving.compiling import compile_model
-from serving.models import load, warm_up
+from serving.memory import give_back, make_room
 from serving.policy import (
     Action,
     Attempt,
@@ -38,6 +38,7 @@ from serving.policy import (
 from serving.rehearsal import preload, rehearse
 from serving.settings import Settings
 from serving.slots import Kept, Slot
+from serving.steps import bring_in, make_warm
 from serving.threads import Lane
 
 SWAPS = Counter("gauntlet_serving_swaps_total", "Versions swapped in", ["model_name"])
@@ -115,6 +116,11 @@ class Loader:
         slot = self._slots.get(model_name)
         return slot.desired if slot else None
 
+    async def loaded(self, slot: Slot) -> None:
+        """Returns when a model that was evicted answers, or cannot now: one load for all who wait."""
+        if slot.is_evicted:
+            await slot.ask_for(time.monotonic()).wait()
+
     def slot(self, model_name: str) -> Slot | None:
         return self._slots.get(model_name)
 
@@ -130,7 +136,7 @@ class Loader:
             return
         if not self._caught_up.is_set():
             raise Transient("still reading which versions are desired")
-        waiting = [_about(slot) for slot in self.slots() if not slot.is_settled]
+        waiting = [slot.as_waiting() for slot in self.slots() if not slot.is_settled]
         if waiting:
             raise Transient(f"{len(waiting)} not loaded yet: {'; '.join(waiting[:10])}")
         self._was_ready = True
@@ -141,6 +147,7 @@ class Loader:
             slot.changed.clear()
             cached = slot.desired is not None and self._cache.holds(slot.desired.artifact.digest)
             action = next_action(slot.snapshot(cached=cached), time.monotonic())
+            slot.loading = isinstance(action, Load | WarmUp | Swap)
             try:
                 await self._do(slot, action)
             except Exception as error:
@@ -154,12 +161,12 @@ class Loader:
             case Fetch(wanted):
                 await self._step(slot, wanted, self._fetching, partial(self._fetch, wanted))
             case Load(wanted):
-                model = await self._step(slot, wanted, self._loading, partial(self._load, wanted))
-                if model is not None:
-                    slot.resident[wanted.artifact] = Kept(model)
+                kept = await self._step(slot, wanted, self._loading, partial(self._load, wanted))
+                if kept is not None:
+                    slot.resident[wanted.artifact] = kept
             case WarmUp(wanted):
                 kept = slot.resident[wanted.artifact]
-                if await self._step(slot, wanted, self._loading, partial(self._warm, kept)):
+                if await self._step(slot, wanted, self._loading, partial(make_warm, kept, self._settings)):
                     kept.warm = True
             case Swap(wanted):
                 if self._agreement is not None and not await self._all_ready(self._agreement, slot, wanted):
@@ -213,14 +220,8 @@ class Loader:
             self._cache.add(wanted.artifact.digest, partial(self._download, wanted.uri))
         return True
 
-    def _load(self, wanted: Wanted) -> Any:
-        return load(wanted.artifact, self._cache.verified(wanted.artifact.digest))
-
-    def _warm(self, kept: Kept) -> bool:
-        warm_up(kept.model)
-        if self._settings.compile:
-            kept.served = compile_model(kept.model, self._settings.parity_tolerance)
-        return True
+    def _load(self, wanted: Wanted) -> Kept:
+        return bring_in(wanted.artifact, self._cache.verified(wanted.artifact.digest), self._settings)
 
     def _swapped(self, slot: Slot, wanted: Wanted) -> None:
         artifact, seconds = wanted.artifact, time.monotonic() - slot.desired_at
@@ -237,10 +238,17 @@ class Loader:
         )
         loaded = ModelLoaded(**self._report_of(wanted, seconds), artifact_digest=artifact.digest)
         self._report(loaded, slot.cause)
+        slot.loading = False
+        evicted = make_room(self.slots(), self._settings.memory_mb * MEBIBYTE)
         keep = {item.digest for each in self._slots.values() for item in each.resident}
         keep |= {each.desired.artifact.digest for each in self._slots.values() if each.desired}
-        trimming = asyncio.create_task(self._trimming.run(partial(self._cache.trim, keep)))
+        trimming = asyncio.create_task(self._trimming.run(partial(self._trim, keep, evicted)))
         trimming.add_done_callback(_note_trimmed)
+
+    def _trim(self, keep: set[str], evicted: bool) -> list[str]:
+        if evicted:
+            give_back()
+        return self._cache.trim(keep)
 
     def _failed(self, slot: Slot, wanted: Wanted, reason: str, *, permanent: bool) -> None:
         earlier = slot.attempt.failures if slot.attempt is not None and slot.attempt.wanted == wanted else 0
@@ -278,12 +286,6 @@ async def _until(changed: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(changed.wait(), max(0.0, seconds))
     except TimeoutError:
         pass
-
-
-def _about(slot: Slot) -> str:
-    version = slot.desired.artifact.model_version if slot.desired else "?"
-    why = f" (attempt {slot.failure.attempts} failed: {slot.failure.reason})" if slot.failure else ""
-    return f"{slot.model_name} version {version}{why}"
 
 
 def _note_trimmed(trimming: asyncio.Task[list[str]]) -> None:

@@ -65,6 +65,8 @@ class Snapshot:
     cached: bool = False
     """The desired artifact is on disk."""
     attempt: Attempt | None = None
+    evicted: Wanted | None = None
+    """It answered until its memory was needed, and nobody has asked for it since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +114,13 @@ def supersedes(new: Wanted, current: Wanted | None) -> bool:
 
 
 def next_action(state: Snapshot, now: float) -> Action:
-    """The one thing to do now; Nothing when the desired version answers, or can definitively not be loaded."""
+    """The one thing to do now; Nothing when the desired version answers, or can definitively not be loaded.
+
+    One that was evicted waits for somebody to ask. A newer one of the same model does not: a promotion is proven on
+    every replica when it is made, not by whoever asks first. It may well be evicted next.
+    """
     desired = state.desired
-    if desired is None or desired == state.answering:
+    if desired is None or desired in (state.answering, state.evicted):
         return _release_or_nothing(state)
     warm = {resident.artifact: resident.warm for resident in state.resident}
     if warm.get(desired.artifact):

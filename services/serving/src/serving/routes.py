@@ -104,6 +104,7 @@ def _about(slot: Slot, settings: Settings) -> dict[str, Any]:
         "form": answering.served.about() if answering else None,
         "desired_version": desired.artifact.model_version if desired else None,
         "desired_epoch": desired.epoch if desired else None,
+        "evicted": slot.is_evicted,
         "resident_versions": [artifact.model_version for artifact in slot.resident],
         "last_failure": {
             "model_version": failure.wanted.artifact.model_version,

@@ -35,6 +35,12 @@ class Settings(ServiceSettings):
     cache_max_mb: int = Field(10_240, ge=1, description="Above it, the artifacts used longest ago leave the disk")
     fetch_concurrency: int = Field(4, ge=1, le=64, description="Downloads at a time")
     load_concurrency: int = Field(2, ge=1, le=64, description="Models loaded or warmed up at a time")
+    memory_mb: int = Field(
+        0,
+        ge=0,
+        description="Memory that the models of a process may take; above it, those asked least recently leave it and "
+        "are loaded again when somebody asks. 0: no limit",
+    )
     step_seconds: float = Field(300.0, gt=0, description="A fetch, load or warm-up that takes longer is tried again")
     retry_first_seconds: float = Field(0.5, gt=0, description="Wait after the first failure; doubles with each")
     retry_limit_seconds: float = Field(30.0, gt=0, description="Longest wait between two tries")

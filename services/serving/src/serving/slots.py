@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -53,6 +54,8 @@ class Kept:
     warm: bool = False
     answered: bool = False
     served: Served = field(default_factory=Served)
+    size: int = 0
+    """Bytes that it seems to take: what the process grew by when it was loaded and warmed up."""
 
 
 @dataclass(slots=True)
@@ -68,6 +71,14 @@ class Slot:
     attempt: Attempt | None = None
     failure: Failure | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: float = 0.0
+    """When a request last came for it; seconds, monotonic."""
+    evicted: Wanted | None = None
+    """What answered until its memory was needed; None as soon as somebody asks for it."""
+    demand: asyncio.Event | None = None
+    """Somebody waits for an evicted model; set when it answers, or cannot."""
+    waiting: int = 0
+    loading: bool = False
 
     def snapshot(self, *, cached: bool) -> Snapshot:
         return Snapshot(
@@ -76,14 +87,39 @@ class Slot:
             resident=tuple(Resident(artifact, kept.warm, kept.answered) for artifact, kept in self.resident.items()),
             cached=cached,
             attempt=self.attempt,
+            evicted=self.evicted,
         )
 
     @property
     def is_settled(self) -> bool:
-        """The desired version answers, or never will."""
+        """The desired version answers, or would if it were asked, or never will."""
         if self.desired is None or (self.answering is not None and self.answering.wanted == self.desired):
             return True
+        if self.evicted == self.desired:
+            return True
         return self.attempt is not None and self.attempt.wanted == self.desired and self.attempt.permanent
+
+    @property
+    def is_evicted(self) -> bool:
+        """Nothing answers, but will for whoever asks and waits."""
+        absent = self.evicted is not None or self.demand is not None
+        return self.answering is None and self.failure is None and absent
+
+    @property
+    def is_pinned(self) -> bool:
+        """It stays in memory: it is being loaded, somebody waits, or it answers in place of one that cannot."""
+        stands_in = self.answering is not None and self.answering.wanted != self.desired
+        return self.loading or stands_in or self.demand is not None
+
+    def is_previous(self, artifact: Artifact) -> bool:
+        """In memory for a rollback only."""
+        current = self.answering.wanted.artifact if self.answering else None
+        return artifact != current and self.resident[artifact].answered
+
+    def as_waiting(self) -> str:
+        version = self.desired.artifact.model_version if self.desired else "?"
+        why = f" (attempt {self.failure.attempts} failed: {self.failure.reason})" if self.failure else ""
+        return f"{self.model_name} version {version}{why}"
 
     def desire(self, wanted: Wanted, cause: Envelope[Any], now: float) -> None:
         self.desired, self.cause, self.desired_at = wanted, cause, now
@@ -97,8 +133,33 @@ class Slot:
         name, version = wanted.artifact.model_name, wanted.artifact.model_version
         rows, latency = ROWS.labels(name, version), LATENCY.labels(name)
         self.answering = Answering(kept.model, wanted, datetime.now(UTC), kept.served, rows, latency)
-        self.attempt = self.failure = None
+        self.attempt = self.failure = self.evicted = None
+        self.asked = self.asked or time.monotonic()
+        self._tell()
+
+    def evict(self, artifact: Artifact) -> None:
+        """Requests in flight finish with it; its memory is free when they have."""
+        del self.resident[artifact]
+        if self.answering is not None and self.answering.wanted.artifact == artifact:
+            self.evicted, self.answering = self.answering.wanted, None
+            self.changed.set()
+
+    def ask_for(self, now: float) -> asyncio.Event:
+        """Have an evicted model loaded, once for all who ask; the event is set when it answers, or cannot."""
+        if self.demand is None:
+            self.demand = asyncio.Event()
+            if self.evicted == self.desired:  # otherwise a newer one is being loaded already
+                self.desired_at = now
+                self.changed.set()
+            self.evicted = None
+        return self.demand
 
     def fail(self, attempt: Attempt, reason: str) -> None:
         self.attempt = attempt
         self.failure = Failure(attempt.wanted, reason, attempt.permanent, attempt.failures, datetime.now(UTC))
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.demand is not None:
+            self.demand.set()
+            self.demand = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from starlette.responses import JSONResponse
 
 from chassis.http import Problem
 from serving.front import Front, refused
-from serving.lean import JSON, Call, Reply
+from serving.lean import JSON, Call, Later, Reply, patiently
 from serving.outcomes import Outcome
 from serving.protocols.bodies import LARGE
 from serving.protocols.tensors import (
@@ -113,10 +114,18 @@ def build_inference_router(front: Front) -> APIRouter:
 
     @router.get("/models/{model_name}")
     @router.get("/models/{model_name}/versions/{version}")
-    def model(model_name: str, version: str | None = None) -> Response:
+    async def model(model_name: str, version: str | None = None) -> Response:
         """Inputs and outputs."""
+
+        async def find() -> Answering:
+            return versioned(front, model_name, version)
+
+        started = time.perf_counter()
         try:
-            answering = versioned(front, model_name, version)
+            try:
+                answering = await find()
+            except Later as later:
+                answering = await patiently(find, later, started)
         except Problem as problem:
             return shape(problem)
         return JSONResponse(_metadata(answering))
@@ -125,10 +134,12 @@ def build_inference_router(front: Front) -> APIRouter:
     @router.get("/models/{model_name}/versions/{version}/ready")
     def model_ready(model_name: str, version: str | None = None) -> Response:
         try:
-            answering = versioned(front, model_name, version)
+            versioned(front, model_name, version)
+        except Later:
+            pass  # out of memory, but not of service: it is loaded for who asks
         except Problem as problem:
             return shape(problem)
-        return JSONResponse({"name": answering.wanted.artifact.model_name, "ready": True})
+        return JSONResponse({"name": model_name, "ready": True})
 
     return router
 
