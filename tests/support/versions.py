@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow.sklearn
+import numpy as np
 import pandas as pd
 from mlflow.models import infer_signature
 from mlflow.tracking import MlflowClient
@@ -69,6 +70,13 @@ def score_of(model_version: int) -> float:
 def telling_its_version(model_version: int) -> DummyClassifier:
     score = score_of(model_version)
     return DummyClassifier(strategy="prior").fit(FEATURES.iloc[:2], [0, 1], sample_weight=[1 - score, score])
+
+
+def large(model_version: int, megabytes: int) -> DummyClassifier:
+    """It tells its version, and takes so much memory and disk."""
+    estimator = telling_its_version(model_version)
+    estimator.ballast_ = np.full(megabytes * 2**17, float(model_version))
+    return estimator
 
 
 def pipeline(unknown: str = "ignore") -> Any:

@@ -1,0 +1,107 @@
+"""A loader without a broker, with a registry that is a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from chassis.errors import Permanent, Transient
+from contracts import Cause, Envelope, Event, ModelLoaded, ModelLoadFailed, Promoted, new_envelope
+from serving.cache import ArtifactCache
+from serving.handlers import on_promoted
+from serving.loader import Loader
+from serving.settings import Settings
+from support.versions import pipeline, save
+
+DEADLINE = 60.0
+
+
+class Store:
+    """Stands for the registry: real artifacts on disk, and a URI that hangs, is away, or is not there."""
+
+    def __init__(self, folder: Path, estimator: Any = None) -> None:
+        self.folder = folder
+        self.digest = save(estimator or pipeline(), folder / "model")
+        self.unblock = threading.Event()
+        self.failures_left = 0
+        self.fetched: list[str] = []
+
+    def download(self, uri: str, into: Path) -> Path:
+        self.fetched.append(uri)
+        if uri == "hangs":
+            self.unblock.wait(DEADLINE)
+        if self.failures_left:
+            self.failures_left -= 1
+            raise Transient("MLflow is away")
+        if uri == "gone":
+            raise Permanent("no such artifact")
+        if uri == "foreign":
+            raise ModuleNotFoundError("No module named 'botocore'")
+        return Path(shutil.copytree(self.folder / "model", into / "model"))
+
+
+class Bench:
+    """A loader, and what it reported."""
+
+    def __init__(self, folder: Path, estimator: Any = None, **settings: Any) -> None:
+        self.store = Store(folder, estimator)
+        self.reports: list[Event] = []
+        self.cache = ArtifactCache(folder / "cache", 10**9)
+        options = {"retry_first_seconds": 0.01, "retry_limit_seconds": 0.02, **settings}
+        self.settings = Settings(_env_file=None, **options)
+        self.loader = Loader(self.settings, self.cache, self.store.download, self.report)
+        self.caught_up = asyncio.Event()
+        self.loader.hold_until(self.caught_up)
+
+    def report(self, event: Event, cause: Envelope[Any] | None) -> None:
+        assert cause is not None
+        self.reports.append(event)
+
+    def promote(
+        self, epoch: int, version: int = 1, uri: str = "here", model_name: str = "flights", **more: Any
+    ) -> None:
+        event = Promoted(
+            model_name=model_name,
+            model_version=version,
+            epoch=epoch,
+            artifact_uri=uri,
+            artifact_digest=more.get("digest", self.store.digest),
+            cause=Cause.GATE,
+            actor="test",
+        )
+        on_promoted(self.loader, new_envelope(event, source="test"))
+
+    def answering(self, model_name: str = "flights") -> tuple[int, int] | None:
+        slot = self.loader.slot(model_name)
+        if slot is None or slot.answering is None:
+            return None
+        return slot.answering.wanted.artifact.model_version, slot.answering.wanted.order
+
+    def seen(self) -> list[tuple[type[Event], int, int]]:
+        return [
+            (type(event), event.model_version, event.epoch)
+            for event in self.reports
+            if isinstance(event, ModelLoaded | ModelLoadFailed) and event.epoch is not None
+        ]
+
+
+async def until(probe: Callable[[], Any]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not probe():  # noqa: ASYNC110  # the state of another task, polled
+            await asyncio.sleep(0.005)
+
+
+def run_bench(folder: Path, scenario: Callable[[Bench], Any], estimator: Any = None, **settings: Any) -> None:
+    async def main() -> None:
+        bench = Bench(folder, estimator, **settings)
+        try:
+            await scenario(bench)
+        finally:
+            bench.store.unblock.set()
+            await bench.loader.stop()
+
+    asyncio.run(main())
