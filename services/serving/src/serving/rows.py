@@ -6,6 +6,7 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from serving.signature import Column, Signature
@@ -89,15 +90,15 @@ def check_shape(rows: Any, max_rows: int) -> None:
 
 
 def unknown_fields(rows: Sequence[Row], signature: Signature) -> list[Fault]:
-    """Fields that the model does not take, each where it comes first."""
+    """Fields that the model does not take, each where it comes first; as many as an answer lists."""
     features = [column.name for column in signature.columns]
     known = {*features, *(name for name in (signature.entity, signature.event_time) if name)}
     seen: dict[str, int] = {}
     for number, row in enumerate(rows):
         if not row.keys() <= known:
-            for name in row.keys() - known:
-                seen.setdefault(name, number)
-        if len(seen) > NAMED:
+            for name in islice((name for name in row if name not in known and name not in seen), NAMED - len(seen)):
+                seen[name] = number
+        if len(seen) >= NAMED:  # the nearest name is looked for, for each
             break
     return [
         Fault(

@@ -69,8 +69,9 @@ class Infer:
             if not isinstance(request, dict) or not isinstance(request.get("inputs"), list) or not request["inputs"]:
                 raise BadTensor("expected an object with inputs, an array of tensors")
             columns = [column.name for column in answering.model.signature.columns]
-            rows = rows_of(_tensors(request["inputs"], binary), columns)
-            return request, answering.model.reader.read(rows, self._front.settings.max_rows)
+            most = self._front.settings.max_rows
+            rows = rows_of(_tensors(request["inputs"], binary, most), columns)
+            return request, answering.model.reader.read(rows, most)
         except orjson.JSONDecodeError as error:
             raise Problem(400, "bad request", f"the request is not JSON: {error.msg}") from None
         except BadTensor as error:
@@ -152,10 +153,10 @@ def shape(problem: Problem) -> Response:
     )
 
 
-def _tensors(specs: list[Any], binary: memoryview) -> list[Tensor]:
+def _tensors(specs: list[Any], binary: memoryview, max_rows: int) -> list[Tensor]:
     found = []
     for spec in specs:
-        tensor, taken = read_tensor(spec, binary)
+        tensor, taken = read_tensor(spec, binary, max_rows)
         binary = binary[taken:]
         found.append(tensor)
     if len(binary):

@@ -23,6 +23,7 @@ from serving.lean import JSON, Call, Reply
 from serving.models import LoadedModel, ModelFailed
 from serving.outcomes import Outcome
 from serving.protocols.bodies import LARGE
+from serving.protocols.extent import is_bomb
 from serving.publisher import DROPPED
 from serving.rows import RowsRefused
 from serving.slots import Answering
@@ -30,6 +31,10 @@ from serving.tables import Table
 
 MLFLOW_VERSION = VERSION
 PLAIN_JSON = {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
+
+SPARSE = (
+    "The rows have so few columns in common that the table would be many times larger than the body; send them apart"
+)
 
 BODY = {
     "requestBody": {
@@ -139,6 +144,8 @@ def as_mlflow_does(model: LoadedModel, call: Call) -> tuple[InvocationsResponse,
             None,
         )
     try:
+        if is_bomb(call.body, content_type.split(";")[0].strip()):
+            raise MlflowException.invalid_parameter_value(SPARSE)
         schema = model.pyfunc.metadata.get_input_schema()
         answer = invocations(call.body, content_type, listening, schema)  # type: ignore[no-untyped-call]
     except MlflowException as error:

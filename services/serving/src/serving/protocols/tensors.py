@@ -38,6 +38,10 @@ OF_KINDS = {
 """Of the types of a signature; a time is ISO 8601."""
 
 
+MOST_DIMENSIONS = 2
+"""Of a shape, and of lists in lists: rows, and columns."""
+
+
 class BadTensor(ValueError):
     """What is wrong with a tensor, in words."""
 
@@ -51,34 +55,49 @@ class Tensor:
     values: list[Any]
 
 
-def read_tensor(spec: Any, binary: memoryview) -> tuple[Tensor, int]:
+def read_tensor(spec: Any, binary: memoryview, max_rows: int) -> tuple[Tensor, int]:
     """The tensor that `spec` describes, and how many bytes of `binary` it took. Raises BadTensor."""
     if not isinstance(spec, dict) or not isinstance(name := spec.get("name"), str):
         raise BadTensor("an input has no name: expected {name, shape, datatype, data}")
-    shape, datatype = spec.get("shape"), spec.get("datatype")
-    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape) or not shape:
-        raise BadTensor(f"input {name!r} has shape {str(shape)[:80]}; expected an array of whole numbers")
+    shape, datatype, said = spec.get("shape"), spec.get("datatype"), _input(name)
+    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape[:3]) or not shape:
+        raise BadTensor(f"{said} has shape {_cut(shape)}; expected an array of whole numbers")
+    if len(shape) > MOST_DIMENSIONS:
+        raise BadTensor(f"{said} has {len(shape):,} dimensions; expected [n] or [n, columns]")
+    if shape[0] > max_rows:
+        raise BadTensor(f"{said} has {shape[0]:,} rows; at most {max_rows:,} a request (SERVING_MAX_ROWS)")
     if datatype != "BYTES" and (not isinstance(datatype, str) or datatype not in DTYPES):
         known = ", ".join([*DTYPES, "BYTES"])
-        raise BadTensor(f"input {name!r} has datatype {str(datatype)[:80]!r}; expected one of {known}")
+        raise BadTensor(f"{said} has datatype {_cut(datatype)!r}; expected one of {known}")
     parameters = spec.get("parameters")
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
     if size is None:
         values, taken = _from_json(name, datatype, spec.get("data")), 0
     elif type(size) is not int or not 0 <= size <= len(binary):
-        raise BadTensor(f"input {name!r} has binary_data_size {str(size)[:40]}; {len(binary)} bytes are there")
+        raise BadTensor(f"{said} has binary_data_size {_cut(size)}; {len(binary)} bytes are there")
     else:
         values, taken = _from_binary(name, datatype, binary[:size]), size
     if len(values) != math.prod(shape):
-        raise BadTensor(f"input {name!r} has shape {shape}, but {len(values)} values")
+        raise BadTensor(f"{said} has shape {shape}, but {len(values)} values")
     return Tensor(name, tuple(shape), values), taken
+
+
+def _input(name: str) -> str:
+    return f"input {name[:80]!r}"
+
+
+def _cut(value: Any) -> str:
+    """What somebody sent may be long."""
+    return str(value[:20] if isinstance(value, list) else value)[:80]
 
 
 def _from_json(name: str, datatype: str, data: Any) -> list[Any]:
     if not isinstance(data, list):
-        raise BadTensor(f"input {name!r} has no data: expected an array, or binary_data_size among its parameters")
+        raise BadTensor(f"{_input(name)} has no data: expected an array, or binary_data_size among its parameters")
     flat = data
-    while any(isinstance(value, list) for value in flat):
+    for _ in range(MOST_DIMENSIONS - 1):
+        if not any(isinstance(value, list) for value in flat):
+            break
         flat = [inner for value in flat for inner in (value if isinstance(value, list) else [value])]
     if datatype == "BOOL":  # Triton's clients send 0 and 1 as well
         return [bool(value) if type(value) is int and value in (0, 1) else value for value in flat]
@@ -90,7 +109,7 @@ def _from_binary(name: str, datatype: str, raw: memoryview) -> list[Any]:
         return list(_strings(name, raw))
     dtype = np.dtype(DTYPES[datatype]).newbyteorder("<")
     if len(raw) % dtype.itemsize:
-        raise BadTensor(f"input {name!r} has {len(raw)} bytes, no multiple of the {dtype.itemsize} of {datatype}")
+        raise BadTensor(f"{_input(name)} has {len(raw)} bytes, no multiple of the {dtype.itemsize} of {datatype}")
     values = np.frombuffer(raw, dtype)
     if dtype.kind == "f":
         return [None if value != value else value for value in values.astype(np.float64).tolist()]
@@ -103,14 +122,14 @@ def _strings(name: str, raw: memoryview) -> list[str]:
     found, at = [], 0
     while at < len(raw):
         if at + 4 > len(raw):
-            raise BadTensor(f"input {name!r} ends within the length of a string")
+            raise BadTensor(f"{_input(name)} ends within the length of a string")
         (length,) = struct.unpack_from("<I", raw, at)
         if at + 4 + length > len(raw):
-            raise BadTensor(f"input {name!r} ends within a string of {length} bytes")
+            raise BadTensor(f"{_input(name)} ends within a string of {length} bytes")
         try:
             found.append(bytes(raw[at + 4 : at + 4 + length]).decode())
         except UnicodeDecodeError:
-            raise BadTensor(f"input {name!r}: string {len(found)} is not UTF-8") from None
+            raise BadTensor(f"{_input(name)}: string {len(found)} is not UTF-8") from None
         at += 4 + length
     return found
 
@@ -121,18 +140,18 @@ def rows_of(tensors: Sequence[Tensor], columns: Sequence[str]) -> list[dict[str,
         (matrix,) = tensors
         rows, width = matrix.shape
         if width != len(columns):
-            raise BadTensor(f"input {matrix.name!r} has {width} columns; the model takes {len(columns)}")
+            raise BadTensor(f"{_input(matrix.name)} has {width} columns; the model takes {len(columns)}")
         return [dict(zip(columns, matrix.values[row * width : (row + 1) * width], strict=True)) for row in range(rows)]
     names = [tensor.name for tensor in tensors]
     if len(set(names)) != len(names):
         raise BadTensor("two inputs have the same name")
     for tensor in tensors:
         if len(tensor.shape) > 2 or (len(tensor.shape) == 2 and tensor.shape[1] != 1):
-            raise BadTensor(f"input {tensor.name!r} has shape {list(tensor.shape)}; expected [n] or [n, 1], a column")
+            raise BadTensor(f"{_input(tensor.name)} has shape {list(tensor.shape)}; expected [n] or [n, 1], a column")
         if tensor.shape[0] != tensors[0].shape[0]:
             first = tensors[0]
             raise BadTensor(
-                f"input {tensor.name!r} has {tensor.shape[0]} rows, but {first.name!r} has {first.shape[0]}"
+                f"{_input(tensor.name)} has {tensor.shape[0]} rows, but {first.name[:80]!r} has {first.shape[0]}"
             )
     return [dict(zip(names, row, strict=True)) for row in zip(*(tensor.values for tensor in tensors), strict=True)]
 
@@ -166,7 +185,7 @@ def split_body(body: bytes, header: str) -> tuple[bytes, memoryview]:
     """JSON and binary part of a body; `header` is Inference-Header-Content-Length, or empty. Raises BadTensor."""
     if not header:
         return body, memoryview(b"")
-    if not header.isdecimal() or int(header[:20]) > len(body):
+    if not header.isdecimal() or len(header) > 20 or int(header) > len(body):
         raise BadTensor(f"Inference-Header-Content-Length is {header[:40]!r}; the body has {len(body)} bytes")
     size = int(header)
     return body[:size], memoryview(body)[size:]
@@ -177,6 +196,8 @@ def wanted_outputs(request: Mapping[str, Any], known: Sequence[str]) -> list[tup
     parameters = request.get("parameters")
     binary = isinstance(parameters, dict) and parameters.get("binary_data_output") is True
     asked = request.get("outputs")
+    if isinstance(asked, list) and len(asked) > len(known):
+        raise BadTensor(f"{len(asked):,} outputs are asked for; there are {', '.join(known)}")
     if asked is None or asked == []:
         return [(name, binary) for name in known]
     found = []

@@ -1,0 +1,68 @@
+"""How large a table MLflow's scoring code would make of a body, before it makes it.
+
+A table has a cell for every row and every column that any row has: of rows that share none, a body of one megabyte
+makes ten billion cells. Every body whose rows are alike has fewer cells than bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from io import BytesIO
+from typing import Any
+
+import pyarrow.parquet as parquet
+
+FREE = 4 * 1024 * 1024
+"""Cells that any body may make; bodies below `SMALL` bytes cannot make more."""
+SMALL = 8 * 1024
+
+
+def is_bomb(body: bytes, mime_type: str) -> bool:
+    """Whether the table would be far larger than what was sent. False for what cannot be parsed: MLflow says so."""
+    return len(body) > SMALL and _cells(body, mime_type) > max(FREE, len(body))
+
+
+def _cells(body: bytes, mime_type: str) -> int:
+    if mime_type == "text/csv":
+        widths = [line.count(b",") + 1 for line in BytesIO(body.replace(b"\r", b"\n"))]
+        return len(widths) * max(widths)
+    try:
+        if "parquet" in mime_type:
+            about = parquet.read_metadata(BytesIO(body))  # type: ignore[no-untyped-call]
+            return int(about.num_rows * about.num_columns)
+        found = json.loads(body)
+    except Exception:  # whatever a parser raises on what is hostile
+        return 0
+    if not isinstance(found, dict):
+        return 0
+    return max((_of_form(given) for given in found.values() if isinstance(given, list | dict)), default=0)
+
+
+def _of_form(given: list[Any] | dict[str, Any]) -> int:
+    rows, columns = _extent(given)
+    if isinstance(given, dict) and "data" in given:
+        rows_of_data, columns_of_data = _extent(given["data"])
+        split_rows = max(rows_of_data, _length(given.get("index")))
+        split_columns = max(columns_of_data, _length(given.get("columns")))
+        return max(rows * columns, split_rows * split_columns)
+    return rows * columns
+
+
+def _extent(given: Any) -> tuple[int, int]:
+    """Rows and columns: of a list of rows, or of an object of columns."""
+    if isinstance(given, dict):
+        return _widest(given.values()), len(given)
+    return (len(given), _widest(given)) if isinstance(given, list) else (1, 1)
+
+
+def _widest(items: Iterable[Any]) -> int:
+    items = list(items)
+    lists = max((len(item) for item in items if isinstance(item, list)), default=0)
+    names = set().union(*(item for item in items if isinstance(item, dict)))
+    return max(lists, len(names), 1)
+
+
+def _length(labels: Any) -> int:
+    """Of an index; several levels are lists in a list."""
+    return max(len(labels), _widest(labels)) if isinstance(labels, list) else 1
