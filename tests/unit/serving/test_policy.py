@@ -10,6 +10,7 @@ from serving.policy import (
     Action,
     Artifact,
     Attempt,
+    Compile,
     Fetch,
     Load,
     Nothing,
@@ -36,8 +37,8 @@ def wanted(version: int, epoch: int, digest: str = "sha256:a") -> Wanted:
     return Wanted(artifact(version, digest), uri=f"runs:/{version}/model", order=epoch, epoch=epoch)
 
 
-def warm(version: int, *, answered: bool = True) -> Resident:
-    return Resident(artifact(version), warm=True, answered=answered)
+def warm(version: int, *, answered: bool = True, compiled: bool = True) -> Resident:
+    return Resident(artifact(version), warm=True, answered=answered, compiled=compiled)
 
 
 def cold(version: int) -> Resident:
@@ -60,6 +61,18 @@ CASES: dict[str, tuple[dict[str, Any], Action]] = {
     "it is warm": ({"desired": V1, "cached": True, "resident": (warm(1, answered=False),)}, Swap(V1)),
     "it answers": ({"desired": V1, "answering": V1, "resident": (warm(1),)}, Nothing()),
     "a newer one while the old one answers": ({"desired": V2, "answering": V1, "resident": (warm(1),)}, Fetch(V2)),
+    "it answers, natively": (
+        {"desired": V1, "answering": V1, "resident": (warm(1, compiled=False),)},
+        Compile(V1),
+    ),
+    "a newer one does not wait for the compiler": (
+        {"desired": V2, "answering": V1, "resident": (warm(1, compiled=False),)},
+        Fetch(V2),
+    ),
+    "what goes waits for the compiler": (
+        {"desired": V3, "answering": V3, "resident": (warm(1), warm(2), warm(3, compiled=False))},
+        Compile(V3),
+    ),
     "the old one stays for a rollback": ({"desired": V2, "answering": V2, "resident": (warm(1), warm(2))}, Nothing()),
     "the old-old one goes": (
         {"desired": V3, "answering": V3, "resident": (warm(1), warm(2), warm(3))},
@@ -146,7 +159,7 @@ def test_asking_and_doing_in_turn_ends_with_the_desired_version_answering() -> N
         state = _after(state, action)
         if isinstance(action, Nothing):
             break
-    assert done == [Fetch, Load, WarmUp, Swap, Release, Nothing]
+    assert done == [Fetch, Load, WarmUp, Swap, Compile, Release, Nothing]
     assert state.answering == V3
     assert [resident.artifact for resident in state.resident] == [artifact(2), artifact(3)]
 
@@ -164,6 +177,8 @@ def _after(state: Snapshot, action: Action) -> Snapshot:
             return Snapshot(desired, state.answering, (*others, Resident(desired.artifact, warm=True)), cached=True)
         case Swap():
             return Snapshot(desired, desired, (*others, Resident(desired.artifact, True, True)), cached=True)
+        case Compile():
+            return Snapshot(desired, desired, (*others, warm(desired.artifact.model_version)), cached=True)
         case Release(artifacts):
             left = tuple(item for item in state.resident if item.artifact not in artifacts)
             return Snapshot(desired, state.answering, left, cached=True)

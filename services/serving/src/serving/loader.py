@@ -6,7 +6,7 @@ import asyncio
 import gc
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from serving.memory import give_back, make_room
 from serving.policy import (
     Action,
     Attempt,
+    Compile,
     Fetch,
     Load,
     Nothing,
@@ -38,7 +39,7 @@ from serving.policy import (
 from serving.rehearsal import preload, rehearse
 from serving.settings import Settings
 from serving.slots import Kept, Slot
-from serving.steps import bring_in, make_warm
+from serving.steps import bring_in, compile_form, make_warm
 from serving.threads import Lane
 
 SWAPS = Counter("gauntlet_serving_swaps_total", "Versions swapped in", ["model_name"])
@@ -169,10 +170,14 @@ class Loader:
                 if await self._step(slot, wanted, self._loading, partial(make_warm, kept, self._settings)):
                     kept.warm = True
             case Swap(wanted):
-                if self._agreement is not None and not await self._all_ready(self._agreement, slot, wanted):
+                if self._agreement is not None and not await _unless_changed(slot, self._agreement.reached(wanted)):
                     return
                 slot.swap(wanted)
                 self._swapped(slot, wanted)
+            case Compile(wanted):
+                kept = slot.resident[wanted.artifact]
+                compiling = self._loading.run(partial(compile_form, kept, self._settings))
+                kept.compiled = await _unless_changed(slot, compiling)
             case Release(artifacts):
                 for artifact in artifacts:
                     del slot.resident[artifact]
@@ -203,17 +208,6 @@ class Loader:
             running.cancel()
             changed.cancel()
         return None
-
-    async def _all_ready(self, agreement: Agreement, slot: Slot, wanted: Wanted) -> bool:
-        """Wait for the other workers of this replica; False when something else is desired meanwhile."""
-        reached = asyncio.create_task(agreement.reached(wanted))
-        changed = asyncio.create_task(slot.changed.wait())
-        try:
-            await asyncio.wait({reached, changed}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            reached.cancel()
-            changed.cancel()
-        return slot.desired == wanted
 
     def _fetch(self, wanted: Wanted) -> bool:
         if not self._cache.holds(wanted.artifact.digest):
@@ -279,6 +273,21 @@ class Loader:
             "role": self._settings.role,
             "seconds": max(0.0, seconds),
         }
+
+
+async def _unless_changed(slot: Slot, work: Coroutine[Any, Any, Any]) -> bool:
+    """Wait for `work`; False when something else is desired meanwhile."""
+    working = asyncio.create_task(work)
+    changed = asyncio.create_task(slot.changed.wait())
+    try:
+        await asyncio.wait({working, changed}, return_when=asyncio.FIRST_COMPLETED)
+        if changed.done():
+            return False
+        working.result()
+        return True
+    finally:
+        working.cancel()
+        changed.cancel()
 
 
 async def _until(changed: asyncio.Event, seconds: float) -> None:

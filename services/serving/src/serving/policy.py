@@ -41,6 +41,8 @@ class Resident:
     warm: bool
     answered: bool = False
     """True when it has ever been swapped in: it may be rolled back to."""
+    compiled: bool = False
+    """True when a compiled form was looked for, whether one was found or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,13 @@ class Swap:
 
 
 @dataclass(frozen=True, slots=True)
+class Compile:
+    """It answers already, natively: a promotion does not wait for a faster form."""
+
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
 class RetryAt:
     wanted: Wanted
     time: float
@@ -105,7 +114,7 @@ class Nothing:
     pass
 
 
-Action = Fetch | Load | WarmUp | Swap | RetryAt | Release | Nothing
+Action = Fetch | Load | WarmUp | Swap | Compile | RetryAt | Release | Nothing
 
 
 def supersedes(new: Wanted, current: Wanted | None) -> bool:
@@ -120,7 +129,10 @@ def next_action(state: Snapshot, now: float) -> Action:
     every replica when it is made, not by whoever asks first. It may well be evicted next.
     """
     desired = state.desired
-    if desired is None or desired in (state.answering, state.evicted):
+    if desired is not None and desired == state.answering:
+        native = any(each.artifact == desired.artifact and not each.compiled for each in state.resident)
+        return Compile(desired) if native else _release_or_nothing(state)
+    if desired is None or desired == state.evicted:
         return _release_or_nothing(state)
     warm = {resident.artifact: resident.warm for resident in state.resident}
     if warm.get(desired.artifact):

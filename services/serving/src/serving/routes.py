@@ -101,7 +101,7 @@ def _about(slot: Slot, settings: Settings) -> dict[str, Any]:
         "artifact_digest": answering.wanted.artifact.digest if answering else None,
         "since": answering.since.isoformat() if answering else None,
         "role": settings.role,
-        "form": answering.served.about() if answering else None,
+        "form": answering.kept.served.about() if answering else None,
         "desired_version": desired.artifact.model_version if desired else None,
         "desired_epoch": desired.epoch if desired else None,
         "evicted": slot.is_evicted,

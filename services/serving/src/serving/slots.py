@@ -31,7 +31,7 @@ class Answering:
     model: LoadedModel
     wanted: Wanted
     since: datetime
-    served: Served
+    kept: Kept
     rows: Any
     latency: Any
     """The counters of this version, looked up once."""
@@ -53,6 +53,7 @@ class Kept:
     model: LoadedModel
     warm: bool = False
     answered: bool = False
+    compiled: bool = False
     served: Served = field(default_factory=Served)
     size: int = 0
     """Bytes that it seems to take: what the process grew by when it was loaded and warmed up."""
@@ -84,7 +85,9 @@ class Slot:
         return Snapshot(
             desired=self.desired,
             answering=self.answering.wanted if self.answering else None,
-            resident=tuple(Resident(artifact, kept.warm, kept.answered) for artifact, kept in self.resident.items()),
+            resident=tuple(
+                Resident(artifact, kept.warm, kept.answered, kept.compiled) for artifact, kept in self.resident.items()
+            ),
             cached=cached,
             attempt=self.attempt,
             evicted=self.evicted,
@@ -132,7 +135,7 @@ class Slot:
         self.resident[wanted.artifact] = kept  # to the end: most recently swapped in
         name, version = wanted.artifact.model_name, wanted.artifact.model_version
         rows, latency = ROWS.labels(name, version), LATENCY.labels(name)
-        self.answering = Answering(kept.model, wanted, datetime.now(UTC), kept.served, rows, latency)
+        self.answering = Answering(kept.model, wanted, datetime.now(UTC), kept, rows, latency)
         self.attempt = self.failure = self.evicted = None
         self.asked = self.asked or time.monotonic()
         self._tell()

@@ -24,6 +24,13 @@ def make_warm(kept: Kept, settings: Settings) -> bool:
     """True. Raises Permanent when the model does not answer its own example as it should."""
     with Growth(exact=settings.memory_mb > 0) as growth:
         warm_up(kept.model)
+    kept.size += growth.bytes
+    return True
+
+
+def compile_form(kept: Kept, settings: Settings) -> bool:
+    """True. From its end on the model answers by its compiled form, if there is one."""
+    with Growth(exact=settings.memory_mb > 0) as growth:
         if settings.compile:
             kept.served = compile_model(kept.model, settings.parity_tolerance)
     kept.size += growth.bytes
