@@ -15,8 +15,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-import forms
-from serving.compiling import NATIVE, compile_model
+import forms.choosing
+from forms import NATIVE
+from serving.compiling import compile_model
 from serving.models import LoadedModel, load, warm_up
 from serving.policy import Artifact
 from serving.rows import RowsRefused
@@ -50,7 +51,7 @@ def test_gradient_boosting_is_served_compiled_and_says_how_alike_it_is(ready: Re
     estimator, frame = boosting()
     model = ready(estimator, example=frame.head(3))
     served = compile_model(model, 1e-6)
-    assert model.form is not None and served.form == model.form.name != NATIVE
+    assert model.form is not None and served.name == model.form.name != NATIVE
     about = served.about()
     assert about["parity"]["rows"] > 300 and about["parity"]["labels_differ"] == 0
     assert about["parity"]["largest_difference"] <= 1e-6
@@ -61,7 +62,7 @@ def test_gradient_boosting_is_served_compiled_and_says_how_alike_it_is(ready: Re
 
 def test_what_the_native_model_refuses_its_form_refuses_in_the_same_words(ready: Ready) -> None:
     model = ready(pipeline())
-    assert compile_model(model, 1e-6).form == "linear"
+    assert compile_model(model, 1e-6).name == "linear"
     with pytest.raises(RowsRefused, match=r"rows\[0\].distance is null; expected a value.*NaN"):
         model.predict(model.reader.read([ROW | {"distance": None}], 10))
 
@@ -81,7 +82,7 @@ class Own(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 def test_a_model_that_no_compiler_knows_is_served_natively_and_why_is_said(ready: Ready) -> None:
     model = ready(Own().fit(FEATURES, None))
     served = compile_model(model, 1e-6)
-    assert (served.form, served.proof, model.form) == (NATIVE, None, None)
+    assert (served.name, served.proof, model.form) == (NATIVE, None, None)
     assert any("Own" in each.reason for each in served.refused)
 
 
@@ -105,9 +106,9 @@ def test_a_form_that_is_off_by_more_than_the_tolerance_is_not_used(
     from sklearn.dummy import DummyClassifier
 
     model = ready(DummyClassifier(strategy="prior").fit(FEATURES, [0, 0, 0, 1]))
-    monkeypatch.setattr(forms, "candidates", lambda *_: ([Lying(off)], []))
+    monkeypatch.setattr(forms.choosing, "candidates", lambda *_: ([Lying(off)], []))
     served = compile_model(model, 1e-6)
-    assert served.form == form
+    assert served.name == form
     if form == NATIVE:
         assert "differs from the model" in served.refused[0].reason
 
@@ -127,11 +128,11 @@ def test_a_form_that_answers_what_the_model_refuses_is_not_used(ready: Ready, mo
 
         return [Credulous()], refused
 
-    monkeypatch.setattr(forms, "candidates", credulous)
+    monkeypatch.setattr(forms.choosing, "candidates", credulous)
     served = compile_model(model, 1e-6)
-    assert served.form == NATIVE and "answers a row that the model refuses" in served.refused[-1].reason
+    assert served.name == NATIVE and "answers a row that the model refuses" in served.refused[-1].reason
 
 
 def test_without_an_example_there_is_nothing_to_prove_a_form_by(ready: Ready) -> None:
     model = ready(pipeline(), input_example=None)
-    assert compile_model(model, 1e-6).form == NATIVE
+    assert compile_model(model, 1e-6).name == NATIVE

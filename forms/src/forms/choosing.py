@@ -1,0 +1,103 @@
+"""Which form a model is served in: the fastest that is proven to answer as the model itself does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from forms.compiling import candidates
+from forms.form import Column, Form, Proof, Refused, Row
+from forms.probing import probe_rows
+from forms.proof import answered, prove
+
+NATIVE = "native"
+PROBES = 500
+MOST_CALLS = 24
+"""Of the native model, to find out which rows of one kind it refuses; each costs milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`form` None: none is proven, the model is served as it is. `refused`: why the faster ones are not used."""
+
+    form: Form | None = None
+    proof: Proof | None = None
+    refused: tuple[Refused, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return NATIVE if self.form is None else self.form.name
+
+    def about(self) -> dict[str, Any]:
+        """As JSON, for people."""
+        parity = self.proof and {
+            "rows": self.proof.rows,
+            "labels_differ": self.proof.labels_differ,
+            "largest_difference": self.proof.largest_difference,
+            "tolerance": self.proof.tolerance,
+        }
+        refused = [{"form": each.form, "reason": each.reason} for each in self.refused]
+        return {"name": self.name, "parity": parity or None, "refused": refused}
+
+
+def choose(
+    pyfunc: Any,
+    columns: Sequence[Column],
+    ask: Callable[[Sequence[Row]], Any],
+    rows: Sequence[Row],
+    tolerance: float = 1e-6,
+) -> Choice:
+    """Prove the forms of an MLflow pyfunc on `rows` and on some hundred more that are made of them.
+
+    Those have values missing, unseen, extreme, next to each other in double and in single precision. `ask` is the
+    native model, of any number of rows. Raises what `ask` raises beyond Exception.
+    """
+    try:
+        model, method = estimator_of(pyfunc)
+    except NotImplementedError:
+        return none("a pyfunc of its own code: there is no estimator to compile")
+    found, refused = candidates(model, columns, method)
+    if not found:
+        return Choice(refused=tuple(refused))
+    known: list[Row] = []
+    answers: list[np.ndarray] = []
+    refused_rows: list[Row] = []
+    # Apart: many a model refuses missing values or made-up ones, and is then quickly known to answer all the others.
+    for some, is_holed in product((rows, probe_rows(rows, columns, PROBES)), (False, True)):
+        part = [row for row in some if (None in row) is is_holed]
+        more, theirs, not_answered = answered(ask, part, MOST_CALLS)
+        known += more
+        answers += [theirs] if more else []
+        refused_rows += not_answered
+    if not known:
+        return Choice(refused=(*refused, Refused("any", "the model answers none of the rows to prove it by")))
+    expected = np.concatenate(answers)
+    for form in found:
+        verdict = prove(form, known, expected, tolerance, refused_rows)
+        if isinstance(verdict, Proof) and verdict.holds:
+            return Choice(form, verdict, tuple(refused))
+        refused.append(verdict if isinstance(verdict, Refused) else _differing(verdict))
+    return Choice(refused=tuple(refused))
+
+
+def none(reason: str) -> Choice:
+    """No form at all."""
+    return Choice(refused=(Refused("any", reason),))
+
+
+def estimator_of(pyfunc: Any) -> tuple[Any, str]:
+    """The fitted estimator inside an MLflow pyfunc, and the name of the method that answers.
+
+    Raises NotImplementedError when there is none.
+    """
+    flavor = pyfunc.metadata.flavors["python_function"]
+    return pyfunc.get_raw_model(), flavor.get("predict_fn") or "predict"
+
+
+def _differing(proof: Proof) -> Refused:
+    differ = f"{proof.labels_differ} of {proof.rows} labels, scores by up to {proof.largest_difference:.3g}"
+    return Refused(proof.form, f"differs from the model: {differ} (tolerance {proof.tolerance:g})")
