@@ -18,6 +18,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 
+from chassis.connections import Connection
 from chassis.database import Database
 from chassis.errors import Transient
 from chassis.http import answer_with_problems
@@ -170,7 +171,13 @@ def run_service(
     if listener is None:
         return 1
     config = uvicorn.Config(
-        build(settings).state.entry, log_config=None, access_log=False, timeout_graceful_shutdown=10, lifespan="on"
+        build(settings).state.entry,
+        http=Connection,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=10,
+        lifespan="on",
     )
     server = uvicorn.Server(config)
     server.run(sockets=[listener])

@@ -1,4 +1,4 @@
-"""Whatever arrives, on every path: a 2xx, a 4xx or 503 in the protocol's own shape; the next one is answered as ever."""
+"""Whatever arrives, on every path: a 2xx, 4xx or 503 in the protocol's own shape; the next one is answered as ever."""
 
 from __future__ import annotations
 

@@ -61,6 +61,26 @@ class Reply:
 JSON = (b"content-type", b"application/json")
 
 Handler = Callable[[Call], Awaitable[Reply]]
+
+
+class Room:
+    """For bodies that come in pieces, all of them together; those of one piece are bounded by how many may wait."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken = 0
+
+    def take(self, size: int) -> None:
+        """Raises Problem 503 when it does not fit."""
+        if self._taken + size > self._limit:
+            detail = f"{self._taken:,} bytes of requests are held (SERVING_MAX_HELD_BYTES)"
+            raise Problem(503, "too much load", detail, headers={"Retry-After": "1", "Connection": "close"})
+        self._taken += size
+
+    def give_back(self, size: int) -> None:
+        self._taken -= size
+
+
 Shape = Callable[[Problem], Response]
 
 
@@ -87,19 +107,20 @@ async def patiently(ask: Callable[[], Awaitable[T]], later: Later, started: floa
 class Lean:
     """An ASGI endpoint: body in, reply out. `shape` writes a Problem as the protocol prescribes."""
 
-    def __init__(self, handler: Handler, settings: Settings, shape: Shape = problem_response) -> None:
+    def __init__(self, handler: Handler, settings: Settings, room: Room, shape: Shape = problem_response) -> None:
         self._handler = handler
+        self._room = room
         self._limit = settings.max_body_bytes
         self._seconds = settings.body_seconds
         self._shape = shape
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        request_id = ""
+        request_id, held = "", 0
         try:
             headers = dict(scope["headers"])
             request_id = _request_id(headers.get(b"x-request-id"))
-            body = await self._body(headers, receive)
+            body, held = await self._body(headers, receive)
             call = Call(scope.get("path_params", {}), headers, body, request_id, started)
             try:
                 reply = await self._handler(call)
@@ -113,6 +134,8 @@ class Lean:
             unexpected = Problem(500, "unexpected error", "see the log of this service")
             await self._refuse(unexpected, request_id, scope, receive, send)
             return
+        finally:
+            self._room.give_back(held)
         (ANSWERED if reply.status == 200 else REQUESTS.labels(reply.status)).inc()
         sent = [
             *reply.headers,
@@ -129,8 +152,8 @@ class Lean:
             problem.headers = (problem.headers or {}) | {"X-Request-ID": request_id}
         await self._shape(problem)(scope, receive, send)
 
-    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        """Refused as soon as it is known to be too large, too slow or encoded."""
+    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> tuple[bytes, int]:
+        """And how much of the room it takes. Refused as soon as it is known to be too large, too slow or encoded."""
         encoding = headers.get(b"content-encoding")
         if encoding is not None and encoding.lower() != b"identity":
             shown = encoding.decode("latin-1")[:80]
@@ -141,24 +164,29 @@ class Lean:
             raise self._too_large()
         message = await receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
-            return self._fitting(message.get("body", b""))
+            return self._fitting(message.get("body", b"")), 0
         OPEN.inc()
-        parts = bytearray()
+        parts, held = bytearray(), 0
         try:
             async with asyncio.timeout(self._seconds):
                 while True:
                     if message["type"] != "http.request":
                         raise Problem(400, "body incomplete", f"the client went away after {len(parts):,} bytes")
-                    parts += message.get("body", b"")
+                    piece = message.get("body", b"")
+                    self._room.take(len(piece))
+                    held += len(piece)
+                    parts += piece
                     if len(parts) > self._limit:
                         raise self._too_large()
                     if not message.get("more_body", False):
-                        return bytes(parts)
+                        taken, held = held, 0
+                        return bytes(parts), taken
                     message = await receive()
         except TimeoutError:
             detail = f"{len(parts):,} bytes came in {self._seconds:g} s (SERVING_BODY_SECONDS), and not the end"
             raise Problem(408, "body too slow", detail, headers={"Connection": "close"}) from None
         finally:
+            self._room.give_back(held)
             OPEN.dec()
 
     def _fitting(self, body: bytes) -> bytes:

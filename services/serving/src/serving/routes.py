@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from serving.deliveries import Deliveries
 from serving.features import Features
 from serving.front import Front
-from serving.lean import Lean, Shortcut, add_lean_route
+from serving.lean import Lean, Room, Shortcut, add_lean_route
 from serving.protocols import feedback, inference, invocations
 from serving.protocols.feedback import Feedback
 from serving.protocols.inference import Infer
@@ -35,10 +35,11 @@ class Endpoint:
 
 def endpoints(front: Front, deliveries: Deliveries, features: Features) -> list[Endpoint]:
     """What is asked thousands of times a second."""
-    predict = Lean(Predict(front, features), front.settings)
-    scoring = Lean(Invocations(front), front.settings, invocations.shape)
-    infer = Lean(Infer(front), front.settings, inference.shape)
-    truth = Lean(Feedback(front, deliveries), front.settings)
+    settings, room = front.settings, Room(front.settings.max_held_bytes)
+    predict = Lean(Predict(front, features), settings, room)
+    scoring = Lean(Invocations(front), settings, room, invocations.shape)
+    infer = Lean(Infer(front), settings, room, inference.shape)
+    truth = Lean(Feedback(front, deliveries), settings, room)
     as_mlflow = "As `mlflow models serve` answers."
     as_triton = "Tensors in, tensors out, as KServe, Triton and MLServer answer."
     of_a_version = "/v2/models/{model_name}/versions/{version}/infer"

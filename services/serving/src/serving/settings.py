@@ -73,6 +73,9 @@ class Settings(ServiceSettings):
     )
     max_rows: int = Field(10_000, ge=1, description="Rows a request")
     max_body_bytes: int = Field(16 * MEBIBYTE, ge=1024, description="Bytes a request")
+    max_held_bytes: int = Field(
+        256 * MEBIBYTE, ge=1024, description="Bytes of all bodies being received or answered; beyond, told 503"
+    )
     publish_predictions: bool = Field(True, description="Emit PredictionMade for every row")
     prediction_share: float = Field(1.0, ge=0, le=1, description="Share of the requests for which it is emitted")
     prediction_rows_per_second: float = Field(
