@@ -148,6 +148,26 @@ def test_a_promotion_of_an_evicted_model_is_proven_at_once(run: Callable[..., No
     run(scenario)
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_was_evicted_stands_in_for_a_newer_one_that_can_not_be_loaded(
+    run: Callable[..., None], asked: bool
+) -> None:
+    async def scenario(replica: Replica) -> None:
+        for model_name in ("a", "b", "c"):
+            await replica.promote(model_name)
+        replica.bench.promote(2, version=2, model_name="a", uri="gone", digest=AWAY)
+        if asked:
+            assert (await replica.ask("a")).wanted.epoch == 1
+        await until(lambda: replica.bench.answering("a") == (1, 1))
+        failure = replica.slot("a").failure
+        assert failure is not None and failure.wanted.epoch == 2 and failure.reason == "no such artifact"
+        for model_name in ("b", "c", "b", "c"):
+            await replica.ask(model_name)
+        assert "a" in replica.answer(), "it would not be loaded as what is desired"
+
+    run(scenario)
+
+
 def test_who_waits_too_long_is_told_so_and_the_load_goes_on(run: Callable[..., None]) -> None:
     async def scenario(replica: Replica) -> None:
         for model_name in ("a", "b", "c"):

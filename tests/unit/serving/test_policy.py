@@ -137,6 +137,15 @@ CASES: dict[str, tuple[dict[str, Any], Action]] = {
         {"desired": V2, "cached": True, "evicted": V1},
         Load(V2),
     ),
+    "if that fails, the one that was evicted comes back": (
+        {"desired": V2, "evicted": V1, "attempt": failed(V2)},
+        Load(V1),
+    ),
+    "it is warmed up": ({"desired": V2, "evicted": V1, "resident": (cold(1),), "attempt": failed(V2)}, WarmUp(V1)),
+    "it stands in for good": (
+        {"desired": V2, "evicted": V1, "resident": (warm(1),), "attempt": failed(V2, permanent=True)},
+        Swap(V1),
+    ),
     "a first version that can not be loaded": (
         {"desired": V1, "attempt": failed(V1, permanent=True)},
         Nothing(),

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -170,20 +170,23 @@ class Loader:
                 if await self._step(slot, wanted, self._loading, partial(make_warm, kept, self._settings)):
                     kept.warm = True
             case Swap(wanted):
-                if self._agreement is not None and not await _unless_changed(slot, self._agreement.reached(wanted)):
+                if self._agreement is not None and not await slot.unless_changed(self._agreement.reached(wanted)):
                     return
                 slot.swap(wanted)
                 self._swapped(slot, wanted)
+                slot.loading = False
+                self._tidy()
             case Compile(wanted):
                 kept = slot.resident[wanted.artifact]
                 compiling = self._loading.run(partial(compile_form, kept, self._settings))
-                kept.compiled = await _unless_changed(slot, compiling)
+                kept.compiled = await slot.unless_changed(compiling)
+                self._tidy()
             case Release(artifacts):
                 for artifact in artifacts:
                     del slot.resident[artifact]
                     log.info("released", model_name=slot.model_name, model_version=artifact.model_version)
             case RetryAt(_, when):
-                await _until(slot.changed, when - time.monotonic())
+                await slot.changed_within(when - time.monotonic())
             case Nothing():
                 await slot.changed.wait()
 
@@ -232,10 +235,14 @@ class Loader:
         )
         loaded = ModelLoaded(**self._report_of(wanted, seconds), artifact_digest=artifact.digest)
         self._report(loaded, slot.cause)
-        slot.loading = False
+
+    def _tidy(self) -> None:
+        """What is over the budget leaves memory; what is over the cache's limit, the disk."""
         evicted = make_room(self.slots(), self._settings.memory_mb * MEBIBYTE)
         keep = {item.digest for each in self._slots.values() for item in each.resident}
-        keep |= {each.desired.artifact.digest for each in self._slots.values() if each.desired}
+        keep |= {
+            wanted.artifact.digest for each in self._slots.values() for wanted in (each.desired, each.evicted) if wanted
+        }
         trimming = asyncio.create_task(self._trimming.run(partial(self._trim, keep, evicted)))
         trimming.add_done_callback(_note_trimmed)
 
@@ -273,28 +280,6 @@ class Loader:
             "role": self._settings.role,
             "seconds": max(0.0, seconds),
         }
-
-
-async def _unless_changed(slot: Slot, work: Coroutine[Any, Any, Any]) -> bool:
-    """Wait for `work`; False when something else is desired meanwhile."""
-    working = asyncio.create_task(work)
-    changed = asyncio.create_task(slot.changed.wait())
-    try:
-        await asyncio.wait({working, changed}, return_when=asyncio.FIRST_COMPLETED)
-        if changed.done():
-            return False
-        working.result()
-        return True
-    finally:
-        working.cancel()
-        changed.cancel()
-
-
-async def _until(changed: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(changed.wait(), max(0.0, seconds))
-    except TimeoutError:
-        pass
 
 
 def _note_trimmed(trimming: asyncio.Task[list[str]]) -> None:

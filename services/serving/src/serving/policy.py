@@ -126,7 +126,8 @@ def next_action(state: Snapshot, now: float) -> Action:
     """The one thing to do now; Nothing when the desired version answers, or can definitively not be loaded.
 
     One that was evicted waits for somebody to ask. A newer one of the same model does not: a promotion is proven on
-    every replica when it is made, not by whoever asks first. It may well be evicted next.
+    every replica when it is made, not by whoever asks first. It may well be evicted next. If it cannot be loaded, the
+    one that was evicted comes back: whatever fails, the version before goes on answering.
     """
     desired = state.desired
     if desired is not None and desired == state.answering:
@@ -138,6 +139,8 @@ def next_action(state: Snapshot, now: float) -> Action:
     if warm.get(desired.artifact):
         return Swap(desired)
     if state.attempt is not None and state.attempt.wanted == desired:
+        if state.evicted is not None:
+            return _bring_back(state.evicted, warm)
         if state.attempt.permanent:
             return _release_or_nothing(state)
         if now < state.attempt.retry_at:
@@ -150,6 +153,13 @@ def next_action(state: Snapshot, now: float) -> Action:
 def retry_delay(failures: int, first: float, limit: float) -> float:
     """Seconds to wait after the nth failure in a row: doubles from `first` up to `limit`."""
     return min(limit, first * 2.0 ** min(failures - 1, 30))
+
+
+def _bring_back(evicted: Wanted, warm: dict[Artifact, bool]) -> Action:
+    """From the disk, where it is kept as long as it may be needed."""
+    if evicted.artifact not in warm:
+        return Load(evicted)
+    return Swap(evicted) if warm[evicted.artifact] else WarmUp(evicted)
 
 
 def _release_or_nothing(state: Snapshot) -> Action:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -105,8 +106,8 @@ class Slot:
     @property
     def is_evicted(self) -> bool:
         """Nothing answers, but will for whoever asks and waits."""
-        absent = self.evicted is not None or self.demand is not None
-        return self.answering is None and self.failure is None and absent
+        demanded = self.demand is not None and self.failure is None
+        return self.answering is None and (self.evicted is not None or demanded)
 
     @property
     def is_pinned(self) -> bool:
@@ -136,7 +137,9 @@ class Slot:
         name, version = wanted.artifact.model_name, wanted.artifact.model_version
         rows, latency = ROWS.labels(name, version), LATENCY.labels(name)
         self.answering = Answering(kept.model, wanted, datetime.now(UTC), kept, rows, latency)
-        self.attempt = self.failure = self.evicted = None
+        self.evicted = None
+        if wanted == self.desired:  # otherwise it stands in for one that cannot be loaded now
+            self.attempt = self.failure = None
         self.asked = self.asked or time.monotonic()
         self._tell()
 
@@ -152,15 +155,39 @@ class Slot:
         if self.demand is None:
             self.demand = asyncio.Event()
             if self.evicted == self.desired:  # otherwise a newer one is being loaded already
-                self.desired_at = now
+                self.desired_at, self.evicted = now, None
                 self.changed.set()
-            self.evicted = None
         return self.demand
 
     def fail(self, attempt: Attempt, reason: str) -> None:
+        if attempt.wanted == self.evicted:  # nothing is left to stand in; what counts is why it had to
+            self.evicted = None
+            self._tell()
+            return
         self.attempt = attempt
         self.failure = Failure(attempt.wanted, reason, attempt.permanent, attempt.failures, datetime.now(UTC))
         self._tell()
+
+    async def unless_changed(self, work: Coroutine[Any, Any, Any]) -> bool:
+        """Wait for `work`; False when something else is desired meanwhile, or it is evicted."""
+        working = asyncio.create_task(work)
+        changed = asyncio.create_task(self.changed.wait())
+        try:
+            await asyncio.wait({working, changed}, return_when=asyncio.FIRST_COMPLETED)
+            if changed.done():
+                return False
+            working.result()
+            return True
+        finally:
+            working.cancel()
+            changed.cancel()
+
+    async def changed_within(self, seconds: float) -> None:
+        """Returns when something else is desired, or after so many seconds."""
+        try:
+            await asyncio.wait_for(self.changed.wait(), max(0.0, seconds))
+        except TimeoutError:
+            pass
 
     def _tell(self) -> None:
         if self.demand is not None:
