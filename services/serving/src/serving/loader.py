@@ -48,6 +48,9 @@ SECONDS = Histogram("gauntlet_serving_load_seconds", "From the event's arrival t
 VERSION = Gauge("gauntlet_serving_model_version", "The version that answers", ["model_name"])
 EPOCH = Gauge("gauntlet_serving_model_epoch", "The epoch that answers; production only", ["model_name"])
 
+COMPILE_AFTER_SECONDS = 0.1
+"""A version that is replaced sooner is not worth compiling, and its successor shall not wait for the compiler."""
+
 Report = Callable[[Event, Envelope[Any] | None], None]
 Download = Callable[[str, Path], Path]
 
@@ -177,6 +180,9 @@ class Loader:
                 slot.loading = False
                 self._tidy()
             case Compile(wanted):
+                await slot.changed_within(COMPILE_AFTER_SECONDS)
+                if slot.changed.is_set():
+                    return
                 kept = slot.resident[wanted.artifact]
                 compiling = self._loading.run(partial(compile_form, kept, self._settings))
                 kept.compiled = await slot.unless_changed(compiling)
