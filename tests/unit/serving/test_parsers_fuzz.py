@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.dummy import DummyClassifier
 
+from support.bombs import BOMBS, nested
 from support.in_process import Answer, InProcess
 from support.versions import ROW, pipeline
 
@@ -278,52 +279,11 @@ def test_paths(replica: InProcess, method: str, path: str, host: bytes) -> None:
     assert answer.status < 500 or answer.status == 503, (answer.status, answer.body[:1000])
 
 
-def nested(depth: int) -> bytes:
-    return b"[" * depth + b"]" * depth
-
-
-WORST: dict[str, tuple[str, bytes]] = {
-    "a shape of thousands of dimensions": (
-        "infer",
-        b'{"inputs":[{"name":"a","shape":[' + b"9000000000000000000," * 800_000 + b'1],"datatype":"FP64","data":[1]}]}',
-    ),
-    "one deep list beside many values": (
-        "infer",
-        b'{"inputs":[{"name":"a","shape":[1],"datatype":"FP64","data":[' + nested(900) + b",1" * 2_000_000 + b"]}]}",
-    ),
-    "a tensor of millions of rows": (
-        "infer",
-        b'{"inputs":[{"name":"distance","shape":[5000000],"datatype":"FP64","data":[1' + b",1" * 4_999_999 + b"]}]}",
-    ),
-    "a name of megabytes": (
-        "infer",
-        b'{"inputs":[{"name":"' + b"a" * 4_000_000 + b'","shape":[2],"datatype":"FP64","data":[1]}]}',
-    ),
-    "a row of unknown fields": (
-        "predict",
-        b'{"rows":[{' + b",".join(b'"distanse%d":1' % number for number in range(500_000)) + b"}]}",
-    ),
-    "records that share no field": (
-        "invocations",
-        b'{"dataframe_records":[' + b",".join(b'{"%d":1}' % number for number in range(100_000)) + b"]}",
-    ),
-    "one row that is long among many that are short": (
-        "invocations",
-        b'{"dataframe_split":{"data":[[1' + b",1" * 1_000_000 + b"]" + b",[]" * 1_000_000 + b"]}}",
-    ),
-    "a table of many columns and many empty lines": (
-        "invocations",
-        b"a" + b",a" * 1_000_000 + b"\n," * 1_000_000,
-    ),
-}
-
-
-@pytest.mark.parametrize("case", WORST)
+@pytest.mark.parametrize("case", BOMBS)
 @pytest.mark.timeout(30)
 def test_small_bodies_that_would_take_hours_or_all_memory(replica: InProcess, case: str) -> None:
-    protocol, body = WORST[case]
-    kind = b"text/csv" if body.startswith(b"a,") else b"application/json"
-    answer = hold(replica, protocol, "flights", body, (b"content-type", kind))
+    protocol, kind, body = BOMBS[case]
+    answer = hold(replica, protocol, "flights", body(), (b"content-type", kind))
     assert 400 <= answer.status < 500
     assert len(answer.body) < 5_000
 
@@ -331,6 +291,21 @@ def test_small_bodies_that_would_take_hours_or_all_memory(replica: InProcess, ca
 @pytest.mark.parametrize("length", [b"0" * 5000, b"9" * 5000, b"-1", b"1e3", b"\xb2", b" 2"])
 def test_a_length_that_is_none(replica: InProcess, length: bytes) -> None:
     assert hold(replica, "infer", "flights", b"{}", (LENGTH, length)).status == 400
+
+
+@pytest.mark.parametrize("place", ["id", "shape", "datatype", "binary_data_size", "output", "data"])
+@pytest.mark.parametrize("deep", [nested(1000), b'{"a":' * 1000 + b"1" + b"}" * 1000])
+def test_what_is_too_deep_to_be_written_is_refused_in_words(replica: InProcess, place: str, deep: bytes) -> None:
+    texts = {"id": b"1", "shape": b"[1]", "datatype": b'"FP64"', "binary_data_size": b"null", "data": b"[1]"}
+    texts["output"] = b'"predict"'
+    texts[place] = deep
+    body = (
+        b'{"id":%(id)s,"inputs":[{"name":"distance","shape":%(shape)s,"datatype":%(datatype)s,"data":%(data)s,'
+        b'"parameters":{"binary_data_size":%(binary_data_size)s}},'
+        b'{"name":"carrier","shape":[1],"datatype":"BYTES","data":["UA"]}],"outputs":[{"name":%(output)s}]}'
+    ) % {name.encode(): text for name, text in texts.items()}
+    answer = hold(replica, "infer", "flights", body)
+    assert answer.status == (200 if place == "id" else 400), answer.body
 
 
 @pytest.mark.parametrize("outputs", [[{"name": "predict"}] * 3, [{"name": "predict"}] * 500_000])

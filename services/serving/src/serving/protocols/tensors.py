@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from serving.rows import shown
+
 DTYPES: dict[str, Any] = {
     "BOOL": np.bool_,
     "UINT8": np.uint8,
@@ -68,7 +70,7 @@ def read_tensor(spec: Any, binary: memoryview, max_rows: int) -> tuple[Tensor, i
         raise BadTensor(f"{said} has {shape[0]:,} rows; at most {max_rows:,} a request (SERVING_MAX_ROWS)")
     if datatype != "BYTES" and (not isinstance(datatype, str) or datatype not in DTYPES):
         known = ", ".join([*DTYPES, "BYTES"])
-        raise BadTensor(f"{said} has datatype {_cut(datatype)!r}; expected one of {known}")
+        raise BadTensor(f"{said} has datatype {_cut(datatype)}; expected one of {known}")
     parameters = spec.get("parameters")
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
     if size is None:
@@ -87,8 +89,9 @@ def _input(name: str) -> str:
 
 
 def _cut(value: Any) -> str:
-    """What somebody sent may be long."""
-    return str(value[:20] if isinstance(value, list) else value)[:80]
+    """What somebody sent may be long, and so deep that it cannot be written."""
+    is_flat = isinstance(value, list) and not any(isinstance(each, list | dict) for each in value[:20])
+    return str(value[:20])[:80] if is_flat else shown(value)
 
 
 def _from_json(name: str, datatype: str, data: Any) -> list[Any]:
@@ -204,7 +207,7 @@ def wanted_outputs(request: Mapping[str, Any], known: Sequence[str]) -> list[tup
     for each in asked if isinstance(asked, list) else [asked]:
         name = each.get("name") if isinstance(each, dict) else None
         if not isinstance(name, str) or name not in known:
-            raise BadTensor(f"output {str(name)[:80]!r} is none of {', '.join(known)}")
+            raise BadTensor(f"output {_cut(name)} is none of {', '.join(known)}")
         own = each.get("parameters")
         found.append((name, own.get("binary_data", binary) is True if isinstance(own, dict) else binary))
     return found
