@@ -60,7 +60,10 @@ def test_the_first_version_that_passes_is_promoted_with_all_that_followers_need(
     assert event.artifact_uri == registered.artifact_uri
     eventually(lambda: candidates.aliases(model_name) == {"champion": 1})
     eventually(lambda: candidates.tags(model_name, 1).get("gauntlet.epoch") == "1")
-    assert candidates.tags(model_name, 1)["gauntlet.verdict"] == "passed"
+    form = candidate["evidence"]["measured"]["serving_form"]
+    assert (form["name"], form["parity"]["labels_differ"]) == ("linear", 0) and form["parity"]["rows"] > 1500
+    tags = candidates.tags(model_name, 1)
+    assert (tags["gauntlet.verdict"], tags["gauntlet.serving_form"]) == ("passed", "linear")
     trail = gatekeeper.get(f"/audit?model={model_name}")
     assert [row["action"] for row in reversed(trail)] == ["registered", "judged", "promoted"]
     assert {row["correlation_id"] for row in trail} == {told.correlation_id}

@@ -237,3 +237,19 @@ def test_a_candidate_that_cannot_be_fetched_says_what_is_missing(tmp_path, sandb
     found = world.outcomes("nowhere")
     assert found["lineage"][0] == "Failed" and "nowhere is not there" in found["lineage"][1]
     assert {found[gate][0] for gate in ("functional", "performance", "latency")} == {"Inconclusive"}
+
+
+def test_a_candidate_that_will_not_have_its_form_proven_passes_all_the_same(tmp_path, sandbox):
+    world = World(tmp_path, sandbox, "binary", "roc_auc", late)
+    folder = world.model("candidate", SIGMOID)
+    fine = world.outcomes("candidate")
+    assert world.measured.serving_form.name == "native" and world.measured.seconds["form"] > 0
+    assert world.measured.serving_form.refused[0].reason.startswith("a pyfunc of its own code")
+    file = folder / "code" / "candidate.py"
+    refuses = "    import json, os\n    if json.load(open('request.json'))['form']: os._exit(3)\n    return Model()"
+    file.write_text(file.read_text().replace("    return Model()", refuses))
+    stubborn = world.outcomes("candidate")
+    assert {gate: outcome for gate, (outcome, _) in stubborn.items()} == {
+        gate: said for gate, (said, _) in fine.items()
+    }
+    assert world.measured.serving_form.problem == "its process exited with code 3 before it was proven"

@@ -73,7 +73,14 @@ def build(settings: Settings) -> FastAPI:
     for _ in range(settings.workers):
         sandbox = Sandbox(folder / "sandbox")
         predictions = PredictionCache(folder / "predictions")
-        measurer = Measurer(artifacts, predictions, sandbox, settings.timing_seconds, advisories)
+        measurer = Measurer(
+            artifacts,
+            predictions,
+            sandbox,
+            settings.timing_seconds,
+            advisories,
+            proves_form=settings.proves_form,
+        )
         gating = Gating(database, registry, measurer, recorder, kept, policies)
         parts += [SandboxPart(sandbox), JobWorker(jobs, {GATE: gating.run}, on_failed={GATE: gating.on_failed})]
     parts.append(

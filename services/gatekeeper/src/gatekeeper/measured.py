@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +22,7 @@ from gatekeeper.policy.statistics import Answers
 from gatekeeper.policy.trouble import Blame, Trouble
 from gatekeeper.sandbox.probe import Probe
 from gatekeeper.sandbox.protocol import Stage
+from gatekeeper.serving_form import ServingForm
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,17 @@ class Measured:
     champion_problem: str | None = None
     stopped: str | None = None
     """Why no more was measured, though it could have been (`fail_fast`)."""
+    serving_form: ServingForm | None = None
+    """For people: no gate looks at it."""
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[step] = round(time.monotonic() - began, 3)
 
     @property
     def challenger_answers(self) -> Answers | None:

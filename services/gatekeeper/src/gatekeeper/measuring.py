@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 from chassis.errors import NotFound
 from contracts import Dataset, ModelRegistered
 from contracts.policy import Latency, Minimum, ModelPolicy, Performance
-from gatekeeper import dirt, gates, golden, integrity, model_file, overlap
+from gatekeeper import dirt, gates, golden, integrity, model_file, overlap, proving, serving_form
 from gatekeeper.advisories import Advisories
 from gatekeeper.answers import aligned, as_answers
 from gatekeeper.artifacts import ArtifactCache
@@ -56,12 +54,15 @@ class Measurer:
         sandbox: Sandbox,
         timing_seconds: float,
         advisories: Advisories | None = None,
+        *,
+        proves_form: bool = True,
     ) -> None:
         self._artifacts = artifacts
         self._predictions = predictions
         self._sandbox = sandbox
         self._timing_seconds = timing_seconds
         self._advisories = advisories
+        self._proves_form = proves_form
 
     def measure(self, task: Task, cancelled: threading.Event, say: Say) -> Measured:
         """All that the gates of the policy need."""
@@ -77,6 +78,8 @@ class Measurer:
         )
         if measured.version_found:
             self._gather(measured, task, cancelled, say)
+            if measured.stopped is not None:
+                measured.serving_form = serving_form.unknown(measured.stopped)
             self._artifacts.prune()
         say(0.9, "deciding")
         return measured
@@ -85,7 +88,7 @@ class Measurer:
         """In the order of the gates, so that with `fail_fast` nothing is measured for those after one that failed."""
         champion, policy, needs = task.champion, task.policy, gates.needs(task.policy)
         say(0.1, "fetching the artifact")
-        with _timed(measured, "fetch"):
+        with measured.timed("fetch"):
             folder = self._fetch_artifact(measured)
             say(0.2, "fetching the golden rows")
             self._fetch_golden(measured, task)
@@ -93,7 +96,7 @@ class Measurer:
             return
         if policy.gates.integrity is not False:
             say(0.25, "reading the files of the model")
-            with _timed(measured, "integrity"):
+            with measured.timed("integrity"):
                 declared, found_digest = measured.event.artifact_digest, measured.artifact_digest
                 settings, known = policy.gates.integrity, self._advisories
                 measured.integrity = integrity.inspect(folder, declared, found_digest, settings, known)
@@ -101,18 +104,22 @@ class Measurer:
             return
         if Need.CANDIDATE in needs:
             say(0.3, "asking the candidate")
-            with _timed(measured, "candidate"):
+            with measured.timed("candidate"):
                 self._ask_candidate(measured, folder, policy, cancelled)
             if _ended(measured, policy, Need.CANDIDATE):
                 return
         if champion is not None and measured.golden is not None and _compares(policy, needs):
             say(0.6, f"asking champion v{champion.model_version}")
-            with _timed(measured, "champion"):
+            with measured.timed("champion"):
                 self._ask_champion(measured, champion, policy, cancelled)
         if Need.TRAINING_KEYS in needs and measured.golden is not None:
             say(0.8, "looking for golden rows that were trained on")
-            with _timed(measured, "overlap"):
+            with measured.timed("overlap"):
                 self._find_overlap(measured, measured.golden, task)
+        if self._proves_form and Need.CANDIDATE in needs:
+            say(0.85, "proving the form that it would be served in")
+            with measured.timed("form"):
+                measured.serving_form = proving.prove(self._sandbox, measured, folder, self._limits(policy), cancelled)
 
     def champion(self, task: Task, cancelled: threading.Event) -> Measured:
         """The champion alone on the golden rows of the task, in the candidate's place."""
@@ -286,12 +293,3 @@ def _compares(policy: ModelPolicy, needs: frozenset[Need]) -> bool:
     minimum = isinstance(settings, Performance) and isinstance(settings.rule, Minimum)
     own = {gate.name for gate in gates.asked_for(policy) if Need.CHAMPION in gate.needs}
     return Need.CHAMPION in needs and not (minimum and own == {"performance"})
-
-
-@contextmanager
-def _timed(measured: Measured, step: str) -> Iterator[None]:
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        measured.seconds[step] = round(time.monotonic() - began, 3)

@@ -13,7 +13,7 @@ from chassis.errors import NotFound
 from chassis.job_worker import JobRun, Record
 from chassis.registry import Registry
 from chassis.telemetry import get_logger
-from gatekeeper import store
+from gatekeeper import serving_form, store
 from gatekeeper.report.page import render
 from gatekeeper.views import CandidateView, candidate_view
 
@@ -104,6 +104,8 @@ def _tags(session: Session, model_name: str, model_version: int) -> dict[str, st
         tags["gauntlet.candidate_id"] = row.id
         if row.policy_digest:
             tags["gauntlet.policy_digest"] = row.policy_digest
+        if form := serving_form.told(row.evidence):
+            tags["gauntlet.serving_form"] = form
     if promotion is not None:
         tags["gauntlet.epoch"] = str(promotion.epoch)
     return tags

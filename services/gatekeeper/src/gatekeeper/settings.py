@@ -19,6 +19,7 @@ class Settings(ServiceSettings):
         10, gt=0, description="A worker that has not renewed its job for so long is taken to be dead"
     )
     timing_seconds: float = Field(10, gt=0, description="Longest time to time one-row predictions, and batches as well")
+    proves_form: bool = Field(True, description="Find out, for people, the form that a candidate would be served in")
     advisories_dir: Path | None = Field(
         None, description="Folder of OSV advisories; without one, known vulnerabilities are not checked"
     )

@@ -129,6 +129,11 @@ def _question(
         )
         np.save(scratch / BATCH_SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
 
+    if request["form"]:
+        from gatekeeper.sandbox.proving import proved  # the template has imported it
+
+        facts.note(form=proved(model, features))
+        return
     if request["golden_only"]:
         facts.note(stage=Stage.GOLDEN)
         ask(GOLDEN, features)

@@ -6,15 +6,16 @@ import json
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from numpy.typing import NDArray
 
 from chassis.telemetry import get_logger
+from gatekeeper import serving_form
 from gatekeeper.sandbox import reading
 from gatekeeper.sandbox.home import Home
 from gatekeeper.sandbox.isolation import Isolation
@@ -31,9 +32,13 @@ from gatekeeper.sandbox.protocol import (
     Stage,
     dirty,
 )
+from gatekeeper.serving_form import ServingForm
 
 MOST_EXAMPLE_ROWS = 100_000
 MOST_TIMED_CALLS = 100_000
+
+T = TypeVar("T")
+Read = Callable[[Path, "Request", Ended], T]
 
 log = get_logger(__name__)
 
@@ -65,6 +70,8 @@ class Request:
     """Of each of the batches that are timed."""
     dirty: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     """Rows that are harder to answer, by what was done to them."""
+    form: bool = False
+    """Only prove the form that it would be served in, on `features`."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +121,21 @@ class Sandbox:
 
     def probe(self, request: Request, cancelled: threading.Event) -> Probe:
         """Load and ask a model in a process of its own. Raises Cancelled, or SandboxBroken."""
+        probe, isolation = self._asked(request, cancelled, _read)
+        return replace(probe, isolation=isolation.as_json())
+
+    def form(self, request: Request, cancelled: threading.Event) -> ServingForm:
+        """Load a model in another process, and prove the form that it would be served in on its features.
+
+        Another one, so that neither the time and memory that this takes nor its end count against the candidate.
+        Raises as `probe`.
+        """
+        return self._asked(replace(request, form=True), cancelled, _read_form)[0]
+
+    def _asked(self, request: Request, cancelled: threading.Event, read: Read[T]) -> tuple[T, Isolation]:
         with self._lock:
             try:
-                return self._probe(request, cancelled)
+                return self._run_one(request, cancelled, read)
             except OSError as error:  # no space, no memory for another process, …
                 raise SandboxBroken(f"the sandbox cannot work: {error}") from error
 
@@ -132,13 +151,13 @@ class Sandbox:
                 self._home.close()
                 self._home = None
 
-    def _probe(self, request: Request, cancelled: threading.Event) -> Probe:
+    def _run_one(self, request: Request, cancelled: threading.Event, read: Read[T]) -> tuple[T, Isolation]:
         template, home = self._ready()
         scratch = Path(tempfile.mkdtemp(prefix="probe-", dir=home.path))
         try:
             _write_request(scratch, request)
             ended = self._run(template, scratch, request.limits, cancelled)
-            return replace(_read(scratch, request, ended), isolation=template.isolation.as_json())
+            return read(scratch, request, ended), template.isolation
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -186,6 +205,7 @@ def _write_request(scratch: Path, request: Request) -> None:
         "classes": None if request.classes is None else list(request.classes),
         "features": request.features is not None,
         "golden_only": request.golden_only,
+        "form": request.form,
         "timed": request.timed,
         "batch_rows": request.batch_rows,
         "dirty": list(request.dirty),
@@ -244,6 +264,14 @@ def _read(scratch: Path, request: Request, ended: Ended) -> Probe:
         peak_memory_mb=ended.peak_mb,
         load_memory_mb=reading.seconds(facts.get("load_memory_mb")),
     )
+
+
+def _read_form(scratch: Path, request: Request, ended: Ended) -> ServingForm:
+    facts = reading.facts(scratch / FACTS)
+    what = ended.by or _fault_of(facts)
+    if what is None and "form" in facts:
+        return serving_form.heard(facts["form"])
+    return serving_form.unknown(f"its process {what or 'ended'} before it was proven")
 
 
 def _timings(path: Path, fault: str | None) -> tuple[float, ...]:

@@ -23,7 +23,7 @@ READY, ENDED, REAP = b"ready ", b"ended\n", b"reap\n"
 LONGEST_MESSAGE = 4096
 IMPORTED_ONCE = (
     *("mlflow.pyfunc", "mlflow.models", "mlflow.sklearn", "pandas", "pyarrow.parquet", "pyarrow.dataset"),
-    *("sklearn.ensemble", "sklearn.linear_model", "sklearn.pipeline", "chassis.answers"),
+    *("sklearn.ensemble", "sklearn.linear_model", "sklearn.pipeline", "chassis.answers", "gatekeeper.sandbox.proving"),
 )
 """A replica that swaps a model in has these loaded as well, so the load time measured here is the one it will see."""
 

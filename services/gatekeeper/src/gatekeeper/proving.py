@@ -1,0 +1,35 @@
+"""The form that a candidate would be served in, found out in the sandbox: the verdict does not depend on it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from gatekeeper import serving_form
+from gatekeeper.golden import chosen_rows
+from gatekeeper.measured import Measured
+from gatekeeper.sandbox.probe import Limits, Request, Sandbox
+from gatekeeper.sandbox.processes import SandboxBroken
+from gatekeeper.serving_form import ServingForm
+
+
+def prove(
+    sandbox: Sandbox, measured: Measured, folder: Path, limits: Limits, cancelled: threading.Event
+) -> ServingForm:
+    """On golden rows that it has answered. Raises Cancelled only; what else goes wrong is in what is returned."""
+    rows, probe = measured.golden, measured.probe
+    if rows is None:
+        return serving_form.unknown(measured.golden_problem or "there are no golden rows")
+    if probe is None or probe.fault is not None:
+        return serving_form.unknown("the model did not answer all that it was asked")
+    features = rows.features_for(measured.description)
+    some = features.iloc[chosen_rows(len(features), serving_form.ROWS)].reset_index(drop=True)
+    limits = replace(limits, seconds=min(limits.seconds, serving_form.SECONDS))
+    began = time.monotonic()
+    try:
+        found = sandbox.form(Request(folder, measured.problem, None, some, limits), cancelled)
+    except SandboxBroken as error:
+        found = serving_form.unknown(str(error))
+    return found.after(time.monotonic() - began)

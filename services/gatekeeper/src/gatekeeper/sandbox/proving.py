@@ -1,0 +1,46 @@
+"""The inner side of the proof of a serving form: what serving will do when it loads the model, on golden rows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.types import DataType
+
+from forms import Column, choose, frame_of, rows_of
+from forms.choosing import none
+from forms.form import Row
+from gatekeeper.serving_form import LONGEST_REASON, TOLERANCE
+
+
+def proved(model: Any, features: pd.DataFrame) -> dict[str, Any]:
+    """Which form, how it compares with `model` on `features` and rows made of them, and why a faster one is not used.
+
+    Raises whatever the model raises when it is asked.
+    """
+    schema = model.metadata.get_input_schema()
+    if schema is None or schema.is_tensor_spec() or not all(spec.name for spec in schema.inputs):
+        return none("the model's signature has no named columns").about()
+    if not all(spec.required for spec in schema.inputs):
+        return none("the model has optional columns").about()
+    columns = [_column(spec) for spec in schema.inputs]
+
+    def ask(rows: Sequence[Row]) -> Any:
+        return np.asarray(model.predict(frame_of(rows, columns)))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of unknown categories: what is asked for
+        about = choose(model, columns, ask, rows_of(features, columns), TOLERANCE).about()
+    for each in about["refused"]:
+        each["reason"] = each["reason"][:LONGEST_REASON]
+    return about
+
+
+def _column(spec: Any) -> Column:
+    """Raises TypeError for a type that JSON has no column for."""
+    if not isinstance(spec.type, DataType) or spec.type is DataType.binary:
+        raise TypeError(f"column {spec.name!r} has type {spec.type}, which is not served")
+    return Column(spec.name, spec.type.name)
