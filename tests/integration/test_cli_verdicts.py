@@ -134,6 +134,9 @@ def test_candidates_and_show_tell_the_same_verdict(stack: Stack) -> None:
     assert "roc_auc" in performance
     assert shown["artifact_digest"] in out
     assert "request: the first" in out
+    (refused,) = shown["evidence"]["measured"]["serving_form"]["refused"]
+    assert "a column 'label'" in refused["reason"] and refused["reason"] in out
+    assert "native: the model itself" in out
 
 
 def test_a_version_that_was_judged_before_is_shown_as_it_was(stack: Stack) -> None:

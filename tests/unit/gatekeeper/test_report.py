@@ -141,6 +141,23 @@ def test_the_tournament_on_its_golden_rows_is_shown(world: World) -> None:
     assert "tournament" not in Page(render(view(verdicts, evidence={"tournament": {"winner": 5}}))).text
 
 
+def test_the_form_that_it_would_be_served_in_is_shown() -> None:
+    parity = {"rows": 5487, "labels_differ": 0, "largest_difference": 2.2e-16, "tolerance": 1e-6}
+    refused = [{"form": "linear", "reason": "<b>trees</b> are not linear"}]
+    form = {"name": "onnxruntime", "parity": parity, "refused": refused, "seconds": 0.71, "problem": None}
+
+    def text(form: Any) -> str:
+        return Page(render(view((), evidence={"measured": {"serving_form": form}}))).text
+
+    assert "Serving form onnxruntime" in text(form) and "(0.71 s)" in text(form)
+    assert "<b>trees</b> are not linear" in text(form) and "5,487 0 2.2e-16 1e-06" in text(form)
+    unknown = {**form, "name": None, "parity": None, "refused": [], "problem": "its process exited with code 3"}
+    assert "Serving form not known its process exited with code 3" in text(unknown)
+    assert "as it is" in text({**form, "name": "native", "parity": None})
+    for older in (None, {"name": "onnxruntime"}):
+        assert "Serving form" not in text(older)
+
+
 def test_intervals_share_one_scale() -> None:
     first, second = drawn([Interval("a", 0.0, -1.0, 1.0, -0.5), Interval("b", 1.5, 1.0, 2.0)])
     assert first["lower"] < first["bound"] < first["zero"] == first["value"] < first["upper"] == second["lower"]

@@ -125,7 +125,7 @@ def test_what_cannot_be_true_is_not_believed(change: dict[str, Any]) -> None:
     refused = [{"form": "linear", "reason": "no \x1b[31m\nlinear model"}]
     said = {"name": "onnxruntime", "parity": parity, "refused": refused}
     assert heard(said) == ServingForm(
-        "onnxruntime", Parity(5000, 0, 1e-16, 1e-6), (RefusedForm("linear", "no \x1b[31m linear model"),)
+        "onnxruntime", Parity(5000, 0, 1e-16, 1e-6), (RefusedForm("linear", "no [31m linear model"),)
     )
     changed = change | ({"parity": parity | change["parity"]} if change.get("parity") else {})
     assert heard(said | changed).problem == "what its process said of it makes no sense"

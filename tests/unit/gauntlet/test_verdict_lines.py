@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from rich.text import Text
 
+from gauntlet.form_lines import form_rows
 from gauntlet.verdict_lines import gate_line, headline, number, verdict_lines
 
 GATE: dict[str, Any] = {
@@ -66,6 +67,25 @@ def test_the_whole_verdict_names_the_champion_and_every_gate() -> None:
 def test_without_gates_the_reason_is_in_the_headline() -> None:
     superseded = {**CANDIDATE, "state": "superseded", "reason": "its time has passed", "verdicts": []}
     assert plain(headline(superseded)) == "Superseded flights v2 against champion v1: its time has passed"
+
+
+def test_the_form_that_it_would_be_served_in_is_told_with_its_parity() -> None:
+    parity = {"rows": 5487, "labels_differ": 0, "largest_difference": 2.2e-16, "tolerance": 1e-6}
+    form = {"name": "onnxruntime", "parity": parity, "refused": [{"form": "linear", "reason": "trees"}]}
+    assert list(form_rows({"measured": {"serving_form": form}})) == [
+        (
+            "served as",
+            "onnxruntime: on 5,487 rows 0 labels differ from the model's, scores by 2.2e-16 at most (tolerance 1e-06)",
+        ),
+        ("", "not as linear: trees"),
+    ]
+    native = {"name": "native", "parity": None, "refused": [{"form": "any", "reason": "its own code"}]}
+    told = [("served as", "native: the model itself"), ("", "its own code")]
+    assert list(form_rows({"measured": {"serving_form": native}})) == told
+    unknown = {"name": None, "problem": "it did not end", "refused": []}
+    assert list(form_rows({"measured": {"serving_form": unknown}})) == [("served as", "not known: it did not end")]
+    for older in ({}, {"measured": None}, {"measured": {}}):
+        assert list(form_rows(older)) == []
 
 
 @pytest.mark.parametrize(("value", "expected"), [(None, "–"), (0.70934, "0.7093"), (46.0, "46"), (1e-9, "1e-09")])

@@ -70,9 +70,11 @@ def show(
 ) -> None:
     """Show one verdict, gate by gate: what was observed, what it was compared with, on how many rows, and why.
 
-    And the tournament on its golden rows, if one was played: earlier versions against the champion.
+    And the tournament on its golden rows, if one was played: earlier versions against the champion. And the form that
+    it would be served in, and how that compares with the model itself.
     """
     from gauntlet.arguments import model_name
+    from gauntlet.form_lines import form_rows
     from gauntlet.tournament_lines import print_tournament
     from gauntlet.verdict_lines import headline, number, outcome_of, rows_of
 
@@ -94,7 +96,8 @@ def show(
         print_table(columns, rows)
     if played := found["evidence"].get("tournament"):
         print_tournament(played)
-    print_table(("", ""), [*_about(found), ("as a page", f"{client.address.at}{path}/report")])
+    about = [*_about(found), *form_rows(found["evidence"]), ("as a page", f"{client.address.at}{path}/report")]
+    print_table(("", ""), about)
 
 
 def _model_row(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class ServingForm:
 
 
 def unknown(problem: str) -> ServingForm:
-    return ServingForm(problem=" ".join(problem.split())[:500])
+    return ServingForm(problem=_plain(problem)[:500])
 
 
 def heard(said: Any) -> ServingForm:
@@ -61,7 +61,7 @@ def heard(said: Any) -> ServingForm:
     try:
         name, parity = _name(said["name"]), said["parity"]
         refused = tuple(
-            RefusedForm(_name(each["form"]), " ".join(str(each["reason"]).split())[:LONGEST_REASON])
+            RefusedForm(_name(each["form"]), _plain(str(each["reason"]))[:LONGEST_REASON])
             for each in said["refused"][:MOST_REFUSED]
         )
         if (parity is None) is not (name == NATIVE):
@@ -75,6 +75,11 @@ def told(evidence: Mapping[str, Any]) -> str | None:
     """The form in a word, of the evidence of a verdict; None for one that has none, as older ones have."""
     form = (evidence.get("measured") or {}).get("serving_form")
     return None if form is None else form["name"] or f"not known: {form['problem']}"
+
+
+def _plain(text: str) -> str:
+    """On one line, without anything that a terminal would obey."""
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
 
 
 def _name(value: Any) -> str:

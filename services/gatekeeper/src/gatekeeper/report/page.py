@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from contracts import GateVerdict, Outcome
 from gatekeeper.gates import GATES
 from gatekeeper.policy.section import Interval, Section
-from gatekeeper.report import tournament
+from gatekeeper.report import form, tournament
 from gatekeeper.views import CandidateView
 
 WIDTH, EDGE = 560, 12
@@ -45,6 +45,7 @@ def render(candidate: CandidateView) -> str:
         missing=[gate for gate in gates if gate["verdict"].outcome is not Outcome.PASSED],
         versions=candidate.evidence.get("versions", {}),
         golden=candidate.evidence.get("golden"),
+        form=form.shown(candidate.evidence.get("measured")),
         played=candidate.evidence.get("tournament"),
         tournament=tournament.section(candidate.evidence.get("tournament")),
     )

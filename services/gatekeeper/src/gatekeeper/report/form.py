@@ -1,0 +1,42 @@
+"""What the page of a verdict shows of the form that the candidate would be served in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gatekeeper.policy.section import Section, Table
+from gatekeeper.serving_form import NATIVE
+
+COLUMNS = ("form", "used", "rows", "labels that differ", "largest difference", "tolerance", "why not")
+
+
+@dataclass(frozen=True)
+class Shown:
+    headline: str
+    text: str
+    section: Section
+
+
+def shown(measured: Mapping[str, Any] | None) -> Shown | None:
+    """None for evidence that has no form, as older one has, or one that is written otherwise."""
+    form = (measured or {}).get("serving_form")
+    if form is None:
+        return None
+    try:
+        if form["name"] is None:
+            return Shown("not known", form["problem"], Section())
+        rows = [(each["form"], "no", *(None,) * 4, each["reason"]) for each in form["refused"]]
+        if (parity := form["parity"]) is not None:
+            figures = (parity["rows"], parity["labels_differ"], parity["largest_difference"], parity["tolerance"])
+            rows.append((form["name"], "yes", *figures, None))
+        title = "Forms, the fastest first"
+        return Shown(form["name"], _text(form), Section(tables=(Table(title, COLUMNS, tuple(rows)),) if rows else ()))
+    except (KeyError, TypeError):
+        return None
+
+
+def _text(form: Mapping[str, Any]) -> str:
+    told = "It would be served as it is" if form["name"] == NATIVE else "Proven to answer as the model itself does"
+    return f"{told}, as its process in the sandbox said ({form['seconds']:.2g} s). No gate looks at this."
