@@ -143,13 +143,13 @@ def build_app(
     def health() -> dict[str, Any]:
         return {"status": "alive", "service": name, "pid": os.getpid()}
 
-    @app.get("/ready", tags=["service"])
+    @app.get("/ready", tags=["service"], responses={503: {"description": "Not ready: what fails"}})
     async def ready() -> JSONResponse:
         failing = {"start": startup.waiting_for} if startup.waiting_for else await _failing(checks or {})
         status = "ready" if not failing else "not ready"
         return JSONResponse({"status": status, "service": name, "failing": failing}, 200 if not failing else 503)
 
-    @app.get("/metrics", tags=["service"])
+    @app.get("/metrics", tags=["service"], response_class=PlainTextResponse)
     def metrics() -> PlainTextResponse:
         return PlainTextResponse(generate_latest(_metrics()), media_type=CONTENT_TYPE_LATEST)
 

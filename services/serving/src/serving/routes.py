@@ -13,6 +13,7 @@ from serving.deliveries import Deliveries
 from serving.features import Features
 from serving.front import Front
 from serving.lean import Lean, Room, Shortcut, add_lean_route
+from serving.openapi import parameters
 from serving.protocols import feedback, inference, invocations
 from serving.protocols.feedback import Feedback
 from serving.protocols.inference import Infer
@@ -31,6 +32,7 @@ class Endpoint:
     text: str
     tag: str
     openapi: dict[str, Any]
+    status: int = 200
 
 
 def endpoints(front: Front, deliveries: Deliveries, features: Features) -> list[Endpoint]:
@@ -46,8 +48,8 @@ def endpoints(front: Front, deliveries: Deliveries, features: Features) -> list[
     return [
         Endpoint("/predict", predict, "Answer rows with the version that is in charge.", "predict", BODY),
         Endpoint("/models/{model_name}/predict", predict, "The same, of one model.", "predict", BODY),
-        Endpoint("/feedback", truth, "What really happened, by request or entity.", "feedback", feedback.BODY),
-        Endpoint("/models/{model_name}/feedback", truth, "The same, of one model.", "feedback", feedback.BODY),
+        Endpoint("/feedback", truth, "What really happened, by request or entity.", "feedback", feedback.BODY, 202),
+        Endpoint("/models/{model_name}/feedback", truth, "The same, of one model.", "feedback", feedback.BODY, 202),
         Endpoint("/invocations", scoring, as_mlflow, "mlflow", invocations.BODY),
         Endpoint("/models/{model_name}/invocations", scoring, as_mlflow, "mlflow", invocations.BODY),
         Endpoint("/v2/models/{model_name}/infer", infer, as_triton, "inference", inference.BODY),
@@ -58,7 +60,9 @@ def endpoints(front: Front, deliveries: Deliveries, features: Features) -> list[
 def build_router(found: Sequence[Endpoint]) -> APIRouter:
     router = APIRouter()
     for each in found:
-        add_lean_route(router, each.path, each.lean, each.text, tags=[each.tag], openapi_extra=each.openapi)
+        extra = each.openapi | {"parameters": parameters(each.path)}
+        options = {"tags": [each.tag], "status_code": each.status, "openapi_extra": extra}
+        add_lean_route(router, each.path, each.lean, each.text, **options)
     return router
 
 
@@ -78,7 +82,7 @@ def build_models_router(front: Front) -> APIRouter:
             "models": [_about(slot, settings) for slot in front.loader.slots()],
         }
 
-    @router.get("/ping", tags=["mlflow"])
+    @router.get("/ping", tags=["mlflow"], responses={404: {"description": "None does"}})
     def ping() -> Response:
         """200 when a model answers."""
         answers = any(slot.answering is not None for slot in front.loader.slots())

@@ -29,7 +29,7 @@ def _cells(body: bytes, mime_type: str) -> int:
         return len(widths) * max(widths)
     try:
         if "parquet" in mime_type:
-            about = parquet.read_metadata(BytesIO(body))  # type: ignore[no-untyped-call]
+            about = parquet.read_metadata(BytesIO(body))
             return int(about.num_rows * about.num_columns)
         found = json.loads(body)
     except Exception:  # whatever a parser raises on what is hostile

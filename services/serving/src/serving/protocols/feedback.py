@@ -16,6 +16,7 @@ from contracts import GroundTruthReceived
 from serving.deliveries import Deliveries
 from serving.front import Front, about
 from serving.lean import JSON, Call, Reply
+from serving.openapi import MODEL_NAME, PROBLEM, refusals, success
 from serving.protocols.bodies import model_of, object_of, unknown, wrong
 from serving.rows import Fault
 from serving.truth import FIELDS, LONGEST, TruthRefused, encoded, read_items
@@ -43,18 +44,30 @@ _ITEM = {
         },
     },
 }
-_MODEL = {"type": "string", "description": "May be left out when one model is served"}
 _MANY = {
     "type": "object",
     "additionalProperties": False,
     "required": ["items"],
-    "properties": {"model": _MODEL, "items": {"type": "array", "minItems": 1, "items": _ITEM}},
+    "properties": {"model": MODEL_NAME, "items": {"type": "array", "minItems": 1, "items": _ITEM}},
 }
-_ONE: dict[str, Any] = _ITEM | {"properties": {"model": _MODEL, **_ITEM["properties"]}}  # type: ignore[dict-item]
+_ONE: dict[str, Any] = _ITEM | {"properties": {"model": MODEL_NAME, **_ITEM["properties"]}}  # type: ignore[dict-item]
 
 BODY = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": {"anyOf": [_MANY, _ONE]}}}},
-    "responses": {"202": {"description": "The broker has acknowledged all items"}},
+    "responses": success(
+        {
+            "type": "object",
+            "required": ["model_name", "request_id", "accepted"],
+            "properties": {
+                "model_name": {"type": "string"},
+                "request_id": {"type": "string"},
+                "accepted": {"type": "integer"},
+            },
+        },
+        202,
+        "The broker has acknowledged all items",
+    )
+    | refusals(PROBLEM),
 }
 
 

@@ -13,9 +13,12 @@ from starlette.responses import JSONResponse
 from chassis.http import Problem
 from serving.front import Front, refused
 from serving.lean import JSON, Call, Later, Reply, patiently
+from serving.openapi import ERROR_TEXT, refusals
 from serving.outcomes import Outcome
 from serving.protocols.bodies import LARGE
 from serving.protocols.tensors import (
+    DTYPES,
+    MOST_DIMENSIONS,
     OF_KINDS,
     BadTensor,
     Output,
@@ -33,11 +36,59 @@ LABELS, SCORES = "predict", "predict_proba"
 HEADER_LENGTH = b"inference-header-content-length"
 EXTENSIONS = ["binary_tensor_data"]
 
+_REQUEST = {
+    "type": "object",
+    "required": ["inputs"],
+    "properties": {
+        "id": {"type": "string"},
+        "inputs": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["name", "shape", "datatype"],
+                "properties": {
+                    "name": {"type": "string"},
+                    "shape": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": MOST_DIMENSIONS,
+                        "items": {"type": "integer", "minimum": 0},
+                    },
+                    "datatype": {"enum": [*DTYPES, "BYTES"]},
+                    "data": {"type": "array"},
+                    "parameters": {"type": "object"},
+                },
+            },
+        },
+        "outputs": {"type": "array", "items": {"type": "object", "required": ["name"]}},
+        "parameters": {"type": "object"},
+    },
+}
+_ERRORS: dict[str, Any] = {
+    "application/json": {
+        "schema": {"type": "object", "required": ["error"], "properties": {"error": ERROR_TEXT}},
+    }
+}
+
 BODY = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": {"type": "object", "required": ["inputs"]}}},
-    }
+        "content": {
+            "application/json": {"schema": _REQUEST},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        },
+    },
+    "responses": {
+        "200": {
+            "description": "Answered; binary where binary outputs were asked for",
+            "content": {
+                "application/json": {"schema": {"type": "object", "required": ["model_name", "id", "outputs"]}},
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            },
+        },
+        **refusals(_ERRORS, 400, 404, 408, 413, 415, 503),
+    },
 }
 
 
@@ -104,7 +155,7 @@ def build_inference_router(front: Front) -> APIRouter:
     def live() -> dict[str, bool]:
         return {"live": True}
 
-    @router.get("/health/ready")
+    @router.get("/health/ready", responses={503: {"description": "Not every version that was desired answers"}})
     def ready() -> Response:
         """Whether every version that was desired at the start answers."""
         try:
@@ -113,8 +164,10 @@ def build_inference_router(front: Front) -> APIRouter:
             return JSONResponse({"ready": False}, 503)
         return JSONResponse({"ready": True})
 
-    @router.get("/models/{model_name}")
-    @router.get("/models/{model_name}/versions/{version}")
+    unknown = refusals(_ERRORS, 404, 503)
+
+    @router.get("/models/{model_name}", responses=unknown)
+    @router.get("/models/{model_name}/versions/{version}", responses=unknown)
     async def model(model_name: str, version: str | None = None) -> Response:
         """Inputs and outputs."""
 
@@ -131,8 +184,8 @@ def build_inference_router(front: Front) -> APIRouter:
             return shape(problem)
         return JSONResponse(_metadata(answering))
 
-    @router.get("/models/{model_name}/ready")
-    @router.get("/models/{model_name}/versions/{version}/ready")
+    @router.get("/models/{model_name}/ready", responses=unknown)
+    @router.get("/models/{model_name}/versions/{version}/ready", responses=unknown)
     def model_ready(model_name: str, version: str | None = None) -> Response:
         try:
             versioned(front, model_name, version)

@@ -21,6 +21,7 @@ from chassis.http import Problem
 from serving.front import Front
 from serving.lean import JSON, Call, Reply
 from serving.models import LoadedModel, ModelFailed
+from serving.openapi import ERROR_TEXT, refusals, success
 from serving.outcomes import Outcome
 from serving.protocols.bodies import LARGE
 from serving.protocols.extent import is_bomb
@@ -36,6 +37,16 @@ SPARSE = (
     "The rows have so few columns in common that the table would be many times larger than the body; send them apart"
 )
 
+_ERRORS: dict[str, Any] = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "required": ["error_code", "message"],
+            "properties": {"error_code": ERROR_TEXT, "message": ERROR_TEXT},
+        }
+    }
+}
+
 BODY = {
     "requestBody": {
         "required": True,
@@ -48,7 +59,10 @@ BODY = {
             },
             "text/csv": {"schema": {"type": "string"}},
         },
-    }
+    },
+    "responses": success({"type": "object", "required": ["predictions"]})
+    | refusals(_ERRORS, 400, 404, 408, 413, 503)
+    | refusals(_ERRORS | {"text/plain": {"schema": ERROR_TEXT}}, 415),
 }
 
 

@@ -10,6 +10,7 @@ import orjson
 from serving.features import Features
 from serving.front import Front, refused
 from serving.lean import JSON, Call, Reply
+from serving.openapi import MODEL_NAME, PROBLEM, refusals, success
 from serving.outcomes import Outcome
 from serving.protocols.bodies import LARGE, model_of, object_of, unknown, wrong
 from serving.rows import MISSING, RowsRefused
@@ -30,7 +31,7 @@ BODY = {
                     "anyOf": [{"required": ["rows"]}, {"required": ["entities"]}],
                     "additionalProperties": False,
                     "properties": {
-                        "model": {"type": "string", "description": "May be left out when one model is served"},
+                        "model": MODEL_NAME,
                         "rows": {"type": "array", "minItems": 1, "items": {"type": "object"}},
                         "entities": {"type": "array", "minItems": 1, "items": {"type": ["string", "integer"]}},
                     },
@@ -38,9 +39,27 @@ BODY = {
             }
         },
     },
-    "parameters": [
-        {"name": "X-Request-ID", "in": "header", "schema": {"type": "string"}, "description": "Default: a new one"}
-    ],
+    "responses": success(
+        {
+            "type": "object",
+            "required": ["model_name", "model_version", "epoch", "request_id", "predictions"],
+            "properties": {
+                "model_name": {"type": "string"},
+                "model_version": {"type": "integer"},
+                "epoch": {"type": ["integer", "null"]},
+                "request_id": {"type": "string"},
+                "predictions": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["score", "label"],
+                        "properties": {"score": {"type": ["number", "null"]}, "scores": {"type": "object"}},
+                    },
+                },
+            },
+        }
+    )
+    | refusals(PROBLEM),
 }
 
 
