@@ -209,6 +209,7 @@ SAY_DONE = "facts = open('facts.json').read(); open('facts.json', 'w').write(fac
         (f"{SAY_DONE}; open('golden.npy', 'ab').truncate(130)", "no readable answers"),
         ("open('facts.json', 'w').write('[' * 100_000)", "ended its process"),
         ("open('facts.json', 'w').write('{\"stage\": \"ending\", \"example_rows\": [4]}')", None),
+        ("open('facts.json', 'w').write('{\"stage\": \"ending\", \"load_seconds\": ' + '9' * 400 + '}')", None),
     ],
 )
 def test_a_model_that_forges_what_the_sandbox_writes_is_found_out(probe, forge, says):

@@ -116,6 +116,7 @@ def test_who_misbehaves_while_its_form_is_proven_is_ended_and_what_it_did_is_sai
         {"parity": {"labels_differ": 1}},
         {"parity": {"largest_difference": 1e-3}},
         {"parity": {"largest_difference": float("nan")}},
+        {"parity": {"largest_difference": 10**400}},
         {"refused": 7},
         {"refused": [{"form": "linear"}]},
     ],

@@ -7,12 +7,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from chassis.telemetry import get_logger
 from gatekeeper import serving_form
 from gatekeeper.golden import chosen_rows
 from gatekeeper.measured import Measured
 from gatekeeper.sandbox.probe import Limits, Request, Sandbox
-from gatekeeper.sandbox.processes import SandboxBroken
+from gatekeeper.sandbox.processes import Cancelled
 from gatekeeper.serving_form import ServingForm
+
+log = get_logger(__name__)
 
 
 def prove(
@@ -24,12 +27,15 @@ def prove(
         return serving_form.unknown(measured.golden_problem or "there are no golden rows")
     if probe is None or probe.fault is not None:
         return serving_form.unknown("the model did not answer all that it was asked")
-    features = rows.features_for(measured.description)
-    some = features.iloc[chosen_rows(len(features), serving_form.ROWS)].reset_index(drop=True)
-    limits = replace(limits, seconds=min(limits.seconds, serving_form.SECONDS))
     began = time.monotonic()
     try:
+        features = rows.features_for(measured.description)
+        some = features.iloc[chosen_rows(len(features), serving_form.ROWS)].reset_index(drop=True)
+        limits = replace(limits, seconds=min(limits.seconds, serving_form.SECONDS))
         found = sandbox.form(Request(folder, measured.problem, None, some, limits), cancelled)
-    except SandboxBroken as error:
-        found = serving_form.unknown(str(error))
+    except Cancelled:
+        raise
+    except Exception as error:  # whatever breaks here, the verdict has all that it needs
+        log.exception("serving form not found out", model_name=measured.event.model_name)
+        found = serving_form.unknown(f"{type(error).__name__}: {error}")
     return found.after(time.monotonic() - began)

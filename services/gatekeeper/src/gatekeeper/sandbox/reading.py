@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 LARGEST_FACTS = 64 * 1024
 BYTES_A_ROW = 2048  # probabilities of 256 classes, or a long word
 MOST_COLUMNS = 256
+LARGEST_NUMBER = 1e12
 
 
 def facts(path: Path) -> dict[str, Any]:
@@ -34,7 +35,8 @@ def count(value: Any, most: int) -> int:
 
 
 def seconds(value: Any) -> float | None:
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    """A number that is not negative; None for anything else, such as a whole number that no float can hold."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST_NUMBER
     return float(value) if usable else None
 
 
