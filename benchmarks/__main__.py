@@ -1,7 +1,16 @@
-"""All benchmarks, one after another: `make bench`."""
+"""All benchmarks, one after another: `make bench`. The last one ends with an exit code of its own."""
 
 import runpy
 
-for name in ("delivery", "prediction_stream", "swap", "lifecycle", "gate_cost", "forms", "streamflow_leakage"):
+for name in (
+    "delivery",
+    "prediction_stream",
+    "swap",
+    "lifecycle",
+    "gate_cost",
+    "forms",
+    "streamflow_leakage",
+    "hostile",
+):
     print(f"\n## {name}\n", flush=True)
     runpy.run_module(f"benchmarks.{name}", run_name="__main__")

@@ -22,7 +22,8 @@ import numpy as np
 import pandas as pd
 import psutil
 from benchmarks.asking import Asker, Requests, asking, p99
-from benchmarks.hostile.corpus import CLASSES, COLUMNS, MODEL, Case
+from benchmarks.hostile.bodies import COLUMNS, MODEL, Case
+from benchmarks.hostile.corpus import CLASSES
 from benchmarks.hostile.sending import Tally, send_all
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits

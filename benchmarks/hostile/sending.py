@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from benchmarks.hostile.corpus import Case
+from benchmarks.hostile.bodies import Case
 
 REPLY_SECONDS = 90.0
 
