@@ -185,7 +185,8 @@ class Slot:
     async def changed_within(self, seconds: float) -> None:
         """Returns when something else is desired, or after so many seconds."""
         try:
-            await asyncio.wait_for(self.changed.wait(), max(0.0, seconds))
+            async with asyncio.timeout(seconds):  # wait_for may swallow a cancellation, and the loader would not stop
+                await self.changed.wait()
         except TimeoutError:
             pass
 
