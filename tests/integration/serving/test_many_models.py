@@ -37,9 +37,11 @@ def memory(replica: Replica) -> float:
     return float(psutil.Process(replica.process.pid).memory_info().rss / 2**20)
 
 
-def ask(replica: Replica, path: str) -> int:
+def ask(replica: Replica, path: str) -> int | str:
+    """200, or what went wrong."""
     body = {"rows": [ROW]} if path.endswith("predict") else {"dataframe_records": [ROW]}
-    return httpx.post(f"{replica.client.base_url}{path}", json=body, timeout=60).status_code
+    answer = httpx.post(f"{replica.client.base_url}{path}", json=body, timeout=60)
+    return 200 if answer.status_code == 200 else answer.text
 
 
 def test_more_models_than_fit_memory_are_all_answered_within_it(

@@ -123,6 +123,22 @@ def test_models_asked_in_turn_all_answer_and_fit_the_budget(run: Callable[..., N
     run(scenario)
 
 
+def test_what_was_waited_for_long_does_not_leave_before_it_has_answered(run: Callable[..., None]) -> None:
+    async def scenario(replica: Replica) -> None:
+        for model_name in ("a", "b", "c"):
+            await replica.promote(model_name)
+        waiting = asyncio.create_task(replica.ask("a"))
+        await until(lambda: replica.slot("a").demand)
+        while replica.slot("a").demand is not None:  # the others are asked later than it, all the time
+            await replica.ask("b")
+            await replica.ask("c")
+            await asyncio.sleep(0)
+        assert (await waiting).wanted.artifact.model_name == "a"
+        assert replica.loads("a") == 2
+
+    run(scenario)
+
+
 def test_a_copy_for_a_rollback_leaves_before_a_model_does(run: Callable[..., None]) -> None:
     async def scenario(replica: Replica) -> None:
         await replica.promote("a")

@@ -113,7 +113,7 @@ class Slot:
     def is_pinned(self) -> bool:
         """It stays in memory: it is being loaded, somebody waits, or it answers in place of one that cannot."""
         stands_in = self.answering is not None and self.answering.wanted != self.desired
-        return self.loading or stands_in or self.demand is not None
+        return self.loading or stands_in or self.demand is not None or self.waiting > 0
 
     def is_previous(self, artifact: Artifact) -> bool:
         """In memory for a rollback only."""
@@ -140,7 +140,8 @@ class Slot:
         self.evicted = None
         if wanted == self.desired:  # otherwise it stands in for one that cannot be loaded now
             self.attempt = self.failure = None
-        self.asked = self.asked or time.monotonic()
+        if self.demand is not None or not self.asked:  # who waits asks still: it shall not leave before it has answered
+            self.asked = time.monotonic()
         self._tell()
 
     def evict(self, artifact: Artifact) -> None:
