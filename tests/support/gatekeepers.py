@@ -56,6 +56,7 @@ class Gatekeepers:
             "GATEKEEPER_PORT": str(port),
             "GATEKEEPER_LEASE_SECONDS": "3",
             "GATEKEEPER_TIMING_SECONDS": "2",
+            "GATEKEEPER_PROVES_FORM": "false",
             "GATEKEEPER_RECONCILE_SECONDS": "1",
             "GATEKEEPER_RECONCILE_GRACE_SECONDS": "600",
             **settings,

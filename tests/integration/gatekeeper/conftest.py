@@ -45,7 +45,7 @@ def gatekeeper(
         service.policy(name, candidates="retained")
     service.failing_fast = [f"f-{uuid4().hex[:8]}"]
     service.policy(service.failing_fast[0], gates={**POLICY["gates"], "fail_fast": True})
-    service.start_ready(GATEKEEPER_RECONCILE_GRACE_SECONDS="3")
+    service.start_ready(GATEKEEPER_RECONCILE_GRACE_SECONDS="3", GATEKEEPER_PROVES_FORM="true")
     yield service
     service.stop()
 
