@@ -19,6 +19,7 @@ from chassis.cloudevents import Record
 from chassis.dead_letters import letter_for
 from chassis.errors import Permanent, Transient
 from chassis.telemetry import get_logger
+from chassis.waiting import set_within
 
 DEAD = Counter("gauntlet_dead_letters_total", "Messages given up on", ["topic"])
 RETRIES = Counter("gauntlet_handler_retries_total", "Attempts after the first", ["topic"])
@@ -160,11 +161,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
     async def _wait(self, attempt: int) -> bool:
         """Back off with jitter; False when told to let go instead."""
         seconds = min(0.05 * 2**attempt, LONGEST_BACKOFF) * random.uniform(0.5, 1.0)
-        try:
-            await asyncio.wait_for(self._let_go.wait(), seconds)
-        except TimeoutError:
-            return True
-        return False
+        return not await set_within(self._let_go, seconds)
 
     async def _commit(self, message: KafkaMessage) -> None:
         try:

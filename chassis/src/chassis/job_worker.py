@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from chassis.errors import GauntletError, Transient
 from chassis.jobs import MOST_TAKEOVERS, Job, Jobs, LeaseLost
 from chassis.telemetry import get_logger, story
+from chassis.waiting import set_within
 
 ENDED = Counter("gauntlet_jobs_total", "Runs of jobs, by how they ended", ["kind", "how"])
 SECONDS = Histogram("gauntlet_job_seconds", "Duration of a run", ["kind"], buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 1800))
@@ -101,10 +102,7 @@ class JobWorker:
                     continue
             except Transient as error:
                 log.warning("jobs wait", error=str(error))
-            try:
-                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
-            except TimeoutError:
-                continue
+            await set_within(self._wake, POLL_SECONDS)
 
     async def _work(self, job: Job) -> None:
         self._run = run = JobRun(self._jobs, job)

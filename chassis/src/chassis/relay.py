@@ -23,6 +23,7 @@ from chassis.leases import hold, release
 from chassis.outbox import OutboxRow
 from chassis.settings import KafkaSettings
 from chassis.telemetry import get_logger
+from chassis.waiting import set_within
 
 PUBLISHED = Counter("gauntlet_outbox_published_total", "Events published from the outbox", ["topic"])
 BATCH = 500
@@ -107,10 +108,7 @@ class Relay:
                 continue
             if self._stopping:
                 return
-            try:
-                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
-            except TimeoutError:
-                continue
+            await set_within(self._wake, POLL_SECONDS)
 
     async def _publish_batch(self) -> int:
         rows = await asyncio.to_thread(self._claim)

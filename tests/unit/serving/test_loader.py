@@ -12,7 +12,6 @@ import pytest
 
 from chassis.errors import Transient
 from contracts import ModelLoaded, ModelLoadFailed
-from serving.slots import Slot
 from support.loaders import Bench, run_bench, until
 
 
@@ -126,24 +125,3 @@ def test_a_replica_that_was_ready_stays_ready_while_the_next_version_loads(run: 
         bench.loader.check()
 
     run(scenario)
-
-
-def test_a_loader_stops_though_something_is_desired_in_the_same_moment() -> None:
-    async def scenario() -> bool:
-        slot = Slot("flights")
-
-        async def drive() -> None:
-            while True:
-                slot.changed.clear()
-                await slot.changed_within(60)
-
-        driving = asyncio.create_task(drive())
-        await asyncio.sleep(0.01)
-        slot.changed.set()
-        await asyncio.sleep(0)
-        driving.cancel()
-        done, _ = await asyncio.wait({driving}, timeout=5)
-        driving.cancel()
-        return bool(done)
-
-    assert asyncio.run(scenario())

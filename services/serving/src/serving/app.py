@@ -30,7 +30,7 @@ from serving.workers import Worker, supervise
 
 def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
     """/ready does not ask Kafka or MLflow: once a replica knows what to serve, it serves without them."""
-    worker = worker or Worker(number=None)
+    worker = worker or Worker()
     registry = Registry(settings.mlflow_tracking_uri)
     cache = ArtifactCache(settings.cache_folder, settings.cache_max_mb * MEBIBYTE)
     publisher = Publisher(settings)

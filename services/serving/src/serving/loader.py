@@ -16,6 +16,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from chassis.errors import Permanent, Transient
 from chassis.settings import MEBIBYTE
 from chassis.telemetry import get_logger
+from chassis.waiting import set_within
 from contracts import Envelope, Event, GatePassed, ModelLoaded, ModelLoadFailed, Promoted
 from serving.agreement import Agreement
 from serving.cache import ArtifactCache
@@ -180,8 +181,7 @@ class Loader:
                 slot.loading = False
                 self._tidy()
             case Compile(wanted):
-                await slot.changed_within(COMPILE_AFTER_SECONDS)
-                if slot.changed.is_set():
+                if await set_within(slot.changed, COMPILE_AFTER_SECONDS):
                     return
                 kept = slot.resident[wanted.artifact]
                 compiling = self._loading.run(partial(compile_form, kept, self._settings))
@@ -192,7 +192,7 @@ class Loader:
                     del slot.resident[artifact]
                     log.info("released", model_name=slot.model_name, model_version=artifact.model_version)
             case RetryAt(_, when):
-                await slot.changed_within(when - time.monotonic())
+                await set_within(slot.changed, when - time.monotonic())
             case Nothing():
                 await slot.changed.wait()
 

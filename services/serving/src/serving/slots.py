@@ -183,14 +183,6 @@ class Slot:
             working.cancel()
             changed.cancel()
 
-    async def changed_within(self, seconds: float) -> None:
-        """Returns when something else is desired, or after so many seconds."""
-        try:
-            async with asyncio.timeout(seconds):  # wait_for may swallow a cancellation, and the loader would not stop
-                await self.changed.wait()
-        except TimeoutError:
-            pass
-
     def _tell(self) -> None:
         if self.demand is not None:
             self.demand.set()

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.service import listen
 from chassis.telemetry import configure_logging, get_logger
+from chassis.waiting import set_within
 from serving.agreement import Referee
 from serving.settings import Settings
 
@@ -36,7 +37,6 @@ class Worker(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SERVING_WORKER_")
 
-    number: int | None = None
     listener: int | None = None
     """The inherited socket's file descriptor."""
     referee: Path | None = None
@@ -78,14 +78,10 @@ class Supervisor:
             pause = FIRST_PAUSE if time.monotonic() - started > HEALTHY_SECONDS else min(2 * pause, LONGEST_PAUSE)
             log.error("worker ended, another one follows", worker=number, code=process.returncode, seconds=pause)
             replaces = True
-            try:
-                await asyncio.wait_for(self.stopping.wait(), pause)
-            except TimeoutError:
-                pass
+            await set_within(self.stopping, pause)
 
     async def _start(self, number: int, *, replaces: bool) -> asyncio.subprocess.Process:
         told = {
-            "SERVING_WORKER_NUMBER": str(number),
             "SERVING_WORKER_LISTENER": str(self.listener),
             "SERVING_WORKER_REFEREE": str(self.folder / "referee"),
             "SERVING_WORKER_REPLACES": str(replaces).lower(),
