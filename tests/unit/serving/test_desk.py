@@ -176,3 +176,30 @@ def test_two_models_take_turns() -> None:
         assert (one.asked, other.asked) == ([1, 1, 1], [2])
 
     run(scenario)
+
+
+def test_a_form_that_breaks_leaves_its_rows_to_the_model_and_nobody_waits_for_ever() -> None:
+    class Broken:
+        def predict(self, rows: Any) -> Any:
+            raise RuntimeError("the engine is gone")
+
+    async def scenario(desk: Desk) -> None:
+        answered = await together(desk, model(Doubling(), form=Broken()), table(1), table(2, 3))
+        assert labels(answered) == [[2], [4, 6]]
+
+    run(scenario)
+
+
+def test_what_the_form_leaves_to_a_model_that_hangs_has_its_time_too() -> None:
+    class Refusing:
+        def predict(self, rows: Any) -> Any:
+            raise ValueError("an unknown category")
+
+    async def scenario(desk: Desk) -> None:
+        pyfunc = Doubling()
+        pyfunc.proceed.clear()
+        with pytest.raises(Problem, match="SERVING_REQUEST_SECONDS"):
+            await desk.ask(model(pyfunc, form=Refusing()), table(1))
+        pyfunc.proceed.set()
+
+    run(scenario, request_seconds=0.05)

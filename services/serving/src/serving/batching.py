@@ -7,7 +7,6 @@ handing it to a thread would cost more than the answer. What is slow or large go
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from typing import TypeVar
 from prometheus_client import Counter, Gauge, Histogram
 
 from chassis.http import Problem
-from serving.models import LoadedModel
+from serving.models import LoadedModel, NotCompiled
 from serving.outcomes import Outcome
 from serving.settings import Settings
 from serving.tables import Table
@@ -39,7 +38,6 @@ INLINE_ROWS = 256
 class Job:
     table: Table
     answer: asyncio.Future[Outcome]
-    since: float
 
 
 class Desk:
@@ -70,13 +68,16 @@ class Desk:
         self._enter()
         try:
             loop = asyncio.get_running_loop()
-            job = Job(table, loop.create_future(), time.monotonic())
+            job = Job(table, loop.create_future())
             if model.form is not None and len(table) <= INLINE_ROWS and len(table.columns) == model.width:
                 self._inline.setdefault(model, []).append(job)
                 if not self._flushing:
                     self._flushing = True
                     loop.call_soon(self._flush)
-                return await job.answer
+                try:
+                    return await job.answer
+                except NotCompiled:
+                    job = Job(table, loop.create_future())
             self._waiting.setdefault(model, []).append(job)
             self._next()
             return await self._within(job.answer)
@@ -120,21 +121,7 @@ class Desk:
         for model, jobs in waiting.items():
             for batch in _cut(jobs, INLINE_ROWS):
                 BATCH.observe(len(batch))
-                self._compiled(model, batch)
-        self._next()
-
-    def _compiled(self, model: LoadedModel, batch: list[Job]) -> None:
-        """What the form cannot answer is for the native model, in a thread, and no other request shall wait for it."""
-        try:
-            whole = model.compiled([row for job in batch for row in job.table.values])
-        except ValueError:
-            if len(batch) == 1:
-                self._waiting.setdefault(model, []).extend(batch)
-            else:
-                for job in batch:
-                    self._compiled(model, [job])
-        else:
-            _settle(batch, whole.split([len(job.table) for job in batch]))
+                _settle(batch, compiled(model, [job.table for job in batch]))
 
     def _next(self) -> None:
         """Give a free thread the model that waited longest, with all of its requests that fit one batch."""
@@ -161,6 +148,15 @@ class Desk:
         error = done.exception()
         _settle(batch, done.result() if error is None else [_as_exception(error)] * len(batch))
         self._next()
+
+
+def compiled(model: LoadedModel, tables: Sequence[Table]) -> Sequence[Outcome | Exception]:
+    """Each table's outcome by the form; NotCompiled where that is for the native model, which nobody else waits for."""
+    try:
+        whole = model.compiled([row for table in tables for row in table.values])
+    except NotCompiled as error:
+        return [error] if len(tables) == 1 else [outcome for table in tables for outcome in compiled(model, [table])]
+    return whole.split([len(table) for table in tables])
 
 
 def answer(model: LoadedModel, tables: Sequence[Table]) -> Sequence[Outcome | Exception]:

@@ -12,13 +12,10 @@ from forms.choosing import none
 from serving.models import LoadedModel
 from serving.tables import Values
 
-Served = forms.Choice
-"""What `/models` tells of the form in use."""
-
 log = get_logger(__name__)
 
 
-def compile_model(model: LoadedModel, tolerance: float) -> Served:
+def compile_model(model: LoadedModel, tolerance: float) -> forms.Choice:
     """Blocks. Gives `model` its form; the native one where none is proven. Raises nothing that a model may raise."""
     started = time.perf_counter()
     try:
@@ -37,7 +34,7 @@ def compile_model(model: LoadedModel, tolerance: float) -> Served:
     return served
 
 
-def _compile(model: LoadedModel, tolerance: float) -> Served:
+def _compile(model: LoadedModel, tolerance: float) -> forms.Choice:
     if not model.example:
         return none("the model has no input example to prove a form by")
     if not all(column.required for column in model.signature.columns):

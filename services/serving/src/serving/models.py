@@ -32,6 +32,10 @@ class ModelFailed(Exception):
     """The model raised, or answered nonsense, on rows that fit its signature."""
 
 
+class NotCompiled(Exception):
+    """The compiled form does not answer these rows; the model itself may."""
+
+
 @dataclass(eq=False, slots=True)
 class LoadedModel:
     """`example` are the rows of its input example, as they would be sent; empty when it has none.
@@ -75,13 +79,16 @@ class LoadedModel:
         if self.form is not None and len(columns) == self.width:
             try:
                 return self.compiled(values)
-            except ValueError:
+            except NotCompiled:
                 pass
         return self._ask(frame_of(columns, values))
 
     def compiled(self, values: Sequence[Values]) -> Outcome:
-        """Raises ValueError for a value about which only the native model can speak."""
-        return self.read(self.form.predict(values), len(values))
+        """Raises NotCompiled for rows about which only the native model can speak."""
+        try:
+            return self.read(self.form.predict(values), len(values))
+        except Exception as error:  # ValueError by agreement; whatever else breaks, the model itself is still there
+            raise NotCompiled(f"{type(error).__name__}: {error}") from error
 
     def _ask(self, frame: pd.DataFrame) -> Outcome:
         try:

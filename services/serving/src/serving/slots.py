@@ -12,7 +12,7 @@ from typing import Any
 from prometheus_client import Counter, Histogram
 
 from contracts import Envelope
-from serving.compiling import Served
+from forms import Choice
 from serving.models import LoadedModel
 from serving.policy import Artifact, Attempt, Resident, Snapshot, Wanted
 
@@ -55,7 +55,8 @@ class Kept:
     warm: bool = False
     answered: bool = False
     compiled: bool = False
-    served: Served = field(default_factory=Served)
+    served: Choice = field(default_factory=Choice)
+    """Of the form in use; `/models` tells it."""
     size: int = 0
     """Bytes that it seems to take: what the process grew by when it was loaded and warmed up."""
 
