@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from uuid import uuid4
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput
 
 from contracts import ModelRegistered, Trigger
 from contracts.policy import ModelPolicy
 from support.mlflow_server import MlflowServer
 from trainer.making import make
-from trainer.registry import JOB_TAG, LINEAGE_TAG, Publisher
+from trainer.registry import JOB_TAG, LINEAGE_TAG, Publisher, log_inputs
 from trainer.spec import TrainingSpec, TrainingTask
 
 
@@ -94,6 +97,22 @@ def test_of_two_processes_that_register_at_once_the_lowest_version_stands(
     assert int(second.version) == 2
     assert publish(spec) == first
     assert versions(client, spec) == [1]
+
+
+def test_runs_that_log_the_same_dataset_at_once_all_have_it(spec: TrainingSpec, client: MlflowClient) -> None:
+    experiment = client.create_experiment(spec.task.model_name)
+    runs = [client.create_run(experiment).info.run_id for _ in range(6)]
+    together = Barrier(len(runs))
+
+    def log(run: str) -> None:
+        for number in range(5):
+            dataset = Dataset(f"w{number}", "an-equal-digest", "local", "somewhere")
+            together.wait(30)
+            log_inputs(client, run, [DatasetInput(dataset, [])])
+
+    with ThreadPoolExecutor(len(runs)) as threads:
+        list(threads.map(log, runs))
+    assert {len(client.get_run(run).inputs.dataset_inputs) for run in runs} == {5}
 
 
 def test_what_was_trained_is_taken_up_only_while_recipe_and_request_are_the_same(spec: TrainingSpec) -> None:

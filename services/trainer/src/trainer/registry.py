@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow.sklearn
+from mlflow import MlflowClient
 from mlflow.entities import Dataset as MlflowDataset
 from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, LoggedModelStatus, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
@@ -84,7 +85,7 @@ class Publisher:
         run_id = run.info.run_id
         for file in made.datasets.values():
             self._client.log_artifact(run_id, str(file.path), "datasets")
-        self._client.log_inputs(run_id, datasets=[_input(name, made) for name in made.datasets if name != KEYS])
+        log_inputs(self._client, run_id, [_input(name, made) for name in made.datasets if name != KEYS])
         self._say(0.8, "logging the model")
         model_id, digest = self._log_model(made, estimator, experiment, run_id)
         now = int(time.time() * 1000)
@@ -222,6 +223,16 @@ class Publisher:
             if run.info.status == "RUNNING":
                 self._client.set_terminated(run.info.run_id, "KILLED")
         return next((run for run in runs if run.info.status == "FINISHED"), None)
+
+
+def log_inputs(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) -> None:
+    """As MLflow's own, which looks whether it knows a dataset and then adds it: of two at once, one is refused."""
+    try:
+        client.log_inputs(run_id, datasets=inputs)
+    except MlflowException as error:
+        if error.error_code != "BAD_REQUEST":
+            raise
+        client.log_inputs(run_id, datasets=inputs)
 
 
 def _signature(made: Made) -> ModelSignature:
