@@ -9,13 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import contracts
+from chassis.digests import digest_tree
 from chassis.errors import Permanent, Transient
 from contracts import Cause, Envelope, Event, ModelLoaded, ModelLoadFailed, Promoted, new_envelope
+from forms.artifact import Recorded, ServingArtifact
 from serving.cache import ArtifactCache
 from serving.handlers import on_promoted
 from serving.loader import Loader
 from serving.settings import Settings
-from support.versions import pipeline, save
+from support.versions import FEATURES, pipeline, save, serving_artifact
 
 DEADLINE = 60.0
 
@@ -41,7 +44,17 @@ class Store:
             raise Permanent("no such artifact")
         if uri == "foreign":
             raise ModuleNotFoundError("No module named 'botocore'")
-        return Path(shutil.copytree(self.folder / "model", into / "model"))
+        name = "beside" if uri == "beside" else "model"
+        return Path(shutil.copytree(self.folder / name, into / name))
+
+    def add_beside(self, shift: float = 0.0) -> str:
+        """A serving artifact of the model, whose recorded answers are off by `shift`; returns its digest."""
+        made = serving_artifact(self.folder / "model", FEATURES)
+        assert made.recorded is not None
+        answers = [answer + shift for answer in made.recorded.answers]
+        (self.folder / "beside").mkdir()
+        ServingArtifact(made.form, Recorded(made.recorded.rows, answers)).write(self.folder / "beside")
+        return digest_tree(self.folder / "beside")
 
 
 class Bench:
@@ -72,6 +85,7 @@ class Bench:
             artifact_digest=more.get("digest", self.store.digest),
             cause=Cause.GATE,
             actor="test",
+            serving_artifact=_named(more.get("beside")),
         )
         on_promoted(self.loader, new_envelope(event, source="test"))
 
@@ -87,6 +101,10 @@ class Bench:
             for event in self.reports
             if isinstance(event, ModelLoaded | ModelLoadFailed) and event.epoch is not None
         ]
+
+
+def _named(beside: tuple[str, str] | None) -> contracts.ServingArtifact | None:
+    return None if beside is None else contracts.ServingArtifact(uri=beside[0], digest=beside[1])
 
 
 async def until(probe: Callable[[], Any]) -> None:

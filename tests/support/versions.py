@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import tempfile
 import warnings
@@ -20,8 +21,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+import contracts
 from chassis.digests import digest_tree
 from contracts import Cause, GatePassed, Outcome, Promoted
+from forms import Recorded, ServingArtifact, dumps
+from serving.compiling import compile_model
+from serving.models import load
+from serving.policy import Artifact
 
 FEATURES = pd.DataFrame({"distance": [500.0, 1500.0, 900.0, 2000.0], "carrier": ["UA", "AA", "UA", "DL"]})
 LATE = [0, 1, 0, 1]
@@ -37,6 +43,7 @@ class Version:
     model_version: int
     uri: str
     digest: str
+    beside: contracts.ServingArtifact | None = None
 
     def promoted(self, epoch: int) -> Promoted:
         return Promoted(
@@ -47,6 +54,7 @@ class Version:
             artifact_digest=self.digest,
             cause=Cause.GATE,
             actor="test",
+            serving_artifact=self.beside,
         )
 
     def gate_passed(self) -> GatePassed:
@@ -59,6 +67,7 @@ class Version:
             artifact_uri=self.uri,
             artifact_digest=self.digest,
             policy_digest="none",
+            serving_artifact=self.beside,
         )
 
 
@@ -104,6 +113,17 @@ def save(estimator: Any, folder: Path, *, example: pd.DataFrame = FEATURES, role
     return digest_tree(folder)
 
 
+def serving_artifact(folder: Path, rows: pd.DataFrame) -> ServingArtifact:
+    """What the gate makes of the saved model: its form, and `rows` with the answers to them."""
+    model = load(Artifact("made", 1, ""), folder)
+    records: list[dict[str, Any]] = rows.to_dict("records")
+    table = model.reader.read(records, len(records))
+    outcome = model.predict(table)
+    choice = compile_model(model, 1e-6)
+    answers = outcome.labels if outcome.scores is None else outcome.scores
+    return ServingArtifact(dumps(choice), Recorded(records, answers))
+
+
 class Uploads:
     """Puts versions into one run of a real MLflow server."""
 
@@ -111,11 +131,29 @@ class Uploads:
         self._client = MlflowClient(tracking_uri)
         self._run = self._client.create_run("0").info.run_id
 
-    def version(self, model_name: str, model_version: int, estimator: Any = None, **options: Any) -> Version:
+    def version(
+        self,
+        model_name: str,
+        model_version: int,
+        estimator: Any = None,
+        *,
+        golden: pd.DataFrame | None = None,
+        **options: Any,
+    ) -> Version:
+        """With `golden` rows it has a serving artifact, as the gate would make it."""
         with tempfile.TemporaryDirectory() as folder:
             model = Path(folder) / "model"
             digest = save(estimator or telling_its_version(model_version), model, **options)
-            return self.folder(model_name, model_version, model, digest)
+            version = self.folder(model_name, model_version, model, digest)
+            if golden is None:
+                return version
+            beside = Path(folder) / "beside"
+            beside.mkdir()
+            serving_artifact(model, golden).write(beside)
+            path = f"{model_name}-{model_version}-serving"
+            self._client.log_artifacts(self._run, str(beside), path)
+            made = contracts.ServingArtifact(uri=f"runs:/{self._run}/{path}", digest=digest_tree(beside))
+            return dataclasses.replace(version, beside=made)
 
     def folder(self, model_name: str, model_version: int, folder: Path, digest: str) -> Version:
         path = f"{model_name}-{model_version}"

@@ -109,6 +109,11 @@ class Registry:
         self._ask(lambda: self.client.log_artifact(run_id, str(path), folder))
         return f"runs:/{run_id}/{folder}/{path.name}"
 
+    def upload_folder(self, run_id: str, path: Path, folder: str) -> str:
+        """Keep the files of a folder with a run, below `folder`, and return their URI."""
+        self._ask(lambda: self.client.log_artifacts(run_id, str(path), folder))
+        return f"runs:/{run_id}/{folder}"
+
     def upload_text(self, run_id: str, text: str, path: str) -> None:
         """Keep a text with a run, below this path."""
         self._ask(lambda: self.client.log_text(run_id, text, path))

@@ -20,6 +20,13 @@ class Dataset(Value):
     window: str | None = Field(default=None, description="The recipe's name for it, such as 2013-04..2013-05")
 
 
+class ServingArtifact(Value):
+    """What a version is served with beside its model: its proven form, golden rows, and the answers it gave to them."""
+
+    uri: str = Field(min_length=1)
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$", description="Of the folder's files")
+
+
 class Trigger(Value):
     """Why a version came to be."""
 
@@ -93,6 +100,8 @@ class GatePassed(GateResult):
     type: ClassVar[str] = "gauntlet.GatePassed.v1"
     topic: ClassVar[str] = "gate-passed"
 
+    serving_artifact: ServingArtifact | None = None
+
 
 class GateFailed(GateResult):
     """A candidate failed a gate, or a gate could not decide."""
@@ -120,6 +129,7 @@ class Promoted(Event):
     epoch: int = Field(ge=1, description="Counts a model's promotions; fences whatever arrives late")
     artifact_uri: str
     artifact_digest: str
+    serving_artifact: ServingArtifact | None = None
     previous_version: ModelVersion | None = None
     cause: Cause
     actor: str

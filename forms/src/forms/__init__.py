@@ -1,11 +1,28 @@
-"""What a fitted model is compiled to for serving, and the proof that it answers alike."""
+"""What a fitted model is compiled to for serving, and the proof that it answers alike.
 
-from forms.choosing import NATIVE, Choice, choose
-from forms.compiling import candidates
+The libraries that compile and run forms are imported with the first name that needs them: whoever only keeps forms and
+their proofs, as the gatekeeper does, goes without.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from forms.artifact import Recorded, ServingArtifact
 from forms.form import Column, Compiled, Form, Proof, Refused, Row
 from forms.frames import frame_of, rows_of
 from forms.probing import probe_rows
 from forms.proof import answered, prove
+
+if TYPE_CHECKING:
+    from forms.choosing import NATIVE, Choice, choose
+    from forms.compiling import candidates
+    from forms.stored import Stale, dumps, loads
+
+_LATER = {
+    **dict.fromkeys(("NATIVE", "Choice", "choose"), "forms.choosing"),
+    "candidates": "forms.compiling",
+    **dict.fromkeys(("Stale", "dumps", "loads"), "forms.stored"),
+}
 
 __all__ = [
     "NATIVE",
@@ -14,13 +31,24 @@ __all__ = [
     "Compiled",
     "Form",
     "Proof",
+    "Recorded",
     "Refused",
     "Row",
+    "ServingArtifact",
+    "Stale",
     "answered",
     "candidates",
     "choose",
+    "dumps",
     "frame_of",
+    "loads",
     "probe_rows",
     "prove",
     "rows_of",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from forms import onnx_trees
-from forms.estimators import Answer, linear, native, only_finite
+from forms.estimators import linear, native, only_finite
 from forms.form import Column, Compiled, Form, Refused, Unsupported
 from forms.sides import sides
 from forms.transformers import Part, Raw, encoder, transformed
@@ -83,17 +83,27 @@ def _code(codes: dict[int, int], value: Any) -> float:
 
 
 def _treelite(found: TreeModel, method: str) -> Form:
-    return Compiled("treelite", encoder(found.parts), found.answer(_gtil(found), method))
+    sums = Gtil(found.source, found.ensemble.dtype, found.ensemble.outputs)
+    return Compiled("treelite", encoder(found.parts), found.answer(sums, method))
 
 
-def _gtil(found: TreeModel) -> Answer:
-    dtype, outputs = found.ensemble.dtype, found.ensemble.outputs
+class Gtil:
+    """treelite's own engine: the sums before the link. Pickled as treelite writes its models."""
 
-    def sums(matrix: np.ndarray) -> np.ndarray:
-        raw = treelite.gtil.predict(found.source, matrix.astype(dtype, copy=False), nthread=1, pred_margin=True)
-        return np.asarray(raw).reshape(len(matrix), -1)[:, -outputs:]
+    def __init__(self, model: treelite.Model, dtype: Any, outputs: int) -> None:
+        self._model, self._dtype, self._outputs = model, dtype, outputs
 
-    return sums
+    def __call__(self, matrix: np.ndarray) -> np.ndarray:
+        given = matrix.astype(self._dtype, copy=False)
+        raw = treelite.gtil.predict(self._model, given, nthread=1, pred_margin=True)
+        return np.asarray(raw).reshape(len(matrix), -1)[:, -self._outputs :]
+
+    def __reduce__(self) -> Any:
+        return _opened, (self._model.serialize_bytes(), self._dtype, self._outputs)
+
+
+def _opened(model: bytes, dtype: Any, outputs: int) -> Gtil:
+    return Gtil(treelite.Model.deserialize_bytes(model), dtype, outputs)
 
 
 def _native(estimator: Any, parts: list[Part], method: str) -> Form:

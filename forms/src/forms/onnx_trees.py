@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import onnxruntime
-from onnx import TensorProto, helper
+from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 from forms.form import Unsupported
 from forms.trees import Ensemble, Tree
@@ -16,6 +17,18 @@ from forms.trees import Ensemble, Tree
 LEQ, LESS = 0, 1
 """Modes of the operator: ONNX operator specification, ai.onnx.ml.TreeEnsemble, version 5."""
 OPSET, ML_OPSET, IR = 21, 5, 10
+WHOLE = (
+    "tree_roots",
+    "nodes_featureids",
+    "nodes_missing_value_tracks_true",
+    "nodes_truenodeids",
+    "nodes_trueleafs",
+    "nodes_falsenodeids",
+    "nodes_falseleafs",
+    "leaf_targetids",
+)
+NUMBERS = ("nodes_splits", "leaf_weights")
+CHUNK = 10_000
 
 
 def runner(ensemble: Ensemble) -> Callable[[np.ndarray], np.ndarray]:
@@ -27,7 +40,7 @@ def runner(ensemble: Ensemble) -> Callable[[np.ndarray], np.ndarray]:
         raise Unsupported("splits by category")
     if any(len(tree.outputs) > 1 for tree in ensemble.trees):
         return _by_leaf(ensemble)
-    run, count = _session(_model(ensemble), ensemble.dtype), len(ensemble.trees)
+    run, count = Session(_model(ensemble), ensemble.dtype), len(ensemble.trees)
     if ensemble.is_average:
         return lambda matrix: run(matrix) / count
     return run
@@ -47,75 +60,83 @@ def _by_leaf(ensemble: Ensemble) -> Callable[[np.ndarray], np.ndarray]:
         known += int(leaves.sum())
     table, count = np.concatenate(values), len(numbered)
     named = replace(ensemble, trees=tuple(numbered), outputs=count, base=np.zeros(count))
-    run, base = _session(_model(named), np.float64), ensemble.base
+    run, base, is_average = Session(_model(named), np.float64), ensemble.base, ensemble.is_average
 
     def sums(matrix: np.ndarray) -> np.ndarray:
         found: np.ndarray = table[run(matrix).astype(np.intp)].sum(axis=1) + base
-        return found / count if ensemble.is_average else found
+        return found / count if is_average else found
 
     return sums
 
 
-def _session(model: bytes, dtype: Any) -> Callable[[np.ndarray], np.ndarray]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions have no common class
-        raise Unsupported(f"ONNX Runtime: {error}") from error
+class Session:
+    """ONNX Runtime on a model in the precision `dtype`. Pickled as that model; what a pickle opens does not keep it."""
 
-    def run(matrix: np.ndarray) -> np.ndarray:
-        found: np.ndarray = session.run(["Y"], {"X": np.ascontiguousarray(matrix, dtype=dtype)})[0]
+    def __init__(self, model: bytes, dtype: Any, *, keep: bool = True) -> None:
+        """Raises Unsupported for a model that it does not take."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions have no common class
+            raise Unsupported(f"ONNX Runtime: {error}") from error
+        self._model = model if keep else None
+        self._dtype = dtype
+
+    def __call__(self, matrix: np.ndarray) -> np.ndarray:
+        given = np.ascontiguousarray(matrix, dtype=self._dtype)
+        found: np.ndarray = self._session.run(["Y"], {"X": given})[0]
         return found
 
-    return run
+    def __reduce__(self) -> Any:
+        if self._model is None:
+            raise TypeError("opened from a pickle: its model was not kept")
+        return partial(Session, keep=False), (self._model, self._dtype)
 
 
 def _model(ensemble: Ensemble) -> bytes:
-    nodes = _Nodes(ensemble)
+    nodes = _Nodes()
     for output, base in enumerate(ensemble.base):
         if base:  # first, so that sums are made in the order of the model's own library
             nodes.constant(output, float(base))
     for tree in ensemble.trees:
         nodes.tree(tree, tree.outputs[0], tree.values[:, 0])
     kind = TensorProto.FLOAT if ensemble.dtype == np.float32 else TensorProto.DOUBLE
-    operator = helper.make_node("TreeEnsemble", ["X"], ["Y"], domain="ai.onnx.ml", **nodes.attributes(kind))
     graph = helper.make_graph(
-        [operator],
+        [],
         "trees",
         [helper.make_tensor_value_info("X", kind, [None, ensemble.features])],
         [helper.make_tensor_value_info("Y", kind, [None, ensemble.outputs])],
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
-    encoded: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=IR).SerializeToString()
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR)
+    operator = model.graph.node.add()
+    operator.CopyFrom(helper.make_node("TreeEnsemble", ["X"], ["Y"], domain="ai.onnx.ml"))
+    nodes.write(operator, ensemble.outputs, LESS if ensemble.is_strict else LEQ, ensemble.dtype)
+    encoded: bytes = model.SerializeToString()
     return encoded
 
 
 class _Nodes:
-    """The operator's flat lists: inner nodes of all trees in one numbering, leaves in another."""
+    """The operator's flat lists, in pieces: inner nodes of all trees in one numbering, leaves in another."""
 
-    def __init__(self, ensemble: Ensemble) -> None:
-        self._mode = LESS if ensemble.is_strict else LEQ
-        self._outputs = ensemble.outputs
-        self._roots: list[int] = []
-        self._features: list[int] = []
-        self._splits: list[float] = []
-        self._missing_true: list[int] = []
-        self._true: list[int] = []
-        self._true_is_leaf: list[int] = []
-        self._false: list[int] = []
-        self._false_is_leaf: list[int] = []
-        self._leaf_outputs: list[int] = []
-        self._leaf_values: list[float] = []
+    def __init__(self) -> None:
+        self._pieces: dict[str, list[np.ndarray]] = {name: [] for name in (*WHOLE, *NUMBERS)}
+        self._inner = self._leaves = 0
 
     def constant(self, output: int, value: float) -> None:
         """A tree of one leaf: a split whose sides are the same."""
-        leaf = [len(self._leaf_values)]
-        self._roots.append(len(self._features))
-        self._leaf_outputs.append(output)
-        self._leaf_values.append(value)
-        self._inner([0], [0.0], [0], (leaf, [1]), (leaf, [1]))
+        leaf = {"nodeids": [self._leaves], "leafs": [1]}
+        self._add(
+            tree_roots=[self._inner],
+            nodes_featureids=[0],
+            nodes_splits=[0.0],
+            nodes_missing_value_tracks_true=[0],
+            leaf_targetids=[output],
+            leaf_weights=[value],
+            **{f"nodes_{side}{what}": value for side in ("true", "false") for what, value in leaf.items()},
+        )
 
     def tree(self, tree: Tree, output: int, values: np.ndarray) -> None:
         is_leaf = tree.left < 0
@@ -123,54 +144,38 @@ class _Nodes:
             self.constant(output, float(values[0]))
             return
         inner = ~is_leaf
-        place = np.where(
-            is_leaf, len(self._leaf_values) + np.cumsum(is_leaf) - 1, len(self._features) + np.cumsum(inner) - 1
-        )
-        self._roots.append(int(place[0]))
-        self._leaf_outputs += [output] * int(is_leaf.sum())
-        self._leaf_values += values[is_leaf].tolist()
+        place = np.where(is_leaf, self._leaves + np.cumsum(is_leaf) - 1, self._inner + np.cumsum(inner) - 1)
         left, right = tree.left[inner], tree.right[inner]
-        self._inner(
-            tree.feature[inner].tolist(),
-            tree.threshold[inner].tolist(),
-            tree.missing_left[inner].astype(np.int64).tolist(),
-            (place[left].tolist(), is_leaf[left].astype(np.int64).tolist()),
-            (place[right].tolist(), is_leaf[right].astype(np.int64).tolist()),
+        self._add(
+            tree_roots=place[:1],
+            nodes_featureids=tree.feature[inner],
+            nodes_splits=tree.threshold[inner],
+            nodes_missing_value_tracks_true=tree.missing_left[inner],
+            nodes_truenodeids=place[left],
+            nodes_trueleafs=is_leaf[left],
+            nodes_falsenodeids=place[right],
+            nodes_falseleafs=is_leaf[right],
+            leaf_targetids=np.full(int(is_leaf.sum()), output),
+            leaf_weights=values[is_leaf],
         )
 
-    def _inner(
-        self,
-        features: list[int],
-        splits: list[float],
-        missing: list[int],
-        true: tuple[list[int], list[int]],
-        false: tuple[list[int], list[int]],
-    ) -> None:
-        self._features += features
-        self._splits += splits
-        self._missing_true += missing
-        self._true += true[0]
-        self._true_is_leaf += true[1]
-        self._false += false[0]
-        self._false_is_leaf += false[1]
+    def _add(self, **pieces: Any) -> None:
+        for name, piece in pieces.items():
+            self._pieces[name].append(np.asarray(piece))
+        self._inner += len(pieces["nodes_featureids"])
+        self._leaves += len(pieces["leaf_targetids"])
 
-    def attributes(self, kind: int) -> dict[str, Any]:
-        def tensor(name: str, values: list[Any], of: int = kind) -> Any:
-            return helper.make_tensor(name, of, [len(values)], values)
-
-        return {
-            "n_targets": self._outputs,
-            "aggregate_function": 1,  # the sum
-            "post_transform": 0,
-            "tree_roots": self._roots,
-            "nodes_featureids": self._features,
-            "nodes_modes": tensor("nodes_modes", [self._mode] * len(self._features), TensorProto.UINT8),
-            "nodes_splits": tensor("nodes_splits", self._splits),
-            "nodes_missing_value_tracks_true": self._missing_true,
-            "nodes_truenodeids": self._true,
-            "nodes_trueleafs": self._true_is_leaf,
-            "nodes_falsenodeids": self._false,
-            "nodes_falseleafs": self._false_is_leaf,
-            "leaf_targetids": self._leaf_outputs,
-            "leaf_weights": tensor("leaf_weights", self._leaf_values),
-        }
+    def write(self, operator: Any, outputs: int, mode: int, dtype: Any) -> None:
+        """As attributes of `operator`. Of a large forest piece by piece, so that no other thread waits for long."""
+        single = {"n_targets": outputs, "aggregate_function": 1, "post_transform": 0}  # 1: the sum
+        operator.attribute.extend([helper.make_attribute(name, value) for name, value in single.items()])
+        for name in WHOLE:
+            attribute = operator.attribute.add(name=name, type=AttributeProto.INTS)
+            for piece in self._pieces[name]:
+                for start in range(0, len(piece), CHUNK):
+                    attribute.ints.extend(piece[start : start + CHUNK].astype(np.int64).tolist())
+        numbers = {name: np.concatenate(self._pieces[name]).astype(dtype) for name in NUMBERS}
+        numbers["nodes_modes"] = np.full(self._inner, mode, dtype=np.uint8)
+        for name, values in numbers.items():
+            attribute = operator.attribute.add(name=name, type=AttributeProto.TENSOR)
+            attribute.t.CopyFrom(numpy_helper.from_array(values, name))

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+from chassis.digests import digest_tree
+from chassis.registry import Registry
 from contracts import GateFailed, GatePassed, ModelRegistered, Outcome, Promoted, Trigger
 from contracts.policy import ModelPolicy
+from forms import loads
+from forms.artifact import read
 from gatekeeper.gates import asked_for
 from support.bus_client import BusClient
 from support.candidates import ANYONES, Candidates
 from support.gatekeepers import Gatekeepers
+from support.mlflow_server import MlflowServer
 from support.waiting import eventually
 
 BY_DEFAULT = [gate.name for gate in asked_for(ModelPolicy(model="m"))]
@@ -39,7 +45,12 @@ def champion_of(gatekeeper: Gatekeepers, bus: BusClient, candidates: Candidates,
 
 
 def test_the_first_version_that_passes_is_promoted_with_all_that_followers_need(
-    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
+    gatekeeper: Gatekeepers,
+    model_name: str,
+    bus: BusClient,
+    candidates: Candidates,
+    mlflow_server: MlflowServer,
+    tmp_path: Path,
 ) -> None:
     registered = candidates.version(model_name, "good")
     told = bus.publish(registered)
@@ -64,6 +75,13 @@ def test_the_first_version_that_passes_is_promoted_with_all_that_followers_need(
     assert (form["name"], form["parity"]["labels_differ"]) == ("linear", 0) and form["parity"]["rows"] > 1500
     tags = candidates.tags(model_name, 1)
     assert (tags["gauntlet.verdict"], tags["gauntlet.serving_form"]) == ("passed", "linear")
+    beside = event.serving_artifact
+    assert beside is not None and beside == passed.data.serving_artifact
+    folder = Registry(mlflow_server.uri).download(beside.uri, tmp_path)
+    assert digest_tree(folder) == beside.digest
+    made = read(folder)
+    assert made.form is not None and loads(made.form).about()["parity"] == form["parity"]
+    assert made.recorded is not None and len(made.recorded.rows) == 32
     trail = gatekeeper.get(f"/audit?model={model_name}")
     assert [row["action"] for row in reversed(trail)] == ["registered", "judged", "promoted"]
     assert {row["correlation_id"] for row in trail} == {told.correlation_id}

@@ -18,6 +18,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
+from forms import loads
 from gatekeeper import evidence
 from gatekeeper.judging import judge
 from gatekeeper.sandbox.probe import Limits, Request, Sandbox
@@ -71,16 +72,17 @@ def asked(model: Path, limits: Limits = LIMITS) -> Request:
 def test_compiled_trees_run_in_the_sandbox_and_are_proven_there(sandbox: Sandbox, tmp_path: Path) -> None:
     frame = flights()
     save(boosting(frame), tmp_path / "model", example=frame.dropna().head(3))
-    found = sandbox.form(Request(tmp_path / "model", "binary", [0, 1], frame, LIMITS), threading.Event())
+    found, form = sandbox.form(Request(tmp_path / "model", "binary", [0, 1], frame, LIMITS), threading.Event())
     assert (found.name, found.problem) == ("onnxruntime", None), found
     assert found.parity is not None and found.parity.rows > 600, "golden rows, and rows made of them"
+    assert form is not None and loads(form).about()["parity"]["rows"] == found.parity.rows
     assert (found.parity.labels_differ, found.parity.tolerance) == (0, 1e-6)
     assert [each.form for each in found.refused] == ["linear"]
 
 
 def test_a_model_of_its_own_code_is_served_as_it_is(sandbox: Sandbox, tmp_path: Path) -> None:
-    found = sandbox.form(asked(code(tmp_path / "model", "pass")), threading.Event())
-    assert (found.name, found.parity) == ("native", None)
+    found, form = sandbox.form(asked(code(tmp_path / "model", "pass")), threading.Event())
+    assert (found.name, found.parity, form) == ("native", None, None)
     assert found.refused == (RefusedForm("any", "a pyfunc of its own code: there is no estimator to compile"),)
 
 
@@ -92,6 +94,7 @@ def test_a_model_of_its_own_code_is_served_as_it_is(sandbox: Sandbox, tmp_path: 
         ("if proving: os._exit(3)", "exited with code 3"),
         ("if proving: time.sleep(600)", "did not end within 2 s"),
         ("if proving: open('facts.json', 'w').write(json.dumps({'form': 7})); os._exit(0)", "makes no sense"),
+        ("if proving: os.symlink('/etc/passwd', 'form.bin'); os._exit(0)", "ended before it was proven"),
     ],
 )
 def test_who_misbehaves_while_its_form_is_proven_is_ended_and_what_it_did_is_said(
@@ -100,8 +103,8 @@ def test_who_misbehaves_while_its_form_is_proven_is_ended_and_what_it_did_is_sai
     request = asked(code(tmp_path / "model", load))
     assert sandbox.probe(request, threading.Event()).fault is None
     limits = Limits(seconds=2, memory_mb=1024, timing_seconds=1)
-    found = sandbox.form(asked(request.model, limits), threading.Event())
-    assert found.name is None and says in str(found.problem)
+    found, form = sandbox.form(asked(request.model, limits), threading.Event())
+    assert found.name is None and form is None and says in str(found.problem)
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,7 @@ def _again(
         epoch=decision.epoch,
         artifact_uri=then.artifact_uri if then else uri or "",
         artifact_digest=then.artifact_digest if then else digest or "",
+        serving_artifact=then.serving_artifact if then else None,
         previous_version=decision.previous_version,
         cause=Cause.ROLLBACK,
         actor=actor,

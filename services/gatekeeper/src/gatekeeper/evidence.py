@@ -42,7 +42,7 @@ class Unreadable(ValueError):
 def write(measured: Measured, policy: ModelPolicy, keep: Keep) -> dict[str, Any]:
     """The document, JSON; every long array goes to `keep` as a Parquet file."""
     rows = measured.golden
-    found = encode(dataclasses.replace(measured, golden=None), keep)
+    found = encode(dataclasses.replace(measured, golden=None, form=None), keep)
     return {
         "format": FORMAT,
         "policy": policy.model_dump(mode="json"),

@@ -63,6 +63,10 @@ class EvidenceStore:
         """Keep a file as it is named; returns its URI."""
         return self._registry.upload(self._registry.own_run(EXPERIMENT, model_name), path, folder)
 
+    def add_folder(self, model_name: str, path: Path, folder: str) -> str:
+        """Keep the files of a folder as `folder`; returns its URI. Raises Transient when MLflow is away."""
+        return self._registry.upload_folder(self._registry.own_run(EXPERIMENT, model_name), path, folder)
+
     def _path(self, digest: str) -> Path:
         return self._folder / OBJECTS / f"{digest.removeprefix('sha256:')}.parquet"
 

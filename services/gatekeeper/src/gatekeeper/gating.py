@@ -15,9 +15,9 @@ from chassis.job_worker import JobRun, Record
 from chassis.jobs import Job
 from chassis.registry import Registry
 from chassis.telemetry import get_logger
-from contracts import GateVerdict, ModelRegistered, overall
+from contracts import GateVerdict, ModelRegistered, Outcome, overall
 from contracts.policy import ModelPolicy
-from gatekeeper import contest, evidence, golden_sets, store
+from gatekeeper import contest, evidence, golden_sets, serving_artifact, store
 from gatekeeper.contest import Played
 from gatekeeper.evidence_store import EvidenceStore
 from gatekeeper.judging import judge, summary
@@ -89,10 +89,11 @@ class Gating:
             played = self._play(task, measured, verdicts, run)
         except Cancelled as error:
             raise Transient(str(error)) from error
+        outcome = overall(verdicts)
         judgement = Judgement(
             event=found.event,
             verdicts=verdicts,
-            reason=summary(overall(verdicts), verdicts),
+            reason=summary(outcome, verdicts),
             registered_at=registered_at,
             compared_with=champion.model_version if champion else None,
             artifact_digest=measured.artifact_digest,
@@ -100,6 +101,7 @@ class Gating:
             metrics=own_metrics(measured, policy),
             evidence=self._evidence(measured, played, policy),
             won=won(played, policy) if played else None,
+            serving_artifact=serving_artifact.keep(measured, self._kept) if outcome is Outcome.PASSED else None,
         )
         return partial(self._record, judgement=judgement, policy=policy, seconds=measured.seconds)
 

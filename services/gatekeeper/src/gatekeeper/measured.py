@@ -74,6 +74,8 @@ class Measured:
     """Why no more was measured, though it could have been (`fail_fast`)."""
     serving_form: ServingForm | None = None
     """For people: no gate looks at it."""
+    form: bytes | None = None
+    """Itself, as a candidate's process wrote it: for serving; no evidence, and never opened here."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager

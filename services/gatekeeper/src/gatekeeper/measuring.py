@@ -119,7 +119,8 @@ class Measurer:
         if self._proves_form and Need.CANDIDATE in needs:
             say(0.85, "proving the form that it would be served in")
             with measured.timed("form"):
-                measured.serving_form = proving.prove(self._sandbox, measured, folder, self._limits(policy), cancelled)
+                proven = proving.prove(self._sandbox, measured, folder, self._limits(policy), cancelled)
+                measured.serving_form, measured.form = proven
 
     def champion(self, task: Task, cancelled: threading.Event) -> Measured:
         """The champion alone on the golden rows of the task, in the candidate's place."""

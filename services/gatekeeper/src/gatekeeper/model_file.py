@@ -24,6 +24,8 @@ class ModelFile:
     """metadata["gauntlet"]: label, entity, event_time, …"""
     outputs: str | None = None
     """What the signature says of the answers, as text that is equal for equal outputs."""
+    kinds: tuple[str, ...] | None = None
+    """Of the inputs, MLflow's names of their types; None when one of them has no simple type."""
 
 
 def read(folder: Path) -> ModelFile:
@@ -47,7 +49,8 @@ def read(folder: Path) -> ModelFile:
     classes = roles.get("classes")
     return ModelFile(
         has_signature=bool(signature.get("inputs") and signature.get("outputs")),
-        inputs=_names(signature.get("inputs")),
+        inputs=_texts(signature.get("inputs"), "name"),
+        kinds=_texts(signature.get("inputs"), "type"),
         outputs=_canonical(signature.get("outputs")),
         classes=tuple(classes) if isinstance(classes, list) and classes else None,
         roles=roles,
@@ -61,12 +64,12 @@ def _canonical(outputs: Any) -> str | None:
         return None
 
 
-def _names(inputs: Any) -> tuple[str, ...] | None:
+def _texts(inputs: Any, key: str) -> tuple[str, ...] | None:
     try:
         columns = json.loads(inputs)
     except (TypeError, ValueError):
         return None
     if not isinstance(columns, list):
         return None
-    names = [column["name"] for column in columns if isinstance(column, dict) and isinstance(column.get("name"), str)]
-    return tuple(names) if names and len(names) == len(columns) else None
+    texts = [column[key] for column in columns if isinstance(column, dict) and isinstance(column.get(key), str)]
+    return tuple(texts) if texts and len(texts) == len(columns) else None

@@ -20,22 +20,25 @@ log = get_logger(__name__)
 
 def prove(
     sandbox: Sandbox, measured: Measured, folder: Path, limits: Limits, cancelled: threading.Event
-) -> ServingForm:
-    """On golden rows that it has answered. Raises Cancelled only; what else goes wrong is in what is returned."""
+) -> tuple[ServingForm, bytes | None]:
+    """On golden rows that it has answered; also the form itself, if it is worth keeping.
+
+    Raises Cancelled only; what else goes wrong is in what is returned.
+    """
     rows, probe = measured.golden, measured.probe
     if rows is None:
-        return serving_form.unknown(measured.golden_problem or "there are no golden rows")
+        return serving_form.unknown(measured.golden_problem or "there are no golden rows"), None
     if probe is None or probe.fault is not None:
-        return serving_form.unknown("the model did not answer all that it was asked")
+        return serving_form.unknown("the model did not answer all that it was asked"), None
     began = time.monotonic()
     try:
         features = rows.features_for(measured.description)
         some = features.iloc[chosen_rows(len(features), serving_form.ROWS)].reset_index(drop=True)
         limits = replace(limits, seconds=min(limits.seconds, serving_form.SECONDS))
-        found = sandbox.form(Request(folder, measured.problem, None, some, limits), cancelled)
+        found, form = sandbox.form(Request(folder, measured.problem, None, some, limits), cancelled)
     except Cancelled:
         raise
     except Exception as error:  # whatever breaks here, the verdict has all that it needs
         log.exception("serving form not found out", model_name=measured.event.model_name)
-        found = serving_form.unknown(f"{type(error).__name__}: {error}")
-    return found.after(time.monotonic() - began)
+        found, form = serving_form.unknown(f"{type(error).__name__}: {error}"), None
+    return found.after(time.monotonic() - began), form

@@ -22,6 +22,7 @@ from contracts import (
     ModelRegistered,
     Outcome,
     Promoted,
+    ServingArtifact,
     overall,
 )
 from contracts.policy import ModelPolicy
@@ -61,6 +62,7 @@ class Judgement:
     metrics: Mapping[str, float] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
     won: Won | None = None
+    serving_artifact: ServingArtifact | None = None
 
 
 class Recorder:
@@ -182,6 +184,7 @@ class Recorder:
             epoch=decision.epoch,
             artifact_uri=row.artifact_uri or "",
             artifact_digest=row.artifact_digest or "",
+            serving_artifact=_serving_artifact(row),
             previous_version=decision.previous_version,
             cause=decision.cause,
             actor=actor,
@@ -253,6 +256,7 @@ class Recorder:
         row.registered_at = judgement.registered_at
         row.artifact_uri = judgement.event.artifact_uri
         row.artifact_digest = judgement.artifact_digest
+        row.serving_artifact = judgement.serving_artifact and judgement.serving_artifact.model_dump(mode="json")
         row.champion_version = judgement.compared_with
         row.golden_digest = judgement.golden_digest
         row.policy_digest = policy.digest if policy else None
@@ -264,8 +268,8 @@ class Recorder:
 def _result(
     row: CandidateRow, judgement: Judgement, outcome: Outcome, policy: ModelPolicy | None
 ) -> GatePassed | GateFailed:
-    kind = GatePassed if outcome is Outcome.PASSED else GateFailed
-    return kind(
+    passed = outcome is Outcome.PASSED
+    return (partial(GatePassed, serving_artifact=judgement.serving_artifact) if passed else GateFailed)(
         model_name=row.model_name,
         model_version=row.model_version,
         candidate_id=row.id,
@@ -278,6 +282,10 @@ def _result(
         strategy=policy.strategy if policy else "none",
         verdicts=judgement.verdicts,
     )
+
+
+def _serving_artifact(row: CandidateRow) -> ServingArtifact | None:
+    return None if row.serving_artifact is None else ServingArtifact.model_validate(row.serving_artifact)
 
 
 def without_policy(event: ModelRegistered, registered_at: datetime) -> Judgement:

@@ -44,6 +44,8 @@ class CandidateRow(Base):
     registered_at: Mapped[datetime] = mapped_column(UtcDateTime)
     artifact_uri: Mapped[str | None] = mapped_column(Text)
     artifact_digest: Mapped[str | None] = mapped_column(String(80))
+    serving_artifact: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """Where and what it is: contracts.ServingArtifact."""
     champion_version: Mapped[int | None] = mapped_column(Integer)
     """The champion that it was compared with."""
     golden_digest: Mapped[str | None] = mapped_column(String(80), index=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from contracts import Envelope, GatePassed, Promoted
+from contracts import Envelope, GatePassed, Promoted, ServingArtifact
 from serving.loader import Loader
-from serving.policy import Artifact, Wanted
+from serving.policy import Artifact, Beside, Wanted
 
 
 def on_promoted(loader: Loader, envelope: Envelope[Promoted]) -> None:
     """Production: the highest epoch of a model answers."""
     event = envelope.data
     artifact = Artifact(event.model_name, event.model_version, event.artifact_digest)
-    loader.want(Wanted(artifact, event.artifact_uri, order=event.epoch, epoch=event.epoch), envelope)
+    beside = _beside(event.serving_artifact)
+    loader.want(Wanted(artifact, event.artifact_uri, event.epoch, event.epoch, beside), envelope)
 
 
 def on_gate_passed(loader: Loader, envelope: Envelope[GatePassed]) -> None:
@@ -20,4 +21,9 @@ def on_gate_passed(loader: Loader, envelope: Envelope[GatePassed]) -> None:
     artifact = Artifact(event.model_name, event.model_version, event.artifact_digest or "")
     current = loader.desired(event.model_name)
     order = 1 if current is None else current.order + (current.artifact != artifact)
-    loader.want(Wanted(artifact, event.artifact_uri, order=order), envelope)
+    beside = _beside(event.serving_artifact)
+    loader.want(Wanted(artifact, event.artifact_uri, order=order, beside=beside), envelope)
+
+
+def _beside(artifact: ServingArtifact | None) -> Beside | None:
+    return Beside(artifact.uri, artifact.digest) if artifact else None

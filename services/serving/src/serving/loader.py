@@ -8,7 +8,6 @@ import random
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -39,8 +38,8 @@ from serving.policy import (
 )
 from serving.rehearsal import preload, rehearse
 from serving.settings import Settings
-from serving.slots import Kept, Slot
-from serving.steps import bring_in, compile_form, make_warm
+from serving.slots import Slot
+from serving.steps import Download, Source, bring_in, compile_form, make_warm
 from serving.threads import Lane
 
 SWAPS = Counter("gauntlet_serving_swaps_total", "Versions swapped in", ["model_name"])
@@ -53,7 +52,6 @@ COMPILE_AFTER_SECONDS = 0.1
 """A version that is replaced sooner is not worth compiling, and its successor shall not wait for the compiler."""
 
 Report = Callable[[Event, Envelope[Any] | None], None]
-Download = Callable[[str, Path], Path]
 
 log = get_logger(__name__)
 
@@ -74,7 +72,7 @@ class Loader:
     ) -> None:
         self._settings = settings
         self._cache = cache
-        self._download = download
+        self._source = Source(cache, download)
         self._report = report
         self._agreement = agreement
         self._slots: dict[str, Slot] = {}
@@ -150,8 +148,7 @@ class Loader:
         await self._caught_up.wait()
         while True:
             slot.changed.clear()
-            cached = slot.desired is not None and self._cache.holds(slot.desired.artifact.digest)
-            action = next_action(slot.snapshot(cached=cached), time.monotonic())
+            action = next_action(slot.snapshot(cached=self._source.holds(slot.desired)), time.monotonic())
             slot.loading = isinstance(action, Load | WarmUp | Swap)
             try:
                 await self._do(slot, action)
@@ -164,9 +161,10 @@ class Loader:
     async def _do(self, slot: Slot, action: Action) -> None:
         match action:
             case Fetch(wanted):
-                await self._step(slot, wanted, self._fetching, partial(self._fetch, wanted))
+                await self._step(slot, wanted, self._fetching, partial(self._source.fetch, wanted))
             case Load(wanted):
-                kept = await self._step(slot, wanted, self._loading, partial(self._load, wanted))
+                bringing = partial(bring_in, self._source, wanted, self._settings)
+                kept = await self._step(slot, wanted, self._loading, bringing)
                 if kept is not None:
                     slot.resident[wanted.artifact] = kept
             case WarmUp(wanted):
@@ -218,14 +216,6 @@ class Loader:
             changed.cancel()
         return None
 
-    def _fetch(self, wanted: Wanted) -> bool:
-        if not self._cache.holds(wanted.artifact.digest):
-            self._cache.add(wanted.artifact.digest, partial(self._download, wanted.uri))
-        return True
-
-    def _load(self, wanted: Wanted) -> Kept:
-        return bring_in(wanted.artifact, self._cache.verified(wanted.artifact.digest), self._settings)
-
     def _swapped(self, slot: Slot, wanted: Wanted) -> None:
         artifact, seconds = wanted.artifact, time.monotonic() - slot.desired_at
         SWAPS.labels(artifact.model_name).inc()
@@ -246,9 +236,8 @@ class Loader:
         """What is over the budget leaves memory; what is over the cache's limit, the disk."""
         evicted = make_room(self.slots(), self._settings.memory_mb * MEBIBYTE)
         keep = {item.digest for each in self._slots.values() for item in each.resident}
-        keep |= {
-            wanted.artifact.digest for each in self._slots.values() for wanted in (each.desired, each.evicted) if wanted
-        }
+        for wanted in (wanted for each in self._slots.values() for wanted in (each.desired, each.evicted) if wanted):
+            keep |= {wanted.artifact.digest, wanted.beside.digest if wanted.beside else ""}
         trimming = asyncio.create_task(self._trimming.run(partial(self._trim, keep, evicted)))
         trimming.add_done_callback(_note_trimmed)
 

@@ -142,19 +142,25 @@ def warm_up(model: LoadedModel) -> None:
 
     Raises Permanent when the model does not answer its own example as it should.
     """
-    if not model.example:
+    if model.example:
+        warm_up_with(model, model.example, "its own input example")
+    else:
         log.warning("model has no input example to warm up with", model_name=model.artifact.model_name)
-        return
-    batch = (list(model.example) * WARM_UP_ROWS)[:WARM_UP_ROWS]
-    single, together = (_asked(model, rows) for rows in (batch[:1], batch))
+
+
+def warm_up_with(model: LoadedModel, rows: Sequence[Row], what: str) -> Outcome:
+    """Blocks. The answers to `rows`, which are repeated until they are a batch. Raises Permanent, naming `what`."""
+    batch = (list(rows) * WARM_UP_ROWS)[: max(WARM_UP_ROWS, len(rows))]
+    single, together = (_asked(model, some, what) for some in (batch[:1], batch))
     model.batches = together.rows == len(batch) and _agree(single, together.split([1, len(batch) - 1])[0])
+    return together.split([len(rows), len(batch) - len(rows)])[0] if model.batches else together
 
 
-def _asked(model: LoadedModel, rows: Sequence[Row]) -> Outcome:
+def _asked(model: LoadedModel, rows: Sequence[Row], what: str) -> Outcome:
     try:
-        return model.predict(model.reader.read(list(rows), len(rows)))
+        return model.predict(model.reader.read(rows, len(rows)))
     except (ModelFailed, RowsRefused) as failure:
-        raise Permanent(f"the model fails on {len(rows)} row(s) of its own input example: {failure}") from failure
+        raise Permanent(f"the model fails on {len(rows)} row(s) of {what}: {failure}") from failure
 
 
 def _agree(alone: Outcome, among_others: Outcome) -> bool:

@@ -22,6 +22,14 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """A version's serving artifact: what the gate made of it for whoever serves it."""
+
+    uri: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """A version that a replica shall answer with; the highest `order` of a model is the truth."""
 
@@ -31,6 +39,8 @@ class Wanted:
     """The epoch in production; the place in the order of arrival in staging."""
     epoch: int | None = None
     """None in staging: a challenger has none yet."""
+    beside: Beside | None = None
+    """It answers without, too."""
 
 
 @dataclass(frozen=True, slots=True)

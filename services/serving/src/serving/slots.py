@@ -12,7 +12,7 @@ from typing import Any
 from prometheus_client import Counter, Histogram
 
 from contracts import Envelope
-from forms import Choice
+from forms import Choice, ServingArtifact
 from serving.models import LoadedModel
 from serving.policy import Artifact, Attempt, Resident, Snapshot, Wanted
 
@@ -55,6 +55,8 @@ class Kept:
     warm: bool = False
     answered: bool = False
     compiled: bool = False
+    given: ServingArtifact | None = None
+    """What the gate made of it, until it is warm."""
     served: Choice = field(default_factory=Choice)
     """Of the form in use; `/models` tells it."""
     size: int = 0

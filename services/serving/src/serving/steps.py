@@ -2,28 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from serving.cache import size_of
+from serving import beside
+from serving.cache import ArtifactCache, size_of
 from serving.compiling import compile_model
 from serving.memory import Growth
 from serving.models import load, warm_up
-from serving.policy import Artifact
+from serving.policy import Wanted
 from serving.settings import Settings
 from serving.slots import Kept
 
+Download = Callable[[str, Path], Path]
+"""Fetch a URI into a folder. Returns where it is; raises Transient or Permanent."""
 
-def bring_in(artifact: Artifact, folder: Path, settings: Settings) -> Kept:
+
+class Source:
+    """Where versions come from: this machine's cache, and the registry for what is not there."""
+
+    def __init__(self, cache: ArtifactCache, download: Download) -> None:
+        self.cache = cache
+        self._download = download
+        self._tried: set[str] = set()
+        """Digests of serving artifacts that were looked for; each once, since models are served without, too."""
+
+    def holds(self, wanted: Wanted | None) -> bool:
+        """All of it that can be had is in the cache."""
+        if wanted is None or not self.cache.holds(wanted.artifact.digest):
+            return False
+        given = wanted.beside
+        return given is None or given.digest in self._tried or self.cache.holds(given.digest)
+
+    def fetch(self, wanted: Wanted) -> bool:
+        """True. Blocks; raises Transient and Permanent."""
+        if wanted.beside is not None and wanted.beside.digest not in self._tried:
+            self._tried.add(wanted.beside.digest)
+            beside.fetch(self.cache, wanted.beside, self._download)
+        if not self.cache.holds(wanted.artifact.digest):
+            self.cache.add(wanted.artifact.digest, partial(self._download, wanted.uri))
+        return True
+
+
+def bring_in(source: Source, wanted: Wanted, settings: Settings) -> Kept:
     """Raises Permanent for what will never load, Transient when the machine is short of something."""
+    given = beside.found(source.cache, wanted.beside) if wanted.beside else None
+    folder = source.cache.verified(wanted.artifact.digest)
     with Growth(exact=settings.memory_mb > 0) as growth:
-        model = load(artifact, folder)
-    return Kept(model, size=max(growth.bytes, size_of(folder)))
+        model = load(wanted.artifact, folder)
+    return Kept(model, size=max(growth.bytes, size_of(folder)), given=given)
 
 
 def make_warm(kept: Kept, settings: Settings) -> bool:
-    """True. Raises Permanent when the model does not answer its own example as it should."""
+    """True. From its end on the model answers by the form that was proven at the gate, if there is one.
+
+    Raises Permanent when the model does not answer as it should.
+    """
+    given = kept.given
     with Growth(exact=settings.memory_mb > 0) as growth:
-        warm_up(kept.model)
+        if given is None:
+            warm_up(kept.model)
+        else:
+            choice = beside.warm_up(kept.model, given, settings.parity_tolerance if settings.compile else None)
+            if choice is not None:
+                kept.served, kept.compiled = choice, True
+    kept.given = None  # not before: what does not pass is not warmed up by less the next time
     kept.size += growth.bytes
     return True
 

@@ -22,6 +22,7 @@ from gatekeeper.sandbox.protocol import (
     FACTS,
     FEATURES,
     FIRST,
+    FORM,
     GOLDEN,
     REQUEST,
     SECOND,
@@ -132,7 +133,7 @@ def _question(
     if request["form"]:
         from gatekeeper.sandbox.proving import proved  # the template has imported it
 
-        facts.note(form=proved(model, features))
+        facts.note(form=proved(model, features, scratch / FORM))
         return
     if request["golden_only"]:
         facts.note(stage=Stage.GOLDEN)

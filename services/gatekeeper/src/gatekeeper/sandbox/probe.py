@@ -25,6 +25,7 @@ from gatekeeper.sandbox.protocol import (
     FACTS,
     FEATURES,
     FIRST,
+    FORM,
     GOLDEN,
     REQUEST,
     SECOND,
@@ -36,6 +37,7 @@ from gatekeeper.serving_form import ServingForm
 
 MOST_EXAMPLE_ROWS = 100_000
 MOST_TIMED_CALLS = 100_000
+MOST_FORM_BYTES = 256 * 1024**2
 
 T = TypeVar("T")
 Read = Callable[[Path, "Request", Ended], T]
@@ -124,8 +126,10 @@ class Sandbox:
         probe, isolation = self._asked(request, cancelled, _read)
         return replace(probe, isolation=isolation.as_json())
 
-    def form(self, request: Request, cancelled: threading.Event) -> ServingForm:
+    def form(self, request: Request, cancelled: threading.Event) -> tuple[ServingForm, bytes | None]:
         """Load a model in another process, and prove the form that it would be served in on its features.
+
+        Also the form itself, as that process wrote it, for whoever serves the model; nothing here opens it.
 
         Another one, so that neither the time and memory that this takes nor its end count against the candidate.
         Raises as `probe`.
@@ -266,12 +270,13 @@ def _read(scratch: Path, request: Request, ended: Ended) -> Probe:
     )
 
 
-def _read_form(scratch: Path, request: Request, ended: Ended) -> ServingForm:
+def _read_form(scratch: Path, request: Request, ended: Ended) -> tuple[ServingForm, bytes | None]:
     facts = reading.facts(scratch / FACTS)
     what = ended.by or _fault_of(facts)
     if what is None and "form" in facts:
-        return serving_form.heard(facts["form"])
-    return serving_form.unknown(f"its process {what or 'ended'} before it was proven")
+        found = serving_form.heard(facts["form"])
+        return found, None if found.parity is None else reading.content(scratch / FORM, MOST_FORM_BYTES)
+    return serving_form.unknown(f"its process {what or 'ended'} before it was proven"), None
 
 
 def _timings(path: Path, fault: str | None) -> tuple[float, ...]:

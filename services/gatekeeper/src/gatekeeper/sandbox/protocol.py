@@ -9,6 +9,7 @@ FACTS = "facts.json"
 FEATURES = "features.parquet"
 FIRST, SECOND, GOLDEN = "first.npy", "second.npy", "golden.npy"
 SECONDS, BATCH_SECONDS = "seconds.npy", "batch-seconds.npy"
+FORM = "form.bin"
 
 
 def dirty(name: str, suffix: str) -> str:

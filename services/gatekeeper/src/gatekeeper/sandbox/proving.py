@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from mlflow.types import DataType
 
-from forms import Column, choose, frame_of, rows_of
+from forms import Column, choose, dumps, frame_of, rows_of
 from forms.choosing import none
 from forms.form import Row
 from gatekeeper.serving_form import LONGEST_REASON, TOLERANCE
 
 
-def proved(model: Any, features: pd.DataFrame) -> dict[str, Any]:
+def proved(model: Any, features: pd.DataFrame, into: Path) -> dict[str, Any]:
     """Which form, how it compares with `model` on `features` and rows made of them, and why a faster one is not used.
 
-    Raises whatever the model raises when it is asked.
+    The form itself goes `into` a file, if it is worth keeping. Raises whatever the model raises when it is asked.
     """
     schema = model.metadata.get_input_schema()
     if schema is None or schema.is_tensor_spec() or not all(spec.name for spec in schema.inputs):
@@ -33,7 +34,10 @@ def proved(model: Any, features: pd.DataFrame) -> dict[str, Any]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of unknown categories: what is asked for
-        about = choose(model, columns, ask, rows_of(features, columns), TOLERANCE).about()
+        choice = choose(model, columns, ask, rows_of(features, columns), TOLERANCE)
+    if (kept := dumps(choice)) is not None:
+        into.write_bytes(kept)
+    about = choice.about()
     for each in about["refused"]:
         each["reason"] = each["reason"][:LONGEST_REASON]
     return about

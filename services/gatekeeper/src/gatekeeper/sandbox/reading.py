@@ -62,6 +62,11 @@ def timings(path: Path, most: int) -> tuple[float, ...]:
     return tuple(float(value) for value in values) if usable else ()
 
 
+def content(path: Path, most: int) -> bytes | None:
+    """As it is; None for what is no file, or larger."""
+    return _plain_file(path, most)
+
+
 def _array(path: Path, most_bytes: int) -> NDArray[Any] | None:
     """An .npy file whose header says what its size says; never a pickle."""
     raw = _plain_file(path, most_bytes)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import orjson
 
 from serving.rows import shown
 
@@ -39,6 +41,11 @@ OF_KINDS = {
 }
 """Of the types of a signature; a time is ISO 8601."""
 
+WRAPPINGS: dict[str, Callable[[str], Any]] = {
+    "pd_json": orjson.loads,
+    "base64": lambda text: base64.b64decode(text, validate=True).decode(),
+}
+"""What MLServer's codecs wrap each of BYTES in, as `content_type` says; left on, it would be taken for the value."""
 
 MOST_DIMENSIONS = 2
 """Of a shape, and of lists in lists: rows, and columns."""
@@ -71,8 +78,9 @@ def read_tensor(spec: Any, binary: memoryview, max_rows: int) -> tuple[Tensor, i
     if datatype != "BYTES" and (not isinstance(datatype, str) or datatype not in DTYPES):
         known = ", ".join([*DTYPES, "BYTES"])
         raise BadTensor(f"{said} has datatype {_cut(datatype)}; expected one of {known}")
-    parameters = spec.get("parameters")
-    size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
+    given = spec.get("parameters")
+    parameters: dict[str, Any] = given if isinstance(given, dict) else {}
+    size = parameters.get("binary_data_size")
     if size is None:
         values, taken = _from_json(name, datatype, spec.get("data")), 0
     elif type(size) is not int or not 0 <= size <= len(binary):
@@ -81,6 +89,8 @@ def read_tensor(spec: Any, binary: memoryview, max_rows: int) -> tuple[Tensor, i
         values, taken = _from_binary(name, datatype, binary[:size]), size
     if len(values) != math.prod(shape):
         raise BadTensor(f"{said} has shape {shape}, but {len(values)} values")
+    if datatype == "BYTES" and isinstance(content_type := parameters.get("content_type"), str):
+        values = _unwrapped(name, content_type, values)
     return Tensor(name, tuple(shape), values), taken
 
 
@@ -105,6 +115,15 @@ def _from_json(name: str, datatype: str, data: Any) -> list[Any]:
     if datatype == "BOOL":  # Triton's clients send 0 and 1 as well
         return [bool(value) if type(value) is int and value in (0, 1) else value for value in flat]
     return flat
+
+
+def _unwrapped(name: str, content_type: str, values: list[Any]) -> list[Any]:
+    if (unwrap := WRAPPINGS.get(content_type)) is None:
+        return values
+    try:
+        return [unwrap(value) for value in values]
+    except (TypeError, ValueError):
+        raise BadTensor(f"{_input(name)} has texts that are no {content_type}, which its content_type says") from None
 
 
 def _from_binary(name: str, datatype: str, raw: memoryview) -> list[Any]:

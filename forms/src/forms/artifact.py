@@ -1,0 +1,71 @@
+"""The serving artifact of a version: its form, and some golden rows with the answers that it was judged by.
+
+A folder beside the model, which it leaves as it is. Whoever serves the model opens the form instead of compiling it
+again, and holds what the model answers there against what it answered at the gate.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORM, ANSWERS = "form", "answers.json"
+TOLERANCE = 1e-6
+"""Between two machines, relative above 1 and absolute below: sums may be added up in another order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """`rows` as they would be sent; `answers` to them, one a row: a score, the scores of all classes, or a label."""
+
+    rows: Sequence[dict[str, Any]]
+    answers: Sequence[Any]
+
+    def differing(self, found: Sequence[Any]) -> int | None:
+        """The first row that is answered otherwise; None where all are alike, or nothing can be compared."""
+        theirs, ours = np.asarray(self.answers), np.asarray(found)
+        if theirs.shape != ours.shape:
+            return None
+        if theirs.dtype.kind in "fiub" and ours.dtype.kind in "fiub":
+            theirs, ours = theirs.astype(np.float64), ours.astype(np.float64)
+            alike = np.isclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
+        else:
+            alike = theirs.astype(str) == ours.astype(str)
+        differ = np.flatnonzero(~alike.reshape(len(theirs), -1).all(axis=1))
+        return int(differ[0]) if differ.size else None
+
+
+@dataclass(frozen=True, slots=True)
+class ServingArtifact:
+    """`form`: what `forms.dumps` has made, if there is a form; not opened before it is needed."""
+
+    form: bytes | None
+    recorded: Recorded | None
+
+    def write(self, folder: Path) -> None:
+        """Into an empty folder."""
+        if self.form is not None:
+            (folder / FORM).write_bytes(self.form)
+        if self.recorded is not None:
+            content = {"rows": self.recorded.rows, "answers": self.recorded.answers}
+            (folder / ANSWERS).write_text(json.dumps(content))
+
+
+def read(folder: Path) -> ServingArtifact:
+    """Raises OSError, and ValueError for what is no serving artifact."""
+    form, answers = folder / FORM, folder / ANSWERS
+    recorded = None
+    if answers.exists():
+        content = json.loads(answers.read_text())
+        try:
+            recorded = Recorded(list(content["rows"]), list(content["answers"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{ANSWERS} holds no rows and answers: {error}") from error
+        if not recorded.rows or len(recorded.rows) != len(recorded.answers):
+            raise ValueError(f"{ANSWERS} holds {len(recorded.rows)} rows and {len(recorded.answers)} answers")
+    return ServingArtifact(form.read_bytes() if form.exists() else None, recorded)

@@ -1,0 +1,47 @@
+"""A proven form as bytes: made where a model is judged, opened where it is served."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import cloudpickle
+
+from forms.choosing import Choice
+
+COMPILED = ("linear", "onnxruntime", "treelite")
+"""The others hold the model's own estimator, which whoever serves it has anyway."""
+LIBRARIES = ("gauntlet-forms", "numpy", "scipy", "scikit-learn", "onnxruntime", "treelite", "cloudpickle")
+FORMAT = 1
+"""To be raised whenever what an older `forms` has written would compute something else, or nothing, today."""
+
+
+class Stale(Exception):
+    """Written by other versions than those that would read it; the message says which. Compile the model again."""
+
+
+def dumps(choice: Choice) -> bytes | None:
+    """None for a choice that is not worth keeping. What is opened from it answers bit for bit as `choice.form` does."""
+    if choice.form is None or choice.name not in COMPILED:
+        return None
+    return json.dumps(_made_with()).encode() + b"\n" + bytes(cloudpickle.dumps(choice))
+
+
+def loads(data: bytes) -> Choice:
+    """Raises Stale; for bytes that `dumps` has not made, anything. To be trusted as far as whoever wrote them is."""
+    head, _, body = data.partition(b"\n")
+    then, now = json.loads(head), _made_with()
+    if then != now:
+        differ = [f"{name} {then.get(name)}, here {value}" for name, value in now.items() if then.get(name) != value]
+        raise Stale(f"the form was made with {'; '.join(differ) or 'other libraries'}")
+    choice: Choice = cloudpickle.loads(body)
+    return choice
+
+
+def _made_with() -> dict[str, Any]:
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"format": FORMAT, "python": python, "machine": platform.machine()} | {
+        name: version(name) for name in LIBRARIES
+    }
