@@ -26,11 +26,19 @@ class Recorded:
     rows: Sequence[dict[str, Any]]
     answers: Sequence[Any]
 
+    def only(self, count: int) -> Recorded:
+        """The first of them."""
+        return Recorded(self.rows[:count], self.answers[:count])
+
+    def is_comparable(self, found: Sequence[Any]) -> bool:
+        """Answers of this shape: a classifier's may be read as one score a row, or one a class."""
+        return np.shape(self.answers) == np.shape(found)
+
     def differing(self, found: Sequence[Any]) -> int | None:
-        """The first row that is answered otherwise; None where all are alike, or nothing can be compared."""
-        theirs, ours = np.asarray(self.answers), np.asarray(found)
-        if theirs.shape != ours.shape:
+        """The first row that is answered otherwise; None where all are alike, or not comparable."""
+        if not self.is_comparable(found):
             return None
+        theirs, ours = np.asarray(self.answers), np.asarray(found)
         if theirs.dtype.kind in "fiub" and ours.dtype.kind in "fiub":
             theirs, ours = theirs.astype(np.float64), ours.astype(np.float64)
             alike = np.isclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 import forms
 from chassis.errors import Permanent, Transient
@@ -47,40 +46,49 @@ def found(cache: ArtifactCache, beside: Beside) -> ServingArtifact | None:
 def warm_up(model: LoadedModel, given: ServingArtifact, tolerance: float | None) -> forms.Choice | None:
     """Blocks. The form that `model` answers by from here on; None for none, as without a `tolerance`.
 
-    Raises Permanent for a model that does not answer the golden rows as it did when it was judged: another version of a
-    library, say, computes something else.
+    The model itself is not asked where a form answers the golden rows as they were judged: a forest holds the
+    interpreter, and with it every request, for as long as it is asked. Otherwise it is; then this raises Permanent for
+    one that does not answer as it did: another version of a library, say, computes something else.
     """
     recorded = given.recorded
     if recorded is None or not _is_readable(model, recorded):
         models.warm_up(model)
         return None
-    here = models.warm_up_with(model, recorded.rows, "golden rows that it answered when it was judged")
-    if model.batches:  # else a row may be answered otherwise among others
-        _compare(here, recorded)
-    if given.form is None or tolerance is None or not model.batches:
-        return None
-    try:
-        choice = _opened(model, given.form, recorded, here, tolerance)
-    except (Exception, SystemExit) as error:  # whatever somebody's bytes may raise
-        reason = f"{type(error).__name__}: {error}"[:300]
-        log.warning("form of the gate not used", model_name=model.artifact.model_name, reason=reason)
-        return None
-    model.form = choice.form
-    return choice
+    if given.form is not None and tolerance is not None:
+        try:
+            choice = _opened(model, given.form, recorded, tolerance)
+        except (Exception, SystemExit) as error:  # whatever somebody's bytes may raise
+            reason = f"{type(error).__name__}: {error}"[:300]
+            log.warning("form of the gate not used", model_name=model.artifact.model_name, reason=reason)
+        else:
+            model.form, model.batches = choice.form, True  # no form looks at other rows, and it answered as the model
+            return choice
+    here = _answers(models.warm_up_with(model, recorded.rows, "golden rows that it answered when it was judged"))
+    if model.batches and (row := recorded.differing(here)) is not None:  # else others in the batch may change it
+        raise Permanent(
+            f"the model does not answer as it did when it was judged: golden row {row} is {here[row]!r} here and was"
+            f" {recorded.answers[row]!r} at the gate; are this replica's libraries the gatekeeper's?"
+        )
+    return None
 
 
-def _opened(model: LoadedModel, content: bytes, recorded: Recorded, here: Outcome, tolerance: float) -> forms.Choice:
+def _opened(model: LoadedModel, content: bytes, recorded: Recorded, tolerance: float) -> forms.Choice:
     """Raises ValueError for a form that is none of this model's, or not proven to be near enough."""
     choice = forms.loads(content)
     if choice.form is None or choice.proof is None or not choice.proof.holds:
         raise ValueError("it was not proven")
     if choice.proof.largest_difference > tolerance:
         raise ValueError(f"its scores differ by up to {choice.proof.largest_difference:.3g}, more than {tolerance:g}")
-    values = model.reader.read(list(recorded.rows), len(recorded.rows)).values
-    again = forms.prove(choice.form, list(values), np.asarray(here.raw), tolerance)
-    if not isinstance(again, forms.Proof) or not again.holds:
-        raise ValueError(f"it does not answer as the model does: {again}")
+    values = list(model.reader.read(list(recorded.rows), len(recorded.rows)).values)
+    single, together = (_answers(model.read(choice.form.predict(some), len(some))) for some in (values[:1], values))
+    for found, expected in ((single, recorded.only(1)), (together, recorded)):
+        if not expected.is_comparable(found) or expected.differing(found) is not None:
+            raise ValueError(f"it answers the golden rows {found[:3]}, …, the model {list(expected.answers[:3])}, …")
     return choice
+
+
+def _answers(outcome: Outcome) -> list[Any]:
+    return outcome.labels if outcome.scores is None else outcome.scores
 
 
 def _is_readable(model: LoadedModel, recorded: Recorded) -> bool:
@@ -91,12 +99,3 @@ def _is_readable(model: LoadedModel, recorded: Recorded) -> bool:
         log.warning("golden rows cannot be asked", model_name=model.artifact.model_name, reason=str(refused))
         return False
     return True
-
-
-def _compare(here: Outcome, recorded: Recorded) -> None:
-    answers = here.labels if here.scores is None else here.scores
-    if (row := recorded.differing(answers)) is not None:
-        raise Permanent(
-            f"the model does not answer as it did when it was judged: golden row {row} is {answers[row]!r} here and was"
-            f" {recorded.answers[row]!r} at the gate; are this replica's libraries the gatekeeper's?"
-        )
