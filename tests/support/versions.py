@@ -24,8 +24,7 @@ from sklearn.preprocessing import OneHotEncoder
 import contracts
 from chassis.digests import digest_tree
 from contracts import Cause, GatePassed, Outcome, Promoted
-from forms import Recorded, ServingArtifact, dumps
-from serving.compiling import compile_model
+from forms import Column, Recorded, ServingArtifact, choose, dumps
 from serving.models import load
 from serving.policy import Artifact
 
@@ -119,7 +118,10 @@ def serving_artifact(folder: Path, rows: pd.DataFrame) -> ServingArtifact:
     records: list[dict[str, Any]] = rows.to_dict("records")
     table = model.reader.read(records, len(records))
     outcome = model.predict(table)
-    choice = compile_model(model, 1e-6)
+    columns = [Column(column.name, column.kind) for column in model.signature.columns]
+    choice = choose(
+        model.pyfunc, columns, lambda some: model.outcome(model.signature.columns, some).raw, list(table.values)
+    )
     answers = outcome.labels if outcome.scores is None else outcome.scores
     return ServingArtifact(dumps(choice), Recorded(records, answers))
 
