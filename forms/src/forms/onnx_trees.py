@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pickle import PickleBuffer
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -72,13 +75,14 @@ def _by_leaf(ensemble: Ensemble) -> Callable[[np.ndarray], np.ndarray]:
 class Session:
     """ONNX Runtime on a model in the precision `dtype`. Pickled as that model; what a pickle opens does not keep it."""
 
-    def __init__(self, model: bytes, dtype: Any, *, keep: bool = True) -> None:
+    def __init__(self, model: bytes | memoryview, dtype: Any, *, keep: bool = True) -> None:
         """Raises Unsupported for a model that it does not take."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            with _as_file(model) as path:
+                self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions have no common class
             raise Unsupported(f"ONNX Runtime: {error}") from error
         self._model = model if keep else None
@@ -89,10 +93,19 @@ class Session:
         found: np.ndarray = self._session.run(["Y"], {"X": given})[0]
         return found
 
-    def __reduce__(self) -> Any:
+    def __reduce_ex__(self, protocol: Any) -> Any:
         if self._model is None:
             raise TypeError("opened from a pickle: its model was not kept")
-        return partial(Session, keep=False), (self._model, self._dtype)
+        return partial(Session, keep=False), (PickleBuffer(self._model), self._dtype)
+
+
+@contextmanager
+def _as_file(model: bytes | memoryview) -> Iterator[str]:
+    """Its path. As bytes it would be copied, and every other thread wait for that; a file is read without them."""
+    with NamedTemporaryFile(suffix=".onnx") as file:
+        file.write(model)
+        file.flush()
+        yield file.name
 
 
 def _model(ensemble: Ensemble) -> bytes:

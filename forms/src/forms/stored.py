@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from importlib.metadata import version
+from itertools import accumulate, pairwise
 from typing import Any
 
 import cloudpickle
@@ -26,17 +27,22 @@ def dumps(choice: Choice) -> bytes | None:
     """None for a choice that is not worth keeping. What is opened from it answers bit for bit as `choice.form` does."""
     if choice.form is None or choice.name not in COMPILED:
         return None
-    return json.dumps(_made_with()).encode() + b"\n" + bytes(cloudpickle.dumps(choice))
+    blocks: list[memoryview] = []
+    body = cloudpickle.dumps(choice, protocol=5, buffer_callback=lambda block: blocks.append(block.raw()))
+    head = {"made_with": _made_with(), "sizes": [len(body), *map(len, blocks)]}
+    return b"".join([json.dumps(head).encode(), b"\n", body, *blocks])
 
 
 def loads(data: bytes) -> Choice:
     """Raises Stale; for bytes that `dumps` has not made, anything. To be trusted as far as whoever wrote them is."""
-    head, _, body = data.partition(b"\n")
-    then, now = json.loads(head), _made_with()
-    if then != now:
+    end = data.index(b"\n")
+    head, now = json.loads(data[:end]), _made_with()
+    if (then := head["made_with"]) != now:
         differ = [f"{name} {then.get(name)}, here {value}" for name, value in now.items() if then.get(name) != value]
         raise Stale(f"the form was made with {'; '.join(differ) or 'other libraries'}")
-    choice: Choice = cloudpickle.loads(body)
+    ends = list(accumulate(head["sizes"], initial=end + 1))
+    body, *blocks = (memoryview(data)[start:stop] for start, stop in pairwise(ends))  # large ones are not copied
+    choice: Choice = cloudpickle.loads(body, buffers=blocks)
     return choice
 
 
