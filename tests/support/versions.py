@@ -122,8 +122,7 @@ def serving_artifact(folder: Path, rows: pd.DataFrame) -> ServingArtifact:
     choice = choose(
         model.pyfunc, columns, lambda some: model.outcome(model.signature.columns, some).raw, list(table.values)
     )
-    answers = outcome.labels if outcome.scores is None else outcome.scores
-    return ServingArtifact(dumps(choice), Recorded(records, answers))
+    return ServingArtifact(dumps(choice), Recorded(records, outcome.answers))
 
 
 class Uploads:

@@ -6,10 +6,9 @@ compiled on the spot.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import forms
 from chassis.errors import Permanent, Transient
@@ -18,9 +17,9 @@ from forms.artifact import Recorded, ServingArtifact, read
 from serving import models
 from serving.cache import ArtifactCache
 from serving.models import LoadedModel
-from serving.outcomes import Outcome
 from serving.policy import Beside
 from serving.rows import RowsRefused
+from serving.tables import Values
 
 log = get_logger(__name__)
 
@@ -51,19 +50,19 @@ def warm_up(model: LoadedModel, given: ServingArtifact, tolerance: float | None)
     one that does not answer as it did: another version of a library, say, computes something else.
     """
     recorded = given.recorded
-    if recorded is None or not _is_readable(model, recorded):
+    if recorded is None or (values := _values(model, recorded)) is None:
         models.warm_up(model)
         return None
     if given.form is not None and tolerance is not None:
         try:
-            choice = _opened(model, given.form, recorded, tolerance)
+            choice = _opened(model, given.form, recorded, values, tolerance)
         except (Exception, SystemExit) as error:  # whatever somebody's bytes may raise
             reason = f"{type(error).__name__}: {error}"[:300]
             log.warning("form of the gate not used", model_name=model.artifact.model_name, reason=reason)
         else:
             model.form, model.batches = choice.form, True  # no form looks at other rows, and it answered as the model
             return choice
-    here = _answers(models.warm_up_with(model, recorded.rows, "golden rows that it answered when it was judged"))
+    here = models.warm_up_with(model, recorded.rows, "golden rows that it answered when it was judged").answers
     if model.batches and (row := recorded.differing(here)) is not None:  # else others in the batch may change it
         raise Permanent(
             f"the model does not answer as it did when it was judged: golden row {row} is {here[row]!r} here and was"
@@ -72,30 +71,26 @@ def warm_up(model: LoadedModel, given: ServingArtifact, tolerance: float | None)
     return None
 
 
-def _opened(model: LoadedModel, content: bytes, recorded: Recorded, tolerance: float) -> forms.Choice:
+def _opened(
+    model: LoadedModel, content: bytes, recorded: Recorded, values: Sequence[Values], tolerance: float
+) -> forms.Choice:
     """Raises ValueError for a form that is none of this model's, or not proven to be near enough."""
     choice = forms.loads(content)
     if choice.form is None or choice.proof is None or not choice.proof.holds:
         raise ValueError("it was not proven")
     if choice.proof.largest_difference > tolerance:
         raise ValueError(f"its scores differ by up to {choice.proof.largest_difference:.3g}, more than {tolerance:g}")
-    values = list(model.reader.read(list(recorded.rows), len(recorded.rows)).values)
-    single, together = (_answers(model.read(choice.form.predict(some), len(some))) for some in (values[:1], values))
+    single, together = (model.read(choice.form.predict(some), len(some)).answers for some in (values[:1], values))
     for found, expected in ((single, recorded.only(1)), (together, recorded)):
         if not expected.is_comparable(found) or expected.differing(found) is not None:
             raise ValueError(f"it answers the golden rows {found[:3]}, …, the model {list(expected.answers[:3])}, …")
     return choice
 
 
-def _answers(outcome: Outcome) -> list[Any]:
-    return outcome.labels if outcome.scores is None else outcome.scores
-
-
-def _is_readable(model: LoadedModel, recorded: Recorded) -> bool:
-    """Golden rows come from Parquet: a value may be one that no request could bring."""
+def _values(model: LoadedModel, recorded: Recorded) -> Sequence[Values] | None:
+    """None where a golden row, which comes from Parquet, has a value that no request could bring."""
     try:
-        model.reader.read(list(recorded.rows), len(recorded.rows))
+        return model.reader.read(list(recorded.rows), len(recorded.rows)).values
     except RowsRefused as refused:
         log.warning("golden rows cannot be asked", model_name=model.artifact.model_name, reason=str(refused))
-        return False
-    return True
+        return None

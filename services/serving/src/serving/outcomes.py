@@ -28,6 +28,11 @@ class Outcome:
         """The scores where they are one number a row."""
         return self.scores if self.scores and not isinstance(self.scores[0], list) else None
 
+    @property
+    def answers(self) -> list[Any]:
+        """The scores where there are any, otherwise the labels: what a model is judged by."""
+        return self.labels if self.scores is None else self.scores
+
     def split(self, sizes: Sequence[int]) -> list[Outcome]:
         """One outcome a request, of so many rows each."""
         return [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -104,7 +105,7 @@ class Publisher:
 
     def _run(self, producer: Producer) -> None:
         while not self._stopping.wait(PAUSE_SECONDS):
-            self._round(producer, None)
+            self._round(producer)
         assert self._deadline is not None, "set before it is told to stop"
         self._round(producer, self._deadline)
         left = producer.flush(max(0.0, self._deadline - time.monotonic()))
@@ -112,10 +113,12 @@ class Publisher:
             DROPPED.labels("stopped").inc(left + self._waiting)
             log.warning("stopped with predictions not published", rows=left + self._waiting)
 
-    def _round(self, producer: Producer, deadline: float | None) -> None:
-        """Publish what waits."""
+    def _round(self, producer: Producer, deadline: float = math.inf) -> None:
+        """Publish what has gathered; what comes meanwhile is for the next round, so that this one frees its places."""
         now, rows = datetime.now(UTC), 0
-        while self._queue and (deadline is None or time.monotonic() < deadline):
+        for _ in range(len(self._queue)):
+            if time.monotonic() >= deadline:
+                break
             answered = self._queue.popleft()
             self._publish(producer, answered, now)
             rows += len(answered.values)
