@@ -19,6 +19,7 @@ from serving.handlers import on_promoted
 from serving.loader import Loader
 from serving.publisher import Publisher
 from serving.settings import Settings
+from serving.statuses import Statuses
 from support.versions import Version, save
 
 NOBODY = "127.0.0.1:9"
@@ -106,7 +107,8 @@ class InProcess:
         self._app = build(self._settings)
         self._parts = {type(part): part for part in self._app.state.parts}
         _acknowledge(self._parts[Deliveries])
-        await self._parts[Publisher].start()
+        for sender in (Publisher, Statuses):
+            await self._parts[sender].start()
         self._parts[Follower].caught_up.set()
         loader: Loader = self._parts[Loader]
         for version in self._versions:
@@ -115,7 +117,8 @@ class InProcess:
 
     async def _stop(self) -> None:
         await self._parts[Loader].stop()
-        await self._parts[Publisher].stop()
+        for sender in (Publisher, Statuses):
+            await self._parts[sender].stop()
 
 
 def _acknowledge(deliveries: Deliveries) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.cloudevents import Record, decode, encode
 from contracts import Output, PredictionMade, new_envelope
-from serving.prediction_events import SOURCE, Answered, Budget, encoded, is_sampled
+from serving.outcomes import Outcome
+from serving.prediction_events import SOURCE, Budget, beginning, encoded, is_sampled, line
 from serving.signature import Column
+from serving.tables import Table
 
 NOW = datetime(2026, 3, 1, 12, 30, 0, 123456, tzinfo=UTC)
 COLUMNS = (Column("distance", "double"), Column("carrier", "string"), Column("night", "boolean"), Column("n", "long"))
@@ -29,24 +34,23 @@ zones = st.integers(-12, 12).map(lambda hours: timezone(timedelta(hours=hours)))
 times = st.none() | st.datetimes(datetime(1980, 1, 1), datetime(2100, 1, 1), timezones=zones)
 
 
-def expected(answered: Answered, number: int) -> Any:
-    names = [column.name for column in answered.columns]
+def expected(table: Table, outcome: Outcome, number: int) -> Any:
+    names = [column.name for column in table.columns]
     event = PredictionMade(
-        model_name=answered.model_name,
-        request_id=answered.request_id,
+        model_name="flights",
+        request_id="req-1",
         row=number,
-        entity_id=answered.entities[number] if answered.entities else None,
-        event_time=answered.event_times[number] if answered.event_times else None,
-        features=dict(zip(names, answered.values[number], strict=True)),
+        entity_id=table.entities[number] if table.entities else None,
+        event_time=table.event_times[number] if table.event_times else None,
+        features=dict(zip(names, table.values[number], strict=True)),
         champion=Output(
-            model_version=answered.model_version,
-            score=answered.scores[number] if answered.scores else None,
-            label=answered.labels[number],
+            model_version=7,
+            score=outcome.scores[number] if outcome.scores else None,
+            label=outcome.labels[number],
         ),
-        latency_ms=answered.latency_ms,
+        latency_ms=1.25,
     )
-    event_id = f"{answered.request_id}:{number}"
-    return new_envelope(event, source=SOURCE, event_id=event_id, correlation_id=answered.request_id, time=NOW)
+    return new_envelope(event, source=SOURCE, event_id=f"req-1:{number}", correlation_id="req-1", time=NOW)
 
 
 @given(
@@ -54,14 +58,18 @@ def expected(answered: Answered, number: int) -> Any:
         st.tuples(scalars, labels, st.floats(0, 1), times, st.none() | st.text("ab0", min_size=1)), min_size=1
     ),
     scored=st.booleans(),
+    beside=st.booleans(),
 )
-def test_the_bytes_decode_to_the_same_event(rows: list[Any], scored: bool) -> None:
-    values, answers, scores, moments, entities = zip(*rows, strict=True)
-    answered = Answered(
-        "flights", 7, "req-1", COLUMNS, values, entities, moments, answers, scores if scored else None, 1.25
-    )
-    for number, (key, value, headers) in enumerate(encoded(answered, NOW)):
-        wanted = expected(answered, number)
+def test_the_bytes_decode_to_the_same_event(rows: list[Any], scored: bool, beside: bool) -> None:
+    values, answers, scores, moments, entities = map(list, zip(*rows, strict=True))
+    table = Table(COLUMNS, values, (), entities, moments) if beside else Table(COLUMNS, values, ())
+    outcome = Outcome(None, answers, scores if scored else None)
+    said = line(beginning("flights", 7, COLUMNS), "req-1", table, outcome, 1.25)
+    assert said.count(b"\n") == 1 and said.endswith(b"\n")
+    events = list(encoded(orjson.loads(said), NOW, PredictionMade.type))
+    assert len(events) == len(rows)
+    for number, (key, value, headers) in enumerate(events):
+        wanted = expected(table, outcome, number)
         assert decode(Record("predictions", key, value, headers), 10**6) == wanted
         assert dict(headers) == dict(encode(wanted).headers)
         data = json.loads(value)
@@ -91,3 +99,10 @@ def test_no_more_rows_a_second_than_the_budget_holds_and_large_requests_have_the
 def test_a_single_row_now_and_then_always_passes() -> None:
     budget = Budget(1)
     assert all(budget.take(1, 100 + second) for second in range(20))
+
+
+def test_the_process_that_makes_the_events_imports_little() -> None:
+    heavy = {"mlflow", "pandas", "numpy", "sklearn", "pydantic", "fastapi", "prometheus_client"}
+    code = "import sys, serving.publishing; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "serving.publishing" in loaded and not heavy & set(loaded)

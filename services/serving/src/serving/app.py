@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from chassis.follower import Follower
 from chassis.registry import Registry
-from chassis.service import Topics, build_app, run_service
+from chassis.service import Part, Topics, build_app, run_service
 from chassis.settings import MEBIBYTE
 from contracts import GatePassed, Promoted
 from serving.agreement import Agreement
@@ -25,6 +25,7 @@ from serving.protocols.inference import build_inference_router
 from serving.publisher import Publisher
 from serving.routes import build_models_router, build_router, endpoints, shortcut
 from serving.settings import Settings
+from serving.statuses import Statuses
 from serving.workers import Worker, supervise
 
 
@@ -34,22 +35,24 @@ def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
     registry = Registry(settings.mlflow_tracking_uri)
     cache = ArtifactCache(settings.cache_folder, settings.cache_max_mb * MEBIBYTE)
     publisher = Publisher(settings)
+    statuses = Statuses(settings)
     deliveries = Deliveries(settings)
     desk = Desk(settings)
     agreement = None  # in staging, workers count arrivals each for itself: their orders say nothing to one another
     if worker.referee is not None and settings.role == "production":
         agreement = Agreement(worker.referee, settings.swap_seconds)
-    loader = Loader(settings, cache, registry.download, publisher.report, agreement)
+    loader = Loader(settings, cache, registry.download, statuses.report, agreement)
     event, handler = (Promoted, on_promoted) if settings.role == "production" else (GatePassed, on_gate_passed)
     follower = Follower(settings, events=[event], on_event=partial(handler, loader))
     front = Front(loader, desk, publisher, settings)
     features = Features(settings, desk, sources(policies_of(settings), settings))
     found = endpoints(front, deliveries, features)
     loader.hold_until(follower.caught_up)
+    senders: list[Part] = [publisher, statuses, deliveries]
     return build_app(
         f"serving ({settings.role})",
         settings,
-        parts=[*([agreement] if agreement else []), publisher, deliveries, desk, loader, Topics(settings), follower],
+        parts=[*([agreement] if agreement else []), *senders, desk, loader, Topics(settings), follower],
         checks={"follower": follower.check, "models": loader.check},
         routers=[build_router(found), build_models_router(front), build_inference_router(front)],
         entry=partial(shortcut, found),

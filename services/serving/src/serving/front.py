@@ -16,7 +16,6 @@ from serving.lean import Call, Later
 from serving.loader import Loader
 from serving.models import ModelFailed
 from serving.outcomes import Outcome
-from serving.prediction_events import Answered
 from serving.publisher import Publisher
 from serving.rows import Fault, RowsRefused, nearest, shown
 from serving.settings import Settings
@@ -77,20 +76,7 @@ class Front:
         artifact = answering.wanted.artifact
         answering.rows.inc(len(table))
         answering.latency.observe(seconds)
-        self.publisher.offer(
-            Answered(
-                model_name=artifact.model_name,
-                model_version=artifact.model_version,
-                request_id=call.request_id,
-                columns=table.columns,
-                values=table.values,
-                entities=table.entities,
-                event_times=table.event_times,
-                labels=outcome.labels,
-                scores=outcome.numbers,
-                latency_ms=seconds * 1000,
-            )
-        )
+        self.publisher.offer(artifact, table, outcome, request_id=call.request_id, latency_ms=seconds * 1000)
 
     async def _loaded(self, slot: Slot, started: float) -> None:
         """Until an evicted model answers, or cannot. Raises Problem 503 when too many wait for it, or too long."""

@@ -1,72 +1,86 @@
 """PredictionMade, as bytes: a prediction's event costs a tenth of what validating and dumping a pydantic model does.
 
-The same bytes' meaning as `chassis.cloudevents.encode` gives; a test holds the two together.
+In two steps, because making the events themselves is the work of a process of its own (`serving.publishing`): a replica
+writes a `line` for a request, that process makes events of it. This module is therefore quick to import. The events
+mean what `chassis.cloudevents.encode` gives; a test holds the two together.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from chassis.cloudevents import Encoded
-from contracts import PredictionMade
-from serving.signature import Column
+if TYPE_CHECKING:
+    from serving.outcomes import Outcome
+    from serving.signature import Column
+    from serving.tables import Table
 
 SOURCE = "serving"
 
-
-@dataclass(eq=False, slots=True)  # frozen would cost two microseconds of each request
-class Answered:
-    """A request's rows and what was answered; one event a row follows. `values` are in the order of `columns`."""
-
-    model_name: str
-    model_version: int
-    request_id: str
-    columns: Sequence[Column]
-    values: Sequence[tuple[Any, ...]]
-    entities: Sequence[str | None]
-    event_times: Sequence[datetime | None]
-    labels: Sequence[Any]
-    scores: Sequence[float] | None
-    latency_ms: float = 0.0
+Header = tuple[str, bytes]
 
 
-def encoded(answered: Answered, now: datetime) -> Iterator[Encoded]:
-    """The id of each event is made of request and row, so that the same one published twice is one."""
-    key = answered.model_name.encode()
-    correlation = answered.request_id.encode()
+def beginning(model_name: str, model_version: int, columns: Sequence[Column]) -> bytes:
+    """Of the lines of all requests with these columns; made once, because the names are half of a line."""
+    start = {"model_name": model_name, "model_version": model_version, "columns": [column.name for column in columns]}
+    return orjson.dumps(start).removesuffix(b"}") + b',"answered":'
+
+
+def line(start: bytes, request_id: str, table: Table, outcome: Outcome, latency_ms: float) -> bytes:
+    """A request's rows and what was answered, `start` being its `beginning`; one event a row follows.
+
+    Raises orjson.JSONEncodeError for a value that JSON cannot say, such as an integer of more than 64 bits.
+    """
+    answered = (
+        request_id,
+        table.values,
+        table.entities,
+        table.event_times,
+        outcome.labels,
+        outcome.numbers,
+        latency_ms,
+    )
+    return start + orjson.dumps(answered, option=orjson.OPT_UTC_Z) + b"}\n"
+
+
+def encoded(line: dict[str, Any], now: datetime, kind: str) -> Iterator[tuple[bytes, bytes, list[Header]]]:
+    """Key, value and headers of each row's event, of the type `kind`.
+
+    The id is made of request and row, so that the same one published twice is one.
+    """
+    key = line["model_name"].encode()
     attributes = [
         ("ce_specversion", b"1.0"),
-        ("ce_type", PredictionMade.type.encode()),
+        ("ce_type", kind.encode()),
         ("ce_source", SOURCE.encode()),
         ("ce_time", now.astimezone(UTC).isoformat().replace("+00:00", "Z").encode()),
         ("ce_subject", key),
-        ("ce_correlationid", correlation),
         ("content-type", b"application/json"),
     ]
-    names = [column.name for column in answered.columns]
-    for number, values in enumerate(answered.values):
+    names = line["columns"]
+    request_id, values, entities, event_times, labels, scores, latency_ms = line["answered"]
+    correlation = request_id.encode()
+    attributes.append(("ce_correlationid", correlation))
+    for number, row in enumerate(values):
         data = {
-            "model_name": answered.model_name,
-            "request_id": answered.request_id,
+            "model_name": line["model_name"],
+            "request_id": request_id,
             "row": number,
-            "entity_id": answered.entities[number] if answered.entities else None,
-            "event_time": answered.event_times[number] if answered.event_times else None,
-            "features": dict(zip(names, values, strict=True)),
+            "entity_id": entities[number] if entities else None,
+            "event_time": event_times[number] if event_times else None,
+            "features": dict(zip(names, row, strict=True)),
             "champion": {
-                "model_version": answered.model_version,
-                "score": answered.scores[number] if answered.scores is not None else None,
-                "label": answered.labels[number],
+                "model_version": line["model_version"],
+                "score": scores[number] if scores is not None else None,
+                "label": labels[number],
             },
-            "latency_ms": answered.latency_ms,
+            "latency_ms": latency_ms,
         }
-        event_id = ("ce_id", correlation + b":%d" % number)
-        yield Encoded(key, orjson.dumps(data, option=orjson.OPT_UTC_Z), [event_id, *attributes])
+        yield key, orjson.dumps(data), [*attributes, ("ce_id", correlation + b":%d" % number)]
 
 
 def is_sampled(request_id: str, share: float) -> bool:

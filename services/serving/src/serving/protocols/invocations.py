@@ -25,7 +25,7 @@ from serving.openapi import ERROR_TEXT, refusals, success
 from serving.outcomes import Outcome
 from serving.protocols.bodies import LARGE
 from serving.protocols.extent import is_bomb
-from serving.publisher import DROPPED
+from serving.publishing_process import DROPPED
 from serving.rows import RowsRefused
 from serving.slots import Answering
 from serving.tables import Table

@@ -1,0 +1,121 @@
+"""What publishing PredictionMade takes from a replica's throughput.
+
+`python -m benchmarks.prediction_cost [--pairs 10] [--seconds 3]` prints a Markdown table. Two replicas of one model are
+side by side, one of them publishes; the load goes to one and then the other, in pairs that change their order. The
+ratio is of each pair, so that a machine that is slow for a minute is slow for both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from benchmarks.serving import protocols, wrk
+from benchmarks.serving.own import Gauntlet, Surroundings
+from benchmarks.serving.subjects import BATCH_ROWS, Subject, subjects
+
+from embedded_kafka import EmbeddedKafka
+from support.mlflow_server import MlflowServer
+
+LOADS = ((1, 64), (BATCH_ROWS, 16))
+"""Rows a request, connections."""
+WARM_UP_SECONDS = 5.0
+PUBLISHED = "gauntlet_serving_predictions_published_total"
+DROPPED = "gauntlet_serving_predictions_dropped_total"
+
+
+@dataclass(frozen=True)
+class Pair:
+    publishing: wrk.Measured
+    quiet: wrk.Measured
+
+    @property
+    def ratio(self) -> float:
+        return self.publishing.rate / self.quiet.rate
+
+
+def counted(port: int, name: str) -> float:
+    """The sum of a counter over its labels."""
+    lines = httpx.get(f"http://127.0.0.1:{port}/metrics").text.splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((name + "{", name + " ")))
+
+
+def measured(publishing: int, quiet: int, body: Path, connections: int, pairs: int, seconds: float) -> list[Pair]:
+    """By ports."""
+    found = []
+    for number in range(pairs):
+        order = (publishing, quiet) if number % 2 else (quiet, publishing)
+        rates = {port: wrk.run(_url(port), body, connections, seconds) for port in order}
+        found.append(Pair(rates[publishing], rates[quiet]))
+        print(f"  pair {number + 1}: {found[-1].ratio:.3f}", file=sys.stderr, flush=True)
+    return found
+
+
+def line(subject: Subject, rows: int, connections: int, pairs: Sequence[Pair], published: float, dropped: float) -> str:
+    ratios = sorted(pair.ratio for pair in pairs)
+    sides = [wrk.typical([pair.publishing for pair in pairs]), wrk.typical([pair.quiet for pair in pairs])]
+    cells = [
+        subject.name,
+        f"{rows} row{'s' if rows > 1 else ''}, {connections} conn.",
+        *(f"{side.rate:,.0f}" for side in sides),
+        *(f"{side.p99:.1f}" for side in sides),
+        f"{statistics.median(ratios):.3f}",
+        f"{ratios[0]:.2f}–{ratios[-1]:.2f}",
+        f"{dropped / max(1.0, dropped + published):.1%}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def run(subject: Subject, around: Surroundings, folder: Path, pairs: int, seconds: float) -> None:
+    ours = {"": protocols.OWN}
+    with (
+        Gauntlet("publishing", ours, True, around).running(subject, 1) as publishing,
+        Gauntlet("quiet", ours, False, around).running(subject, 1) as quiet,
+    ):
+        for rows, connections in LOADS:
+            body = folder / f"{rows}.jsonl"
+            body.write_bytes(b"\n".join(protocols.OWN.encode(request) for request in subject.sized(rows)))
+            for port in (publishing.port, quiet.port):
+                wrk.run(_url(port), body, connections, WARM_UP_SECONDS)
+            before = [counted(publishing.port, name) for name in (PUBLISHED, DROPPED)]
+            found = measured(publishing.port, quiet.port, body, connections, pairs, seconds)
+            after = [counted(publishing.port, name) for name in (PUBLISHED, DROPPED)]
+            print(line(subject, rows, connections, found, after[0] - before[0], after[1] - before[1]), flush=True)
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}{protocols.OWN.path}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.prediction_cost")
+    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--seconds", type=int, default=3, help="of each half of a pair (default: 3)")
+    chosen = parser.parse_args()
+    wrk.required()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        mlflow = MlflowServer(folder / "mlflow")
+        with EmbeddedKafka(folder / "kafka") as kafka:
+            try:
+                mlflow.start()
+                around = Surroundings(kafka.bootstrap_servers, mlflow.uri, folder)
+                print(
+                    "| model | load | req/s, publishing | req/s, not | p99 ms, publishing | p99 ms, not "
+                    "| ratio, median of pairs | from–to | events dropped |\n|---|---|--:|--:|--:|--:|--:|--:|--:|"
+                )
+                for subject in subjects(folder / "models"):
+                    run(subject, around, folder, chosen.pairs, chosen.seconds)
+            finally:
+                mlflow.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
