@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from chassis.cloudevents import Record, decode, encode
 from contracts import Output, PredictionMade, new_envelope
 from serving.outcomes import Outcome
-from serving.prediction_events import SOURCE, Budget, beginning, encoded, is_sampled, line
+from serving.prediction_events import SOURCE, Budget, about, encoded, is_sampled, line
 from serving.signature import Column
 from serving.tables import Table
 
@@ -64,9 +64,9 @@ def test_the_bytes_decode_to_the_same_event(rows: list[Any], scored: bool, besid
     values, answers, scores, moments, entities = map(list, zip(*rows, strict=True))
     table = Table(COLUMNS, values, (), entities, moments) if beside else Table(COLUMNS, values, ())
     outcome = Outcome(None, answers, scores if scored else None)
-    said = line(beginning("flights", 7, COLUMNS), "req-1", table, outcome, 1.25)
-    assert said.count(b"\n") == 1 and said.endswith(b"\n")
-    events = list(encoded(orjson.loads(said), NOW, PredictionMade.type))
+    said = [about("flights", 7, COLUMNS), line("req-1", table, outcome, 1.25)]
+    assert all(each.count(b"\n") == 1 and each.endswith(b"\n") for each in said)
+    events = list(encoded(*map(orjson.loads, said), NOW, PredictionMade.type))
     assert len(events) == len(rows)
     for number, (key, value, headers) in enumerate(events):
         wanted = expected(table, outcome, number)

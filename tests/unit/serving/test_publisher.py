@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 
 from serving.outcomes import Outcome
 from serving.policy import Artifact
-from serving.prediction_events import beginning, line
+from serving.prediction_events import about, line
 from serving.publisher import Publisher
 from serving.publishing_process import PublishingProcess
 from serving.settings import Settings
@@ -37,7 +37,7 @@ def outcome(rows: int) -> Outcome:
 
 
 def said(rows: int) -> bytes:
-    return line(beginning("flights", 7, COLUMNS), "request", table(rows), outcome(rows), 1.0)
+    return about("flights", 7, COLUMNS) + line("request", table(rows), outcome(rows), 1.0)
 
 
 def dropped(reason: str) -> float:

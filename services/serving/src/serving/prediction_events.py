@@ -24,14 +24,14 @@ SOURCE = "serving"
 Header = tuple[str, bytes]
 
 
-def beginning(model_name: str, model_version: int, columns: Sequence[Column]) -> bytes:
-    """Of the lines of all requests with these columns; made once, because the names are half of a line."""
-    start = {"model_name": model_name, "model_version": model_version, "columns": [column.name for column in columns]}
-    return orjson.dumps(start).removesuffix(b"}") + b',"answered":'
+def about(model_name: str, model_version: int, columns: Sequence[Column]) -> bytes:
+    """What the lines that follow have in common; said once, because the names are half of what there is to say."""
+    said = {"model_name": model_name, "model_version": model_version, "columns": [column.name for column in columns]}
+    return orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def line(start: bytes, request_id: str, table: Table, outcome: Outcome, latency_ms: float) -> bytes:
-    """A request's rows and what was answered, `start` being its `beginning`; one event a row follows.
+def line(request_id: str, table: Table, outcome: Outcome, latency_ms: float) -> bytes:
+    """A request's rows and what was answered; one event a row follows.
 
     Raises orjson.JSONEncodeError for a value that JSON cannot say, such as an integer of more than 64 bits.
     """
@@ -44,15 +44,17 @@ def line(start: bytes, request_id: str, table: Table, outcome: Outcome, latency_
         outcome.numbers,
         latency_ms,
     )
-    return start + orjson.dumps(answered, option=orjson.OPT_UTC_Z) + b"}\n"
+    return orjson.dumps(answered, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
 
 
-def encoded(line: dict[str, Any], now: datetime, kind: str) -> Iterator[tuple[bytes, bytes, list[Header]]]:
-    """Key, value and headers of each row's event, of the type `kind`.
+def encoded(
+    about: dict[str, Any], line: list[Any], now: datetime, kind: str
+) -> Iterator[tuple[bytes, bytes, list[Header]]]:
+    """Key, value and headers of each row's event, of the type `kind`, from what was said `about` it and its `line`.
 
     The id is made of request and row, so that the same one published twice is one.
     """
-    key = line["model_name"].encode()
+    key = about["model_name"].encode()
     attributes = [
         ("ce_specversion", b"1.0"),
         ("ce_type", kind.encode()),
@@ -61,20 +63,20 @@ def encoded(line: dict[str, Any], now: datetime, kind: str) -> Iterator[tuple[by
         ("ce_subject", key),
         ("content-type", b"application/json"),
     ]
-    names = line["columns"]
-    request_id, values, entities, event_times, labels, scores, latency_ms = line["answered"]
+    names = about["columns"]
+    request_id, values, entities, event_times, labels, scores, latency_ms = line
     correlation = request_id.encode()
     attributes.append(("ce_correlationid", correlation))
     for number, row in enumerate(values):
         data = {
-            "model_name": line["model_name"],
+            "model_name": about["model_name"],
             "request_id": request_id,
             "row": number,
             "entity_id": entities[number] if entities else None,
             "event_time": event_times[number] if event_times else None,
             "features": dict(zip(names, row, strict=True)),
             "champion": {
-                "model_version": line["model_version"],
+                "model_version": about["model_version"],
                 "score": scores[number] if scores is not None else None,
                 "label": labels[number],
             },

@@ -17,7 +17,7 @@ from chassis.telemetry import get_logger
 from contracts import PredictionMade
 from serving.outcomes import Outcome
 from serving.policy import Artifact
-from serving.prediction_events import Budget, beginning, is_sampled, line
+from serving.prediction_events import Budget, about, is_sampled, line
 from serving.publishing_process import DROPPED, PublishingProcess
 from serving.settings import Settings
 from serving.signature import Column
@@ -44,7 +44,7 @@ class Publisher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._budget = Budget(settings.prediction_rows_per_second)
-        self._start: tuple[Artifact, tuple[Column, ...], bytes] | None = None
+        self._about: tuple[Artifact, tuple[Column, ...]] | None = None
         self._lock = threading.Lock()
         self._lines: list[bytes] = []
         self._rows = 0
@@ -84,22 +84,21 @@ class Publisher:
             DROPPED.labels("buffer full").inc(rows)
         else:
             try:
-                said = line(self._beginning(artifact, table.columns), request_id, table, outcome, latency_ms)
+                said = line(request_id, table, outcome, latency_ms)
             except orjson.JSONEncodeError as error:
                 DROPPED.labels("not JSON").inc(rows)
                 log.warning("prediction not published", request_id=request_id, error=str(error))
                 return
             with self._lock:
+                self._say(artifact, table.columns)
                 self._lines.append(said)
                 self._rows += rows
 
-    def _beginning(self, artifact: Artifact, columns: tuple[Column, ...]) -> bytes:
-        """Of the last request, mostly."""
-        start = self._start
-        if start is None or start[0] is not artifact or start[1] is not columns:
-            made = beginning(artifact.model_name, artifact.model_version, columns)
-            start = self._start = (artifact, columns, made)
-        return start[2]
+    def _say(self, artifact: Artifact, columns: tuple[Column, ...]) -> None:
+        """What the next lines are about, if it is not what the last one was about."""
+        if self._about is None or self._about[0] is not artifact or self._about[1] is not columns:
+            self._about = (artifact, columns)
+            self._lines.append(about(artifact.model_name, artifact.model_version, columns))
 
     def _run(self) -> None:
         process = self._started()
@@ -134,6 +133,7 @@ class Publisher:
         """Hand over what has gathered."""
         with self._lock:
             lines, self._lines, rows = self._lines, [], self._rows
+            self._about = None  # said in each round: another process may read it
         if lines:
             process.send(b"".join(lines), rows)
             with self._lock:

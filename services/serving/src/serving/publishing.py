@@ -39,9 +39,9 @@ class Publishing:
         self.errors: dict[str, str] = {}
         self._said = b""
 
-    def publish(self, line: dict[str, Any]) -> None:
+    def publish(self, about: dict[str, Any], line: list[Any]) -> None:
         """Never waits: what does not fit the client's buffer is dropped."""
-        for key, value, headers in encoded(line, datetime.now(UTC), self._kind):
+        for key, value, headers in encoded(about, line, datetime.now(UTC), self._kind):
             try:
                 self._producer.produce(
                     self._topic, key=key, value=value, headers=[*headers], on_delivery=self._undelivered
@@ -104,12 +104,14 @@ def main() -> None:
 
     reporter = threading.Thread(target=report, name="reporter")
     reporter.start()
+    about: dict[str, Any] = {}
     for line in lines:
         told = orjson.loads(line)
-        if "flush_seconds" in told:
-            flush_seconds = told["flush_seconds"]
+        if isinstance(told, list):
+            publishing.publish(about, told)
         else:
-            publishing.publish(told)
+            about = told
+            flush_seconds = told.get("flush_seconds", flush_seconds)
     done.set()
     reporter.join()
     publishing.flush(flush_seconds)
