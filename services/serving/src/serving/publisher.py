@@ -46,7 +46,7 @@ class Publisher:
         self._budget = Budget(settings.prediction_rows_per_second)
         self._about: tuple[Artifact, tuple[Column, ...]] | None = None
         self._lock = threading.Lock()
-        self._lines: list[bytes] = []
+        self._lines = bytearray()
         self._rows = 0
         """Of the lines, and of those that are being handed over."""
         self._stopping = threading.Event()
@@ -91,14 +91,14 @@ class Publisher:
                 return
             with self._lock:
                 self._say(artifact, table.columns)
-                self._lines.append(said)
+                self._lines += said
                 self._rows += rows
 
     def _say(self, artifact: Artifact, columns: tuple[Column, ...]) -> None:
         """What the next lines are about, if it is not what the last one was about."""
         if self._about is None or self._about[0] is not artifact or self._about[1] is not columns:
             self._about = (artifact, columns)
-            self._lines.append(about(artifact.model_name, artifact.model_version, columns))
+            self._lines += about(artifact.model_name, artifact.model_version, columns)
 
     def _run(self) -> None:
         process = self._started()
@@ -132,10 +132,10 @@ class Publisher:
     def _round(self, process: PublishingProcess) -> None:
         """Hand over what has gathered."""
         with self._lock:
-            lines, self._lines, rows = self._lines, [], self._rows
+            lines, self._lines, rows = self._lines, bytearray(), self._rows
             self._about = None  # said in each round: another process may read it
         if lines:
-            process.send(b"".join(lines), rows)
+            process.send(lines, rows)
             with self._lock:
                 self._rows -= rows
         WAITING.set(self._rows + process.waiting)

@@ -73,10 +73,10 @@ class PublishingProcess:
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
-    def send(self, line: bytes, rows: int) -> None:
+    def send(self, lines: bytes | bytearray, rows: int) -> None:
         """Waits while the process is busy with others; what it has ended before it read is counted as dropped."""
         self._sent += rows
-        self._write(line)
+        self._write(lines)
 
     def finish(self, seconds: float) -> None:
         """Let it publish what it has, for so long; returns at once."""
@@ -101,10 +101,10 @@ class PublishingProcess:
     def _tell(self, told: dict[str, Any]) -> None:
         self._write(orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE))
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, lines: bytes | bytearray) -> None:
         assert self._process.stdin is not None, "a pipe"
         try:
-            self._process.stdin.write(line)
+            self._process.stdin.write(lines)
             self._process.stdin.flush()
         except (BrokenPipeError, ValueError):
             pass  # it has ended; whoever buries it counts
