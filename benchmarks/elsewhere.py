@@ -1,0 +1,54 @@
+"""Brings versions in as a replica does, in a process that answers nobody: what its work costs others by itself, because
+they share the machine, and not because they share the interpreter."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from chassis.registry import Registry
+from serving.cache import ArtifactCache
+from serving.policy import Artifact, Beside, Wanted
+from serving.rehearsal import rehearse
+from serving.settings import Settings
+from serving.steps import Source, bring_in, make_warm
+from support.versions import Version
+
+CACHE_BYTES = 10 * 2**30
+
+
+def _serve(orders: Connection, folder: Path, tracking_uri: str) -> None:
+    rehearse()
+    source = Source(ArtifactCache(folder, CACHE_BYTES), Registry(tracking_uri).download)
+    settings = Settings(_env_file=None)
+    orders.send(None)
+    while (wanted := orders.recv()) is not None:
+        source.fetch(wanted)
+        make_warm(bring_in(source, wanted, settings), settings)
+        orders.send(None)
+
+
+@contextmanager
+def elsewhere(folder: Path, tracking_uri: str) -> Iterator[Callable[[Version], None]]:
+    """Gives what brings a version in there, and waits for it."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, folder, tracking_uri), daemon=True)
+    process.start()
+
+    def load(version: Version) -> None:
+        artifact = Artifact(version.model_name, version.model_version, version.digest)
+        beside = Beside(version.beside.uri, version.beside.digest) if version.beside else None
+        ours.send(Wanted(artifact, version.uri, 1, 1, beside))
+        ours.recv()
+
+    try:
+        ours.recv()
+        yield load
+        ours.send(None)
+        process.join(30)
+    finally:
+        process.terminate()
