@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,9 +88,14 @@ def test_what_kafkas_client_does_not_take_or_deliver_is_counted(process: Publish
     assert (dropped("stopped"), dropped("publisher ended")) == (stopped + 10, ended)
 
 
-def test_the_process_ends_with_its_input_and_not_by_ctrl_c(process: PublishingProcess) -> None:
+def test_the_process_ends_with_its_input_and_not_by_a_signal_to_its_group(process: PublishingProcess) -> None:
+    process.send(said(5), 5)
+    eventually(lambda: process.waiting == 5)
     [child] = children()
-    assert os.getpgid(child.pid) == child.pid, "a terminal's Ctrl-C goes to another group"
+    child.send_signal(signal.SIGINT)
+    child.send_signal(signal.SIGTERM)
+    process.send(said(5), 5)
+    eventually(lambda: process.waiting == 10)
     process.finish(0.0)
     assert process.bury() == 0
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import signal
 import sys
 import threading
 from contextlib import suppress
@@ -92,6 +93,8 @@ def tell(told: bytes) -> None:
 
 
 def main() -> None:
+    for signum in (signal.SIGINT, signal.SIGTERM):  # sent to a group; its replica answers what it has begun first
+        signal.signal(signum, signal.SIG_IGN)
     os.nice(NICENESS)
     lines = io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False), PIPE_BYTES)
     start = orjson.loads(lines.readline())

@@ -39,7 +39,6 @@ class PublishingProcess:
             [sys.executable, "-m", "serving.publishing"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            process_group=0,  # Ctrl-C is for the replica, which answers what it has begun and then ends this input
         )
         self._began = time.monotonic()
         assert self._process.stdin is not None, "a pipe"
