@@ -69,9 +69,16 @@ def asked(model: Path, limits: Limits = LIMITS) -> Request:
     return Request(model, "binary", None, flights()[["distance"]].dropna(), limits)
 
 
+def test_golden_rows_without_an_optional_column_prove_no_form(sandbox: Sandbox, tmp_path: Path) -> None:
+    frame = flights()
+    save(boosting(frame), tmp_path / "model", example=frame.assign(gate=["A", None] * 300))
+    found, form = sandbox.form(Request(tmp_path / "model", "binary", [0, 1], frame, LIMITS), threading.Event())
+    assert (found.name, found.refused[0].reason, form) == ("native", "the golden rows lack 'gate'", None)
+
+
 def test_compiled_trees_run_in_the_sandbox_and_are_proven_there(sandbox: Sandbox, tmp_path: Path) -> None:
     frame = flights()
-    save(boosting(frame), tmp_path / "model", example=frame.dropna().head(3))
+    save(boosting(frame), tmp_path / "model", example=frame)  # with values missing, so that its columns are optional
     found, form = sandbox.form(Request(tmp_path / "model", "binary", [0, 1], frame, LIMITS), threading.Event())
     assert (found.name, found.problem) == ("onnxruntime", None), found
     assert found.parity is not None and found.parity.rows > 600, "golden rows, and rows made of them"

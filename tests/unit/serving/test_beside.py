@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mlflow.models import infer_signature
 
 from chassis.digests import digest_tree
 from chassis.errors import Permanent
@@ -84,6 +85,15 @@ def test_the_form_of_another_model_is_not_used(ready: Ready, tmp_path: Path) -> 
     theirs = serving_artifact(tmp_path / "other", FEATURES)
     assert beside.warm_up(model, dataclasses.replace(given, form=theirs.form), 1e-6) is None
     assert model.form is None
+
+
+def test_golden_rows_without_an_optional_column_open_no_form(ready: Ready, tmp_path: Path) -> None:
+    _, given = ready()
+    signature = infer_signature(FEATURES.assign(gate=["A", None, "B", "C"]), np.zeros((4, 2)))
+    save(pipeline(), tmp_path / "optional", signature=signature)
+    model = load(Artifact("flights", 2, "none"), tmp_path / "optional")
+    assert beside.warm_up(model, given, 1e-6) is None
+    assert model.form is None and model.batches, "warmed up by the golden rows all the same"
 
 
 @pytest.mark.parametrize("rows", [[{"distance": "far", "carrier": "UA"}], [{"carrier": "UA"}]])

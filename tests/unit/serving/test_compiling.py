@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.models import infer_signature
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -58,6 +59,29 @@ def test_gradient_boosting_is_served_compiled_and_says_how_alike_it_is(ready: Re
     rows = [ROW, ROW | {"distance": None}, ROW | {"carrier": "ZZ"}]
     expected = estimator.predict_proba(pd.DataFrame(rows))[:, 1]
     assert np.allclose(model.predict(model.reader.read(rows, 10)).scores, expected, atol=1e-6)
+
+
+def test_columns_that_are_optional_because_values_were_missing_are_compiled_too(ready: Ready) -> None:
+    """MLflow infers that from one missing value in the frame that the signature is made of."""
+    estimator, frame = boosting()
+    holed = frame.head(20).copy()
+    holed.loc[3, "distance"] = holed.loc[4, "carrier"] = None
+    model = ready(estimator, example=holed)
+    assert not any(column.required for column in model.signature.columns)
+    assert compile_model(model, 1e-6).name != NATIVE and model.form is not None
+    rows = [ROW, {"carrier": "AA"}, {"distance": 900.0}]
+    expected = estimator.predict_proba(pd.DataFrame(rows))[:, 1]
+    assert np.allclose(model.predict(model.reader.read(rows, 10)).scores, expected, atol=1e-6)
+    with pytest.raises(RowsRefused, match=r"rows\[0\].carrier is missing; expected a value: without one this model"):
+        model.predict(model.reader.read([{"distance": 900.0}], 10))
+
+
+def test_an_example_without_an_optional_column_proves_no_form(ready: Ready) -> None:
+    estimator, frame = boosting()
+    signature = infer_signature(frame.assign(gate=["A", None] * 150), estimator.predict_proba(frame))
+    model = ready(estimator, example=frame.head(3), signature=signature)
+    assert compile_model(model, 1e-6).refused[0].reason == "the model's input example lacks 'gate'"
+    assert model.form is None and model.predict(model.reader.read([ROW], 10)).scores
 
 
 def test_what_the_native_model_refuses_its_form_refuses_in_the_same_words(ready: Ready) -> None:

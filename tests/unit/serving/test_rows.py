@@ -67,7 +67,12 @@ def test_null_is_a_missing_number_text_or_time() -> None:
     second = table.frame.iloc[1]
     assert np.isnan(second["distance"]) and np.isnan(second["weight"]) and pd.isna(second["scheduled"])
     assert second["carrier"] is None
-    assert set(table.nulls) == {(1, "distance"), (1, "carrier"), (1, "weight"), (1, "scheduled")}
+    assert {(row, column.name) for row, column in table.nulls} == {
+        (1, "distance"),
+        (1, "carrier"),
+        (1, "weight"),
+        (1, "scheduled"),
+    }
 
 
 def test_times_are_read_in_utc() -> None:

@@ -6,7 +6,7 @@ compiled on the spot.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from serving.cache import ArtifactCache
 from serving.models import LoadedModel
 from serving.policy import Beside
 from serving.rows import RowsRefused
-from serving.tables import Values
+from serving.tables import Table
 
 log = get_logger(__name__)
 
@@ -50,12 +50,12 @@ def warm_up(model: LoadedModel, given: ServingArtifact, tolerance: float | None)
     one that does not answer as it did: another version of a library, say, computes something else.
     """
     recorded = given.recorded
-    if recorded is None or (values := _values(model, recorded)) is None:
+    if recorded is None or (rows := _read(model, recorded)) is None:
         models.warm_up(model)
         return None
     if given.form is not None and tolerance is not None:
         try:
-            choice = _opened(model, given.form, recorded, values, tolerance)
+            choice = _opened(model, given.form, recorded, rows, tolerance)
         except (Exception, SystemExit) as error:  # whatever somebody's bytes may raise
             reason = f"{type(error).__name__}: {error}"[:300]
             log.warning("form of the gate not used", model_name=model.artifact.model_name, reason=reason)
@@ -71,26 +71,27 @@ def warm_up(model: LoadedModel, given: ServingArtifact, tolerance: float | None)
     return None
 
 
-def _opened(
-    model: LoadedModel, content: bytes, recorded: Recorded, values: Sequence[Values], tolerance: float
-) -> forms.Choice:
+def _opened(model: LoadedModel, content: bytes, recorded: Recorded, rows: Table, tolerance: float) -> forms.Choice:
     """Raises ValueError for a form that is none of this model's, or not proven to be near enough."""
     choice = forms.loads(content)
     if choice.form is None or choice.proof is None or not choice.proof.holds:
         raise ValueError("it was not proven")
     if choice.proof.largest_difference > tolerance:
         raise ValueError(f"its scores differ by up to {choice.proof.largest_difference:.3g}, more than {tolerance:g}")
-    single, together = (model.read(choice.form.predict(some), len(some)).answers for some in (values[:1], values))
+    if absent := model.absent(rows):
+        raise ValueError(f"the golden rows lack {', '.join(repr(column.name) for column in absent)}")
+    some = (rows.values[:1], rows.values)
+    single, together = (model.read(choice.form.predict(values), len(values)).answers for values in some)
     for found, expected in ((single, recorded.only(1)), (together, recorded)):
         if not expected.is_comparable(found) or expected.differing(found) is not None:
             raise ValueError(f"it answers the golden rows {found[:3]}, …, the model {list(expected.answers[:3])}, …")
     return choice
 
 
-def _values(model: LoadedModel, recorded: Recorded) -> Sequence[Values] | None:
+def _read(model: LoadedModel, recorded: Recorded) -> Table | None:
     """None where a golden row, which comes from Parquet, has a value that no request could bring."""
     try:
-        return model.reader.read(list(recorded.rows), len(recorded.rows)).values
+        return model.reader.read(list(recorded.rows), len(recorded.rows))
     except RowsRefused as refused:
         log.warning("golden rows cannot be asked", model_name=model.artifact.model_name, reason=str(refused))
         return None

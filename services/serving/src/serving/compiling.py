@@ -37,12 +37,12 @@ def compile_model(model: LoadedModel, tolerance: float) -> forms.Choice:
 def _compile(model: LoadedModel, tolerance: float) -> forms.Choice:
     if not model.example:
         return none("the model has no input example to prove a form by")
-    if not all(column.required for column in model.signature.columns):
-        return none("the model has optional columns")
     columns = [forms.Column(column.name, column.kind) for column in model.signature.columns]
-    rows = list(model.reader.read(list(model.example), len(model.example)).values)
+    example = model.reader.read(list(model.example), len(model.example))
+    if absent := model.absent(example):
+        return none(f"the model's input example lacks {', '.join(repr(column.name) for column in absent)}")
 
     def ask(values: Sequence[Values]) -> Any:
         return model.outcome(model.signature.columns, values).raw
 
-    return forms.choose(model.pyfunc, columns, ask, rows, tolerance)
+    return forms.choose(model.pyfunc, columns, ask, list(example.values), tolerance)

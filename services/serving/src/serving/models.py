@@ -17,9 +17,10 @@ import pandas as pd
 from chassis.answers import read
 from chassis.errors import Permanent, Transient
 from chassis.telemetry import get_logger
+from serving.kinds import READERS
 from serving.outcomes import Outcome
 from serving.policy import Artifact
-from serving.rows import Fault, Row, RowsRefused
+from serving.rows import MISSING, Row, RowsRefused, fault_of
 from serving.signature import Column, Signature, read_signature
 from serving.tables import RowReader, Table, Values, frame_of
 
@@ -63,15 +64,20 @@ class LoadedModel:
     def width(self) -> int:
         return len(self.signature.columns)
 
+    def absent(self, table: Table) -> list[Column]:
+        """The optional columns that no row of `table` has. No form takes it then: it is for the native model."""
+        return [column for column in self.signature.columns if column not in table.columns]
+
     def predict(self, table: Table) -> Outcome:
-        """Raises RowsRefused when the model fails because of missing values, otherwise ModelFailed."""
+        """Raises RowsRefused when the model fails because of missing values or columns, otherwise ModelFailed."""
         try:
             return self.outcome(table.columns, table.values)
         except ModelFailed as failure:
-            if table.nulls and self._answers_without_nulls(table):
-                expected = f"a value: with a missing one this model fails ({failure})"
-                faults = [Fault(row, name, "null", "null", expected) for row, name in table.nulls]
-                raise RowsRefused(faults) from failure
+            gaps = [(row, column, None) for row, column in table.nulls]
+            gaps += [(0, column, MISSING) for column in self.absent(table)]
+            if gaps and self._answers_once_filled(table, [column for _, column, _ in gaps]):
+                expected = f"a value: without one this model fails ({failure})"
+                raise RowsRefused([fault_of(row, column, value, expected) for row, column, value in gaps]) from failure
             raise
 
     def outcome(self, columns: Sequence[Column], values: Sequence[Values]) -> Outcome:
@@ -104,16 +110,18 @@ class LoadedModel:
         _check_labels(labels)
         return Outcome(raw, labels, answers.scores.tolist() if answers.scores is not None else None)
 
-    def _answers_without_nulls(self, table: Table) -> bool:
-        """Whether the model answers the same rows once the example's values stand where values are missing."""
+    def _answers_once_filled(self, table: Table, columns: Sequence[Column]) -> bool:
+        """Whether the model answers the same rows with the example's values where those columns have none."""
         frame = table.frame
-        for _, name in table.nulls:
+        for column in columns:
+            name = column.name
             known = next((row[name] for row in self.example if row.get(name) is not None), None)
             if known is None:
                 return False
-            frame[name] = frame[name].where(frame[name].notna(), known)
+            value = READERS[column.kind]([known])[0]
+            frame[name] = frame[name].where(frame[name].notna(), value) if name in frame else value
         try:
-            self._ask(frame)
+            self._ask(frame[[column.name for column in self.signature.columns]])
         except ModelFailed:
             return False
         return True

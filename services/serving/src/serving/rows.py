@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
+
+from rapidfuzz import fuzz, process
 
 from serving.signature import Column, Signature
 
@@ -17,6 +18,9 @@ MISSING: Any = object()
 SHOWN = 80
 NAMED = 20
 """Faults that an answer lists; a request can have a million."""
+
+CLOSE = 60
+"""Of 100, from where on a word is taken for a misspelt one. Python's difflib needs as long for it as a good request."""
 
 JSON_TYPES = {
     bool: "boolean",
@@ -70,7 +74,7 @@ def json_type(value: Any) -> str:
 
 def nearest(word: str, known: Sequence[str]) -> str:
     """A sentence that helps with a misspelt word."""
-    close = difflib.get_close_matches(word[:200], known, n=1)
+    close = process.extractOne(word[:200], known, scorer=fuzz.ratio, score_cutoff=CLOSE)
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known[:30])}"
 
 

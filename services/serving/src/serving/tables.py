@@ -46,13 +46,13 @@ class Table:
         return frame_of(self.columns, self.values)
 
     @property
-    def nulls(self) -> tuple[tuple[int, str], ...]:
+    def nulls(self) -> tuple[tuple[int, Column], ...]:
         """Where a value is missing, the first row of each column."""
         found = []
         for place, column in enumerate(self.columns):
             first = next((number for number, row in enumerate(self.values) if row[place] is None), None)
             if first is not None:
-                found.append((first, column.name))
+                found.append((first, column))
         return tuple(found)
 
 

@@ -1,0 +1,117 @@
+"""What it costs to say what is wrong with a request, beside answering a good one.
+
+`python -m benchmarks.refusal_cost [--pairs 4] [--seconds 2]` prints a Markdown table. One replica; the load goes to it
+with good requests and with faulty ones, in pairs that change their order. The ratio is of each pair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+from benchmarks.serving import protocols, wrk
+from benchmarks.serving.own import Gauntlet, Surroundings
+from benchmarks.serving.subjects import BATCH_ROWS, CATEGORIES, NUMBERS, Rows, subjects
+
+from embedded_kafka import EmbeddedKafka
+from support.mlflow_server import MlflowServer
+
+LOADS = ((1, 64), (BATCH_ROWS, 16))
+"""Rows a request, connections."""
+WARM_UP_SECONDS = 3.0
+
+FAULTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "a word for a number": lambda row: row | {NUMBERS[3]: "far"},
+    "a field is missing": lambda row: {name: value for name, value in row.items() if name != NUMBERS[3]},
+    "a field is misspelt": lambda row: {"f-3" if name == NUMBERS[3] else name: value for name, value in row.items()},
+    "a field that is not known": lambda row: row | {"colour": "blue"},
+    "every field is wrong": lambda row: dict.fromkeys((*NUMBERS, *CATEGORIES), ()),
+}
+"""What is done to the last row of a request."""
+
+
+def faulty(request: Rows, fault: str) -> Rows:
+    return [*request[:-1], FAULTS[fault](request[-1])]
+
+
+def written(path: Path, requests: list[Rows]) -> Path:
+    path.write_bytes(b"\n".join(protocols.OWN.encode(request) for request in requests))
+    return path
+
+
+def refused_with(url: str, request: Rows) -> str:
+    """What the answer says. Raises RuntimeError when it is no refusal."""
+    answer = httpx.post(url, content=protocols.OWN.encode(request))
+    if answer.status_code != 422:
+        raise RuntimeError(f"{answer.status_code} instead of 422: {answer.text[:500]}")
+    return str(answer.json()["detail"])
+
+
+def compared(
+    url: str, good: Path, bad: Path, connections: int, pairs: int, seconds: float
+) -> list[tuple[float, float]]:
+    """Good answers and refusals a second, of each pair. Raises RuntimeError when one was answered as the other."""
+    found = []
+    for number in range(pairs):
+        order = (good, bad) if number % 2 else (bad, good)
+        seen = {bodies: wrk.run(url, bodies, connections, seconds) for bodies in order}
+        if seen[good].failed or seen[bad].rate:
+            raise RuntimeError(f"{seen[good].failed} good requests failed, {seen[bad].rate}/s faulty ones did not")
+        found.append((seen[good].rate, seen[bad].failed / seconds))
+    return found
+
+
+def run(around: Surroundings, folder: Path, pairs: int, seconds: float) -> None:
+    subject = subjects(folder / "models")[0]
+    with Gauntlet("one", {"": protocols.OWN}, False, around).running(subject, 1) as replica:
+        url = f"http://127.0.0.1:{replica.port}{protocols.OWN.path}"
+        for rows, connections in LOADS:
+            requests = subject.sized(rows)
+            good = written(folder / "good.jsonl", requests)
+            wrk.run(url, good, connections, WARM_UP_SECONDS)
+            for fault in FAULTS:
+                print(f"  {rows}: {refused_with(url, faulty(requests[0], fault))}", file=sys.stderr, flush=True)
+                bad = written(folder / "bad.jsonl", [faulty(request, fault) for request in requests])
+                rates = compared(url, good, bad, connections, pairs, seconds)
+                ratios = sorted(refusals / answers for answers, refusals in rates)
+                cells = [
+                    f"{rows} row{'s' if rows > 1 else ''}, {connections} conn.",
+                    fault,
+                    *(f"{statistics.median(each):,.0f}" for each in zip(*rates, strict=True)),
+                    f"{statistics.median(ratios):.2f}",
+                    f"{ratios[0]:.2f}–{ratios[-1]:.2f}",
+                ]
+                print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.refusal_cost")
+    parser.add_argument("--pairs", type=int, default=4)
+    parser.add_argument("--seconds", type=int, default=2, help="of each half of a pair (default: 2)")
+    chosen = parser.parse_args()
+    wrk.required()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        mlflow = MlflowServer(folder / "mlflow")
+        with EmbeddedKafka(folder / "kafka") as kafka:
+            try:
+                mlflow.start()
+                around = Surroundings(kafka.bootstrap_servers, mlflow.uri, folder)
+                print(
+                    "| load | what is wrong | good answers/s | refusals/s | ratio, median of pairs | from–to |\n"
+                    "|---|---|--:|--:|--:|--:|"
+                )
+                run(around, folder, chosen.pairs, chosen.seconds)
+            finally:
+                mlflow.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
