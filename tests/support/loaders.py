@@ -60,13 +60,13 @@ class Store:
 class Bench:
     """A loader, and what it reported."""
 
-    def __init__(self, folder: Path, estimator: Any = None, **settings: Any) -> None:
+    def __init__(self, folder: Path, estimator: Any = None, tolerances: Any = None, **settings: Any) -> None:
         self.store = Store(folder, estimator)
         self.reports: list[Event] = []
         self.cache = ArtifactCache(folder / "cache", 10**9)
         options = {"retry_first_seconds": 0.01, "retry_limit_seconds": 0.02, **settings}
         self.settings = Settings(_env_file=None, **options)
-        self.loader = Loader(self.settings, self.cache, self.store.download, self.report)
+        self.loader = Loader(self.settings, self.cache, self.store.download, self.report, tolerances=tolerances)
         self.caught_up = asyncio.Event()
         self.loader.hold_until(self.caught_up)
 

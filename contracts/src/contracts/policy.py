@@ -206,6 +206,24 @@ class Features(Section):
     )
 
 
+class Serving(Section):
+    """How replicas serve this model; what is left out is as it is without a policy."""
+
+    parity_tolerance: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="By how much a compiled form's scores may differ from the model's, absolute; labels may not. "
+        "Default: 1e-6 at the gate, SERVING_PARITY_TOLERANCE in serving",
+    )
+    prediction_share: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of the requests for which PredictionMade is published; default: SERVING_PREDICTION_SHARE",
+    )
+
+
 class DriftRows(Section):
     rows: int = Field(default=2000, ge=200, description="Rows a window; fewer than 200 decide nothing")
 
@@ -236,6 +254,7 @@ class ModelPolicy(Section):
     approval: Literal["none"] = "none"
     drift: Drift = Drift()
     features: Features | None = None
+    serving: Serving = Serving()
 
     @model_validator(mode="after")
     def _metrics_fit_the_problem(self) -> ModelPolicy:
@@ -255,5 +274,6 @@ class ModelPolicy(Section):
 
     @property
     def digest(self) -> str:
-        """Of what is judged, not the text: comments, order, and where serving reads features change nothing."""
-        return "sha256:" + hashlib.sha256(self.model_dump_json(exclude={"features"}).encode()).hexdigest()
+        """Of what is judged, not the text: comments, order, and what only serving does change nothing."""
+        judged = self.model_dump_json(exclude={"features", "serving"})
+        return "sha256:" + hashlib.sha256(judged.encode()).hexdigest()

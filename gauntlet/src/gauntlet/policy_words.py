@@ -23,6 +23,7 @@ def in_words(policy: ModelPolicy) -> list[Sentence]:
         ("promotion", "A candidate that passes every gate is promoted at once, without anybody's approval."),
         ("drift", _drift(policy)),
         ("features", _features(policy)),
+        ("serving", _serving(policy)),
     ]
 
 
@@ -172,6 +173,16 @@ def _features(policy: ModelPolicy) -> str:
     key = source.key or policy.entity
     where = f"table {source.table} by {key}, in the database that {source.url_env} names"
     return f"Clients may send ids instead of rows: serving reads {where}."
+
+
+def _serving(policy: ModelPolicy) -> str:
+    tolerance, share = policy.serving.parity_tolerance, policy.serving.prediction_share
+    near = "1e-06 (replicas: SERVING_PARITY_TOLERANCE)" if tolerance is None else f"{tolerance:g}"
+    told = "all requests (or SERVING_PREDICTION_SHARE of them)" if share is None else f"{share:.3g} of the requests"
+    return (
+        f"A compiled form answers with the model's own labels, and scores that differ by at most {near}; otherwise the "
+        f"model answers itself. PredictionMade is published for {told}."
+    )
 
 
 def _duration(length: timedelta) -> str:

@@ -39,7 +39,8 @@ def test_the_digest_is_of_the_meaning_not_of_the_text(tmp_path: Path) -> None:
     plain = load_policy(policy_file(tmp_path, "model: m\nmetric: brier\n")).digest
     commented = load_policy(policy_file(tmp_path, "# why\nmetric: brier\nmodel: m\n")).digest
     other = load_policy(policy_file(tmp_path, "model: m\nmetric: log_loss\n")).digest
-    assert plain == commented != other
+    served = load_policy(policy_file(tmp_path, "model: m\nmetric: brier\nserving: {parity_tolerance: 0.001}\n")).digest
+    assert plain == commented == served != other, "how it is served is no part of how it is judged"
 
 
 @pytest.mark.parametrize(

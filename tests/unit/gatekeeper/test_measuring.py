@@ -16,7 +16,7 @@ from chassis.digests import digest_file, digest_tree
 from chassis.errors import NotFound
 from chassis.registry import RegisteredVersion
 from contracts import Dataset, ModelRegistered
-from contracts.policy import ModelPolicy
+from contracts.policy import ModelPolicy, Serving
 from gatekeeper.artifacts import ArtifactCache
 from gatekeeper.judging import judge
 from gatekeeper.measured import Champion
@@ -246,10 +246,25 @@ def test_a_candidate_that_will_not_have_its_form_proven_passes_all_the_same(tmp_
     assert world.measured.serving_form.name == "native" and world.measured.seconds["form"] > 0
     assert world.measured.serving_form.refused[0].reason.startswith("a pyfunc of its own code")
     file = folder / "code" / "candidate.py"
-    refuses = "    import json, os\n    if json.load(open('request.json'))['form']: os._exit(3)\n    return Model()"
+    refuses = (
+        "    import json, os\n    if json.load(open('request.json'))['form_tolerance']: os._exit(3)\n    return Model()"
+    )
     file.write_text(file.read_text().replace("    return Model()", refuses))
     stubborn = world.outcomes("candidate")
     assert {gate: outcome for gate, (outcome, _) in stubborn.items()} == {
         gate: said for gate, (said, _) in fine.items()
     }
     assert world.measured.serving_form.problem == "its process exited with code 3 before it was proven"
+
+
+@pytest.mark.parametrize("tolerance", [None, 1e-3])
+def test_a_form_is_proven_with_the_tolerance_that_the_policy_names(tmp_path, sandbox, tolerance):
+    world = World(tmp_path, sandbox, "binary", "roc_auc", late)
+    world.policy = world.policy.model_copy(update={"serving": Serving(parity_tolerance=tolerance)})
+    folder = world.model("candidate", SIGMOID)
+    file = folder / "code" / "candidate.py"
+    asked = "    import json\n    given = json.load(open('request.json'))['form_tolerance']\n"
+    raises = "    if given: raise ValueError(f'proven within {given}')\n    return Model()"
+    file.write_text(file.read_text().replace("    return Model()", asked + raises))
+    world.outcomes("candidate")
+    assert f"proven within {tolerance or 1e-6}" in world.measured.serving_form.problem

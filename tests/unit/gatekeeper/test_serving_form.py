@@ -22,7 +22,7 @@ from forms import loads
 from gatekeeper import evidence
 from gatekeeper.judging import judge
 from gatekeeper.sandbox.probe import Limits, Request, Sandbox
-from gatekeeper.serving_form import Parity, RefusedForm, ServingForm, heard
+from gatekeeper.serving_form import TOLERANCE, Parity, RefusedForm, ServingForm, heard
 from support.evidence_world import POLICY, World
 from support.versions import save
 
@@ -60,7 +60,10 @@ def code(folder: Path, load: str) -> Path:
     (folder / "MLmodel").write_text(yaml.safe_dump({"flavors": flavors, "signature": signature}))
     lines = ["import json, os, time", "class Model:", "    def predict(self, frame):"]
     lines += ["        return frame['distance'].to_numpy() * 0 + 0.5", "def _load_pyfunc(path):"]
-    lines += ["    proving = json.load(open('request.json'))['form']", textwrap.indent(textwrap.dedent(load), "    ")]
+    lines += [
+        "    proving = json.load(open('request.json'))['form_tolerance'] is not None",
+        textwrap.indent(textwrap.dedent(load), "    "),
+    ]
     (folder / "code" / "candidate.py").write_text("\n".join([*lines, "    return Model()"]))
     return folder
 
@@ -72,14 +75,18 @@ def asked(model: Path, limits: Limits = LIMITS) -> Request:
 def test_golden_rows_without_an_optional_column_prove_no_form(sandbox: Sandbox, tmp_path: Path) -> None:
     frame = flights()
     save(boosting(frame), tmp_path / "model", example=frame.assign(gate=["A", None] * 300))
-    found, form = sandbox.form(Request(tmp_path / "model", "binary", [0, 1], frame, LIMITS), threading.Event())
+    found, form = sandbox.form(
+        Request(tmp_path / "model", "binary", [0, 1], frame, LIMITS), TOLERANCE, threading.Event()
+    )
     assert (found.name, found.refused[0].reason, form) == ("native", "the golden rows lack 'gate'", None)
 
 
 def test_compiled_trees_run_in_the_sandbox_and_are_proven_there(sandbox: Sandbox, tmp_path: Path) -> None:
     frame = flights()
     save(boosting(frame), tmp_path / "model", example=frame)  # with values missing, so that its columns are optional
-    found, form = sandbox.form(Request(tmp_path / "model", "binary", [0, 1], frame, LIMITS), threading.Event())
+    found, form = sandbox.form(
+        Request(tmp_path / "model", "binary", [0, 1], frame, LIMITS), TOLERANCE, threading.Event()
+    )
     assert (found.name, found.problem) == ("onnxruntime", None), found
     assert found.parity is not None and found.parity.rows > 600, "golden rows, and rows made of them"
     assert form is not None and loads(form).about()["parity"]["rows"] == found.parity.rows
@@ -87,8 +94,17 @@ def test_compiled_trees_run_in_the_sandbox_and_are_proven_there(sandbox: Sandbox
     assert [each.form for each in found.refused] == ["linear"]
 
 
+def test_scores_may_differ_as_much_as_the_policy_says_and_no_more(sandbox: Sandbox, tmp_path: Path) -> None:
+    frame = flights()
+    save(boosting(frame), tmp_path / "model", example=frame)
+    found, _ = sandbox.form(Request(tmp_path / "model", "binary", [0, 1], frame, LIMITS), 1e-3, threading.Event())
+    assert found.parity is not None and found.parity.tolerance == 1e-3
+    said = {"rows": 5000, "labels_differ": 0, "largest_difference": 1e-4, "tolerance": 1e-3}
+    assert heard({"name": "onnxruntime", "parity": said, "refused": []}, 1e-3).parity == Parity(5000, 0, 1e-4, 1e-3)
+
+
 def test_a_model_of_its_own_code_is_served_as_it_is(sandbox: Sandbox, tmp_path: Path) -> None:
-    found, form = sandbox.form(asked(code(tmp_path / "model", "pass")), threading.Event())
+    found, form = sandbox.form(asked(code(tmp_path / "model", "pass")), TOLERANCE, threading.Event())
     assert (found.name, found.parity, form) == ("native", None, None)
     assert found.refused == (RefusedForm("any", "a pyfunc of its own code: there is no estimator to compile"),)
 
@@ -110,7 +126,7 @@ def test_who_misbehaves_while_its_form_is_proven_is_ended_and_what_it_did_is_sai
     request = asked(code(tmp_path / "model", load))
     assert sandbox.probe(request, threading.Event()).fault is None
     limits = Limits(seconds=2, memory_mb=1024, timing_seconds=1)
-    found, form = sandbox.form(asked(request.model, limits), threading.Event())
+    found, form = sandbox.form(asked(request.model, limits), TOLERANCE, threading.Event())
     assert found.name is None and form is None and says in str(found.problem)
 
 
@@ -135,16 +151,16 @@ def test_what_cannot_be_true_is_not_believed(change: dict[str, Any]) -> None:
     parity = {"rows": 5000, "labels_differ": 0, "largest_difference": 1e-16, "tolerance": 1e-6}
     refused = [{"form": "linear", "reason": "no \x1b[31m\nlinear model"}]
     said = {"name": "onnxruntime", "parity": parity, "refused": refused}
-    assert heard(said) == ServingForm(
+    assert heard(said, 1e-6) == ServingForm(
         "onnxruntime", Parity(5000, 0, 1e-16, 1e-6), (RefusedForm("linear", "no [31m linear model"),)
     )
     changed = change | ({"parity": parity | change["parity"]} if change.get("parity") else {})
-    assert heard(said | changed).problem == "what its process said of it makes no sense"
+    assert heard(said | changed, 1e-6).problem == "what its process said of it makes no sense"
 
 
 @pytest.mark.parametrize("said", [None, 7, [], "native", {}])
 def test_nonsense_is_not_believed(said: Any) -> None:
-    assert heard(said).problem is not None
+    assert heard(said, 1e-6).problem is not None
 
 
 def test_a_verdict_is_reached_again_with_its_form_and_from_evidence_that_has_none(tmp_path: Path) -> None:

@@ -38,7 +38,12 @@ class Replica:
 
     async def promote(self, model_name: str, epoch: int = 1) -> None:
         self.bench.promote(epoch, version=epoch, model_name=model_name)
-        await until(lambda: self.loads(model_name, epoch) == 1)
+        await until(lambda: self.loads(model_name, epoch) == 1 and self.is_settled(model_name))
+
+    def is_settled(self, model_name: str) -> bool:
+        """Nothing is done for it any more that would count as the memory of a model that is loaded meanwhile."""
+        answering = self.slot(model_name).answering
+        return answering is None or answering.kept.compiled
 
     async def ask(self, model_name: str) -> Answering:
         async def find() -> Answering:

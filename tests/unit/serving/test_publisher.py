@@ -56,6 +56,15 @@ def process(tmp_path: Path) -> Iterator[PublishingProcess]:
     process.bury()
 
 
+def test_a_model_is_sampled_as_its_policy_says_the_others_as_the_settings_do(tmp_path: Path) -> None:
+    publisher = Publisher(settings(tmp_path), {"flights": 0.0})
+    before = dropped("not sampled")
+    for name in ("flights", "churn"):
+        artifact = Artifact(name, 7, ARTIFACT.digest)
+        publisher.offer(artifact, table(3), outcome(3), request_id="request", latency_ms=1.0)
+    assert dropped("not sampled") == before + 3 and publisher._rows == 3
+
+
 def children() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if is_publishing(child)]
 

@@ -119,7 +119,8 @@ class Measurer:
         if self._proves_form and Need.CANDIDATE in needs:
             say(0.85, "proving the form that it would be served in")
             with measured.timed("form"):
-                proven = proving.prove(self._sandbox, measured, folder, self._limits(policy), cancelled)
+                limits, tolerance = self._limits(policy), policy.serving.parity_tolerance
+                proven = proving.prove(self._sandbox, measured, folder, limits, tolerance, cancelled)
                 measured.serving_form, measured.form = proven
 
     def champion(self, task: Task, cancelled: threading.Event) -> Measured:

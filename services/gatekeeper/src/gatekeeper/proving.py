@@ -19,10 +19,16 @@ log = get_logger(__name__)
 
 
 def prove(
-    sandbox: Sandbox, measured: Measured, folder: Path, limits: Limits, cancelled: threading.Event
+    sandbox: Sandbox,
+    measured: Measured,
+    folder: Path,
+    limits: Limits,
+    tolerance: float | None,
+    cancelled: threading.Event,
 ) -> tuple[ServingForm, bytes | None]:
     """On golden rows that it has answered; also the form itself, if it is worth keeping.
 
+    `tolerance` is the policy's, if it has one.
     Raises Cancelled only; what else goes wrong is in what is returned.
     """
     rows, probe = measured.golden, measured.probe
@@ -34,8 +40,9 @@ def prove(
     try:
         features = rows.features_for(measured.description)
         some = features.iloc[chosen_rows(len(features), serving_form.ROWS)].reset_index(drop=True)
+        tolerance = serving_form.TOLERANCE if tolerance is None else tolerance
         limits = replace(limits, seconds=min(limits.seconds, serving_form.SECONDS))
-        found, form = sandbox.form(Request(folder, measured.problem, None, some, limits), cancelled)
+        found, form = sandbox.form(Request(folder, measured.problem, None, some, limits), tolerance, cancelled)
     except Cancelled:
         raise
     except Exception as error:  # whatever breaks here, the verdict has all that it needs

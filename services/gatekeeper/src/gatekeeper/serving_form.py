@@ -10,7 +10,7 @@ from typing import Any
 from gatekeeper.sandbox.reading import count, seconds
 
 TOLERANCE = 1e-6
-"""Of scores, absolute; serving's own default."""
+"""Of scores, absolute, where the policy says nothing; serving's own default."""
 ROWS = 5000
 """Golden rows that it is proven on, at most."""
 MOST_ROWS = 2 * ROWS
@@ -56,8 +56,11 @@ def unknown(problem: str) -> ServingForm:
     return ServingForm(problem=_plain(problem)[:500])
 
 
-def heard(said: Any) -> ServingForm:
-    """What a candidate's process said of its form (`forms.Choice.about`), as far as it can be true."""
+def heard(said: Any, tolerance: float) -> ServingForm:
+    """What a candidate's process said of its form (`forms.Choice.about`), as far as it can be true.
+
+    `tolerance` is the one that it was to prove the form with.
+    """
     try:
         name, parity = _name(said["name"]), said["parity"]
         refused = tuple(
@@ -66,7 +69,7 @@ def heard(said: Any) -> ServingForm:
         )
         if (parity is None) is not (name == NATIVE):
             raise ValueError
-        return ServingForm(name, None if parity is None else _parity(parity), refused)
+        return ServingForm(name, None if parity is None else _parity(parity, tolerance), refused)
     except (KeyError, TypeError, ValueError, AttributeError):
         return unknown("what its process said of it makes no sense")
 
@@ -88,9 +91,9 @@ def _name(value: Any) -> str:
     return value
 
 
-def _parity(said: Mapping[str, Any]) -> Parity:
+def _parity(said: Mapping[str, Any], tolerance: float) -> Parity:
     """Raises ValueError for one that proves nothing."""
     rows, difference = count(said["rows"], MOST_ROWS), seconds(said["largest_difference"])
-    if rows == 0 or said["labels_differ"] != 0 or difference is None or difference > TOLERANCE:
+    if rows == 0 or said["labels_differ"] != 0 or difference is None or difference > tolerance:
         raise ValueError
-    return Parity(rows, 0, difference, TOLERANCE)
+    return Parity(rows, 0, difference, tolerance)

@@ -16,11 +16,12 @@ from serving.agreement import Agreement
 from serving.batching import Desk
 from serving.cache import ArtifactCache
 from serving.deliveries import Deliveries
-from serving.feature_sources import policies_of, sources
+from serving.feature_sources import sources
 from serving.features import Features
 from serving.front import Front
 from serving.handlers import on_gate_passed, on_promoted
 from serving.loader import Loader
+from serving.model_policies import parity_tolerances, policies_of, prediction_shares
 from serving.protocols.inference import build_inference_router
 from serving.publisher import Publisher
 from serving.routes import build_models_router, build_router, endpoints, shortcut
@@ -34,18 +35,20 @@ def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
     worker = worker or Worker()
     registry = Registry(settings.mlflow_tracking_uri)
     cache = ArtifactCache(settings.cache_folder, settings.cache_max_mb * MEBIBYTE)
-    publisher = Publisher(settings)
+    policies = policies_of(settings)
+    publisher = Publisher(settings, prediction_shares(policies))
     statuses = Statuses(settings)
     deliveries = Deliveries(settings)
     desk = Desk(settings)
     agreement = None  # in staging, workers count arrivals each for itself: their orders say nothing to one another
     if worker.referee is not None and settings.role == "production":
         agreement = Agreement(worker.referee, settings.swap_seconds)
-    loader = Loader(settings, cache, registry.download, statuses.report, agreement)
+    tolerances = parity_tolerances(policies)
+    loader = Loader(settings, cache, registry.download, statuses.report, agreement, tolerances)
     event, handler = (Promoted, on_promoted) if settings.role == "production" else (GatePassed, on_gate_passed)
     follower = Follower(settings, events=[event], on_event=partial(handler, loader))
     front = Front(loader, desk, publisher, settings)
-    features = Features(settings, desk, sources(policies_of(settings), settings))
+    features = Features(settings, desk, sources(policies, settings))
     found = endpoints(front, deliveries, features)
     loader.hold_until(follower.caught_up)
     senders: list[Part] = [publisher, statuses, deliveries]

@@ -12,7 +12,6 @@ from dotenv import dotenv_values
 from sqlalchemy.exc import SQLAlchemyError
 
 from chassis.errors import Permanent
-from chassis.policies import load_policies
 from chassis.telemetry import get_logger
 from contracts.policy import Features, ModelPolicy
 from serving.feature_table import FeatureTable
@@ -21,13 +20,6 @@ from serving.settings import Settings
 OWN_URL = Features.model_fields["url_env"].default
 
 log = get_logger(__name__)
-
-
-def policies_of(settings: Settings) -> dict[str, ModelPolicy]:
-    """None where there is no folder that nobody asked for. Raises PolicyError."""
-    if "policies_dir" not in settings.model_fields_set and not settings.policies_dir.is_dir():
-        return {}
-    return load_policies(settings.policies_dir)
 
 
 def sources(policies: Mapping[str, ModelPolicy], settings: Settings) -> dict[str, FeatureTable]:

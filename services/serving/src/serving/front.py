@@ -141,5 +141,11 @@ def invalid(fault: Fault, detail: str) -> Problem:
 
 
 def about(fault: Fault) -> dict[str, Any]:
-    names = ("row", "field", "value", "type", "expected")  # dataclasses.asdict copies deeply, and takes ten times as long
+    names = (
+        "row",
+        "field",
+        "value",
+        "type",
+        "expected",
+    )  # dataclasses.asdict copies deeply, and takes ten times as long
     return {name: getattr(fault, name) for name in names}

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -69,12 +69,15 @@ class Loader:
         download: Download,
         report: Report,
         agreement: Agreement | None = None,
+        tolerances: Mapping[str, float] | None = None,
     ) -> None:
+        """`tolerances`: of the scores of compiled forms, by model name, where they are not as the settings say."""
         self._settings = settings
         self._cache = cache
         self._source = Source(cache, download)
         self._report = report
         self._agreement = agreement
+        self._tolerances = tolerances or {}
         self._slots: dict[str, Slot] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._fetching = Lane("fetch", settings.fetch_concurrency)
@@ -169,7 +172,9 @@ class Loader:
                     slot.resident[wanted.artifact] = kept
             case WarmUp(wanted):
                 kept = slot.resident[wanted.artifact]
-                if await self._step(slot, wanted, self._loading, partial(make_warm, kept, self._settings)):
+                if await self._step(
+                    slot, wanted, self._loading, partial(make_warm, kept, self._settings, self._tolerance(slot))
+                ):
                     kept.warm = True
             case Swap(wanted):
                 if self._agreement is not None and not await slot.unless_changed(self._agreement.reached(wanted)):
@@ -182,7 +187,7 @@ class Loader:
                 if await set_within(slot.changed, COMPILE_AFTER_SECONDS):
                     return
                 kept = slot.resident[wanted.artifact]
-                compiling = self._loading.run(partial(compile_form, kept, self._settings))
+                compiling = self._loading.run(partial(compile_form, kept, self._settings, self._tolerance(slot)))
                 kept.compiled = await slot.unless_changed(compiling)
                 self._tidy()
             case Release(artifacts):
@@ -215,6 +220,11 @@ class Loader:
             running.cancel()
             changed.cancel()
         return None
+
+    def _tolerance(self, slot: Slot) -> float | None:
+        """None: no model is compiled."""
+        settings = self._settings
+        return self._tolerances.get(slot.model_name, settings.parity_tolerance) if settings.compile else None
 
     def _swapped(self, slot: Slot, wanted: Wanted) -> None:
         artifact, seconds = wanted.artifact, time.monotonic() - slot.desired_at

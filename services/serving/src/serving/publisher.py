@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Mapping
 
 import orjson
 from prometheus_client import Gauge
@@ -41,8 +42,10 @@ class Publisher:
     name = "publisher"
     emits = (PredictionMade,)
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, shares: Mapping[str, float] | None = None) -> None:
+        """`shares`: of the requests that are published, by model name, where they are not as the settings say."""
         self._settings = settings
+        self._shares = shares or {}
         self._budget = Budget(settings.prediction_rows_per_second)
         self._about: tuple[Artifact, tuple[Column, ...]] | None = None
         self._lock = threading.Lock()
@@ -76,7 +79,8 @@ class Publisher:
         if not self._settings.publish_predictions:
             return
         rows = len(table)
-        if not is_sampled(request_id, self._settings.prediction_share):
+        share = self._shares.get(artifact.model_name, self._settings.prediction_share)
+        if not is_sampled(request_id, share):
             DROPPED.labels("not sampled").inc(rows)
         elif not self._budget.take(rows, time.monotonic()):
             DROPPED.labels("over the rate").inc(rows)

@@ -54,17 +54,18 @@ def bring_in(source: Source, wanted: Wanted, settings: Settings) -> Kept:
     return Kept(model, size=max(growth.bytes, size_of(folder)), given=given)
 
 
-def make_warm(kept: Kept, settings: Settings) -> bool:
+def make_warm(kept: Kept, settings: Settings, tolerance: float | None) -> bool:
     """True. From its end on the model answers by the form that was proven at the gate, if there is one.
 
-    Raises Permanent when the model does not answer as it should.
+    `tolerance` is of the scores of a form; None for no form at all. Raises Permanent when the model does not answer as
+    it should.
     """
     given = kept.given
     with Growth(exact=settings.memory_mb > 0) as growth:
         if given is None:
             warm_up(kept.model)
         else:
-            choice = beside.warm_up(kept.model, given, settings.parity_tolerance if settings.compile else None)
+            choice = beside.warm_up(kept.model, given, tolerance)
             if choice is not None:
                 kept.served, kept.compiled = choice, True
     kept.given = None  # not before: what does not pass is not warmed up by less the next time
@@ -72,10 +73,10 @@ def make_warm(kept: Kept, settings: Settings) -> bool:
     return True
 
 
-def compile_form(kept: Kept, settings: Settings) -> bool:
+def compile_form(kept: Kept, settings: Settings, tolerance: float | None) -> bool:
     """True. From its end on the model answers by its compiled form, if there is one."""
     with Growth(exact=settings.memory_mb > 0) as growth:
-        if settings.compile:
-            kept.served = compile_model(kept.model, settings.parity_tolerance)
+        if tolerance is not None:
+            kept.served = compile_model(kept.model, tolerance)
     kept.size += growth.bytes
     return True

@@ -130,10 +130,10 @@ def _question(
         )
         np.save(scratch / BATCH_SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
 
-    if request["form"]:
+    if (tolerance := request["form_tolerance"]) is not None:
         from gatekeeper.sandbox.proving import proved  # the template has imported it
 
-        facts.note(form=proved(model, features, scratch / FORM))
+        facts.note(form=proved(model, features, tolerance, scratch / FORM))
         return
     if request["golden_only"]:
         facts.note(stage=Stage.GOLDEN)

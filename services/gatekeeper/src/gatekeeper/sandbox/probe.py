@@ -72,8 +72,8 @@ class Request:
     """Of each of the batches that are timed."""
     dirty: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     """Rows that are harder to answer, by what was done to them."""
-    form: bool = False
-    """Only prove the form that it would be served in, on `features`."""
+    form_tolerance: float | None = None
+    """Only prove the form that it would be served in, on `features`: its scores may differ by as much."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Sandbox:
         probe, isolation = self._asked(request, cancelled, _read)
         return replace(probe, isolation=isolation.as_json())
 
-    def form(self, request: Request, cancelled: threading.Event) -> tuple[ServingForm, bytes | None]:
+    def form(self, request: Request, tolerance: float, cancelled: threading.Event) -> tuple[ServingForm, bytes | None]:
         """Load a model in another process, and prove the form that it would be served in on its features.
 
         Also the form itself, as that process wrote it, for whoever serves the model; nothing here opens it.
@@ -134,7 +134,7 @@ class Sandbox:
         Another one, so that neither the time and memory that this takes nor its end count against the candidate.
         Raises as `probe`.
         """
-        return self._asked(replace(request, form=True), cancelled, _read_form)[0]
+        return self._asked(replace(request, form_tolerance=tolerance), cancelled, _read_form)[0]
 
     def _asked(self, request: Request, cancelled: threading.Event, read: Read[T]) -> tuple[T, Isolation]:
         with self._lock:
@@ -209,7 +209,7 @@ def _write_request(scratch: Path, request: Request) -> None:
         "classes": None if request.classes is None else list(request.classes),
         "features": request.features is not None,
         "golden_only": request.golden_only,
-        "form": request.form,
+        "form_tolerance": request.form_tolerance,
         "timed": request.timed,
         "batch_rows": request.batch_rows,
         "dirty": list(request.dirty),
@@ -273,8 +273,8 @@ def _read(scratch: Path, request: Request, ended: Ended) -> Probe:
 def _read_form(scratch: Path, request: Request, ended: Ended) -> tuple[ServingForm, bytes | None]:
     facts = reading.facts(scratch / FACTS)
     what = ended.by or _fault_of(facts)
-    if what is None and "form" in facts:
-        found = serving_form.heard(facts["form"])
+    if what is None and "form" in facts and request.form_tolerance is not None:
+        found = serving_form.heard(facts["form"], request.form_tolerance)
         return found, None if found.parity is None else reading.content(scratch / FORM, MOST_FORM_BYTES)
     return serving_form.unknown(f"its process {what or 'ended'} before it was proven"), None
 

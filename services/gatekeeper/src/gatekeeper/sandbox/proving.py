@@ -14,10 +14,10 @@ from mlflow.types import DataType
 from forms import Column, choose, dumps, frame_of, rows_of
 from forms.choosing import none
 from forms.form import Row
-from gatekeeper.serving_form import LONGEST_REASON, TOLERANCE
+from gatekeeper.serving_form import LONGEST_REASON
 
 
-def proved(model: Any, features: pd.DataFrame, into: Path) -> dict[str, Any]:
+def proved(model: Any, features: pd.DataFrame, tolerance: float, into: Path) -> dict[str, Any]:
     """Which form, how it compares with `model` on `features` and rows made of them, and why a faster one is not used.
 
     The form itself goes `into` a file, if it is worth keeping. Raises whatever the model raises when it is asked.
@@ -34,7 +34,7 @@ def proved(model: Any, features: pd.DataFrame, into: Path) -> dict[str, Any]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of unknown categories: what is asked for
-        choice = choose(model, columns, ask, rows_of(features, columns), TOLERANCE)
+        choice = choose(model, columns, ask, rows_of(features, columns), tolerance)
     if (kept := dumps(choice)) is not None:
         into.write_bytes(kept)
     about = choice.about()
