@@ -1,7 +1,10 @@
-"""What uvicorn leaves open: how long and how large the head of a request may be.
+"""What uvicorn leaves open: how long and how large the head of a request may be, and how often it is written.
 
 Its parser keeps every header that arrives, and waits for the next one without an end; a few connections could take all
 memory, or all file descriptors. How long and how large a body may be is for whoever reads it.
+
+It writes the head of a response and then its body; with uvloop each is a system call, which costs a tenth of a small
+request, and wakes the client twice.
 """
 
 from __future__ import annotations
@@ -18,6 +21,39 @@ HEAD_SECONDS = 30.0
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
+MOST_HELD_BYTES = 64 * 1024
+
+
+class Together:
+    """A transport that writes at once what is written in one turn of the event loop; the rest is as it was."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held: list[bytes] = []
+        self._bytes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._held:
+            self._loop.call_soon(self.flush)
+        self._held.append(data)
+        self._bytes += len(data)
+        if self._bytes > MOST_HELD_BYTES:  # now, so that whoever writes without end learns that nobody reads
+            self.flush()
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def flush(self) -> None:
+        held, self._held, self._bytes = self._held, [], 0
+        if held and not self._transport.is_closing():
+            self._transport.write(b"".join(held))
+
+
 class Connection(HttpToolsProtocol):
     """Closed after HEAD_BYTES in which there is no body and no end of a request, or HEAD_SECONDS without a head."""
 
@@ -27,12 +63,17 @@ class Connection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._together = Together(transport, self.loop)
+        super().connection_made(self._together)  # type: ignore[arg-type]
         self._start_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_deadline()
         super().connection_lost(exc)
+
+    def eof_received(self) -> None:
+        self._together.flush()  # now: the transport closes itself after this
+        super().eof_received()
 
     def data_received(self, data: bytes) -> None:
         self._bare_bytes += len(data)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from chassis.errors import NotFound, Permanent, Transient
@@ -27,20 +28,20 @@ class Problem(Exception):
         self.status, self.title, self.detail, self.headers, self.extra = status, title, detail, headers, extra
 
 
-def problem_response(problem: Problem) -> JSONResponse:
+def problem_response(problem: Problem) -> Response:
     body = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": problem.detail}
-    return JSONResponse(body | problem.extra, problem.status, problem.headers, MEDIA_TYPE)
+    return Response(orjson.dumps(body | problem.extra), problem.status, problem.headers, MEDIA_TYPE)
 
 
 def answer_with_problems(app: FastAPI) -> None:
     """Every error of `app` becomes a problem; none shows a traceback."""
 
     @app.exception_handler(Problem)
-    async def _problem(_request: Request, error: Problem) -> JSONResponse:
+    async def _problem(_request: Request, error: Problem) -> Response:
         return problem_response(error)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _invalid(_request: Request, error: RequestValidationError) -> Response:
         errors = [
             {
                 "field": ".".join(str(step) for step in item["loc"]),
@@ -53,24 +54,24 @@ def answer_with_problems(app: FastAPI) -> None:
         return problem_response(Problem(422, "invalid request", detail, errors=errors))
 
     @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> Response:
         detail = f"{request.method} {request.url.path}" if error.status_code in (404, 405) else str(error.detail)
         return problem_response(Problem(error.status_code, str(error.detail), detail, headers=_plain(error.headers)))
 
     @app.exception_handler(NotFound)
-    async def _missing(_request: Request, error: NotFound) -> JSONResponse:
+    async def _missing(_request: Request, error: NotFound) -> Response:
         return problem_response(Problem(404, "not found", str(error)))
 
     @app.exception_handler(Permanent)
-    async def _permanent(_request: Request, error: Permanent) -> JSONResponse:
+    async def _permanent(_request: Request, error: Permanent) -> Response:
         return problem_response(Problem(422, "cannot be done", str(error)))
 
     @app.exception_handler(Transient)
-    async def _transient(_request: Request, error: Transient) -> JSONResponse:
+    async def _transient(_request: Request, error: Transient) -> Response:
         return problem_response(Problem(503, "try again later", str(error), headers={"Retry-After": "2"}))
 
     @app.exception_handler(Exception)
-    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    async def _unexpected(request: Request, error: Exception) -> Response:
         log.exception("unexpected error", path=request.url.path)
         return problem_response(Problem(500, "unexpected error", "see the log of this service"))
 

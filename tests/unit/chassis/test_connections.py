@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -12,7 +13,7 @@ import pytest
 import uvicorn
 
 from chassis import connections
-from chassis.connections import HEAD_BYTES, Connection
+from chassis.connections import HEAD_BYTES, MOST_HELD_BYTES, Connection, Together
 
 SECONDS = 0.5
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
@@ -131,3 +132,53 @@ def test_a_large_body_is_no_head(port: int) -> None:
         head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
         connection.sendall(head + body)
         assert said(connection).endswith(b"%d bytes" % len(body))
+
+
+class Recorded:
+    """Stands for a socket's transport: what was written to it, call by call."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        assert not self.closed, "nothing arrives after that"
+        self.written.append(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+def test_what_is_written_in_one_turn_of_the_loop_is_one_write() -> None:
+    async def scenario() -> list[bytes]:
+        together = Together(transport, asyncio.get_running_loop())  # type: ignore[arg-type]
+        together.write(b"head ")
+        together.write(b"body")
+        assert transport.written == []
+        await asyncio.sleep(0)
+        together.write(b"x" * MOST_HELD_BYTES)
+        assert transport.written == [b"head body"]
+        together.write(b"y")
+        assert len(transport.written) == 2, "more than is held is written at once"
+        together.write(b"last")
+        together.close()
+        assert transport.written[2:] == [b"last"]
+        together.write(b"too late")
+        await asyncio.sleep(0)
+        assert together.is_closing()
+        return transport.written
+
+    transport = Recorded()
+    assert asyncio.run(scenario())[2:] == [b"last"]
+
+
+def test_requests_of_one_packet_are_answered_in_turn(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        last = POST.replace(b"Host", b"Connection: close\r\nHost").replace(b"5", b"2")
+        connection.sendall((POST + b"hello") * 3 + last + b"hi")
+        answers = said(connection)
+    assert [answers.count(b"5 bytes"), answers.count(b"2 bytes")] == [3, 1]
+    assert answers.endswith(b"2 bytes")

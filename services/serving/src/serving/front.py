@@ -141,11 +141,10 @@ def invalid(fault: Fault, detail: str) -> Problem:
 
 
 def about(fault: Fault) -> dict[str, Any]:
-    names = (
-        "row",
-        "field",
-        "value",
-        "type",
-        "expected",
-    )  # dataclasses.asdict copies deeply, and takes ten times as long
-    return {name: getattr(fault, name) for name in names}
+    return {  # dataclasses.asdict copies deeply, and takes thirty times as long
+        "row": fault.row,
+        "field": fault.field,
+        "value": fault.value,
+        "type": fault.type,
+        "expected": fault.expected,
+    }

@@ -15,6 +15,16 @@ EXACT = 2**53
 """Whole numbers above it are not exact as a JSON number with a point."""
 NANOSECOND_YEARS = (1678, 2261)
 
+NUMBERS, WHOLE = frozenset({float, int, type(None)}), frozenset({int, float})
+TRUTHS, TEXTS = frozenset({bool}), frozenset({str, type(None)})
+TYPES = {
+    **dict.fromkeys(("double", "float"), NUMBERS),
+    **dict.fromkeys(("long", "integer"), WHOLE),
+    "boolean": TRUTHS,
+    **dict.fromkeys(("string", "datetime"), TEXTS),
+}
+"""Of the values that a column may have."""
+
 
 class Unfit(Exception):
     """The value in `row` does not fit; `expected` says what would."""
@@ -48,22 +58,20 @@ def _first(values: Values, wrong: Callable[[Any], bool], expected: str) -> None:
             raise Unfit(row, expected)
 
 
-def _only(values: Values, types: set[type], expected: str) -> set[type]:
-    """The types that occur; raises Unfit when another one does."""
-    found = set(map(type, values))
-    if not found <= types:
+def _only(values: Values, types: frozenset[type], expected: str) -> None:
+    """Raises Unfit when another type occurs."""
+    if not types.issuperset(map(type, values)):
         _first(values, lambda value: type(value) not in types, expected)
-    return found
 
 
 def _double(values: Values) -> Any:
-    _only(values, {float, int, type(None)}, "a number, or null for a missing one")
+    _only(values, NUMBERS, "a number, or null for a missing one")
     return np.array(values, dtype=np.float64)
 
 
 def _float(values: Values) -> Any:
     expected = f"a number of at most ±{FLOAT32_MAX:.3g} (float), or null for a missing one"
-    _only(values, {float, int, type(None)}, expected)
+    _only(values, NUMBERS, expected)
     _first(values, lambda value: not _is_float(value), expected)
     return np.array(values, dtype=np.float32)
 
@@ -77,7 +85,7 @@ def _whole(dtype: Any, name: str) -> Callable[[Values], Any]:
     expected = f"a whole number from {low} to {high} ({name}); the model takes no missing ones here"
 
     def read(values: Values) -> Any:
-        _only(values, {int, float}, expected)
+        _only(values, WHOLE, expected)
         _first(values, lambda value: not _is_whole(value, low, high), expected)
         return np.array([int(value) for value in values], dtype=dtype)
 
@@ -91,18 +99,18 @@ def _is_whole(value: float, low: int, high: int) -> bool:
 
 
 def _boolean(values: Values) -> Any:
-    _only(values, {bool}, "true or false; the model takes no missing ones here")
+    _only(values, TRUTHS, "true or false; the model takes no missing ones here")
     return np.array(values, dtype=np.bool_)
 
 
 def _string(values: Values) -> Any:
-    _only(values, {str, type(None)}, "a string, or null for a missing one")
+    _only(values, TEXTS, "a string, or null for a missing one")
     return np.array(values, dtype=object)
 
 
 def _datetime(values: Values) -> Any:
     expected = "an ISO 8601 time from 1678 to 2261, such as 2013-06-01T12:00:00Z, or null for a missing one"
-    _only(values, {str, type(None)}, expected)
+    _only(values, TEXTS, expected)
     times: list[Any] = []
     for row, value in enumerate(values):
         moment = _moment(value) if value is not None else None

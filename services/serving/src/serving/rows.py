@@ -33,6 +33,9 @@ JSON_TYPES = {
 }
 
 
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing wrong with the rows; `row` counts from zero and is None for a fault of the request as a whole."""
@@ -64,7 +67,7 @@ def shown(value: Any) -> str:
         return "missing"
     if isinstance(value, list | dict):
         return f"an {'array' if isinstance(value, list) else 'object'} of {len(value)}"
-    text = json.dumps(value[: SHOWN + 1] if isinstance(value, str) else value, ensure_ascii=False)
+    text = _as_json(value[: SHOWN + 1] if isinstance(value, str) else value)
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
 
 

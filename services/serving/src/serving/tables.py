@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from serving.kinds import READERS, VALUE_FITS, Unfit, entity_id, event_time
+from serving.kinds import READERS, TYPES, VALUE_FITS, Unfit, entity_id, event_time
 from serving.rows import MISSING, Fault, Row, RowsRefused, check_shape, fault_of, unknown_fields
 from serving.signature import Column, Signature
 
@@ -77,8 +77,10 @@ class RowReader:
             for place, column in enumerate(signature.columns)
             if column.kind in VALUE_FITS
         ]
+        self._allowed = [(column, TYPES[column.kind], VALUE_FITS.get(column.kind)) for column in signature.columns]
         self._beside = [name for name in (signature.entity, signature.event_time) if name]
         self._apart = [name for name in dict.fromkeys(self._beside) if name not in self._names]
+        self._fields = frozenset((*self._names, *self._beside))
         self._known: set[tuple[type, ...]] = set()
 
     def read(self, rows: Any, max_rows: int) -> Table:
@@ -91,7 +93,9 @@ class RowReader:
             return Table(self._signature.columns, values, rows)
         faults: list[Fault] = []
         beside = self._read_beside(rows, faults)
-        return self._table(self._signature.columns, values, rows, beside, faults)
+        if faults:
+            raise _refusal(faults)
+        return Table(self._signature.columns, values, rows, *beside)
 
     def knows(self, name: Any) -> bool:
         """Whether a row may have a field of this name."""
@@ -120,34 +124,30 @@ class RowReader:
         return values
 
     def _careful(self, rows: Sequence[Row]) -> Table:
-        faults = unknown_fields(rows, self._signature)
+        faults = []
+        if not all(row.keys() <= self._fields for row in rows):
+            faults = unknown_fields(rows, self._signature)
         present: list[Column] = []
-        by_column: list[list[Any]] = []
-        for column in self._signature.columns:
-            values = [row.get(column.name, MISSING) for row in rows]
-            if not column.required:
-                if all(value is MISSING for value in values):
+        by_column: list[Values] = []
+        sent = [[row.get(name, MISSING) for name in self._names] for row in rows]
+        for (column, types, fits), given in zip(self._allowed, zip(*sent, strict=True), strict=True):
+            values = given
+            if not column.required and MISSING in given:
+                if all(value is MISSING for value in given):
                     continue
-                values = [None if value is MISSING else value for value in values]
-            try:
-                READERS[column.kind](values)
-            except Unfit as unfit:
-                faults.append(fault_of(unfit.row, column, values[unfit.row], unfit.expected))
+                values = tuple(None if value is MISSING else value for value in given)
+            if not types.issuperset(map(type, values)) or not (fits is None or all(map(fits, values))):
+                faults.append(_first_fault(column, list(values)))
             present.append(column)
             by_column.append(values)
         beside = self._read_beside(rows, faults)
+        if faults:
+            raise _refusal(faults)
         values_of_rows = list(zip(*by_column, strict=True))
-        if not faults and len(present) == len(self._names) and len(self._known) < MOST_KNOWN:
+        if len(present) == len(self._names) and len(self._known) < MOST_KNOWN:
             self._known.update(tuple(map(type, row)) for row in values_of_rows[:MOST_KNOWN])
         columns = self._signature.columns if len(present) == len(self._names) else tuple(present)
-        return self._table(columns, values_of_rows or [()] * len(rows), rows, beside, faults)
-
-    def _table(
-        self, columns: Any, values: Any, rows: Sequence[Row], beside: tuple[Any, Any], faults: list[Fault]
-    ) -> Table:
-        if faults:
-            raise RowsRefused(sorted(faults, key=lambda fault: (fault.row or 0, fault.field or "")))
-        return Table(columns, values, rows, *beside)
+        return Table(columns, values_of_rows or [()] * len(rows), rows, *beside)
 
     def _read_beside(self, rows: Sequence[Row], faults: list[Fault]) -> tuple[list[Any], list[Any]]:
         """The columns that travel beside the features: who, and when."""
@@ -170,6 +170,18 @@ class RowReader:
                     faults.append(fault_of(number, Column(name, ""), value, unfit.expected))
                 return []
         return found
+
+
+def _refusal(faults: list[Fault]) -> RowsRefused:
+    return RowsRefused(sorted(faults, key=lambda fault: (fault.row or 0, fault.field or "")))
+
+
+def _first_fault(column: Column, values: list[Any]) -> Fault:
+    try:
+        READERS[column.kind](values)
+    except Unfit as unfit:
+        return fault_of(unfit.row, column, values[unfit.row], unfit.expected)
+    raise AssertionError(f"{column.kind} reads what does not fit it: {values!r:.200}")
 
 
 def _picker(names: Sequence[str]) -> Callable[[Row], Values]:
