@@ -96,6 +96,13 @@ def test_no_more_rows_a_second_than_the_budget_holds_and_large_requests_have_the
     assert budget.take(1, 66.0)
 
 
+def test_what_was_not_used_may_be_used_at_once_later() -> None:
+    budget = Budget(100, seconds=10)
+    assert budget.take(900, 50.0) and budget.take(100, 50.0) and not budget.take(1, 50.0)
+    assert not budget.take(600, 55.0) and budget.take(500, 55.0)
+    assert budget.take(1000, 100.0) and not budget.take(1, 100.0), "no more than ten seconds are saved up"
+
+
 def test_a_single_row_now_and_then_always_passes() -> None:
     budget = Budget(1)
     assert all(budget.take(1, 100 + second) for second in range(20))

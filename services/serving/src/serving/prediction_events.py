@@ -91,21 +91,22 @@ def is_sampled(request_id: str, share: float) -> bool:
 
 
 class Budget:
-    """A token bucket of rows: what is published takes the interpreter from answering, and drift needs no more.
+    """A token bucket of rows: what is published takes cores from answering, and drift cannot read faster for long.
 
-    A request that is larger than what a second holds passes when the bucket is full, and the next ones wait for it.
+    A request that is larger than the bucket passes when it is full, and the next ones wait for it.
     """
 
-    def __init__(self, rows_per_second: float) -> None:
+    def __init__(self, rows_per_second: float, seconds: float = 1.0) -> None:
+        """The bucket holds what `seconds` bring."""
         self._rate = rows_per_second
-        self._left = rows_per_second
+        self._most = self._left = rows_per_second * seconds
         self._at = 0.0
 
     def take(self, rows: int, now: float) -> bool:
         """Whether `rows` more may be published at `now`, in seconds on a clock that never goes back."""
-        self._left = min(self._rate, self._left + (now - self._at) * self._rate)
+        self._left = min(self._most, self._left + (now - self._at) * self._rate)
         self._at = now
-        if self._left < min(rows, self._rate):
+        if self._left < min(rows, self._most):
             return False
         self._left -= rows
         return True

@@ -27,6 +27,8 @@ from serving.tables import Table
 PAUSE_SECONDS = 0.1
 """Between two rounds. To hand over each prediction as it comes would change threads for each, which costs several times
 what its event costs."""
+BURST_SECONDS = 10.0
+"""For which the budget may be saved up, so that a file that is scored at once is published whole."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 HEALTHY_SECONDS = 60.0
 GRACE_SECONDS = 1.0
@@ -46,7 +48,7 @@ class Publisher:
         """`shares`: of the requests that are published, by model name, where they are not as the settings say."""
         self._settings = settings
         self._shares = shares or {}
-        self._budget = Budget(settings.prediction_rows_per_second)
+        self._budget = Budget(settings.prediction_rows_per_second, BURST_SECONDS)
         self._about: tuple[Artifact, tuple[Column, ...]] | None = None
         self._lock = threading.Lock()
         self._lines = bytearray()

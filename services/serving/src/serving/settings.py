@@ -79,7 +79,10 @@ class Settings(ServiceSettings):
     publish_predictions: bool = Field(True, description="Emit PredictionMade for every row")
     prediction_share: float = Field(1.0, ge=0, le=1, description="Share of the requests for which it is emitted")
     prediction_rows_per_second: float = Field(
-        50_000, gt=0, description="Rows a second for which it is emitted; of the requests beyond it, it is not"
+        10_000,
+        gt=0,
+        description="Rows a second for which it is emitted, over ten seconds; of the requests beyond it, it is not. "
+        "About what one drift service reads",
     )
     prediction_buffer_rows: int = Field(
         50_000, ge=1, description="Rows kept while Kafka is slow or away; further ones are dropped and counted"
