@@ -38,7 +38,7 @@ from support.waiting import eventually
 
 MEBIBYTE = 2**20
 BOUND_MEBIBYTES = 1536
-"""By how much a worker's memory may grow: SERVING_MAX_HELD_BYTES (256 MiB), and one body of 16 MiB once it is parsed."""
+"""By how much a worker's memory may grow: SERVING_MAX_HELD_BYTES (256 MiB), and a body of 16 MiB once parsed."""
 SAMPLE_SECONDS = 0.02
 SLOW = "slow clients"
 BODY_SECONDS = 5
