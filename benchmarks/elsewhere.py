@@ -27,7 +27,7 @@ def _serve(orders: Connection, folder: Path, tracking_uri: str) -> None:
     orders.send(None)
     while (wanted := orders.recv()) is not None:
         source.fetch(wanted)
-        make_warm(bring_in(source, wanted, settings), settings)
+        make_warm(bring_in(source, wanted, settings), settings, settings.parity_tolerance)
         orders.send(None)
 
 
@@ -38,6 +38,7 @@ def elsewhere(folder: Path, tracking_uri: str) -> Iterator[Callable[[Version], N
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, folder, tracking_uri), daemon=True)
     process.start()
+    theirs.close()  # so that its end is noticed here
 
     def load(version: Version) -> None:
         artifact = Artifact(version.model_name, version.model_version, version.digest)
