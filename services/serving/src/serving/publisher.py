@@ -48,7 +48,7 @@ class Publisher:
         """`shares`: of the requests that are published, by model name, where they are not as the settings say."""
         self._settings = settings
         self._shares = shares or {}
-        self._budget = Budget(settings.prediction_rows_per_second, BURST_SECONDS)
+        self._budget = Budget(settings.prediction_rows_per_second / settings.workers, BURST_SECONDS)
         self._about: tuple[Artifact, tuple[Column, ...]] | None = None
         self._lock = threading.Lock()
         self._lines = bytearray()

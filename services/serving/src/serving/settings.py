@@ -81,7 +81,7 @@ class Settings(ServiceSettings):
     prediction_rows_per_second: float = Field(
         10_000,
         gt=0,
-        description="Rows a second for which it is emitted, over ten seconds; of the requests beyond it, it is not. "
+        description="Rows a second for which it is emitted, of all workers, over ten seconds; beyond it, it is not. "
         "About what one drift service reads",
     )
     prediction_buffer_rows: int = Field(
