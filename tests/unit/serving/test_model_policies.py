@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
+from prometheus_client import REGISTRY
 
 from chassis.policies import PolicyError
 from serving.model_policies import parity_tolerances, policies_of, prediction_shares
 from serving.settings import Settings
+from support.in_process import InProcess
 from support.loaders import Bench, run_bench, until
-from support.versions import FEATURES, ROW
+from support.versions import FEATURES, ROW, pipeline
+from support.waiting import eventually
 
 SAYS = "model: flights\nserving: {parity_tolerance: 0.001, prediction_share: 0.25}\n"
 
@@ -68,3 +72,27 @@ def test_a_form_is_proven_within_the_tolerance_of_its_model(
         assert kept.model.predict(kept.model.reader.read([ROW, *FEATURES.to_dict("records")], 9)).rows == 5
 
     run_bench(tmp_path, scenario, tolerances=tolerances, compile=compile_)
+
+
+def test_a_replica_reads_them_from_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "flights.yaml").write_text(SAYS.replace("0.25", "0"))
+    models: dict[str, Any] = {"flights": (pipeline(), {})}
+
+    with InProcess(tmp_path / "data", models, policies_dir=tmp_path / "policies") as replica:
+
+        def tolerance() -> float | None:
+            [shown] = replica.ask(("GET", "/models", [], []))
+            [model] = shown.json()["models"]
+            parity = model["form"]["parity"]
+            return parity and parity["tolerance"]
+
+        assert eventually(tolerance) == 0.001
+        before = dropped()
+        [answer] = replica.ask(("POST", "/predict", [], [orjson.dumps({"rows": [ROW, ROW]})]))
+        assert answer.status == 200 and dropped() == before + 2
+
+
+def dropped() -> float:
+    name, labels = "gauntlet_serving_predictions_dropped_total", {"reason": "not sampled"}
+    return REGISTRY.get_sample_value(name, labels) or 0.0
