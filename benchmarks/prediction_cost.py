@@ -10,18 +10,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 from benchmarks.serving import protocols, wrk
-from benchmarks.serving.own import Gauntlet, Surroundings
+from benchmarks.serving.own import Gauntlet, Surroundings, surroundings
 from benchmarks.serving.subjects import BATCH_ROWS, Subject, subjects
-
-from embedded_kafka import EmbeddedKafka
-from support.mlflow_server import MlflowServer
 
 LOADS = ((1, 64), (BATCH_ROWS, 16))
 """Rows a request, connections."""
@@ -72,14 +68,14 @@ def line(subject: Subject, rows: int, connections: int, pairs: Sequence[Pair], p
     return "| " + " | ".join(cells) + " |"
 
 
-def run(subject: Subject, around: Surroundings, folder: Path, pairs: int, seconds: float) -> None:
+def run(subject: Subject, around: Surroundings, pairs: int, seconds: float) -> None:
     ours = {"": protocols.OWN}
     with (
         Gauntlet("publishing", ours, True, around).running(subject, 1) as publishing,
         Gauntlet("quiet", ours, False, around).running(subject, 1) as quiet,
     ):
         for rows, connections in LOADS:
-            body = folder / f"{rows}.jsonl"
+            body = around.folder / f"{rows}.jsonl"
             body.write_bytes(b"\n".join(protocols.OWN.encode(request) for request in subject.sized(rows)))
             for port in (publishing.port, quiet.port):
                 wrk.run(_url(port), body, connections, WARM_UP_SECONDS)
@@ -99,21 +95,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=3, help="of each half of a pair (default: 3)")
     chosen = parser.parse_args()
     wrk.required()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        mlflow = MlflowServer(folder / "mlflow")
-        with EmbeddedKafka(folder / "kafka") as kafka:
-            try:
-                mlflow.start()
-                around = Surroundings(kafka.bootstrap_servers, mlflow.uri, folder)
-                print(
-                    "| model | load | req/s, publishing | req/s, not | p99 ms, publishing | p99 ms, not "
-                    "| ratio, median of pairs | from–to | events dropped |\n|---|---|--:|--:|--:|--:|--:|--:|--:|"
-                )
-                for subject in subjects(folder / "models"):
-                    run(subject, around, folder, chosen.pairs, chosen.seconds)
-            finally:
-                mlflow.stop()
+    print(
+        "| model | load | req/s, publishing | req/s, not | p99 ms, publishing | p99 ms, not "
+        "| ratio, median of pairs | from–to | events dropped |\n|---|---|--:|--:|--:|--:|--:|--:|--:|"
+    )
+    with surroundings() as around:
+        for subject in subjects(around.folder / "models"):
+            run(subject, around, chosen.pairs, chosen.seconds)
     return 0
 
 

@@ -9,18 +9,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 from benchmarks.serving import protocols, wrk
-from benchmarks.serving.own import Gauntlet, Surroundings
+from benchmarks.serving.own import Gauntlet, Surroundings, surroundings
 from benchmarks.serving.subjects import BATCH_ROWS, CATEGORIES, NUMBERS, Rows, subjects
-
-from embedded_kafka import EmbeddedKafka
-from support.mlflow_server import MlflowServer
 
 LOADS = ((1, 64), (BATCH_ROWS, 16))
 """Rows a request, connections."""
@@ -67,17 +63,17 @@ def compared(
     return found
 
 
-def run(around: Surroundings, folder: Path, pairs: int, seconds: float) -> None:
-    subject = subjects(folder / "models")[0]
+def run(around: Surroundings, pairs: int, seconds: float) -> None:
+    subject = subjects(around.folder / "models")[0]
     with Gauntlet("one", {"": protocols.OWN}, False, around).running(subject, 1) as replica:
         url = f"http://127.0.0.1:{replica.port}{protocols.OWN.path}"
         for rows, connections in LOADS:
             requests = subject.sized(rows)
-            good = written(folder / "good.jsonl", requests)
+            good = written(around.folder / "good.jsonl", requests)
             wrk.run(url, good, connections, WARM_UP_SECONDS)
             for fault in FAULTS:
                 print(f"  {rows}: {refused_with(url, faulty(requests[0], fault))}", file=sys.stderr, flush=True)
-                bad = written(folder / "bad.jsonl", [faulty(request, fault) for request in requests])
+                bad = written(around.folder / "bad.jsonl", [faulty(request, fault) for request in requests])
                 rates = compared(url, good, bad, connections, pairs, seconds)
                 ratios = sorted(refusals / answers for answers, refusals in rates)
                 cells = [
@@ -96,20 +92,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=2, help="of each half of a pair (default: 2)")
     chosen = parser.parse_args()
     wrk.required()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        mlflow = MlflowServer(folder / "mlflow")
-        with EmbeddedKafka(folder / "kafka") as kafka:
-            try:
-                mlflow.start()
-                around = Surroundings(kafka.bootstrap_servers, mlflow.uri, folder)
-                print(
-                    "| load | what is wrong | good answers/s | refusals/s | ratio, median of pairs | from–to |\n"
-                    "|---|---|--:|--:|--:|--:|"
-                )
-                run(around, folder, chosen.pairs, chosen.seconds)
-            finally:
-                mlflow.stop()
+    print(
+        "| load | what is wrong | good answers/s | refusals/s | ratio, median of pairs | from–to |\n"
+        "|---|---|--:|--:|--:|--:|"
+    )
+    with surroundings() as around:
+        run(around, chosen.pairs, chosen.seconds)
     return 0
 
 

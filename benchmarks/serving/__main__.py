@@ -6,7 +6,6 @@ import argparse
 import os
 import signal
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,14 +13,11 @@ from pathlib import Path
 import platformdirs
 from benchmarks.serving import protocols, wrk
 from benchmarks.serving.checking import Wrong, check, wait
-from benchmarks.serving.own import Gauntlet, Surroundings, answers
+from benchmarks.serving.own import Gauntlet, answers, surroundings
 from benchmarks.serving.servers import Gone, Running, Server, peers
 from benchmarks.serving.subjects import BATCH_ROWS, COMPILABLE, Subject, subjects
 from benchmarks.serving.table import Load, table, targets
 from benchmarks.serving.targets import COMPILABLE_TARGETS, INVOCATIONS, OURS, PYFUNC_TARGETS, QUIET
-
-from embedded_kafka import EmbeddedKafka
-from support.mlflow_server import MlflowServer
 
 KEYS = ("gauntlet", "gauntlet-quiet", "mlflow", "mlserver", "bentoml", "litserve", "fastapi", "echo")
 BATCH = Load(BATCH_ROWS, 16)
@@ -116,8 +112,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         wrk.required()
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-            compare_all(chosen, Path(name))
+        compare_all(chosen)
     except (RuntimeError, Gone, Wrong) as error:
         say(str(error))
         return 1
@@ -126,25 +121,19 @@ def main() -> int:
     return 0
 
 
-def compare_all(chosen: argparse.Namespace, folder: Path) -> None:
-    bench, models = Bench(chosen, folder), subjects(folder / "models")
-    mlflow = MlflowServer(folder / "mlflow")
-    with EmbeddedKafka(folder / "kafka") as kafka:
-        try:
-            mlflow.start()
-            around = Surroundings(kafka.bootstrap_servers, mlflow.uri, folder)
-            ours = {OURS: protocols.OWN, INVOCATIONS: protocols.INVOCATIONS}
-            servers: list[Server] = [
-                Gauntlet("gauntlet", ours, True, around),
-                Gauntlet("gauntlet-quiet", {QUIET: protocols.OWN}, False, around),
-                *peers(chosen.cache),
-            ]
-            servers = [server for server in servers if server.key in chosen.peers]
-            for workers in chosen.workers:
-                for subject in models:
-                    bench.compare(servers, subject, workers)
-        finally:
-            mlflow.stop()
+def compare_all(chosen: argparse.Namespace) -> None:
+    with surroundings() as around:
+        bench, models = Bench(chosen, around.folder), subjects(around.folder / "models")
+        ours = {OURS: protocols.OWN, INVOCATIONS: protocols.INVOCATIONS}
+        servers: list[Server] = [
+            Gauntlet("gauntlet", ours, True, around),
+            Gauntlet("gauntlet-quiet", {QUIET: protocols.OWN}, False, around),
+            *peers(chosen.cache),
+        ]
+        servers = [server for server in servers if server.key in chosen.peers]
+        for workers in chosen.workers:
+            for subject in models:
+                bench.compare(servers, subject, workers)
 
 
 if __name__ == "__main__":

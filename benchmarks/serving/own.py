@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from benchmarks.serving.protocols import Protocol
 from benchmarks.serving.servers import Gone, Running
 from benchmarks.serving.subjects import Subject
 
+from embedded_kafka import EmbeddedKafka
 from serving.settings import Settings
 from support.bus_client import BusClient
+from support.mlflow_server import MlflowServer
 from support.replica import Replica
 from support.versions import Uploads
 from support.waiting import eventually
@@ -30,6 +33,20 @@ class Surroundings:
     bootstrap_servers: str
     tracking_uri: str
     folder: Path
+
+
+@contextmanager
+def surroundings() -> Iterator[Surroundings]:
+    """A broker, an MLflow and a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        mlflow = MlflowServer(folder / "mlflow")
+        with EmbeddedKafka(folder / "kafka") as kafka:
+            try:
+                mlflow.start()
+                yield Surroundings(kafka.bootstrap_servers, mlflow.uri, folder)
+            finally:
+                mlflow.stop()
 
 
 @dataclass(frozen=True)
