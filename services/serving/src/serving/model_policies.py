@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from chassis.policies import load_policies
-from contracts.policy import ModelPolicy
+from contracts.policy import ModelPolicy, Serving
 from serving.settings import Settings
 
 
@@ -18,11 +18,13 @@ def policies_of(settings: Settings) -> dict[str, ModelPolicy]:
 
 def parity_tolerances(policies: Mapping[str, ModelPolicy]) -> dict[str, float]:
     """By model name, of the policies that have one."""
-    found = {name: policy.serving.parity_tolerance for name, policy in policies.items()}
-    return {name: tolerance for name, tolerance in found.items() if tolerance is not None}
+    return _said(policies, lambda serving: serving.parity_tolerance)
 
 
 def prediction_shares(policies: Mapping[str, ModelPolicy]) -> dict[str, float]:
     """By model name, of the policies that have one."""
-    found = {name: policy.serving.prediction_share for name, policy in policies.items()}
-    return {name: share for name, share in found.items() if share is not None}
+    return _said(policies, lambda serving: serving.prediction_share)
+
+
+def _said(policies: Mapping[str, ModelPolicy], read: Callable[[Serving], float | None]) -> dict[str, float]:
+    return {name: value for name, policy in policies.items() if (value := read(policy.serving)) is not None}

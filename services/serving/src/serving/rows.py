@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -96,10 +96,8 @@ def check_shape(rows: Any, max_rows: int) -> None:
         raise RowsRefused([Fault(bad, None, shown(rows[bad]), json_type(rows[bad]), expected)])
 
 
-def unknown_fields(rows: Sequence[Row], signature: Signature) -> list[Fault]:
-    """Fields that the model does not take, each where it comes first; as many as an answer lists."""
-    features = [column.name for column in signature.columns]
-    known = {*features, *(name for name in (signature.entity, signature.event_time) if name)}
+def unknown_fields(rows: Sequence[Row], known: Set[str], signature: Signature) -> list[Fault]:
+    """Fields that are not `known`, each where it comes first; as many as an answer lists."""
     seen: dict[str, int] = {}
     for number, row in enumerate(rows):
         if not row.keys() <= known:
@@ -113,15 +111,16 @@ def unknown_fields(rows: Sequence[Row], signature: Signature) -> list[Fault]:
             name[:SHOWN],
             shown(rows[number][name]),
             json_type(rows[number][name]),
-            _why(name, signature, features),
+            _why(name, signature),
         )
         for name, number in seen.items()
     ]
 
 
-def _why(name: str, signature: Signature, features: Sequence[str]) -> str:
+def _why(name: str, signature: Signature) -> str:
     if name == signature.label:
         return "no label: the truth is sent as ground truth, not as a feature"
+    features = [column.name for column in signature.columns]
     return f"no such field: the model does not take it; {nearest(name, features)}"
 
 

@@ -99,7 +99,7 @@ class RowReader:
 
     def knows(self, name: Any) -> bool:
         """Whether a row may have a field of this name."""
-        return name in self._names or name in self._beside
+        return name in self._fields
 
     def fits(self, values: Values) -> bool:
         """Whether a row fits, given as a tuple in the order of the columns and of types seen before."""
@@ -124,9 +124,7 @@ class RowReader:
         return values
 
     def _careful(self, rows: Sequence[Row]) -> Table:
-        faults = []
-        if not all(row.keys() <= self._fields for row in rows):
-            faults = unknown_fields(rows, self._signature)
+        faults = unknown_fields(rows, self._fields, self._signature)
         present: list[Column] = []
         by_column: list[Values] = []
         sent = [[row.get(name, MISSING) for name in self._names] for row in rows]

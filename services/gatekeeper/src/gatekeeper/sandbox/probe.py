@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -134,7 +135,7 @@ class Sandbox:
         Another one, so that neither the time and memory that this takes nor its end count against the candidate.
         Raises as `probe`.
         """
-        return self._asked(replace(request, form_tolerance=tolerance), cancelled, _read_form)[0]
+        return self._asked(replace(request, form_tolerance=tolerance), cancelled, partial(_read_form, tolerance))[0]
 
     def _asked(self, request: Request, cancelled: threading.Event, read: Read[T]) -> tuple[T, Isolation]:
         with self._lock:
@@ -270,11 +271,11 @@ def _read(scratch: Path, request: Request, ended: Ended) -> Probe:
     )
 
 
-def _read_form(scratch: Path, request: Request, ended: Ended) -> tuple[ServingForm, bytes | None]:
+def _read_form(tolerance: float, scratch: Path, _request: Request, ended: Ended) -> tuple[ServingForm, bytes | None]:
     facts = reading.facts(scratch / FACTS)
     what = ended.by or _fault_of(facts)
-    if what is None and "form" in facts and request.form_tolerance is not None:
-        found = serving_form.heard(facts["form"], request.form_tolerance)
+    if what is None and "form" in facts:
+        found = serving_form.heard(facts["form"], tolerance)
         return found, None if found.parity is None else reading.content(scratch / FORM, MOST_FORM_BYTES)
     return serving_form.unknown(f"its process {what or 'ended'} before it was proven"), None
 
