@@ -12,6 +12,8 @@ import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import starmap
 from pathlib import Path
 
 import httpx
@@ -44,12 +46,11 @@ def counted(port: int, name: str) -> float:
 
 def measured(publishing: int, quiet: int, body: Path, connections: int, pairs: int, seconds: float) -> list[Pair]:
     """By ports."""
+    sides = [partial(wrk.run, protocols.OWN.url(port), body, connections, seconds) for port in (publishing, quiet)]
     found = []
-    for number in range(pairs):
-        order = (publishing, quiet) if number % 2 else (quiet, publishing)
-        rates = {port: wrk.run(_url(port), body, connections, seconds) for port in order}
-        found.append(Pair(rates[publishing], rates[quiet]))
-        print(f"  pair {number + 1}: {found[-1].ratio:.3f}", file=sys.stderr, flush=True)
+    for pair in starmap(Pair, wrk.in_turns(*sides, pairs)):
+        found.append(pair)
+        print(f"  pair {len(found)}: {pair.ratio:.3f}", file=sys.stderr, flush=True)
     return found
 
 
@@ -75,18 +76,13 @@ def run(subject: Subject, around: Surroundings, pairs: int, seconds: float) -> N
         Gauntlet("quiet", ours, False, around).running(subject, 1) as quiet,
     ):
         for rows, connections in LOADS:
-            body = around.folder / f"{rows}.jsonl"
-            body.write_bytes(b"\n".join(protocols.OWN.encode(request) for request in subject.sized(rows)))
+            body = protocols.OWN.written(around.folder / f"{rows}.jsonl", subject.sized(rows))
             for port in (publishing.port, quiet.port):
-                wrk.run(_url(port), body, connections, WARM_UP_SECONDS)
+                wrk.run(protocols.OWN.url(port), body, connections, WARM_UP_SECONDS)
             before = [counted(publishing.port, name) for name in (PUBLISHED, DROPPED)]
             found = measured(publishing.port, quiet.port, body, connections, pairs, seconds)
             after = [counted(publishing.port, name) for name in (PUBLISHED, DROPPED)]
             print(line(subject, rows, connections, found, after[0] - before[0], after[1] - before[1]), flush=True)
-
-
-def _url(port: int) -> str:
-    return f"http://127.0.0.1:{port}{protocols.OWN.path}"
 
 
 def main() -> int:

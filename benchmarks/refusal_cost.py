@@ -10,6 +10,7 @@ import argparse
 import statistics
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,6 @@ def faulty(request: Rows, fault: str) -> Rows:
     return [*request[:-1], FAULTS[fault](request[-1])]
 
 
-def written(path: Path, requests: list[Rows]) -> Path:
-    path.write_bytes(b"\n".join(protocols.OWN.encode(request) for request in requests))
-    return path
-
-
 def refused_with(url: str, request: Rows) -> str:
     """What the answer says. Raises RuntimeError when it is no refusal."""
     answer = httpx.post(url, content=protocols.OWN.encode(request))
@@ -53,27 +49,28 @@ def compared(
     url: str, good: Path, bad: Path, connections: int, pairs: int, seconds: float
 ) -> list[tuple[float, float]]:
     """Good answers and refusals a second, of each pair. Raises RuntimeError when one was answered as the other."""
+    sides = [partial(wrk.run, url, bodies, connections, seconds) for bodies in (good, bad)]
     found = []
-    for number in range(pairs):
-        order = (good, bad) if number % 2 else (bad, good)
-        seen = {bodies: wrk.run(url, bodies, connections, seconds) for bodies in order}
-        if seen[good].failed or seen[bad].rate:
-            raise RuntimeError(f"{seen[good].failed} good requests failed, {seen[bad].rate}/s faulty ones did not")
-        found.append((seen[good].rate, seen[bad].failed / seconds))
+    for answered, refused in wrk.in_turns(*sides, pairs):
+        if answered.failed or refused.rate:
+            raise RuntimeError(f"{answered.failed} good requests failed, {refused.rate}/s faulty ones did not")
+        found.append((answered.rate, refused.failed / seconds))
     return found
 
 
 def run(around: Surroundings, pairs: int, seconds: float) -> None:
     subject = subjects(around.folder / "models")[0]
     with Gauntlet("one", {"": protocols.OWN}, False, around).running(subject, 1) as replica:
-        url = f"http://127.0.0.1:{replica.port}{protocols.OWN.path}"
+        url = protocols.OWN.url(replica.port)
         for rows, connections in LOADS:
             requests = subject.sized(rows)
-            good = written(around.folder / "good.jsonl", requests)
+            good = protocols.OWN.written(around.folder / "good.jsonl", requests)
             wrk.run(url, good, connections, WARM_UP_SECONDS)
             for fault in FAULTS:
                 print(f"  {rows}: {refused_with(url, faulty(requests[0], fault))}", file=sys.stderr, flush=True)
-                bad = written(around.folder / "bad.jsonl", [faulty(request, fault) for request in requests])
+                bad = protocols.OWN.written(
+                    around.folder / "bad.jsonl", [faulty(request, fault) for request in requests]
+                )
                 rates = compared(url, good, bad, connections, pairs, seconds)
                 ratios = sorted(refusals / answers for answers, refusals in rates)
                 cells = [

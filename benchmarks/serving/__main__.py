@@ -88,7 +88,7 @@ class Bench:
                 continue
             wait(running, protocol, subject)
             check(running, protocol, subject)
-            url = f"http://127.0.0.1:{running.port}{protocol.path}"
+            url = protocol.url(running.port)
             bodies = {rows: self._bodies(protocol, subject, rows) for rows in (1, BATCH_ROWS)}
             wrk.run(url, bodies[1], WARM_UP_CONNECTIONS, min(WARM_UP_SECONDS, self._chosen.seconds))
             for load in self._loads:
@@ -102,9 +102,7 @@ class Bench:
     def _bodies(self, protocol: protocols.Protocol, subject: Subject, rows: int) -> Path:
         path = self._folder / "bodies"
         path.mkdir(exist_ok=True)
-        path /= f"{rows}.jsonl"
-        path.write_bytes(b"\n".join(protocol.encode(request) for request in subject.sized(rows)))
-        return path
+        return protocol.written(path / f"{rows}.jsonl", subject.sized(rows))
 
 
 def main() -> int:

@@ -22,7 +22,7 @@ class Wrong(Exception):
 
 def wait(running: Running, protocol: Protocol, subject: Subject) -> None:
     """Until the first row is answered. Raises Gone, or Wrong with the last answer when none is good in time."""
-    url, body = _url(running, protocol), protocol.encode(subject.requests[0])
+    url, body = protocol.url(running.port), protocol.encode(subject.requests[0])
     deadline, last = time.monotonic() + START_SECONDS, "no answer"
     while time.monotonic() < deadline:
         running.still_there()
@@ -49,7 +49,7 @@ def check(running: Running, protocol: Protocol, subject: Subject) -> None:
 
         def ask(number: int) -> None:
             body = protocol.encode(subject.requests[number])
-            answer = client.post(_url(running, protocol), content=body, headers={"Content-Type": "application/json"})
+            answer = client.post(protocol.url(running.port), content=body, headers={"Content-Type": "application/json"})
             if answer.status_code != 200:
                 raise Wrong(f"{answer.url}: {answer.status_code} {answer.text[:1000]}")
             assert protocol.scores is not None
@@ -58,7 +58,3 @@ def check(running: Running, protocol: Protocol, subject: Subject) -> None:
                 raise Wrong(f"{answer.url}: {got[:5]} where the native model says {wanted[:5]} (request {number})")
 
         list(threads.map(ask, range(len(subject.requests))))
-
-
-def _url(running: Running, protocol: Protocol) -> str:
-    return f"http://127.0.0.1:{running.port}{protocol.path}"

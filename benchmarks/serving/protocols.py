@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 Rows = list[dict[str, Any]]
@@ -20,6 +21,14 @@ class Protocol:
 
     def encode(self, rows: Rows) -> bytes:
         return json.dumps(self.body(rows), separators=(",", ":")).encode()
+
+    def url(self, port: int) -> str:
+        return f"http://127.0.0.1:{port}{self.path}"
+
+    def written(self, path: Path, requests: Sequence[Rows]) -> Path:
+        """`path`, with a body a line: what wrk asks in turns."""
+        path.write_bytes(b"\n".join(self.encode(rows) for rows in requests))
+        return path
 
 
 def _rows(rows: Rows) -> Any:

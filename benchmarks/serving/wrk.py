@@ -6,7 +6,7 @@ import json
 import shutil
 import statistics
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,19 @@ def run(url: str, bodies: Path, connections: int, seconds: float) -> Measured:
     if done.returncode:
         raise RuntimeError(f"wrk failed on {url}: {done.stderr or done.stdout}")
     return parse(done.stdout)
+
+
+def in_turns(
+    one: Callable[[], Measured], other: Callable[[], Measured], pairs: int
+) -> Iterator[tuple[Measured, Measured]]:
+    """Both, as many times; which is first changes, so that a machine that slows down is slow for both."""
+    for number in range(pairs):
+        if number % 2:
+            first = one()
+            yield first, other()
+        else:
+            second = other()
+            yield one(), second
 
 
 def parse(output: str) -> Measured:
