@@ -12,6 +12,7 @@ from typing import Protocol
 
 import httpx
 
+from chassis.processes.launcher import Process, start
 from embedded_kafka import EmbeddedKafka, EmbeddedKafkaError
 from embedded_kafka.probe import answers
 from gauntlet.errors import CliError
@@ -88,7 +89,8 @@ class ProcessPart:
         self._command = list(command)
         self._environment = dict(environment)
         self._ready_path = ready_path
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
+        self._client = httpx.Client(timeout=3.0, trust_env=False)  # kept: making one costs a hundred requests
 
     @property
     def pid(self) -> int | None:
@@ -99,18 +101,14 @@ class ProcessPart:
         if self.log.exists() and self.log.stat().st_size > LOG_ROTATE_BYTES:
             self.log.replace(self.log.with_suffix(".1.log"))
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C is for the supervisor, which stops things in order
+            # In a session of its own: Ctrl-C is for the supervisor, which stops things in order.
+            self._process = start(
+                self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
     def problem(self) -> str | None:
         try:
-            answer = httpx.get(f"{self.url}{self._ready_path}", timeout=3.0, trust_env=False)
+            answer = self._client.get(f"{self.url}{self._ready_path}")
         except httpx.HTTPError as error:
             return str(error) or type(error).__name__
         return None if answer.status_code == httpx.codes.OK else reason(answer)

@@ -14,6 +14,7 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
+from chassis.processes.owner import ForkServer
 from gauntlet.errors import CliError
 from gauntlet.keeper import Keeper
 from gauntlet.parts import Part, log_tail
@@ -39,6 +40,7 @@ class Stack:
         self.config = config
         self._id = uuid.uuid4().hex
         self._on_note = on_note
+        self._fork_server = ForkServer({MARK: self._id})
         self._keepers: dict[str, Keeper] = {}
         self._ready = False
         self._written = False
@@ -134,6 +136,7 @@ class Stack:
             if name not in services:
                 self._stop_parts([name])
         self._keepers.clear()
+        self._fork_server.stop()
         end(marked(MARK, self._id), timeout=1.0)  # the last net: what a part had started in a session of its own
         if self._owner.is_locked:
             if self._written:  # not the file of a killed stack: `gauntlet down` still needs that
@@ -185,12 +188,18 @@ class Stack:
 
     def _start(self, deadline: float) -> None:
         self._ready = False
-        parts = build_parts(self.config, self._id)
+        self._fork_server.start()
+        parts = build_parts(self.config, {MARK: self._id, **self._fork_server.variable})
         require_free_ports(parts)
         require_reachable(self.config)
         self._keepers = {part.name: Keeper(part, self._note) for part in parts}
+        servers = [part for part in parts if part.name not in self.config.services]
+        # Kafka starts while the libraries are imported. The services would only wait for it.
+        with ThreadPoolExecutor(max_workers=len(servers) or 1) as pool:
+            list(pool.map(self._start_part, servers))
         for part in parts:
-            self._start_part(part)
+            if part not in servers:
+                self._start_part(part)
         self._await_ready(parts, deadline)
         self._ready = True
         self._save()

@@ -83,8 +83,11 @@ class StackConfig:
         return self.mlflow_tracking_uri or f"http://127.0.0.1:{self.ports['mlflow']}"
 
 
-def build_parts(config: StackConfig, stack_id: str) -> list[Part]:
-    """Return the parts that this machine is to run, in the order they start. Raises CliError for missing policies."""
+def build_parts(config: StackConfig, own: Mapping[str, str]) -> list[Part]:
+    """Return the parts that this machine is to run, in the order they start. Raises CliError for missing policies.
+
+    `own` is put into the environment of every process: what it belongs to, and what it is forked from.
+    """
     if not config.policies_dir.is_dir():
         raise CliError(
             f"there is no folder of policies at {config.policies_dir.absolute()}",
@@ -92,29 +95,37 @@ def build_parts(config: StackConfig, stack_id: str) -> list[Part]:
         )
     parts: list[Part] = []
     if config.mlflow_tracking_uri is None:
-        parts.append(_mlflow(config, stack_id))  # first, because it takes longest
+        parts.append(_mlflow(config, own))
     if config.kafka_bootstrap_servers is None:
         parts.append(KafkaPart(config.data_dir / "kafka", config.ports["kafka"], _log(config, "kafka")))
-    parts.extend(_service(service, config, stack_id) for service in SERVICES if service.name in config.services)
+    parts.extend(_service(service, config, own) for service in SERVICES if service.name in config.services)
     return parts
 
 
-def _mlflow(config: StackConfig, stack_id: str) -> ProcessPart:
+def _mlflow(config: StackConfig, own: Mapping[str, str]) -> ProcessPart:
     folder = config.data_dir.absolute() / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
     command = [
-        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(config.ports["mlflow"])),
-        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--workers", "1"),
+        *(
+            sys.executable,
+            "-m",
+            "chassis.processes.mlflow_server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(config.ports["mlflow"]),
+        ),
+        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
         *("--artifacts-destination", str(folder / "artifacts"), "--uvicorn-opts", "--log-level warning"),
     ]
-    environment = {**os.environ, **MLFLOW_SETTINGS, MARK: stack_id}
+    environment = {**os.environ, **MLFLOW_SETTINGS, **own}
     environment.pop(
         "MLFLOW_TRACKING_URI", None
     )  # a server that takes itself for a client of another one does not start
     return ProcessPart("mlflow", command, environment, config.ports["mlflow"], "/health", _log(config, "mlflow"))
 
 
-def _service(service: Service, config: StackConfig, stack_id: str) -> ProcessPart:
+def _service(service: Service, config: StackConfig, own: Mapping[str, str]) -> ProcessPart:
     port = config.ports[service.name]
     environment = {
         **os.environ,
@@ -127,7 +138,7 @@ def _service(service: Service, config: StackConfig, stack_id: str) -> ProcessPar
         f"{service.prefix}_PORT": str(port),
         **service.extra,
         **config.environment,
-        MARK: stack_id,
+        **own,
     }
     command = [sys.executable, "-m", service.module]
     return ProcessPart(service.name, command, environment, port, "/ready", _log(config, service.name))

@@ -18,6 +18,7 @@ from typing import IO
 
 from pydantic import ValidationError
 
+from chassis.processes.launcher import Process, start
 from trainer.spec import Progress, TrainingReport, TrainingSpec
 
 QUIET_WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -70,15 +71,14 @@ class TrainingProcess:
             return ""
 
     @contextlib.contextmanager
-    def _process(self, spec_file: Path) -> Iterator[tuple[subprocess.Popen[bytes], queue.Queue[Progress | None]]]:
+    def _process(self, spec_file: Path) -> Iterator[tuple[Process, queue.Queue[Progress | None]]]:
         with self._log.open("wb") as log:
-            process = subprocess.Popen(
+            process = start(
                 [sys.executable, "-m", "trainer.training", str(spec_file), str(self._result)],
                 stdin=subprocess.PIPE,  # held open: the child takes its closing for our death
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=self._environment(),
-                start_new_session=True,
             )
         try:
             assert process.stdout is not None

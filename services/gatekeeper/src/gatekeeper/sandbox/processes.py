@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chassis.errors import GauntletError, Transient
+from chassis.processes.launcher import start
 from gatekeeper.sandbox import descendants, disk
 from gatekeeper.sandbox.isolation import Isolation
 from gatekeeper.sandbox.template import ENDED, READY, REAP
@@ -57,14 +58,14 @@ class Template:
         self._received = b""
         self._control, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
+            self._process = start(
                 [sys.executable, "-I", "-B", "-m", "gatekeeper.sandbox.template", str(theirs.fileno())],
                 cwd=home,
                 env=_environment(home),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                start_new_session=True,
+                dies_with_client=True,
             )
         try:
             ready = self._line(START_SECONDS) or b""

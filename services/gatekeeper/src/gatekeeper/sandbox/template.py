@@ -98,5 +98,7 @@ def _become(output: int) -> None:
 
 
 if __name__ == "__main__":
-    die_with_parent(int(os.environ["GAUNTLET_PARENT"]))
+    if os.getppid() == (gatekeeper := int(os.environ["GAUNTLET_PARENT"])):
+        die_with_parent(gatekeeper)
+    # Else a fork server is the parent, which sees to that; or the gatekeeper is dead, and `control` says so.
     serve(socket.socket(fileno=int(sys.argv[1])))
