@@ -13,6 +13,7 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker, KafkaRouter, Topic
 from faststream.kafka.message import KafkaMessage
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 from prometheus_client import Counter
 from sqlalchemy.orm import Session
 
@@ -21,8 +22,8 @@ from chassis.database import Database
 from chassis.delivery import ACK_POLICY, Bad, DeadLetterWriter, Delivery, Rejected, Subscription
 from chassis.errors import Malformed, Permanent, Transient
 from chassis.inbox import first_time
-from chassis.kafka import LARGEST_MESSAGE, aiokafka_options, faststream_security
-from chassis.settings import ServiceSettings
+from chassis.kafka import LARGEST_MESSAGE, aiokafka_options, ssl_context
+from chassis.settings import KafkaSettings, ServiceSettings
 from chassis.telemetry import get_logger, story
 from chassis.topics import DEAD_LETTERS
 from contracts import BY_TYPE, Envelope, Event, types_on
@@ -121,7 +122,7 @@ class Bus:
         self._subscriptions = []
         broker = KafkaBroker(
             self._settings.kafka_bootstrap_servers.split(","),
-            security=faststream_security(self._settings),
+            security=_security(self._settings),
             apply_types=False,  # decoding and validation are ours: a message that fails them must not be skipped
             consumer_only=True,
             allow_auto_create_topics=False,
@@ -235,3 +236,12 @@ async def _parse_batch(messages: tuple[ConsumerRecord[Any, Any], ...], original:
 
 async def _undecoded(message: KafkaMessage, _original: Any) -> Any:
     return message.raw_message
+
+
+def _security(settings: KafkaSettings) -> BaseSecurity | None:
+    context, name, password = ssl_context(settings), settings.kafka_sasl_username, settings.kafka_sasl_password
+    if "SASL" not in settings.kafka_security_protocol:
+        return BaseSecurity(ssl_context=context, use_ssl=True) if context else None
+    kinds = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
+    kind = kinds[settings.kafka_sasl_mechanism]
+    return kind(username=name or "", password=password or "", ssl_context=context, use_ssl=context is not None)

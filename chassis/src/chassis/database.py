@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
-import alembic.command
-import alembic.config
 from filelock import FileLock
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -89,9 +85,11 @@ class Database:
 
     def migrate(self, package: str) -> None:
         """Bring the tables of the chassis and of `package` up to date, one process at a time."""
+        from chassis.schema_migration import upgrade  # alembic: only a service that starts needs it
+
         with self._mapped_errors(), self._migration_lock(), self._engine.execution_options(writes=True).begin() as conn:
             for name in dict.fromkeys(("chassis", package)):
-                _upgrade(conn, name)
+                upgrade(conn, name)
 
     def check(self) -> None:
         """Raises Transient when the database does not answer."""
@@ -149,15 +147,3 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
 def _begin_sqlite(conn: Connection) -> None:
     # A write lock from the start: upgrading a read lock later fails at once when another writer came between.
     conn.exec_driver_sql("BEGIN IMMEDIATE" if conn.get_execution_options().get("writes") else "BEGIN")
-
-
-def _upgrade(conn: Connection, package: str) -> None:
-    config = alembic.config.Config()
-    chassis = Path(str(importlib.resources.files("chassis")))
-    own = Path(str(importlib.resources.files(package)))
-    config.set_main_option("script_location", str(chassis / "migrations"))
-    config.set_main_option("version_locations", str(own / "migrations" / "versions"))
-    config.set_main_option("path_separator", "os")
-    config.attributes.update(connection=conn, version_table=f"alembic_version_{package}")
-    if (own / "migrations" / "versions").is_dir():
-        alembic.command.upgrade(config, "heads")

@@ -6,7 +6,6 @@ import ssl
 from typing import Any
 
 from aiokafka.helpers import create_ssl_context
-from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from chassis.settings import KafkaSettings
 
@@ -28,15 +27,6 @@ def aiokafka_options(settings: KafkaSettings) -> dict[str, Any]:
     if (context := ssl_context(settings)) is not None:
         options["ssl_context"] = context
     return options
-
-
-def faststream_security(settings: KafkaSettings) -> BaseSecurity | None:
-    context, name, password = ssl_context(settings), settings.kafka_sasl_username, settings.kafka_sasl_password
-    if "SASL" not in settings.kafka_security_protocol:
-        return BaseSecurity(ssl_context=context, use_ssl=True) if context else None
-    kinds = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
-    kind = kinds[settings.kafka_sasl_mechanism]
-    return kind(username=name or "", password=password or "", ssl_context=context, use_ssl=context is not None)
 
 
 def kafka_python_options(settings: KafkaSettings, bootstrap_timeout_ms: int = 10_000) -> dict[str, Any]:

@@ -1,25 +1,32 @@
-"""MLflow: versions, runs, artifacts, aliases; its errors sorted into Transient and Permanent."""
+"""MLflow: versions, runs, artifacts, aliases; its errors sorted into Transient and Permanent.
+
+The library takes more than a second of CPU to import, so it is imported with the first call that needs it: the methods
+here are the only place where a service that trains or loads no model meets it.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import tempfile
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
-from requests.exceptions import RequestException
+import certifi
 
 from chassis.errors import NotFound, Permanent, Transient
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 T = TypeVar("T")
 
@@ -61,11 +68,12 @@ class Registry:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
-        self.client = MlflowClient(tracking_uri)
 
-    def check(self) -> None:
-        """Raises Transient when MLflow does not answer."""
-        self._ask(lambda: self.client.search_registered_models(max_results=1))
+    @cached_property
+    def client(self) -> MlflowClient:
+        from mlflow import MlflowClient
+
+        return MlflowClient(self.tracking_uri)
 
     def version(self, model_name: str, model_version: int) -> RegisteredVersion:
         return _version(self._ask(lambda: self.client.get_model_version(model_name, str(model_version))))
@@ -136,6 +144,8 @@ class Registry:
 
         Equal content however it is named: MLflow's note of the name it was asked by is not kept.
         """
+        from mlflow.artifacts import download_artifacts
+
         into.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".download-", dir=into))
         try:
@@ -171,6 +181,9 @@ class Registry:
 @contextmanager
 def mlflow_errors(tracking_uri: str) -> Iterator[None]:
     """Sort what MLflow raises. A connection that fails is wrapped by MLflow, so its text is all there is to go by."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+
     try:
         yield
     except MlflowException as error:
@@ -184,6 +197,36 @@ def mlflow_errors(tracking_uri: str) -> Iterator[None]:
         raise Transient(f"MLflow at {tracking_uri}: {error}") from error
     except FileNotFoundError as error:
         raise NotFound(str(error)) from error
+
+
+def check_mlflow(tracking_uri: str, seconds: float = 5.0) -> None:
+    """Raises Transient when nobody answers there. Any answer below 500 will do: its health has no common address.
+
+    Without the library, which a service that has just been started would have to import for its first `/ready`.
+    """
+    if not tracking_uri.startswith(("http://", "https://")):
+        return
+    try:
+        tls = _tls() if tracking_uri.startswith("https://") else None
+        with urllib.request.urlopen(f"{tracking_uri.rstrip('/')}/health", timeout=seconds, context=tls):
+            return
+    except urllib.error.HTTPError as error:
+        if error.code < 500:
+            return
+        raise Transient(f"MLflow at {tracking_uri} answers {error.code}") from error
+    except OSError as error:
+        raise Transient(f"MLflow at {tracking_uri} does not answer: {error}") from error
+
+
+def _tls() -> ssl.SSLContext:
+    """Trusts what MLflow's client trusts, by the same variables. Raises OSError for a file that is none."""
+    trusted = (os.environ.get(name) for name in ("MLFLOW_TRACKING_SERVER_CERT_PATH", "REQUESTS_CA_BUNDLE"))
+    context = ssl.create_default_context(cafile=next(filter(None, trusted), certifi.where()))
+    if own := os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"):
+        context.load_cert_chain(own)
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def _version(item: Any) -> RegisteredVersion:

@@ -11,7 +11,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
@@ -19,12 +19,14 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 
 from chassis.connections import Connection
-from chassis.database import Database
 from chassis.errors import Transient
 from chassis.http import answer_with_problems
 from chassis.settings import ServiceSettings
 from chassis.telemetry import configure_logging, get_logger
 from chassis.topics import ensure_topics
+
+if TYPE_CHECKING:  # serving has no database
+    from chassis.database import Database
 
 Check = Callable[[], Awaitable[None] | None]
 

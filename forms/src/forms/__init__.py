@@ -1,26 +1,27 @@
 """What a fitted model is compiled to for serving, and the proof that it answers alike.
 
-The libraries that compile and run forms are imported with the first name that needs them: whoever only keeps forms and
-their proofs, as the gatekeeper does, goes without.
+The libraries that compile and run forms, and pandas, are imported with the first name that needs them: whoever only
+keeps forms and their proofs, as the gatekeeper does, goes without.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from forms.artifact import Recorded, ServingArtifact
-from forms.form import Column, Compiled, Form, Proof, Refused, Row
-from forms.frames import frame_of, rows_of
+from forms.form import NATIVE, Choice, Column, Compiled, Form, Proof, Refused, Row
 from forms.probing import probe_rows
 from forms.proof import answered, prove
 
 if TYPE_CHECKING:
-    from forms.choosing import NATIVE, Choice, choose
+    from forms.choosing import choose, none
     from forms.compiling import candidates
+    from forms.frames import frame_of, rows_of
     from forms.stored import Stale, dumps, loads
 
 _LATER = {
-    **dict.fromkeys(("NATIVE", "Choice", "choose"), "forms.choosing"),
+    **dict.fromkeys(("choose", "none"), "forms.choosing"),
     "candidates": "forms.compiling",
+    **dict.fromkeys(("frame_of", "rows_of"), "forms.frames"),
     **dict.fromkeys(("Stale", "dumps", "loads"), "forms.stored"),
 }
 
@@ -42,6 +43,7 @@ __all__ = [
     "dumps",
     "frame_of",
     "loads",
+    "none",
     "probe_rows",
     "prove",
     "rows_of",

@@ -3,45 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from forms.compiling import candidates
-from forms.form import Column, Form, Proof, Refused, Row
+from forms.form import Choice, Column, Proof, Refused, Row
 from forms.probing import probe_rows
 from forms.proof import answered, prove
 
-NATIVE = "native"
 PROBES = 500
 MOST_CALLS = 24
 """Of the native model, to find out which rows of one kind it refuses; each costs milliseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """`form` None: none is proven, the model is served as it is. `refused`: why the faster ones are not used."""
-
-    form: Form | None = None
-    proof: Proof | None = None
-    refused: tuple[Refused, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return NATIVE if self.form is None else self.form.name
-
-    def about(self) -> dict[str, Any]:
-        """As JSON, for people."""
-        parity = self.proof and {
-            "rows": self.proof.rows,
-            "labels_differ": self.proof.labels_differ,
-            "largest_difference": self.proof.largest_difference,
-            "tolerance": self.proof.tolerance,
-        }
-        refused = [{"form": each.form, "reason": each.reason} for each in self.refused]
-        return {"name": self.name, "parity": parity or None, "refused": refused}
 
 
 def choose(

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+NATIVE = "native"
+
 Row = tuple[Any, ...]
 """JSON values in the order of the model's columns: float, int, bool, str or None."""
 
@@ -60,6 +62,30 @@ class Proof:
     @property
     def holds(self) -> bool:
         return self.rows > 0 and self.labels_differ == 0 and self.largest_difference <= self.tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`form` None: none is proven, the model is served as it is. `refused`: why the faster ones are not used."""
+
+    form: Form | None = None
+    proof: Proof | None = None
+    refused: tuple[Refused, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return NATIVE if self.form is None else self.form.name
+
+    def about(self) -> dict[str, Any]:
+        """As JSON, for people."""
+        parity = self.proof and {
+            "rows": self.proof.rows,
+            "labels_differ": self.proof.labels_differ,
+            "largest_difference": self.proof.largest_difference,
+            "tolerance": self.proof.tolerance,
+        }
+        refused = [{"form": each.form, "reason": each.reason} for each in self.refused]
+        return {"name": self.name, "parity": parity or None, "refused": refused}
 
 
 @dataclass(frozen=True, slots=True)

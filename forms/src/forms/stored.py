@@ -10,7 +10,7 @@ from typing import Any
 
 import cloudpickle
 
-from forms.choosing import Choice
+from forms.form import Choice
 
 COMPILED = ("linear", "onnxruntime", "treelite")
 """The others hold the model's own estimator, which whoever serves it has anyway."""

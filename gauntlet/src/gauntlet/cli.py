@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-import httpx
 import typer
 from rich.markup import escape
 
@@ -84,19 +84,25 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)  # the reader of a pipe (head, less) has seen enough
-    except httpx.TransportError as error:
-        request = error.request.url if error._request is not None else "a service"
-        _fail(f"no answer from {request}: {error or type(error).__name__}", "Is the stack up? See: gauntlet status")
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         _fail(what, "Check the path, its permissions and the room on the disk.")
     except Exception as error:
+        if _is_transport_error(error):
+            request = error.request.url if error._request is not None else "a service"
+            _fail(f"no answer from {request}: {error or type(error).__name__}", "Is the stack up? See: gauntlet status")
         if os.environ.get("GAUNTLET_DEBUG"):
             raise
         _fail(
             f"unexpected {type(error).__name__}: {error}",
             "This is a defect of gauntlet. GAUNTLET_DEBUG=1 shows where it comes from.",
         )
+
+
+def _is_transport_error(error: Any) -> bool:
+    """Of httpx, which is imported only by the commands that use it, and only they can raise one."""
+    httpx = sys.modules.get("httpx")
+    return httpx is not None and isinstance(error, httpx.TransportError)
 
 
 def _fail(message: str, hint: str | None) -> None:

@@ -15,7 +15,8 @@ from chassis.digests import digest_tree
 from chassis.errors import Permanent
 from forms.artifact import Recorded, ServingArtifact
 from serving import beside
-from serving.models import LoadedModel, load
+from serving.mlflow_model import load
+from serving.models import LoadedModel
 from serving.policy import Artifact
 from support.loaders import Bench, run_bench, until
 from support.versions import FEATURES, pipeline, save, serving_artifact

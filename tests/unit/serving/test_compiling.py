@@ -19,7 +19,8 @@ from sklearn.preprocessing import OneHotEncoder
 import forms.choosing
 from forms import NATIVE
 from serving.compiling import compile_model
-from serving.models import LoadedModel, load, warm_up
+from serving.mlflow_model import load
+from serving.models import LoadedModel, warm_up
 from serving.policy import Artifact
 from serving.rows import RowsRefused
 from support.versions import FEATURES, ROW, pipeline, save

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -125,3 +127,30 @@ def test_a_replica_that_was_ready_stays_ready_while_the_next_version_loads(run: 
         bench.loader.check()
 
     run(scenario)
+
+
+def test_ready_does_not_wait_for_imports_but_the_first_load_does(
+    run: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.loader.start()
+        bench.caught_up.set()
+        bench.loader.check()
+        bench.promote(1)
+        await until(lambda: "slow_to_import" in sys.modules)
+        await asyncio.sleep(0.1)  # a load takes less
+        assert bench.store.fetched == []
+        gate.set()
+        await until(lambda: bench.answering() == (1, 1))
+        assert "broken_to_import" not in sys.modules, "a warning, nothing more"
+
+    gate = threading.Event()
+    monkeypatch.setitem(sys.modules, "gate_of_this_test", SimpleNamespace(gate=gate))
+    (tmp_path / "broken_to_import.py").write_text("raise RuntimeError('on import')")
+    (tmp_path / "slow_to_import.py").write_text("import gate_of_this_test\ngate_of_this_test.gate.wait(60)")
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        run(scenario, preload=["broken_to_import", "slow_to_import"])
+    finally:
+        gate.set()
+        sys.modules.pop("slow_to_import", None)

@@ -20,7 +20,8 @@ from sklearn.linear_model import LogisticRegression
 
 from chassis.digests import digest_tree
 from chassis.errors import Permanent
-from serving.models import LoadedModel, ModelFailed, load, warm_up
+from serving.mlflow_model import load
+from serving.models import LoadedModel, ModelFailed, warm_up
 from serving.policy import Artifact
 from serving.rows import RowsRefused
 from support.versions import FEATURES, ROW, pipeline, save

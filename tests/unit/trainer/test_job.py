@@ -1,18 +1,12 @@
-"""Small rules of the training job: what people read of an error, what is cleaned up, whether MLflow answers."""
+"""Small rules of the training job: what people read of an error, what is cleaned up."""
 
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-import pytest
-
-from chassis.errors import Transient
-from trainer.job import check_mlflow, forget_old, reason_of
+from trainer.job import forget_old, reason_of
 
 WEEK = 7 * 86_400
 
@@ -30,41 +24,3 @@ def test_only_work_folders_that_are_long_left_are_removed(tmp_path: Path) -> Non
     forget_old(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["recent"]
     forget_old(tmp_path / "not there yet")
-
-
-@pytest.fixture
-def answering() -> Iterator[tuple[HTTPServer, list[int]]]:
-    status = [200]
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status[0])
-            self.end_headers()
-
-        def log_message(self, *_arguments: object) -> None:
-            return None
-
-    server = HTTPServer(("127.0.0.1", 0), Answer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server, status
-    server.shutdown()
-    server.server_close()
-
-
-def test_mlflow_is_there_when_anything_below_500_answers(answering: tuple[HTTPServer, list[int]]) -> None:
-    server, status = answering
-    uri = f"http://127.0.0.1:{server.server_port}"
-    for status[0] in (200, 404, 401):
-        check_mlflow(uri)
-    status[0] = 503
-    with pytest.raises(Transient, match="answers 503"):
-        check_mlflow(uri)
-
-
-def test_mlflow_is_away_when_nothing_answers(answering: tuple[HTTPServer, list[int]]) -> None:
-    server, _ = answering
-    server.shutdown()
-    server.server_close()
-    with pytest.raises(Transient, match="does not answer"):
-        check_mlflow(f"http://127.0.0.1:{server.server_port}")
-    check_mlflow("sqlite:///somewhere.db")  # nothing to ask

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that chassis.database hands over, inside its transaction."""
+"""Alembic's entry: runs on the connection that chassis.schema_migration hands over, inside its transaction."""
 
 from alembic import context
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gauntlet.errors import CliError
 from gauntlet.options import DEFAULT_DATA_DIR, Actor, DataDir, GatekeeperUrl, Json, ModelName
 from gauntlet.output import console, local_time, print_json, print_listing, print_table
-from gauntlet.service_client import LONG_TIMEOUT, ServiceClient, gatekeeper_client
+
+if TYPE_CHECKING:
+    from gauntlet.service_client import ServiceClient
 
 Which = Annotated[str, typer.Argument(metavar="NUMBER|DIGEST", help="As `list` prints it; part of a digest will do.")]
 
@@ -31,6 +33,7 @@ def create(
 ) -> None:
     """Keep FILE as a golden dataset, named by its content. A policy uses it with `golden: {dataset: latest}`."""
     from gauntlet.arguments import acting, model_name, reason_given
+    from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
 
     content = _parquet(file)
     client = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT)
@@ -48,6 +51,7 @@ def list_all(
 ) -> None:
     """List a model's golden datasets, newest first, and how many challengers each has seen."""
     from gauntlet.arguments import model_name
+    from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
 
     found = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT).get(f"/models/{model_name(name)}/golden")
     rows = found if as_json else [{**each, "created_at": local_time(each["created_at"])} for each in found]
@@ -77,6 +81,7 @@ def show(
     That is the one that a drift gave rise to.
     """
     from gauntlet.arguments import model_name
+    from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
     from gauntlet.tournament_lines import print_tournament
 
     client = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT)
@@ -110,6 +115,7 @@ def replay(
     """
     from gauntlet.arguments import model_name
     from gauntlet.commands.past import print_again, wanted_policy
+    from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
 
     body = {} if policy is None else {"policy": wanted_policy(policy).model_dump(mode="json")}
     client = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT)

@@ -9,11 +9,12 @@ import typer
 
 from gauntlet.options import DEFAULT_DATA_DIR, DataDir, GatekeeperUrl, Json, Limit, ModelName, ModelVersion
 from gauntlet.output import console, local_time, print_json, print_listing, print_table, shortened
-from gauntlet.service_client import gatekeeper_client
 
 
 def models(as_json: Json = False, gatekeeper: GatekeeperUrl = None, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """List the models: champion, challenger, and which version each serving replica answers with."""
+    from gauntlet.service_client import gatekeeper_client
+
     found = gatekeeper_client(gatekeeper, data_dir).get("/models")
     rows = found if as_json else [_model_row(model) for model in found]
     headings = {
@@ -42,6 +43,7 @@ def candidates(
 ) -> None:
     """List the versions that asked to be champion, and what came of them, newest first."""
     from gauntlet.arguments import model_name
+    from gauntlet.service_client import gatekeeper_client
 
     client = gatekeeper_client(gatekeeper, data_dir)
     names = [model_name(name)] if name else [model["model_name"] for model in client.get("/models")]
@@ -75,6 +77,7 @@ def show(
     """
     from gauntlet.arguments import model_name
     from gauntlet.form_lines import form_rows
+    from gauntlet.service_client import gatekeeper_client
     from gauntlet.tournament_lines import print_tournament
     from gauntlet.verdict_lines import headline, number, outcome_of, rows_of
 

@@ -12,7 +12,6 @@ import typer
 from gauntlet.errors import CliError
 from gauntlet.options import DEFAULT_DATA_DIR, DataDir, GatekeeperUrl, Json, ModelName, ModelVersion, count
 from gauntlet.output import console, local_time, print_json, print_table, shortened
-from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
 
 if TYPE_CHECKING:
     from contracts.policy import ModelPolicy
@@ -32,6 +31,7 @@ def replay(
     Exit 1 when they do not agree to the last digit, and say where.
     """
     from gauntlet.arguments import model_name
+    from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
 
     path = f"/models/{model_name(name)}/candidates/{version}/replay"
     found = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT).post(path, {})
@@ -70,6 +70,8 @@ def what_if(
 
     Nothing is changed.
     """
+    from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
+
     wanted = wanted_policy(policy)
     body: dict[str, Any] = {"policy": wanted.model_dump(mode="json"), "limit": limit}
     if since is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import cache
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from fastapi import FastAPI
@@ -22,10 +24,11 @@ from drift.announcing import Announcer
 from drift.api import build_router
 from drift.handlers import PERFORMANCE, SCORE, Handlers
 from drift.housekeeping import Housekeeper
-from drift.judging import Judge
 from drift.plan import Plans
-from drift.references import References
 from drift.settings import Settings
+
+if TYPE_CHECKING:
+    from drift.judging import Judge
 
 NAME = "drift"
 
@@ -35,9 +38,16 @@ def build(settings: Settings) -> FastAPI:
     database = Database(settings.database(NAME))
     jobs = Jobs(database, owner=f"{NAME}:{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}")
     handlers = Handlers(jobs, plans, settings)
-    references = References(Registry(settings.mlflow_tracking_uri), settings.data_dir / NAME / "references")
     announcer = Announcer(Outbox(NAME, settings.max_event_bytes), plans, settings.public_url)
-    judge = Judge(database, references, plans, announcer, settings)
+
+    @cache
+    def judge() -> Judge:
+        """With the first window: until then nobody waits for pandas, SciPy and scikit-learn."""
+        from drift.judging import Judge
+        from drift.references import References
+
+        references = References(Registry(settings.mlflow_tracking_uri), settings.data_dir / NAME / "references")
+        return Judge(database, references, plans, announcer, settings)
 
     bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected])
     bus.on(Promoted, handlers.on_promoted)
@@ -46,8 +56,11 @@ def build(settings: Settings) -> FastAPI:
 
     worker = JobWorker(
         jobs,
-        {SCORE: judge.score, PERFORMANCE: judge.performance},
-        on_failed={SCORE: judge.on_score_failed, PERFORMANCE: judge.on_performance_failed},
+        {SCORE: lambda run: judge().score(run), PERFORMANCE: lambda run: judge().performance(run)},
+        on_failed={
+            SCORE: lambda *failed: judge().on_score_failed(*failed),
+            PERFORMANCE: lambda *failed: judge().on_performance_failed(*failed),
+        },
     )
     return build_app(
         NAME,

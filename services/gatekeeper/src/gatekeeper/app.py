@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from datetime import timedelta
+from functools import partial
 from uuid import uuid4
 
 from fastapi import FastAPI
@@ -15,9 +16,10 @@ from chassis.job_worker import JobWorker
 from chassis.jobs import Jobs
 from chassis.outbox import Outbox
 from chassis.policies import load_policies
-from chassis.registry import Registry
+from chassis.registry import Registry, check_mlflow
 from chassis.relay import Relay
 from chassis.service import Check, Part, Schema, Topics, build_app, run_service
+from chassis.warmup import Warmup
 from contracts import DriftDetected, GateFailed, GatePassed, ModelLoaded, ModelLoadFailed, ModelRegistered, Promoted
 from gatekeeper.advisories import Advisories
 from gatekeeper.api import deciding_router, reading_router
@@ -94,11 +96,12 @@ def build(settings: Settings) -> FastAPI:
             grace=timedelta(seconds=settings.reconcile_grace_seconds),
         )
     )
+    parts.append(Warmup("mlflow", "scipy.stats"))  # for promotions by hand, and for verdicts replayed
     checks: dict[str, Check] = {
         "broker": bus.check,
         "database": database.check,
         "promotions": restoration.check,
-        "mlflow": registry.check,
+        "mlflow": partial(check_mlflow, settings.mlflow_tracking_uri),
     }
     replayer = Replayer(artifacts, kept)
     routers = [

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlflow.entities import Run
 from pydantic import ValidationError
 
 from chassis.errors import NotFound
 from chassis.registry import RegisteredVersion, Registry
 from contracts import ModelRegistered
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 LINEAGE_TAG = "gauntlet.lineage"
 """On a run: ModelRegistered as JSON."""

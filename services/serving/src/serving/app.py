@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
@@ -12,11 +14,11 @@ from chassis.registry import Registry
 from chassis.service import Part, Topics, build_app, run_service
 from chassis.settings import MEBIBYTE
 from contracts import GatePassed, Promoted
+from contracts.policy import ModelPolicy
 from serving.agreement import Agreement
 from serving.batching import Desk
 from serving.cache import ArtifactCache
 from serving.deliveries import Deliveries
-from serving.feature_sources import sources
 from serving.features import Features
 from serving.front import Front
 from serving.handlers import on_gate_passed, on_promoted
@@ -28,6 +30,9 @@ from serving.routes import build_models_router, build_router, endpoints, shortcu
 from serving.settings import Settings
 from serving.statuses import Statuses
 from serving.workers import Worker, supervise
+
+if TYPE_CHECKING:
+    from serving.feature_table import FeatureTable
 
 
 def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
@@ -48,7 +53,7 @@ def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
     event, handler = (Promoted, on_promoted) if settings.role == "production" else (GatePassed, on_gate_passed)
     follower = Follower(settings, events=[event], on_event=partial(handler, loader))
     front = Front(loader, desk, publisher, settings)
-    features = Features(settings, desk, sources(policies, settings))
+    features = Features(settings, desk, _feature_tables(policies, settings))
     found = endpoints(front, deliveries, features)
     loader.hold_until(follower.caught_up)
     senders: list[Part] = [publisher, statuses, deliveries]
@@ -61,6 +66,15 @@ def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
         entry=partial(shortcut, found),
         accept_when_ready=worker.replaces,
     )
+
+
+def _feature_tables(policies: Mapping[str, ModelPolicy], settings: Settings) -> Mapping[str, FeatureTable]:
+    """By model name; without SQLAlchemy where no policy names a table."""
+    if not any(policy.features for policy in policies.values()):
+        return {}
+    from serving.feature_sources import sources
+
+    return sources(policies, settings)
 
 
 def main() -> int:

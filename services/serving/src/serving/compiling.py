@@ -8,7 +8,6 @@ from typing import Any
 
 import forms
 from chassis.telemetry import get_logger
-from forms.choosing import none
 from serving.models import LoadedModel
 from serving.tables import Values
 
@@ -21,7 +20,7 @@ def compile_model(model: LoadedModel, tolerance: float) -> forms.Choice:
     try:
         served = _compile(model, tolerance)
     except (Exception, SystemExit) as error:  # somebody's estimator; the native form is still there
-        served = none(f"{type(error).__name__}: {error}")
+        served = forms.none(f"{type(error).__name__}: {error}")
     model.form = served.form
     log.info(
         "form chosen",
@@ -36,11 +35,11 @@ def compile_model(model: LoadedModel, tolerance: float) -> forms.Choice:
 
 def _compile(model: LoadedModel, tolerance: float) -> forms.Choice:
     if not model.example:
-        return none("the model has no input example to prove a form by")
+        return forms.none("the model has no input example to prove a form by")
     columns = [forms.Column(column.name, column.kind) for column in model.signature.columns]
     example = model.reader.read(list(model.example), len(model.example))
     if absent := model.absent(example):
-        return none(f"the model's input example lacks {', '.join(repr(column.name) for column in absent)}")
+        return forms.none(f"the model's input example lacks {', '.join(repr(column.name) for column in absent)}")
 
     def ask(values: Sequence[Values]) -> Any:
         return model.outcome(model.signature.columns, values).raw

@@ -1,4 +1,6 @@
-"""Where each model's features are: the table is in its policy, the database's URL in the environment."""
+"""Where each model's features are: the table is in its policy, the database's URL in the environment.
+
+Imported, with SQLAlchemy, where a policy names such a table."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache, TTLCache
 from prometheus_client import Counter
@@ -13,7 +13,6 @@ from prometheus_client import Counter
 from chassis.errors import Permanent, Transient
 from chassis.http import Problem
 from serving.batching import INLINE_ROWS, Desk
-from serving.feature_table import FeatureTable
 from serving.kinds import Unfit, entity_id
 from serving.models import LoadedModel
 from serving.protocols.bodies import wrong
@@ -21,6 +20,9 @@ from serving.rows import NAMED, Row, RowsRefused, shown
 from serving.settings import Settings
 from serving.tables import Table
 from serving.threads import Lane
+
+if TYPE_CHECKING:
+    from serving.feature_table import FeatureTable
 
 VERSIONS = 256
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -36,7 +35,7 @@ from serving.policy import (
     retry_delay,
     supersedes,
 )
-from serving.rehearsal import preload, rehearse
+from serving.preparation import prepare
 from serving.settings import Settings
 from serving.slots import Slot
 from serving.steps import Download, Source, bring_in, compile_form, make_warm
@@ -85,25 +84,22 @@ class Loader:
         self._trimming = Lane("trim", 1)
         self._caught_up = asyncio.Event()
         self._was_ready = False
+        self._preparing: asyncio.Task[None] | None = None
 
     def hold_until(self, caught_up: asyncio.Event) -> None:
         """At the start only the newest of all desired versions is worth a load: wait until all are known."""
         self._caught_up = caught_up
 
     async def start(self) -> None:
-        """Import and try what models need; the first promotion shall not pay for it."""
-        await asyncio.to_thread(preload, self._settings.preload)
-        try:
-            await asyncio.to_thread(rehearse)
-        except Exception as error:  # an optimisation: models may load all the same
-            log.warning("rehearsal failed, the first load will be slow", error=f"{type(error).__name__}: {error}")
-        gc.collect()
-        gc.freeze()  # a full collection would hold every request for a tenth of a second, to find the libraries alive
+        """Begin to import and try what models need. The first load waits for it."""
+        preparing = prepare(self._settings.preload, self._is_idle)
+        self._preparing = asyncio.create_task(preparing, name="loader prepares")
 
     async def stop(self) -> None:
-        for task in self._tasks.values():
+        tasks = [*self._tasks.values(), *([self._preparing] if self._preparing else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def want(self, wanted: Wanted, cause: Envelope[Any]) -> None:
         """A stale or repeated order is ignored."""
@@ -147,8 +143,15 @@ class Loader:
             raise Transient(f"{len(waiting)} not loaded yet: {'; '.join(waiting[:10])}")
         self._was_ready = True
 
+    async def _is_idle(self) -> bool:
+        """Whether nothing is desired at the start."""
+        await self._caught_up.wait()
+        return not self._slots
+
     async def _drive(self, slot: Slot) -> None:
         await self._caught_up.wait()
+        if self._preparing is not None:
+            await asyncio.wait({self._preparing})
         while True:
             slot.changed.clear()
             action = next_action(slot.snapshot(cached=self._source.holds(slot.desired)), time.monotonic())

@@ -1,28 +1,25 @@
-"""A model version in memory: loaded from its folder, warmed up, asked."""
+"""A model version in memory: warmed up, asked."""
 
 from __future__ import annotations
 
-import json
-import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mlflow.pyfunc
 import numpy as np
-import pandas as pd
 
 from chassis.answers import read
-from chassis.errors import Permanent, Transient
+from chassis.errors import Permanent
 from chassis.telemetry import get_logger
 from serving.kinds import READERS
 from serving.outcomes import Outcome
 from serving.policy import Artifact
 from serving.rows import MISSING, Row, RowsRefused, fault_of
-from serving.signature import Column, Signature, read_signature
+from serving.signature import Column, Signature
 from serving.tables import RowReader, Table, Values, frame_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WARM_UP_ROWS = 32
 
@@ -100,7 +97,7 @@ class LoadedModel:
         try:
             return self.read(self.pyfunc.predict(frame), len(frame))
         except (Exception, SystemExit) as error:  # whatever somebody's model may raise
-            raise ModelFailed(f"{type(error).__name__}: {_first_line(error)}") from error
+            raise ModelFailed(f"{type(error).__name__}: {first_line(error)}") from error
 
     def read(self, raw: Any, rows: int) -> Outcome:
         """Raises ValueError for an answer that makes no sense for so many rows."""
@@ -125,24 +122,6 @@ class LoadedModel:
         except ModelFailed:
             return False
         return True
-
-
-def load(artifact: Artifact, folder: Path) -> LoadedModel:
-    """Blocks. Raises Permanent for what will never load, Transient when the machine is short of something."""
-    sys.dont_write_bytecode = True  # a model's own code would leave .pyc files in the cache, and change its digest
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            pyfunc = mlflow.pyfunc.load_model(str(folder))
-        signature = read_signature(pyfunc.metadata)
-        example = _example(pyfunc, signature)
-    except (Permanent, Transient):
-        raise
-    except MemoryError as error:
-        raise Transient("not enough memory to load the model") from error
-    except (Exception, SystemExit) as error:  # unpickling runs whatever the model brings
-        raise Permanent(f"cannot load the model: {type(error).__name__}: {_first_line(error)}") from error
-    return LoadedModel(artifact, signature, example, pyfunc)
 
 
 def warm_up(model: LoadedModel) -> None:
@@ -187,22 +166,12 @@ def problem_of(raw: Any) -> str:
     return "regression" if np.issubdtype(values.dtype, np.floating) else "multiclass"
 
 
-def _example(pyfunc: Any, signature: Signature) -> list[Row]:
-    frame = pyfunc.input_example
-    names = [column.name for column in signature.columns]
-    if not isinstance(frame, pd.DataFrame):
-        return []
-    present = [name for name in names if name in frame.columns]
-    rows: list[Row] = json.loads(frame[present].to_json(orient="records", date_format="iso", double_precision=15))
-    return rows
-
-
 def _check_labels(labels: Sequence[Any]) -> None:
     for label in labels:
         if not isinstance(label, bool | int | float | str) or label != label:
             raise ValueError(f"answered {label!r} of type {type(label).__name__}; expected a class or a number")
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:300] if lines else "no message"

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
-from mlflow.utils.proto_json_utils import _get_jsonable_obj  # what `mlflow models serve` itself writes answers with
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -44,4 +42,7 @@ class Outcome:
 
     def jsonable(self) -> Any:
         """The raw answer as MLflow's scoring server writes it."""
+        # What `mlflow models serve` itself writes answers with. It is here by now: MLflow has loaded the model.
+        from mlflow.utils.proto_json_utils import _get_jsonable_obj
+
         return _get_jsonable_obj(self.raw, pandas_orient="records")  # type: ignore[no-untyped-call]

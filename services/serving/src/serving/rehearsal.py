@@ -5,11 +5,10 @@ MLflow and scikit-learn import, scan and cache a good deal on first use; a promo
 
 from __future__ import annotations
 
-import importlib
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,20 +17,9 @@ import pandas as pd
 from mlflow.models import infer_signature
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from chassis.telemetry import get_logger
-from serving.models import load, warm_up
+from serving.mlflow_model import load
+from serving.models import warm_up
 from serving.policy import Artifact
-
-log = get_logger(__name__)
-
-
-def preload(modules: Iterable[str]) -> None:
-    """Blocks. A module that is not there is a warning: the model that needs it will say more."""
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            log.warning("cannot preload", module=module, error=str(error))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from serving import beside
 from serving.cache import ArtifactCache, size_of
 from serving.compiling import compile_model
 from serving.memory import Growth
-from serving.models import load, warm_up
+from serving.models import warm_up
 from serving.policy import Wanted
 from serving.settings import Settings
 from serving.slots import Kept
@@ -47,6 +47,8 @@ class Source:
 
 def bring_in(source: Source, wanted: Wanted, settings: Settings) -> Kept:
     """Raises Permanent for what will never load, Transient when the machine is short of something."""
+    from serving.mlflow_model import load  # MLflow: not before the first model
+
     given = beside.found(source.cache, wanted.beside) if wanted.beside else None
     folder = source.cache.verified(wanted.artifact.digest)
     with Growth(exact=settings.memory_mb > 0) as growth:

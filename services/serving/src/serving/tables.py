@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from serving.kinds import READERS, TYPES, VALUE_FITS, Unfit, entity_id, event_time
 from serving.rows import MISSING, Fault, Row, RowsRefused, check_shape, fault_of, unknown_fields
 from serving.signature import Column, Signature
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Values = tuple[Any, ...]
 
@@ -58,6 +59,8 @@ class Table:
 
 def frame_of(columns: Sequence[Column], values: Sequence[Values]) -> pd.DataFrame:
     """The frame that a pyfunc takes, of values that fit. `values` has at least one row."""
+    import pandas as pd  # the only use on this side of a loaded model, which has imported it
+
     arrays = {
         column.name: READERS[column.kind](list(given))
         for column, given in zip(columns, zip(*values, strict=True), strict=True)

@@ -14,12 +14,13 @@ from chassis.job_worker import JobWorker
 from chassis.jobs import Jobs
 from chassis.outbox import Outbox
 from chassis.policies import load_policies
+from chassis.registry import check_mlflow
 from chassis.relay import Relay
 from chassis.service import Check, Part, Schema, Topics, build_app, run_service
 from contracts import DriftDetected, ModelRegistered, TrainingFailed, TrainingRequested
 from trainer.api import jobs_router
 from trainer.handlers import KIND, Handlers
-from trainer.job import TrainingJob, check_mlflow
+from trainer.job import TrainingJob
 from trainer.settings import Settings
 
 SERVICE = "trainer"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from chassis.errors import Permanent, Transient
 from chassis.job_worker import JobRun, Record
 from chassis.jobs import Job
 from chassis.outbox import Outbox
+from chassis.registry import check_mlflow
 from chassis.telemetry import get_logger
 from contracts import ModelRegistered, TrainingFailed
 from contracts.policy import ModelPolicy
@@ -161,21 +160,6 @@ def forget_old(folder: Path, seconds: float = 7 * 86_400) -> None:
 def reason_of(error: str) -> str:
     """The error without our own class name before it."""
     return error.removeprefix(f"{TrainingError.__name__}: ")
-
-
-def check_mlflow(tracking_uri: str, seconds: float = 5.0) -> None:
-    """Raises Transient when nobody answers there. Any answer below 500 will do: its health has no common address."""
-    if not tracking_uri.startswith(("http://", "https://")):
-        return
-    try:
-        with urllib.request.urlopen(f"{tracking_uri.rstrip('/')}/health", timeout=seconds):
-            return
-    except urllib.error.HTTPError as error:
-        if error.code < 500:
-            return
-        raise Transient(f"MLflow at {tracking_uri} answers {error.code}") from error
-    except OSError as error:
-        raise Transient(f"MLflow at {tracking_uri} does not answer: {error}") from error
 
 
 def _last_line(text: str) -> str | None:

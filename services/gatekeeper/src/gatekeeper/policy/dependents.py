@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import ks_2samp
 
 from contracts import GateVerdict, Outcome
 from contracts.gate_settings import Consumer, Dependents
@@ -62,7 +61,7 @@ def decide(facts: Facts, settings: Dependents) -> GateVerdict:
         reason = f"champion v{facts.champion_version} and the candidate have not both answered clean golden rows"
         return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason=reason)
     mine, theirs = _numbers(facts.challenger), _numbers(facts.champion)
-    shift = float(ks_2samp(mine, theirs).statistic)
+    shift = _shift(mine, theirs)
     details: dict[str, Any] = {"shift": shift, "consumers": {}}
     problems: list[str] = []
     if facts.challenger_output != facts.champion_output:
@@ -131,6 +130,13 @@ def _consumer(
 
 def _decisions(acts: NDArray[np.bool_]) -> Answers:
     return Answers(labels=acts.astype(np.int64), scores=acts.astype(np.float64))
+
+
+def _shift(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
+    """The Kolmogorov-Smirnov distance of two samples."""
+    from scipy.stats import ks_2samp  # takes a second to import: with the first verdict, not with the service
+
+    return float(ks_2samp(mine, theirs).statistic)
 
 
 def _numbers(answers: Answers) -> NDArray[np.float64]:

@@ -6,15 +6,11 @@ asked and refused by MLflow's own scoring code, which makes the answer the same 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 import orjson
-import pandas as pd
-from mlflow.exceptions import MlflowException
-from mlflow.pyfunc.scoring_server import CONTENT_TYPES, SUPPORTED_FORMATS, InvocationsResponse, invocations
-from mlflow.version import VERSION
 from starlette.responses import Response
 
 from chassis.http import Problem
@@ -22,20 +18,19 @@ from serving.front import Front
 from serving.lean import JSON, Call, Reply
 from serving.models import LoadedModel, ModelFailed
 from serving.openapi import ERROR_TEXT, refusals, success
-from serving.outcomes import Outcome
 from serving.protocols.bodies import LARGE
-from serving.protocols.extent import is_bomb
-from serving.publishing_process import DROPPED
 from serving.rows import RowsRefused
 from serving.slots import Answering
 from serving.tables import Table
 
-MLFLOW_VERSION = VERSION
-PLAIN_JSON = {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
+if TYPE_CHECKING:
+    from mlflow.pyfunc.scoring_server import InvocationsResponse
 
-SPARSE = (
-    "The rows have so few columns in common that the table would be many times larger than the body; send them apart"
-)
+    from serving.outcomes import Outcome
+
+MLFLOW_VERSION = version("mlflow")
+FORMATS = ("dataframe_records", "dataframe_split", "inputs", "instances")
+PLAIN_JSON = {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
 
 _ERRORS: dict[str, Any] = {
     "application/json": {
@@ -54,7 +49,7 @@ BODY = {
             "application/json": {
                 "schema": {
                     "type": "object",
-                    "description": f"One of {', '.join(sorted(SUPPORTED_FORMATS))}; and `params`",
+                    "description": f"One of {', '.join(FORMATS)}; and `params`",
                 }
             },
             "text/csv": {"schema": {"type": "string"}},
@@ -88,7 +83,7 @@ class Invocations:
             else:
                 front.done(call, answering, table, outcome)
                 return Reply(orjson.dumps({"predictions": outcome.jsonable()}), _headers(answering))
-        answer, table, outcome = await front.desk.run(lambda: as_mlflow_does(model, call))
+        answer, table, outcome = await front.desk.run(lambda: _as_mlflow_does(model, call))
         if answer.status == 200 and table is not None:
             front.done(call, answering, table, outcome)
         headers = [(b"content-type", answer.mimetype.encode()), *_headers(answering)[1:]]
@@ -129,69 +124,10 @@ def _distinct(names: list[Any]) -> bool:
     return all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
 
 
-class _Listening:
-    """A pyfunc that keeps what it was asked and what it answered."""
+def _as_mlflow_does(model: LoadedModel, call: Call) -> tuple[InvocationsResponse, Table | None, Outcome | None]:
+    from serving.protocols.scoring_server import as_mlflow_does  # MLflow: imported by now, with the first model
 
-    def __init__(self, model: LoadedModel) -> None:
-        self._model = model
-        self.metadata = model.pyfunc.metadata
-        self.asked: Any = None
-        self.raw: Any = None
-
-    def predict(self, data: Any, params: Any = None) -> Any:
-        self.raw = self._model.pyfunc.predict(data, params=params)
-        self.asked = data
-        return self.raw
-
-
-def as_mlflow_does(model: LoadedModel, call: Call) -> tuple[InvocationsResponse, Table | None, Any]:
-    """Blocks. The response, and what was asked and answered where it was rows.
-
-    Where the scoring server would fail with a 500, by whatever its parser raises, this is a 400.
-    """
-    listening = _Listening(model)
-    content_type = call.header(b"content-type")
-    if not content_type:
-        return (
-            InvocationsResponse(f"Content-Type is missing; expected one of {CONTENT_TYPES}", 415, "text/plain"),
-            None,
-            None,
-        )
-    try:
-        if is_bomb(call.body, content_type.split(";")[0].strip()):
-            raise MlflowException.invalid_parameter_value(SPARSE)
-        schema = model.pyfunc.metadata.get_input_schema()
-        answer = invocations(call.body, content_type, listening, schema)  # type: ignore[no-untyped-call]
-    except MlflowException as error:
-        return InvocationsResponse(_in_words(error), _status(error), "application/json"), None, None
-    except Exception as error:
-        words = MlflowException.invalid_parameter_value(f"{type(error).__name__}: {error}")
-        return InvocationsResponse(_in_words(words), 400, "application/json"), None, None
-    table, outcome = (None, None) if answer.status != 200 else _heard(model, listening)
-    return answer, table, outcome
-
-
-def _heard(model: LoadedModel, listening: _Listening) -> tuple[Table | None, Outcome | None]:
-    """The rows and answers as an event can carry them; counted as dropped where it cannot."""
-    try:
-        frame = listening.asked if isinstance(listening.asked, pd.DataFrame) else pd.DataFrame(listening.asked)
-        known = [name for name in frame.columns if model.reader.knows(name)]
-        rows = json.loads(frame[known].to_json(orient="records", date_format="iso", double_precision=15))
-        return model.reader.read(rows, len(rows)), model.read(listening.raw, len(rows))
-    except Exception:  # a tensor, an answer that is no label: nothing that PredictionMade could say
-        DROPPED.labels("invalid").inc()
-        return None, None
-
-
-def _status(error: MlflowException) -> int:
-    return int(error.get_http_status_code())  # type: ignore[no-untyped-call]
-
-
-def _in_words(error: MlflowException) -> str:
-    """Its body, without the traceback: that is for the log of who owns the model."""
-    body = json.loads(error.serialize_as_json())  # type: ignore[no-untyped-call]
-    body.pop("stack_trace", None)
-    return json.dumps(body)
+    return as_mlflow_does(model, call)
 
 
 def shape(problem: Problem) -> Response:

@@ -1,0 +1,59 @@
+"""What each program may import at its start; what needs more imports it later, in the background or at first use."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+LARGE = 15
+"""Modules; a package of which fewer are loaded is too small to be worth a line here."""
+
+HTTP = frozenset({"anyio", "fastapi", "opentelemetry", "prometheus_client", "pydantic", "pydantic_settings"})
+HTTP |= {"pygments", "rich", "starlette", "structlog", "uvicorn", "yaml"}
+KAFKA = frozenset({"aiokafka", "kafka"})
+SERVICE = HTTP | KAFKA | {"fast_depends", "faststream", "sqlalchemy"}
+
+ALLOWED: dict[str, frozenset[str]] = {
+    "drift.app": SERVICE,
+    "gatekeeper.app": SERVICE | {"jinja2", "numpy", "pandas", "pyarrow"},
+    "gauntlet.cli": frozenset({"pydantic", "rich", "typer"}),
+    "serving.app": HTTP | KAFKA | {"confluent_kafka", "numpy", "rapidfuzz"},
+    "serving.publishing": frozenset({"confluent_kafka"}),
+    "trainer.app": SERVICE,
+}
+"""Third-party packages. To add one costs every start of the program its import: can what needs it import it later?"""
+
+OWN = {"chassis", "contracts", "drift", "forms", "gatekeeper", "gauntlet", "serving", "trainer"}
+LINE = re.compile(r"import time:\s+\d+ \|\s+\d+ \| (?P<indent> *)(?P<name>\S+)")
+
+
+def imported_by(module: str) -> list[tuple[int, str]]:
+    """Depth and name of all that `module` imports, in a fresh interpreter; importers before what they import."""
+    python = [sys.executable, "-X", "importtime", "-c", f"import {module}"]
+    told = subprocess.run(python, capture_output=True, text=True, check=True).stderr.splitlines()
+    found = [(len(line["indent"]) // 2, line["name"]) for line in map(LINE.match, told) if line]
+    return found[::-1]
+
+
+def chain_to(package: str, imported: list[tuple[int, str]]) -> str:
+    """Who imported whom, from the program to the first import of `package`."""
+    chain: list[str] = []
+    for depth, name in imported:
+        chain[depth:] = [name]
+        if name == package:
+            return " -> ".join(chain)
+    raise AssertionError(f"{package} was not imported")
+
+
+@pytest.mark.parametrize("module", ALLOWED)
+def test_a_start_imports_no_large_package_that_is_not_listed(module: str) -> None:
+    imported = imported_by(module)
+    sizes = Counter(name.split(".")[0] for _, name in imported)
+    large = {name for name, size in sizes.items() if size >= LARGE} - OWN - sys.stdlib_module_names
+    new = {name: chain_to(name, imported) for name in sorted(large - ALLOWED[module])}
+    assert module in {name for _, name in imported}
+    assert not new, "\n".join(f"{name}: {chain}" for name, chain in new.items())
