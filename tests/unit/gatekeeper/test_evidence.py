@@ -11,9 +11,9 @@ from gatekeeper.artifacts import ArtifactCache
 from gatekeeper.evidence_store import EvidenceStore
 from gatekeeper.judging import judge
 from gatekeeper.policy.leakage import Overlap
+from gatekeeper.policy.stage import Stage
 from gatekeeper.replaying import NoEvidence, Replayer
 from gatekeeper.sandbox.probe import Fault, Probe
-from gatekeeper.sandbox.protocol import Stage
 from support.evidence_world import POLICY, World
 
 

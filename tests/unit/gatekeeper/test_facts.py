@@ -14,9 +14,9 @@ from gatekeeper.measured import Champion, Measured
 from gatekeeper.model_file import ModelFile
 from gatekeeper.policy import integrity, latency
 from gatekeeper.policy.leakage import Overlap
+from gatekeeper.policy.stage import Stage
 from gatekeeper.policy.statistics import Answers
 from gatekeeper.sandbox.probe import Fault, Probe
-from gatekeeper.sandbox.protocol import Stage
 
 POLICY = ModelPolicy(model="m")
 EVENT = ModelRegistered(model_name="m", model_version=2, run_id="r", code_version="c")

@@ -12,9 +12,9 @@ import pytest
 
 from contracts.policy import ModelPolicy
 from gatekeeper import golden
-from gatekeeper.answers import aligned, as_answers
-from gatekeeper.golden import Unusable, chosen_rows, number_of
+from gatekeeper.golden import Unusable, chosen_rows
 from gatekeeper.model_file import ModelFile
+from gatekeeper.policy.predictions import aligned, as_answers, number_of
 
 FRAME = pd.DataFrame(
     {"a": [1.0, 2.0, 3.0, 4.0], "b": [5.0, 6.0, 7.0, 8.0], "late": [0, 1, 0, 1], "who": list("wxyz"), "at": range(4)}
@@ -136,5 +136,5 @@ def test_a_champion_with_its_classes_in_another_order_is_aligned():
     assert aligned(scores, "multiclass", ("x", "y", "z"), ("z", "x", "y", "new")).tolist() == [[0.3, 0.1, 0.6, 0.0]]
     assert aligned(np.array([0.2]), "binary", (1, 0), (0, 1)).tolist() == [0.8]
     assert aligned(np.array([0.2]), "binary", (0, 1), (0.0, 1.0)).tolist() == [0.2]
-    with pytest.raises(Unusable, match="its classes are"):
+    with pytest.raises(ValueError, match="its classes are"):
         aligned(np.array([0.2]), "binary", ("no", "yes"), (0, 1))

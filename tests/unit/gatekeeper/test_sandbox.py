@@ -15,10 +15,10 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from chassis.errors import Transient
+from gatekeeper.policy.stage import Stage
 from gatekeeper.sandbox.home import Home
 from gatekeeper.sandbox.probe import Limits, Probe, Request, Sandbox
 from gatekeeper.sandbox.processes import Cancelled
-from gatekeeper.sandbox.protocol import Stage
 from support.versions import save
 from support.waiting import eventually
 

@@ -18,6 +18,7 @@ from chassis.mixing import mix
 from chassis.row_keys import as_utc
 from contracts.policy import ModelPolicy
 from gatekeeper.model_file import ModelFile
+from gatekeeper.policy.predictions import canonical, number_of
 
 
 class Unusable(ValueError):
@@ -155,17 +156,3 @@ def _encode(
     if problem == "binary" and (truth < 0).any():
         raise Unusable(f"the label column holds {labels[truth < 0].tolist()[0]!r}, which is none of {list(classes)}")
     return truth, classes
-
-
-def number_of(values: NDArray[Any], classes: tuple[Any, ...]) -> NDArray[np.int64]:
-    """The class number of each value; -1 for none. 1, 1.0, True and "1" are the same class."""
-    numbers = {canonical(name): number for number, name in enumerate(classes)}
-    return np.array([numbers.get(canonical(value), -1) for value in values.tolist()], dtype=np.int64)
-
-
-def canonical(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from contracts import ModelRegistered
 from contracts.policy import Problem
-from gatekeeper.answers import as_answers
 from gatekeeper.golden import GoldenRows
 from gatekeeper.model_file import ModelFile
 from gatekeeper.policy import integrity
 from gatekeeper.policy.leakage import Overlap
+from gatekeeper.policy.predictions import as_answers
+from gatekeeper.policy.stage import Stage
 from gatekeeper.policy.statistics import Answers
 from gatekeeper.policy.trouble import Blame, Trouble
 from gatekeeper.sandbox.probe import Probe
-from gatekeeper.sandbox.protocol import Stage
 from gatekeeper.serving_form import ServingForm
 
 

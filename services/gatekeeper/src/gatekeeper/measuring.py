@@ -16,12 +16,12 @@ from contracts import Dataset, ModelRegistered
 from contracts.policy import Latency, Minimum, ModelPolicy, Performance
 from gatekeeper import dirt, gates, golden, integrity, model_file, overlap, proving, serving_form
 from gatekeeper.advisories import Advisories
-from gatekeeper.answers import aligned, as_answers
 from gatekeeper.artifacts import ArtifactCache
 from gatekeeper.golden import GoldenRows, Unusable, chosen_rows
 from gatekeeper.judging import ended_by
 from gatekeeper.measured import Champion, Measured
 from gatekeeper.policy.needs import Need
+from gatekeeper.policy.predictions import aligned, as_answers
 from gatekeeper.predictions import PredictionCache
 from gatekeeper.provenance import Provenance
 from gatekeeper.sandbox.probe import Limits, Request, Sandbox

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gatekeeper.answers import Classes
+from gatekeeper.policy.predictions import Classes
 
 
 class PredictionCache:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from contracts import GateVerdict
 from contracts.policy import Problem
-from gatekeeper.answers import as_answers
 from gatekeeper.policy import statistics
+from gatekeeper.policy.predictions import as_answers
 from gatekeeper.policy.statistics import Answers, direction
 
 FORMAT = 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +95,6 @@ def _column(
     sizes = {value: int((grouping.codes == code).sum()) for code, value in enumerate(grouping.names)}
     large = [code for code, value in enumerate(grouping.names) if sizes[value] >= settings.minimum_rows]
     rows = np.isin(grouping.codes, large)
-    measure = _metric(settings.metric)
     found: dict[str, Any] = {
         "groups": {grouping.names[code]: sizes[grouping.names[code]] for code in large},
         "too_small": {value: size for value, size in sizes.items() if size < settings.minimum_rows},
@@ -104,10 +103,9 @@ def _column(
     }
     if len(large) >= 2:
         groups = grouping.codes[rows]
-        found["challenger"] = float(measure(truth[rows], challenger.labels[rows], sensitive_features=groups))
+        found["challenger"] = _difference(settings.metric, truth[rows], challenger.labels[rows], groups)
         if facts.champion is not None:
-            labels = facts.champion.labels[rows]
-            found["champion"] = float(measure(truth[rows], labels, sensitive_features=groups))
+            found["champion"] = _difference(settings.metric, truth[rows], facts.champion.labels[rows], groups)
     return found
 
 
@@ -123,11 +121,42 @@ def _problems(column: str, found: dict[str, Any], facts: Facts, settings: Fairne
     return []
 
 
-def _metric(wanted: str) -> Callable[..., float]:
-    from fairlearn import metrics  # seconds to import, and few policies ask for it
+def _selected(truth: NDArray[Any], labels: NDArray[Any]) -> float:
+    """Share of the rows that are labelled 1."""
+    return float(np.mean(labels == 1))
 
-    found: Callable[..., float] = getattr(metrics, wanted)
-    return found
+
+def _true_positives(truth: NDArray[Any], labels: NDArray[Any]) -> float:
+    return _share_of(truth == 1, labels)
+
+
+def _false_positives(truth: NDArray[Any], labels: NDArray[Any]) -> float:
+    return _share_of(truth != 1, labels)
+
+
+def _share_of(rows: NDArray[np.bool_], labels: NDArray[Any]) -> float:
+    """Share of these rows that are labelled 1; 0 where there are none, as fairlearn has it."""
+    return float(np.count_nonzero(labels[rows] == 1) / np.count_nonzero(rows)) if rows.any() else 0.0
+
+
+RATES = {
+    "demographic_parity_difference": (_selected,),
+    "equal_opportunity_difference": (_true_positives,),
+    "equalized_odds_difference": (_true_positives, _false_positives),
+}
+"""By fairlearn's name of the metric. The values are fairlearn's too, which itself would bring pandas into a policy."""
+
+
+def _difference(metric: str, truth: NDArray[Any], labels: NDArray[Any], groups: NDArray[Any]) -> float:
+    """Between the groups with the largest and the smallest rate; the larger one, of a metric of two rates.
+
+    `truth`, `labels`, `groups`: (n,); the labels are 0 and 1.
+    """
+    found = []
+    for rate in RATES[metric]:
+        rates = [rate(truth[groups == group], labels[groups == group]) for group in np.unique(groups)]
+        found.append(max(rates) - min(rates))
+    return max(found)
 
 
 def _undecided(reason: str, columns: dict[str, Any] | None = None) -> GateVerdict:

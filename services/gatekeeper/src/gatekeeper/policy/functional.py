@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from contracts import GateVerdict, Outcome
 from contracts.policy import Functional, ModelPolicy, Problem
-from gatekeeper.answers import as_answers
 from gatekeeper.policy.needs import Need
+from gatekeeper.policy.predictions import as_answers
 from gatekeeper.policy.section import plain
+from gatekeeper.policy.stage import Stage
 from gatekeeper.policy.statistics import Answers
 from gatekeeper.policy.trouble import Blame, Trouble
-from gatekeeper.sandbox.protocol import Stage
 
 if TYPE_CHECKING:
     from gatekeeper.measured import Measured

@@ -11,8 +11,8 @@ from contracts import GateVerdict, Outcome
 from contracts.policy import Latency, ModelPolicy
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.section import Section, Table
+from gatekeeper.policy.stage import Stage
 from gatekeeper.policy.trouble import Trouble
-from gatekeeper.sandbox.protocol import Stage
 
 if TYPE_CHECKING:
     from gatekeeper.measured import Measured

@@ -15,9 +15,9 @@ from gatekeeper.policy import statistics
 from gatekeeper.policy.metrics import direction, trivial
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.section import Section, Table
+from gatekeeper.policy.stage import Stage
 from gatekeeper.policy.statistics import Answers, Unmeasurable
 from gatekeeper.policy.trouble import Trouble
-from gatekeeper.sandbox.protocol import Stage
 
 if TYPE_CHECKING:
     from gatekeeper.measured import Measured

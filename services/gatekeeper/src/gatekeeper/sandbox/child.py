@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gatekeeper.policy.stage import Stage
 from gatekeeper.sandbox.isolation import Isolation, confine, is_open
 from gatekeeper.sandbox.protocol import (
     BATCH_SECONDS,
@@ -27,7 +28,6 @@ from gatekeeper.sandbox.protocol import (
     REQUEST,
     SECOND,
     SECONDS,
-    Stage,
     dirty,
 )
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from chassis.telemetry import get_logger
 from gatekeeper import serving_form
+from gatekeeper.policy.stage import Stage
 from gatekeeper.sandbox import reading
 from gatekeeper.sandbox.home import Home
 from gatekeeper.sandbox.isolation import Isolation
@@ -31,7 +32,6 @@ from gatekeeper.sandbox.protocol import (
     REQUEST,
     SECOND,
     SECONDS,
-    Stage,
     dirty,
 )
 from gatekeeper.serving_form import ServingForm

@@ -1,4 +1,4 @@
-"""From the arrays that leave the sandbox to answers in the golden rows' terms."""
+"""From the arrays that a model's predictions are to class numbers in the order of the golden rows' classes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.policy import Problem
-from gatekeeper.golden import Unusable, canonical, number_of
-from gatekeeper.policy.statistics import Answers
+from gatekeeper.policy.metrics import Answers
 
 Classes = tuple[Any, ...] | None
 
@@ -28,15 +27,29 @@ def as_answers(values: NDArray[Any], problem: Problem, classes: Classes) -> Answ
 def aligned(values: NDArray[Any], problem: Problem, own: Classes, wanted: Classes) -> NDArray[Any]:
     """Scores of a model that names its classes `own`, in the order `wanted`; a class it does not know has score 0.
 
-    Raises Unusable for a binary model of other classes.
+    Raises ValueError for a binary model of other classes.
     """
     names, asked = [canonical(name) for name in own or ()], [canonical(name) for name in wanted or ()]
     if names == asked or problem == "regression" or (problem == "multiclass" and values.ndim == 1):
         return values
     if problem == "binary":
         if names != asked[::-1]:
-            raise Unusable(f"its classes are {list(own or ())}, those of the golden rows {list(wanted or ())}")
+            raise ValueError(f"its classes are {list(own or ())}, those of the golden rows {list(wanted or ())}")
         return 1.0 - values
     columns = {name: values[:, number] for number, name in enumerate(names)}
     nothing = np.zeros(len(values))
     return np.column_stack([columns.get(name, nothing) for name in asked])
+
+
+def number_of(values: NDArray[Any], classes: tuple[Any, ...]) -> NDArray[np.int64]:
+    """The class number of each value; -1 for none. 1, 1.0, True and "1" are the same class."""
+    numbers = {canonical(name): number for number, name in enumerate(classes)}
+    return np.array([numbers.get(canonical(value), -1) for value in values.tolist()], dtype=np.int64)
+
+
+def canonical(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

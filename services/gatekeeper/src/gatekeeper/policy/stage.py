@@ -1,0 +1,22 @@
+"""How far a model came when it was loaded and asked in the sandbox: what gates name when it came no further."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """In order; the text completes "it … while …"."""
+
+    STARTING = "starting"
+    LOADING = "loading"
+    EXAMPLE = "answering the input example"
+    GOLDEN = "answering the golden rows"
+    DIRTY = "answering dirty rows"
+    TIMING = "answering one row at a time"
+    BATCH = "answering a batch of rows at a time"
+    DONE = "ending"
+
+    @property
+    def order(self) -> int:
+        return list(Stage).index(self)
