@@ -11,9 +11,16 @@ import pytest
 
 import chassis  # noqa: F401 – before any test imports MLflow: it turns its telemetry off
 from embedded_kafka import EmbeddedKafka
+from support import leftovers
 from support.mlflow_server import MlflowServer
 from support.postgres import Postgres
 from support.processes import free_port as find_free_port
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    leftovers.interrupt_on_sigterm()
+    if not hasattr(config, "workerinput"):  # what xdist's workers start has the mark of the process that started them
+        leftovers.end_with_this_process()
 
 
 @pytest.fixture(scope="session")
