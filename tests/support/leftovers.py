@@ -21,7 +21,7 @@ import psutil
 
 MARK = "GAUNTLET_TEST_RUN"
 GRACE_SECONDS = 3.0
-"""Between SIGTERM and SIGKILL: nobody reads any more what a process might still write.
+"""Between SIGTERM and SIGKILL: nobody reads any more what a process might still write."""
 
 
 def end_with_this_process() -> None:
