@@ -9,10 +9,10 @@ POLICY := services/trainer/src/trainer/policy.py services/serving/src/serving/po
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint isolated docs bench lock clean
+.PHONY: help install demo test test-all check lint isolated docs bench lock clean
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: .venv/.installed ## the locked environment, into .venv
 
@@ -33,6 +33,9 @@ demo: install ## the whole story on real data: a model trained, gated, promoted,
 	$(BIN)/gauntlet demo
 
 test: install lint ## the checks that take seconds, then every test, against a real Kafka and both databases
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not exhaustive"
+
+test-all: install ## also full grids and long simulations, of which `make test` keeps a part
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: install lint isolated ## all static rules: lint, format, types, imports, each member imported in its own closure

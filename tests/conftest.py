@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,9 +12,22 @@ import pytest
 
 import chassis  # noqa: F401 – before any test imports MLflow: it turns its telemetry off
 from embedded_kafka import EmbeddedKafka
+from support import leftovers
 from support.mlflow_server import MlflowServer
 from support.postgres import Postgres
 from support.processes import free_port as find_free_port
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    leftovers.interrupt_on_sigterm()
+    if not hasattr(config, "workerinput"):  # what xdist's workers start has the mark of the process that started them
+        leftovers.end_with_this_process()
+
+
+def pytest_collection_finish() -> None:
+    """What was imported until now stays: no collection of garbage needs to look through its millions of objects."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
