@@ -86,9 +86,13 @@ def _line(variable: Variable) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    """As it would be written; empty for none, and for one that is only known where the service runs."""
-    value: Any = field.default
-    if field.is_required() or field.default_factory is not None or value is None:
+    """Empty for none, and for one that is only known where the service runs."""
+    return "" if field.is_required() or field.default_factory is not None else default_of(field.default)
+
+
+def default_of(value: Any) -> str:
+    """`value` as it would be written in a file; empty for None."""
+    if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
