@@ -1,4 +1,4 @@
-"""The figures of docs/backtest.md: which promotion policy serves best, over flights and generated churn streams.
+"""The figures of docs/explanation/backtest.md: which policy serves best, over flights and generated churn streams.
 
 `python benchmarks/backtest_figures.py CACHE [choose|report]` prints Markdown tables. Policies are compared on some
 streams (`choose`), and what was chosen is reported on others (`report`). The answers of every version are made once and

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from fastapi import FastAPI
 from faststream.kafka import KafkaBroker, Topic
 from faststream.specification import AsyncAPI
 
@@ -20,17 +20,29 @@ FOLDER = Path("docs/asyncapi")
 
 
 def document(service: str) -> str:
-    """YAML, AsyncAPI 3. The service is built, as its main() does, and not started: nothing is connected.
+    """YAML, AsyncAPI 3."""
+    app = build_service(service)
+    return describe(service, received_by(app), emitted_by(app))
+
+
+def build_service(service: str, **settings: Any) -> FastAPI:
+    """Build a service as its main() does, with its default settings but for `settings`; it is not started, so that
+    nothing is connected.
 
     A part says what it reads and writes in `receives` and `emits`, tuples of event types.
     """
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["DATA_DIR"] = folder
-        settings = importlib.import_module(f"{service}.settings").Settings(_env_file=None)
-        parts = importlib.import_module(f"{service}.app").build(settings).state.parts
-    received = _unique(event for part in parts for event in getattr(part, "receives", ()))
-    emitted = _unique(event for part in parts for event in getattr(part, "emits", ()))
-    return describe(service, received, emitted)
+        chosen = importlib.import_module(f"{service}.settings").Settings(_env_file=None, data_dir=folder, **settings)
+        app: FastAPI = importlib.import_module(f"{service}.app").build(chosen)
+    return app
+
+
+def received_by(app: FastAPI) -> list[type[Event]]:
+    return _unique(event for part in app.state.parts for event in getattr(part, "receives", ()))
+
+
+def emitted_by(app: FastAPI) -> list[type[Event]]:
+    return _unique(event for part in app.state.parts for event in getattr(part, "emits", ()))
 
 
 def describe(service: str, received: Iterable[type[Event]], emitted: Iterable[type[Event]]) -> str:

@@ -7,6 +7,8 @@ import json
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,19 +19,32 @@ from chassis.settings import ServiceSettings
 
 WIDTH = 100
 INTRODUCTION = """\
-Every setting of every service, with its default. Copy this file to `.env` and take the `#` away from
-what you change. A variable of the environment wins over the file.
+Every setting of every service, with its default. Copy this file to `.env` and uncomment what you
+change. A variable of the environment takes precedence over the file.
 Generated from the settings classes, do not edit by hand:
 python -m chassis.env_example trainer gatekeeper serving drift > .env.example"""
 
 
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable: `default` as it would be written, `choices` where only certain words are valid."""
+
+    name: str
+    description: str
+    default: str
+    choices: tuple[str, ...]
+
+
 def env_example(services: Sequence[str]) -> str:
     """The text of the file for `services`, each a package with a class `Settings` in its module `settings`."""
-    classes = {service: _settings_of(service) for service in services}
-    shared = [_line(field) for field in ServiceSettings.model_fields.values() if field.alias]
-    blocks = [_comment(INTRODUCTION), _section("all services", shared)]
-    blocks += [_section(service, _own(settings)) for service, settings in classes.items()]
-    return "\n\n".join(blocks) + "\n"
+    blocks = [_section(title, found) for title, found in variables(services).items()]
+    return "\n\n".join([_comment(INTRODUCTION), *blocks]) + "\n"
+
+
+def variables(services: Sequence[str]) -> dict[str, list[Variable]]:
+    """The variables that all services share, under `all services`, then each service's own."""
+    shared = [_variable(field, "") for field in ServiceSettings.model_fields.values() if field.alias]
+    return {"all services": shared} | {service: list(_own(_settings_of(service))) for service in services}
 
 
 def main(services: Sequence[str]) -> int:
@@ -49,39 +64,54 @@ def _settings_of(service: str) -> type[ServiceSettings]:
     return settings
 
 
-def _own(settings: type[ServiceSettings]) -> Iterator[str]:
+def _own(settings: type[ServiceSettings]) -> Iterator[Variable]:
     prefix = settings.model_config.get("env_prefix", "")
     for name, field in settings.model_fields.items():
         if field.alias is None:
-            yield _line(field, prefix + name)
+            yield _variable(field, prefix + name)
 
 
-def _section(title: str, lines: Iterable[str]) -> str:
-    return "\n\n".join([f"# ---- {title} ".ljust(WIDTH, "-"), *lines])
+def _variable(field: FieldInfo, name: str) -> Variable:
+    choices = tuple(str(word) for word in get_args(field.annotation) if isinstance(word, str))
+    return Variable((field.alias or name).upper(), (field.description or "").strip(), _default(field), choices)
 
 
-def _line(field: FieldInfo, name: str = "") -> str:
-    about = (field.description or "").strip() + _choices(field)
-    return f"{_comment(about)}\n# {(field.alias or name).upper()}={_default(field)}"
+def _section(title: str, found: Iterable[Variable]) -> str:
+    return "\n\n".join([f"# ---- {title} ".ljust(WIDTH, "-"), *(_line(variable) for variable in found)])
 
 
-def _choices(field: FieldInfo) -> str:
-    words = [str(word) for word in get_args(field.annotation) if isinstance(word, str)]
-    return f" ({', '.join(words)})" if words else ""
+def _line(variable: Variable) -> str:
+    choices = f" ({', '.join(variable.choices)})" if variable.choices else ""
+    return f"{_comment(variable.description + choices)}\n# {variable.name}={variable.default}"
 
 
 def _default(field: FieldInfo) -> str:
-    """As it would be written; empty for none, and for one that is only known where the service runs."""
-    value: Any = field.default
-    if field.is_required() or field.default_factory is not None or value is None:
+    """Empty for none, and for one that is only known where the service runs."""
+    return "" if field.is_required() or field.default_factory is not None else default_of(field.default)
+
+
+def default_of(value: Any) -> str:
+    """`value` as it would be written in a file; empty for None."""
+    if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, timedelta):
+        return _duration(value)
     if isinstance(value, BaseModel):
         return value.model_dump_json()
     if isinstance(value, (list, tuple, set, dict)):
         return json.dumps(list(value) if not isinstance(value, dict) else value)
     return str(value.as_posix() if isinstance(value, Path) else value)
+
+
+def _duration(value: timedelta) -> str:
+    """In the largest unit that leaves no fraction: 7d, 90m."""
+    seconds = value.total_seconds()
+    for unit, letter in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds % unit == 0:
+            return f"{seconds / unit:g}{letter}"
+    return f"{seconds:g}s"
 
 
 def _comment(text: str) -> str:

@@ -14,6 +14,12 @@ from chassis.errors import NotFound, Permanent, Transient
 from chassis.telemetry import get_logger
 
 MEDIA_TYPE = "application/problem+json"
+STATUSES = {
+    404: "What the path or a parameter names does not exist",
+    409: "The present state does not allow it; the detail says why",
+    413: "The body is too large",
+    503: "A dependency (database, MLflow, Kafka) is unavailable; retry later",
+}
 
 log = get_logger(__name__)
 
@@ -26,6 +32,14 @@ class Problem(Exception):
     ) -> None:
         super().__init__(detail or title)
         self.status, self.title, self.detail, self.headers, self.extra = status, title, detail, headers, extra
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What an endpoint's OpenAPI document says of the problems with which it may respond (`responses=`)."""
+    schema = {"type": "object", "required": ["type", "title", "status", "detail"]}
+    return {
+        status: {"description": STATUSES[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses
+    }
 
 
 def problem_response(problem: Problem) -> Response:

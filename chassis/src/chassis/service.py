@@ -143,16 +143,19 @@ def build_app(
 
     @app.get("/health", tags=["service"])
     def health() -> dict[str, Any]:
+        """The process runs."""
         return {"status": "alive", "service": name, "pid": os.getpid()}
 
-    @app.get("/ready", tags=["service"], responses={503: {"description": "Not ready: what fails"}})
+    @app.get("/ready", tags=["service"], responses={503: {"description": "Not ready; `failing` says why"}})
     async def ready() -> JSONResponse:
+        """The service has started and every check of a dependency passes."""
         failing = {"start": startup.waiting_for} if startup.waiting_for else await _failing(checks or {})
         status = "ready" if not failing else "not ready"
         return JSONResponse({"status": status, "service": name, "failing": failing}, 200 if not failing else 503)
 
     @app.get("/metrics", tags=["service"], response_class=PlainTextResponse)
     def metrics() -> PlainTextResponse:
+        """The metrics, in Prometheus' text format."""
         return PlainTextResponse(generate_latest(_metrics()), media_type=CONTENT_TYPE_LATEST)
 
     for router in routers:

@@ -17,25 +17,37 @@ class KafkaSettings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", populate_by_name=True)
 
     kafka_bootstrap_servers: str = Field(
-        "127.0.0.1:9092", alias="KAFKA_BOOTSTRAP_SERVERS", description="host:port of a broker, comma separated"
+        "127.0.0.1:9092",
+        alias="KAFKA_BOOTSTRAP_SERVERS",
+        description="Brokers to connect to first: host:port, comma separated",
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", alias="KAFKA_SECURITY_PROTOCOL", description="How connections to the broker are secured"
+        "PLAINTEXT", alias="KAFKA_SECURITY_PROTOCOL", description="How connections to the brokers are secured"
     )
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", alias="KAFKA_SASL_MECHANISM", description="SASL_* only"
+        "SCRAM-SHA-512", alias="KAFKA_SASL_MECHANISM", description="With SASL_*: the mechanism"
     )
-    kafka_sasl_username: str | None = Field(None, alias="KAFKA_SASL_USERNAME", description="SASL_* only")
-    kafka_sasl_password: str | None = Field(None, alias="KAFKA_SASL_PASSWORD", description="SASL_* only", repr=False)
-    kafka_ssl_cafile: Path | None = Field(None, alias="KAFKA_SSL_CAFILE", description="CA certificates, PEM")
-    kafka_ssl_certfile: Path | None = Field(None, alias="KAFKA_SSL_CERTFILE", description="Client certificate, PEM")
-    kafka_ssl_keyfile: Path | None = Field(None, alias="KAFKA_SSL_KEYFILE", description="Client key, PEM")
+    kafka_sasl_username: str | None = Field(None, alias="KAFKA_SASL_USERNAME", description="With SASL_*: the user")
+    kafka_sasl_password: str | None = Field(
+        None, alias="KAFKA_SASL_PASSWORD", description="With SASL_*: the password", repr=False
+    )
+    kafka_ssl_cafile: Path | None = Field(
+        None, alias="KAFKA_SSL_CAFILE", description="With *SSL: file of CA certificates, PEM"
+    )
+    kafka_ssl_certfile: Path | None = Field(
+        None, alias="KAFKA_SSL_CERTFILE", description="With *SSL: file of the client certificate, PEM"
+    )
+    kafka_ssl_keyfile: Path | None = Field(
+        None, alias="KAFKA_SSL_KEYFILE", description="With *SSL: file of the client key, PEM"
+    )
     kafka_replication_factor: int = Field(
-        1, ge=1, alias="KAFKA_REPLICATION_FACTOR", description="Of the topics that are created"
+        1, ge=1, alias="KAFKA_REPLICATION_FACTOR", description="Replication factor of the topics that are created"
     )
-    kafka_partitions: int = Field(6, ge=1, alias="KAFKA_PARTITIONS", description="Of the topics that are created")
+    kafka_partitions: int = Field(
+        6, ge=1, alias="KAFKA_PARTITIONS", description="Partitions of the topics that are created"
+    )
     topic_prefix: str = Field(
-        "", alias="TOPIC_PREFIX", pattern=r"^[A-Za-z0-9._-]*$", description="Put before every topic and group name"
+        "", alias="TOPIC_PREFIX", pattern=r"^[A-Za-z0-9._-]*$", description="Prefix of every topic and consumer group"
     )
 
 
@@ -43,19 +55,31 @@ class ServiceSettings(KafkaSettings):
     """What all services share; a service adds its own under its prefix."""
 
     database_url: str | None = Field(
-        None, alias="DATABASE_URL", description="SQLAlchemy URL; default: a SQLite file in DATA_DIR", repr=False
+        None,
+        alias="DATABASE_URL",
+        description="SQLAlchemy URL of the service's database; default: a SQLite file in DATA_DIR",
+        repr=False,
     )
     mlflow_tracking_uri: str = Field(
-        "http://127.0.0.1:5000", alias="MLFLOW_TRACKING_URI", description="Where models are registered"
+        "http://127.0.0.1:5000",
+        alias="MLFLOW_TRACKING_URI",
+        description="The MLflow server where models are registered",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", alias="LOG_LEVEL", description="Least severity that is logged"
+        "INFO", alias="LOG_LEVEL", description="Lowest severity that is logged"
     )
-    log_format: Literal["text", "json"] = Field("text", alias="LOG_FORMAT", description="For people or for machines")
-    policies_dir: Path = Field(Path("policies"), alias="POLICIES_DIR", description="One YAML file a model")
-    data_dir: Path = Field(Path(".gauntlet"), alias="DATA_DIR", description="Databases, caches and reports")
+    log_format: Literal["text", "json"] = Field(
+        "text", alias="LOG_FORMAT", description="text for people, json for log processors"
+    )
+    policies_dir: Path = Field(
+        Path("policies"), alias="POLICIES_DIR", description="Folder of policies, one YAML file per model"
+    )
+    data_dir: Path = Field(Path(".gauntlet"), alias="DATA_DIR", description="Folder for databases, caches and reports")
     max_event_bytes: int = Field(
-        MEBIBYTE, ge=1024, alias="MAX_EVENT_BYTES", description="A larger message goes to dead letters"
+        MEBIBYTE,
+        ge=1024,
+        alias="MAX_EVENT_BYTES",
+        description="Largest message that is handled; a larger one becomes a dead letter",
     )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8080, ge=1, le=65535, description="Port to listen on")

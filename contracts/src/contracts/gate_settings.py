@@ -12,72 +12,94 @@ Perturbation = Literal["missing", "unseen", "extreme", "noise"]
 
 
 class Leakage(Section):
-    """Golden rows that champion or challenger were trained on are taken out; both are judged on the clean rest."""
+    """Golden rows that champion or challenger were trained on are removed; both are judged on the remaining ones."""
 
     entity: Literal["auto", "always", "never"] = Field(
         default="auto",
-        description="Does a golden row of an entity that was trained on count as trained on? auto: unless all golden"
-        " rows are later than all training rows, as with golden.window: previous",
+        description="Whether a golden row counts as trained on when its entity was. auto: unless all golden rows are"
+        " later than all training rows, as with golden.window: previous",
     )
-    minimum_rows: int = Field(default=200, ge=1, description="Fewer clean rows are Inconclusive")
+    minimum_rows: int = Field(default=200, ge=1, description="Minimum number of clean rows; with fewer, Inconclusive")
     unknown: Literal["inconclusive", "pass"] = Field(
-        default="inconclusive", description="What follows when it is not known which rows a model was trained on"
+        default="inconclusive", description="Outcome when the training rows of a model are not known"
     )
 
 
 class Slices(Section):
-    """Groups of golden rows, in none of which the challenger may lose more than its margin to the champion."""
+    """In no group of golden rows is the challenger shown to be worse than the champion by more than the margin."""
 
-    columns: tuple[str, ...] = Field(min_length=1, description="Each value of such a column is a slice")
-    bins: int = Field(default=4, ge=2, le=20, description="Numbers are cut into so many slices of equal size")
-    minimum_rows: int = Field(default=200, ge=30, description="Smaller slices are not judged, only counted")
-    margin_share: float = Field(
-        default=0.05, gt=0, lt=1, description="Margin in a slice, as a share of champion minus trivial over all rows"
+    columns: tuple[str, ...] = Field(min_length=1, description="Columns of which each value is a slice")
+    bins: int = Field(default=4, ge=2, le=20, description="Number of equally large slices of a numeric column")
+    minimum_rows: int = Field(
+        default=200, ge=30, description="Minimum rows of a slice; smaller ones are counted, not judged"
     )
-    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="Over all slices together (Holm)")
+    margin_share: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="Margin in a slice, as a share of the champion's metric minus the trivial model's on all rows",
+    )
+    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="Error rate over all slices together (Holm)")
 
 
 class Fairness(Section):
-    """Groups of people, whom the model must treat alike (fairlearn's metrics)."""
+    """Fairlearn's metrics over groups of a sensitive column stay below a limit, and near the champion's."""
 
     columns: tuple[str, ...] = Field(min_length=1, description="Sensitive columns")
     metric: Literal["demographic_parity_difference", "equalized_odds_difference", "equal_opportunity_difference"] = (
-        "equalized_odds_difference"
+        Field(default="equalized_odds_difference", description="Fairlearn's name of the metric")
     )
-    limit: float = Field(default=0.2, gt=0, le=1, description="The metric may not be above this")
-    margin: float = Field(default=0.05, ge=0, le=1, description="Nor worse than the champion's by more than this")
-    minimum_rows: int = Field(default=100, ge=1, description="Smaller groups are left out, and said")
+    limit: float = Field(default=0.2, gt=0, le=1, description="Upper limit of the metric")
+    margin: float = Field(default=0.05, ge=0, le=1, description="How much worse than the champion's the metric may be")
+    minimum_rows: int = Field(
+        default=100, ge=1, description="Minimum rows of a group; smaller ones are left out and reported"
+    )
 
 
 class Robustness(Section):
-    """Dirty input must neither crash the model nor cost it more than a margin of its metric."""
+    """Perturbed input neither crashes the model nor lowers its metric by more than a margin."""
 
-    perturbations: tuple[Perturbation, ...] = Field(default=("missing", "unseen", "extreme", "noise"), min_length=1)
-    share: float = Field(default=0.1, gt=0, le=1, description="Share of a column's cells that are made dirty")
-    rows: int = Field(default=2000, ge=30, description="Golden rows that are made dirty")
+    perturbations: tuple[Perturbation, ...] = Field(
+        default=("missing", "unseen", "extreme", "noise"),
+        min_length=1,
+        description="Missing values, unseen categories, extreme numbers, noisy numbers",
+    )
+    share: float = Field(default=0.1, gt=0, le=1, description="Share of a column's cells that are perturbed")
+    rows: int = Field(default=2000, ge=30, description="Maximum golden rows that are perturbed")
     margin_share: float = Field(
-        default=0.5, gt=0, lt=1, description="What it may lose, as a share of its clean metric minus the trivial one"
+        default=0.5,
+        gt=0,
+        lt=1,
+        description="Loss that is allowed, as a share of its metric on clean rows minus the trivial model's",
     )
 
 
 class Consumer(Section):
-    """Something downstream that acts on scores."""
+    """A downstream system that acts on scores."""
 
-    name: str = Field(min_length=1)
-    threshold: float | None = Field(default=None, description="It acts on rows whose score is at least this")
+    name: str = Field(min_length=1, description="Name of the consumer, shown in the verdict")
+    threshold: float | None = Field(default=None, description="Score from which the consumer acts on a row")
     flagged_change: float | None = Field(
-        default=None, gt=0, le=1, description="By how much the share of rows it acts on may change"
+        default=None, gt=0, le=1, description="Largest change of the share of rows it acts on"
     )
     chain_metric: Literal["accuracy", "f1"] | None = Field(
-        default=None, description="A metric of its decisions at the threshold, which must not become worse"
+        default=None, description="Metric of its decisions at the threshold, which must not become worse"
     )
 
 
 class Dependents(Section):
-    """What is downstream must not break: same output, no jump of the scores' distribution."""
+    """Consumers downstream do not break: same outputs, no jump in the distribution of scores."""
 
-    consumers: tuple[Consumer, ...] = ()
+    consumers: tuple[Consumer, ...] = Field(default=(), description="Downstream systems that act on scores")
     max_shift: float = Field(
-        default=0.2, gt=0, le=1, description="Kolmogorov–Smirnov distance of challenger's from champion's scores"
+        default=0.2,
+        gt=0,
+        le=1,
+        description="Largest Kolmogorov–Smirnov distance between the scores of challenger and champion",
     )
-    margin_share: float = Field(default=0.05, gt=0, lt=1, description="Non-inferiority margin of a chain metric")
+    margin_share: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="Non-inferiority margin of a chain metric, as a share like gates.performance.margin_share",
+    )

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from contracts.event import ModelName
 from contracts.gate_settings import Dependents, Fairness, Leakage, Robustness, Slices
+from contracts.runtime_settings import Features, Sandbox, Serving
 from contracts.section import Section
 
 Problem = Literal["binary", "multiclass", "regression"]
@@ -74,86 +75,118 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
 class Training(Section):
-    windows: int = Field(default=2, ge=1, description="How many windows before the golden one are trained on")
+    """Which windows of a recipe's data a training uses."""
+
+    windows: int = Field(default=2, ge=1, description="Number of windows before the golden one that a training uses")
 
 
 class Golden(Section):
+    """The labelled rows on which champion and challenger are compared."""
+
     window: Literal["previous", "holdout"] = Field(
         default="previous",
         description="previous: the window directly after the training windows; holdout: a share of the entities",
     )
-    share: float = Field(default=0.25, gt=0, lt=1, description="holdout only: share of the entities, by stable hash")
-    max_rows: int = Field(default=20_000, ge=1)
+    share: float = Field(
+        default=0.25,
+        gt=0,
+        lt=1,
+        description="holdout only: share of the entities that are golden, chosen by a stable hash",
+    )
+    max_rows: int = Field(default=20_000, ge=1, description="Maximum golden rows; the same ones are chosen each time")
     dataset: str | None = Field(
         default=None,
         pattern=r"^(latest|sha256:[0-9a-f]{64})$",
-        description="Judge every version on this golden dataset (`gauntlet golden create`): its digest, or latest."
-        " Without: on the evaluation dataset that was registered with the version",
+        description="The golden dataset (`gauntlet golden create`) on which every version is judged: its digest, or"
+        " latest. Default: the evaluation dataset that was registered with the version",
     )
 
 
 class Delta(Section):
+    """Rule: compare two numbers, without a confidence bound."""
+
     delta: float = Field(description="The challenger's metric must be better by more than this")
 
 
 class Minimum(Section):
-    minimum: dict[MetricName, float] = Field(min_length=1, description="Each metric must reach its value")
+    """Rule: reach a fixed value, without a comparison with the champion."""
+
+    minimum: dict[MetricName, float] = Field(min_length=1, description="The value that each metric must reach")
 
 
 class Lineage(Section):
-    """Run, training-data digest, code version and signature must be known."""
+    """The run, the digest of the training data, the code version and the signature must be known."""
 
 
 class Integrity(Section):
-    """The artifact is the registered one, and what loading it runs and needs is known."""
+    """The artifact is the registered one; what loading it executes, and which packages it needs, is known."""
 
     serialisation: Literal["any", "allow_listed", "safe"] = Field(
         default="any",
-        description="any: a model may carry code, but what a scanner warns of fails. allow_listed: pickles may use only"
-        " what the allow-list names, and no code travels along. safe: no pickle at all",
+        description="any: a model may contain code, but findings of the scanner fail. allow_listed: pickles may import"
+        " only names on the allow-list, and the model contains no code. safe: no pickle at all",
     )
     allow: tuple[str, ...] = Field(
-        default=(), description="What pickles may use besides the default list: package.module.name, or package.*"
+        default=(), description="Additional names that pickles may import: package.module.name, or package.*"
     )
     dependencies: Literal["compatible", "ignore"] = Field(
-        default="compatible", description="compatible: what the model declares to need is installed where it is served"
+        default="compatible",
+        description="compatible: the packages that the model declares are installed where it is served",
     )
     vulnerabilities: Literal["check", "require", "ignore"] = Field(
         default="check",
-        description="Known ones in what it declares to need. check: where the gatekeeper has advisories; require:"
-        " without advisories nothing passes",
+        description="Known vulnerabilities of the packages that the model declares. check: if the gatekeeper has"
+        " advisories; require: without advisories nothing passes",
     )
-    accepted: tuple[str, ...] = Field(default=(), description="Advisories that are known and accepted, by id")
+    accepted: tuple[str, ...] = Field(default=(), description="Identifiers of advisories that are accepted")
 
 
 class Functional(Section):
-    """It loads, and answers its input example twice alike, in the right shape, without NaN."""
+    """The model loads, and predicts its input example twice with equal results of the right shape, without NaN."""
 
 
 class Performance(Section):
-    rule: Literal["non_inferior", "superior"] | Delta | Minimum = "non_inferior"
-    floor: dict[MetricName, float] = Field(
-        default_factory=dict, description="Cold start: bounds that the first champion's metrics must reach"
+    """The challenger is compared with the champion on the same golden rows."""
+
+    rule: Literal["non_inferior", "superior"] | Delta | Minimum = Field(
+        default="non_inferior",
+        description="non_inferior: the lower confidence bound of the difference is above minus the margin; superior:"
+        " it is above zero",
     )
-    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="One-sided error rate")
+    floor: dict[MetricName, float] = Field(
+        default_factory=dict,
+        description="First champion only: the value that the lower confidence bound of each metric must reach",
+    )
+    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="One-sided error rate of the comparison")
     alpha_spending: bool = Field(
-        default=True, description="The k-th challenger on one golden dataset gets a share of alpha, 6/(π²k²)"
+        default=True, description="The k-th challenger on the same golden dataset is judged with alpha · 6/(π²k²)"
     )
     margin_share: float = Field(
-        default=0.02, gt=0, lt=1, description="Non-inferiority margin as a share of champion minus trivial"
+        default=0.02,
+        gt=0,
+        lt=1,
+        description="Non-inferiority margin, as a share of the champion's metric minus the trivial model's",
     )
 
 
 class Latency(Section):
-    p95_ms: float = Field(default=50.0, gt=0, description="95th percentile of one-row predictions, milliseconds")
-    batch_rows: int = Field(default=100, ge=2, le=100_000, description="Rows of a batch; each call is asked so many")
-    batch_p95_ms: float | None = Field(
-        default=None, gt=0, description="95th percentile of predictions of a whole batch, milliseconds"
+    """Loading and predicting take at most this much time and memory."""
+
+    p95_ms: float = Field(
+        default=50.0, gt=0, description="Limit of the 95th percentile of one-row predictions, milliseconds"
     )
-    load_seconds: float = Field(default=30.0, gt=0)
-    memory_mb: float | None = Field(default=None, gt=0, description="Peak memory of loading and predicting, MiB")
+    batch_rows: int = Field(default=100, ge=2, le=100_000, description="Rows of each batch that is timed")
+    batch_p95_ms: float | None = Field(
+        default=None, gt=0, description="Limit of the 95th percentile of batch predictions, milliseconds"
+    )
+    load_seconds: float = Field(default=30.0, gt=0, description="Limit of the time to load the model, seconds")
+    memory_mb: float | None = Field(
+        default=None, gt=0, description="Limit of the peak memory of loading and predicting, MiB"
+    )
     times_champion: float | None = Field(
-        default=None, gt=0, description="Both p95 may be at most so many times the champion's, timed beside it"
+        default=None,
+        gt=0,
+        description="Limit of both 95th percentiles, as a multiple of the champion's on the same machine",
     )
 
 
@@ -161,9 +194,7 @@ class Gates(Section):
     """In the order in which they run. A gate that is not named runs with its defaults, if it is on by default; `false`
     leaves it out."""
 
-    fail_fast: bool = Field(
-        default=False, description="The gates after the first one that failed are neither measured nor judged"
-    )
+    fail_fast: bool = Field(default=False, description="Skip the gates after the first one that failed")
     lineage: Annotated[Lineage | Literal[False], BeforeValidator(_off_is_false)] = Lineage()
     integrity: Annotated[Integrity | Literal[False], BeforeValidator(_off_is_false)] = Integrity()
     functional: Annotated[Functional | Literal[False], BeforeValidator(_off_is_false)] = Functional()
@@ -177,81 +208,68 @@ class Gates(Section):
 
 
 class Retained(Section):
-    """Past versions stay candidates: on each new golden dataset they are judged again, beside the newest."""
+    """Earlier versions stay candidates: on each new golden dataset they are compared again with the newest."""
 
-    retained: int = Field(default=30, ge=1, description="The newest so many versions, besides the champion")
-    max_age: Duration | None = Field(default=None, description="None that was registered longer ago than this")
-
-
-class Sandbox(Section):
-    """Limits of the process in which a candidate's code runs."""
-
-    seconds: float = Field(default=120.0, gt=0, description="Wall clock, loading and all predictions together")
-    memory_mb: int = Field(default=4096, ge=256, description="Address space, MiB")
-    disk_mb: int = Field(default=1024, ge=16, description="On disk at once, MiB")
-    processes: bool = Field(default=False, description="It may start processes of its own (threads it always may)")
-
-
-class Features(Section):
-    """A table with the present features of each entity, for clients that send ids instead of rows."""
-
-    table: str = Field(
-        pattern=r"^[^\s.]+(\.[^\s.]+)?$", description="Table or view, also schema.table: a column a feature"
+    retained: int = Field(
+        default=30,
+        ge=1,
+        description="Number of versions that stay candidates, the newest ones, not counting the champion",
     )
-    key: str | None = Field(default=None, min_length=1, description="Column of the ids; default: `entity`")
-    url_env: str = Field(
-        default="SERVING_FEATURES_URL",
-        pattern=r"^[A-Z_][A-Z0-9_]*$",
-        description="Variable with the SQLAlchemy URL: it holds a password, and differs from place to place",
-    )
-
-
-class Serving(Section):
-    """How replicas serve this model; what is left out is as it is without a policy."""
-
-    parity_tolerance: float | None = Field(
-        default=None,
-        ge=0,
-        lt=1,
-        description="By how much a compiled form's scores may differ from the model's, absolute; labels may not. "
-        "Default: 1e-6 at the gate, SERVING_PARITY_TOLERANCE in serving",
-    )
-    prediction_share: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="Share of the requests for which PredictionMade is published; default: SERVING_PREDICTION_SHARE",
+    max_age: Duration | None = Field(
+        default=None, description="Maximum age of a retained version, since its registration"
     )
 
 
 class DriftRows(Section):
-    rows: int = Field(default=2000, ge=200, description="Rows a window; fewer than 200 decide nothing")
+    """How large a window of production rows is."""
+
+    rows: int = Field(default=2000, ge=200, description="Rows of a window")
 
 
 class Drift(Section):
+    """When production has drifted from the rows that the champion was trained on."""
+
     window: DriftRows = DriftRows()
-    drift_share: float = Field(default=0.5, gt=0, le=1, description="Share of drifted columns that is drift")
+    drift_share: float = Field(default=0.5, gt=0, le=1, description="Share of the columns that must have drifted")
     metric_drop: float = Field(
-        default=0.05, gt=0, description="Drift when the metric on labelled rows is worse than the baseline by this"
+        default=0.05, gt=0, description="How much worse the metric on labelled rows must be than on the golden rows"
     )
-    cooldown: Duration = timedelta(hours=1)
+    cooldown: Duration = Field(
+        default=timedelta(hours=1), description="Minimum time between two DriftDetected; a promotion ends it"
+    )
 
 
 class ModelPolicy(Section):
+    """One model: what its versions must prove, on which rows, and how they are trained, watched and served."""
+
     model: ModelName
-    problem: Problem = "binary"
-    metric: MetricName = "roc_auc"
-    entity: str | None = Field(default=None, description="Column whose equal values belong together")
-    recipe: str | None = Field(default=None, pattern=r"^[\w.]+:[\w.]+$", description="package.module:attribute")
+    problem: Problem = Field(default="binary", description="What the model predicts")
+    metric: MetricName = Field(
+        default="roc_auc", description="The metric on which champion and challenger are compared"
+    )
+    entity: str | None = Field(
+        default=None,
+        description="Column that identifies the entity of a row (customer, aircraft); its rows are not independent",
+    )
+    recipe: str | None = Field(
+        default=None,
+        pattern=r"^[\w.]+:[\w.]+$",
+        description="How the trainer trains the model: package.module:attribute",
+    )
     training: Training = Training()
     golden: Golden = Golden()
     gates: Gates = Gates()
     candidates: Annotated[Literal["newest"] | Retained, BeforeValidator(_retained_is_all_defaults)] = Field(
-        default=Retained(), description="Who may become champion: the newest version alone, or retained ones as well"
+        default=Retained(),
+        description="Which versions may become champion: newest, or also earlier ones (retained, with its defaults)",
     )
     sandbox: Sandbox = Sandbox()
-    strategy: Literal["direct"] = "direct"
-    approval: Literal["none"] = "none"
+    strategy: Literal["direct"] = Field(
+        default="direct", description="How a version that passed becomes champion; direct: at once"
+    )
+    approval: Literal["none"] = Field(
+        default="none", description="Whose approval a version needs before it becomes champion"
+    )
     drift: Drift = Drift()
     features: Features | None = None
     serving: Serving = Serving()

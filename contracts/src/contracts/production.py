@@ -14,41 +14,41 @@ Scalar = bool | int | FiniteFloat | str | None
 
 
 class Output(Value):
-    """What a model said of one row."""
+    """The prediction of one row."""
 
     model_version: ModelVersion
     score: FiniteFloat | None = Field(default=None, description="Binary: probability of the positive class")
-    label: Scalar = Field(default=None, description="The class, or the predicted number")
+    label: Scalar = Field(default=None, description="The predicted class or number")
 
 
 class PredictionMade(Event):
-    """One row was answered. `request_id` and `row` together are its identity."""
+    """One row was predicted. `request_id` and `row` together identify the prediction."""
 
     type: ClassVar[str] = "gauntlet.PredictionMade.v1"
     topic: ClassVar[str] = "predictions"
 
-    request_id: str
-    row: int = Field(default=0, ge=0)
-    entity_id: str | None = None
-    event_time: datetime | None = Field(default=None, description="When what the row describes happened")
-    features: dict[str, Scalar]
-    champion: Output
-    challenger: Output | None = None
-    latency_ms: FiniteFloat = Field(ge=0, description="Of the whole request")
+    request_id: str = Field(description="The request's X-Request-ID")
+    row: int = Field(default=0, ge=0, description="Number of the row in the request, from 0")
+    entity_id: str | None = Field(default=None, description="Value of the policy's entity column")
+    event_time: datetime | None = Field(default=None, description="When the described event happened")
+    features: dict[str, Scalar] = Field(description="The row as it was predicted")
+    champion: Output = Field(description="The champion's prediction, which the client received")
+    challenger: Output | None = Field(default=None, description="The challenger's prediction; not used yet")
+    latency_ms: FiniteFloat = Field(ge=0, description="Latency of the whole request")
 
 
 class GroundTruthReceived(Event):
-    """What really happened, by request (and row) or by entity."""
+    """The true label of a prediction, identified by request (and row) or by entity."""
 
     type: ClassVar[str] = "gauntlet.GroundTruthReceived.v1"
     topic: ClassVar[str] = "ground-truth"
     headers_optional: ClassVar[bool] = True
 
-    request_id: str | None = None
-    row: int = Field(default=0, ge=0)
-    entity_id: str | None = None
-    label: Scalar
-    event_time: datetime | None = None
+    request_id: str | None = Field(default=None, description="Request of the prediction")
+    row: int = Field(default=0, ge=0, description="Number of the row in that request, from 0")
+    entity_id: str | None = Field(default=None, description="Or the entity of the prediction")
+    label: Scalar = Field(description="The true class or number")
+    event_time: datetime | None = Field(default=None, description="When the described event happened")
 
 
 class DriftKind(StrEnum):
@@ -59,37 +59,39 @@ class DriftKind(StrEnum):
 
 
 class DriftWindow(Value):
-    """The rows that were judged."""
+    """The production rows that were judged."""
 
-    id: str
-    rows: int = Field(ge=0)
-    start: datetime
-    end: datetime
-    labelled: int = Field(default=0, ge=0)
+    id: str = Field(description="The window's id, see GET /windows/{window_id}")
+    rows: int = Field(ge=0, description="Number of rows")
+    start: datetime = Field(description="Time of the first row")
+    end: datetime = Field(description="Time of the last row")
+    labelled: int = Field(default=0, ge=0, description="Number of rows with a label")
 
 
 class FeatureScore(Value):
-    feature: str
-    method: str
-    score: FiniteFloat
-    limit: FiniteFloat
-    drifted: bool
+    """How far a feature of the window is from the reference."""
+
+    feature: str = Field(description="The column")
+    method: str = Field(description="The distance that was used")
+    score: FiniteFloat = Field(description="The distance")
+    limit: FiniteFloat = Field(description="The distance from which the feature has drifted")
+    drifted: bool = Field(description="Whether the score reaches the limit")
 
 
 class DriftDetected(Event):
-    """Production no longer looks like the version's reference, or the version no longer does well."""
+    """Production differs from the version's reference, or the version's metric has dropped."""
 
     type: ClassVar[str] = "gauntlet.DriftDetected.v1"
     topic: ClassVar[str] = "drift-detected"
 
     model_version: ModelVersion
-    kind: DriftKind
-    window: DriftWindow
+    kind: DriftKind = Field(description="What has drifted")
+    window: DriftWindow = Field(description="The window in which it was seen")
     drift_share: FiniteFloat | None = Field(default=None, ge=0, le=1, description="Share of columns that drifted")
-    scores: tuple[FeatureScore, ...] = ()
-    metric: str | None = None
-    observed: FiniteFloat | None = None
-    bound: FiniteFloat | None = None
+    scores: tuple[FeatureScore, ...] = Field(default=(), description="One per feature")
+    metric: str | None = Field(default=None, description="Performance drift: the metric")
+    observed: FiniteFloat | None = Field(default=None, description="Performance drift: the metric in the window")
+    bound: FiniteFloat | None = Field(default=None, description="Performance drift: the value it is worse than")
     budget: str | None = Field(default=None, description="The false alarms that the policy allows, in words")
-    report_uri: str | None = None
-    reason: str
+    report_uri: str | None = Field(default=None, description="The report as an HTML page")
+    reason: str = Field(description="Why, in a sentence")

@@ -19,17 +19,17 @@ class Outcome(StrEnum):
 
 
 class GateVerdict(Value):
-    """One gate's answer with the evidence for it."""
+    """The verdict of one gate, with its evidence."""
 
-    gate: str
-    outcome: Outcome
-    reason: str = Field(description="A sentence for the person who reads it")
-    metric: str | None = None
-    observed: float | None = Field(default=None, description="What was measured, in the metric's unit")
-    bound: float | None = Field(default=None, description="What it was compared with")
-    margin: float | None = None
-    n: int | None = Field(default=None, ge=0, description="Rows, or calls, that the observation rests on")
-    details: dict[str, Any] = Field(default_factory=dict)
+    gate: str = Field(description="Name of the gate")
+    outcome: Outcome = Field(description="Passed, Failed or Inconclusive")
+    reason: str = Field(description="Why, in a sentence")
+    metric: str | None = Field(default=None, description="What was measured")
+    observed: float | None = Field(default=None, description="The measured value, in the metric's unit")
+    bound: float | None = Field(default=None, description="The value it was compared with")
+    margin: float | None = Field(default=None, description="The margin of the comparison")
+    n: int | None = Field(default=None, ge=0, description="Number of rows, or calls, that were measured")
+    details: dict[str, Any] = Field(default_factory=dict, description="Further evidence, which differs by gate")
 
 
 def overall(verdicts: Iterable[GateVerdict]) -> Outcome:

@@ -1,6 +1,6 @@
 """Untrusted candidates, each through the real gates and the real sandbox: the right words, and nothing left behind.
 
-docs/untrusted-candidates.md has the table of them.
+docs/explanation/untrusted-candidates.md has the table of them.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from chassis.digests import digest_file, digest_tree
 from chassis.errors import NotFound
 from chassis.registry import RegisteredVersion
 from contracts import Dataset, ModelRegistered
-from contracts.policy import ModelPolicy, Serving
+from contracts.policy import ModelPolicy
+from contracts.runtime_settings import Serving
 from gatekeeper.artifacts import ArtifactCache
 from gatekeeper.judging import judge
 from gatekeeper.measured import Champion

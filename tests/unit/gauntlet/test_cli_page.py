@@ -1,4 +1,4 @@
-"""docs/cli.md: every command has an example, and every example is one that the command line understands."""
+"""docs/reference/cli.md: every command has an example, and every example is one that the command line understands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 
 from gauntlet.cli import app
 
-PAGE = Path(__file__).parents[3] / "docs" / "cli.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 EXAMPLES = re.findall(r"^\| `gauntlet ([^`]+)`", PAGE.read_text(), re.MULTILINE)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from chassis.database import Database
-from chassis.http import Problem
+from chassis.http import Problem, problems
 from contracts import MODEL_NAME_PATTERN
 from drift import store
 from drift.handlers import Handlers
@@ -34,36 +34,38 @@ def build_router(database: Database, handlers: Handlers, plans: Plans, public_ur
 
     @router.get("/models")
     def models() -> list[ModelView]:
-        """Every model that was promoted, or that predictions came of."""
+        """Every model that has a promotion or predictions."""
         with database.reading() as session:
             found = session.scalars(select(ModelRow).order_by(ModelRow.model_name)).all()
             return [_model_view(session, model, plans, public_url) for model in found]
 
-    @router.get("/models/{name}")
+    @router.get("/models/{name}", responses=problems(404))
     def model(name: str) -> ModelView:
+        """The champion's open window, and its newest verdicts."""
         with database.reading() as session:
             return _model_view(session, _model(session, name), plans, public_url)
 
-    @router.get("/models/{name}/windows")
+    @router.get("/models/{name}/windows", responses=problems(404))
     def windows(
         name: str,
         version: Annotated[int | None, Query(ge=1, le=LARGEST_INTEGER, description="Of this version only")] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 20,
     ) -> list[WindowView]:
-        """Newest first."""
+        """The windows of a model, newest first."""
         with database.reading() as session:
             model = _model(session, name)
             found = store.newest_windows(session, model.model_name, version, limit)
             return [window_view(window, public_url) for window in found]
 
-    @router.get("/windows/{window_id}")
+    @router.get("/windows/{window_id}", responses=problems(404))
     def window(window_id: str) -> WindowView:
+        """A window with its scores and verdicts."""
         with database.reading() as session:
             return window_view(_window(session, window_id), public_url)
 
-    @router.get("/reports/{window_id}", response_class=HTMLResponse)
+    @router.get("/reports/{window_id}", response_class=HTMLResponse, responses=problems(404))
     def report(window_id: str) -> Response:
-        """The verdicts of a window, and Evidently's page of it."""
+        """The verdicts of a window, with Evidently's report, as an HTML page."""
         with database.reading() as session:
             found = _window(session, window_id)
             if found.data_outcome is None and found.performance_outcome is None:
@@ -73,9 +75,9 @@ def build_router(database: Database, handlers: Handlers, plans: Plans, public_ur
                 raise Problem(404, "no report yet", detail)
             return HTMLResponse(page_of(found, store.report_of(session, found)), headers=SANDBOX)
 
-    @router.post("/models/{name}/score", status_code=202)
+    @router.post("/models/{name}/score", status_code=202, responses=problems(404, 409))
     def score(name: str) -> ScoreAccepted:
-        """End the champion's window with the rows there are, and judge it. Refused under 200 rows."""
+        """Close the champion's window with the rows it has, and judge it; refused below 200 rows."""
         with database.transaction() as session:
             _model(session, name)
             model = store.lock_model(session, name)

@@ -26,22 +26,28 @@ class Settings(ServiceSettings):
 
     port: int = Field(8020, ge=1, le=65535, description="Port to listen on")
     public_url: str = Field(
-        "", description="Where people reach this service, for links to reports; default: http://HOST:PORT"
+        "", description="Public address of this service, used in links to reports; default: http://HOST:PORT"
     )
-    label_share: float = Field(0.8, gt=0, le=1, description="A window's performance is judged at this share of labels")
+    label_share: float = Field(
+        0.8, gt=0, le=1, description="Share of a window's labels at which its performance is judged"
+    )
     label_maturity: PositiveDuration = Field(
-        timedelta(days=7), description="... or with the labels there are so long after the window was complete"
+        timedelta(days=7),
+        description="Time after a window is complete at which its performance is judged with the labels"
+        " received so far",
     )
     label_retention: PositiveDuration = Field(
-        timedelta(days=30), description="How long ground truth waits for its prediction"
+        timedelta(days=30), description="How long ground truth without a matching prediction is kept"
     )
-    windows_kept: int = Field(50, ge=1, description="Judged windows a version whose rows are kept")
-    history_kept: int = Field(2000, ge=1, description="Judged windows a version whose verdicts are kept")
+    windows_kept: int = Field(50, ge=1, description="Judged windows per version whose rows are kept")
+    history_kept: int = Field(2000, ge=1, description="Judged windows per version whose verdicts are kept")
     reports_kept: int = Field(
-        100, ge=1, description="HTML reports a version that are kept; those of announced drift stay for ever"
+        100, ge=1, description="HTML reports per version that are kept; reports of emitted drift are kept for ever"
     )
-    report_rows: int = Field(10_000, ge=200, description="Rows of each side that a report is drawn from")
-    sweep_seconds: float = Field(10.0, gt=0, description="How often overdue windows and old rows are looked for")
+    report_rows: int = Field(
+        10_000, ge=200, description="Rows of the reference, and of the window, that a report is rendered from"
+    )
+    sweep_seconds: float = Field(10.0, gt=0, description="Interval between checks for overdue windows and old rows")
 
     @model_validator(mode="after")
     def _default_public_url(self) -> Settings:

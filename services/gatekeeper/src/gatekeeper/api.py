@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from chassis.database import Database
-from chassis.http import Problem
+from chassis.http import Problem, problems
 from contracts.policy import ModelPolicy
 from gatekeeper import audit_trail, store
 from gatekeeper.decisions import Decisions, Refused
@@ -71,31 +71,34 @@ def reading_router(database: Database, decisions: Decisions, policies: dict[str,
 
     @router.get("/models")
     def list_models() -> list[ModelView]:
-        """Every model that has a policy or a past."""
+        """Every model that has a policy or a registered version."""
         with database.reading() as session:
             names = sorted(store.model_names(session) | policies.keys())
             return [model_view(session, name, policies.get(name)) for name in names]
 
-    @router.get("/models/{model_name}")
+    @router.get("/models/{model_name}", responses=problems(404))
     def show_model(model_name: str) -> ModelView:
+        """Champion and challenger of a model, and whether it is frozen."""
         decisions.known(model_name)
         with database.reading() as session:
             return model_view(session, model_name, policies.get(model_name))
 
-    @router.get("/models/{model_name}/candidates")
+    @router.get("/models/{model_name}/candidates", responses=problems(404))
     def list_candidates(model_name: str, limit: Limit = 100) -> list[CandidateSummary]:
-        """Newest version first."""
+        """The candidates of a model, newest version first."""
         decisions.known(model_name)
         with database.reading() as session:
             return [summary_view(session, row) for row in store.candidates(session, model_name, limit)]
 
-    @router.get("/models/{model_name}/candidates/{model_version}")
+    @router.get("/models/{model_name}/candidates/{model_version}", responses=problems(404))
     def show_candidate_of(model_name: str, model_version: Version) -> CandidateView:
+        """A candidate with its verdict, gate by gate."""
         decisions.known(model_name)
         return _candidate(store.candidate_id(model_name, model_version), f"{model_name} v{model_version}")
 
-    @router.get("/candidates/{candidate_id}")
+    @router.get("/candidates/{candidate_id}", responses=problems(404))
     def show_candidate(candidate_id: str) -> CandidateView:
+        """The same, by the candidate's id."""
         return _candidate(candidate_id, repr(candidate_id))
 
     def _candidate(candidate_id: str, label: str) -> CandidateView:
@@ -105,25 +108,27 @@ def reading_router(database: Database, decisions: Decisions, policies: dict[str,
                 raise Problem(404, "no such candidate", f"{label} is not a candidate: no such version was registered")
             return candidate_view(session, row)
 
-    @router.get("/models/{model_name}/candidates/{model_version}/report", response_class=HTMLResponse)
+    @router.get(
+        "/models/{model_name}/candidates/{model_version}/report", response_class=HTMLResponse, responses=problems(404)
+    )
     def report(model_name: str, model_version: Version) -> HTMLResponse:
-        """The verdict as a page: the decision, gate by gate what was observed, and what is missing to pass."""
+        """The verdict as an HTML page: the decision, what each gate observed, and what is missing to pass."""
         decisions.known(model_name)
         found = _candidate(store.candidate_id(model_name, model_version), f"{model_name} v{model_version}")
         return HTMLResponse(render(found))
 
-    @router.get("/models/{model_name}/promotions")
+    @router.get("/models/{model_name}/promotions", responses=problems(404))
     def list_promotions(model_name: str, limit: Limit = 100) -> list[PromotionView]:
-        """Newest epoch first."""
+        """The promotions of a model, newest epoch first."""
         decisions.known(model_name)
         with database.reading() as session:
             return [promotion_view(row) for row in store.promotions(session, model_name, limit)]
 
-    @router.get("/audit")
+    @router.get("/audit", responses=problems(404))
     def list_audit(
         model: Annotated[str | None, Query(description="Only of this model")] = None, limit: Limit = 100
     ) -> list[AuditView]:
-        """Newest first."""
+        """The audit trail, newest row first."""
         if model is not None:
             decisions.known(model)
         with database.reading() as session:
@@ -135,7 +140,7 @@ def reading_router(database: Database, decisions: Decisions, policies: dict[str,
             str | None, Query(pattern=r"^sha256:[0-9a-f]{64}$", description="A digest noted before")
         ] = None,
     ) -> AuditProofView:
-        """Follow the chain of digests through the whole trail: is every row as it was written?"""
+        """Verify the chain of digests through the whole audit trail."""
         with database.reading() as session:
             return audit_proof_view(audit_trail.verified(session, head))
 
@@ -144,11 +149,11 @@ def reading_router(database: Database, decisions: Decisions, policies: dict[str,
 
 def deciding_router(decisions: Decisions, ready: Callable[[], None]) -> APIRouter:
     """`ready` raises Transient while the past is not known yet: nobody decides on half of it."""
-    router = APIRouter(tags=["people's decisions"])
+    router = APIRouter(tags=["people's decisions"], responses=problems(404, 409, 503))
 
     @router.post("/models/{model_name}/promote")
     def promote(model_name: str, request: PromoteRequest) -> PromotionView:
-        """Make a version champion: cause `approval` if it passed its gates, `override` if it did not."""
+        """Make a version the champion: cause `approval` if it passed its gates, `override` if it did not."""
         with _conflicts("not promoted"):
             ready()
             version, actor, reason = request.model_version, request.actor, request.reason
@@ -156,7 +161,7 @@ def deciding_router(decisions: Decisions, ready: Callable[[], None]) -> APIRoute
 
     @router.post("/models/{model_name}/rollback")
     def roll_back(model_name: str, request: RollbackRequest) -> PromotionView:
-        """Make an earlier champion champion again, with a new epoch; allowed while frozen."""
+        """Make an earlier champion the champion again, with a new epoch; allowed while the model is frozen."""
         with _conflicts("not rolled back"):
             ready()
             decided = decisions.roll_back(model_name, request.to, actor=request.actor, reason=request.reason)
@@ -164,7 +169,7 @@ def deciding_router(decisions: Decisions, ready: Callable[[], None]) -> APIRoute
 
     @router.post("/models/{model_name}/freeze")
     def freeze(model_name: str, request: Decision) -> FreezeView:
-        """From now on gates may pass versions, but only people change the champion."""
+        """Stop automatic promotions: gates go on judging, but only people change the champion."""
         with _conflicts("not frozen"):
             ready()
             decisions.freeze(model_name, actor=request.actor, reason=request.reason)
@@ -172,6 +177,7 @@ def deciding_router(decisions: Decisions, ready: Callable[[], None]) -> APIRoute
 
     @router.post("/models/{model_name}/unfreeze")
     def unfreeze(model_name: str, request: Decision) -> FreezeView:
+        """Allow automatic promotions again."""
         with _conflicts("not unfrozen"):
             ready()
             decisions.unfreeze(model_name, actor=request.actor, reason=request.reason)

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from chassis.database import Database
 from chassis.digests import digest_file
 from chassis.errors import Transient
-from chassis.http import Problem
+from chassis.http import Problem, problems
 from contracts import Dataset, GateVerdict, overall
 from contracts.policy import ModelPolicy
 from gatekeeper import golden_sets, store
@@ -87,9 +87,9 @@ class GoldenView(View):
 def evidence_router(database: Database, decisions: Decisions, replayer: Replayer, kept: EvidenceStore) -> APIRouter:
     router = APIRouter(tags=["evidence"])
 
-    @router.post("/models/{model_name}/candidates/{model_version}/replay")
+    @router.post("/models/{model_name}/candidates/{model_version}/replay", responses=problems(404, 409, 503))
     def replay(model_name: str, model_version: Version) -> ReplayView:
-        """Reach a verdict again from its evidence, and say what differs."""
+        """Re-evaluate the stored evidence of a verdict, and report what differs."""
         decisions.known(model_name)
         with database.reading() as session:
             row = _judged(session, model_name, model_version)
@@ -108,9 +108,9 @@ def evidence_router(database: Database, decisions: Decisions, replayer: Replayer
             tournament=_again_view(found.tournament),
         )
 
-    @router.post("/what-if")
+    @router.post("/what-if", responses=problems(404))
     def what_if(request: WhatIfRequest) -> list[Rejudged]:
-        """Judge a model's past again under another policy; nothing is changed. Newest version first."""
+        """Re-evaluate a model's stored evidence under another policy, newest version first; nothing is changed."""
         name = request.policy.model
         decisions.known(name)
         with database.reading() as session:
@@ -123,21 +123,21 @@ def evidence_router(database: Database, decisions: Decisions, replayer: Replayer
             _rejudged(replayer, request.policy, version, at, evidence, then) for version, at, evidence, then in rows
         ]
 
-    @router.get("/models/{model_name}/golden")
+    @router.get("/models/{model_name}/golden", responses=problems(404))
     def list_golden(model_name: str) -> list[GoldenView]:
-        """Newest first."""
+        """The golden datasets of a model, newest first."""
         decisions.known(model_name)
         with database.reading() as session:
             return [_golden_view(session, row) for row in golden_sets.all_of(session, model_name)]
 
-    @router.post("/models/{model_name}/golden", status_code=201)
+    @router.post("/models/{model_name}/golden", status_code=201, responses=problems(404, 413, 503))
     async def create_golden(
         model_name: str,
         request: Request,
         actor: Annotated[Text, Query(description="Who makes it")],
         note: Annotated[Text, Query(description="What it is, and why")],
     ) -> GoldenView:
-        """The body is a Parquet file with features, label, and where there are, entity and event time."""
+        """Store a golden dataset: a Parquet file with features and label, optionally entity and event time."""
         with tempfile.TemporaryDirectory(prefix="golden-") as folder:
             path = Path(folder) / "upload.parquet"
             await _receive(request, path)

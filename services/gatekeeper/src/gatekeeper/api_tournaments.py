@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from chassis.database import Database
 from chassis.errors import Transient
-from chassis.http import Problem
+from chassis.http import Problem, problems
 from contracts.policy import ModelPolicy
 from gatekeeper import golden_sets
 from gatekeeper.decisions import Decisions
@@ -74,15 +74,16 @@ class AgainRequest(BaseModel):
 def tournaments_router(database: Database, decisions: Decisions, replayer: Replayer) -> APIRouter:
     router = APIRouter(tags=["evidence"])
 
-    @router.get("/models/{model_name}/golden/{number}/tournament")
+    @router.get("/models/{model_name}/golden/{number}/tournament", responses=problems(404))
     def show_tournament(model_name: str, number: Number) -> TournamentView:
+        """The tournament of retained versions on a golden dataset that a drift caused."""
         decisions.known(model_name)
         with database.reading() as session:
             return TournamentView.model_validate(_row(session, model_name, number))
 
-    @router.post("/models/{model_name}/golden/{number}/tournament/replay")
+    @router.post("/models/{model_name}/golden/{number}/tournament/replay", responses=problems(404, 409, 503))
     def replay_tournament(model_name: str, number: Number, request: AgainRequest) -> AgainView:
-        """Play it again from its evidence, under the policy of then or another one. Nothing is changed."""
+        """Re-evaluate its stored evidence, under the original policy or another one; nothing is changed."""
         decisions.known(model_name)
         with database.reading() as session:
             evidence = dict(_row(session, model_name, number).evidence)

@@ -42,7 +42,9 @@ def find(event: ModelRegistered, description: ModelFile, rows: GoldenRows, fetch
         except (NotFound, ValueError) as error:
             tried.append(f"{uri}: {error}")
     why = "; ".join(tried) or "the version names neither a run nor training data"
-    return Overlap(unknown=f"the rows it was trained on are not known ({why}); see docs/your-model.md, Training keys")
+    return Overlap(
+        unknown=f"the rows it was trained on are not known ({why}); see docs/how-to/your-model.md, Training keys"
+    )
 
 
 def compare(trained: TrainedOn, rows: GoldenRows) -> Overlap:

@@ -14,17 +14,25 @@ class Settings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="GATEKEEPER_", env_file=".env", extra="ignore", populate_by_name=True)
 
     port: int = Field(8010, ge=1, le=65535, description="Port to listen on")
-    workers: int = Field(1, ge=1, le=16, description="Candidates, of different models, that are gated at once")
+    workers: int = Field(1, ge=1, le=16, description="Candidates of different models that are gated at the same time")
     lease_seconds: float = Field(
-        10, gt=0, description="A worker that has not renewed its job for so long is taken to be dead"
+        10, gt=0, description="A worker that has not renewed the lease of its job for this long is considered dead"
     )
-    timing_seconds: float = Field(10, gt=0, description="Longest time to time one-row predictions, and batches as well")
-    proves_form: bool = Field(True, description="Find out, for people, the form that a candidate would be served in")
+    timing_seconds: float = Field(
+        10, gt=0, description="Time limit for timing one-row predictions; the same again for batches"
+    )
+    proves_form: bool = Field(
+        True, description="Compile each candidate as serving would, compare it with the model, and keep it for serving"
+    )
     advisories_dir: Path | None = Field(
-        None, description="Folder of OSV advisories; without one, known vulnerabilities are not checked"
+        None, description="Folder of OSV advisories; without it, known vulnerabilities are not checked"
     )
-    cache_mb: int = Field(5000, ge=1, description="Artifacts and datasets kept on disk; the longest unused go first")
-    reconcile_seconds: float = Field(15, gt=0, description="How often MLflow is compared with what is known here")
+    cache_mb: int = Field(
+        5000, ge=1, description="Disk space for artifacts and datasets, MiB; the least recently used are removed first"
+    )
+    reconcile_seconds: float = Field(
+        15, gt=0, description="Interval between comparisons of MLflow with the gatekeeper's database"
+    )
     reconcile_grace_seconds: float = Field(
-        30, ge=0, description="Age from which a version without an event is taken in by the reconciler"
+        30, ge=0, description="Minimum age at which the reconciler takes in a version that has no event"
     )

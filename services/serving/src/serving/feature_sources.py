@@ -15,7 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from chassis.errors import Permanent
 from chassis.telemetry import get_logger
-from contracts.policy import Features, ModelPolicy
+from contracts.policy import ModelPolicy
+from contracts.runtime_settings import Features
 from serving.feature_table import FeatureTable
 from serving.settings import Settings
 

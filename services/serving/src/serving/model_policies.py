@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from chassis.policies import load_policies
-from contracts.policy import ModelPolicy, Serving
+from contracts.policy import ModelPolicy
+from contracts.runtime_settings import Serving
 from serving.settings import Settings
 
 

@@ -31,13 +31,13 @@ PROBLEM: dict[str, Any] = {
 """RFC 9457, as our own paths and everything that is no protocol of others answer."""
 
 REFUSALS = {
-    400: "The request is broken, or ended in the middle",
-    404: "No such model",
+    400: "The request is malformed or incomplete",
+    404: "No such model is served",
     408: "The body took longer than SERVING_BODY_SECONDS",
     413: "The body is larger than SERVING_MAX_BODY_BYTES",
-    415: "The body is encoded, or of a type that is not read here",
-    422: "A field has a value that is not what was expected",
-    503: "No model answers yet, the model failed, or there is too much load: Retry-After",
+    415: "The body is compressed, or of an unsupported type",
+    422: "A field has an invalid value",
+    503: "No model is loaded yet, the model failed, or the replica is overloaded; with Retry-After",
 }
 
 _PATHS = {"model_name": "The model", "version": "Only the version that answers"}
@@ -56,7 +56,7 @@ def refusals(content: dict[str, Any], *statuses: int) -> dict[int | str, Any]:
     }
 
 
-def success(schema: dict[str, Any], status: int = 200, description: str = "Answered") -> dict[int | str, Any]:
+def success(schema: dict[str, Any], status: int = 200, description: str = "The response") -> dict[int | str, Any]:
     """The response of that status."""
     return {str(status): {"description": description, "content": {"application/json": {"schema": schema}}}}
 

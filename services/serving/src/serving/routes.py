@@ -42,14 +42,18 @@ def endpoints(front: Front, deliveries: Deliveries, features: Features) -> list[
     scoring = Lean(Invocations(front), settings, room, invocations.shape)
     infer = Lean(Infer(front), settings, room, inference.shape)
     truth = Lean(Feedback(front, deliveries), settings, room)
-    as_mlflow = "As `mlflow models serve` answers."
-    as_triton = "Tensors in, tensors out, as KServe, Triton and MLServer answer."
+    as_mlflow = "MLflow's scoring protocol, as `mlflow models serve` has it."
+    as_triton = "Open Inference Protocol: inference on tensors, as KServe, Triton and MLServer have it."
     of_a_version = "/v2/models/{model_name}/versions/{version}/infer"
     return [
-        Endpoint("/predict", predict, "Answer rows with the version that is in charge.", "predict", BODY),
-        Endpoint("/models/{model_name}/predict", predict, "The same, of one model.", "predict", BODY),
-        Endpoint("/feedback", truth, "What really happened, by request or entity.", "feedback", feedback.BODY, 202),
-        Endpoint("/models/{model_name}/feedback", truth, "The same, of one model.", "feedback", feedback.BODY, 202),
+        Endpoint("/predict", predict, "Predict rows with the champion.", "predict", BODY),
+        Endpoint("/models/{model_name}/predict", predict, "The same, for the named model.", "predict", BODY),
+        Endpoint(
+            "/feedback", truth, "Ground truth for predictions, by request or entity.", "feedback", feedback.BODY, 202
+        ),
+        Endpoint(
+            "/models/{model_name}/feedback", truth, "The same, for the named model.", "feedback", feedback.BODY, 202
+        ),
         Endpoint("/invocations", scoring, as_mlflow, "mlflow", invocations.BODY),
         Endpoint("/models/{model_name}/invocations", scoring, as_mlflow, "mlflow", invocations.BODY),
         Endpoint("/v2/models/{model_name}/infer", infer, as_triton, "inference", inference.BODY),
@@ -75,22 +79,22 @@ def build_models_router(front: Front) -> APIRouter:
 
     @router.get("/models", tags=["models"])
     async def models() -> dict[str, Any]:
-        """What answers here, since when, and what could not be loaded."""
+        """The loaded versions, since when, and what could not be loaded."""
         return {
             "role": settings.role,
             "replica": settings.replica,
             "models": [_about(slot, settings) for slot in front.loader.slots()],
         }
 
-    @router.get("/ping", tags=["mlflow"], responses={404: {"description": "None does"}})
+    @router.get("/ping", tags=["mlflow"], responses={404: {"description": "No model is loaded"}})
     def ping() -> Response:
-        """200 when a model answers."""
+        """200 when a model is loaded."""
         answers = any(slot.answering is not None for slot in front.loader.slots())
         return Response("\n", 200 if answers else 404, media_type="application/json")
 
     @router.get("/version", tags=["mlflow"])
     def version() -> Response:
-        """MLflow's."""
+        """The version of MLflow."""
         return Response(MLFLOW_VERSION, media_type="application/json")
 
     return router

@@ -25,25 +25,35 @@ class Settings(ServiceSettings):
         default_factory=socket.gethostname,
         min_length=1,
         max_length=200,
-        description="Name in ModelLoaded; default: the host's",
+        description="Name of the replica in ModelLoaded; default: the host name",
     )
-    workers: int = Field(1, ge=1, le=64, description="Processes behind the port; they swap versions together")
-    swap_seconds: float = Field(10.0, gt=0, description="How long a worker that is ready waits for the others to swap")
+    workers: int = Field(1, ge=1, le=64, description="Worker processes behind the port; they swap versions together")
+    swap_seconds: float = Field(
+        10.0, gt=0, description="Longest time that a worker which is ready to swap waits for the others"
+    )
     cache_dir: Path | None = Field(
-        None, description="Artifacts by digest; default: DATA_DIR/serving/cache. Replicas may share it"
+        None, description="Cache of artifacts, by digest; default: DATA_DIR/serving/cache. Replicas may share it"
     )
-    cache_max_mb: int = Field(10_240, ge=1, description="Above it, the artifacts used longest ago leave the disk")
-    fetch_concurrency: int = Field(4, ge=1, le=64, description="Downloads at a time")
-    load_concurrency: int = Field(2, ge=1, le=64, description="Models loaded or warmed up at a time")
+    cache_max_mb: int = Field(
+        10_240, ge=1, description="Size limit of the cache, MiB; the least recently used artifacts are removed first"
+    )
+    fetch_concurrency: int = Field(4, ge=1, le=64, description="Maximum number of simultaneous downloads")
+    load_concurrency: int = Field(
+        2, ge=1, le=64, description="Maximum number of models that are loaded or warmed up simultaneously"
+    )
     memory_mb: int = Field(
         0,
         ge=0,
-        description="Memory that the models of a process may take; above it, those asked least recently leave it and "
-        "are loaded again when somebody asks. 0: no limit",
+        description="Memory budget of a worker's models, MiB; above it, the least recently used are evicted, and "
+        "loaded again at the next request. 0: no limit",
     )
-    step_seconds: float = Field(300.0, gt=0, description="A fetch, load or warm-up that takes longer is tried again")
-    retry_first_seconds: float = Field(0.5, gt=0, description="Wait after the first failure; doubles with each")
-    retry_limit_seconds: float = Field(30.0, gt=0, description="Longest wait between two tries")
+    step_seconds: float = Field(
+        300.0, gt=0, description="Time limit of a fetch, load or warm-up; after it, the step is retried"
+    )
+    retry_first_seconds: float = Field(
+        0.5, gt=0, description="Delay before the first retry; it doubles with each further one"
+    )
+    retry_limit_seconds: float = Field(30.0, gt=0, description="Longest delay between two retries")
     preload: list[str] = Field(
         default_factory=lambda: [
             "cloudpickle",
@@ -56,49 +66,58 @@ class Settings(ServiceSettings):
             "sklearn.pipeline",
             "sklearn.preprocessing",
         ],
-        description="Modules imported before the first model comes; add what your models need (JSON list)",
+        description="Modules that are imported before the first model is loaded; add those of your models (JSON list)",
     )
     predict_threads: int = Field(
-        1, ge=1, le=64, description="Requests computed at a time; more than one only for models that are thread-safe"
+        1, ge=1, le=64, description="Threads that call models; more than one only if all models are thread-safe"
     )
-    max_waiting: int = Field(256, ge=1, description="Requests that may wait for a thread; a further one is told 503")
-    request_seconds: float = Field(30.0, gt=0, description="A request that waits or computes longer is told 503")
-    body_seconds: float = Field(30.0, gt=0, description="A body that takes longer to arrive is refused with 408")
-    compile: bool = Field(True, description="Answer by a compiled form where one is proven to answer alike")
+    max_waiting: int = Field(256, ge=1, description="Requests that may wait for a thread; further ones receive 503")
+    request_seconds: float = Field(
+        30.0, gt=0, description="Time limit of a request, waiting and computing; after it, 503"
+    )
+    body_seconds: float = Field(30.0, gt=0, description="Time limit for receiving a body; after it, 408")
+    compile: bool = Field(
+        True, description="Predict with the compiled model where its predictions are verified to equal the model's"
+    )
     parity_tolerance: float = Field(
-        1e-6, ge=0, description="By how much a compiled form's scores may differ from the model's; labels may not"
+        1e-6,
+        ge=0,
+        description="Largest absolute difference between the scores of the compiled model and of the model;"
+        " labels are equal",
     )
-    batch_rows: int = Field(
-        512, ge=1, description="Rows of several requests that a model which is not compiled is asked together"
-    )
-    max_rows: int = Field(10_000, ge=1, description="Rows a request")
-    max_body_bytes: int = Field(16 * MEBIBYTE, ge=1024, description="Bytes a request")
+    batch_rows: int = Field(512, ge=1, description="Maximum rows of a micro-batch, for models that are not compiled")
+    max_rows: int = Field(10_000, ge=1, description="Maximum rows of a request")
+    max_body_bytes: int = Field(16 * MEBIBYTE, ge=1024, description="Maximum bytes of a request body")
     max_held_bytes: int = Field(
-        256 * MEBIBYTE, ge=1024, description="Bytes of all bodies being received or answered; beyond, told 503"
+        256 * MEBIBYTE, ge=1024, description="Maximum bytes of all bodies in progress in a worker; beyond it, 503"
     )
-    publish_predictions: bool = Field(True, description="Emit PredictionMade for every row")
-    prediction_share: float = Field(1.0, ge=0, le=1, description="Share of the requests for which it is emitted")
+    publish_predictions: bool = Field(True, description="Publish PredictionMade for each predicted row")
+    prediction_share: float = Field(
+        1.0, ge=0, le=1, description="Share of the requests for which PredictionMade is published"
+    )
     prediction_rows_per_second: float = Field(
         10_000,
         gt=0,
-        description="Rows a second for which it is emitted, of all workers, over ten seconds; beyond it, it is not. "
-        "About what one drift service reads",
+        description="Maximum rows per second for which PredictionMade is published, of all workers, averaged over ten "
+        "seconds. The default is about what one drift service reads",
     )
     prediction_buffer_rows: int = Field(
-        50_000, ge=1, description="Rows kept while Kafka is slow or away; further ones are dropped and counted"
+        50_000,
+        ge=1,
+        description="Rows buffered while Kafka is slow or unavailable; further ones are dropped and counted",
     )
-    feedback_max_items: int = Field(1_000, ge=1, description="Items of ground truth a request to /feedback")
+    feedback_max_items: int = Field(1_000, ge=1, description="Maximum items of a request to /feedback")
     feedback_seconds: float = Field(
-        5.0, gt=0, le=300, description="/feedback that Kafka has not acknowledged by then is told 503"
+        5.0, gt=0, le=300, description="Time limit for Kafka to acknowledge a request to /feedback; after it, 503"
     )
     features_url: str | None = Field(
-        None, description="SQLAlchemy URL of the database with the policies' feature tables", repr=False
+        None, description="SQLAlchemy URL of the database of feature tables that policies name", repr=False
     )
-    features_seconds: float = Field(5.0, gt=0, description="A query of features that takes longer is told 503")
-    features_threads: int = Field(4, ge=1, le=64, description="Queries of features at a time")
-    features_cache_rows: int = Field(20_000, ge=0, description="Rows of features kept in memory, the last used ones")
-    features_cache_seconds: float = Field(60.0, ge=0, description="How long they are kept; 0: not at all")
-    flush_seconds: float = Field(5.0, ge=0, description="On stop, time for what is buffered to reach Kafka")
+    features_seconds: float = Field(5.0, gt=0, description="Time limit of a feature query; after it, 503")
+    features_threads: int = Field(4, ge=1, le=64, description="Maximum number of simultaneous feature queries")
+    features_cache_rows: int = Field(20_000, ge=0, description="Feature rows cached in memory, the most recently used")
+    features_cache_seconds: float = Field(60.0, ge=0, description="Time for which a feature row is cached; 0: no cache")
+    flush_seconds: float = Field(5.0, ge=0, description="On shutdown, time limit for publishing what is buffered")
 
     @model_validator(mode="after")
     def _port_of_role(self) -> Self:

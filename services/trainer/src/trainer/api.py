@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from chassis.database import Database
-from chassis.http import Problem
+from chassis.http import Problem, problems
 from chassis.jobs import Job, Jobs
 from contracts import ModelRegistered
 from trainer.handlers import KIND
@@ -55,14 +55,15 @@ def jobs_router(database: Database, jobs: Jobs) -> APIRouter:
         state: State | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> list[JobSummary]:
-        """Newest first; with `model` or `state`, those among the newest 1,000."""
+        """Training jobs, newest first; with `model` or `state`, those among the newest 1,000."""
         with database.reading() as session:
             found = jobs.newest(session, kind=KIND, limit=limit if model is None and state is None else 1000)
         chosen = [job for job in found if model in (None, job.key) and state in (None, job.state)]
         return [JobSummary.model_validate(_summary(job)) for job in chosen[:limit]]
 
-    @router.get("/jobs/{job_id}")
+    @router.get("/jobs/{job_id}", responses=problems(404))
     def show_job(job_id: str) -> JobDetail:
+        """A training job with its result and the end of its log."""
         with database.reading() as session:
             job = jobs.get(session, job_id)
             if job is None:

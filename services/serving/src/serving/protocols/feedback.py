@@ -65,7 +65,7 @@ BODY = {
             },
         },
         202,
-        "The broker has acknowledged all items",
+        "Kafka has acknowledged all items",
     )
     | refusals(PROBLEM),
 }

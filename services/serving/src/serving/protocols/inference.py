@@ -81,7 +81,7 @@ BODY = {
     },
     "responses": {
         "200": {
-            "description": "Answered; binary where binary outputs were asked for",
+            "description": "The outputs; binary where the request asked for binary outputs",
             "content": {
                 "application/json": {"schema": {"type": "object", "required": ["model_name", "id", "outputs"]}},
                 "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
@@ -153,11 +153,12 @@ def build_inference_router(front: Front) -> APIRouter:
 
     @router.get("/health/live")
     def live() -> dict[str, bool]:
+        """The process runs."""
         return {"live": True}
 
-    @router.get("/health/ready", responses={503: {"description": "Not every version that was desired answers"}})
+    @router.get("/health/ready", responses={503: {"description": "Not every desired version is loaded"}})
     def ready() -> Response:
-        """Whether every version that was desired at the start answers."""
+        """Every version that was desired at the start is loaded."""
         try:
             front.loader.check()
         except Exception:
@@ -169,7 +170,7 @@ def build_inference_router(front: Front) -> APIRouter:
     @router.get("/models/{model_name}", responses=unknown)
     @router.get("/models/{model_name}/versions/{version}", responses=unknown)
     async def model(model_name: str, version: str | None = None) -> Response:
-        """Inputs and outputs."""
+        """Inputs and outputs of a model, as tensors."""
 
         async def find() -> Answering:
             return versioned(front, model_name, version)
@@ -187,6 +188,7 @@ def build_inference_router(front: Front) -> APIRouter:
     @router.get("/models/{model_name}/ready", responses=unknown)
     @router.get("/models/{model_name}/versions/{version}/ready", responses=unknown)
     def model_ready(model_name: str, version: str | None = None) -> Response:
+        """The model, or this version of it, is loaded."""
         try:
             versioned(front, model_name, version)
         except Later:
