@@ -50,11 +50,12 @@ lint: install
 isolated: install ## each member in an environment of its own, so that an undeclared dependency is caught
 	$(BIN)/python tests/isolated_imports.py $(UV) $(MEMBERS)
 
-docs: install ## what is generated: schemas, AsyncAPI, .env.example, docs/reference
+docs: install ## what is generated: schemas, AsyncAPI, .env.example, docs/reference, the names that leave the code
 	$(BIN)/python -m contracts.schema
 	$(BIN)/python -m chassis.asyncapi trainer gatekeeper serving drift
 	$(BIN)/python -m chassis.env_example trainer gatekeeper serving drift > .env.example
 	$(BIN)/python -m docs.generate
+	PYTHONPATH=tests $(BIN)/python -m support.wire_names
 
 bench: install ## the measures that the documentation quotes
 	PYTHONPATH=tests $(BIN)/python -m benchmarks
