@@ -24,7 +24,6 @@ from embedded_kafka.probe import taken
 from support.takeover import archive, topics
 from support.takeover.answers import Asked
 from support.takeover.story import Teller, play, under_way
-from support.waiting import eventually
 
 HERE = Path(__file__).parent
 PORTS = {"kafka": 9092, "mlflow": 5000, "trainer": 8030, "gatekeeper": 8010, "drift": 8020, "serving": 8001}
@@ -52,7 +51,6 @@ def main(target: Path) -> None:
     sys.argv[0] = "notebook"  # MLflow would note where this file is
     recorded = story(data, work)
     with EmbeddedKafka(data / "kafka", log_file=work / "kafka.log") as kafka:
-        recorded["groups"] = eventually(lambda: topics.groups(kafka.bootstrap_servers))
         kept = topics.read(kafka.bootstrap_servers)
     archive.gather(data, packed, kept, recorded)
     found = list(archive.traces(packed, archive.here(work, HERE)))
@@ -70,6 +68,7 @@ def story(data: Path, work: Path) -> dict[str, Any]:
         recorded: dict[str, Any] = {"predictions": asked.predictions()}
         teller.quiet()
         recorded |= {"past": asked.past(), "loaded": {name: asked.loaded(name) for name in ("serving", "staging")}}
+        recorded["groups"] = sorted(topics.groups(urls["kafka"].removeprefix("http://")))
         under_way(teller)
         asked.close()
     recorded["unfinished"] = unfinished(data / "databases" / "gatekeeper.db")

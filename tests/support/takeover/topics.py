@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -81,18 +81,24 @@ def publish(bootstrap_servers: str, prefix: str, records: Iterable[Kept]) -> Non
     assert found == [each.offset for each in records], "dead letters are named by their offsets"
 
 
-def groups(bootstrap_servers: str) -> list[str]:
-    """The names of all consumer groups."""
+def groups(bootstrap_servers: str, prefix: str = "") -> dict[str, int]:
+    """The consumer groups whose names begin with `prefix`, without it, and how many records each has yet to commit."""
     admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=None)
     try:
-        return sorted(_group_ids(admin.list_groups()))
+        names = sorted(each["group_id"] for each in admin.list_groups() if each["group_id"].startswith(prefix))
+        return {name.removeprefix(prefix): _behind(admin, consumer, prefix, name) for name in names}
     finally:
+        consumer.close()
         admin.close()
 
 
-def _group_ids(listed: Any) -> Iterator[str]:
-    for each in listed:
-        yield each["group_id"] if isinstance(each, dict) else each[0] if isinstance(each, tuple) else each.group_id
+def _behind(admin: Any, consumer: Any, prefix: str, group: str) -> int:
+    """`<prefix><service>.<topic>` is how a group is named."""
+    topic = prefix + group.removeprefix(prefix).partition(".")[2]
+    ends = consumer.end_offsets([TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()])
+    committed = admin.list_group_offsets(group)[group]
+    return sum(end - (committed[place].offset if place in committed else 0) for place, end in ends.items())
 
 
 def _keep_for_ever(bootstrap_servers: str, topics: set[str]) -> None:
