@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 import chassis  # noqa: F401 – before any test imports MLflow: it turns its telemetry off
+from chassis.processes.owner import ForkServer
 from embedded_kafka import EmbeddedKafka
 from support import leftovers
 from support.mlflow_server import MlflowServer
@@ -24,10 +26,14 @@ def pytest_configure(config: pytest.Config) -> None:
         leftovers.end_with_this_process()
 
 
-def pytest_collection_finish() -> None:
-    """What was imported until now stays: no collection of garbage needs to look through its millions of objects."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # What was imported until now stays: no collection of garbage needs to look through its millions of objects.
     gc.collect()
     gc.freeze()
+    if not session.config.option.collectonly and any("integration" in item.path.parts for item in session.items):
+        server = ForkServer().start()  # imports the libraries while the first fixtures start
+        os.environ.update(server.variable)
+        session.config.add_cleanup(server.stop)
 
 
 @pytest.fixture(scope="session")

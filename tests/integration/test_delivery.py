@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import urllib.request
 from collections import Counter
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 
+from chassis.processes.launcher import Process
 from contracts import GatePassed, GroundTruthReceived, ModelRegistered
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
@@ -31,10 +31,10 @@ class Counting:
     prefix: str
     database_url: str
     folder: Path
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
 
-    def start(self, *, dying_at: str | None = None) -> subprocess.Popen[bytes]:
+    def start(self, *, dying_at: str | None = None) -> Process:
         port = free_port()
         env = {
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -20,6 +19,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from chassis.cloudevents import encode
 from chassis.digests import digest_file
+from chassis.processes.launcher import Process
 from contracts import (
     Cause,
     Dataset,
@@ -144,7 +144,7 @@ class DriftService:
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
 
     def policy(self, text: str, model: str = MODEL) -> None:
         folder = self.folder / "policies"

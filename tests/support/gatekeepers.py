@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import httpx
 import yaml
 
+from chassis.processes.launcher import Process
 from support.processes import end, free_port, spawn
 from support.waiting import eventually
 
@@ -31,7 +31,7 @@ class Gatekeepers:
     database_url: str
     tracking_uri: str
     folder: Path
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     retaining: list[str] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Gatekeepers:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{model_name}.yaml").write_text(yaml.safe_dump({"model": model_name, **POLICY, **changes}))
 
-    def start(self, *, dying_at: str | None = None, **settings: str) -> subprocess.Popen[bytes]:
+    def start(self, *, dying_at: str | None = None, **settings: str) -> Process:
         (self.folder / "policies").mkdir(parents=True, exist_ok=True)
         port = free_port()
         env = {
@@ -70,7 +70,7 @@ class Gatekeepers:
         self.ports.append(port)
         return process
 
-    def start_ready(self, **settings: str) -> subprocess.Popen[bytes]:
+    def start_ready(self, **settings: str) -> Process:
         process = self.start(**settings)
         eventually(self.ready, timeout=90, interval=0.1)
         return process

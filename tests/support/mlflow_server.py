@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
+from chassis.processes.launcher import Process
 from support.processes import end, free_port, spawn
 from support.waiting import eventually
 
@@ -15,14 +15,26 @@ class MlflowServer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self.uri = f"http://127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
 
     def start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         command = [
-            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self._port)),
-            *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}", "--workers", "1"),
+            *(
+                sys.executable,
+                "-m",
+                "chassis.processes.mlflow_server",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(self._port),
+            ),
+            *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"),
             *("--artifacts-destination", str(self._folder / "artifacts")),
         ]
         self._process = spawn(
@@ -30,7 +42,7 @@ class MlflowServer:
             {"MLFLOW_TRACKING_URI": "", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             self._folder / "mlflow.log",
         )
-        eventually(self._answers, timeout=90, interval=0.2)
+        eventually(self._answers, timeout=90, interval=0.05)
 
     def stop(self) -> None:
         if self._process is not None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from chassis.processes.launcher import Process, start
+
 
 def free_port() -> int:
     with socket.socket() as listener:
@@ -19,7 +21,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[Process]:
     """Run `command` in a group of its own with `env` added; its whole group is ended afterwards."""
     process = spawn(command, env, log)
     try:
@@ -28,23 +30,23 @@ def running(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterat
         end(process)
 
 
-def spawn(
-    command: Sequence[str], env: Mapping[str, str], log: Path, folder: Path | None = None
-) -> subprocess.Popen[bytes]:
-    """Start `command` in a group of its own with `env` added, in `folder`; its output is appended to `log`."""
+def spawn(command: Sequence[str], env: Mapping[str, str], log: Path, folder: Path | None = None) -> Process:
+    """Start `command` in a group of its own with `env` added, in `folder`; its output is appended to `log`.
+
+    Python is forked from a warm process where the test run has one (see conftest.py).
+    """
     with log.open("ab") as output:
-        return subprocess.Popen(
-            list(command),
+        return start(
+            command,
             env={**os.environ, **env},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
         )
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: Process) -> None:
     """As `kill -9` of the process and of what it started."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
@@ -53,7 +55,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait(10)
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end(process: Process) -> None:
     if process.poll() is None:
         process.terminate()
         try:

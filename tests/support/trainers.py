@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -14,6 +13,7 @@ from uuid import uuid4
 
 import yaml
 
+from chassis.processes.launcher import Process
 from support.processes import end, free_port, spawn
 
 TESTS = Path(__file__).parents[1]
@@ -30,7 +30,7 @@ class Trainers:
     tracking_uri: str
     folder: Path
     suffix: str = field(default_factory=lambda: uuid4().hex[:8])
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
 
     def model(self, name: str, **policy: Any) -> str:
@@ -56,7 +56,7 @@ class Trainers:
         log = self.folder / "trained"
         return [int(line) for line in log.read_text().split()] if log.exists() else []
 
-    def start(self, *, dying_at: str | None = None, **settings: str) -> subprocess.Popen[bytes]:
+    def start(self, *, dying_at: str | None = None, **settings: str) -> Process:
         port = free_port()
         self.policies.mkdir(parents=True, exist_ok=True)
         env = {
