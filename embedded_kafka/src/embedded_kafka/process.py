@@ -12,8 +12,9 @@ from pathlib import Path
 
 from embedded_kafka import minder
 
-# One small broker: no second compiler and the simplest collector start faster and take a third of the memory.
-JVM_FLAGS = ("-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
+# One small broker: no second compiler and the simplest collector start faster and take a third of the memory. Java
+# would begin with a heap of a 64th of the machine's memory, and fill it before it collects anything.
+JVM_FLAGS = ("-Xms32m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
 BROKER = "kafka.Kafka"
 STORAGE_TOOL = "kafka.tools.StorageTool"
 

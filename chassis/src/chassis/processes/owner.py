@@ -21,7 +21,7 @@ LIBRARIES = (
     *("pydantic_settings", "numpy", "pandas", "pyarrow.parquet", "pyarrow.dataset", "scipy.stats", "sklearn.ensemble"),
     *("sklearn.linear_model", "sklearn.pipeline", "sklearn.compose", "sklearn.metrics", "sklearn.svm"),
     *("mlflow.pyfunc", "mlflow.models", "mlflow.sklearn", "mlflow.pyfunc.scoring_server", "treelite"),
-    *("onnx", "rapidfuzz", "threadpoolctl"),
+    *("onnx", "rapidfuzz", "threadpoolctl", "skops.io"),
 )
 """What a fork server imports: nothing that starts a thread (onnxruntime does), or that reads what differs between the
 processes from the environment as it is imported (prometheus_client does)."""
