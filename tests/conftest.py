@@ -15,6 +15,7 @@ import chassis  # noqa: F401 – before any test imports MLflow: it turns its te
 from chassis.processes.owner import ForkServer
 from embedded_kafka import EmbeddedKafka
 from support import leftovers
+from support.databases import DATABASES
 from support.mlflow_server import MlflowServer
 from support.postgres import Postgres
 from support.processes import free_port as find_free_port
@@ -56,9 +57,9 @@ def postgres() -> Iterator[Postgres]:
         server.stop()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database, once on each of the two kinds."""
+    """An empty database, once on each of the two kinds; `support.databases` says when one is enough."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'test.db'}"
     postgres: Postgres = request.getfixturevalue("postgres")

@@ -13,14 +13,12 @@ from contracts import Cause, Promoted
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
 from support.candidates import Candidates
+from support.databases import on_sqlite
 from support.gatekeepers import Gatekeepers
 from support.processes import end
 from support.waiting import eventually
 
 WHO = {"actor": "ada", "reason": "because"}
-
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-"""What does not depend on the database is tried on one: a gatekeeper takes seconds to start."""
 
 seen = partial(eventually, timeout=60, interval=0.3)
 
