@@ -34,9 +34,11 @@ EVERYTHING = {"mlflow", "kafka", "trainer", "gatekeeper", "drift", "serving", "s
 
 def gauntlet(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command; its output must never be a traceback."""
+    # Clients of MLflow that other tests made in this process have put their server into the environment.
+    inherited = {key: text for key, text in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
     answer = subprocess.run(
         [sys.executable, "-m", "gauntlet", *arguments],
-        env={**os.environ, "POLICIES_DIR": str(POLICIES), "COLUMNS": "300", **(environment or {})},
+        env={**inherited, "POLICIES_DIR": str(POLICIES), "COLUMNS": "300", **(environment or {})},
         capture_output=True,
         text=True,
         timeout=250,
