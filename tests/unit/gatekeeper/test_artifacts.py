@@ -11,7 +11,7 @@ import yaml
 
 from chassis.digests import digest_tree
 from gatekeeper import model_file
-from gatekeeper.artifacts import ArtifactCache
+from gatekeeper.artifacts import Artifacts
 from gatekeeper.predictions import PredictionCache
 
 
@@ -34,9 +34,9 @@ class Downloads:
         return target
 
 
-def cache(tmp_path: Path, limit_mb: int = 100, **files) -> tuple[ArtifactCache, Downloads]:
+def cache(tmp_path: Path, limit_mb: int = 100, **files) -> tuple[Artifacts, Downloads]:
     downloads = Downloads(**files)
-    return ArtifactCache(tmp_path / "cache", downloads, limit_mb), downloads  # type: ignore[arg-type]
+    return Artifacts(tmp_path / "cache", downloads, limit_mb), downloads  # type: ignore[arg-type]
 
 
 def test_an_artifact_is_fetched_once_when_its_digest_is_known(tmp_path):
@@ -78,6 +78,20 @@ def test_the_longest_unused_go_first(tmp_path):
     os.utime(old, (1, 1))
     artifacts.prune()
     assert new.exists() and not old.exists()
+
+
+def test_models_and_datasets_share_the_limit_and_lie_where_they_always_did(tmp_path):
+    artifacts, downloads = cache(tmp_path, 1, model={"x": b"1" * 700_000}, rows=b"2" * 700_000)
+    rows, digest = artifacts.dataset("rows")
+    model, _ = artifacts.model("model")
+    assert rows == tmp_path / "cache" / "datasets" / digest.removeprefix("sha256:") and model.parent.name == "models"
+    os.utime(rows, (1, 1))
+    left = rows.parent / ".new-left by a process that died"
+    left.mkdir()
+    os.utime(left, (1, 1))
+    artifacts.prune()
+    assert model.exists() and not rows.exists() and not left.exists()
+    assert artifacts.dataset("rows", digest) == (rows, digest) and downloads.count == 3
 
 
 def write(folder: Path, content: object) -> Path:

@@ -23,7 +23,7 @@ from gatekeeper.advisories import Advisories
 from gatekeeper.api import deciding_router, reading_router
 from gatekeeper.api_evidence import evidence_router
 from gatekeeper.api_tournaments import tournaments_router
-from gatekeeper.artifacts import ArtifactCache
+from gatekeeper.artifacts import Artifacts
 from gatekeeper.decisions import Decisions
 from gatekeeper.evidence_store import EvidenceStore
 from gatekeeper.gating import GATE, Gating
@@ -50,7 +50,7 @@ def build(settings: Settings) -> FastAPI:
     owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
     jobs = Jobs(database, owner=owner, lease=timedelta(seconds=settings.lease_seconds))
     recorder = Recorder(Outbox(SERVICE, settings.max_event_bytes), jobs)
-    artifacts = ArtifactCache(folder / "artifacts", registry, settings.cache_mb)
+    artifacts = Artifacts(folder / "artifacts", registry, settings.cache_mb)
     advisories = Advisories(settings.advisories_dir) if settings.advisories_dir else None
     kept = EvidenceStore(folder / "evidence", registry)
     handlers = Handlers(jobs, recorder, policies)

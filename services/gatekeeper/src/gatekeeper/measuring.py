@@ -16,7 +16,7 @@ from contracts import Dataset, ModelRegistered
 from contracts.policy import Latency, Minimum, ModelPolicy, Performance
 from gatekeeper import dirt, gates, golden, integrity, model_file, overlap, proving, serving_form
 from gatekeeper.advisories import Advisories
-from gatekeeper.artifacts import ArtifactCache
+from gatekeeper.artifacts import Artifacts
 from gatekeeper.golden import GoldenRows, Unusable, chosen_rows
 from gatekeeper.judging import ended_by
 from gatekeeper.measured import Champion, Measured
@@ -49,7 +49,7 @@ class Measurer:
 
     def __init__(
         self,
-        artifacts: ArtifactCache,
+        artifacts: Artifacts,
         predictions: PredictionCache,
         sandbox: Sandbox,
         timing_seconds: float,

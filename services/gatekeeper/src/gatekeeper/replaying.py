@@ -12,7 +12,7 @@ from chassis.errors import NotFound
 from contracts import GateVerdict, Outcome, overall
 from contracts.policy import ModelPolicy
 from gatekeeper import contest, evidence, golden
-from gatekeeper.artifacts import ArtifactCache
+from gatekeeper.artifacts import Artifacts
 from gatekeeper.contest import Contest, Decided
 from gatekeeper.evidence_formats import Unreadable, upgraded
 from gatekeeper.evidence_store import EvidenceStore
@@ -77,7 +77,7 @@ class Replayed:
 class Replayer:
     """Needs the evidence and the golden snapshot, neither the models nor their training data."""
 
-    def __init__(self, artifacts: ArtifactCache, kept: EvidenceStore) -> None:
+    def __init__(self, artifacts: Artifacts, kept: EvidenceStore) -> None:
         self._artifacts = artifacts
         self._kept = kept
 

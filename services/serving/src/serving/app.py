@@ -7,6 +7,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
+from chassis.artifact_cache import ArtifactCache
 from chassis.follower import Follower
 from chassis.registry import Registry
 from chassis.service import Part, Topics, build_app, run_service
@@ -14,7 +15,6 @@ from chassis.settings import MEBIBYTE
 from contracts import GatePassed, Promoted
 from serving.agreement import Agreement
 from serving.batching import Desk
-from serving.cache import ArtifactCache
 from serving.deliveries import Deliveries
 from serving.feature_sources import sources
 from serving.features import Features
