@@ -30,6 +30,7 @@ from gatekeeper.gating import GATE, Gating
 from gatekeeper.handlers import Handlers
 from gatekeeper.measuring import Measurer
 from gatekeeper.mirror import Mirror
+from gatekeeper.playing import TOURNAMENT, Playing
 from gatekeeper.predictions import PredictionCache
 from gatekeeper.reconciler import Reconciler
 from gatekeeper.recording import MIRROR, Recorder
@@ -38,6 +39,7 @@ from gatekeeper.restoring import Restoration
 from gatekeeper.sandbox.part import SandboxPart
 from gatekeeper.sandbox.probe import Sandbox
 from gatekeeper.settings import Settings
+from gatekeeper.tournament import Tournament
 
 SERVICE = "gatekeeper"
 
@@ -81,8 +83,16 @@ def build(settings: Settings) -> FastAPI:
             advisories,
             proves_form=settings.proves_form,
         )
-        gating = Gating(database, registry, measurer, recorder, kept, policies)
-        parts += [SandboxPart(sandbox), JobWorker(jobs, {GATE: gating.run}, on_failed={GATE: gating.on_failed})]
+        tournament = Tournament(database, registry, measurer)
+        gating = Gating(database, registry, measurer, tournament, recorder, kept, policies)
+        playing = Playing(database, registry, measurer, tournament, recorder, kept, policies)
+        worker = JobWorker(
+            jobs,
+            {GATE: gating.run, TOURNAMENT: playing.run},
+            on_failed={GATE: gating.on_failed, TOURNAMENT: playing.on_failed},
+            one_queue=True,  # what is compared on the same golden rows spends of their α one after the other
+        )
+        parts += [SandboxPart(sandbox), worker]
     parts.append(
         Reconciler(
             database,
