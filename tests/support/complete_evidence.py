@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from chassis.mlmodel import ModelFile
 from contracts import Dataset, GateVerdict, ModelRegistered, Outcome, Trigger
 from contracts.policy import ModelPolicy
 from gatekeeper import contest, evidence
@@ -20,7 +21,6 @@ from gatekeeper.contest import Asked, Contest, Decided, Played, Standing
 from gatekeeper.evidence_formats import FORMAT
 from gatekeeper.golden import GoldenRows
 from gatekeeper.measured import Champion, Measured
-from gatekeeper.model_file import ModelFile
 from gatekeeper.policy import integrity
 from gatekeeper.policy.leakage import Overlap
 from gatekeeper.policy.stage import Stage

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
+from chassis import mlmodel
 from chassis.digests import digest_tree
-from gatekeeper import model_file
 from gatekeeper.artifacts import Artifacts
 from gatekeeper.predictions import PredictionCache
 
@@ -103,7 +103,7 @@ def write(folder: Path, content: object) -> Path:
 def test_a_model_says_what_it_takes(tmp_path):
     inputs = '[{"type": "double", "name": "a"}, {"type": "string", "name": "b"}]'
     roles = {"label": "late", "classes": [0, 1]}
-    said = model_file.read(
+    said = mlmodel.read(
         write(tmp_path / "m", {"signature": {"inputs": inputs, "outputs": "[]"}, "metadata": {"gauntlet": roles}})
     )
     assert (said.has_signature, said.inputs, said.classes) == (True, ("a", "b"), (0, 1))
@@ -121,7 +121,7 @@ def test_a_model_says_what_it_takes(tmp_path):
     ],
 )
 def test_a_model_that_says_little_or_nonsense_names_no_columns(tmp_path, content):
-    said = model_file.read(write(tmp_path / "m", content))
+    said = mlmodel.read(write(tmp_path / "m", content))
     assert (said.inputs, said.classes) == (None, None)
 
 
@@ -131,10 +131,10 @@ def test_a_model_that_says_little_or_nonsense_names_no_columns(tmp_path, content
 )
 def test_what_is_no_model_says_why(tmp_path, content, says):
     with pytest.raises(ValueError, match=says):
-        model_file.read(write(tmp_path / "m", content))
+        mlmodel.read(write(tmp_path / "m", content))
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no MLmodel file"):
-        model_file.read(tmp_path / "empty")
+        mlmodel.read(tmp_path / "empty")
 
 
 def test_predictions_are_kept_for_a_model_and_rows_and_classes(tmp_path):
