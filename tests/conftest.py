@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from support.longest import LONGEST
 
 import chassis  # noqa: F401 – before any test imports MLflow: it turns its telemetry off
 from embedded_kafka import EmbeddedKafka
@@ -23,6 +24,11 @@ def pytest_configure(config: pytest.Config) -> None:
     leftovers.interrupt_on_sigterm()
     if not hasattr(config, "workerinput"):  # what xdist's workers start has the mark of the process that started them
         leftovers.end_with_this_process()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Longest files first: xdist hands files to its workers in this order, and a long one at the end has one wait."""
+    items.sort(key=lambda item: -LONGEST.get(item.path.relative_to(Path(__file__).parent).as_posix(), 0))
 
 
 def pytest_collection_finish() -> None:
