@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,10 +15,25 @@ from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
 from support.candidates import Candidates
 from support.databases import DATABASES
-from support.gatekeepers import POLICY, Gatekeepers
+from support.gatekeepers import POLICY, Gatekeepers, NameOf
 from support.mlflow_server import MlflowServer
 
-MOST_TESTS = 150
+POLICIES: dict[str, tuple[int, dict[str, Any]]] = {
+    "plain": (60, {}),
+    "retained": (6, {"candidates": "retained"}),
+    "failing-fast": (1, {"gates": {**POLICY["gates"], "fail_fast": True}}),
+    "pinned": (1, {"golden": {"dataset": "latest"}, "candidates": "newest"}),
+    "held-out": (1, {"golden": {"window": "holdout"}, "candidates": "retained"}),
+    "drifting": (
+        2,
+        {
+            "golden": {"dataset": "latest"},
+            "candidates": "retained",
+            "gates": {"latency": False, "performance": {"floor": {"roc_auc": 0.6}}},
+        },
+    ),
+}
+"""How many models there are of each policy, for as many tests, and how it differs from the usual one."""
 
 
 @pytest.fixture(scope="session")
@@ -46,14 +62,10 @@ def gatekeeper_on(
                 url = request.getfixturevalue("postgres").new_database()
             service = Gatekeepers(kafka.bootstrap_servers, f"g{uuid4().hex[:8]}.", url, mlflow_server.uri, folder)
             running[kind] = service
-            service.names = [f"m{number}-{uuid4().hex[:8]}" for number in range(MOST_TESTS)]
-            for name in service.names:
-                service.policy(name)
-            service.retaining = [f"r{number}-{uuid4().hex[:8]}" for number in range(6)]
-            for name in service.retaining:
-                service.policy(name, candidates="retained")
-            service.failing_fast = [f"f-{uuid4().hex[:8]}"]
-            service.policy(service.failing_fast[0], gates={**POLICY["gates"], "fail_fast": True})
+            for policy, (number, changes) in POLICIES.items():
+                service.names[policy] = [f"{policy}{each}-{uuid4().hex[:8]}" for each in range(number)]
+                for name in service.names[policy]:
+                    service.policy(name, **changes)
             service.start_ready(GATEKEEPER_RECONCILE_GRACE_SECONDS="3", GATEKEEPER_PROVES_FORM="true")
         return running[kind]
 
@@ -68,20 +80,14 @@ def gatekeeper(request: pytest.FixtureRequest, gatekeeper_on: Callable[[str], Ga
 
 
 @pytest.fixture
-def model_name(gatekeeper: Gatekeepers) -> str:
-    return gatekeeper.names.pop()
+def name_of(gatekeeper: Gatekeepers) -> NameOf:
+    """Of a model that nobody has used, by the name of its policy."""
+    return lambda policy: gatekeeper.names[policy].pop()
 
 
 @pytest.fixture
-def retaining_name(gatekeeper: Gatekeepers) -> str:
-    """Of a model whose earlier versions stay candidates."""
-    return gatekeeper.retaining.pop()
-
-
-@pytest.fixture
-def failing_fast_name(gatekeeper: Gatekeepers) -> str:
-    """Of a model whose gates end with the first that fails."""
-    return gatekeeper.failing_fast.pop()
+def model_name(name_of: NameOf) -> str:
+    return name_of("plain")
 
 
 @pytest.fixture
