@@ -16,7 +16,7 @@ from chassis.processes.owner import ForkServer
 from embedded_kafka import EmbeddedKafka
 from support import leftovers
 from support.databases import DATABASES
-from support.longest import LONGEST
+from support.longest import longest_first
 from support.mlflow_server import MlflowServer
 from support.postgres import Postgres
 from support.processes import free_port as find_free_port
@@ -29,8 +29,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Longest files first: xdist hands files to its workers in this order, and a long one at the end has one wait."""
-    items.sort(key=lambda item: -LONGEST.get(item.path.relative_to(Path(__file__).parent).as_posix(), 0))
+    """Longest first, by folder and in it by file: xdist hands out files in this order, and what is last is waited for.
+
+    The files of a folder stay together, so that the services that they share end when it is done.
+    """
+    items.sort(key=lambda item: longest_first(item.path.relative_to(Path(__file__).parent)))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

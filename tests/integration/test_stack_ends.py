@@ -30,6 +30,7 @@ def elsewhere(kafka: EmbeddedKafka, mlflow_server: MlflowServer, topic_prefix: s
         "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "MLFLOW_TRACKING_URI": mlflow_server.uri,
         "TOPIC_PREFIX": topic_prefix,
+        "POLICIES_DIR": str(POLICIES),
     }
 
 
@@ -71,7 +72,7 @@ def test_a_signal_ends_up_and_everything_it_started(
     with (tmp_path / "up.log").open("wb") as log:
         up = subprocess.Popen(
             [sys.executable, "-m", "gauntlet", "up", "--data-dir", str(tmp_path), "--port-offset", free_offset()],
-            env={**os.environ, **elsewhere, "POLICIES_DIR": str(POLICIES)},
+            env={**os.environ, **elsewhere},
             stdout=log,
             stderr=log,
         )

@@ -23,7 +23,7 @@ def up(*arguments: str, environment: Mapping[str, str] | None = None) -> Ended:
     """`gauntlet up ARGUMENTS` to its end; its output must never be a traceback."""
     ended = subprocess.run(
         [sys.executable, "-m", "gauntlet", "up", *arguments],
-        env={**os.environ, "POLICIES_DIR": str(POLICIES), "COLUMNS": "300", **(environment or {})},
+        env={**os.environ, "COLUMNS": "300", **(environment or {})},
         capture_output=True,
         text=True,
         timeout=250,

@@ -21,6 +21,22 @@ from support.mlflow_server import MlflowServer
 MOST_TESTS = 30
 
 
+RUNNING: dict[str, DriftService] = {}
+"""What tests share, by kind of database."""
+
+
+def end_shared_services() -> None:
+    while RUNNING:
+        RUNNING.popitem()[1].stop()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """After the last test of this folder: a service that nobody needs any more still polls its broker and database."""
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        end_shared_services()
+
+
 @pytest.fixture(scope="session")
 def reference(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return log_reference(mlflow_server.uri, customers(5000, 1), tmp_path_factory.mktemp("reference"))
@@ -34,25 +50,23 @@ def drift_on(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[str], DriftService]]:
     """The service on a kind of database, running since it was first wanted, with a policy for each of many models."""
-    running: dict[str, DriftService] = {}
 
     def on(kind: str) -> DriftService:
-        if kind not in running:
+        if kind not in RUNNING:
             folder = tmp_path_factory.mktemp(f"drift-{kind}")
             url = f"sqlite:///{folder / 'test.db'}"
             if kind == "postgres":
                 url = request.getfixturevalue("postgres").new_database()
             service = DriftService(kafka.bootstrap_servers, f"d{uuid4().hex[:8]}.", url, mlflow_server.uri, folder)
-            running[kind] = service
+            RUNNING[kind] = service
             service.names = [f"shop{number}-{uuid4().hex[:8]}" for number in range(MOST_TESTS)]
             for name in service.names:
                 service.policy(POLICY, name)
             service.start_ready()
-        return running[kind]
+        return RUNNING[kind]
 
     yield on
-    for service in running.values():
-        service.stop()
+    end_shared_services()
 
 
 @pytest.fixture(params=DATABASES)

@@ -36,6 +36,22 @@ POLICIES: dict[str, tuple[int, dict[str, Any]]] = {
 """How many models there are of each policy, for as many tests, and how it differs from the usual one."""
 
 
+RUNNING: dict[str, Gatekeepers] = {}
+"""What tests share, by kind of database."""
+
+
+def end_shared_services() -> None:
+    while RUNNING:
+        RUNNING.popitem()[1].stop()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """After the last test of this folder: a service that nobody needs any more still polls its broker and database."""
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        end_shared_services()
+
+
 @pytest.fixture(scope="session")
 def candidates(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Candidates:
     return Candidates(mlflow_server.uri, tmp_path_factory.mktemp("candidates"))
@@ -52,26 +68,24 @@ def gatekeeper_on(
 
     It is no parametrised fixture: pytest would end and start it again in every file.
     """
-    running: dict[str, Gatekeepers] = {}
 
     def on(kind: str) -> Gatekeepers:
-        if kind not in running:
+        if kind not in RUNNING:
             folder = tmp_path_factory.mktemp(f"gatekeeper-{kind}")
             url = f"sqlite:///{folder / 'test.db'}"
             if kind == "postgres":
                 url = request.getfixturevalue("postgres").new_database()
             service = Gatekeepers(kafka.bootstrap_servers, f"g{uuid4().hex[:8]}.", url, mlflow_server.uri, folder)
-            running[kind] = service
+            RUNNING[kind] = service
             for policy, (number, changes) in POLICIES.items():
                 service.names[policy] = [f"{policy}{each}-{uuid4().hex[:8]}" for each in range(number)]
                 for name in service.names[policy]:
                     service.policy(name, **changes)
             service.start_ready(GATEKEEPER_RECONCILE_GRACE_SECONDS="3", GATEKEEPER_PROVES_FORM="true")
-        return running[kind]
+        return RUNNING[kind]
 
     yield on
-    for service in running.values():
-        service.stop()
+    end_shared_services()
 
 
 @pytest.fixture(params=DATABASES)
