@@ -41,7 +41,7 @@ from support.stores import FolderStore
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is tested is what Linux does")
 
-PAGE = Path(__file__).parents[3] / "docs" / "untrusted-candidates.md"
+PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "untrusted-candidates.md"
 SECRET = "tell-nobody"
 GATES = {"latency": False, "leakage": False}
 LIMITS = {"memory_mb": 1024, "disk_mb": 64}
