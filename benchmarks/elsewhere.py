@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from chassis.artifact_cache import ArtifactCache
 from chassis.registry import Registry
-from serving.cache import ArtifactCache
 from serving.policy import Artifact, Beside, Wanted
 from serving.rehearsal import rehearse
 from serving.settings import Settings

@@ -26,7 +26,7 @@ from chassis.row_keys import TrainedOn
 from contracts import Dataset, ModelRegistered
 from contracts.policy import ModelPolicy
 from gatekeeper import evidence
-from gatekeeper.artifacts import ArtifactCache
+from gatekeeper.artifacts import Artifacts
 from gatekeeper.evidence_store import EvidenceStore
 from gatekeeper.judging import judge
 from gatekeeper.measured import Champion
@@ -69,7 +69,7 @@ def rows(seed: int, n: int, day: str) -> pd.DataFrame:
 class Bench:
     def __init__(self, folder: Path) -> None:
         self.registry = Kept(folder / "mlflow")
-        self.artifacts = ArtifactCache(folder / "cache", self.registry, 5000)  # type: ignore[arg-type]
+        self.artifacts = Artifacts(folder / "cache", self.registry, 5000)  # type: ignore[arg-type]
         self.predictions = PredictionCache(folder / "predictions")
         self.kept = EvidenceStore(folder / "evidence", self.registry)  # type: ignore[arg-type]
         self.sandbox = Sandbox(folder / "sandbox")

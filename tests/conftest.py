@@ -15,6 +15,8 @@ import chassis  # noqa: F401 – before any test imports MLflow: it turns its te
 from chassis.processes.owner import ForkServer
 from embedded_kafka import EmbeddedKafka
 from support import leftovers
+from support.databases import DATABASES
+from support.longest import LONGEST
 from support.mlflow_server import MlflowServer
 from support.postgres import Postgres
 from support.processes import free_port as find_free_port
@@ -26,6 +28,11 @@ def pytest_configure(config: pytest.Config) -> None:
         leftovers.end_with_this_process()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Longest files first: xdist hands files to its workers in this order, and a long one at the end has one wait."""
+    items.sort(key=lambda item: -LONGEST.get(item.path.relative_to(Path(__file__).parent).as_posix(), 0))
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     # What was imported until now stays: no collection of garbage needs to look through its millions of objects.
     gc.collect()
@@ -34,6 +41,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         server = ForkServer().start()  # imports the libraries while the first fixtures start
         os.environ.update(server.variable)
         session.config.add_cleanup(server.stop)
+
+
+@pytest.fixture(autouse=True)
+def no_registry_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client of MLflow puts its server into the environment of its process, which is one for many tests here."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 @pytest.fixture(scope="session")
@@ -56,9 +69,9 @@ def postgres() -> Iterator[Postgres]:
         server.stop()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database, once on each of the two kinds."""
+    """An empty database, once on each of the two kinds; `support.databases` says when one is enough."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'test.db'}"
     postgres: Postgres = request.getfixturevalue("postgres")

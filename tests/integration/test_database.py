@@ -119,6 +119,25 @@ def test_jobs_of_one_key_run_one_after_another_and_keys_beside_each_other(databa
     assert work.claim(["other"]) is None
 
 
+def test_kinds_of_one_queue_run_one_after_another_and_others_beside_each_other(database: Database) -> None:
+    work, kinds = queue(database), ["gate", "tournament"]
+    with database.transaction() as session:
+        for kind in ("gate", "tournament", "gate", "mirror"):
+            work.enqueue(session, kind=kind, key="a", payload={})
+    ran = []
+    while (job := work.claim(kinds, one_queue=True)) is not None:
+        assert work.claim(kinds, one_queue=True) is None, "one at a time"
+        ran.append(job.kind)
+        with database.transaction() as session:
+            work.end(session, job)
+    assert ran == ["gate", "tournament", "gate"]
+    with database.transaction() as session:
+        for kind in kinds:
+            work.enqueue(session, kind=kind, key="a", payload={})
+    beside = [work.claim(kinds), work.claim(kinds)]
+    assert [job.kind for job in beside if job is not None] == kinds
+
+
 def test_a_job_id_is_enqueued_once(database: Database) -> None:
     work = queue(database)
     add(work, "a", job_id="x")

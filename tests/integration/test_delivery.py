@@ -17,6 +17,7 @@ from chassis.processes.launcher import Process
 from contracts import GatePassed, GroundTruthReceived, ModelRegistered
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
+from support.databases import on_postgres, on_sqlite
 from support.processes import end, free_port, kill, spawn
 from support.waiting import eventually
 
@@ -131,6 +132,7 @@ def test_a_service_killed_at_any_point_has_each_effect_once(counting: Counting, 
     assert len({(event.source, event.id) for event in bus.events(GatePassed.topic)}) == len(expected)
 
 
+@on_postgres
 def test_a_replay_from_offset_zero_changes_nothing(counting: Counting, bus: BusClient) -> None:
     first = counting.start()
     eventually(counting.ready)
@@ -145,6 +147,7 @@ def test_a_replay_from_offset_zero_changes_nothing(counting: Counting, bus: BusC
     assert counting.effects() == once_each(1, 3)
 
 
+@on_sqlite
 def test_poison_is_kept_with_its_reason_and_the_next_message_is_handled(counting: Counting, bus: BusClient) -> None:
     counting.start()
     eventually(counting.ready)
@@ -172,6 +175,7 @@ def test_poison_is_kept_with_its_reason_and_the_next_message_is_handled(counting
     assert big.key == b"m0"
 
 
+@on_postgres
 def test_a_dead_letter_has_its_effect_when_it_is_replayed_after_a_fix(counting: Counting, bus: BusClient) -> None:
     mood = counting.folder / "mood"
     mood.touch()
@@ -215,6 +219,7 @@ def test_two_replicas_share_the_work_and_one_takes_over_from_the_other(counting:
         assert counting.order(f"m{model}") == [1, 2, 3]
 
 
+@on_postgres
 def test_a_rebalance_waits_for_the_message_in_hand(counting: Counting, bus: BusClient) -> None:
     counting.start()
     eventually(counting.ready)
@@ -228,6 +233,7 @@ def test_a_rebalance_waits_for_the_message_in_hand(counting: Counting, bus: BusC
     assert counting.log().count("slow begins") == 2, "neither replica began a message that the other had in hand"
 
 
+@on_sqlite
 def test_a_broker_that_goes_away_and_comes_back_loses_nothing(
     tmp_path: Path, topic_prefix: str, database_url: str
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from chassis.processes.launcher import ForkedProcess, Process, start
+from chassis.processes.launcher import FORK_SERVER, ForkedProcess, Process, start
 from chassis.processes.owner import LIBRARIES, ForkServer
 from support.waiting import eventually
 
@@ -39,6 +39,11 @@ json.dump({
     "executable": sys.executable, "prefix": sys.prefix, "main": sys.modules["__main__"].__name__,
 }, sys.stdout)
 """
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_forked_by_the_server_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(FORK_SERVER, raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +271,7 @@ time.sleep(60)
 def test_a_server_forked_from_a_server_has_its_libraries_at_once(server: ForkServer, tmp_path: Path) -> None:
     code = """
 import os, sys, json
-from chassis.processes.launcher import ForkedProcess, start
+from chassis.processes.launcher import FORK_SERVER, ForkedProcess, start
 from chassis.processes.owner import ForkServer
 server = ForkServer({"GAUNTLET_MARK": "inner"}).start()
 ready = server.await_ready()

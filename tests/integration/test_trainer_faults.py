@@ -14,6 +14,7 @@ from chassis.registry import Registry
 from contracts import ModelRegistered, TrainingFailed, TrainingRequested
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
+from support.databases import on_postgres, on_sqlite
 from support.mlflow_server import MlflowServer
 from support.processes import end
 from support.trainers import Trainers
@@ -27,16 +28,6 @@ def trainers(
     kafka: EmbeddedKafka, mlflow_server: MlflowServer, topic_prefix: str, database_url: str, tmp_path: Path
 ) -> Iterator[Trainers]:
     service = Trainers(kafka.bootstrap_servers, topic_prefix, database_url, mlflow_server.uri, tmp_path)
-    yield service
-    service.stop()
-
-
-@pytest.fixture
-def on_sqlite(
-    kafka: EmbeddedKafka, mlflow_server: MlflowServer, topic_prefix: str, tmp_path: Path
-) -> Iterator[Trainers]:
-    url = f"sqlite:///{tmp_path / 'trainer.db'}"
-    service = Trainers(kafka.bootstrap_servers, topic_prefix, url, mlflow_server.uri, tmp_path)
     yield service
     service.stop()
 
@@ -66,6 +57,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@on_sqlite
 def test_killed_in_training_another_trainer_takes_over(trainers: Trainers, bus: BusClient, registry: Registry) -> None:
     model = trainers.model("gated", recipe="gated")
     first = trainers.start()
@@ -81,6 +73,7 @@ def test_killed_in_training_another_trainer_takes_over(trainers: Trainers, bus: 
     assert len(registry.versions(model)) == 1
 
 
+@on_postgres
 def test_killed_after_registering_the_version_is_taken_up_and_told_once(
     trainers: Trainers, bus: BusClient, registry: Registry
 ) -> None:
@@ -99,10 +92,10 @@ def test_killed_after_registering_the_version_is_taken_up_and_told_once(
     assert event == ModelRegistered.model_validate_json(registry.run(event.run_id).data.tags["gauntlet.lineage"])
 
 
+@on_sqlite
 def test_a_trainer_that_hangs_past_its_lease_and_wakes_up_adds_nothing(
-    on_sqlite: Trainers, bus: BusClient, registry: Registry
+    trainers: Trainers, bus: BusClient, registry: Registry
 ) -> None:
-    trainers = on_sqlite
     model = trainers.model("gated", recipe="gated")
     first = trainers.start()
     eventually(trainers.ready, timeout=60)
@@ -121,8 +114,8 @@ def test_a_trainer_that_hangs_past_its_lease_and_wakes_up_adds_nothing(
     assert [version.version for version in registry.versions(model)] == [1]
 
 
-def test_a_trainer_that_is_stopped_puts_its_job_back_and_does_not_fail_it(on_sqlite: Trainers, bus: BusClient) -> None:
-    trainers = on_sqlite
+@on_postgres
+def test_a_trainer_that_is_stopped_puts_its_job_back_and_does_not_fail_it(trainers: Trainers, bus: BusClient) -> None:
     model = trainers.model("gated", recipe="gated")
     first = trainers.start()
     eventually(trainers.ready, timeout=60)
@@ -136,6 +129,7 @@ def test_a_trainer_that_is_stopped_puts_its_job_back_and_does_not_fail_it(on_sql
     assert not [event for event in bus.events(TrainingFailed.topic) if isinstance(event.data, TrainingFailed)]
 
 
+@on_postgres
 def test_two_trainers_train_each_request_once_and_one_outlives_the_other(
     trainers: Trainers, bus: BusClient, registry: Registry
 ) -> None:
@@ -155,10 +149,10 @@ def test_two_trainers_train_each_request_once_and_one_outlives_the_other(
         assert len(registry.versions(model)) == expected[model, 1] + expected[model, 2]
 
 
+@on_sqlite
 def test_mlflow_away_in_the_middle_costs_time_and_nothing_else(
-    on_sqlite: Trainers, bus: BusClient, registry: Registry, mlflow_server: MlflowServer
+    trainers: Trainers, bus: BusClient, registry: Registry, mlflow_server: MlflowServer
 ) -> None:
-    trainers = on_sqlite
     model = trainers.model("gated", recipe="gated")
     service = trainers.start()
     eventually(trainers.ready, timeout=60)
@@ -183,8 +177,8 @@ def test_mlflow_away_in_the_middle_costs_time_and_nothing_else(
     assert len(registry.versions(model)) == 2
 
 
-def test_a_training_that_takes_too_long_is_ended_and_has_failed(on_sqlite: Trainers, bus: BusClient) -> None:
-    trainers = on_sqlite
+@on_postgres
+def test_a_training_that_takes_too_long_is_ended_and_has_failed(trainers: Trainers, bus: BusClient) -> None:
     model = trainers.model("gated", recipe="gated")
     trainers.start(TRAINER_TIMEOUT_SECONDS="5")
     eventually(trainers.ready, timeout=60)
@@ -198,8 +192,8 @@ def test_a_training_that_takes_too_long_is_ended_and_has_failed(on_sqlite: Train
     assert trainers.jobs(model)[0]["state"] == "failed"
 
 
-def test_a_policy_with_a_mistake_ends_the_service_at_start_with_its_line(on_sqlite: Trainers) -> None:
-    trainers = on_sqlite
+@on_sqlite
+def test_a_policy_with_a_mistake_ends_the_service_at_start_with_its_line(trainers: Trainers) -> None:
     trainers.model("tiny", recipe="recipe", trainng={"windows": 2})
     process = trainers.start()
     eventually(lambda: process.poll() is not None)

@@ -6,7 +6,7 @@ import json
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from chassis.processes.launcher import Process
 from contracts import (
     Cause,
     Dataset,
+    DriftDetected,
     Envelope,
     Event,
     GroundTruthReceived,
@@ -31,9 +32,13 @@ from contracts import (
     Promoted,
     new_envelope,
 )
+from support.bus_client import BusClient
 from support.processes import end, free_port, kill, spawn
+from support.waiting import eventually
 
 MODEL = "shop"
+WINDOW = 400
+POLICY = f"{{window: {{rows: {WINDOW}}}, drift_share: 0.5, cooldown: 1h}}"
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
@@ -143,6 +148,7 @@ class DriftService:
     mlflow_uri: str
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
     port: int = field(default_factory=free_port)
     process: Process | None = None
 
@@ -167,6 +173,10 @@ class DriftService:
         }
         module = ["support.crash", dying_at, str(self.folder / "died"), "drift.app"] if dying_at else ["drift"]
         self.process = spawn([sys.executable, "-m", *module], env, self.folder / "drift.log")
+
+    def start_ready(self) -> None:
+        self.start()
+        eventually(self.ready, timeout=90)
 
     def stop(self) -> None:
         if self.process is not None:
@@ -198,6 +208,16 @@ class DriftService:
         """Oldest first; none while the model is unknown."""
         status, found = self.ask(f"/models/{model}/windows?limit=1000")
         return list(reversed(found)) if status == 200 else []
+
+    def window_that(self, holds: Callable[[dict[str, Any]], Any], model: str = MODEL) -> dict[str, Any]:
+        """The oldest window of which it is true, once there is one."""
+        return eventually(lambda: next((window for window in self.windows(model) if holds(window)), None), timeout=60)
+
+    def idle(self, model: str = MODEL) -> bool:
+        """Everything read, every closed window judged."""
+        return not any(self.behind(event) for event in (Promoted, PredictionMade, GroundTruthReceived)) and all(
+            window["data"]["outcome"] for window in self.windows(model) if window["state"] != "filling"
+        )
 
     def publish(self, events: Sequence[Envelope[Any]]) -> None:
         producer = KafkaProducer(bootstrap_servers=self.bootstrap_servers, acks="all", linger_ms=5)
@@ -243,6 +263,10 @@ class DriftService:
             enable_auto_commit=False,
         )
         return consumer, [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]
+
+
+def detected(bus: BusClient, model: str = MODEL) -> list[DriftDetected]:
+    return [item.data for item in bus.events(DriftDetected.topic) if item.model_name == model]
 
 
 def _parsed(body: bytes) -> Any:

@@ -12,13 +12,13 @@ import pandas as pd
 
 from chassis.digests import digest_file
 from chassis.errors import NotFound
+from chassis.mlmodel import ModelFile
 from contracts import Dataset, ModelRegistered
 from contracts.policy import ModelPolicy
 from gatekeeper import evidence, golden
-from gatekeeper.artifacts import ArtifactCache
+from gatekeeper.artifacts import Artifacts
 from gatekeeper.evidence_store import EvidenceStore
 from gatekeeper.measured import Champion, Measured
-from gatekeeper.model_file import ModelFile
 from gatekeeper.policy import integrity
 from gatekeeper.policy.leakage import Overlap
 from gatekeeper.policy.statistics import Answers
@@ -75,7 +75,7 @@ class World:
     def __init__(self, folder: Path, seed: int = 0) -> None:
         self.registry = Kept(folder / "mlflow")
         self.store = EvidenceStore(folder / "evidence", self.registry)  # type: ignore[arg-type]
-        self.artifacts = ArtifactCache(folder / "cache", self.registry, 100)  # type: ignore[arg-type]
+        self.artifacts = Artifacts(folder / "cache", self.registry, 100)  # type: ignore[arg-type]
         self.replayer = Replayer(self.artifacts, self.store)
         random = np.random.default_rng(seed)
         n = 1500

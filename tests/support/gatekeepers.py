@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ POLICY = {
     "sandbox": {"seconds": 60, "memory_mb": 1024},
 }
 
+NameOf = Callable[[str], str]
+
 
 @dataclass
 class Gatekeepers:
@@ -33,9 +36,8 @@ class Gatekeepers:
     folder: Path
     processes: list[Process] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    retaining: list[str] = field(default_factory=list)
-    failing_fast: list[str] = field(default_factory=list)
+    names: dict[str, list[str]] = field(default_factory=dict)
+    """Of models that no test has used yet, by policy."""
 
     def policy(self, model_name: str, **changes: Any) -> None:
         """A policy for this model; gatekeepers that run already do not know it."""

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import contracts
+from chassis.artifact_cache import ArtifactCache
 from chassis.digests import digest_tree
 from chassis.errors import Permanent, Transient
 from contracts import Cause, Envelope, Event, ModelLoaded, ModelLoadFailed, Promoted, new_envelope
 from forms.artifact import Recorded, ServingArtifact
-from serving.cache import ArtifactCache
 from serving.handlers import on_promoted
 from serving.loader import Loader
 from serving.settings import Settings

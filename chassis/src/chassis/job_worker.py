@@ -61,16 +61,22 @@ class JobWorker:
 
     That function runs in the transaction that ends the job, and only while the lease is still ours. A runner raises
     Transient to wait and run again, RunAgain to do so at once; anything else fails the job and calls `on_failed` in the
-    transaction that says so.
+    transaction that says so. `one_queue`: the jobs of a key run one after another whatever their kind.
     """
 
     def __init__(
-        self, jobs: Jobs, runners: Mapping[str, Runner], on_failed: Mapping[str, OnFailed] | None = None
+        self,
+        jobs: Jobs,
+        runners: Mapping[str, Runner],
+        on_failed: Mapping[str, OnFailed] | None = None,
+        *,
+        one_queue: bool = False,
     ) -> None:
         self.name = f"worker ({', '.join(runners)})"
         self._jobs = jobs
         self._runners = dict(runners)
         self._on_failed = dict(on_failed or {})
+        self._one_queue = one_queue
         self._wake = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -96,7 +102,7 @@ class JobWorker:
         while not self._stopping:
             self._wake.clear()
             try:
-                job = await asyncio.to_thread(self._jobs.claim, list(self._runners))
+                job = await asyncio.to_thread(self._jobs.claim, list(self._runners), one_queue=self._one_queue)
                 if job is not None:
                     await self._work(job)
                     continue

@@ -24,7 +24,7 @@ MOST_TAKEOVERS = 5
 
 
 class JobRow(Base):
-    """`sequence` is the order; one unfinished job of a (kind, key) runs at a time, oldest first."""
+    """`sequence` is the order; one unfinished job of a (kind, key) runs at a time, oldest first (or see `claim`)."""
 
     __tablename__ = "jobs"
 
@@ -111,14 +111,17 @@ class Jobs:
         leaves_work(session)
         return job_id
 
-    def claim(self, kinds: Sequence[str]) -> Job | None:
-        """Take the oldest job that may run now, or one whose worker let its lease run out."""
+    def claim(self, kinds: Sequence[str], *, one_queue: bool = False) -> Job | None:
+        """Take the oldest job that may run now, or one whose worker let its lease run out.
+
+        `one_queue`: of each key, one job of all these kinds runs at a time, in the order in which they were added.
+        """
         with self.database.reading() as session:
-            if session.scalar(select(_claimable(kinds, datetime.now(UTC)).exists())) is not True:
+            if session.scalar(select(_claimable(kinds, datetime.now(UTC), one_queue).exists())) is not True:
                 return None
         with self.database.transaction() as session:
             now = datetime.now(UTC)
-            query = _claimable(kinds, now).order_by(JobRow.sequence).limit(1)
+            query = _claimable(kinds, now, one_queue).order_by(JobRow.sequence).limit(1)
             row = session.scalars(query.with_for_update(skip_locked=True)).first()
             if row is None:
                 return None
@@ -172,10 +175,10 @@ class Jobs:
         return bool(done.rowcount)  # type: ignore[attr-defined]  # a CursorResult, for an UPDATE
 
 
-def _claimable(kinds: Sequence[str], now: datetime) -> Any:
+def _claimable(kinds: Sequence[str], now: datetime, one_queue: bool) -> Any:
     earlier = aliased(JobRow)
     before_it = exists().where(
-        earlier.kind == JobRow.kind,
+        earlier.kind.in_(kinds) if one_queue else earlier.kind == JobRow.kind,
         earlier.key == JobRow.key,
         earlier.state.in_(UNFINISHED),
         earlier.sequence < JobRow.sequence,

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 FORM, ANSWERS = "form", "answers.json"
+KEYS = {"rows", "answers"}
+"""Of the second; whoever adds one has to say how an older reader is to take it."""
 TOLERANCE = 1e-6
 """Between two machines, relative above 1 and absolute below: sums may be added up in another order."""
 
@@ -70,9 +72,12 @@ def read(folder: Path) -> ServingArtifact:
     recorded = None
     if answers.exists():
         content = json.loads(answers.read_text())
+        if not isinstance(content, dict) or content.keys() != KEYS:
+            found = sorted(content) if isinstance(content, dict) else type(content).__name__
+            raise ValueError(f"{ANSWERS} holds {found}, not {sorted(KEYS)}: another version wrote it")
         try:
             recorded = Recorded(list(content["rows"]), list(content["answers"]))
-        except (KeyError, TypeError) as error:
+        except TypeError as error:
             raise ValueError(f"{ANSWERS} holds no rows and answers: {error}") from error
         if not recorded.rows or len(recorded.rows) != len(recorded.answers):
             raise ValueError(f"{ANSWERS} holds {len(recorded.rows)} rows and {len(recorded.answers)} answers")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,10 +14,26 @@ from chassis.topics import ensure_topics
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
 from support.candidates import Candidates
-from support.gatekeepers import POLICY, Gatekeepers
+from support.databases import DATABASES
+from support.gatekeepers import POLICY, Gatekeepers, NameOf
 from support.mlflow_server import MlflowServer
 
-MOST_TESTS = 150
+POLICIES: dict[str, tuple[int, dict[str, Any]]] = {
+    "plain": (60, {}),
+    "retained": (6, {"candidates": "retained"}),
+    "failing-fast": (1, {"gates": {**POLICY["gates"], "fail_fast": True}}),
+    "pinned": (1, {"golden": {"dataset": "latest"}, "candidates": "newest"}),
+    "held-out": (1, {"golden": {"window": "holdout"}, "candidates": "retained"}),
+    "drifting": (
+        2,
+        {
+            "golden": {"dataset": "latest"},
+            "candidates": "retained",
+            "gates": {"latency": False, "performance": {"floor": {"roc_auc": 0.6}}},
+        },
+    ),
+}
+"""How many models there are of each policy, for as many tests, and how it differs from the usual one."""
 
 
 @pytest.fixture(scope="session")
@@ -24,47 +41,53 @@ def candidates(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFac
     return Candidates(mlflow_server.uri, tmp_path_factory.mktemp("candidates"))
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgres"])
-def gatekeeper(
+@pytest.fixture(scope="session")
+def gatekeeper_on(
     request: pytest.FixtureRequest,
     kafka: EmbeddedKafka,
     mlflow_server: MlflowServer,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Gatekeepers]:
-    """Running, with a policy for each of many model names."""
-    folder = tmp_path_factory.mktemp(f"gatekeeper-{request.param}")
-    url = f"sqlite:///{folder / 'test.db'}"
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres").new_database()
-    service = Gatekeepers(kafka.bootstrap_servers, f"g{uuid4().hex[:8]}.", url, mlflow_server.uri, folder)
-    service.names = [f"m{number}-{uuid4().hex[:8]}" for number in range(MOST_TESTS)]
-    for name in service.names:
-        service.policy(name)
-    service.retaining = [f"r{number}-{uuid4().hex[:8]}" for number in range(6)]
-    for name in service.retaining:
-        service.policy(name, candidates="retained")
-    service.failing_fast = [f"f-{uuid4().hex[:8]}"]
-    service.policy(service.failing_fast[0], gates={**POLICY["gates"], "fail_fast": True})
-    service.start_ready(GATEKEEPER_RECONCILE_GRACE_SECONDS="3", GATEKEEPER_PROVES_FORM="true")
-    yield service
-    service.stop()
+) -> Iterator[Callable[[str], Gatekeepers]]:
+    """The gatekeeper on a kind of database, running since it was first wanted, with a policy for each of many models.
+
+    It is no parametrised fixture: pytest would end and start it again in every file.
+    """
+    running: dict[str, Gatekeepers] = {}
+
+    def on(kind: str) -> Gatekeepers:
+        if kind not in running:
+            folder = tmp_path_factory.mktemp(f"gatekeeper-{kind}")
+            url = f"sqlite:///{folder / 'test.db'}"
+            if kind == "postgres":
+                url = request.getfixturevalue("postgres").new_database()
+            service = Gatekeepers(kafka.bootstrap_servers, f"g{uuid4().hex[:8]}.", url, mlflow_server.uri, folder)
+            running[kind] = service
+            for policy, (number, changes) in POLICIES.items():
+                service.names[policy] = [f"{policy}{each}-{uuid4().hex[:8]}" for each in range(number)]
+                for name in service.names[policy]:
+                    service.policy(name, **changes)
+            service.start_ready(GATEKEEPER_RECONCILE_GRACE_SECONDS="3", GATEKEEPER_PROVES_FORM="true")
+        return running[kind]
+
+    yield on
+    for service in running.values():
+        service.stop()
+
+
+@pytest.fixture(params=DATABASES)
+def gatekeeper(request: pytest.FixtureRequest, gatekeeper_on: Callable[[str], Gatekeepers]) -> Gatekeepers:
+    return gatekeeper_on(request.param)
 
 
 @pytest.fixture
-def model_name(gatekeeper: Gatekeepers) -> str:
-    return gatekeeper.names.pop()
+def name_of(gatekeeper: Gatekeepers) -> NameOf:
+    """Of a model that nobody has used, by the name of its policy."""
+    return lambda policy: gatekeeper.names[policy].pop()
 
 
 @pytest.fixture
-def retaining_name(gatekeeper: Gatekeepers) -> str:
-    """Of a model whose earlier versions stay candidates."""
-    return gatekeeper.retaining.pop()
-
-
-@pytest.fixture
-def failing_fast_name(gatekeeper: Gatekeepers) -> str:
-    """Of a model whose gates end with the first that fails."""
-    return gatekeeper.failing_fast.pop()
+def model_name(name_of: NameOf) -> str:
+    return name_of("plain")
 
 
 @pytest.fixture

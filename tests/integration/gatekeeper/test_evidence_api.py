@@ -10,7 +10,7 @@ import pandas as pd
 
 from support.bus_client import BusClient
 from support.candidates import Candidates, rows
-from support.gatekeepers import Gatekeepers
+from support.gatekeepers import Gatekeepers, NameOf
 from support.waiting import eventually
 
 
@@ -57,9 +57,9 @@ def test_a_verdict_is_replayed_shown_and_judged_by_another_policy(
 
 
 def test_a_run_that_ended_with_the_first_failure_is_shown_and_replayed(
-    gatekeeper: Gatekeepers, failing_fast_name: str, bus: BusClient, candidates: Candidates
+    gatekeeper: Gatekeepers, name_of: NameOf, bus: BusClient, candidates: Candidates
 ) -> None:
-    name = failing_fast_name
+    name = name_of("failing-fast")
     first = judged(gatekeeper, bus, candidates, name, "fair")
     assert first["state"] == "passed", first["reason"]
     broken = judged(gatekeeper, bus, candidates, name, "raising")
@@ -85,30 +85,28 @@ def test_what_cannot_be_replayed_says_why(
 
 
 def test_every_version_is_judged_on_the_golden_dataset_of_the_policy(
-    gatekeepers: Gatekeepers, own_bus: BusClient, candidates: Candidates
+    gatekeeper: Gatekeepers, name_of: NameOf, bus: BusClient, candidates: Candidates
 ) -> None:
-    name = "pinned"
-    gatekeepers.policy(name, golden={"dataset": "latest"}, candidates="newest")
-    gatekeepers.start_ready()
+    name = name_of("pinned")
     registered = candidates.version(name, "fair")
-    own_bus.publish(registered)
-    missing = gatekeepers.judged(name, registered.model_version)
+    bus.publish(registered)
+    missing = gatekeeper.judged(name, registered.model_version)
     assert missing["state"] == "inconclusive" and "gauntlet golden create" in missing["reason"]
 
-    url = f"{gatekeepers.url()}/models/{name}/golden?actor=me&note=first"
+    url = f"{gatekeeper.url()}/models/{name}/golden?actor=me&note=first"
     made = said(httpx.post(url, content=parquet(rows(seed=4)), timeout=30), 201)
     assert (made["number"], made["rows"], made["challengers"]) == (1, 1500, 0)
     assert said(httpx.post(url, content=parquet(rows(seed=4)), timeout=30), 201)["number"] == 1
     seen = []
     for kind in ("fair", "good", "good"):
         registered = candidates.version(name, kind)
-        own_bus.publish(registered)
-        candidate = gatekeepers.judged(name, registered.model_version)
+        bus.publish(registered)
+        candidate = gatekeeper.judged(name, registered.model_version)
         (performance,) = [each for each in candidate["verdicts"] if each["gate"] == "performance"]
         assert candidate["evidence"]["golden"]["digest"] == made["digest"] != registered.evaluation.digest  # type: ignore[union-attr]
         seen.append(performance["details"].get("k"))
     assert seen == [None, 1, 2], "the first had no champion to be compared with"
-    (listed,) = gatekeepers.get(f"/models/{name}/golden")
+    (listed,) = gatekeeper.get(f"/models/{name}/golden")
     assert listed["challengers"] == 2
-    assert said(gatekeepers.post(f"/models/{name}/candidates/{registered.model_version}/replay"))["agrees"]
-    assert "golden dataset created" in {row["action"] for row in gatekeepers.get(f"/audit?model={name}")}
+    assert said(gatekeeper.post(f"/models/{name}/candidates/{registered.model_version}/replay"))["agrees"]
+    assert "golden dataset created" in {row["action"] for row in gatekeeper.get(f"/audit?model={name}")}

@@ -12,15 +12,13 @@ import pytest
 from contracts import Promoted
 from support.bus_client import BusClient
 from support.candidates import Candidates
+from support.databases import on_postgres, on_sqlite
 from support.gatekeepers import Gatekeepers
 from support.mlflow_server import MlflowServer
 from support.processes import kill
 from support.waiting import eventually
 
 WHO = {"actor": "ada", "reason": "because"}
-
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-"""What does not depend on the database is tried on one: a gatekeeper takes seconds to start."""
 
 seen = partial(eventually, timeout=60, interval=0.3)
 
@@ -59,6 +57,7 @@ def counted(bus: BusClient, model_name: str) -> list[tuple[str, int]]:
     return [(type(item.data).__name__, item.data.model_version) for item in found if item.model_name == model_name]
 
 
+@on_postgres
 def test_killed_in_the_middle_of_a_candidate_the_other_takes_over(
     gatekeepers: Gatekeepers, model_name: str, own_bus: BusClient, slow: Slow
 ) -> None:
@@ -135,7 +134,7 @@ def own_mlflow(tmp_path: Path) -> Iterator[MlflowServer]:
     server.stop()
 
 
-@on_sqlite
+@on_postgres
 def test_while_mlflow_is_down_everything_waits_and_rollback_works(
     gatekeepers: Gatekeepers, model_name: str, own_bus: BusClient, own_mlflow: MlflowServer, tmp_path: Path
 ) -> None:

@@ -13,14 +13,12 @@ from contracts import Cause, Promoted
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
 from support.candidates import Candidates
+from support.databases import on_postgres, on_sqlite
 from support.gatekeepers import Gatekeepers
 from support.processes import end
 from support.waiting import eventually
 
 WHO = {"actor": "ada", "reason": "because"}
-
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-"""What does not depend on the database is tried on one: a gatekeeper takes seconds to start."""
 
 seen = partial(eventually, timeout=60, interval=0.3)
 
@@ -48,6 +46,7 @@ def gated(gatekeepers: Gatekeepers, bus: BusClient, candidates: Candidates, name
     return told
 
 
+@on_sqlite
 def test_a_wiped_database_promotes_nothing_again_and_goes_on_from_there(
     gatekeepers: Gatekeepers, model_name: str, own_bus: BusClient, candidates: Candidates, tmp_path: Path
 ) -> None:
@@ -133,7 +132,7 @@ def test_an_older_database_learns_what_it_missed(
         service.stop()
 
 
-@on_sqlite
+@on_postgres
 def test_a_topic_that_lost_the_newest_promotion_is_told_again(
     gatekeepers: Gatekeepers, model_name: str, own_bus: BusClient, candidates: Candidates
 ) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from uuid import uuid4
 
 import pandas as pd
 
 from contracts import Promoted
 from support.bus_client import BusClient
 from support.candidates import Candidates, rows
-from support.gatekeepers import Gatekeepers
+from support.gatekeepers import Gatekeepers, NameOf
 from support.waiting import eventually
 
 WHO = {"actor": "ada", "reason": "somebody was sure"}
@@ -35,9 +34,9 @@ def a_worse_one_is_champion(gatekeeper: Gatekeepers, bus: BusClient, candidates:
 
 
 def test_an_earlier_version_that_is_better_again_is_promoted_though_the_new_one_failed(
-    gatekeeper: Gatekeepers, retaining_name: str, bus: BusClient, candidates: Candidates
+    gatekeeper: Gatekeepers, name_of: NameOf, bus: BusClient, candidates: Candidates
 ) -> None:
-    name = retaining_name
+    name = name_of("retained")
     a_worse_one_is_champion(gatekeeper, bus, candidates, name)
     bus.publish(candidates.version(name, "raising"))  # never plays: it did not answer
     assert gatekeeper.judged(name, 3)["state"] == "failed"
@@ -49,9 +48,9 @@ def test_an_earlier_version_that_is_better_again_is_promoted_though_the_new_one_
 
 
 def test_the_promotion_says_what_it_rests_on(
-    gatekeeper: Gatekeepers, retaining_name: str, bus: BusClient, candidates: Candidates
+    gatekeeper: Gatekeepers, name_of: NameOf, bus: BusClient, candidates: Candidates
 ) -> None:
-    name = retaining_name
+    name = name_of("retained")
     a_worse_one_is_champion(gatekeeper, bus, candidates, name)
     bus.publish(candidates.version(name, "backwards"))
     backwards = gatekeeper.judged(name, 3)
@@ -70,9 +69,9 @@ def test_the_promotion_says_what_it_rests_on(
 
 
 def test_a_new_version_that_is_as_good_is_preferred(
-    gatekeeper: Gatekeepers, retaining_name: str, bus: BusClient, candidates: Candidates
+    gatekeeper: Gatekeepers, name_of: NameOf, bus: BusClient, candidates: Candidates
 ) -> None:
-    name = retaining_name
+    name = name_of("retained")
     a_worse_one_is_champion(gatekeeper, bus, candidates, name)
     bus.publish(candidates.version(name, "good"))
     assert gatekeeper.judged(name, 3)["state"] == "passed"
@@ -82,9 +81,9 @@ def test_a_new_version_that_is_as_good_is_preferred(
 
 
 def test_a_frozen_model_keeps_its_champion_and_the_trail_says_who_won(
-    gatekeeper: Gatekeepers, retaining_name: str, bus: BusClient, candidates: Candidates
+    gatekeeper: Gatekeepers, name_of: NameOf, bus: BusClient, candidates: Candidates
 ) -> None:
-    name = retaining_name
+    name = name_of("retained")
     a_worse_one_is_champion(gatekeeper, bus, candidates, name)
     assert gatekeeper.post(f"/models/{name}/freeze", WHO).is_success
     bus.publish(candidates.version(name, "backwards"))
@@ -95,9 +94,9 @@ def test_a_frozen_model_keeps_its_champion_and_the_trail_says_who_won(
 
 
 def test_a_version_that_a_person_rolled_back_from_does_not_come_back_by_itself(
-    gatekeeper: Gatekeepers, retaining_name: str, bus: BusClient, candidates: Candidates
+    gatekeeper: Gatekeepers, name_of: NameOf, bus: BusClient, candidates: Candidates
 ) -> None:
-    name = retaining_name
+    name = name_of("retained")
     for version, kind in ((1, "fair"), (2, "good")):
         bus.publish(candidates.version(name, kind))
         assert gatekeeper.judged(name, version)["state"] == "passed"
@@ -109,12 +108,10 @@ def test_a_version_that_a_person_rolled_back_from_does_not_come_back_by_itself(
 
 
 def test_rows_older_than_those_of_the_champion_bring_nobody_back(
-    gatekeepers: Gatekeepers, own_bus: BusClient, candidates: Candidates
+    gatekeeper: Gatekeepers, name_of: NameOf, bus: BusClient, candidates: Candidates
 ) -> None:
     """A version of an old month must not have the model of that month come back."""
-    name = f"held-out-{uuid4().hex[:8]}"  # the registry is shared: both databases' versions would be one model's
-    gatekeepers.policy(name, golden={"window": "holdout"}, candidates="retained")
-    gatekeepers.start_ready()
+    name = name_of("held-out")
     strangers = rows(seed=3)["who"].radd("other ")
     newer = rows(seed=3).assign(who=strangers)
     newest = candidates.golden(newer)
@@ -122,13 +119,13 @@ def test_rows_older_than_those_of_the_champion_bring_nobody_back(
 
     def judged(kind: str, evaluation: dict) -> dict:
         registered = candidates.version(name, kind, evaluation=evaluation)
-        own_bus.publish(registered)
-        return gatekeepers.judged(name, registered.model_version)
+        bus.publish(registered)
+        return gatekeeper.judged(name, registered.model_version)
 
     assert judged("good", newest)["state"] == "passed"
     assert judged("worse", newest)["state"] == "failed"
-    assert gatekeepers.post(f"/models/{name}/promote", {**WHO, "model_version": 2}).is_success
+    assert gatekeeper.post(f"/models/{name}/promote", {**WHO, "model_version": 2}).is_success
     assert judged("backwards", oldest)["state"] == "failed"
-    assert gatekeepers.champion(name) == 2
+    assert gatekeeper.champion(name) == 2
     assert judged("backwards", newest)["state"] == "failed"
-    seen(lambda: gatekeepers.champion(name) == 1)
+    seen(lambda: gatekeeper.champion(name) == 1)

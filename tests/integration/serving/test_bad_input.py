@@ -65,7 +65,9 @@ BAD: dict[str, tuple[bytes, str, str]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_named(served: Replica, case: str, path: str) -> None:
     body, field, value = BAD[case]
-    if path == "/predict" and body.startswith(b'{"rows"') and b'"model"' not in body:
+    if path == "/predict" and body == b"{}":
+        body = b'{"model": "%s"}' % NAME.encode()
+    elif path == "/predict" and body.startswith(b'{"rows"') and b'"model"' not in body:
         body = b'{"model": "%s", %s' % (NAME.encode(), body[1:])
         value = value.replace("column 11", f"column {11 + len(NAME) + 13}").replace(
             "column 24", f"column {24 + len(NAME) + 13}"

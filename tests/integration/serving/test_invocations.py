@@ -23,6 +23,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from chassis.digests import digest_tree
 from support.bus_client import BusClient
+from support.pairwise import grid
 from support.processes import end, free_port, spawn
 from support.replica import Replica
 from support.versions import Uploads, save
@@ -85,13 +86,16 @@ class Both:
         )
 
 
-@pytest.fixture(scope="module", params=[trees, own_code], ids=lambda make: make.__name__)
+MODELS = {make.__name__: make for make in (trees, own_code)}
+
+
+@pytest.fixture(scope="module", params=MODELS)
 def both(
     request: pytest.FixtureRequest, production: Replica, bus: BusClient, uploads: Uploads, tmp_path_factory: Any
 ) -> Iterator[Both]:
     folder = tmp_path_factory.mktemp("served")
-    name = f"{NAME}-{request.param.__name__}"
-    digest = request.param(folder / "model")
+    name = f"{NAME}-{request.param}"
+    digest = MODELS[request.param](folder / "model")
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder / "model"), "-p", str(port)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it runs uvicorn by its name
@@ -129,8 +133,8 @@ def forms(*rows: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def cases() -> dict[str, Any]:
-    rows = {
+def rows() -> dict[str, list[dict[str, Any]]]:
+    return {
         "one row": [FULL],
         "several": [FULL, FULL | {"distance": 100.25, "carrier": "AA"}, FULL | {"stops": 2}],
         "a whole number for a double": [FULL | {"distance": 700}],
@@ -161,10 +165,12 @@ def cases() -> dict[str, Any]:
         "huge numbers": [FULL | {"distance": 1e300}],
         "a number too large for a long": [FULL | {"stops": 2**70}],
         "the model raises": [FULL | {"distance": -1.0}],
-        "no rows": [],
     }
-    made = {f"{name}, {form}": body for name, given in rows.items() if given for form, body in forms(*given).items()}
-    made |= {
+
+
+def bodies() -> dict[str, tuple[bytes, str]]:
+    """What is no grid of rows and forms."""
+    made: dict[str, Any] = {
         "no rows": {"dataframe_records": []},
         "no rows, split": {"dataframe_split": {"columns": list(FULL), "data": []}},
         "rows of different fields": {"dataframe_records": [FULL, {"carrier": "UA"}]},
@@ -203,12 +209,20 @@ def cases() -> dict[str, Any]:
     }
 
 
-CASES = cases()
+ROWS, BODIES = rows(), bodies()
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_the_same_answer_or_the_same_refusal(both: Both, case: str) -> None:
-    ours, theirs = both.ask(*CASES[case])
+@grid(("both", "case", "form"), list(MODELS), list(ROWS), list(forms(FULL)), indirect=["both"])
+def test_the_same_answer_or_the_same_refusal_of_rows(both: Both, case: str, form: str) -> None:
+    is_the_same(*both.ask(json.dumps(forms(*ROWS[case])[form]).encode(), "application/json"))
+
+
+@pytest.mark.parametrize("case", BODIES)
+def test_the_same_answer_or_the_same_refusal_of_bodies(both: Both, case: str) -> None:
+    is_the_same(*both.ask(*BODIES[case]))
+
+
+def is_the_same(ours: httpx.Response, theirs: httpx.Response) -> None:
     if theirs.status_code == 500:  # its parser broke: ours says that the request was bad
         assert ours.status_code in (400, 200), ours.text
         return

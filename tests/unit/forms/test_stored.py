@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 
 from forms import Choice, Proof, Stale, candidates, dumps, loads
+from forms.artifact import ANSWERS, read
 from support.form_models import COLUMNS, amounts, coded, dense, piped, sides, table, thirds, to_rows
 
 MODELS = {
@@ -96,3 +98,19 @@ def test_what_a_pickle_has_opened_does_not_hold_the_bytes_that_it_came_from() ->
 def test_bytes_that_are_no_form_are_an_error_of_whoever_opens_them() -> None:
     with pytest.raises(ValueError, match="Expecting value"):
         loads(b"no form\nat all")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"rows": [{"a": 1}], "scores": [0.5]}, r"holds \['rows', 'scores'\], not"),
+        ({"rows": [{"a": 1}], "answers": [0.5], "tolerance": 1}, "another version wrote it"),
+        ([1], "holds list"),
+        ({"rows": 3, "answers": [0.5]}, "no rows and answers"),
+        ({"rows": [], "answers": []}, "0 rows and 0 answers"),
+    ],
+)
+def test_recorded_answers_of_another_shape_are_refused(tmp_path: Path, content: Any, says: str) -> None:
+    (tmp_path / ANSWERS).write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=says):
+        read(tmp_path)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
+from chassis import mlmodel
 from chassis.digests import digest_tree
-from gatekeeper import model_file
-from gatekeeper.artifacts import ArtifactCache
+from gatekeeper.artifacts import Artifacts
 from gatekeeper.predictions import PredictionCache
 
 
@@ -34,9 +34,9 @@ class Downloads:
         return target
 
 
-def cache(tmp_path: Path, limit_mb: int = 100, **files) -> tuple[ArtifactCache, Downloads]:
+def cache(tmp_path: Path, limit_mb: int = 100, **files) -> tuple[Artifacts, Downloads]:
     downloads = Downloads(**files)
-    return ArtifactCache(tmp_path / "cache", downloads, limit_mb), downloads  # type: ignore[arg-type]
+    return Artifacts(tmp_path / "cache", downloads, limit_mb), downloads  # type: ignore[arg-type]
 
 
 def test_an_artifact_is_fetched_once_when_its_digest_is_known(tmp_path):
@@ -80,6 +80,20 @@ def test_the_longest_unused_go_first(tmp_path):
     assert new.exists() and not old.exists()
 
 
+def test_models_and_datasets_share_the_limit_and_lie_where_they_always_did(tmp_path):
+    artifacts, downloads = cache(tmp_path, 1, model={"x": b"1" * 700_000}, rows=b"2" * 700_000)
+    rows, digest = artifacts.dataset("rows")
+    model, _ = artifacts.model("model")
+    assert rows == tmp_path / "cache" / "datasets" / digest.removeprefix("sha256:") and model.parent.name == "models"
+    os.utime(rows, (1, 1))
+    left = rows.parent / ".new-left by a process that died"
+    left.mkdir()
+    os.utime(left, (1, 1))
+    artifacts.prune()
+    assert model.exists() and not rows.exists() and not left.exists()
+    assert artifacts.dataset("rows", digest) == (rows, digest) and downloads.count == 3
+
+
 def write(folder: Path, content: object) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "MLmodel").write_text(content if isinstance(content, str) else yaml.safe_dump(content))
@@ -89,7 +103,7 @@ def write(folder: Path, content: object) -> Path:
 def test_a_model_says_what_it_takes(tmp_path):
     inputs = '[{"type": "double", "name": "a"}, {"type": "string", "name": "b"}]'
     roles = {"label": "late", "classes": [0, 1]}
-    said = model_file.read(
+    said = mlmodel.read(
         write(tmp_path / "m", {"signature": {"inputs": inputs, "outputs": "[]"}, "metadata": {"gauntlet": roles}})
     )
     assert (said.has_signature, said.inputs, said.classes) == (True, ("a", "b"), (0, 1))
@@ -107,7 +121,7 @@ def test_a_model_says_what_it_takes(tmp_path):
     ],
 )
 def test_a_model_that_says_little_or_nonsense_names_no_columns(tmp_path, content):
-    said = model_file.read(write(tmp_path / "m", content))
+    said = mlmodel.read(write(tmp_path / "m", content))
     assert (said.inputs, said.classes) == (None, None)
 
 
@@ -117,10 +131,10 @@ def test_a_model_that_says_little_or_nonsense_names_no_columns(tmp_path, content
 )
 def test_what_is_no_model_says_why(tmp_path, content, says):
     with pytest.raises(ValueError, match=says):
-        model_file.read(write(tmp_path / "m", content))
+        mlmodel.read(write(tmp_path / "m", content))
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no MLmodel file"):
-        model_file.read(tmp_path / "empty")
+        mlmodel.read(tmp_path / "empty")
 
 
 def test_predictions_are_kept_for_a_model_and_rows_and_classes(tmp_path):

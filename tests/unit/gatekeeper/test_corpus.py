@@ -29,7 +29,7 @@ from chassis.digests import digest_file, digest_tree
 from chassis.registry import RegisteredVersion
 from contracts import Dataset, GateVerdict, ModelRegistered, Outcome
 from contracts.policy import ModelPolicy
-from gatekeeper.artifacts import ArtifactCache
+from gatekeeper.artifacts import Artifacts
 from gatekeeper.judging import judge
 from gatekeeper.measuring import Measurer, Task
 from gatekeeper.predictions import PredictionCache
@@ -122,7 +122,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     secrets = pytest.MonkeyPatch()
     for name in ("AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "KAFKA_SASL_PASSWORD", "MLFLOW_TRACKING_PASSWORD"):
         secrets.setenv(name, SECRET)
-    artifacts = ArtifactCache(root / "cache", FolderStore(root / "store"), 100)  # type: ignore[arg-type]
+    artifacts = Artifacts(root / "cache", FolderStore(root / "store"), 100)  # type: ignore[arg-type]
     measurer = Measurer(artifacts, PredictionCache(root / "predictions"), sandbox, timing_seconds=1)
     server = socket.create_server(("127.0.0.1", 0))
     server.setblocking(False)

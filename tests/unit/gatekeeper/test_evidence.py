@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gatekeeper.artifacts import ArtifactCache
+from gatekeeper.artifacts import Artifacts
 from gatekeeper.evidence_store import EvidenceStore
 from gatekeeper.judging import judge
 from gatekeeper.policy.leakage import Overlap
@@ -78,7 +78,7 @@ def test_an_empty_disk_is_filled_from_mlflow(world: World, tmp_path: Path) -> No
     measured = world.measured()
     then, document = judge(measured, POLICY), world.written(measured)
     elsewhere = EvidenceStore(tmp_path / "other", world.registry)  # type: ignore[arg-type]
-    cache = ArtifactCache(tmp_path / "other cache", world.registry, 100)  # type: ignore[arg-type]
+    cache = Artifacts(tmp_path / "other cache", world.registry, 100)  # type: ignore[arg-type]
     assert Replayer(cache, elsewhere).replay(document, then).agrees
 
 

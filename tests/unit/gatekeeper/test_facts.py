@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from chassis.mlmodel import ModelFile
 from contracts import ModelRegistered, Outcome, overall
 from contracts.policy import ModelPolicy
 from gatekeeper.golden import GoldenRows
 from gatekeeper.judging import judge, summary
 from gatekeeper.measured import Champion, Measured
-from gatekeeper.model_file import ModelFile
 from gatekeeper.policy import integrity, latency
 from gatekeeper.policy.leakage import Overlap
 from gatekeeper.policy.stage import Stage

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from chassis.mlmodel import ModelFile
 from contracts.policy import ModelPolicy
 from gatekeeper import golden
 from gatekeeper.golden import Unusable, chosen_rows
-from gatekeeper.model_file import ModelFile
 from gatekeeper.policy.predictions import aligned, as_answers, number_of
 
 FRAME = pd.DataFrame(

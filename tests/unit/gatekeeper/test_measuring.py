@@ -18,7 +18,7 @@ from chassis.registry import RegisteredVersion
 from contracts import Dataset, ModelRegistered
 from contracts.policy import ModelPolicy
 from contracts.runtime_settings import Serving
-from gatekeeper.artifacts import ArtifactCache
+from gatekeeper.artifacts import Artifacts
 from gatekeeper.judging import judge
 from gatekeeper.measured import Champion
 from gatekeeper.measuring import Measurer, Task
@@ -70,7 +70,7 @@ class World:
         frame["late"] = label(frame["a"], random)
         frame.to_parquet(root / "store" / "golden", index=False)
         self.policy = ModelPolicy.model_validate({"model": "m", "problem": problem, "metric": metric, "gates": GATES})
-        artifacts = ArtifactCache(root / "cache", self.store, 100)  # type: ignore[arg-type]
+        artifacts = Artifacts(root / "cache", self.store, 100)  # type: ignore[arg-type]
         self.measurer = Measurer(artifacts, PredictionCache(root / "predictions"), sandbox, timing_seconds=1)
 
     def model(self, name: str, predict: str, classes: list | None = None) -> Path:

@@ -12,12 +12,12 @@ import pytest
 
 from chassis.digests import digest_tree
 from chassis.errors import Transient
+from chassis.mlmodel import ModelFile
 from contracts import ModelRegistered
 from forms.artifact import read
 from gatekeeper import serving_artifact
 from gatekeeper.golden import GoldenRows
 from gatekeeper.measured import Measured
-from gatekeeper.model_file import ModelFile
 from gatekeeper.sandbox.probe import Probe
 
 N = 1000

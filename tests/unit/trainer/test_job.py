@@ -6,7 +6,11 @@ import os
 import time
 from pathlib import Path
 
-from trainer.job import forget_old, reason_of
+import pytest
+
+from contracts import Trigger
+from trainer.job import TrainingError, forget_old, reason_of, task_of
+from trainer.spec import TrainingTask
 
 WEEK = 7 * 86_400
 
@@ -24,3 +28,12 @@ def test_only_work_folders_that_are_long_left_are_removed(tmp_path: Path) -> Non
     forget_old(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["recent"]
     forget_old(tmp_path / "not there yet")
+
+
+def test_a_job_that_says_more_than_is_known_trains_nothing() -> None:
+    task = TrainingTask(model_name="m", trigger=Trigger(kind="manual"), window="2013-01")
+    payload = task.model_dump(mode="json")
+    assert task_of(payload) == task
+    payload["months"] = payload.pop("window")  # as a version might call it that also names another window by default
+    with pytest.raises(TrainingError, match="the job holds 'months'"):
+        task_of(payload)

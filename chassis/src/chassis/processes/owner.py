@@ -29,6 +29,12 @@ processes from the environment as it is imported (prometheus_client does)."""
 INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "TZ", "TMPDIR", "MLFLOW_LOGGING_LEVEL", "MLFLOW_CONFIGURE_LOGGING")
 INHERITED_PREFIXES = ("LANG", "LC_", "LD_", "OPENBLAS_CORETYPE", "OPENBLAS_L2", "SSL_", "XDG_", "COVERAGE_")
 """The environment of the server itself is what libraries may read while they are imported: it holds no credential."""
+WHEN_LOADED = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # its thread
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    # Threads of OpenMP spin while they wait: on busy cores that costs a training several times the work itself.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB")}
 AREA = "GAUNTLET_AREA"
 AREA_BYTES = 16_384
@@ -113,5 +119,4 @@ class ForkServer:
             for name, value in os.environ.items()
             if name in INHERITED or name.startswith(INHERITED_PREFIXES)
         }
-        quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
-        return {**kept, **ONE_THREAD, **quiet, **self._environment, AREA: "." * AREA_BYTES}
+        return {**kept, **ONE_THREAD, **WHEN_LOADED, **self._environment, AREA: "." * AREA_BYTES}

@@ -25,13 +25,14 @@ from gatekeeper.advisories import Advisories
 from gatekeeper.api import deciding_router, reading_router
 from gatekeeper.api_evidence import evidence_router
 from gatekeeper.api_tournaments import tournaments_router
-from gatekeeper.artifacts import ArtifactCache
+from gatekeeper.artifacts import Artifacts
 from gatekeeper.decisions import Decisions
 from gatekeeper.evidence_store import EvidenceStore
 from gatekeeper.gating import GATE, Gating
 from gatekeeper.handlers import Handlers
 from gatekeeper.measuring import Measurer
 from gatekeeper.mirror import Mirror
+from gatekeeper.playing import TOURNAMENT, Playing
 from gatekeeper.predictions import PredictionCache
 from gatekeeper.reconciler import Reconciler
 from gatekeeper.recording import MIRROR, Recorder
@@ -40,6 +41,7 @@ from gatekeeper.restoring import Restoration
 from gatekeeper.sandbox.part import SandboxPart
 from gatekeeper.sandbox.probe import Sandbox
 from gatekeeper.settings import Settings
+from gatekeeper.tournament import Tournament
 
 SERVICE = "gatekeeper"
 
@@ -52,7 +54,7 @@ def build(settings: Settings) -> FastAPI:
     owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
     jobs = Jobs(database, owner=owner, lease=timedelta(seconds=settings.lease_seconds))
     recorder = Recorder(Outbox(SERVICE, settings.max_event_bytes), jobs)
-    artifacts = ArtifactCache(folder / "artifacts", registry, settings.cache_mb)
+    artifacts = Artifacts(folder / "artifacts", registry, settings.cache_mb)
     advisories = Advisories(settings.advisories_dir) if settings.advisories_dir else None
     kept = EvidenceStore(folder / "evidence", registry)
     handlers = Handlers(jobs, recorder, policies)
@@ -83,8 +85,16 @@ def build(settings: Settings) -> FastAPI:
             advisories,
             proves_form=settings.proves_form,
         )
-        gating = Gating(database, registry, measurer, recorder, kept, policies)
-        parts += [SandboxPart(sandbox), JobWorker(jobs, {GATE: gating.run}, on_failed={GATE: gating.on_failed})]
+        tournament = Tournament(database, registry, measurer)
+        gating = Gating(database, registry, measurer, tournament, recorder, kept, policies)
+        playing = Playing(database, registry, measurer, tournament, recorder, kept, policies)
+        worker = JobWorker(
+            jobs,
+            {GATE: gating.run, TOURNAMENT: playing.run},
+            on_failed={GATE: gating.on_failed, TOURNAMENT: playing.on_failed},
+            one_queue=True,  # what is compared on the same golden rows spends of their α one after the other
+        )
+        parts += [SandboxPart(sandbox), worker]
     parts.append(
         Reconciler(
             database,

@@ -15,6 +15,7 @@ from contracts import GateVerdict
 from contracts.policy import ModelPolicy, Performance, Retained
 from gatekeeper import evidence
 from gatekeeper.evidence import Keep, Load
+from gatekeeper.evidence_formats import Unreadable
 from gatekeeper.judging import judge
 from gatekeeper.measured import Measured
 from gatekeeper.policy import leakage, performance, tournament
@@ -166,13 +167,15 @@ def write(played: Played, policy: ModelPolicy, keep: Keep) -> dict[str, Any]:
 
 
 def read(document: Mapping[str, Any], load: Load) -> tuple[Contest, Measured | None]:
-    """Without golden rows, which the caller has. Raises evidence.Unreadable."""
-    if "contest" not in document:
-        raise evidence.Unreadable("the answers of its entrants were not kept")
+    """`document`: in today's format. Without golden rows, which the caller has. Raises Unreadable."""
+    if document["contest"] is None:
+        raise Unreadable("the answers of its entrants were not kept")
     try:
-        contest: Contest = evidence.decode(Contest, document["contest"], load)
+        contest: Contest = evidence.decode(Contest, document["contest"], load, "tournament.contest")
+    except Unreadable:
+        raise
     except (KeyError, TypeError, ValueError) as error:
-        raise evidence.Unreadable(f"{type(error).__name__}: {error}") from error
+        raise Unreadable(f"{type(error).__name__}: {error}") from error
     return contest, None if document["gated"] is None else evidence.read(document["gated"], load)[0]
 
 

@@ -13,7 +13,7 @@ from chassis.registry import Registry
 from contracts import Cause, Envelope, Promoted
 from contracts.policy import ModelPolicy
 from gatekeeper import store
-from gatekeeper.artifacts import ArtifactCache
+from gatekeeper.artifacts import Artifacts
 from gatekeeper.policy.promotion import Promote, Refuse, on_request, on_rollback
 from gatekeeper.recording import STATES, Recorder
 from gatekeeper.tables import UNJUDGED, CandidateRow, ModelRow, PromotionRow
@@ -32,7 +32,7 @@ class Decisions:
         self,
         database: Database,
         registry: Registry,
-        artifacts: ArtifactCache,
+        artifacts: Artifacts,
         recorder: Recorder,
         policies: Mapping[str, ModelPolicy],
     ) -> None:

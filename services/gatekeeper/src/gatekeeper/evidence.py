@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from contracts.policy import ModelPolicy
+from gatekeeper.evidence_formats import FORMAT, Unreadable, same_keys
 from gatekeeper.measured import Measured
 
-FORMAT = 1
 INLINE = 64
 """Arrays of no more elements are written into the document."""
 LIBRARIES = ("mlflow", "numpy", "pandas", "scikit-learn", "pyarrow", "scipy")
@@ -34,15 +34,18 @@ Keep = Callable[[bytes], str]
 """Keeps a file and returns its digest."""
 Load = Callable[[str], bytes]
 
-
-class Unreadable(ValueError):
-    """The evidence is not what this version writes; the text says why."""
+NOT_EVIDENCE = frozenset({"golden", "form"})
+"""Fields of `Measured` that are not written down: rows that the document names, and what serving gets."""
 
 
 def write(measured: Measured, policy: ModelPolicy, keep: Keep) -> dict[str, Any]:
     """The document, JSON; every long array goes to `keep` as a Parquet file."""
     rows = measured.golden
-    found = encode(dataclasses.replace(measured, golden=None, form=None), keep)
+    found = {
+        each.name: encode(getattr(measured, each.name), keep)
+        for each in dataclasses.fields(measured)
+        if each.name not in NOT_EVIDENCE
+    }
     return {
         "format": FORMAT,
         "policy": policy.model_dump(mode="json"),
@@ -62,12 +65,15 @@ def write(measured: Measured, policy: ModelPolicy, keep: Keep) -> dict[str, Any]
 
 
 def read(document: Mapping[str, Any], load: Load) -> tuple[Measured, ModelPolicy]:
-    """All but the golden rows, which the caller reads from their snapshot. Raises Unreadable."""
-    if document.get("format") != FORMAT:
-        raise Unreadable(f"its format is {document.get('format')!r}; this version reads {FORMAT}")
+    """All but the golden rows, which the caller reads from their snapshot. Raises Unreadable.
+
+    `document`: in today's format, as `upgraded` returns it.
+    """
     try:
-        measured: Measured = decode(Measured, document["measured"], load)
+        measured: Measured = decode(Measured, document["measured"], load, "measured", NOT_EVIDENCE)
         return measured, ModelPolicy.model_validate(document["policy"])
+    except Unreadable:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
 
@@ -118,26 +124,33 @@ def encode(value: Any, keep: Keep) -> Any:
     return value
 
 
-def decode(kind: Any, value: Any, load: Load) -> Any:
-    """`value` as the type that the annotation `kind` names; what an annotation leaves open stays as JSON has it."""
+def decode(kind: Any, value: Any, load: Load, path: str, left_out: frozenset[str] = frozenset()) -> Any:
+    """`value` as the type that the annotation `kind` names; what an annotation leaves open stays as JSON has it.
+
+    Raises Unreadable for an object that has not just the fields of its dataclass but `left_out`: `path` says where.
+    An event may have more: whoever reads one never knows all that a newer writer says.
+    """
     if value is None or kind is Any:
         return value
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         (only,) = (each for each in inner if each is not type(None))
-        return decode(only, value, load)
+        return decode(only, value, load, path)
     if origin is np.ndarray:
         return _array(value, load)
     if origin is tuple:
-        return tuple(decode(inner[0], each, load) for each in value)
+        return tuple(decode(inner[0], each, load, f"{path}[{number}]") for number, each in enumerate(value))
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        return {key: decode(inner[1], each, load) for key, each in value.items()}
+        return {key: decode(inner[1], each, load, f"{path}.{key}") for key, each in value.items()}
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return kind.model_validate(value)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        names = {each.name for each in dataclasses.fields(kind)} & value.keys()
-        return kind(**{name: decode(hints[name], value[name], load) for name in names})
+        names = frozenset(each.name for each in dataclasses.fields(kind)) - left_out
+        if not isinstance(value, Mapping):
+            raise Unreadable(f"{path} is {value!r}, not an object")
+        same_keys(path, value, names)
+        return kind(**{name: decode(hints[name], value[name], load, f"{path}.{name}") for name in names})
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(value)
     return value

@@ -1,4 +1,4 @@
-"""The job `gate`: one candidate from the registered version to a verdict; or a tournament in between."""
+"""The job `gate`: one candidate from the registered version to a verdict."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gatekeeper.evidence_store import EvidenceStore
 from gatekeeper.judging import judge, summary
 from gatekeeper.measured import Champion, Measured
 from gatekeeper.measuring import Measurer, Task
-from gatekeeper.playing import DRIFTED, Playing, own_metrics, won
+from gatekeeper.playing import own_metrics, won
 from gatekeeper.policy.promotion import is_past
 from gatekeeper.provenance import Provenance, trace
 from gatekeeper.recording import Judgement, Recorder, without_policy
@@ -46,6 +46,7 @@ class Gating:
         database: Database,
         registry: Registry,
         measurer: Measurer,
+        tournament: Tournament,
         recorder: Recorder,
         kept: EvidenceStore,
         policies: dict[str, ModelPolicy],
@@ -53,16 +54,12 @@ class Gating:
         self._database = database
         self._registry = registry
         self._measurer = measurer
+        self._tournament = tournament
         self._recorder = recorder
         self._kept = kept
         self._policies = policies
-        self._tournament = Tournament(database, registry, measurer)
-        self._playing = Playing(database, registry, measurer, self._tournament, recorder, kept, policies)
 
     def run(self, run: JobRun) -> Record:
-        """In one queue a model: what is compared on the same golden rows spends of their α one after the other."""
-        if DRIFTED in run.job.payload:
-            return self._playing.run(run)
         candidate_id: str = run.job.payload["candidate_id"]
         with self._database.transaction() as session:
             row = session.get(CandidateRow, candidate_id)
@@ -146,11 +143,8 @@ class Gating:
 
     def on_failed(self, session: Session, job: Job, error: str) -> None:
         """The gatekeeper's own error: Inconclusive, so that nobody waits for a verdict that never comes."""
-        if DRIFTED in job.payload:
-            self._playing.on_failed(session, job, error)
-            return
-        row = session.get(CandidateRow, job.payload["candidate_id"])
-        if row is None:
+        row = session.get(CandidateRow, job.payload.get("candidate_id", ""))
+        if row is None:  # or a tournament, which a replica of an older version has queued meanwhile under this kind
             return
         champion = store.champion(session, row.model_name)
         judgement = Judgement(

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from chassis.mixing import mix
+from chassis.mlmodel import ModelFile
 from chassis.row_keys import as_utc
 from contracts.policy import ModelPolicy
-from gatekeeper.model_file import ModelFile
 from gatekeeper.policy.predictions import canonical, number_of
 
 

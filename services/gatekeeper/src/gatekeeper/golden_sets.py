@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from chassis.errors import Permanent
 from contracts import Dataset
 from gatekeeper import store
+from gatekeeper.evidence_formats import upgraded
 from gatekeeper.policy.occasion import LATEST
 from gatekeeper.tables import CandidateRow, GoldenRow, TournamentRow
 
@@ -126,4 +127,5 @@ def add(session: Session, model_name: str, dataset: Dataset, *, actor: str, note
 
 def _entered(evidence: Mapping[str, Any]) -> bool:
     """Was anybody compared in a tournament? Then it has spent of α."""
-    return bool((evidence.get("tournament") or {}).get("entrants"))
+    played = upgraded(evidence).get("tournament")
+    return bool(played and played["entrants"])

@@ -15,7 +15,7 @@ from contracts import DriftDetected, Envelope, ModelLoaded, ModelLoadFailed, Mod
 from contracts.policy import ModelPolicy
 from gatekeeper import store
 from gatekeeper.gating import GATE
-from gatekeeper.playing import DRIFTED
+from gatekeeper.playing import DRIFTED, TOURNAMENT
 from gatekeeper.policy.occasion import Skip, after_drift
 from gatekeeper.recording import Recorder, without_policy
 from gatekeeper.retained import occasion
@@ -69,7 +69,7 @@ class Handlers:
         epoch = store.state(session, name).epoch
         job_id = self._jobs.enqueue(
             session,
-            kind=GATE,
+            kind=TOURNAMENT,
             key=name,
             payload={DRIFTED: envelope.data.model_version, "golden_digest": action.golden_digest},
             job_id=str(uuid5(NAMESPACE_URL, f"tournament\0{name}\0{epoch}\0{action.golden_digest}")),

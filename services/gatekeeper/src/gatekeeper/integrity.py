@@ -12,8 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import yaml
-
+from chassis import mlmodel
 from chassis.telemetry import get_logger
 from contracts.policy import Integrity
 from gatekeeper import dependencies, pickles
@@ -23,7 +22,6 @@ from gatekeeper.policy.integrity import Dependency, Facts, File, Format
 MEBIBYTE = 1024 * 1024
 LARGEST_PICKLE = 4096 * MEBIBYTE
 LARGEST_SCHEMA = 64 * MEBIBYTE
-LARGEST_DESCRIPTION = 4 * MEBIBYTE
 LARGEST_UNREADABLE = 16 * MEBIBYTE
 MOST_SCANNED = 1_000_000
 """Opcodes; a forest of 300 trees has 40,000."""
@@ -217,14 +215,10 @@ def _flavour(description: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _description(folder: Path) -> Mapping[str, Any]:
-    path = folder / "MLmodel"
-    if not path.is_file() or path.stat().st_size > LARGEST_DESCRIPTION:
-        return {}
     try:
-        content = yaml.safe_load(path.read_text(errors="replace"))
-    except (yaml.YAMLError, RecursionError):
+        return mlmodel.content(folder)
+    except ValueError:  # the candidate is refused for it elsewhere; its files are looked at all the same
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _text(value: Any) -> str | None:

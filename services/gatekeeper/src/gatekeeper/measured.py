@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chassis.mlmodel import ModelFile
 from contracts import ModelRegistered
 from contracts.policy import Problem
 from gatekeeper.golden import GoldenRows
-from gatekeeper.model_file import ModelFile
 from gatekeeper.policy import integrity
 from gatekeeper.policy.leakage import Overlap
 from gatekeeper.policy.predictions import as_answers

@@ -11,12 +11,13 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from chassis import mlmodel
 from chassis.errors import NotFound
 from contracts import Dataset, ModelRegistered
 from contracts.policy import Latency, Minimum, ModelPolicy, Performance
-from gatekeeper import dirt, gates, golden, integrity, model_file, overlap, proving, serving_form
+from gatekeeper import dirt, gates, golden, integrity, overlap, proving, serving_form
 from gatekeeper.advisories import Advisories
-from gatekeeper.artifacts import ArtifactCache
+from gatekeeper.artifacts import Artifacts
 from gatekeeper.golden import GoldenRows, Unusable, chosen_rows
 from gatekeeper.judging import ended_by
 from gatekeeper.measured import Champion, Measured
@@ -49,7 +50,7 @@ class Measurer:
 
     def __init__(
         self,
-        artifacts: ArtifactCache,
+        artifacts: Artifacts,
         predictions: PredictionCache,
         sandbox: Sandbox,
         timing_seconds: float,
@@ -158,7 +159,7 @@ class Measurer:
         assert measured.event.artifact_uri is not None, "provenance sets it"
         try:
             folder, measured.artifact_digest = self._artifacts.model(measured.event.artifact_uri)
-            measured.description = model_file.read(folder)
+            measured.description = mlmodel.read(folder)
         except NotFound as error:
             measured.artifact_problem = f"the artifact {measured.event.artifact_uri} is not there: {error}"
         except ValueError as error:
@@ -225,7 +226,7 @@ class Measurer:
             folder, found = self._artifacts.model(champion.artifact_uri, champion.artifact_digest)
             if found != champion.artifact_digest:
                 raise Unusable("its artifact has changed since it was promoted")
-            measured.champion_description = model_file.read(folder)
+            measured.champion_description = mlmodel.read(folder)
             if values is None or timed:
                 values = self._champion_values(measured, folder, policy, timed, cancelled)
                 self._predictions.put(champion.artifact_digest, digest, rows.classes, values)

@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from chassis.errors import NotFound
+from chassis.mlmodel import ModelFile
 from chassis.row_keys import Keys, TrainedOn, as_utc, row_keys
 from contracts import Dataset, ModelRegistered
 from gatekeeper.golden import GoldenRows
-from gatekeeper.model_file import ModelFile
 from gatekeeper.policy.leakage import ENTITY, EXACT, ROUNDED, TIME, Mask, Overlap
 
 CONVENTION = "datasets/training_keys.parquet"

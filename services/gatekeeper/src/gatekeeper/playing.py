@@ -31,8 +31,9 @@ from gatekeeper.sandbox.processes import Cancelled
 from gatekeeper.tables import GoldenRow, TournamentRow
 from gatekeeper.tournament import Skipped, Tournament
 
+TOURNAMENT = "tournament"
 DRIFTED = "drifted_version"
-"""In the payload of a job that is a tournament."""
+"""In the payload of such a job."""
 
 log = get_logger(__name__)
 

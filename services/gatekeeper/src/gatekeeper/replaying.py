@@ -12,8 +12,9 @@ from chassis.errors import NotFound
 from contracts import GateVerdict, Outcome, overall
 from contracts.policy import ModelPolicy
 from gatekeeper import contest, evidence, golden
-from gatekeeper.artifacts import ArtifactCache
+from gatekeeper.artifacts import Artifacts
 from gatekeeper.contest import Contest, Decided
+from gatekeeper.evidence_formats import Unreadable, upgraded
 from gatekeeper.evidence_store import EvidenceStore
 from gatekeeper.golden import Unusable
 from gatekeeper.judging import judge
@@ -76,27 +77,27 @@ class Replayed:
 class Replayer:
     """Needs the evidence and the golden snapshot, neither the models nor their training data."""
 
-    def __init__(self, artifacts: ArtifactCache, kept: EvidenceStore) -> None:
+    def __init__(self, artifacts: Artifacts, kept: EvidenceStore) -> None:
         self._artifacts = artifacts
         self._kept = kept
 
     def replay(self, document: Mapping[str, Any], verdicts: tuple[GateVerdict, ...]) -> Replayed:
         """Under the policy of then. Raises NoEvidence, and Transient when MLflow is away."""
-        measured, policy = self._read(document)
+        document, measured, policy = self._read(document)
         now = judge(measured, policy)
         again = self._again(document, measured, now, policy)
         return self._compare(document, verdicts, now, again)
 
     def what_if(self, document: Mapping[str, Any], verdicts: tuple[GateVerdict, ...], policy: ModelPolicy) -> Replayed:
         """Under another policy, on the golden rows and answers of then. Raises as `replay`."""
-        measured, then = self._read(document)
+        document, measured, then = self._read(document)
         measured.problem = policy.problem
         now = judge(measured, policy)
         return self._compare(document, verdicts, now, self._otherwise(document, measured, now, then, policy))
 
     def replay_tournament(self, document: Mapping[str, Any], policy: ModelPolicy | None = None) -> Again:
         """One that a drift gave rise to, under the policy of then or another one. Raises as `replay`."""
-        measured, then = self._read(document)
+        document, measured, then = self._read(document)
         if policy is None:
             again = self._again(document, measured, (), then)
         else:
@@ -159,7 +160,7 @@ class Replayer:
             found, gated = contest.read(played, partial(self._kept.load, measured.event.model_name))
             if gated is not None:
                 gated.golden = golden.read(self._golden(gated), gated.description, policy)
-        except (evidence.Unreadable, NotFound, Unusable) as error:
+        except (Unreadable, NotFound, Unusable) as error:
             raise NoEvidence(f"the tournament cannot be played again: {error}") from error
         return found, gated
 
@@ -181,17 +182,19 @@ class Replayer:
         decided = contest.decide(measured, asked, standing, candidate, own, policy)
         return decided, best if wanted and own is None else None
 
-    def _read(self, document: Mapping[str, Any]) -> tuple[Measured, ModelPolicy]:
+    def _read(self, document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Measured, ModelPolicy]:
+        """Also the document in today's format."""
         if "measured" not in document:
             raise NoEvidence("it was judged before evidence was kept, or by nothing that could be measured")
-        name = document["measured"]["event"]["model_name"]
         try:
+            document = upgraded(document)
+            name = document["measured"]["event"]["model_name"]
             measured, policy = evidence.read(document, partial(self._kept.load, name))
             if document["golden"] is not None:
                 measured.golden = golden.read(self._golden(measured), measured.description, policy)
-        except (evidence.Unreadable, NotFound, Unusable) as error:
+        except (Unreadable, NotFound, Unusable) as error:
             raise NoEvidence(str(error)) from error
-        return measured, policy
+        return document, measured, policy
 
     def _golden(self, measured: Measured) -> Path:
         digest = measured.golden_digest

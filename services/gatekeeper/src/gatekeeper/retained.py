@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from contracts import Cause, ModelRegistered, Outcome
 from contracts.policy import ModelPolicy, Retained
 from gatekeeper import golden_sets, store
+from gatekeeper.evidence_formats import upgraded
 from gatekeeper.measured import Champion
 from gatekeeper.policy.fail_fast import was_run
 from gatekeeper.policy.occasion import NewestGolden, Occasion
@@ -68,7 +69,8 @@ def judged_until(session: Session, model_name: str, champion_version: int) -> st
     if promotion is not None and (rests_on := promotion.event.get("evidence_id")):
         other = store.candidate_by_id(session, rests_on) or golden_sets.tournament_by_id(session, rests_on)
         evidence += [] if other is None else [other.evidence]
-    found = [(each.get("measured") or {}).get("golden_until") for each in evidence]
+    documents = [upgraded(each) for each in evidence if "measured" in each]
+    found = [each["measured"]["golden_until"] for each in documents]
     return max((until for until in found if isinstance(until, str)), key=datetime.fromisoformat, default=None)
 
 

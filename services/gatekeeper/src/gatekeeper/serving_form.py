@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gatekeeper.evidence_formats import Unreadable, upgraded
 from gatekeeper.sandbox.reading import count, seconds
 
 TOLERANCE = 1e-6
@@ -76,7 +77,10 @@ def heard(said: Any, tolerance: float) -> ServingForm:
 
 def told(evidence: Mapping[str, Any]) -> str | None:
     """The form in a word, of the evidence of a verdict; None for one that has none, as older ones have."""
-    form = (evidence.get("measured") or {}).get("serving_form")
+    try:
+        form = upgraded(evidence)["measured"]["serving_form"] if "measured" in evidence else None
+    except Unreadable as error:
+        return f"not known: {error}"
     return None if form is None else form["name"] or f"not known: {form['problem']}"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
+from chassis.artifact_cache import ArtifactCache
 from chassis.follower import Follower
 from chassis.registry import Registry
 from chassis.service import Part, Topics, build_app, run_service
@@ -17,7 +18,6 @@ from contracts import GatePassed, Promoted
 from contracts.policy import ModelPolicy
 from serving.agreement import Agreement
 from serving.batching import Desk
-from serving.cache import ArtifactCache
 from serving.deliveries import Deliveries
 from serving.features import Features
 from serving.front import Front

@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import forms
+from chassis.artifact_cache import ArtifactCache
 from chassis.errors import Permanent, Transient
 from chassis.telemetry import get_logger
 from forms.artifact import Recorded, ServingArtifact, read
 from serving import models
-from serving.cache import ArtifactCache
 from serving.models import LoadedModel
 from serving.policy import Beside
 from serving.rows import RowsRefused

@@ -11,13 +11,13 @@ from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from chassis.artifact_cache import ArtifactCache
 from chassis.errors import Permanent, Transient
 from chassis.settings import MEBIBYTE
 from chassis.telemetry import get_logger
 from chassis.waiting import set_within
 from contracts import Envelope, Event, GatePassed, ModelLoaded, ModelLoadFailed, Promoted
 from serving.agreement import Agreement
-from serving.cache import ArtifactCache
 from serving.memory import give_back, make_room
 from serving.policy import (
     Action,

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from chassis.artifact_cache import ArtifactCache, size_of
 from serving import beside
-from serving.cache import ArtifactCache, size_of
 from serving.compiling import compile_model
 from serving.memory import Growth
 from serving.models import warm_up

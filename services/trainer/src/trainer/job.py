@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import Counter, Histogram
 from sqlalchemy.orm import Session
@@ -54,7 +55,7 @@ class TrainingJob:
     def run(self, run: JobRun) -> Record:
         """Train and register. Raises Transient while MLflow is away, TrainingError when no version came of it."""
         job = run.job
-        task = TrainingTask.model_validate(job.payload)
+        task = task_of(job.payload)
         policy = self._policies.get(task.model_name)
         if task.from_run is None and (policy is None or policy.recipe is None):
             known = sorted(name for name, each in self._policies.items() if each.recipe)
@@ -147,6 +148,16 @@ class TrainingJob:
 
     def _work_dir(self, job_id: str) -> Path:
         return self._settings.data_dir.resolve() / "trainer" / "jobs" / job_id
+
+
+def task_of(payload: Mapping[str, Any]) -> TrainingTask:
+    """Raises TrainingError for a payload that says more than this version knows: it would train something else."""
+    if unknown := sorted(payload.keys() - TrainingTask.model_fields.keys()):
+        raise TrainingError(
+            f"the job holds {', '.join(map(repr, unknown))}, which this version of the trainer does not know; the"
+            " version that queued it has to run it"
+        )
+    return TrainingTask.model_validate(payload)
 
 
 def forget_old(folder: Path, seconds: float = 7 * 86_400) -> None:

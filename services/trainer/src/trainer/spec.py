@@ -26,7 +26,7 @@ class TrainingTask(BaseModel):
 class TrainingSpec(BaseModel):
     """All that one training process needs to know."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     job_id: str
     task: TrainingTask
@@ -40,7 +40,7 @@ class TrainingSpec(BaseModel):
 class TrainingReport(BaseModel):
     """How it went: the event to emit, or the error to tell."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     registered: ModelRegistered | None = None
     again: bool = Field(default=False, description="The version was already there: this process only found it")

@@ -175,7 +175,6 @@ def _environment(home: Path) -> dict[str, str]:
     """Nothing is inherited but the way to programs: credentials live in environments."""
     one_thread = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB")}
     return {
-        # A forest with n_jobs asks joblib for a pool, whose locks are files in /dev/shm, which it may not write.
         "JOBLIB_MULTIPROCESSING": "0",
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(home),

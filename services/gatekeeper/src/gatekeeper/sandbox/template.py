@@ -44,6 +44,7 @@ def serve(control: socket.socket) -> None:
     """
     for name in IMPORTED_ONCE:
         importlib.import_module(name)
+    _without_processes_of_joblib()
     from gatekeeper.sandbox import child
 
     adopt_orphans()
@@ -75,6 +76,16 @@ def serve(control: socket.socket) -> None:
         peak = usage.ru_maxrss // (1 if sys.platform == "linux" else 1024)
         control.sendall(b"%d %d %d\n" % (os.waitstatus_to_exitcode(status), peak, _number(reading)))
         _reap_orphans()
+
+
+def _without_processes_of_joblib() -> None:
+    """A forest with n_jobs asks joblib for a pool, whose locks are files in /dev/shm, which a candidate may not write.
+
+    JOBLIB_MULTIPROCESSING=0 says so to a program; in a forked process joblib is imported already.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith("joblib.") and hasattr(module, "mp"):
+            module.mp = None  # type: ignore[attr-defined]
 
 
 def _reap_orphans() -> None:

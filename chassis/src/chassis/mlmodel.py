@@ -29,21 +29,11 @@ class ModelFile:
 
 
 def read(folder: Path) -> ModelFile:
-    """Raises ValueError when the folder holds no MLflow model."""
-    path = folder / "MLmodel"
-    if not path.is_file():
-        raise ValueError("the artifact is no MLflow model: it has no MLmodel file")
-    if path.stat().st_size > LARGEST:
-        raise ValueError(f"the MLmodel file is larger than {LARGEST} bytes")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"the MLmodel file cannot be read: {' '.join(str(error).split())[:300]}") from error
-    if not isinstance(content, dict):
-        raise ValueError("the MLmodel file is no mapping")
-    signature = content.get("signature")
+    """What its signature and its Gauntlet metadata say. Raises ValueError as `content`."""
+    said = content(folder)
+    signature = said.get("signature")
     signature = signature if isinstance(signature, dict) else {}
-    metadata = content.get("metadata")
+    metadata = said.get("metadata")
     roles = metadata.get("gauntlet") if isinstance(metadata, dict) else None
     roles = roles if isinstance(roles, dict) else {}
     classes = roles.get("classes")
@@ -55,6 +45,22 @@ def read(folder: Path) -> ModelFile:
         classes=tuple(classes) if isinstance(classes, list) and classes else None,
         roles=roles,
     )
+
+
+def content(folder: Path) -> Mapping[str, Any]:
+    """The file as it is. Raises ValueError when the folder holds no MLflow model, or one too large to be read."""
+    path = folder / "MLmodel"
+    if not path.is_file():
+        raise ValueError("the artifact is no MLflow model: it has no MLmodel file")
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"the MLmodel file is larger than {LARGEST} bytes")
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"the MLmodel file cannot be read: {' '.join(str(error).split())[:300]}") from error
+    if not isinstance(found, dict):
+        raise ValueError("the MLmodel file is no mapping")
+    return found
 
 
 def _canonical(outputs: Any) -> str | None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from chassis.artifact_cache import ArtifactCache
 from chassis.digests import digest_tree
 from chassis.errors import Permanent, Transient
-from serving.cache import ArtifactCache
 
 MEGABYTE = 1024 * 1024
 

@@ -2,84 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 
-from chassis.database import Database
-from chassis.jobs import JobRow, Jobs
-from contracts import Dataset, Envelope, GroundTruthReceived, Output, PredictionMade, new_envelope
+from contracts import Envelope, GroundTruthReceived, Output, PredictionMade, new_envelope
 from drift import store
-from drift.handlers import Handlers
-from drift.housekeeping import Housekeeper
-from drift.plan import Plans
-from drift.settings import Settings
-from drift.tables import LabelRow, PredictionRow, ReportRow, VersionRow, WindowRow
-from support.drifting import MODEL, customers, predictions, promotion, truths
-
-SIZE = 2000
-REFERENCE = Dataset(uri="runs:/x/datasets/reference.parquet", digest="sha256:" + "1" * 64)
-
-
-class Bench:
-    """The real handlers on a real database, without the bus around them."""
-
-    def __init__(self, url: str, **settings: Any) -> None:
-        self.database = Database(url)
-        self.database.migrate("drift")
-        self.settings = Settings(_env_file=None, **settings)
-        self.handlers = Handlers(Jobs(self.database, owner="test"), Plans({}), self.settings)
-        self.keeper = Housekeeper(self.database, self.handlers, self.settings)
-
-    def predict(self, made: list[Envelope[PredictionMade]]) -> None:
-        with self.database.transaction() as session:
-            self.handlers.on_predictions(session, made)
-
-    def tell(self, labels: list[Envelope[GroundTruthReceived]]) -> None:
-        with self.database.transaction() as session:
-            self.handlers.on_ground_truth(session, labels)
-
-    def promote(self, **event: Any) -> None:
-        with self.database.transaction() as session:
-            self.handlers.on_promoted(session, promotion(reference=REFERENCE, **event))
-
-    def windows(self) -> list[tuple[str, str, int, int]]:
-        with self.database.reading() as session:
-            query = select(WindowRow.id, WindowRow.state, WindowRow.rows, WindowRow.labelled).order_by(WindowRow.key)
-            return [tuple(row) for row in session.execute(query)]
-
-    def jobs(self) -> list[tuple[str, str]]:
-        with self.database.reading() as session:
-            found = session.scalars(select(JobRow).order_by(JobRow.sequence))
-            return [(row.kind, row.payload["window"]) for row in found]
-
-    def count(self, table: Any, *where: Any) -> int:
-        with self.database.reading() as session:
-            return session.scalar(select(func.count()).select_from(table).where(*where)) or 0
-
-    def judged(self) -> None:
-        """As if the jobs had run long ago."""
-        with self.database.transaction() as session:
-            session.execute(
-                update(WindowRow)
-                .where(WindowRow.state == "complete")
-                .values(
-                    state="scored",
-                    data_outcome="Passed",
-                    performance_outcome="Passed",
-                    closed_at=datetime.now(UTC) - timedelta(hours=1),
-                )
-            )
-
-
-@pytest.fixture
-def bench(database_url: str) -> Iterator[Bench]:
-    bench = Bench(database_url)
-    yield bench
-    bench.database.close()
+from drift.tables import PredictionRow, VersionRow
+from support.drift_bench import REFERENCE
+from support.drifting import MODEL, customers, predictions, truths
 
 
 def test_rows_fall_into_windows_in_order_of_arrival(bench):
@@ -214,19 +146,6 @@ def test_performance_waits_for_enough_labels(bench):
     assert ("performance", "shop-v1-w1") in bench.jobs()
 
 
-def test_labels_that_never_come_are_waited_for_no_longer_than_set(database_url):
-    bench = Bench(database_url, label_maturity="1h")
-    bench.promote()
-    bench.predict(predictions(customers(2000, 1)))
-    bench.keeper.sweep()
-    assert ("performance", "shop-v1-w1") not in bench.jobs()
-    with bench.database.transaction() as session:
-        session.execute(update(WindowRow).values(closed_at=datetime.now(UTC) - timedelta(hours=1, seconds=1)))
-    bench.keeper.sweep()
-    bench.keeper.sweep()
-    assert bench.jobs().count(("performance", "shop-v1-w1")) == 1
-
-
 def test_another_champion_ends_the_windows_of_the_former_one(bench):
     bench.promote()
     bench.predict(predictions(customers(2300, 1)))
@@ -259,77 +178,6 @@ def test_a_version_that_is_champion_again_starts_a_new_window_and_forgets_no_old
         ("shop-v1-w2", "superseded", 300),
         ("shop-v1-w3", "filling", 250),
     ]
-
-
-def test_rows_of_old_windows_leave_and_a_replay_does_not_bring_them_back(database_url):
-    bench = Bench(database_url, windows_kept=1)
-    bench.promote()
-    made = predictions(customers(10_100, 1))
-    bench.predict(made)
-    bench.judged()
-    bench.keeper.sweep()
-    assert bench.count(PredictionRow) == SIZE + 100, "one judged window, and the open one"
-    before = bench.windows(), bench.jobs()
-    for start in range(0, len(made), 3000):
-        bench.predict(made[start : start + 3000])
-    assert (bench.windows(), bench.jobs()) == before
-    assert bench.count(PredictionRow) == SIZE + 100
-
-
-def test_a_window_whose_rows_have_to_leave_is_judged_with_the_labels_there_are(database_url):
-    bench = Bench(database_url, windows_kept=1)
-    bench.promote()
-    bench.predict(predictions(customers(8000, 1)))
-    bench.keeper.sweep()
-    assert {window for kind, window in bench.jobs() if kind == "performance"} == {"shop-v1-w1", "shop-v1-w2"}
-    assert bench.count(PredictionRow) == 8000, "not before they were"
-
-
-def test_rows_of_a_version_that_is_no_longer_champion_leave(bench):
-    bench.promote()
-    bench.predict(predictions(customers(2300, 1)))
-    bench.promote(version=2, epoch=2)
-    with bench.database.transaction() as session:
-        session.execute(update(WindowRow).values(closed_at=datetime.now(UTC) - timedelta(hours=1)))
-    bench.keeper.sweep()
-    assert bench.count(PredictionRow) == 0
-
-
-def test_reports_and_verdicts_beyond_what_is_kept_leave_except_of_announced_drift(database_url):
-    bench = Bench(database_url, windows_kept=1, reports_kept=1, history_kept=2)
-    bench.promote()
-    bench.predict(predictions(customers(16_000, 1)))
-    bench.judged()
-    with bench.database.transaction() as session:
-        for key in session.scalars(select(WindowRow.key)):
-            session.add(ReportRow(window_key=key, page=b"x", note="n"))
-        session.execute(update(WindowRow).where(WindowRow.number == 1).values(data_event_id="shop-v1-w1:data"))
-    for _ in range(2):
-        bench.keeper.sweep()
-    with bench.database.reading() as session:
-        reports = session.scalars(select(WindowRow.number).join(ReportRow, ReportRow.window_key == WindowRow.key)).all()
-    assert sorted(reports) == [1, 8]
-    assert [window[0].rpartition("w")[2] for window in bench.windows()] == ["1", "5", "6", "7", "8"]
-
-
-def test_labels_that_wait_too_long_leave(bench):
-    bench.tell(truths(predictions(customers(10, 1))))
-    bench.keeper.sweep()
-    assert bench.count(LabelRow) == 10
-    with bench.database.transaction() as session:
-        session.execute(update(LabelRow).values(received_at=datetime.now(UTC) - timedelta(days=31)))
-    bench.keeper.sweep()
-    assert bench.count(LabelRow) == 0
-
-
-def test_rows_of_a_version_whose_promotion_never_comes_are_given_up(bench):
-    bench.predict(predictions(customers(2300, 1)))
-    bench.keeper.sweep()
-    assert [window[1] for window in bench.windows()] == ["complete", "filling"]
-    with bench.database.transaction() as session:
-        session.execute(update(WindowRow).values(opened_at=datetime.now(UTC) - timedelta(hours=2)))
-    bench.keeper.sweep()
-    assert [window[1] for window in bench.windows()] == ["superseded", "superseded"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+"""One drift service a kind of database for the tests that can share it; a test has a model name of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from chassis.settings import KafkaSettings
+from chassis.topics import ensure_topics
+from contracts import Dataset
+from embedded_kafka import EmbeddedKafka
+from support.bus_client import BusClient
+from support.databases import DATABASES
+from support.drift_bench import Bench
+from support.drifting import POLICY, DriftService, customers, log_reference
+from support.mlflow_server import MlflowServer
+
+MOST_TESTS = 30
+
+
+@pytest.fixture(scope="session")
+def reference(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return log_reference(mlflow_server.uri, customers(5000, 1), tmp_path_factory.mktemp("reference"))
+
+
+@pytest.fixture(scope="session")
+def drift_on(
+    request: pytest.FixtureRequest,
+    kafka: EmbeddedKafka,
+    mlflow_server: MlflowServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[str], DriftService]]:
+    """The service on a kind of database, running since it was first wanted, with a policy for each of many models."""
+    running: dict[str, DriftService] = {}
+
+    def on(kind: str) -> DriftService:
+        if kind not in running:
+            folder = tmp_path_factory.mktemp(f"drift-{kind}")
+            url = f"sqlite:///{folder / 'test.db'}"
+            if kind == "postgres":
+                url = request.getfixturevalue("postgres").new_database()
+            service = DriftService(kafka.bootstrap_servers, f"d{uuid4().hex[:8]}.", url, mlflow_server.uri, folder)
+            running[kind] = service
+            service.names = [f"shop{number}-{uuid4().hex[:8]}" for number in range(MOST_TESTS)]
+            for name in service.names:
+                service.policy(POLICY, name)
+            service.start_ready()
+        return running[kind]
+
+    yield on
+    for service in running.values():
+        service.stop()
+
+
+@pytest.fixture(params=DATABASES)
+def drift(request: pytest.FixtureRequest, drift_on: Callable[[str], DriftService]) -> DriftService:
+    return drift_on(request.param)
+
+
+@pytest.fixture
+def shop(drift: DriftService) -> str:
+    """A model that nothing was said of yet."""
+    return drift.names.pop()
+
+
+@pytest.fixture
+def bus(drift: DriftService) -> Iterator[BusClient]:
+    client = BusClient(drift.bootstrap_servers, drift.prefix)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def own_drift(
+    kafka: EmbeddedKafka, topic_prefix: str, database_url: str, mlflow_server: MlflowServer, tmp_path: Path
+) -> Iterator[DriftService]:
+    """The test's own, on topics and a database of its own; it is not running yet."""
+    service = DriftService(kafka.bootstrap_servers, topic_prefix, database_url, mlflow_server.uri, tmp_path)
+    service.policy(POLICY)
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def own_bus(kafka: EmbeddedKafka, topic_prefix: str) -> Iterator[BusClient]:
+    """On the topics of `own_drift`, which are there already."""
+    ensure_topics(KafkaSettings(kafka_bootstrap_servers=kafka.bootstrap_servers, topic_prefix=topic_prefix))
+    client = BusClient(kafka.bootstrap_servers, topic_prefix)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def bench(database_url: str) -> Iterator[Bench]:
+    """For tests of the handlers alone."""
+    bench = Bench(database_url)
+    yield bench
+    bench.database.close()

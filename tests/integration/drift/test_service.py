@@ -1,0 +1,147 @@
+"""Drift as it runs: a real process, broker, MLflow and database; what is judged, what is announced, and why not."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts import Dataset, GroundTruthReceived, PredictionMade
+from support.bus_client import BusClient
+from support.drifting import WINDOW, DriftService, customers, detected, predictions, promotion, truths
+from support.waiting import eventually
+
+
+def test_a_window_like_the_reference_is_judged_and_nobody_is_told(
+    drift: DriftService, shop: str, bus: BusClient, reference: Dataset
+) -> None:
+    drift.publish([promotion(model=shop, reference=reference)])
+    drift.publish(predictions(customers(WINDOW + 50, 2), model=shop))
+    window = drift.window_that(lambda window: window["state"] == "scored", shop)
+    assert (window["data"]["outcome"], window["data"]["event_id"]) == ("Passed", None)
+    assert {score["feature"] for score in window["data"]["scores"]} == {"age", "spend", "plan"}
+    assert drift.windows(shop)[1]["progress"] == f"50/{WINDOW}"
+    assert detected(bus, shop) == []
+
+
+@pytest.mark.parametrize("when", ["before", "late"])
+def test_wrong_answers_are_a_performance_drift_whether_labels_come_before_or_late(
+    drift: DriftService, shop: str, bus: BusClient, reference: Dataset, when: str
+) -> None:
+    made = predictions(customers(WINDOW, 2), model=shop)
+    labels = truths(made[: WINDOW - 50], right=False)
+    drift.publish([promotion(model=shop, reference=reference)])
+    if when == "before":
+        drift.publish(labels)
+        eventually(lambda: drift.behind(GroundTruthReceived) == 0)
+        drift.publish(made)
+    else:
+        drift.publish(made)
+        assert drift.window_that(lambda window: window["state"] == "scored", shop)["performance"]["outcome"] is None
+        drift.publish(labels + labels)
+    [event] = eventually(lambda: detected(bus, shop), timeout=60)
+    assert (event.kind, event.metric, event.observed) == ("performance", "roc_auc", 0.0)
+    assert event.bound == pytest.approx(0.85)
+    assert "below its bound 0.8500" in event.reason
+    assert 0.8 * WINDOW <= event.window.labelled <= WINDOW - 50, "judged once enough labels were there, not before"
+    assert f"on {event.window.labelled} labelled rows" in event.reason
+    drift.publish(labels)
+    eventually(lambda: drift.idle(shop), timeout=60)
+    assert len(detected(bus, shop)) == 1
+    status, page = drift.ask(f"/reports/{shop}-v1-w1")
+    assert (status, "Performance: drift" in page) == (200, True)
+
+
+def test_right_answers_are_no_performance_drift(
+    drift: DriftService, shop: str, bus: BusClient, reference: Dataset
+) -> None:
+    made = predictions(customers(WINDOW, 2), model=shop)
+    drift.publish([promotion(model=shop, reference=reference), *made, *truths(made)])
+    window = drift.window_that(lambda window: window["performance"]["outcome"], shop)
+    assert window["performance"]["outcome"] == "Passed"
+    assert window["performance"]["observed"] == 1.0
+    assert detected(bus, shop) == []
+
+
+def test_during_the_cooldown_drift_is_seen_and_not_announced_and_a_promotion_ends_it(
+    drift: DriftService, shop: str, bus: BusClient, reference: Dataset
+) -> None:
+    drift.publish([promotion(model=shop, reference=reference)])
+    drift.publish(predictions(customers(3 * WINDOW, 2, shift=1.0), model=shop))
+    eventually(lambda: [w["state"] for w in drift.windows(shop)] == ["scored"] * 3, timeout=90)
+    first, *others = drift.windows(shop)
+    assert first["data"]["event_id"] == f"{shop}-v1-w1:data"
+    for window in others:
+        assert (window["data"]["outcome"], window["data"]["event_id"]) == ("Failed", None)
+        assert "cooling down until" in window["data"]["held"]
+    _, model = drift.ask(f"/models/{shop}")
+    assert model["champion"]["cooling_until"] > model["champion"]["last_detected_at"]
+
+    drift.publish([promotion(model=shop, version=2, epoch=2, reference=reference)])
+    eventually(lambda: drift.ask(f"/models/{shop}")[1]["champion"]["model_version"] == 2)
+    drift.publish(predictions(customers(WINDOW, 3, shift=1.0), model=shop, version=2))
+    eventually(lambda: len(detected(bus, shop)) == 2, timeout=60)
+    assert [event.window.id for event in detected(bus, shop)] == [f"{shop}-v1-w1", f"{shop}-v2-w1"]
+
+
+def test_score_judges_the_rows_there_are_and_refuses_fewer_than_200(
+    drift: DriftService, shop: str, bus: BusClient, reference: Dataset
+) -> None:
+    drift.publish([promotion(model=shop, reference=reference)])
+    eventually(lambda: drift.ask(f"/models/{shop}")[0] == 200)
+    made = predictions(customers(250, 2, shift=1.0), model=shop)
+    status, problem = drift.ask(f"/models/{shop}/score", "POST")
+    assert (status, problem["rows"], problem["minimum"]) == (409, 0, 200)
+    drift.publish(made[:199])
+    drift.window_that(lambda window: window["rows"] == 199, shop)
+    status, problem = drift.ask(f"/models/{shop}/score", "POST")
+    assert (status, problem["title"], problem["rows"]) == (409, "not enough rows", 199)
+    assert "199 of at least 200" in problem["detail"]
+    drift.publish(made[199:])
+    drift.window_that(lambda window: window["rows"] == 250, shop)
+    status, accepted = drift.ask(f"/models/{shop}/score", "POST")
+    assert (status, accepted["window"], accepted["rows"]) == (202, f"{shop}-v1-w1", 250)
+    [event] = eventually(lambda: detected(bus, shop), timeout=60)
+    assert event.window.rows == 250
+    assert drift.ask(f"/models/{shop}/score", "POST")[0] == 409
+
+
+def test_the_promotion_and_the_reference_may_come_long_after_the_rows(
+    drift: DriftService, shop: str, bus: BusClient, reference: Dataset
+) -> None:
+    drift.publish(predictions(customers(WINDOW, 2, shift=1.0), model=shop))
+    drift.window_that(lambda window: window["state"] == "complete", shop)
+    assert drift.ask(f"/models/{shop}")[1]["champion"] is None
+    assert drift.ask(f"/models/{shop}/score", "POST")[1]["title"] == "no champion"
+    drift.publish([promotion(model=shop, reference=reference)])
+    assert eventually(lambda: detected(bus, shop), timeout=60)
+
+
+def test_a_reference_that_was_changed_is_refused_and_said(
+    drift: DriftService, shop: str, bus: BusClient, reference: Dataset
+) -> None:
+    changed = reference.model_copy(update={"digest": "sha256:" + "e" * 64})
+    drift.publish([promotion(model=shop, reference=changed)])
+    drift.publish(predictions(customers(WINDOW, 2, shift=1.0), model=shop))
+    window = drift.window_that(lambda window: window["state"] == "failed", shop)
+    assert window["data"]["outcome"] == "Inconclusive"
+    assert "somebody changed it" in window["data"]["reason"]
+    assert detected(bus, shop) == []
+
+
+def test_a_promotion_without_a_reference_leaves_windows_inconclusive(drift: DriftService, shop: str) -> None:
+    drift.publish([promotion(model=shop), *predictions(customers(WINDOW, 2), model=shop)])
+    window = drift.window_that(lambda window: window["state"] == "refused", shop)
+    assert "names no reference rows" in window["data"]["reason"]
+
+
+def test_bad_messages_become_dead_letters_and_the_rows_around_them_are_kept(
+    drift: DriftService, shop: str, bus: BusClient, reference: Dataset
+) -> None:
+    drift.publish([promotion(model=shop, reference=reference)])
+    made = predictions(customers(3, 2), model=shop)
+    drift.publish(made[:1])
+    bus.raw(PredictionMade.topic, shop.encode(), b"not json")
+    bus.raw(GroundTruthReceived.topic, shop.encode(), f'{{"model_name": "{shop}", "label": 1}}'.encode())
+    drift.publish(made[1:])
+    letters = eventually(lambda: len(found := bus.dead_letters()) == 2 and found, timeout=60)
+    assert any("neither request_id nor entity_id" in letter.error for letter in letters.values())
+    drift.window_that(lambda window: window["rows"] == 3, shop)

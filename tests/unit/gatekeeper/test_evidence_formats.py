@@ -1,0 +1,190 @@
+"""Evidence of every format is read; what is kept does not change without a format; an unknown key is an error."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from gatekeeper import contest, evidence, golden_sets, serving_form
+from gatekeeper.evidence_formats import FORMAT, STEPS, Unreadable, upgraded
+from gatekeeper.measured import Measured
+from support import complete_evidence
+from support.complete_evidence import FOLDER, golden_document
+
+Document = dict[str, Any]
+
+ELSEWHERE = {"policy", "policy_digest", "event", "entrants", "gates", "versions"}
+"""Held by the schemas of policies and events; and the versions of libraries."""
+
+
+def load(digest: str) -> bytes:
+    raise AssertionError(f"the golden documents hold their arrays, but {digest} is asked for")
+
+
+def stored(name: str) -> Document:
+    return dict(json.loads(golden_document(name).read_text()))
+
+
+def read(document: Document) -> tuple[Measured, Any, Measured | None]:
+    """What a document says, and its tournament, in any format."""
+    found = upgraded(document)
+    field, gated = contest.read(found["tournament"], load) if found.get("tournament") else (None, None)
+    return evidence.read(found, load)[0], field, gated
+
+
+def shape(document: Any) -> Any:
+    if isinstance(document, dict):
+        return {key: None if key in ELSEWHERE else shape(value) for key, value in document.items()}
+    return [shape(each) for each in document] if isinstance(document, list) else document
+
+
+def empty(value: Any, path: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if key not in ELSEWHERE:
+                yield from empty(each, f"{path}.{key}")
+    if value is None or value is False or value in ({}, [], ""):
+        yield path
+
+
+def test_what_is_kept_is_what_the_format_says() -> None:
+    """A field that comes, goes or is renamed is a new format: see support/complete_evidence.py."""
+    assert shape(complete_evidence.document()) == shape(stored(str(FORMAT)))
+
+
+def test_the_golden_document_sets_every_field() -> None:
+    assert list(empty(complete_evidence.document())) == []
+
+
+def test_what_was_written_is_read_and_written_again_alike() -> None:
+    measured, field, gated = read(stored(str(FORMAT)))
+    assert gated is not None
+    for now, then in ((measured, complete_evidence.measured()), (gated, complete_evidence.measured())):
+        now.golden, now.form = then.golden, then.form
+    written = evidence.write(measured, complete_evidence.POLICY, load)
+    assert shape(written["measured"]) == shape(stored(str(FORMAT))["measured"])
+    assert evidence.encode(field, load) == stored(str(FORMAT))["tournament"]["contest"]
+
+
+def test_there_is_a_step_from_every_format_and_a_document_of_each() -> None:
+    assert set(STEPS) == set(range(1, FORMAT))
+    assert {int(re.findall(r"\d+", path.name)[0]) for path in FOLDER.iterdir()} == set(range(1, FORMAT + 1))
+
+
+@pytest.mark.parametrize("name", [path.stem.removeprefix("format-") for path in sorted(FOLDER.iterdir())])
+def test_every_document_that_was_ever_written_is_read(name: str) -> None:
+    before = stored(name)
+    kept = copy.deepcopy(before)
+    if name == "1-entrants-not-kept":
+        with pytest.raises(Unreadable, match="the answers of its entrants were not kept"):
+            read(before)
+        measured, _ = evidence.read(upgraded(before), load)
+    else:
+        measured, field, _ = read(before)
+        assert field is None or len(field.asked) >= 1
+    assert measured.event.model_name == "m" and measured.k == 3 and measured.probe is not None
+    assert before == kept, "what is stored stays as it is"
+    assert golden_sets._entered(before) is (name != "1-oldest")
+
+
+def test_what_came_later_is_said_to_be_unknown_in_older_documents() -> None:
+    """And a gate that did not exist is not asked for; whoever said nothing of candidates had the newest alone."""
+    document = upgraded(stored("1-oldest"))
+    measured, policy = evidence.read(document, load)
+    assert (measured.golden_until, measured.integrity, measured.stopped, measured.serving_form) == (None,) * 4
+    assert measured.probe is not None
+    assert (measured.probe.batch_seconds, measured.probe.peak_memory_mb, measured.description.kinds) == (None,) * 3
+    assert measured.probe.isolation == {}
+    assert policy.gates.integrity is False and policy.candidates == "newest"
+    assert serving_form.told(stored("1-oldest")) is None and serving_form.told(stored("2")) == "onnxruntime"
+
+
+OBJECTS = [
+    "measured",
+    "measured.champion",
+    "measured.integrity",
+    "measured.integrity.trouble",
+    "measured.integrity.files.0",
+    "measured.integrity.dependencies.0",
+    "measured.integrity.vulnerabilities.0",
+    "measured.description",
+    "measured.champion_description",
+    "measured.overlap",
+    "measured.probe",
+    "measured.probe.fault",
+    "measured.champion_probe",
+    "measured.champion_answers",
+    "measured.serving_form",
+    "measured.serving_form.parity",
+    "measured.serving_form.refused.0",
+    "tournament",
+    "tournament.contest",
+    "tournament.contest.asked.0",
+    "tournament.contest.asked.0.answers",
+    "tournament.contest.asked.0.overlap",
+    "tournament.gated.measured.probe",
+]
+
+
+def place(document: Document, path: str) -> Document:
+    found: Any = document
+    for key in path.split("."):
+        found = found[int(key)] if key.isdigit() else found[key]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("path", OBJECTS)
+def test_a_renamed_key_is_an_error_that_says_where(path: str) -> None:
+    for key in place(stored(str(FORMAT)), path):
+        document = stored(str(FORMAT))
+        here = place(document, path)
+        here[f"{key}_as_it_is_called_now"] = here.pop(key)
+        with pytest.raises(Unreadable) as caught:
+            read(document)
+        where = re.sub(r"\.(\d+)", r"[\1]", path).replace("tournament.gated.measured", "measured")
+        assert f"{where} holds '{key}_as_it_is_called_now'" in str(caught.value)
+        assert "evidence_formats.py" in str(caught.value)
+
+
+@pytest.mark.parametrize("path", OBJECTS)
+def test_a_key_that_is_missing_is_one_too(path: str) -> None:
+    for key in place(stored(str(FORMAT)), path):
+        document = stored(str(FORMAT))
+        del place(document, path)[key]
+        with pytest.raises(Unreadable, match=f"lacks '{key}'"):
+            read(document)
+
+
+def test_so_are_those_of_the_document_itself() -> None:
+    with pytest.raises(Unreadable, match=r"document holds 'measurd'"):
+        upgraded({**stored("2"), "measurd": {}})
+    with pytest.raises(Unreadable, match="document lacks 'policy'"):
+        upgraded({key: value for key, value in stored("2").items() if key != "policy"})
+
+
+@pytest.mark.parametrize("said", [99, 0, None, "2", [2]])
+def test_another_format_is_not_guessed_at(said: Any) -> None:
+    with pytest.raises(Unreadable, match=r"its format is|no evidence of any format"):
+        upgraded({**stored("2"), "format": said})
+    assert "not known" in str(serving_form.told({**stored("2"), "format": said}))
+
+
+@pytest.mark.parametrize("key", ["measured", "policy", "tournament"])
+@pytest.mark.parametrize("value", [7, [], "x", {}])
+def test_what_is_no_evidence_says_so(key: str, value: Any) -> None:
+    if (key, value) in (("tournament", []), ("tournament", {})):
+        return  # none was played
+    with pytest.raises(Unreadable):
+        read({**stored("1"), key: value})
+
+
+def test_an_event_may_say_more_than_is_known_of_it() -> None:
+    document = stored("2")
+    document["measured"]["event"]["said_by_a_newer_writer"] = 1
+    assert read(document)[0].event.model_name == "m"
