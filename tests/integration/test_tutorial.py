@@ -83,8 +83,9 @@ class Reader:
         return subprocess.run(
             ["bash", "-c", self.moved(command)],
             cwd=self.folder,
-            env=environment | {"PATH": path, "COLUMNS": "120"},
-            capture_output=True,
+            env=environment | {"PATH": path, "COLUMNS": "120", "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,  # as a terminal shows both
             text=True,
             timeout=120,
             check=False,
@@ -92,10 +93,10 @@ class Reader:
 
     def follow(self, step: Step) -> None:
         ended = self.run(step.name)
-        assert ended.returncode == 0, f"$ {step.name}\n{ended.stdout}{ended.stderr}"
-        seen = [masked(line) for line in (ended.stdout + ended.stderr).splitlines()]
+        assert ended.returncode == 0, f"$ {step.name}\n{ended.stdout}"
+        seen = [masked(line) for line in ended.stdout.splitlines()]
         lost = missing([masked(self.moved(line)).replace("by root", f"by {getuser()}") for line in step.shown], seen)
-        assert lost is None, f"$ {step.name}\nnot seen: {lost}\n{ended.stdout}{ended.stderr}"
+        assert lost is None, f"$ {step.name}\nnot seen: {lost}\n{ended.stdout}"
 
 
 @pytest.fixture
@@ -112,6 +113,7 @@ def _any_taken(offset: int) -> bool:
     return any(taken(port) for port in offset_ports(offset).values())
 
 
+@pytest.mark.timeout(600)  # of which a quiet machine takes one tenth
 def test_the_tutorial_shows_what_one_sees(reader: Reader) -> None:
     found = list(steps(PAGE.read_text()))
     assert sum(step.is_file for step in found) == 3
