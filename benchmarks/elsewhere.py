@@ -11,10 +11,10 @@ from pathlib import Path
 
 from chassis.artifact_cache import ArtifactCache
 from chassis.registry import Registry
-from serving.policy import Artifact, Beside, Wanted
-from serving.rehearsal import rehearse
+from serving.loading.library_warmup import rehearse
+from serving.loading.load_steps import Source, bring_in, make_warm
+from serving.policy.versions import Artifact, Beside, Wanted
 from serving.settings import Settings
-from serving.steps import Source, bring_in, make_warm
 from support.versions import Version
 
 CACHE_BYTES = 10 * 2**30

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from contracts import Outcome
 from contracts.policy import Delta, Minimum, Performance
-from gatekeeper.policy import performance
-from gatekeeper.policy.performance import Facts
-from gatekeeper.policy.statistics import Answers
+from gatekeeper.policy.gates import performance
+from gatekeeper.policy.gates.performance import Facts
+from gatekeeper.policy.statistics.estimates import Answers
 
 AUC = 0.75
 MARGIN = 0.02 * (AUC - 0.5)

@@ -25,16 +25,16 @@ from chassis.registry import RegisteredVersion
 from chassis.row_keys import TrainedOn
 from contracts import Dataset, ModelRegistered
 from contracts.policy import ModelPolicy
-from gatekeeper import evidence
-from gatekeeper.artifacts import Artifacts
-from gatekeeper.evidence_store import EvidenceStore
-from gatekeeper.judging import judge
-from gatekeeper.measured import Champion
-from gatekeeper.measuring import Measurer, Task
-from gatekeeper.predictions import PredictionCache
-from gatekeeper.provenance import Provenance
-from gatekeeper.replaying import Replayer
-from gatekeeper.sandbox.probe import Sandbox
+from gatekeeper.artifacts.cache import Artifacts
+from gatekeeper.evaluation.evaluator import Measurer, Task
+from gatekeeper.evaluation.gate_runner import judge
+from gatekeeper.evaluation.lineage import Provenance
+from gatekeeper.evaluation.measurements import Champion
+from gatekeeper.evaluation.prediction_cache import PredictionCache
+from gatekeeper.evidence import document as evidence
+from gatekeeper.evidence.store import EvidenceStore
+from gatekeeper.replay import Replayer
+from gatekeeper.sandbox.sandbox import Sandbox
 from support.evidence_world import Kept
 from support.versions import save
 

@@ -10,7 +10,7 @@ import sys
 
 from contracts.gate_settings import Leakage
 from contracts.policy import Performance
-from gatekeeper.policy import leakage, performance
+from gatekeeper.policy.gates import leakage, performance
 from support import seeds_trap
 
 SEEDS = ((7, 42), (1, 2), (3, 4))

@@ -1,6 +1,6 @@
 """Evidence in which every field is set, as today's dataclasses are written down.
 
-A change of them is a new format of evidence: raise `FORMAT`, add the step to `gatekeeper/evidence_formats.py`, and then
+A change of them is a new format of evidence: raise `FORMAT`, add the step to `gatekeeper/evidence/formats.py`, and then
 `PYTHONPATH=tests .venv/bin/python -m support.complete_evidence`, which writes the golden document of that format.
 """
 
@@ -16,19 +16,20 @@ import pandas as pd
 from chassis.mlmodel import ModelFile
 from contracts import Dataset, GateVerdict, ModelRegistered, Outcome, Trigger
 from contracts.policy import ModelPolicy
-from gatekeeper import contest, evidence
-from gatekeeper.contest import Asked, Contest, Decided, Played, Standing
-from gatekeeper.evidence_formats import FORMAT
-from gatekeeper.golden import GoldenRows
-from gatekeeper.measured import Champion, Measured
-from gatekeeper.policy import integrity
-from gatekeeper.policy.leakage import Overlap
+from gatekeeper.evaluation.golden_rows import GoldenRows
+from gatekeeper.evaluation.measurements import Champion, Measured
+from gatekeeper.evidence import document as evidence
+from gatekeeper.evidence.formats import FORMAT
+from gatekeeper.policy.gates import integrity
+from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.stage import Stage
-from gatekeeper.policy.statistics import Answers
+from gatekeeper.policy.statistics.estimates import Answers
 from gatekeeper.policy.tournament import Ending, Result
 from gatekeeper.policy.trouble import Blame, Trouble
-from gatekeeper.sandbox.probe import Fault, Probe
-from gatekeeper.serving_form import Parity, RefusedForm, ServingForm
+from gatekeeper.sandbox.compiled_form import Parity, RefusedForm, ServingForm
+from gatekeeper.sandbox.sandbox import Fault, Probe
+from gatekeeper.tournaments import comparison
+from gatekeeper.tournaments.comparison import Asked, Contest, Decided, Played, Standing
 
 FOLDER = Path(__file__).resolve().parents[1] / "unit/gatekeeper/evidence_documents"
 POLICY = ModelPolicy.model_validate({"model": "m"})
@@ -136,7 +137,7 @@ def document() -> dict[str, Any]:
         raise AssertionError("no array here is long")
 
     found = evidence.write(measured(), POLICY, keep)
-    found |= {"tournament": contest.write(played(), POLICY, keep), "output": PROBE.output}
+    found |= {"tournament": comparison.write(played(), POLICY, keep), "output": PROBE.output}
     return dict(json.loads(json.dumps(found, allow_nan=False)))
 
 

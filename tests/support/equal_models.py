@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from gatekeeper.policy.statistics import Answers
+from gatekeeper.policy.statistics.estimates import Answers
 
 
 def answers(scores: np.ndarray) -> Answers:

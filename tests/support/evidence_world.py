@@ -15,15 +15,16 @@ from chassis.errors import NotFound
 from chassis.mlmodel import ModelFile
 from contracts import Dataset, ModelRegistered
 from contracts.policy import ModelPolicy
-from gatekeeper import evidence, golden
-from gatekeeper.artifacts import Artifacts
-from gatekeeper.evidence_store import EvidenceStore
-from gatekeeper.measured import Champion, Measured
-from gatekeeper.policy import integrity
-from gatekeeper.policy.leakage import Overlap
-from gatekeeper.policy.statistics import Answers
-from gatekeeper.replaying import Replayer
-from gatekeeper.sandbox.probe import Probe
+from gatekeeper.artifacts.cache import Artifacts
+from gatekeeper.evaluation import golden_rows
+from gatekeeper.evaluation.measurements import Champion, Measured
+from gatekeeper.evidence import document as evidence
+from gatekeeper.evidence.store import EvidenceStore
+from gatekeeper.policy.gates import integrity
+from gatekeeper.policy.gates.leakage import Overlap
+from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.replay import Replayer
+from gatekeeper.sandbox.sandbox import Probe
 
 ROLES = {"label": "late", "entity": "who", "event_time": "at"}
 MODEL = ModelFile(True, ("a", "origin"), (0, 1), ROLES, '["double"]')
@@ -87,7 +88,7 @@ class World:
         frame.to_parquet(path, index=False)
         uri = self.registry.upload("r", path, "datasets")
         self.dataset = Dataset(uri=uri, digest=digest_file(path), rows=n)
-        self.rows = golden.read(path, MODEL, POLICY)
+        self.rows = golden_rows.read(path, MODEL, POLICY)
         self.random = random
 
     def scores(self) -> np.ndarray:
@@ -97,7 +98,7 @@ class World:
     def measured(self, **changes: Any) -> Measured:
         mine, champions = self.scores(), self.scores()
         n = len(mine)
-        chosen = golden.chosen_rows(n, 500)
+        chosen = golden_rows.chosen_rows(n, 500)
         known = {
             "version_found": True,
             "run_found": True,

@@ -14,12 +14,12 @@ from chassis.cloudevents import Encoded
 from chassis.follower import Follower
 from contracts import new_envelope
 from serving.app import build
-from serving.deliveries import Deliveries, Tally
 from serving.handlers import on_promoted
-from serving.loader import Loader
-from serving.publisher import Publisher
+from serving.loading.reconciler import Loader
+from serving.publishing.feedback import Deliveries, Tally
+from serving.publishing.predictions import Publisher
+from serving.publishing.status import Statuses
 from serving.settings import Settings
-from serving.statuses import Statuses
 from support.versions import Version, save
 
 NOBODY = "127.0.0.1:9"

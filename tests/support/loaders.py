@@ -16,7 +16,7 @@ from chassis.errors import Permanent, Transient
 from contracts import Cause, Envelope, Event, ModelLoaded, ModelLoadFailed, Promoted, new_envelope
 from forms.artifact import Recorded, ServingArtifact
 from serving.handlers import on_promoted
-from serving.loader import Loader
+from serving.loading.reconciler import Loader
 from serving.settings import Settings
 from support.versions import FEATURES, pipeline, save, serving_artifact
 

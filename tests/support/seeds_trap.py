@@ -22,11 +22,11 @@ from chassis.row_keys import TrainedOn
 from contracts import ModelRegistered
 from contracts.policy import ModelPolicy
 from examples import churn
-from gatekeeper.golden import GoldenRows
-from gatekeeper.measured import Champion, Measured
-from gatekeeper.overlap import compare
-from gatekeeper.policy.statistics import Answers
-from gatekeeper.sandbox.probe import Probe
+from gatekeeper.evaluation.golden_rows import GoldenRows
+from gatekeeper.evaluation.measurements import Champion, Measured
+from gatekeeper.evaluation.training_overlap import compare
+from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.sandbox.sandbox import Probe
 
 ORIGINAL = Path(os.environ.get("STREAMFLOW_DATA", Path(__file__).parents[3] / "shared" / "data" / "streamflow"))
 FEATURES = list(churn.recipe.features)

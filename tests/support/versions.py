@@ -25,8 +25,8 @@ import contracts
 from chassis.digests import digest_tree
 from contracts import Cause, GatePassed, Outcome, Promoted
 from forms import Column, Recorded, ServingArtifact, choose, dumps
-from serving.mlflow_model import load
-from serving.policy import Artifact
+from serving.inference.mlflow_model import load
+from serving.policy.versions import Artifact
 
 FEATURES = pd.DataFrame({"distance": [500.0, 1500.0, 900.0, 2000.0], "carrier": ["UA", "AA", "UA", "DL"]})
 LATE = [0, 1, 0, 1]

@@ -37,10 +37,10 @@ from chassis.topics import topic_specs
 from contracts import EVENTS, PredictionMade, new_envelope
 from contracts.policy import ModelPolicy
 from forms import artifact
-from gatekeeper import evidence_store
-from gatekeeper.contest import Contest
-from gatekeeper.measured import Measured
-from gatekeeper.mirror import Aliases
+from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evidence import store
+from gatekeeper.promotion.mlflow_mirror import Aliases
+from gatekeeper.tournaments.comparison import Contest
 from gauntlet.cli import app as command_line
 from gauntlet.stack_file import STACK_FILE, StackState
 from trainer.making import Made
@@ -191,8 +191,8 @@ def _mlflow(literals: Iterable[str]) -> Iterator[str]:
     yield from (f"tag or metadata {text}" for text in literals if TAG.fullmatch(text))
     yield from (f"alias {field.name}" for field in dataclasses.fields(Aliases))
     yield f"tag {mlflow_registry.OWN_RUN_TAG}"
-    yield f"experiment {evidence_store.EXPERIMENT}"
-    yield f"artifact path {evidence_store.OBJECTS}"
+    yield f"experiment {store.EXPERIMENT}"
+    yield f"artifact path {store.OBJECTS}"
     yield f"metadata {row_keys.METADATA.decode()}"
 
 

@@ -22,7 +22,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "gatekeeper.app": SERVICE | {"jinja2", "numpy", "pandas", "pyarrow"},
     "gauntlet.cli": frozenset({"pydantic", "rich", "typer"}),
     "serving.app": HTTP | KAFKA | {"confluent_kafka", "numpy", "rapidfuzz"},
-    "serving.publishing": frozenset({"confluent_kafka"}),
+    "serving.publishing.worker": frozenset({"confluent_kafka"}),
     "trainer.app": SERVICE,
 }
 """Third-party packages. To add one costs every start of the program its import: can what needs it import it later?"""

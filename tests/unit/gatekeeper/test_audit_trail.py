@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 
 from chassis.columns import BigId, Json, UtcDateTime
 from chassis.database import Base, Database
-from gatekeeper import audit_trail, store
-from gatekeeper.policy.audit_chain import GENESIS, Kind, Proof
-from gatekeeper.tables import AuditHeadRow, AuditRow
+from gatekeeper.database import audit_trail, queries
+from gatekeeper.database.tables import AuditHeadRow, AuditRow
+from gatekeeper.policy.hash_chain import GENESIS, Kind, Proof
 
 OURS = {"models", "candidates", "verdicts", "promotions", "audit", "audit_head", "replicas"}
 AWKWARD = {
@@ -38,7 +38,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 def add(session: Session, number: int = 1, model: str = "m") -> None:
     evidence = {"k": number, **AWKWARD}
-    store.add_audit(session, "judged", model, number, actor="ann", reason=f"why {number}", evidence=evidence)
+    queries.add_audit(session, "judged", model, number, actor="ann", reason=f"why {number}", evidence=evidence)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_what_was_written_verifies_to_the_head(written: Database) -> None:
     with written.reading() as session:
         head = session.get_one(AuditHeadRow, 1)
         assert (head.count, head.digest) == (7, found.digest)
-        assert [row.sequence for row in store.audit(session, "m", 2)] == [7, 6]
+        assert [row.sequence for row in queries.audit(session, "m", 2)] == [7, 6]
     assert proof(written, found.digest).noted_at == 7
     assert proof(written, "sha256:" + "1" * 64).noted_at is None
 
@@ -167,7 +167,7 @@ def test_writers_of_many_models_take_turns(database: Database, database_url: str
         try:
             for number in range(1, 11):
                 with replicas[writer % 2].transaction() as session:
-                    store.lock(session, f"m{writer}")
+                    queries.lock(session, f"m{writer}")
                     add(session, number, f"m{writer}")
         except Exception as error:
             errors.append(error)

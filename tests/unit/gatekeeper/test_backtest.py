@@ -17,7 +17,7 @@ from gatekeeper.backtest.contenders import Contender
 from gatekeeper.backtest.history import History, Unreadable, Window, read
 from gatekeeper.backtest.replay import Played, oracle_newest_or_stay, oracle_of_all, play, regret
 from gatekeeper.backtest.report import markdown, report
-from gatekeeper.policy.statistics import Answers
+from gatekeeper.policy.statistics.estimates import Answers
 
 SUPERIOR = Performance(rule="superior")
 ROWS = 40

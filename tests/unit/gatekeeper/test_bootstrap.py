@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from gatekeeper.policy import bootstrap
-from gatekeeper.policy.statistics import Answers, Unmeasurable, difference, estimate, p_value
+from gatekeeper.policy.statistics import bootstrap
+from gatekeeper.policy.statistics.estimates import Answers, Unmeasurable, difference, estimate, p_value
 
 random = np.random.default_rng(21)
 N = 400

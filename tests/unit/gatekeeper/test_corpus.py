@@ -29,13 +29,13 @@ from chassis.digests import digest_file, digest_tree
 from chassis.registry import RegisteredVersion
 from contracts import Dataset, GateVerdict, ModelRegistered, Outcome
 from contracts.policy import ModelPolicy
-from gatekeeper.artifacts import Artifacts
-from gatekeeper.judging import judge
-from gatekeeper.measuring import Measurer, Task
-from gatekeeper.predictions import PredictionCache
-from gatekeeper.provenance import Provenance
+from gatekeeper.artifacts.cache import Artifacts
+from gatekeeper.evaluation.evaluator import Measurer, Task
+from gatekeeper.evaluation.gate_runner import judge
+from gatekeeper.evaluation.lineage import Provenance
+from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.sandbox import descendants
-from gatekeeper.sandbox.probe import Sandbox
+from gatekeeper.sandbox.sandbox import Sandbox
 from support.corpus import CORPUS, Bad
 from support.stores import FolderStore
 

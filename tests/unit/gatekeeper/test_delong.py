@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from gatekeeper.policy.delong import delong, midranks
+from gatekeeper.policy.statistics.delong import delong, midranks
 
 
 def by_definition(truth, *scores):

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from gatekeeper.artifacts import Artifacts
-from gatekeeper.evidence_store import EvidenceStore
-from gatekeeper.judging import judge
-from gatekeeper.policy.leakage import Overlap
+from gatekeeper.artifacts.cache import Artifacts
+from gatekeeper.evaluation.gate_runner import judge
+from gatekeeper.evidence.store import EvidenceStore
+from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.stage import Stage
-from gatekeeper.replaying import NoEvidence, Replayer
-from gatekeeper.sandbox.probe import Fault, Probe
+from gatekeeper.replay import NoEvidence, Replayer
+from gatekeeper.sandbox.sandbox import Fault, Probe
 from support.evidence_world import POLICY, World
 
 

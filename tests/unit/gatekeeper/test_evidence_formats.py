@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
-from gatekeeper import contest, evidence, golden_sets, serving_form
-from gatekeeper.evidence_formats import FORMAT, STEPS, Unreadable, upgraded
-from gatekeeper.measured import Measured
+from gatekeeper.database import golden_datasets
+from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evidence import document as evidence
+from gatekeeper.evidence.formats import FORMAT, STEPS, Unreadable, upgraded
+from gatekeeper.sandbox import compiled_form
+from gatekeeper.tournaments import comparison
 from support import complete_evidence
 from support.complete_evidence import FOLDER, golden_document
 
@@ -33,7 +36,7 @@ def stored(name: str) -> Document:
 def read(document: Document) -> tuple[Measured, Any, Measured | None]:
     """What a document says, and its tournament, in any format."""
     found = upgraded(document)
-    field, gated = contest.read(found["tournament"], load) if found.get("tournament") else (None, None)
+    field, gated = comparison.read(found["tournament"], load) if found.get("tournament") else (None, None)
     return evidence.read(found, load)[0], field, gated
 
 
@@ -89,7 +92,7 @@ def test_every_document_that_was_ever_written_is_read(name: str) -> None:
         assert field is None or len(field.asked) >= 1
     assert measured.event.model_name == "m" and measured.k == 3 and measured.probe is not None
     assert before == kept, "what is stored stays as it is"
-    assert golden_sets._entered(before) is (name != "1-oldest")
+    assert golden_datasets._entered(before) is (name != "1-oldest")
 
 
 def test_what_came_later_is_said_to_be_unknown_in_older_documents() -> None:
@@ -101,7 +104,7 @@ def test_what_came_later_is_said_to_be_unknown_in_older_documents() -> None:
     assert (measured.probe.batch_seconds, measured.probe.peak_memory_mb, measured.description.kinds) == (None,) * 3
     assert measured.probe.isolation == {}
     assert policy.gates.integrity is False and policy.candidates == "newest"
-    assert serving_form.told(stored("1-oldest")) is None and serving_form.told(stored("2")) == "onnxruntime"
+    assert compiled_form.told(stored("1-oldest")) is None and compiled_form.told(stored("2")) == "onnxruntime"
 
 
 OBJECTS = [
@@ -149,7 +152,7 @@ def test_a_renamed_key_is_an_error_that_says_where(path: str) -> None:
             read(document)
         where = re.sub(r"\.(\d+)", r"[\1]", path).replace("tournament.gated.measured", "measured")
         assert f"{where} holds '{key}_as_it_is_called_now'" in str(caught.value)
-        assert "evidence_formats.py" in str(caught.value)
+        assert "evidence/formats.py" in str(caught.value)
 
 
 @pytest.mark.parametrize("path", OBJECTS)
@@ -172,7 +175,7 @@ def test_so_are_those_of_the_document_itself() -> None:
 def test_another_format_is_not_guessed_at(said: Any) -> None:
     with pytest.raises(Unreadable, match=r"its format is|no evidence of any format"):
         upgraded({**stored("2"), "format": said})
-    assert "not known" in str(serving_form.told({**stored("2"), "format": said}))
+    assert "not known" in str(compiled_form.told({**stored("2"), "format": said}))
 
 
 @pytest.mark.parametrize("key", ["measured", "policy", "tournament"])

@@ -9,14 +9,14 @@ import pytest
 from chassis.mlmodel import ModelFile
 from contracts import ModelRegistered, Outcome, overall
 from contracts.policy import ModelPolicy
-from gatekeeper.golden import GoldenRows
-from gatekeeper.judging import judge, summary
-from gatekeeper.measured import Champion, Measured
-from gatekeeper.policy import integrity, latency
-from gatekeeper.policy.leakage import Overlap
+from gatekeeper.evaluation.gate_runner import judge, summary
+from gatekeeper.evaluation.golden_rows import GoldenRows
+from gatekeeper.evaluation.measurements import Champion, Measured
+from gatekeeper.policy.gates import integrity, latency
+from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.stage import Stage
-from gatekeeper.policy.statistics import Answers
-from gatekeeper.sandbox.probe import Fault, Probe
+from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.sandbox.sandbox import Fault, Probe
 
 POLICY = ModelPolicy(model="m")
 EVENT = ModelRegistered(model_name="m", model_version=2, run_id="r", code_version="c")

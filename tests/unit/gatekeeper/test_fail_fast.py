@@ -10,13 +10,13 @@ import pytest
 from chassis.database import Database
 from contracts import GateVerdict, ModelRegistered, Outcome, new_envelope, overall
 from contracts.policy import ModelPolicy
-from gatekeeper import store
-from gatekeeper.gates import ready
-from gatekeeper.judging import judge, summary
-from gatekeeper.measured import Measured
+from gatekeeper.database import queries
+from gatekeeper.evaluation.gate_runner import judge, summary
+from gatekeeper.evaluation.gates import ready
+from gatekeeper.evaluation.measurements import Measured
 from gatekeeper.policy.fail_fast import first_failed, not_run, was_run
 from gatekeeper.policy.needs import Need
-from gatekeeper.retained import retained
+from gatekeeper.tournaments.eligibility import retained
 
 PASSED, FAILED, INCONCLUSIVE = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
 SLOW = {"dependents": {}, "slices": {"columns": ["a"]}}
@@ -89,9 +89,9 @@ def test_a_version_whose_speed_was_not_looked_at_may_play_in_a_tournament(tmp_pa
     with database.transaction() as session:
         for version, found in ((2, (worse, not_run("latency", worse))), (3, (slow, not_run("dependents", slow)))):
             event = ModelRegistered(model_name="m", model_version=version, artifact_uri="u")
-            row = store.add_candidate(session, new_envelope(event, source="test"))
+            row = queries.add_candidate(session, new_envelope(event, source="test"))
             assert row is not None
             row.state, row.artifact_digest, row.judged_at = "failed", "sha256:aa", datetime.now(UTC)
-            store.add_verdicts(session, row, found)
+            queries.add_verdicts(session, row, found)
         session.flush()
         assert [kept.version.model_version for kept in retained(session, "m", policy, 1)] == [2]

@@ -9,8 +9,8 @@ import pytest
 
 from contracts import Outcome
 from contracts.policy import Functional, Latency, Lineage
-from gatekeeper.policy import functional, latency, lineage
-from gatekeeper.policy.statistics import Answers
+from gatekeeper.policy.gates import functional, latency, lineage
+from gatekeeper.policy.statistics.estimates import Answers
 from gatekeeper.policy.trouble import Blame, Trouble
 
 PASSED, FAILED, INCONCLUSIVE = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE

@@ -22,10 +22,10 @@ from sklearn.preprocessing import FunctionTransformer
 
 from contracts import Outcome
 from contracts.policy import Integrity
-from gatekeeper import dependencies
-from gatekeeper.advisories import Advisories
-from gatekeeper.integrity import inspect
-from gatekeeper.policy.integrity import Dependency, Facts, File, Vulnerability, decide
+from gatekeeper.artifacts import requirements
+from gatekeeper.artifacts.advisories import Advisories
+from gatekeeper.artifacts.scan import inspect
+from gatekeeper.policy.gates.integrity import Dependency, Facts, File, Vulnerability, decide
 from gatekeeper.policy.trouble import Blame, Trouble
 
 MARK = "GAUNTLET_TEST_WAS_HERE"
@@ -138,10 +138,10 @@ def test_a_pickle_that_calls_is_found_under_any_name_and_nothing_of_it_runs(tmp_
 
 
 def test_a_pickle_too_long_for_the_scanner_is_looked_through_all_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr("gatekeeper.integrity.MOST_SCANNED", 2)
+    monkeypatch.setattr("gatekeeper.artifacts.scan.MOST_SCANNED", 2)
     folder = with_pickle(tmp_path / "model", RAW)
     assert "calls" in outcome(folder)[1] and "putenv" in outcome(folder)[1]
-    monkeypatch.setattr("gatekeeper.pickles.MOST_OPCODES", 2)
+    monkeypatch.setattr("gatekeeper.artifacts.pickles.MOST_OPCODES", 2)
     assert "more than 2 opcodes" in outcome(folder, LISTED)[1]
 
 
@@ -243,7 +243,7 @@ def test_what_is_decided(facts, changes, expected, says):
 )
 def test_a_requirement_is_compared_with_what_is_installed(tmp_path, line, installed, satisfied):
     (tmp_path / "requirements.txt").write_text(f"{line}\n")
-    found, unread = dependencies.declared(tmp_path, lambda _: installed)
+    found, unread = requirements.declared(tmp_path, lambda _: installed)
     assert [item.satisfied for item in found] == ([] if satisfied is None else [satisfied])
     assert len(unread) == (satisfied is None and not line.startswith(("#", "numpy==1.0")))
 
@@ -255,7 +255,7 @@ def test_a_model_of_another_python_does_not_fit(tmp_path, python, satisfied):
 
     python = python or platform.python_version()
     (tmp_path / "conda.yaml").write_text(f"dependencies: [python={python}, pip: [numpy>=1]]")
-    found, _ = dependencies.declared(tmp_path)
+    found, _ = requirements.declared(tmp_path)
     assert {item.package: item.satisfied for item in found} == {"numpy": True, "python": satisfied}
 
 
@@ -303,7 +303,7 @@ def test_without_advisories_nothing_is_said_to_be_known(tmp_path):
 
 
 def test_a_vulnerable_dependency_fails_at_the_version_that_would_be_imported(tmp_path):
-    installed = dependencies.installed_here("numpy")
+    installed = requirements.installed_here("numpy")
     affected = [{"package": {"ecosystem": "PyPI", "name": "numpy"}, "versions": [installed]}]
     (tmp_path / "advisories").mkdir()
     (tmp_path / "advisories" / "a.json").write_text(json.dumps({**ADVISORY, "affected": affected}))

@@ -8,9 +8,9 @@ import pytest
 from contracts import Outcome
 from contracts.gate_settings import Leakage
 from contracts.policy import Golden
-from gatekeeper.policy import leakage
-from gatekeeper.policy.leakage import Facts, Overlap, Side, ways
-from gatekeeper.policy.statistics import Answers
+from gatekeeper.policy.gates import leakage
+from gatekeeper.policy.gates.leakage import Facts, Overlap, Side, ways
+from gatekeeper.policy.statistics.estimates import Answers
 
 N = 2000
 RANDOM = np.random.default_rng(5)

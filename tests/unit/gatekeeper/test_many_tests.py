@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from gatekeeper.policy.holm import adjusted, holm
-from gatekeeper.policy.spending import spent
-from gatekeeper.policy.statistics import Answers, difference, p_value
+from gatekeeper.policy.statistics.alpha_spending import spent
+from gatekeeper.policy.statistics.estimates import Answers, difference, p_value
+from gatekeeper.policy.statistics.holm import adjusted, holm
 
 P_VALUES = st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.01, 0.05, 1.0])), min_size=1, max_size=12)
 

@@ -9,8 +9,8 @@ import pytest
 
 from chassis.database import Database
 from chassis.jobs import Jobs
-from gatekeeper.gating import GATE
-from gatekeeper.playing import DRIFTED, TOURNAMENT
+from gatekeeper.promotion.gate_job import GATE
+from gatekeeper.tournaments.job import DRIFTED, TOURNAMENT
 
 KINDS = [GATE, TOURNAMENT]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from contracts.gate_settings import Dependents, Fairness, Robustness, Slices
-from gatekeeper.policy import dependents, fairness, robustness, slices
-from gatekeeper.policy.slices import Grouping
-from gatekeeper.policy.statistics import Answers
+from gatekeeper.policy.gates import dependents, fairness, robustness, slices
+from gatekeeper.policy.gates.slices import Grouping
+from gatekeeper.policy.statistics.estimates import Answers
 from gatekeeper.policy.trouble import Blame, Trouble
 
 N = 6000

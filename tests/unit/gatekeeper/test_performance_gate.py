@@ -7,9 +7,9 @@ import pytest
 
 from contracts import Outcome
 from contracts.policy import Delta, Minimum, Performance
-from gatekeeper.policy import performance
-from gatekeeper.policy.performance import Facts
-from gatekeeper.policy.statistics import Answers
+from gatekeeper.policy.gates import performance
+from gatekeeper.policy.gates.performance import Facts
+from gatekeeper.policy.statistics.estimates import Answers
 from gatekeeper.policy.trouble import Blame, Trouble
 
 PASSED, FAILED, INCONCLUSIVE = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE

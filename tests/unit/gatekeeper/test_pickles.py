@@ -27,7 +27,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from gatekeeper.pickles import UNKNOWN, Unreadable, read
+from gatekeeper.artifacts.pickles import UNKNOWN, Unreadable, read
 from gatekeeper.policy.allow_list import DEFAULT, NOT_MODELS, outside
 
 

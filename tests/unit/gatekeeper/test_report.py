@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from contracts import GateVerdict, Outcome, overall
-from gatekeeper.judging import judge, summary
+from gatekeeper.evaluation.gate_runner import judge, summary
 from gatekeeper.policy.section import Interval
+from gatekeeper.read_models import CandidateView
 from gatekeeper.report.page import drawn, render
-from gatekeeper.views import CandidateView
 from support.evidence_world import POLICY, World
 
 

@@ -16,9 +16,9 @@ from sklearn.ensemble import RandomForestClassifier
 
 from chassis.errors import Transient
 from gatekeeper.policy.stage import Stage
-from gatekeeper.sandbox.home import Home
-from gatekeeper.sandbox.probe import Limits, Probe, Request, Sandbox
 from gatekeeper.sandbox.processes import Cancelled
+from gatekeeper.sandbox.sandbox import Limits, Probe, Request, Sandbox
+from gatekeeper.sandbox.workspace import Home
 from support.versions import save
 from support.waiting import eventually
 

@@ -7,7 +7,7 @@ import pytest
 from contracts import Outcome
 from contracts.gate_settings import Leakage
 from contracts.policy import Performance
-from gatekeeper.policy import leakage, performance
+from gatekeeper.policy.gates import leakage, performance
 from support import seeds_trap
 
 pytestmark = pytest.mark.skipif(

@@ -15,10 +15,10 @@ from chassis.errors import Transient
 from chassis.mlmodel import ModelFile
 from contracts import ModelRegistered
 from forms.artifact import read
-from gatekeeper import serving_artifact
-from gatekeeper.golden import GoldenRows
-from gatekeeper.measured import Measured
-from gatekeeper.sandbox.probe import Probe
+from gatekeeper.evaluation.golden_rows import GoldenRows
+from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evidence import serving_artifact
+from gatekeeper.sandbox.sandbox import Probe
 
 N = 1000
 

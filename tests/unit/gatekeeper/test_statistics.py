@@ -10,8 +10,8 @@ import sklearn.metrics as reference
 from scipy import optimize, stats
 from statsmodels.stats.proportion import proportion_confint
 
-from gatekeeper.policy import binomial, paired, statistics
-from gatekeeper.policy.statistics import Answers, Unmeasurable, difference, estimate, trivial
+from gatekeeper.policy.statistics import clopper_pearson, estimates, tango
+from gatekeeper.policy.statistics.estimates import Answers, Unmeasurable, difference, estimate, trivial
 
 random = np.random.default_rng(11)
 TRUTH = random.integers(0, 2, 400)
@@ -97,8 +97,8 @@ def test_multiclass_log_loss_and_accuracy_are_those_of_scikit_learn():
 @pytest.mark.parametrize(("hits", "n"), [(0, 20), (1, 20), (13, 20), (20, 20), (870, 1000), (19_000, 20_000)])
 def test_the_exact_bounds_are_those_of_statsmodels(hits, n):
     low, high = proportion_confint(hits, n, alpha=0.1, method="beta")
-    assert binomial.lower_bound(hits, n, 0.05) == pytest.approx(0.0 if hits == 0 else low, abs=1e-9)
-    assert binomial.upper_bound(hits, n, 0.05) == pytest.approx(1.0 if hits == n else high, abs=1e-9)
+    assert clopper_pearson.lower_bound(hits, n, 0.05) == pytest.approx(0.0 if hits == 0 else low, abs=1e-9)
+    assert clopper_pearson.upper_bound(hits, n, 0.05) == pytest.approx(1.0 if hits == n else high, abs=1e-9)
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(10, 2), (9, 4), (8, 4), (30, 20), (31, 18), (5, 0), (4, 0)])
@@ -127,14 +127,14 @@ def by_maximum_likelihood(wins, losses, n, delta):
 
 @pytest.mark.parametrize(("wins", "losses", "n"), [(12, 5, 100), (1, 30, 400), (30, 1, 400), (250, 240, 1000)])
 def test_the_bounds_of_an_accuracy_difference_are_tangos(wins, losses, n):
-    lower, upper = paired.bounds(wins, losses, n, 1.6449)
+    lower, upper = tango.bounds(wins, losses, n, 1.6449)
     assert lower < (wins - losses) / n < upper
     assert by_maximum_likelihood(wins, losses, n, lower) == pytest.approx(1.6449, abs=1e-3)
     assert by_maximum_likelihood(wins, losses, n, upper) == pytest.approx(-1.6449, abs=1e-3)
 
 
 def test_no_discordant_row_is_not_proof_of_equality():
-    lower, upper = paired.bounds(0, 0, 50, 1.6449)
+    lower, upper = tango.bounds(0, 0, 50, 1.6449)
     assert (lower, upper) == pytest.approx((-(1.6449**2) / (50 + 1.6449**2), 1.6449**2 / (50 + 1.6449**2)))
 
 
@@ -142,7 +142,7 @@ def test_no_discordant_row_is_not_proof_of_equality():
 def test_the_lower_bound_of_an_accuracy_difference_holds_as_often_as_it_says(n, gain, loss):
     trials, above = 4000, 0
     for wins, losses, _ in random.multinomial(n, [gain, loss, 1 - gain - loss], size=trials):
-        above += paired.bounds(int(wins), int(losses), n, 1.6449)[0] > gain - loss
+        above += tango.bounds(int(wins), int(losses), n, 1.6449)[0] > gain - loss
     assert above / trials < 0.05 + 4 * math.sqrt(0.05 * 0.95 / trials)
     assert above / trials > 0.02
 
@@ -184,8 +184,8 @@ def test_a_perfect_ranking_of_few_rows_proves_little():
 def test_rows_for_power_give_the_power():
     """With n₈₀ rows, a paired mean whose true effect is the margin comes out significant four times in five."""
     effect, sd = 0.1, 1.0
-    n = statistics.rows_for_power(100, sd / math.sqrt(100), effect, 0.05)
-    seen = sum(random.normal(effect, sd, n).mean() > statistics.z(0.05) * sd / math.sqrt(n) for _ in range(2000))
+    n = estimates.rows_for_power(100, sd / math.sqrt(100), effect, 0.05)
+    seen = sum(random.normal(effect, sd, n).mean() > estimates.z(0.05) * sd / math.sqrt(n) for _ in range(2000))
     assert seen / 2000 == pytest.approx(0.8, abs=0.04)
 
 
@@ -208,5 +208,5 @@ def test_what_cannot_be_measured_says_why(metric, truth, answers, says):
 
 
 def test_all_metrics_leaves_out_what_the_answers_do_not_allow():
-    assert statistics.all_metrics("binary", TRUTH, Answers(TRUTH)) == {"accuracy": 1.0, "f1": 1.0}
-    assert set(statistics.all_metrics("binary", TRUTH, binary(GOOD))) == set(BINARY_METRICS)
+    assert estimates.all_metrics("binary", TRUTH, Answers(TRUTH)) == {"accuracy": 1.0, "f1": 1.0}
+    assert set(estimates.all_metrics("binary", TRUTH, binary(GOOD))) == set(BINARY_METRICS)

@@ -8,7 +8,7 @@ import pytest
 from contracts import GateVerdict, Outcome
 from contracts.policy import Performance
 from gatekeeper.policy import tournament
-from gatekeeper.policy.statistics import Answers
+from gatekeeper.policy.statistics.estimates import Answers
 from gatekeeper.policy.tournament import Entrant, Facts
 
 SUPERIOR = Performance(rule="superior")

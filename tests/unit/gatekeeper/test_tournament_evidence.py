@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 
 from contracts.policy import ModelPolicy
-from gatekeeper import contest, evidence, golden
-from gatekeeper.contest import Asked, Contest, Played
-from gatekeeper.judging import judge
-from gatekeeper.measured import Measured
+from gatekeeper.evaluation import golden_rows
+from gatekeeper.evaluation.gate_runner import judge
+from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evidence import document as evidence
 from gatekeeper.policy import tournament
-from gatekeeper.policy.leakage import Overlap
-from gatekeeper.policy.statistics import Answers
-from gatekeeper.replaying import Again, NoEvidence
-from gatekeeper.sandbox.probe import Probe
+from gatekeeper.policy.gates.leakage import Overlap
+from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.replay import Again, NoEvidence
+from gatekeeper.sandbox.sandbox import Probe
+from gatekeeper.tournaments import comparison
+from gatekeeper.tournaments.comparison import Asked, Contest, Played
 from support.evidence_world import POLICY, World
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -58,10 +60,10 @@ class Games(World):
         field = self.contest()
         settings = tournament.comparison(FOUR)
         assert settings is not None
-        standing = contest.stand(measured, field, FOUR, settings)
+        standing = comparison.stand(measured, field, FOUR, settings)
         best = field.asked[0].answers
         assert standing.result.winner == 5 and best is not None and best.scores is not None
-        soiled = {"noise": best.scores[golden.chosen_rows(len(best.scores), 500)]}
+        soiled = {"noise": best.scores[golden_rows.chosen_rows(len(best.scores), 500)]}
         shown = best.scores[:3]
         probe = Probe(
             load_seconds=0.1,
@@ -74,12 +76,12 @@ class Games(World):
         )
         gated = self.measured(champion_answers=answers(self.champion), probe=probe)
         gated.event = gated.event.model_copy(update={"model_version": 5})
-        return measured, Played(field, contest.decide(measured, field, standing, candidate, gated, FOUR), gated)
+        return measured, Played(field, comparison.decide(measured, field, standing, candidate, gated, FOUR), gated)
 
     def document(self, measured: Measured, played: Played) -> dict[str, Any]:
         with self.store.writing("m") as keep:
             found = evidence.write(measured, FOUR, keep)
-            found["tournament"] = contest.write(played, FOUR, keep)
+            found["tournament"] = comparison.write(played, FOUR, keep)
         return dict(json.loads(json.dumps(found, allow_nan=False)))
 
 

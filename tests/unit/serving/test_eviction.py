@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.eviction import Held, evictions
-from serving.policy import Artifact
+from serving.policy.eviction import Held, evictions
+from serving.policy.versions import Artifact
 
 
 def held(model: str, size: int, asked: float, version: int = 1, **more: bool) -> Held:

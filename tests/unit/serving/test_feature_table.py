@@ -13,10 +13,10 @@ import sqlalchemy as sql
 
 from chassis.errors import Permanent, Transient
 from contracts.policy import ModelPolicy
-from serving.feature_sources import sources
-from serving.feature_table import FeatureTable, jsonable
+from serving.features.sources import sources
+from serving.features.table import FeatureTable, jsonable
+from serving.inference.signature import Column, Signature
 from serving.settings import Settings
-from serving.signature import Column, Signature
 
 SIGNATURE = Signature((Column("x", "double"), Column("note", "string", required=False)), event_time="at")
 

@@ -14,12 +14,12 @@ import pytest
 
 from chassis.http import Problem
 from contracts import ModelLoaded
-from serving.batching import Desk
-from serving.front import Front
-from serving.lean import Later, patiently
-from serving.memory import Growth
-from serving.publisher import Publisher
-from serving.slots import Answering, Slot
+from serving.http.asgi import Later, patiently
+from serving.http.prediction_service import Front
+from serving.inference.batcher import Desk
+from serving.loading.memory import Growth
+from serving.loading.model_state import Answering, Slot
+from serving.publishing.predictions import Publisher
 from support.loaders import Bench, run_bench, until
 from support.versions import large
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from chassis.cloudevents import Record, decode, encode
 from contracts import Output, PredictionMade, new_envelope
-from serving.outcomes import Outcome
-from serving.prediction_events import SOURCE, Budget, about, encoded, is_sampled, line
-from serving.signature import Column
-from serving.tables import Table
+from serving.inference.prediction import Outcome
+from serving.inference.row_reader import Table
+from serving.inference.signature import Column
+from serving.publishing.prediction_events import SOURCE, Budget, about, encoded, is_sampled, line
 
 NOW = datetime(2026, 3, 1, 12, 30, 0, 123456, tzinfo=UTC)
 COLUMNS = (Column("distance", "double"), Column("carrier", "string"), Column("night", "boolean"), Column("n", "long"))

@@ -21,27 +21,27 @@ from chassis.relay import Relay
 from chassis.service import Check, Part, Schema, Topics, build_app, run_service
 from chassis.warmup import Warmup
 from contracts import DriftDetected, GateFailed, GatePassed, ModelLoaded, ModelLoadFailed, ModelRegistered, Promoted
-from gatekeeper.advisories import Advisories
-from gatekeeper.api import deciding_router, reading_router
-from gatekeeper.api_evidence import evidence_router
-from gatekeeper.api_tournaments import tournaments_router
-from gatekeeper.artifacts import Artifacts
-from gatekeeper.decisions import Decisions
-from gatekeeper.evidence_store import EvidenceStore
-from gatekeeper.gating import GATE, Gating
+from gatekeeper.api.evidence import evidence_router
+from gatekeeper.api.models import deciding_router, reading_router
+from gatekeeper.api.tournaments import tournaments_router
+from gatekeeper.artifacts.advisories import Advisories
+from gatekeeper.artifacts.cache import Artifacts
+from gatekeeper.database.recorder import MIRROR, Recorder
+from gatekeeper.evaluation.evaluator import Measurer
+from gatekeeper.evaluation.prediction_cache import PredictionCache
+from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.handlers import Handlers
-from gatekeeper.measuring import Measurer
-from gatekeeper.mirror import Mirror
-from gatekeeper.playing import TOURNAMENT, Playing
-from gatekeeper.predictions import PredictionCache
-from gatekeeper.reconciler import Reconciler
-from gatekeeper.recording import MIRROR, Recorder
-from gatekeeper.replaying import Replayer
-from gatekeeper.restoring import Restoration
+from gatekeeper.promotion.commands import Decisions
+from gatekeeper.promotion.gate_job import GATE, Gating
+from gatekeeper.promotion.mlflow_mirror import Mirror
+from gatekeeper.promotion.reconciler import Reconciler
+from gatekeeper.promotion.restore import Restoration
+from gatekeeper.replay import Replayer
 from gatekeeper.sandbox.part import SandboxPart
-from gatekeeper.sandbox.probe import Sandbox
+from gatekeeper.sandbox.sandbox import Sandbox
 from gatekeeper.settings import Settings
-from gatekeeper.tournament import Tournament
+from gatekeeper.tournaments.job import TOURNAMENT, Playing
+from gatekeeper.tournaments.runner import Tournament
 
 SERVICE = "gatekeeper"
 

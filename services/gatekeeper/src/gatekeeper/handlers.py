@@ -13,13 +13,13 @@ from chassis.jobs import Jobs
 from chassis.telemetry import get_logger
 from contracts import DriftDetected, Envelope, ModelLoaded, ModelLoadFailed, ModelRegistered
 from contracts.policy import ModelPolicy
-from gatekeeper import store
-from gatekeeper.gating import GATE
-from gatekeeper.playing import DRIFTED, TOURNAMENT
-from gatekeeper.policy.occasion import Skip, after_drift
-from gatekeeper.recording import Recorder, without_policy
-from gatekeeper.retained import occasion
-from gatekeeper.tables import ReplicaRow
+from gatekeeper.database import queries
+from gatekeeper.database.recorder import Recorder, without_policy
+from gatekeeper.database.tables import ReplicaRow
+from gatekeeper.policy.tournament_trigger import Skip, after_drift
+from gatekeeper.promotion.gate_job import GATE
+from gatekeeper.tournaments.eligibility import occasion
+from gatekeeper.tournaments.job import DRIFTED, TOURNAMENT
 
 LARGEST_VERSION = 2**31 - 1  # of the databases' integers
 
@@ -41,7 +41,7 @@ class Handlers:
         event = envelope.data
         if event.model_version > LARGEST_VERSION:
             raise Permanent(f"model_version {event.model_version} is larger than any version of MLflow")
-        row = store.add_candidate(session, envelope)
+        row = queries.add_candidate(session, envelope)
         if row is None:
             return False
         self._recorder.audit(session, "registered", row, _by_whom(event), envelope)
@@ -66,7 +66,7 @@ class Handlers:
         if isinstance(action, Skip):
             log.info("no tournament after a drift", event_id=envelope.id, reason=action.reason)
             return
-        epoch = store.state(session, name).epoch
+        epoch = queries.state(session, name).epoch
         job_id = self._jobs.enqueue(
             session,
             kind=TOURNAMENT,
@@ -95,7 +95,7 @@ class Handlers:
 def _replica(session: Session, event: ModelLoaded | ModelLoadFailed) -> ReplicaRow:
     if max(event.model_version, event.epoch or 0) > LARGEST_VERSION:
         raise Permanent(f"model_version {event.model_version} or epoch {event.epoch} is out of range")
-    return store.replica(session, event.replica, event.model_name, event.role)
+    return queries.replica(session, event.replica, event.model_name, event.role)
 
 
 def _is_news(known: datetime | None, at: datetime) -> bool:

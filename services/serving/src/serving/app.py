@@ -16,23 +16,23 @@ from chassis.service import Part, Topics, build_app, run_service
 from chassis.settings import MEBIBYTE
 from contracts import GatePassed, Promoted
 from contracts.policy import ModelPolicy
-from serving.agreement import Agreement
-from serving.batching import Desk
-from serving.deliveries import Deliveries
-from serving.features import Features
-from serving.front import Front
 from serving.handlers import on_gate_passed, on_promoted
-from serving.loader import Loader
-from serving.model_policies import parity_tolerances, policies_of, prediction_shares
-from serving.protocols.inference import build_inference_router
-from serving.publisher import Publisher
-from serving.routes import build_models_router, build_router, endpoints, shortcut
+from serving.http.open_inference import build_inference_router
+from serving.http.predict_by_id import Features
+from serving.http.prediction_service import Front
+from serving.http.routes import build_models_router, build_router, endpoints, shortcut
+from serving.inference.batcher import Desk
+from serving.loading.reconciler import Loader
+from serving.policies import parity_tolerances, policies_of, prediction_shares
+from serving.publishing.feedback import Deliveries
+from serving.publishing.predictions import Publisher
+from serving.publishing.status import Statuses
 from serving.settings import Settings
-from serving.statuses import Statuses
-from serving.workers import Worker, supervise
+from serving.workers.supervisor import Worker, supervise
+from serving.workers.swap_barrier import Agreement
 
 if TYPE_CHECKING:
-    from serving.feature_table import FeatureTable
+    from serving.features.table import FeatureTable
 
 
 def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
@@ -72,7 +72,7 @@ def _feature_tables(policies: Mapping[str, ModelPolicy], settings: Settings) -> 
     """By model name; without SQLAlchemy where no policy names a table."""
     if not any(policy.features for policy in policies.values()):
         return {}
-    from serving.feature_sources import sources
+    from serving.features.sources import sources
 
     return sources(policies, settings)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contracts import Envelope, GatePassed, Promoted, ServingArtifact
-from serving.loader import Loader
-from serving.policy import Artifact, Beside, Wanted
+from serving.loading.reconciler import Loader
+from serving.policy.versions import Artifact, Beside, Wanted
 
 
 def on_promoted(loader: Loader, envelope: Envelope[Promoted]) -> None:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from contracts import GateVerdict, Outcome
 from contracts.policy import Performance
 from gatekeeper.backtest.history import History
-from gatekeeper.policy import performance, tournament
-from gatekeeper.policy.statistics import Answers
+from gatekeeper.policy import tournament
+from gatekeeper.policy.gates import performance
+from gatekeeper.policy.statistics.estimates import Answers
 
 Choose = Callable[[History, int, int], int]
 """(history, newest labelled window, champion) → the version that serves the window after it."""

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from contracts import GateVerdict
 from contracts.policy import Problem
-from gatekeeper.policy import statistics
 from gatekeeper.policy.predictions import as_answers
-from gatekeeper.policy.statistics import Answers, direction
+from gatekeeper.policy.statistics import estimates
+from gatekeeper.policy.statistics.estimates import Answers, direction
 
 FORMAT = 1
 
@@ -72,7 +72,7 @@ class History:
         key = (metric, version, window)
         if key not in self._values:
             truth, answers = self.windows[window].truth, self.answers[version, window]
-            self._values[key] = statistics.value(metric, truth, answers)
+            self._values[key] = estimates.value(metric, truth, answers)
         return self._values[key]
 
     def worth(self, metric: str, version: int, window: int) -> float:

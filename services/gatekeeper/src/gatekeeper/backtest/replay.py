@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gatekeeper.backtest.contenders import Contender
 from gatekeeper.backtest.history import History
-from gatekeeper.policy.statistics import direction
+from gatekeeper.policy.statistics.estimates import direction
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from contracts import GateVerdict, Outcome
 from contracts.policy import Performance
-from gatekeeper.policy import statistics
 from gatekeeper.policy.compared import Facts, interval, percent, verdict
-from gatekeeper.policy.statistics import Answers, Estimate, direction
+from gatekeeper.policy.statistics import estimates
+from gatekeeper.policy.statistics.estimates import Answers, Estimate, direction
 
 NEAR_MISS = 0.01  # a fixed minimum's risk is reported for a model that misses it by this
 
@@ -23,7 +23,7 @@ def minimum(
     misses: list[str] = []
     measured: dict[str, Any] = {}
     for metric, least in least_of.items():
-        found = statistics.estimate(metric, truth, challenger, settings.alpha, facts.clusters)
+        found = estimates.estimate(metric, truth, challenger, settings.alpha, facts.clusters)
         sign = direction(metric)
         risk = 1 - NormalDist().cdf(NEAR_MISS / found.se) if found.se > 0 else 0.0
         measured[metric] = {"value": found.value, "minimum": least, "near_miss_passes": risk} | interval(found)
@@ -49,12 +49,12 @@ def minimum(
 
 def cold_start(facts: Facts, truth: NDArray[Any], challenger: Answers, settings: Performance) -> GateVerdict:
     """No champion: every floor, and better than a constant answer, at the confidence bound."""
-    bars = [(facts.metric, statistics.trivial(facts.metric, truth), "a constant answer's", True)]
+    bars = [(facts.metric, estimates.trivial(facts.metric, truth), "a constant answer's", True)]
     bars += [(metric, value, "the floor", False) for metric, value in settings.floor.items()]
     verdicts = [
         _bar(
             facts,
-            statistics.estimate(metric, truth, challenger, settings.alpha, facts.clusters),
+            estimates.estimate(metric, truth, challenger, settings.alpha, facts.clusters),
             metric,
             bar,
             settings,
@@ -75,7 +75,7 @@ def _bar(facts: Facts, found: Estimate, metric: str, bar: list[Any], settings: P
     sign = direction(metric)
     surely, possibly = (found.lower, found.upper) if sign > 0 else (-found.upper, -found.lower)
     point, need = sign * found.value, sign * value
-    needed = statistics.rows_for_power(found.n, found.se, point - need, settings.alpha)
+    needed = estimates.rows_for_power(found.n, found.se, point - need, settings.alpha)
     level = percent(settings.alpha)
     said = f"{metric} {found.value:.4f}, {level} bound {sign * surely:.4f}, against {label} {value:.4f}"
     if surely > need or (surely == need and not strictly):

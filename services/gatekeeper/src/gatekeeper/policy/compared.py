@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from contracts import GateVerdict, Outcome
 from contracts.policy import Problem
-from gatekeeper.policy import bootstrap
-from gatekeeper.policy.entities import codes_of
-from gatekeeper.policy.statistics import Answers, Estimate
+from gatekeeper.policy.statistics import bootstrap
+from gatekeeper.policy.statistics.clusters import codes_of
+from gatekeeper.policy.statistics.estimates import Answers, Estimate
 from gatekeeper.policy.trouble import Trouble
 
 GATE = "performance"

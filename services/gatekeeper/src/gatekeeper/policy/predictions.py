@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.policy import Problem
-from gatekeeper.policy.metrics import Answers
+from gatekeeper.policy.statistics.metrics import Answers
 
 Classes = tuple[Any, ...] | None
 

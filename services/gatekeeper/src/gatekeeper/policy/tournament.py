@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from contracts import GateVerdict, Outcome, overall
 from contracts.policy import Minimum, ModelPolicy, Performance, Problem, Retained
-from gatekeeper.policy import performance
-from gatekeeper.policy.statistics import Answers, direction
+from gatekeeper.policy.gates import performance
+from gatekeeper.policy.statistics.estimates import Answers, direction
 
 
 @dataclass(frozen=True, eq=False)

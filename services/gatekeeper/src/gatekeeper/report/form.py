@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gatekeeper.policy.section import Section, Table
-from gatekeeper.serving_form import NATIVE
+from gatekeeper.sandbox.compiled_form import NATIVE
 
 COLUMNS = ("form", "used", "rows", "labels that differ", "largest difference", "tolerance", "why not")
 

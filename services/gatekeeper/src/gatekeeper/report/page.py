@@ -8,10 +8,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from contracts import GateVerdict, Outcome
-from gatekeeper.gates import GATES
+from gatekeeper.evaluation.gates import GATES
 from gatekeeper.policy.section import Interval, Section
+from gatekeeper.read_models import CandidateView
 from gatekeeper.report import form, tournament
-from gatekeeper.views import CandidateView
 
 WIDTH, EDGE = 560, 12
 """Of a drawing, in pixels, and its free edge on both sides."""

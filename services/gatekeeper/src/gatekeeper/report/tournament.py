@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from contracts import GateVerdict
-from gatekeeper.policy import performance
+from gatekeeper.policy.gates import performance
 from gatekeeper.policy.section import Section, Table
 
 COLUMNS = ("version", "compared", "metric", "its own", "champion's", "golden rows", "α", "why")

@@ -131,7 +131,7 @@ def _question(
         np.save(scratch / BATCH_SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
 
     if (tolerance := request["form_tolerance"]) is not None:
-        from gatekeeper.sandbox.proving import proved  # the template has imported it
+        from gatekeeper.sandbox.compile_probe import proved  # the template has imported it
 
         facts.note(form=proved(model, features, tolerance, scratch / FORM))
         return

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from chassis.telemetry import get_logger
-from gatekeeper.sandbox.probe import Sandbox
 from gatekeeper.sandbox.processes import SandboxBroken
+from gatekeeper.sandbox.sandbox import Sandbox
 
 log = get_logger(__name__)
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from chassis.errors import GauntletError, Transient
 from chassis.processes.launcher import start
 from gatekeeper.sandbox import descendants, disk
+from gatekeeper.sandbox.fork_server import ENDED, READY, REAP
 from gatekeeper.sandbox.isolation import Isolation
-from gatekeeper.sandbox.template import ENDED, READY, REAP
 
 POLL_SECONDS = 0.02
 DISK_SECONDS = 0.25
@@ -59,7 +59,7 @@ class Template:
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = start(
-                [sys.executable, "-I", "-B", "-m", "gatekeeper.sandbox.template", str(theirs.fileno())],
+                [sys.executable, "-I", "-B", "-m", "gatekeeper.sandbox.fork_server", str(theirs.fileno())],
                 cwd=home,
                 env=_environment(home),
                 stdin=subprocess.DEVNULL,

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from chassis.columns import BigId, Json, UtcDateTime
-from gatekeeper.policy.audit_chain import GENESIS, Entry, linked, plain  # their form is fixed for good by the digests
+from gatekeeper.policy.hash_chain import GENESIS, Entry, linked, plain  # their form is fixed for good by the digests
 
 revision = "0002"
 down_revision = "0001"

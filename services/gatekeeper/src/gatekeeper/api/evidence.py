@@ -1,0 +1,244 @@
+"""The HTTP API of evidence: verdicts replayed, judged under another policy, and golden datasets."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
+
+from chassis.database import Database
+from chassis.digests import digest_file
+from chassis.errors import Transient
+from chassis.http import Problem, problems
+from contracts import Dataset, GateVerdict, overall
+from contracts.policy import ModelPolicy
+from gatekeeper.api.models import Text, Version
+from gatekeeper.api.tournaments import AgainView, DifferenceView, needed
+from gatekeeper.database import golden_datasets, queries
+from gatekeeper.database.tables import UNJUDGED, CandidateRow, GoldenRow
+from gatekeeper.evidence.store import EvidenceStore
+from gatekeeper.promotion.commands import Decisions
+from gatekeeper.read_models import View
+from gatekeeper.replay import Again, Difference, NoEvidence, Replayed, Replayer
+
+LARGEST_UPLOAD = 1024 * 1024 * 1024
+
+
+class ReplayView(View):
+    """A verdict reached again from its evidence."""
+
+    model_name: str
+    model_version: int
+    then: str = Field(description="The recorded outcome")
+    now: str
+    agrees: bool = Field(description="To the last digit of every gate, and of the tournament")
+    differences: list[DifferenceView]
+    versions: list[DifferenceView] = Field(description="Libraries that have changed since")
+    verdicts: list[GateVerdict]
+    tournament: AgainView | None = Field(description="The one on its golden rows; None: none was played")
+
+
+class WhatIfRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    policy: ModelPolicy
+    since: datetime | None = Field(default=None, description="Only candidates judged since then")
+    limit: int = Field(default=100, ge=1, le=1000)
+
+
+class Rejudged(View):
+    """One candidate of the past under another policy. `problem` says why it could not be judged again."""
+
+    model_version: int
+    judged_at: datetime
+    then: str
+    now: str | None = None
+    changed: list[str] = Field(default_factory=list, description="Gates that answer otherwise")
+    reasons: dict[str, str] = Field(default_factory=dict)
+    problem: str | None = None
+    tournament: AgainView | None = Field(default=None, description="On its golden rows; None: with neither policy")
+
+
+class GoldenView(View):
+    """A golden dataset that people made; `challengers` have been compared on it and have spent of its α."""
+
+    model_name: str
+    number: int
+    digest: str
+    uri: str
+    rows: int
+    created_at: datetime
+    created_by: str
+    note: str
+    challengers: int
+    tournament: str | None = Field(description="Id of the one that a drift gave rise to")
+    columns: dict[str, str] = Field(default_factory=dict)
+
+
+def evidence_router(database: Database, decisions: Decisions, replayer: Replayer, kept: EvidenceStore) -> APIRouter:
+    router = APIRouter(tags=["evidence"])
+
+    @router.post("/models/{model_name}/candidates/{model_version}/replay", responses=problems(404, 409, 503))
+    def replay(model_name: str, model_version: Version) -> ReplayView:
+        """Re-evaluate the stored evidence of a verdict, and report what differs."""
+        decisions.known(model_name)
+        with database.reading() as session:
+            row = _judged(session, model_name, model_version)
+            then, evidence = queries.verdicts(session, row), dict(row.evidence)
+        with needed(f"{model_name} v{model_version} cannot be replayed"):
+            found = replayer.replay(evidence, then)
+        return ReplayView(
+            model_name=model_name,
+            model_version=model_version,
+            then=_outcome(then),
+            now=found.outcome.value,
+            agrees=found.agrees,
+            differences=_views(found.differences),
+            versions=_views(found.versions),
+            verdicts=list(found.verdicts),
+            tournament=_again_view(found.tournament),
+        )
+
+    @router.post("/what-if", responses=problems(404))
+    def what_if(request: WhatIfRequest) -> list[Rejudged]:
+        """Re-evaluate a model's stored evidence under another policy, newest version first; nothing is changed."""
+        name = request.policy.model
+        decisions.known(name)
+        with database.reading() as session:
+            rows = [
+                (row.model_version, row.judged_at, dict(row.evidence), queries.verdicts(session, row))
+                for row in queries.candidates(session, name, request.limit)
+                if row.judged_at is not None and (request.since is None or row.judged_at >= request.since)
+            ]
+        return [
+            _rejudged(replayer, request.policy, version, at, evidence, then) for version, at, evidence, then in rows
+        ]
+
+    @router.get("/models/{model_name}/golden", responses=problems(404))
+    def list_golden(model_name: str) -> list[GoldenView]:
+        """The golden datasets of a model, newest first."""
+        decisions.known(model_name)
+        with database.reading() as session:
+            return [_golden_view(session, row) for row in golden_datasets.all_of(session, model_name)]
+
+    @router.post("/models/{model_name}/golden", status_code=201, responses=problems(404, 413, 503))
+    async def create_golden(
+        model_name: str,
+        request: Request,
+        actor: Annotated[Text, Query(description="Who makes it")],
+        note: Annotated[Text, Query(description="What it is, and why")],
+    ) -> GoldenView:
+        """Store a golden dataset: a Parquet file with features and label, optionally entity and event time."""
+        with tempfile.TemporaryDirectory(prefix="golden-") as folder:
+            path = Path(folder) / "upload.parquet"
+            await _receive(request, path)
+            return await run_in_threadpool(_create, model_name, path, actor, note)
+
+    def _create(model_name: str, path: Path, actor: str, note: str) -> GoldenView:
+        decisions.known(model_name)
+        rows, columns = _described(path)
+        digest = digest_file(path)
+        named = path.rename(path.with_name(f"{digest.removeprefix('sha256:')}.parquet"))
+        try:
+            uri = kept.add(model_name, named, "golden")
+        except Transient as error:
+            raise Problem(503, "golden dataset not kept", str(error)) from error
+        with database.transaction() as session:
+            dataset = Dataset(uri=uri, digest=digest, rows=rows)
+            row = golden_datasets.add(session, model_name, dataset, actor=actor, note=note)
+            session.flush()
+            return _golden_view(session, row, columns)
+
+    return router
+
+
+def _rejudged(
+    replayer: Replayer,
+    policy: ModelPolicy,
+    version: int,
+    at: datetime,
+    evidence: Mapping[str, Any],
+    then: tuple[GateVerdict, ...],
+) -> Rejudged:
+    try:
+        found = replayer.what_if(evidence, then, policy)
+    except (NoEvidence, Transient) as error:
+        return Rejudged(model_version=version, judged_at=at, then=_outcome(then), problem=str(error))
+    changed = _changed(then, found)
+    return Rejudged(
+        model_version=version,
+        judged_at=at,
+        then=_outcome(then),
+        now=found.outcome.value,
+        changed=changed,
+        reasons={verdict.gate: verdict.reason for verdict in found.verdicts if verdict.gate in changed},
+        tournament=_again_view(found.tournament),
+    )
+
+
+def _changed(then: tuple[GateVerdict, ...], found: Replayed) -> list[str]:
+    before = {verdict.gate: verdict.outcome for verdict in then}
+    after = {verdict.gate: verdict.outcome for verdict in found.verdicts}
+    return [gate for gate in dict.fromkeys([*before, *after]) if before.get(gate) != after.get(gate)]
+
+
+def _judged(session: Session, model_name: str, model_version: int) -> CandidateRow:
+    row = queries.candidate(session, model_name, model_version)
+    if row is None:
+        raise Problem(404, "no such candidate", f"{model_name} v{model_version} was never registered")
+    if row.state in UNJUDGED:
+        raise Problem(409, "not judged yet", f"{model_name} v{model_version} is still being gated")
+    return row
+
+
+def _outcome(verdicts: tuple[GateVerdict, ...]) -> str:
+    return overall(verdicts).value
+
+
+def _views(differences: tuple[Difference, ...]) -> list[DifferenceView]:
+    return [DifferenceView.model_validate(each) for each in differences]
+
+
+def _again_view(again: Again | None) -> AgainView | None:
+    return None if again is None else AgainView.model_validate(again)
+
+
+def _golden_view(session: Session, row: GoldenRow, columns: Mapping[str, str] | None = None) -> GoldenView:
+    fields = ("model_name", "number", "digest", "uri", "rows", "created_at", "created_by", "note")
+    played = golden_datasets.tournament_on(session, row.model_name, row.digest)
+    more = {
+        "challengers": golden_datasets.challengers(session, row.model_name, row.digest),
+        "tournament": None if played is None else played.id,
+        "columns": dict(columns or {}),
+    }
+    return GoldenView.model_validate({name: getattr(row, name) for name in fields} | more)
+
+
+async def _receive(request: Request, path: Path) -> None:
+    size = 0
+    with path.open("wb") as file:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > LARGEST_UPLOAD:
+                raise Problem(413, "too large", f"a golden dataset has at most {LARGEST_UPLOAD} bytes")
+            file.write(chunk)
+
+
+def _described(path: Path) -> tuple[int, dict[str, str]]:
+    try:
+        about = pq.read_metadata(path)
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise Problem(422, "no golden dataset", f"the body is no Parquet file: {error}") from error
+    if about.num_rows == 0:
+        raise Problem(422, "no golden dataset", "the file has no rows")
+    return about.num_rows, {name: str(kind) for name, kind in zip(schema.names, schema.types, strict=True)}

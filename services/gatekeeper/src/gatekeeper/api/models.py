@@ -1,0 +1,194 @@
+"""HTTP: reading what was decided, and people's own decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from chassis.database import Database
+from chassis.http import Problem, problems
+from contracts.policy import ModelPolicy
+from gatekeeper.database import audit_trail, queries
+from gatekeeper.handlers import LARGEST_VERSION
+from gatekeeper.promotion.commands import Decisions, Refused
+from gatekeeper.read_models import (
+    AuditProofView,
+    AuditView,
+    CandidateSummary,
+    CandidateView,
+    ModelView,
+    PromotionView,
+    audit_proof_view,
+    audit_view,
+    candidate_view,
+    model_view,
+    promotion_view,
+    promotion_view_of,
+    summary_view,
+)
+from gatekeeper.report.page import render
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
+Version = Annotated[int, Field(ge=1, le=LARGEST_VERSION)]
+StrictVersion = Annotated[Version, Field(strict=True)]
+DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+class Decision(BaseModel):
+    """Who decides, and why: both are kept in the audit trail."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    actor: Text
+    reason: Text
+
+
+class PromoteRequest(Decision):
+    model_version: StrictVersion
+
+
+class RollbackRequest(Decision):
+    to: StrictVersion | None = Field(default=None, description="An earlier champion; default: the previous one")
+
+
+class FreezeView(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    frozen: bool
+    actor: str
+    reason: str
+
+
+def reading_router(database: Database, decisions: Decisions, policies: dict[str, ModelPolicy]) -> APIRouter:
+    router = APIRouter(tags=["reading"])
+
+    @router.get("/models")
+    def list_models() -> list[ModelView]:
+        """Every model that has a policy or a registered version."""
+        with database.reading() as session:
+            names = sorted(queries.model_names(session) | policies.keys())
+            return [model_view(session, name, policies.get(name)) for name in names]
+
+    @router.get("/models/{model_name}", responses=problems(404))
+    def show_model(model_name: str) -> ModelView:
+        """Champion and challenger of a model, and whether it is frozen."""
+        decisions.known(model_name)
+        with database.reading() as session:
+            return model_view(session, model_name, policies.get(model_name))
+
+    @router.get("/models/{model_name}/candidates", responses=problems(404))
+    def list_candidates(model_name: str, limit: Limit = 100) -> list[CandidateSummary]:
+        """The candidates of a model, newest version first."""
+        decisions.known(model_name)
+        with database.reading() as session:
+            return [summary_view(session, row) for row in queries.candidates(session, model_name, limit)]
+
+    @router.get("/models/{model_name}/candidates/{model_version}", responses=problems(404))
+    def show_candidate_of(model_name: str, model_version: Version) -> CandidateView:
+        """A candidate with its verdict, gate by gate."""
+        decisions.known(model_name)
+        return _candidate(queries.candidate_id(model_name, model_version), f"{model_name} v{model_version}")
+
+    @router.get("/candidates/{candidate_id}", responses=problems(404))
+    def show_candidate(candidate_id: str) -> CandidateView:
+        """The same, by the candidate's id."""
+        return _candidate(candidate_id, repr(candidate_id))
+
+    def _candidate(candidate_id: str, label: str) -> CandidateView:
+        with database.reading() as session:
+            row = queries.candidate_by_id(session, candidate_id)
+            if row is None:
+                raise Problem(404, "no such candidate", f"{label} is not a candidate: no such version was registered")
+            return candidate_view(session, row)
+
+    @router.get(
+        "/models/{model_name}/candidates/{model_version}/report", response_class=HTMLResponse, responses=problems(404)
+    )
+    def report(model_name: str, model_version: Version) -> HTMLResponse:
+        """The verdict as an HTML page: the decision, what each gate observed, and what is missing to pass."""
+        decisions.known(model_name)
+        found = _candidate(queries.candidate_id(model_name, model_version), f"{model_name} v{model_version}")
+        return HTMLResponse(render(found))
+
+    @router.get("/models/{model_name}/promotions", responses=problems(404))
+    def list_promotions(model_name: str, limit: Limit = 100) -> list[PromotionView]:
+        """The promotions of a model, newest epoch first."""
+        decisions.known(model_name)
+        with database.reading() as session:
+            return [promotion_view(row) for row in queries.promotions(session, model_name, limit)]
+
+    @router.get("/audit", responses=problems(404))
+    def list_audit(
+        model: Annotated[str | None, Query(description="Only of this model")] = None, limit: Limit = 100
+    ) -> list[AuditView]:
+        """The audit trail, newest row first."""
+        if model is not None:
+            decisions.known(model)
+        with database.reading() as session:
+            return [audit_view(row) for row in queries.audit(session, model, limit)]
+
+    @router.get("/audit/verify")
+    def verify_audit(
+        head: Annotated[
+            str | None, Query(pattern=r"^sha256:[0-9a-f]{64}$", description="A digest noted before")
+        ] = None,
+    ) -> AuditProofView:
+        """Verify the chain of digests through the whole audit trail."""
+        with database.reading() as session:
+            return audit_proof_view(audit_trail.verified(session, head))
+
+    return router
+
+
+def deciding_router(decisions: Decisions, ready: Callable[[], None]) -> APIRouter:
+    """`ready` raises Transient while the past is not known yet: nobody decides on half of it."""
+    router = APIRouter(tags=["people's decisions"], responses=problems(404, 409, 503))
+
+    @router.post("/models/{model_name}/promote")
+    def promote(model_name: str, request: PromoteRequest) -> PromotionView:
+        """Make a version the champion: cause `approval` if it passed its gates, `override` if it did not."""
+        with _conflicts("not promoted"):
+            ready()
+            version, actor, reason = request.model_version, request.actor, request.reason
+            return promotion_view_of(decisions.promote(model_name, version, actor=actor, reason=reason))
+
+    @router.post("/models/{model_name}/rollback")
+    def roll_back(model_name: str, request: RollbackRequest) -> PromotionView:
+        """Make an earlier champion the champion again, with a new epoch; allowed while the model is frozen."""
+        with _conflicts("not rolled back"):
+            ready()
+            decided = decisions.roll_back(model_name, request.to, actor=request.actor, reason=request.reason)
+            return promotion_view_of(decided)
+
+    @router.post("/models/{model_name}/freeze")
+    def freeze(model_name: str, request: Decision) -> FreezeView:
+        """Stop automatic promotions: gates go on judging, but only people change the champion."""
+        with _conflicts("not frozen"):
+            ready()
+            decisions.freeze(model_name, actor=request.actor, reason=request.reason)
+        return FreezeView(model_name=model_name, frozen=True, actor=request.actor, reason=request.reason)
+
+    @router.post("/models/{model_name}/unfreeze")
+    def unfreeze(model_name: str, request: Decision) -> FreezeView:
+        """Allow automatic promotions again."""
+        with _conflicts("not unfrozen"):
+            ready()
+            decisions.unfreeze(model_name, actor=request.actor, reason=request.reason)
+        return FreezeView(model_name=model_name, frozen=False, actor=request.actor, reason=request.reason)
+
+    return router
+
+
+@contextmanager
+def _conflicts(title: str) -> Iterator[Any]:
+    try:
+        yield
+    except Refused as refused:
+        raise Problem(409, title, str(refused)) from refused

@@ -1,0 +1,1 @@
+"""The tables, the queries on them, and what records a decision."""

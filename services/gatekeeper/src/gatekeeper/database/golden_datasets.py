@@ -1,0 +1,131 @@
+"""Golden datasets that people made, and how many challengers each dataset has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from chassis.errors import Permanent
+from contracts import Dataset
+from gatekeeper.database import queries
+from gatekeeper.database.tables import CandidateRow, GoldenRow, TournamentRow
+from gatekeeper.evidence.formats import upgraded
+from gatekeeper.policy.tournament_trigger import LATEST
+
+
+def wanted(session: Session, model_name: str, said: str | None) -> Dataset | None:
+    """What `golden.dataset` of a policy names; None when it names nothing. Raises Permanent when it is not there."""
+    if said is None:
+        return None
+    row = newest(session, model_name) if said == LATEST else session.get(GoldenRow, (model_name, said))
+    if row is None:
+        raise Permanent(
+            f"the policy of {model_name!r} says golden.dataset: {said}, but there is none; gauntlet golden create"
+        )
+    return Dataset(uri=row.uri, digest=row.digest, rows=row.rows)
+
+
+def challengers(session: Session, model_name: str, digest: str, *, but: str | None = None) -> int:
+    """How many were compared with a champion on this dataset: each of them has spent some of α.
+
+    The retained versions of a tournament together are one more.
+    """
+    query = select(CandidateRow.evidence).where(
+        CandidateRow.model_name == model_name,
+        CandidateRow.golden_digest == digest,
+        CandidateRow.champion_version.is_not(None),
+        CandidateRow.judged_at.is_not(None),
+    )
+    found = session.scalars(query.where(CandidateRow.id != but) if but else query).all()
+    alone = tournament_on(session, model_name, digest)
+    return sum(1 + _entered(evidence) for evidence in found) + (0 if alone is None else _entered(alone.evidence))
+
+
+def played_on(session: Session, model_name: str, digest: str) -> bool:
+    """Was there a tournament on this dataset, because of a drift or of a new candidate?"""
+    query = select(CandidateRow.evidence).where(
+        CandidateRow.model_name == model_name, CandidateRow.golden_digest == digest
+    )
+    found = any(_entered(evidence) for evidence in session.scalars(query))
+    return found or tournament_on(session, model_name, digest) is not None
+
+
+def newest_judged_on(session: Session, model_name: str, champion_version: int) -> int | None:
+    """Number of the newest golden dataset that this version was judged on, by itself or as champion."""
+    judged = select(CandidateRow.golden_digest).where(
+        CandidateRow.model_name == model_name,
+        or_(CandidateRow.model_version == champion_version, CandidateRow.champion_version == champion_version),
+        CandidateRow.judged_at.is_not(None),
+        CandidateRow.golden_digest.is_not(None),
+    )
+    played = select(TournamentRow.golden_digest).where(
+        TournamentRow.model_name == model_name,
+        or_(TournamentRow.winner == champion_version, TournamentRow.champion_version == champion_version),
+    )
+    either = or_(GoldenRow.digest.in_(judged), GoldenRow.digest.in_(played))
+    return session.scalar(select(func.max(GoldenRow.number)).where(GoldenRow.model_name == model_name, either))
+
+
+def tournament_on(session: Session, model_name: str, digest: str) -> TournamentRow | None:
+    """The one that a drift gave rise to."""
+    query = select(TournamentRow).where(TournamentRow.model_name == model_name, TournamentRow.golden_digest == digest)
+    return session.scalars(query).first()
+
+
+def tournament_by_id(session: Session, row_id: str) -> TournamentRow | None:
+    return session.get(TournamentRow, row_id)
+
+
+def tournament_id(model_name: str, golden_number: int) -> str:
+    return f"{model_name}-golden-{golden_number}"
+
+
+def newest(session: Session, model_name: str) -> GoldenRow | None:
+    query = select(GoldenRow).where(GoldenRow.model_name == model_name)
+    return session.scalars(query.order_by(GoldenRow.number.desc()).limit(1)).first()
+
+
+def all_of(session: Session, model_name: str) -> Sequence[GoldenRow]:
+    """Newest first."""
+    query = select(GoldenRow).where(GoldenRow.model_name == model_name)
+    return session.scalars(query.order_by(GoldenRow.number.desc())).all()
+
+
+def add(session: Session, model_name: str, dataset: Dataset, *, actor: str, note: str) -> GoldenRow:
+    """The same content is the same dataset: added once, whoever adds it again."""
+    queries.lock(session, model_name)
+    row = session.get(GoldenRow, (model_name, dataset.digest))
+    if row is not None:
+        return row
+    last = newest(session, model_name)
+    row = GoldenRow(
+        model_name=model_name,
+        digest=dataset.digest,
+        number=last.number + 1 if last else 1,
+        uri=dataset.uri,
+        rows=dataset.rows or 0,
+        created_at=datetime.now(UTC),
+        created_by=actor,
+        note=note,
+    )
+    session.add(row)
+    queries.add_audit(
+        session,
+        "golden dataset created",
+        model_name,
+        None,
+        actor=actor,
+        reason=note,
+        evidence={"digest": dataset.digest, "rows": dataset.rows, "number": row.number},
+    )
+    return row
+
+
+def _entered(evidence: Mapping[str, Any]) -> bool:
+    """Was anybody compared in a tournament? Then it has spent of α."""
+    played = upgraded(evidence).get("tournament")
+    return bool(played and played["entrants"])

@@ -1,0 +1,236 @@
+"""Queries on the gatekeeper's tables. Every function takes the caller's session and leaves committing to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from contracts import Envelope, GateVerdict, ModelRegistered, Outcome, Promoted
+from gatekeeper.database import audit_trail
+from gatekeeper.database.tables import (
+    REGISTERED,
+    AuditRow,
+    CandidateRow,
+    ModelRow,
+    PromotionRow,
+    ReplicaRow,
+    VerdictRow,
+)
+from gatekeeper.policy.promotion import State
+
+
+def candidate_id(model_name: str, model_version: int) -> str:
+    return f"{model_name}-v{model_version}"
+
+
+def add_candidate(session: Session, envelope: Envelope[ModelRegistered]) -> CandidateRow | None:
+    """None when the version is a candidate already, whoever said so first."""
+    event = envelope.data
+    row = {
+        "id": candidate_id(event.model_name, event.model_version),
+        "model_name": event.model_name,
+        "model_version": event.model_version,
+        "state": REGISTERED,
+        "event": envelope.model_dump(mode="json"),
+        "registered_at": envelope.time,
+        "artifact_uri": event.artifact_uri,
+        "metrics": {},
+        "evidence": {},
+    }
+    # RETURNING, since psycopg reports no row count for an INSERT through the ORM.
+    insert = insert_of(session)(CandidateRow).values(row).on_conflict_do_nothing()
+    added = session.scalar(insert.returning(CandidateRow.id))
+    return None if added is None else session.get_one(CandidateRow, added)
+
+
+def envelope_of(row: CandidateRow) -> Envelope[ModelRegistered]:
+    return Envelope[ModelRegistered].model_validate(row.event)
+
+
+def candidate(session: Session, model_name: str, model_version: int) -> CandidateRow | None:
+    return session.get(CandidateRow, candidate_id(model_name, model_version))
+
+
+def candidate_by_id(session: Session, row_id: str) -> CandidateRow | None:
+    return None if "\0" in row_id else session.get(CandidateRow, row_id)  # which PostgreSQL would not even compare
+
+
+def count_by_state(session: Session, model_name: str) -> dict[str, int]:
+    query = select(CandidateRow.state, func.count()).where(CandidateRow.model_name == model_name)
+    return dict(session.execute(query.group_by(CandidateRow.state)).tuples().all())
+
+
+def candidates(session: Session, model_name: str, limit: int = 100) -> Sequence[CandidateRow]:
+    """Newest version first."""
+    query = select(CandidateRow).where(CandidateRow.model_name == model_name)
+    return session.scalars(query.order_by(CandidateRow.model_version.desc()).limit(limit)).all()
+
+
+def candidate_versions(session: Session, model_name: str) -> set[int]:
+    return set(session.scalars(select(CandidateRow.model_version).where(CandidateRow.model_name == model_name)))
+
+
+def add_verdicts(session: Session, row: CandidateRow, verdicts: Iterable[GateVerdict]) -> None:
+    for position, verdict in enumerate(verdicts):
+        fields = verdict.model_dump(mode="json")
+        session.add(VerdictRow(candidate_id=row.id, position=position, **fields))
+
+
+def verdicts(session: Session, of: CandidateRow) -> tuple[GateVerdict, ...]:
+    rows = session.scalars(select(VerdictRow).where(VerdictRow.candidate_id == of.id).order_by(VerdictRow.position))
+    names = [name for name in GateVerdict.model_fields if name != "outcome"]
+    return tuple(
+        GateVerdict(outcome=Outcome(row.outcome), **{name: getattr(row, name) for name in names}) for row in rows
+    )
+
+
+def lock(session: Session, model_name: str) -> ModelRow:
+    """The model's row, held until the transaction ends: decisions on one model come one after another."""
+    session.execute(insert_of(session)(ModelRow).values(name=model_name).on_conflict_do_nothing())
+    query = select(ModelRow).where(ModelRow.name == model_name)
+    return session.scalars(query.with_for_update().execution_options(populate_existing=True)).one()
+
+
+def model(session: Session, model_name: str) -> ModelRow | None:
+    return session.get(ModelRow, model_name)
+
+
+def champion(session: Session, model_name: str) -> PromotionRow | None:
+    """The newest promotion."""
+    query = select(PromotionRow).where(PromotionRow.model_name == model_name)
+    return session.scalars(query.order_by(PromotionRow.epoch.desc()).limit(1)).first()
+
+
+def challenger(session: Session, model_name: str) -> CandidateRow | None:
+    """The newest version that passed its gates since the champion was promoted, and is not the champion."""
+    current = champion(session, model_name)
+    query = select(CandidateRow).where(CandidateRow.model_name == model_name, CandidateRow.state == "passed")
+    if current is not None:
+        query = query.where(
+            CandidateRow.judged_at >= current.promoted_at, CandidateRow.model_version != current.model_version
+        )
+    return session.scalars(query.order_by(CandidateRow.model_version.desc()).limit(1)).first()
+
+
+def promotions(session: Session, model_name: str, limit: int = 1000) -> Sequence[PromotionRow]:
+    """Newest first."""
+    query = select(PromotionRow).where(PromotionRow.model_name == model_name)
+    return session.scalars(query.order_by(PromotionRow.epoch.desc()).limit(limit)).all()
+
+
+def promotion_of(session: Session, model_name: str, model_version: int) -> PromotionRow | None:
+    """The newest time that this version became champion."""
+    query = select(PromotionRow).where(
+        PromotionRow.model_name == model_name, PromotionRow.model_version == model_version
+    )
+    return session.scalars(query.order_by(PromotionRow.epoch.desc()).limit(1)).first()
+
+
+def epochs_of(session: Session, model_name: str, model_version: int) -> list[int]:
+    query = select(PromotionRow.epoch).where(
+        PromotionRow.model_name == model_name, PromotionRow.model_version == model_version
+    )
+    return list(session.scalars(query.order_by(PromotionRow.epoch)))
+
+
+def past_champions(session: Session, model_name: str) -> frozenset[int]:
+    """Every version that was ever champion; after a restore, also those that are only known as a predecessor."""
+    found: set[int] = set()
+    for row in promotions(session, model_name):
+        found.add(row.model_version)
+        found.update(version for version in (row.event.get("previous_version"),) if version is not None)
+    return frozenset(found)
+
+
+def add_promotion(
+    session: Session, envelope: Envelope[Promoted], *, restored: bool = False, gated_candidate: str | None = None
+) -> None:
+    event = envelope.data
+    session.add(
+        PromotionRow(
+            model_name=event.model_name,
+            epoch=event.epoch,
+            model_version=event.model_version,
+            cause=event.cause.value,
+            actor=event.actor,
+            promoted_at=envelope.time,
+            restored=restored,
+            gated_candidate=gated_candidate,
+            event_id=envelope.id,
+            event=event.model_dump(mode="json"),
+        )
+    )
+
+
+def state(session: Session, model_name: str) -> State:
+    """What decisions on this model rest on."""
+    current = champion(session, model_name)
+    row = model(session, model_name)
+    query = select(func.max(PromotionRow.promoted_at)).where(
+        PromotionRow.model_name == model_name, PromotionRow.restored.is_(True)
+    )
+    return State(
+        champion_version=current.model_version if current else None,
+        epoch=current.epoch if current else 0,
+        frozen=row is not None and row.frozen_at is not None,
+        restored_at=session.scalar(query),
+    )
+
+
+def model_names(session: Session) -> set[str]:
+    """Every model that this database knows anything of."""
+    found: set[str] = set()
+    for column in (CandidateRow.model_name, PromotionRow.model_name, ModelRow.name):
+        found.update(session.scalars(select(column).distinct()))
+    return found
+
+
+def add_audit(
+    session: Session,
+    action: str,
+    model_name: str,
+    model_version: int | None,
+    *,
+    actor: str,
+    reason: str,
+    evidence: dict[str, Any] | None = None,
+    correlation_id: str | None = None,
+) -> None:
+    """One row more, in this transaction; from here to its end no other transaction can add one."""
+    audit_trail.append(
+        session,
+        action=action,
+        model_name=model_name,
+        model_version=model_version,
+        actor=actor,
+        reason=reason,
+        evidence=evidence or {},
+        correlation_id=correlation_id,
+    )
+
+
+def audit(session: Session, model_name: str | None, limit: int) -> Sequence[AuditRow]:
+    """Newest first."""
+    query = select(AuditRow).order_by(AuditRow.sequence.desc()).limit(limit)
+    return session.scalars(query.where(AuditRow.model_name == model_name) if model_name else query).all()
+
+
+def replicas(session: Session, model_name: str) -> Sequence[ReplicaRow]:
+    query = select(ReplicaRow).where(ReplicaRow.model_name == model_name)
+    return session.scalars(query.order_by(ReplicaRow.role, ReplicaRow.replica)).all()
+
+
+def replica(session: Session, name: str, model_name: str, role: str) -> ReplicaRow:
+    """The row of this replica, made when there is none."""
+    values = {"replica": name, "model_name": model_name, "role": role}
+    session.execute(insert_of(session)(ReplicaRow).values(values).on_conflict_do_nothing())
+    return session.get_one(ReplicaRow, (name, model_name))
+
+
+def insert_of(session: Session) -> Any:
+    """An INSERT that knows ON CONFLICT, of this session's database."""
+    return sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert

@@ -1,0 +1,298 @@
+"""Recording decisions: rows, events, audit and the job that mirrors them to MLflow, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from chassis.job_worker import RunAgain
+from chassis.jobs import Jobs
+from chassis.outbox import Outbox
+from chassis.telemetry import get_logger
+from contracts import (
+    Envelope,
+    GateFailed,
+    GatePassed,
+    GateVerdict,
+    ModelRegistered,
+    Outcome,
+    Promoted,
+    ServingArtifact,
+    overall,
+)
+from contracts.policy import ModelPolicy
+from gatekeeper.database import queries
+from gatekeeper.database.tables import SUPERSEDED, UNJUDGED, CandidateRow
+from gatekeeper.policy.promotion import Finished, Hold, Promote, Regate, after_gates, after_tournament
+from gatekeeper.telemetry import GATES, PROMOTIONS, VERDICTS, after_commit
+
+ACTOR = "gatekeeper"
+MIRROR = "mirror"
+
+STATES = {Outcome.PASSED: "passed", Outcome.FAILED: "failed", Outcome.INCONCLUSIVE: "inconclusive"}
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Won:
+    """A retained version that won a tournament, with its metrics on the golden rows of it."""
+
+    model_version: int
+    reason: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What came of gating one candidate."""
+
+    event: ModelRegistered
+    verdicts: tuple[GateVerdict, ...]
+    reason: str
+    registered_at: datetime
+    compared_with: int | None = None
+    artifact_digest: str | None = None
+    golden_digest: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    won: Won | None = None
+    serving_artifact: ServingArtifact | None = None
+
+
+class Recorder:
+    """Every method writes into the session it is given, and nothing else."""
+
+    def __init__(self, outbox: Outbox, jobs: Jobs) -> None:
+        self._outbox = outbox
+        self._jobs = jobs
+
+    def judged(self, session: Session, judgement: Judgement, policy: ModelPolicy | None) -> None:
+        """The verdict, and the promotion that follows from it. Raises RunAgain when the champion has changed."""
+        queries.lock(session, judgement.event.model_name)
+        row = queries.candidate(session, judgement.event.model_name, judgement.event.model_version)
+        if row is None or row.state not in UNJUDGED:
+            log.warning("verdict not recorded: there is one", model_name=judgement.event.model_name)
+            return
+        outcome = overall(judgement.verdicts)
+        finished = Finished(
+            model_version=row.model_version,
+            outcome=outcome,
+            compared_with=judgement.compared_with,
+            strategy=policy.strategy if policy else "none",
+            approval=policy.approval if policy else "none",
+        )
+        action = after_gates(finished, queries.state(session, row.model_name))
+        if isinstance(action, Regate) and policy is not None:
+            raise RunAgain(action.reason)
+        cause = queries.envelope_of(row)
+        self._write(row, judgement, outcome, policy)
+        queries.add_verdicts(session, row, judgement.verdicts)
+        verdict = self._outbox.emit(session, _result(row, judgement, outcome, policy), cause=cause)
+        log.info("judged", candidate=row.id, outcome=outcome.value, reason=judgement.reason)
+        evidence = {"candidate_id": row.id, "policy_digest": row.policy_digest, "event_id": verdict.id}
+        queries.add_audit(
+            session,
+            "judged",
+            row.model_name,
+            row.model_version,
+            actor=ACTOR,
+            reason=f"{outcome.value}: {judgement.reason}",
+            evidence=evidence,
+            correlation_id=cause.correlation_id,
+        )
+        after_commit(session, partial(_count, outcome, judgement.verdicts))
+        if judgement.won is not None and policy is not None:
+            crowned = self.crown_winner(session, judgement.won, finished, policy, verdict, evidence_id=row.id)
+            if crowned and isinstance(action, Promote):
+                action = Hold(f"v{judgement.won.model_version} did better on the same golden rows (tournament)")
+        if isinstance(action, Promote):
+            metric = policy.metric if policy else None
+            self.promote(
+                session, row, action, actor=ACTOR, reason=judgement.reason, metric=metric, cause=verdict, gated=True
+            )
+            return
+        if isinstance(action, Hold):
+            self.audit(session, "held", row, action.reason, cause)
+        self.mirror(session, row.model_name, row.model_version, cause)
+
+    def crown_winner(
+        self,
+        session: Session,
+        won: Won,
+        finished: Finished,
+        policy: ModelPolicy,
+        cause: Envelope[Any] | None,
+        *,
+        evidence_id: str,
+    ) -> bool:
+        """Has the winner of the tournament become champion? Not when the model is frozen, or wants approval."""
+        row = queries.candidate(session, policy.model, won.model_version)
+        if row is None:
+            return False
+        action = after_tournament(finished, won.model_version, queries.state(session, policy.model))
+        if isinstance(action, Promote):
+            reason, metric = f"tournament: {won.reason}", policy.metric
+            self.promote(
+                session,
+                row,
+                action,
+                actor=ACTOR,
+                reason=reason,
+                metric=metric,
+                cause=cause,
+                evidence_id=evidence_id,
+                baseline=won.metrics,
+            )
+            return True
+        if isinstance(action, Hold):
+            self.audit(session, "held", row, f"it won a tournament, but {action.reason}", cause)
+        return False
+
+    def superseded(self, session: Session, row: CandidateRow, reason: str) -> None:
+        """Not gated, since its time has passed."""
+        if row.state not in UNJUDGED:
+            return
+        row.state, row.reason, row.judged_at = SUPERSEDED, reason, datetime.now(UTC)
+        self.audit(session, "superseded", row, reason, queries.envelope_of(row))
+        self.mirror(session, row.model_name, row.model_version, None)
+
+    def promote(
+        self,
+        session: Session,
+        row: CandidateRow,
+        decision: Promote,
+        *,
+        actor: str,
+        reason: str,
+        metric: str | None,
+        cause: Envelope[Any] | None = None,
+        gated: bool = False,
+        evidence_id: str | None = None,
+        baseline: Mapping[str, float] | None = None,
+    ) -> Envelope[Promoted]:
+        """A candidate becomes champion. Its own verdict and metrics are the evidence, unless others are given."""
+        registered = queries.envelope_of(row).data
+        event = Promoted(
+            model_name=row.model_name,
+            model_version=row.model_version,
+            epoch=decision.epoch,
+            artifact_uri=row.artifact_uri or "",
+            artifact_digest=row.artifact_digest or "",
+            serving_artifact=_serving_artifact(row),
+            previous_version=decision.previous_version,
+            cause=decision.cause,
+            actor=actor,
+            reason=reason,
+            evidence_id=evidence_id or row.id,
+            metric=metric,
+            baseline=dict(row.metrics if baseline is None else baseline),
+            reference=registered.reference,
+        )
+        return self.crown(session, event, cause=cause, gated_candidate=row.id if gated else None)
+
+    def crown(
+        self,
+        session: Session,
+        event: Promoted,
+        *,
+        cause: Envelope[Any] | None = None,
+        gated_candidate: str | None = None,
+    ) -> Envelope[Promoted]:
+        """Make `event` the newest epoch: row, event, audit, mirror."""
+        envelope = self._outbox.emit(session, event, cause=cause)
+        queries.add_promotion(session, envelope, gated_candidate=gated_candidate)
+        queries.add_audit(
+            session,
+            "rolled back" if event.cause == "rollback" else "promoted",
+            event.model_name,
+            event.model_version,
+            actor=event.actor,
+            reason=event.reason,
+            evidence={
+                "epoch": event.epoch,
+                "cause": event.cause.value,
+                "previous_version": event.previous_version,
+                "evidence_id": event.evidence_id,
+                "artifact_digest": event.artifact_digest,
+                "event_id": envelope.id,
+            },
+            correlation_id=envelope.correlation_id,
+        )
+        self.mirror(session, event.model_name, event.model_version, envelope)
+        after_commit(session, lambda: PROMOTIONS.labels(event.cause.value).inc())
+        return envelope
+
+    def republish(self, session: Session, event_id: str, event: Promoted) -> None:
+        """Say a promotion again, under the same id: the topic has lost it."""
+        self._outbox.emit(session, event, event_id=event_id)
+
+    def audit(self, session: Session, action: str, row: CandidateRow, reason: str, cause: Envelope[Any] | None) -> None:
+        queries.add_audit(
+            session,
+            action,
+            row.model_name,
+            row.model_version,
+            actor=ACTOR,
+            reason=reason,
+            evidence={"candidate_id": row.id},
+            correlation_id=cause.correlation_id if cause else None,
+        )
+
+    def mirror(self, session: Session, model_name: str, model_version: int | None, cause: Envelope[Any] | None) -> None:
+        """Have MLflow's aliases, and this version's tags, follow what is recorded here."""
+        payload = {"model_version": model_version}
+        self._jobs.enqueue(session, kind=MIRROR, key=model_name, payload=payload, cause=cause)
+
+    def _write(self, row: CandidateRow, judgement: Judgement, outcome: Outcome, policy: ModelPolicy | None) -> None:
+        row.state = STATES[outcome]
+        row.reason = judgement.reason
+        row.event = queries.envelope_of(row).model_copy(update={"data": judgement.event}).model_dump(mode="json")
+        row.registered_at = judgement.registered_at
+        row.artifact_uri = judgement.event.artifact_uri
+        row.artifact_digest = judgement.artifact_digest
+        row.serving_artifact = judgement.serving_artifact and judgement.serving_artifact.model_dump(mode="json")
+        row.champion_version = judgement.compared_with
+        row.golden_digest = judgement.golden_digest
+        row.policy_digest = policy.digest if policy else None
+        row.metrics = dict(judgement.metrics)
+        row.evidence = dict(judgement.evidence)
+        row.judged_at = datetime.now(UTC)
+
+
+def _result(
+    row: CandidateRow, judgement: Judgement, outcome: Outcome, policy: ModelPolicy | None
+) -> GatePassed | GateFailed:
+    passed = outcome is Outcome.PASSED
+    return (partial(GatePassed, serving_artifact=judgement.serving_artifact) if passed else GateFailed)(
+        model_name=row.model_name,
+        model_version=row.model_version,
+        candidate_id=row.id,
+        outcome=outcome,
+        reason=judgement.reason,
+        artifact_uri=row.artifact_uri or f"models:/{row.model_name}/{row.model_version}",
+        artifact_digest=row.artifact_digest,
+        champion_version=judgement.compared_with,
+        policy_digest=policy.digest if policy else "none",
+        strategy=policy.strategy if policy else "none",
+        verdicts=judgement.verdicts,
+    )
+
+
+def _serving_artifact(row: CandidateRow) -> ServingArtifact | None:
+    return None if row.serving_artifact is None else ServingArtifact.model_validate(row.serving_artifact)
+
+
+def without_policy(event: ModelRegistered, registered_at: datetime) -> Judgement:
+    return Judgement(event, (), f"no policy for model {event.model_name!r} in POLICIES_DIR", registered_at)
+
+
+def _count(outcome: Outcome, verdicts: tuple[GateVerdict, ...]) -> None:
+    VERDICTS.labels(outcome.value).inc()
+    for verdict in verdicts:
+        GATES.labels(verdict.gate, verdict.outcome.value).inc()

@@ -1,0 +1,1 @@
+"""Measuring a candidate, and running the gates over the measurements."""

@@ -1,0 +1,51 @@
+"""The form that a candidate would be served in, found out in the sandbox: the verdict does not depend on it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from chassis.telemetry import get_logger
+from gatekeeper.evaluation.golden_rows import chosen_rows
+from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.sandbox import compiled_form
+from gatekeeper.sandbox.compiled_form import ServingForm
+from gatekeeper.sandbox.processes import Cancelled
+from gatekeeper.sandbox.sandbox import Limits, Request, Sandbox
+
+log = get_logger(__name__)
+
+
+def prove(
+    sandbox: Sandbox,
+    measured: Measured,
+    folder: Path,
+    limits: Limits,
+    tolerance: float | None,
+    cancelled: threading.Event,
+) -> tuple[ServingForm, bytes | None]:
+    """On golden rows that it has answered; also the form itself, if it is worth keeping.
+
+    `tolerance` is the policy's, if it has one.
+    Raises Cancelled only; what else goes wrong is in what is returned.
+    """
+    rows, probe = measured.golden, measured.probe
+    if rows is None:
+        return compiled_form.unknown(measured.golden_problem or "there are no golden rows"), None
+    if probe is None or probe.fault is not None:
+        return compiled_form.unknown("the model did not answer all that it was asked"), None
+    began = time.monotonic()
+    try:
+        features = rows.features_for(measured.description)
+        some = features.iloc[chosen_rows(len(features), compiled_form.ROWS)].reset_index(drop=True)
+        tolerance = compiled_form.TOLERANCE if tolerance is None else tolerance
+        limits = replace(limits, seconds=min(limits.seconds, compiled_form.SECONDS))
+        found, form = sandbox.form(Request(folder, measured.problem, None, some, limits), tolerance, cancelled)
+    except Cancelled:
+        raise
+    except Exception as error:  # whatever breaks here, the verdict has all that it needs
+        log.exception("serving form not found out", model_name=measured.event.model_name)
+        found, form = compiled_form.unknown(f"{type(error).__name__}: {error}"), None
+    return found.after(time.monotonic() - began), form

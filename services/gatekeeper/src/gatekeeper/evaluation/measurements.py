@@ -1,0 +1,144 @@
+"""What was found out about one candidate: all that its gates decide on, and all that is kept to decide again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chassis.mlmodel import ModelFile
+from contracts import ModelRegistered
+from contracts.policy import Problem
+from gatekeeper.evaluation.golden_rows import GoldenRows
+from gatekeeper.policy.gates import integrity
+from gatekeeper.policy.gates.leakage import Overlap
+from gatekeeper.policy.predictions import as_answers
+from gatekeeper.policy.stage import Stage
+from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.policy.trouble import Blame, Trouble
+from gatekeeper.sandbox.compiled_form import ServingForm
+from gatekeeper.sandbox.sandbox import Probe
+
+
+@dataclass(frozen=True)
+class Champion:
+    """What a candidate is compared with."""
+
+    model_version: int
+    epoch: int
+    artifact_uri: str
+    artifact_digest: str
+
+
+@dataclass(eq=False)
+class Measured:
+    """A field that is None could not be found out; its `*_problem` says why."""
+
+    event: ModelRegistered
+    problem: Problem
+    version_found: bool = False
+    run_found: bool = False
+    training_digest: str | None = None
+    champion: Champion | None = None
+    k: int = 1
+    """This is the k-th challenger on its golden dataset."""
+    artifact_digest: str | None = None
+    artifact_problem: str | None = None
+    integrity: integrity.Facts | None = None
+    description: ModelFile = field(default_factory=ModelFile)
+    champion_description: ModelFile | None = None
+    evaluation_digest: str | None = None
+    """Of the dataset that was registered with the version."""
+    evaluation_problem: str | None = None
+    golden_digest: str | None = None
+    """Of the dataset that it is judged on."""
+    golden_uri: str | None = None
+    golden_until: str | None = None
+    """Event time of the newest golden row, ISO 8601 in UTC; None where rows have no time."""
+    golden: GoldenRows | None = None
+    golden_problem: str | None = None
+    overlap: Overlap | None = None
+    champion_overlap: Overlap | None = None
+    probe: Probe | None = None
+    dirty_rows: NDArray[np.int64] | None = None
+    """Positions of the golden rows of which there are dirty versions."""
+    champion_probe: Probe | None = None
+    champion_answers: Answers | None = None
+    champion_problem: str | None = None
+    stopped: str | None = None
+    """Why no more was measured, though it could have been (`fail_fast`)."""
+    serving_form: ServingForm | None = None
+    """For people: no gate looks at it."""
+    form: bytes | None = None
+    """Itself, as a candidate's process wrote it: for serving; no evidence, and never opened here."""
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[step] = round(time.monotonic() - began, 3)
+
+    @property
+    def challenger_answers(self) -> Answers | None:
+        if self.probe is None or self.probe.golden is None or self.golden is None:
+            return None
+        return self.answers(self.probe.golden)
+
+    def compared(self, rows: NDArray[np.bool_]) -> dict[str, Any]:
+        """Labels and both models' answers on some of the golden rows, by the names that the facts of gates have."""
+        challenger, champion = self.challenger_answers, self.champion_answers
+        return {
+            "truth": self.golden.truth[rows] if self.golden else None,
+            "challenger": challenger.only(rows) if challenger else None,
+            "champion": champion.only(rows) if champion else None,
+            "champion_version": self.champion.model_version if self.champion else None,
+        }
+
+    @property
+    def clusters(self) -> NDArray[np.int64] | None:
+        """(n,) golden rows of one entity share a number; None where no entity is known."""
+        return None if self.golden is None else self.golden.entities
+
+    def answers(self, values: NDArray[Any]) -> Answers:
+        """Raw answers to golden rows, in the golden rows' classes."""
+        return as_answers(values, self.problem, self.golden.classes if self.golden else None)
+
+    def trouble(self, *stages: Stage) -> Trouble | None:
+        """What kept these stages of the probe from ending well, and whose fault that is."""
+        if self.probe is None:
+            return Trouble(Blame.EARLIER, self.stopped or "not measured: there is no usable artifact (see lineage)")
+        fault = self.probe.fault
+        if fault is None or fault.stage.order > max(stage.order for stage in stages):
+            return None
+        if fault.stage is Stage.STARTING:
+            return Trouble(Blame.GATEKEEPER, f"the sandbox itself failed: it {fault.what}")
+        if fault.stage not in stages:
+            return Trouble(Blame.EARLIER, f"not measured: the model {fault.what} while {fault.stage.value}")
+        return Trouble(Blame.CANDIDATE, f"the model {fault.what} while {fault.stage.value}")
+
+    def comparison_trouble(self) -> Trouble | None:
+        """What keeps champion and challenger from being compared on golden rows."""
+        if found := self.trouble(Stage.GOLDEN):
+            return found
+        if self.golden_problem is not None:
+            return Trouble(Blame.DATA, self.golden_problem)
+        if self.stopped is not None:
+            return Trouble(Blame.EARLIER, self.stopped)
+        if self.champion_problem is not None:
+            return Trouble(Blame.CHAMPION, self.champion_problem)
+        return None
+
+    def other_trouble(self) -> Trouble | None:
+        """The same, for a gate that is not the one to blame the candidate for it."""
+        found = self.comparison_trouble()
+        if found is None or found.blame is not Blame.CANDIDATE:
+            return found
+        return Trouble(Blame.EARLIER, f"not measured: {found.what} (see performance)")

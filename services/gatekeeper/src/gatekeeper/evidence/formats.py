@@ -1,0 +1,101 @@
+"""Every format that evidence was ever written in, and the step from each to the next.
+
+Whoever adds, removes or renames a field of what is kept (`Measured` and all that it holds, or a tournament) raises
+`FORMAT` and adds a step: stored verdicts have to be reached again. The golden documents of the tests hold every format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+FORMAT = 2
+
+Document = dict[str, Any]
+
+ALWAYS = frozenset({"format", "policy", "policy_digest", "measured", "golden", "versions"})
+SOMETIMES = frozenset({"tournament", "output"})
+"""Of a document itself; what it holds are the fields of dataclasses, which `evidence.decode` compares."""
+OF_A_TOURNAMENT = frozenset(
+    {
+        *("champion_version", "golden_digest", "k", "winner", "reason", "best", "entrants", "absent", "gates"),
+        *("contest", "gated"),
+    }
+)
+
+
+class Unreadable(ValueError):
+    """The evidence is not what any version up to this one writes; the text says why."""
+
+
+def upgraded(document: Mapping[str, Any]) -> Document:
+    """The document in today's format; `document` stays as it is. Raises Unreadable.
+
+    One without `measured` is returned as it is: that verdict was reached before evidence was kept, or without any.
+    """
+    if "measured" not in document:
+        return dict(document)
+    found = dict(document)
+    try:
+        if (played := found.get("tournament")) and played.get("gated"):
+            found["tournament"] = {**played, "gated": upgraded(played["gated"])}
+        while (written := found["format"]) != FORMAT:
+            if written not in STEPS:
+                raise Unreadable(
+                    f"its format is {written!r}; this version reads {min(STEPS)} to {FORMAT}: if a newer one wrote it,"
+                    " that one has to read it"
+                )
+            found = {**STEPS[written](found), "format": written + 1}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Unreadable(f"it is no evidence of any format: {type(error).__name__}: {error}") from error
+    same_keys("document", found, ALWAYS | (SOMETIMES & found.keys()))
+    if found.get("tournament"):
+        same_keys("tournament", found["tournament"], OF_A_TOURNAMENT)
+    return found
+
+
+def same_keys(path: str, found: Mapping[str, Any], known: frozenset[str]) -> None:
+    """Raises Unreadable for a key too many or too few: ignored, a renamed one would look like one not known."""
+    if more := sorted(found.keys() - known):
+        raise Unreadable(
+            f"{path} holds {_list(more)}, which format {FORMAT} does not have; read it with the version that wrote it,"
+            " or add the step that was forgotten to gatekeeper/evidence/formats.py"
+        )
+    if fewer := sorted(known - found.keys()):
+        raise Unreadable(
+            f"{path} lacks {_list(fewer)}, which format {FORMAT} has; it was changed since it was written, or the step"
+            " that fills it in was forgotten in gatekeeper/evidence/formats.py"
+        )
+
+
+def _list(keys: list[str]) -> str:
+    return ", ".join(repr(key) for key in keys)
+
+
+def _from_1(document: Document) -> Document:
+    """Format 1 grew without a number: what came with time is filled in, as what it was before there was a field."""
+    before = document["measured"]
+    later = ("golden_uri", "golden_until", "integrity", "stopped", "serving_form")
+    measured = {
+        **dict.fromkeys(later),
+        **{key: value for key, value in before.items() if key not in ("golden", "form")},  # null, always
+    }
+    for probe in ("probe", "champion_probe"):
+        if measured.get(probe) is not None:
+            unmeasured = {"peak_memory_mb": None, "load_memory_mb": None, "batch_seconds": None, "batch_rows": None}
+            measured[probe] = {"isolation": {}, **unmeasured, **measured[probe]}
+    for description in ("description", "champion_description"):
+        if measured.get(description) is not None:
+            measured[description] = {"kinds": None, **measured[description]}
+    policy = {"candidates": "newest", **document["policy"]}
+    if "integrity" not in before:  # there was no such gate, whatever the policy says today where it says nothing
+        policy["gates"] = {**policy["gates"], "integrity": False}
+    played = document.get("tournament")
+    if played:
+        unknown = {"k": None, "best": None, "gates": [], "contest": None, "gated": None}
+        document = {**document, "tournament": {**unknown, **played}}
+    return {**document, "measured": measured, "policy": policy}
+
+
+STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1}
+"""By the format that each begins with."""

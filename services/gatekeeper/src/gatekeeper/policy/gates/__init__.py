@@ -1,0 +1,1 @@
+"""The gates: one module each, pure functions from facts to a verdict."""

@@ -1,0 +1,200 @@
+"""Gate: is the artifact the one that was registered, and what does opening it run and need?
+
+Judged on what was read of the files; nothing of the model has run for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from contracts import GateVerdict, Outcome
+from contracts.policy import Integrity, ModelPolicy
+from gatekeeper.policy.allow_list import DEFAULT, outside
+from gatekeeper.policy.needs import Need
+from gatekeeper.policy.section import plain
+from gatekeeper.policy.trouble import Blame, Trouble
+
+if TYPE_CHECKING:
+    from gatekeeper.evaluation.measurements import Measured
+
+name = "integrity"
+needs: frozenset[Need] = frozenset()
+section = plain
+
+Format = Literal["pickle", "skops", "onnx", "native", "data", "code", "other"]
+
+CARRIES_CODE = "cloudpickle."
+"""What cloudpickle calls to make functions and classes of code that lies in the pickle itself."""
+
+RUNS_NOTHING = frozenset({"mlflow.sklearn", "mlflow.onnx", "mlflow.xgboost", "mlflow.lightgbm", "mlflow.catboost"})
+"""Loaders that run no code of the model's folder, but what its file makes them run."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of the artifact. `names`: what opening it imports; `flagged`: those that a scanner warns of."""
+
+    path: str
+    format: Format
+    opened: bool = False
+    """Named by the MLmodel file as what the loader opens."""
+    names: tuple[str, ...] = ()
+    flagged: tuple[str, ...] = ()
+    problem: str | None = None
+    """Why it could not be read to its end."""
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """A declared requirement, and what is installed where models are served; None: nothing."""
+
+    package: str
+    requirement: str
+    installed: str | None
+    satisfied: bool
+
+
+@dataclass(frozen=True)
+class Vulnerability:
+    package: str
+    version: str
+    advisory: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was read. `advisories` is the number of those that were looked through, None when there is no source."""
+
+    trouble: Trouble | None = None
+    declared: str | None = None
+    measured: str | None = None
+    loader: str | None = None
+    files: tuple[File, ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
+    unread_requirements: tuple[str, ...] = ()
+    advisories: int | None = None
+    vulnerabilities: tuple[Vulnerability, ...] = ()
+
+
+def facts(measured: Measured, policy: ModelPolicy) -> Facts:
+    return measured.integrity or Facts(
+        trouble=Trouble(Blame.EARLIER, "not measured: there is no usable artifact (see lineage)")
+    )
+
+
+def decide(facts: Facts, settings: Integrity) -> GateVerdict:
+    """Failed names everything that is wrong; Passed says what opening the model runs, and what was not checked."""
+    if facts.trouble is not None:
+        return facts.trouble.verdict(name)
+    allowed = (*DEFAULT, *settings.allow)
+    problems = [*_digest(facts), *_contents(facts, settings, allowed), *_needs(facts, settings)]
+    unchecked = settings.vulnerabilities == "require" and facts.advisories is None
+    if problems:
+        outcome, reason = Outcome.FAILED, "; ".join(problems)
+    elif unchecked:
+        outcome = Outcome.INCONCLUSIVE
+        reason = (
+            "the policy requires a check for known vulnerabilities, and the gatekeeper has no advisories to look in"
+        )
+    else:
+        outcome, reason = Outcome.PASSED, "; ".join(_good(facts, settings, allowed))
+    return GateVerdict(gate=name, outcome=outcome, reason=reason, details=_details(facts, allowed))
+
+
+def _digest(facts: Facts) -> Iterator[str]:
+    if None not in (facts.declared, facts.measured) and facts.declared != facts.measured:
+        yield f"the artifact has digest {facts.measured}, but {facts.declared} was registered"
+
+
+def _contents(facts: Facts, settings: Integrity, allowed: tuple[str, ...]) -> Iterator[str]:
+    for file in facts.files:
+        if flagged := [found for found in outside(file.flagged, allowed) if not found.startswith(CARRIES_CODE)]:
+            yield f"opening {file.path} calls {_some(flagged)} (if that is meant, the policy can allow it by name)"
+        if settings.serialisation != "any":
+            yield from _unsafe(file, settings, allowed)
+    if settings.serialisation != "any" and facts.loader not in RUNS_NOTHING:
+        yield f"its loader {facts.loader} runs code of the model; {settings.serialisation} takes {_some(RUNS_NOTHING)}"
+
+
+def _unsafe(file: File, settings: Integrity, allowed: tuple[str, ...]) -> Iterator[str]:
+    if file.format == "code":
+        yield f"{file.path} is code that runs when the model is loaded"
+    elif file.format == "other" and file.opened:
+        yield f"{file.path} has a format that cannot be looked into"
+    elif file.format == "pickle" and settings.serialisation == "safe":
+        yield f"{file.path} is a pickle, which may run code when it is opened; save it as skops, ONNX or the like"
+    elif file.problem is not None:
+        yield f"what opening {file.path} runs cannot be known: {file.problem}"
+    elif beyond := outside(file.names, allowed):
+        yield f"opening {file.path} uses {_some(beyond)}, which the allow-list does not have"
+
+
+def _needs(facts: Facts, settings: Integrity) -> Iterator[str]:
+    if settings.dependencies == "compatible":
+        for item in facts.dependencies:
+            if not item.satisfied:
+                here = f"{item.installed} is installed" if item.installed else "it is not installed"
+                yield f"the model needs {item.requirement}, and where it would be served {here}"
+    if settings.vulnerabilities != "ignore":
+        for found in facts.vulnerabilities:
+            if found.advisory not in settings.accepted:
+                yield f"{found.package} {found.version} has a known vulnerability, {found.advisory}: {found.summary}"
+
+
+def _good(facts: Facts, settings: Integrity, allowed: tuple[str, ...]) -> Iterator[str]:
+    if facts.declared is None:
+        yield "no digest was registered to compare the artifact with"
+    else:
+        yield "the artifact is the one that was registered"
+    runs = _runs_code(facts, allowed)
+    if runs:
+        yield f"loading it runs code of its own ({_some(runs)}), in the sandbox here and where it is served"
+    else:
+        yield "loading it runs no code of its own"
+    if facts.dependencies and settings.dependencies == "compatible":
+        yield f"its {len(facts.dependencies)} dependencies are satisfied"
+    if settings.vulnerabilities != "ignore" and facts.advisories is None:
+        yield "known vulnerabilities were not checked"
+
+
+def _runs_code(facts: Facts, allowed: tuple[str, ...]) -> list[str]:
+    found = [] if facts.loader in RUNS_NOTHING else [f"loader {facts.loader}"]
+    for file in facts.files:
+        if file.format == "code" or (file.format == "other" and file.opened) or file.problem is not None:
+            found.append(file.path)
+        elif beyond := outside(file.names, allowed):
+            found.append(f"{file.path} with {_some(beyond)}")
+    return found
+
+
+def _details(facts: Facts, allowed: tuple[str, ...]) -> dict[str, Any]:
+    formats: dict[str, list[str]] = {}
+    for file in facts.files:
+        if file.format != "data":
+            formats.setdefault(file.format, []).append(file.path)
+    if facts.advisories is None:
+        vulnerabilities: Any = "not checked: no advisories (GATEKEEPER_ADVISORIES_DIR)"
+    else:
+        vulnerabilities = [f"{found.package} {found.version}: {found.advisory}" for found in facts.vulnerabilities]
+    return {
+        "digest_registered": facts.declared,
+        "digest_measured": facts.measured,
+        "loader": facts.loader,
+        "formats": {kind: paths[:20] for kind, paths in formats.items()},
+        "runs_code": _runs_code(facts, allowed)[:20],
+        "outside_allow_list": sorted({item for file in facts.files for item in outside(file.names, allowed)})[:50],
+        "scanner_flags": sorted({item for file in facts.files for item in file.flagged})[:50],
+        "dependencies": {item.requirement: item.installed for item in facts.dependencies},
+        "requirements_not_checked": list(facts.unread_requirements)[:20],
+        "advisories_looked_through": facts.advisories,
+        "vulnerabilities": vulnerabilities,
+    }
+
+
+def _some(names: Any, most: int = 5) -> str:
+    every = sorted(names)
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more

@@ -1,0 +1,121 @@
+"""Gate: does the model survive dirty input: missing cells, words it never saw, extreme numbers, noise?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from contracts import GateVerdict, Outcome
+from contracts.gate_settings import Robustness
+from contracts.policy import ModelPolicy
+from gatekeeper.policy.needs import Need
+from gatekeeper.policy.section import Section, Table
+from gatekeeper.policy.stage import Stage
+from gatekeeper.policy.statistics import estimates
+from gatekeeper.policy.statistics.estimates import Answers, Unmeasurable
+from gatekeeper.policy.statistics.metrics import direction, trivial
+from gatekeeper.policy.trouble import Trouble
+
+if TYPE_CHECKING:
+    from gatekeeper.evaluation.measurements import Measured
+
+name = "robustness"
+needs = frozenset({Need.CANDIDATE, Need.DIRTY_ROWS})
+
+WORDS = {
+    "missing": "cells are missing",
+    "unseen": "categories are new",
+    "extreme": "numbers are extreme",
+    "noise": "numbers are noisy",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """The labels of m golden rows, the answers to them as they are, and to each dirty version of them.
+
+    `faults` says which dirty rows it could not answer, and why. What is in neither does not apply to the columns.
+    """
+
+    metric: str
+    trouble: Trouble | None = None
+    truth: NDArray[Any] | None = None
+    clean: Answers | None = None
+    dirty: Mapping[str, Answers] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+
+def facts(measured: Measured, policy: ModelPolicy) -> Facts:
+    trouble = measured.trouble(Stage.DIRTY)
+    rows, answers, probe = measured.golden, measured.challenger_answers, measured.probe
+    chosen = measured.dirty_rows
+    if trouble is not None or rows is None or answers is None or probe is None or chosen is None:
+        return Facts(policy.metric, trouble or measured.other_trouble())
+    return Facts(
+        metric=policy.metric,
+        truth=rows.truth[chosen],
+        clean=answers.only(chosen),
+        dirty={kind: measured.answers(values) for kind, values in probe.dirty.items()},
+        faults=probe.dirty_faults,
+    )
+
+
+def decide(facts: Facts, settings: Robustness) -> GateVerdict:
+    """Failed when dirty rows crash it, or cost more than the margin, a share of its clean metric over the trivial."""
+    if facts.trouble is not None:
+        return facts.trouble.verdict(name)
+    if facts.truth is None or facts.clean is None or len(facts.truth) == 0:
+        return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason="there are no golden rows with labels")
+    sign = direction(facts.metric)
+    try:
+        clean = estimates.value(facts.metric, facts.truth, facts.clean)
+        margin = settings.margin_share * max(0.0, sign * (clean - trivial(facts.metric, facts.truth)))
+        values = {kind: estimates.value(facts.metric, facts.truth, answers) for kind, answers in facts.dirty.items()}
+    except Unmeasurable as error:
+        return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason=f"{facts.metric}: {error}")
+    wanted = [kind for kind in settings.perturbations if kind in values or kind in facts.faults]
+    crashed = [f"when {WORDS[kind]}, it raised {facts.faults[kind]}" for kind in wanted if kind in facts.faults]
+    lost = [
+        f"when {WORDS[kind]}, {facts.metric} is {values[kind]:.4f} instead of {clean:.4f}"
+        for kind in wanted
+        if kind in values and sign * (clean - values[kind]) > margin
+    ]
+    problems = crashed + ([f"{'; '.join(lost)}: it may lose {margin:.4f}"] if lost else [])
+    if not wanted:
+        return GateVerdict(
+            gate=name, outcome=Outcome.INCONCLUSIVE, reason="no perturbation of the policy applies to these columns"
+        )
+    judged = [kind for kind in wanted if kind in values]
+    worst = min(judged, key=lambda kind: sign * values[kind], default=None)
+    observed = None if worst is None else values[worst]
+    reason = "; ".join(problems)
+    if not reason and worst is not None:
+        reason = (
+            f"with {settings.share:.0%} of the cells dirty, {facts.metric} goes from {clean:.4f} to {values[worst]:.4f}"
+            f" at worst ({WORDS[worst]}); it may lose {margin:.4f}"
+        )
+    return GateVerdict(
+        gate=name,
+        outcome=Outcome.FAILED if problems else Outcome.PASSED,
+        reason=reason,
+        metric=facts.metric,
+        observed=observed,
+        bound=clean - sign * margin,
+        margin=margin,
+        n=len(facts.truth),
+        details={"clean": clean, "dirty": values, "faults": dict(facts.faults)},
+    )
+
+
+def section(verdict: GateVerdict) -> Section:
+    """The metric on each kind of dirty rows, or what it raised."""
+    details = verdict.details
+    if "dirty" not in details:
+        return Section()
+    rows = [("as they are", details["clean"])]
+    rows += [(WORDS[kind], value) for kind, value in details["dirty"].items()]
+    rows += [(WORDS[kind], fault) for kind, fault in details["faults"].items()]
+    return Section(tables=(Table("Dirty rows", ("when", str(verdict.metric)), tuple(rows)),))

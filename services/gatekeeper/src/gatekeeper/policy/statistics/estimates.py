@@ -1,0 +1,297 @@
+"""Metrics on golden rows with their standard errors, and paired differences between two models."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.policy import METRICS
+from gatekeeper.policy.statistics import bootstrap, clopper_pearson, metrics, tango
+from gatekeeper.policy.statistics.clusters import Codes, codes_of, design_effect, standard_error
+from gatekeeper.policy.statistics.delong import Floats, delong
+from gatekeeper.policy.statistics.metrics import (
+    Answers,
+    Unmeasurable,
+    direction,
+    mean_metric,
+    one_score_a_row,
+    some,
+    trivial,
+)
+
+__all__ = [
+    "Answers",
+    "Difference",
+    "Estimate",
+    "Unmeasurable",
+    "all_metrics",
+    "difference",
+    "direction",
+    "estimate",
+    "p_value",
+    "power",
+    "rows_for_power",
+    "trivial",
+    "value",
+    "z",
+]
+
+POWER_Z = 0.84  # NormalDist().inv_cdf(0.8), as gates.md writes it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A value with its standard error and one-sided confidence bounds, each at level 1 - alpha.
+
+    `entities` is how many independent units the n rows are; None: each row is one. `draws` are the bootstrap's.
+    """
+
+    value: float
+    se: float
+    lower: float
+    upper: float
+    n: int
+    method: str
+    entities: int | None = None
+    draws: Floats | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference(Estimate):
+    """How much better the first model is than the second; above zero is better, whatever the metric's direction.
+
+    `pairs` of a difference of proportions: rows that only the first has right, that only the second has, and all.
+    """
+
+    first: float
+    second: float
+    pairs: tuple[float, float, float] | None = None
+
+
+def z(alpha: float) -> float:
+    return NormalDist().inv_cdf(1.0 - alpha)
+
+
+def estimate(
+    metric: str, truth: NDArray[Any], answers: Answers, alpha: float, clusters: NDArray[Any] | None = None
+) -> Estimate:
+    """The metric of one model. `clusters` names each row's entity where rows of one repeat. Raises Unmeasurable."""
+    n = some(len(truth))
+    codes = codes_of(clusters, n)
+    if metric in bootstrap.RESAMPLED:
+        statistic = bootstrap.statistic_of(metric, truth, answers, codes)
+        units = _units(codes, n)
+        draws = bootstrap.resampled([statistic], units)[0]
+        return Estimate(**_from_draws(bootstrap.observed(statistic, units), draws, alpha), **_size(n, codes))
+    if metric == "accuracy":
+        return _accuracy(truth, answers, alpha, codes)
+    if metric == "roc_auc":
+        aucs, covariance = _delong(truth, codes, answers)
+        auc, se = float(aucs[0]), math.sqrt(max(0.0, float(covariance[0, 0])))
+        if auc in (0.0, 1.0):
+            slack = _perfect_ranking_slack(truth, alpha, codes)
+            lower, upper = (1.0 - slack, 1.0) if auc == 1.0 else (0.0, slack)
+            return Estimate(value=auc, se=se, lower=lower, upper=upper, method="exact", **_size(n, codes))
+        return Estimate(**_normal(auc, se, alpha, "DeLong"), **_size(n, codes))
+    mean, influence = mean_metric(metric, truth, answers)
+    return Estimate(**_normal(mean, standard_error(influence, codes), alpha, "mean"), **_size(n, codes))
+
+
+def difference(
+    metric: str,
+    truth: NDArray[Any],
+    first: Answers,
+    second: Answers,
+    alpha: float,
+    clusters: NDArray[Any] | None = None,
+) -> Difference:
+    """How much better `first` is than `second` on the same rows. Raises Unmeasurable.
+
+    AUC by DeLong; accuracy by Tango's score interval and McNemar's exact test; what `bootstrap` names by the paired
+    bootstrap; everything else by the paired mean. Over entities where they repeat.
+    """
+    n = some(len(truth))
+    codes = codes_of(clusters, n)
+    sign = direction(metric)
+    if metric in bootstrap.RESAMPLED:
+        both = [bootstrap.statistic_of(metric, truth, answers, codes) for answers in (first, second)]
+        units = _units(codes, n)
+        a, b = (bootstrap.observed(statistic, units) for statistic in both)
+        draws = bootstrap.resampled(both, units)
+        found = _from_draws(sign * (a - b), sign * (draws[0] - draws[1]), alpha)
+    elif metric == "accuracy":
+        return _accuracy_difference(truth, first, second, alpha, codes)
+    elif metric == "roc_auc":
+        aucs, c = _delong(truth, codes, first, second)
+        a, b = float(aucs[0]), float(aucs[1])
+        found = _normal(a - b, math.sqrt(max(0.0, float(c[0, 0] + c[1, 1] - 2 * c[0, 1]))), alpha, "DeLong")
+        if a == b and a in (0.0, 1.0) and not np.array_equal(first.scores, second.scores):  # type: ignore[arg-type]
+            slack = _perfect_ranking_slack(truth, alpha, codes)
+            found = {"value": 0.0, "se": slack / z(alpha), "lower": -slack, "upper": slack, "method": "exact"}
+    else:
+        a, of_a = mean_metric(metric, truth, first)
+        b, of_b = mean_metric(metric, truth, second)
+        found = _normal(sign * (a - b), standard_error(of_a - of_b, codes), alpha, "paired mean")
+    return Difference(**found, **_size(n, codes), first=a, second=b)
+
+
+def p_value(found: Difference, against: float) -> float:
+    """One-sided: how probable a difference this low is if the true one is `against`.
+
+    Small when it is lower, beyond chance; below alpha exactly when the upper bound at alpha is below `against`
+    (but for ties of the bootstrap's draws, and McNemar's test at zero).
+    """
+    if found.draws is not None:
+        beyond = int((found.draws >= against).sum())
+        if beyond >= bootstrap.FEWEST_BEYOND:
+            return beyond / len(found.draws)
+        return min(bootstrap.FEWEST_BEYOND / len(found.draws), _tail(found, against))
+    if found.pairs is not None:
+        wins, losses, n = found.pairs
+        return NormalDist().cdf(tango.score(wins, losses, n, against))
+    return _tail(found, against)
+
+
+def rows_for_power(n: int, se: float, effect: float, alpha: float) -> int | None:
+    """Rows at which an effect of this size is seen four times in five (n₈₀ of gates.md); None for no effect."""
+    if effect <= 0:
+        return None
+    return math.ceil(n * ((z(alpha) + POWER_Z) * se / effect) ** 2)
+
+
+def power(se: float, effect: float, alpha: float) -> float:
+    """How often an effect of this size is seen with this standard error."""
+    return NormalDist().cdf(effect / se - z(alpha)) if se > 0 else float(effect > 0)
+
+
+def all_metrics(problem: str, truth: NDArray[Any], answers: Answers) -> dict[str, float]:
+    """Every metric that this problem has and these answers allow."""
+    found: dict[str, float] = {}
+    for metric in METRICS.values():
+        if problem in metric.problems:
+            try:
+                of_it = value(metric.name, truth, answers)
+            except Unmeasurable:
+                continue
+            if math.isfinite(of_it):
+                found[metric.name] = of_it
+    return found
+
+
+def value(metric: str, truth: NDArray[Any], answers: Answers) -> float:
+    """The metric alone, without what it costs to know how certain it is. Raises Unmeasurable."""
+    if metric == "roc_auc":
+        return float(_delong(truth, None, answers)[0][0])
+    if metric == "accuracy":
+        return float(metrics.hits(truth, answers).sum()) / some(len(truth))
+    if metric in bootstrap.RESAMPLED:
+        return bootstrap.observed(bootstrap.statistic_of(metric, truth, answers, None), some(len(truth)))
+    return mean_metric(metric, truth, answers)[0]
+
+
+def _tail(found: Difference, against: float) -> float:
+    if found.se > 0:
+        return NormalDist(against, found.se).cdf(found.value)
+    return float(found.value >= against)
+
+
+def _normal(value: float, se: float, alpha: float, method: str) -> dict[str, Any]:
+    width = z(alpha) * se
+    return {"value": value, "se": se, "lower": value - width, "upper": value + width, "method": method}
+
+
+def _from_draws(value: float, draws: Floats, alpha: float) -> dict[str, Any]:
+    """Percentile bounds; further out than the draws reach, normal ones with their standard error."""
+    defined = draws[np.isfinite(draws)]
+    if not math.isfinite(value) or len(defined) < len(draws) / 2:
+        raise Unmeasurable("no golden row is of the class, and none was answered with it")
+    se = float(np.std(defined, ddof=1))
+    found = _normal(value, se, alpha, "bootstrap") | {"draws": defined}
+    if bounds := bootstrap.percentiles(defined, alpha):
+        found |= {"lower": bounds[0], "upper": bounds[1]}
+    return found
+
+
+def _delong(truth: NDArray[Any], codes: Codes | None, *answers: Answers) -> tuple[Floats, Floats]:
+    scores = [one_score_a_row("roc_auc", each) for each in answers]
+    try:
+        return delong(truth, *scores, codes=codes)
+    except ValueError as error:
+        raise Unmeasurable(str(error)) from error
+
+
+def _perfect_ranking_slack(truth: NDArray[Any], alpha: float, codes: Codes | None) -> float:
+    """How far below 1 the AUC of a model that ranks all rows perfectly may be.
+
+    There is no variance to estimate it from. But rows paired off at random, one of each class, no entity twice, are
+    independent trials, and all succeeded: Clopper–Pearson over those pairs is exact.
+    """
+    positive = np.asarray(truth) == 1
+    each = np.arange(len(truth)) if codes is None else codes
+    positives, negatives = np.unique(each[positive]), np.unique(each[~positive])
+    pairs = min(len(positives), len(negatives), len(np.union1d(positives, negatives)) // 2)
+    return float(1.0 - alpha ** (1.0 / pairs))
+
+
+def _accuracy(truth: NDArray[Any], answers: Answers, alpha: float, codes: Codes | None) -> Estimate:
+    """Clopper–Pearson; of entities, with as many rows as their variance is worth, and counts rounded outwards."""
+    right = metrics.hits(truth, answers)
+    n, hits = len(right), int(right.sum())
+    rows = max(1, math.floor(n / design_effect(right.astype(np.float64), codes)))
+    return Estimate(
+        value=hits / n,
+        se=math.sqrt(hits / n * (1 - hits / n) / rows),
+        lower=clopper_pearson.lower_bound(hits * rows // n, rows, alpha),
+        upper=clopper_pearson.upper_bound(-(-hits * rows // n), rows, alpha),
+        method="Clopper–Pearson",
+        **_size(n, codes),
+    )
+
+
+def _accuracy_difference(
+    truth: NDArray[Any], first: Answers, second: Answers, alpha: float, codes: Codes | None
+) -> Difference:
+    """Tango's score bounds; above (below) zero only when McNemar's exact test says so as well.
+
+    Of entities: wins, losses and rows are divided by the design effect of the paired difference.
+    """
+    right, other = metrics.hits(truth, first), metrics.hits(truth, second)
+    n = len(right)
+    effect = design_effect(right.astype(np.float64) - other, codes)
+    only_first, only_second = int((right & ~other).sum()), int((~right & other).sum())
+    wins, losses = only_first / effect, only_second / effect
+    lower, upper = tango.bounds(wins, losses, n / effect, z(alpha))
+    if lower > 0 and _mcnemar(wins, losses) >= alpha:
+        lower = 0.0
+    if upper < 0 and _mcnemar(losses, wins) >= alpha:
+        upper = 0.0
+    return Difference(
+        value=(only_first - only_second) / n,
+        se=(upper - lower) / (2 * z(alpha)),  # not the sample's, which is zero when no row is discordant
+        lower=lower,
+        upper=upper,
+        method="Tango",
+        first=float(right.mean()),
+        second=float(other.mean()),
+        pairs=(wins, losses, n / effect),
+        **_size(n, codes),
+    )
+
+
+def _mcnemar(wins: float, losses: float) -> float:
+    """McNemar's exact p-value; parts of a row that a design effect leaves are counted against it."""
+    whole = math.floor(wins)
+    return clopper_pearson.at_least(whole, whole + math.ceil(losses), 0.5)
+
+
+def _units(codes: Codes | None, n: int) -> int:
+    return n if codes is None else int(codes.max()) + 1
+
+
+def _size(n: int, codes: Codes | None) -> dict[str, Any]:
+    return {"n": n, "entities": None if codes is None else _units(codes, n)}

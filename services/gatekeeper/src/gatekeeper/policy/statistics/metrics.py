@@ -1,0 +1,190 @@
+"""What each metric is: its value, each row's part in it, and what the best constant answer would have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.policy import METRICS
+from gatekeeper.policy.statistics.delong import Floats
+
+SMALLEST_PROBABILITY = 1e-15  # log loss of a certain and wrong answer is large, not infinite
+
+
+class Unmeasurable(ValueError):
+    """The metric is not defined on this data; the text says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a model said of n rows.
+
+    Classification: `labels` are class numbers (0, 1, …; -1 for an unknown class), `scores` the probability of class 1
+    (n,) of a binary model or of each class (n, k). Regression: `labels` are the predicted numbers, without scores.
+    """
+
+    labels: NDArray[Any]
+    scores: Floats | None = None
+
+    def only(self, rows: NDArray[Any]) -> Answers:
+        """The answers to these rows: positions, or a mask."""
+        return Answers(self.labels[rows], None if self.scores is None else self.scores[rows])
+
+
+def direction(metric: str) -> int:
+    """+1 when greater is better, -1 when smaller is."""
+    return 1 if METRICS[metric].greater_is_better else -1
+
+
+def scores_of(answers: Answers) -> Floats:
+    """Raises Unmeasurable without scores, or with one that is not finite."""
+    if answers.scores is None:
+        raise Unmeasurable("the model answers with labels only; this metric needs probabilities")
+    return finite(answers.scores)
+
+
+def one_score_a_row(metric: str, answers: Answers) -> Floats:
+    scores = scores_of(answers)
+    if scores.ndim != 1:
+        raise Unmeasurable(f"{metric} needs one score a row")
+    return scores
+
+
+def scores_of_each(metric: str, truth: NDArray[Any], answers: Answers) -> Floats:
+    """(n, k), a column a class. Raises Unmeasurable also where a class has no row: nothing can be ranked above it."""
+    scores = scores_of(answers)
+    if scores.ndim != 2:
+        raise Unmeasurable(f"{metric} needs the scores of every class")
+    missing = np.setdiff1d(np.arange(scores.shape[1]), _named(truth, scores))
+    if len(missing):
+        which, last = ", ".join(map(str, missing)), scores.shape[1] - 1
+        raise Unmeasurable(f"no golden row is of class {which} (of 0 to {last}, in the order of the model's classes)")
+    return scores
+
+
+def _named(truth: NDArray[Any], scores: Floats) -> NDArray[np.intp]:
+    if truth.min() < 0 or truth.max() >= scores.shape[1]:
+        raise Unmeasurable(f"the golden rows hold classes that the model's {scores.shape[1]} scores do not name")
+    return truth.astype(np.intp)
+
+
+def finite(values: NDArray[Any]) -> Floats:
+    numbers = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(numbers).all():
+        raise Unmeasurable("the answers hold NaN or infinity")
+    return numbers
+
+
+def some(n: int) -> int:
+    if n == 0:
+        raise Unmeasurable("there are no golden rows")
+    return n
+
+
+def hits(truth: NDArray[Any], answers: Answers) -> NDArray[np.bool_]:
+    """Which rows were answered right. A class that nobody knows is answered right by nobody."""
+    return np.asarray((finite(answers.labels) == truth) & (truth >= 0))
+
+
+def mean_metric(metric: str, truth: NDArray[Any], answers: Answers) -> tuple[float, Floats]:
+    """The value and each row's influence on it: the value's variance is that of the influences, over n."""
+    measure = _LOSSES.get(metric)
+    if measure is None:
+        raise Unmeasurable(f"unknown metric {metric!r}")
+    some(len(truth))
+    losses = measure(truth, answers)
+    if metric != "rmse":
+        return float(losses.mean()), losses
+    value = math.sqrt(float(losses.mean()))
+    # Delta method: d√m = dm / 2√m.
+    return value, losses / (2 * value) if value > 0 else np.zeros_like(losses)
+
+
+def trivial(metric: str, truth: NDArray[Any]) -> float:
+    """The metric of the best constant answer on these rows: what a model must beat to know anything."""
+    some(len(truth))
+    if metric in ("roc_auc", "roc_auc_ovr"):
+        return 0.5
+    if metric == "mae":
+        return float(np.abs(truth - np.median(truth)).mean())
+    if metric == "rmse":
+        return float(np.std(truth))
+    if metric == "mape":
+        return _trivial_mape(truth)
+    classes, counts = np.unique(truth, return_counts=True)
+    shares = counts / counts.sum()
+    if metric == "accuracy":
+        return float(shares.max())
+    if metric == "log_loss":
+        return float(-(shares * np.log(shares)).sum())
+    rate = float((truth == 1).mean())
+    if metric == "brier":
+        return rate * (1 - rate)
+    if metric == "pr_auc":
+        return rate
+    if metric == "f1":
+        # Always answering one class finds all of it: F₁ = 2s / (1 + s), and nothing of the others.
+        if classes.min() >= 0 and classes.max() <= 1:
+            return 2 * rate / (1 + rate)
+        return float((2 * shares / (1 + shares)).max()) / len(classes)
+    raise Unmeasurable(f"unknown metric {metric!r}")
+
+
+def _trivial_mape(truth: NDArray[Any]) -> float:
+    """Σ|y - c|/|y| is least at the median of y weighted by 1/|y|."""
+    weights = 1 / _without_zero(truth)
+    order = np.argsort(truth, kind="stable")
+    share = np.cumsum(weights[order])
+    constant = truth[order][int(np.searchsorted(share, share[-1] / 2))]
+    return float((np.abs(truth - constant) * weights).mean())
+
+
+def _log_losses(truth: NDArray[Any], answers: Answers) -> Floats:
+    scores = scores_of(answers)
+    if scores.ndim == 1:
+        of_truth = np.where(truth == 1, scores, 1 - scores)
+    else:
+        of_truth = scores[np.arange(len(truth)), _named(truth, scores)]
+    losses: Floats = -np.log(np.clip(of_truth, SMALLEST_PROBABILITY, 1.0))
+    return losses
+
+
+def _brier_losses(truth: NDArray[Any], answers: Answers) -> Floats:
+    losses: Floats = (one_score_a_row("brier", answers) - (truth == 1)) ** 2
+    return losses
+
+
+def _absolute_errors(truth: NDArray[Any], answers: Answers) -> Floats:
+    errors: Floats = np.abs(finite(answers.labels) - truth)
+    return errors
+
+
+def _squared_errors(truth: NDArray[Any], answers: Answers) -> Floats:
+    errors: Floats = (finite(answers.labels) - truth) ** 2
+    return errors
+
+
+def _relative_errors(truth: NDArray[Any], answers: Answers) -> Floats:
+    errors: Floats = _absolute_errors(truth, answers) / _without_zero(truth)
+    return errors
+
+
+def _without_zero(truth: NDArray[Any]) -> Floats:
+    sizes: Floats = np.abs(np.asarray(truth, dtype=np.float64))
+    if zeros := int((sizes == 0).sum()):
+        raise Unmeasurable(f"a relative error of zero is not defined: {zeros} golden rows have the label 0")
+    return sizes
+
+
+_LOSSES: dict[str, Callable[[NDArray[Any], Answers], Floats]] = {
+    "log_loss": _log_losses,
+    "brier": _brier_losses,
+    "mae": _absolute_errors,
+    "rmse": _squared_errors,
+    "mape": _relative_errors,
+}

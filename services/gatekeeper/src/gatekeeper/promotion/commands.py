@@ -1,0 +1,175 @@
+"""People's decisions: promote, roll back, freeze, unfreeze. Each in one transaction, each audited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from chassis.database import Database
+from chassis.errors import NotFound, Permanent
+from chassis.registry import Registry
+from contracts import Cause, Envelope, Promoted
+from contracts.policy import ModelPolicy
+from gatekeeper.artifacts.cache import Artifacts
+from gatekeeper.database import queries
+from gatekeeper.database.recorder import STATES, Recorder
+from gatekeeper.database.tables import UNJUDGED, CandidateRow, ModelRow, PromotionRow
+from gatekeeper.policy.promotion import Promote, Refuse, on_request, on_rollback
+
+OUTCOMES = {state: outcome for outcome, state in STATES.items()}
+
+
+class Refused(Permanent):
+    """The state of the model does not allow it; the text says what would."""
+
+
+class Decisions:
+    """All methods block. They raise NotFound, Refused, and Transient when MLflow or database are away."""
+
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        artifacts: Artifacts,
+        recorder: Recorder,
+        policies: Mapping[str, ModelPolicy],
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._artifacts = artifacts
+        self._recorder = recorder
+        self._policies = policies
+
+    def promote(self, model_name: str, model_version: int, *, actor: str, reason: str) -> Envelope[Promoted]:
+        """Make a version champion, whatever its verdict; which verdict it had is recorded as the cause."""
+        self.known(model_name)
+        digest, uri = self._digest_of(model_name, model_version)
+        with self._database.transaction() as session:
+            queries.lock(session, model_name)
+            row = self._candidate(session, model_name, model_version)
+            decision = on_request(
+                model_version, OUTCOMES.get(row.state), row.state in UNJUDGED, queries.state(session, model_name)
+            )
+            if isinstance(decision, Refuse):
+                raise Refused(f"{model_name}: {decision.reason}")
+            row.artifact_digest, row.artifact_uri = digest, uri
+            policy = self._policies.get(model_name)
+            return self._recorder.promote(
+                session, row, decision, actor=actor, reason=reason, metric=policy.metric if policy else None
+            )
+
+    def roll_back(self, model_name: str, to: int | None, *, actor: str, reason: str) -> Envelope[Promoted]:
+        """Make an earlier champion (by default the previous one) champion again. Allowed while frozen."""
+        self.known(model_name)
+        with self._database.reading() as session:
+            target, _ = _rollback(session, model_name, to)
+            earlier = queries.promotion_of(session, model_name, target)
+        digest, uri = (None, None) if earlier else self._fetch(model_name, target)
+        with self._database.transaction() as session:
+            queries.lock(session, model_name)
+            decided, decision = _rollback(session, model_name, to)
+            if decided != target:
+                raise Refused(f"{model_name}: the champion has just changed; look again")
+            current = queries.champion(session, model_name)
+            event = _again(model_name, target, earlier, decision, actor, reason, uri, digest)
+            if current is not None and event.metric is None:
+                event = event.model_copy(update={"metric": current.event.get("metric")})
+            return self._recorder.crown(session, event)
+
+    def freeze(self, model_name: str, *, actor: str, reason: str) -> ModelRow:
+        """From now on only people change the champion."""
+        self.known(model_name)
+        with self._database.transaction() as session:
+            row = queries.lock(session, model_name)
+            if row.frozen_at is not None:
+                raise Refused(f"{model_name} is frozen already, by {row.frozen_by}: {row.frozen_reason}")
+            row.frozen_by, row.frozen_reason, row.frozen_at = actor, reason, datetime.now(UTC)
+            queries.add_audit(session, "frozen", model_name, None, actor=actor, reason=reason)
+            return row
+
+    def unfreeze(self, model_name: str, *, actor: str, reason: str) -> ModelRow:
+        self.known(model_name)
+        with self._database.transaction() as session:
+            row = queries.lock(session, model_name)
+            if row.frozen_at is None:
+                raise Refused(f"{model_name} is not frozen")
+            row.frozen_by = row.frozen_reason = row.frozen_at = None
+            queries.add_audit(session, "unfrozen", model_name, None, actor=actor, reason=reason)
+            return row
+
+    def known(self, model_name: str) -> None:
+        """Raises NotFound for a model that has neither a policy nor a past."""
+        with self._database.reading() as session:
+            if model_name not in self._policies and model_name not in queries.model_names(session):
+                raise NotFound(f"model {model_name!r} is unknown: it has no policy and no version was registered")
+
+    def _candidate(self, session: Session, model_name: str, model_version: int) -> CandidateRow:
+        row = queries.candidate(session, model_name, model_version)
+        if row is None:
+            raise Refused(
+                f"{model_name} v{model_version} was never gated; register it first"
+                f" (gauntlet register {model_name} {model_version})"
+            )
+        return row
+
+    def _digest_of(self, model_name: str, model_version: int) -> tuple[str, str]:
+        """Digest and URI of a version's artifact; fetched when its gates never did. Raises NotFound, Refused."""
+        version = self._registry.version(model_name, model_version)
+        with self._database.reading() as session:
+            row = self._candidate(session, model_name, model_version)
+            if row.artifact_digest and row.artifact_uri:
+                return row.artifact_digest, row.artifact_uri
+            if row.state in UNJUDGED:
+                raise Refused(f"{model_name}: v{model_version} is still being gated; wait for its verdict")
+        return self._fetch(model_name, model_version, version.source)
+
+    def _fetch(self, model_name: str, model_version: int, uri: str | None = None) -> tuple[str, str]:
+        uri = uri or self._registry.version(model_name, model_version).source
+        try:
+            _, digest = self._artifacts.model(uri)
+        except ValueError as error:
+            raise Refused(f"{model_name} v{model_version} cannot be served: {error}") from error
+        return digest, uri
+
+
+def _rollback(session: Session, model_name: str, to: int | None) -> tuple[int, Promote]:
+    current = queries.champion(session, model_name)
+    previous: int | None = current.event.get("previous_version") if current else None
+    decision = on_rollback(
+        to, previous, queries.past_champions(session, model_name), queries.state(session, model_name)
+    )
+    if isinstance(decision, Refuse):
+        raise Refused(f"{model_name}: {decision.reason}")
+    return decision
+
+
+def _again(
+    model_name: str,
+    model_version: int,
+    earlier: PromotionRow | None,
+    decision: Promote,
+    actor: str,
+    reason: str,
+    uri: str | None,
+    digest: str | None,
+) -> Promoted:
+    """The promotion of a version that was champion before, with what was known of it then."""
+    then = Promoted.model_validate(earlier.event) if earlier else None
+    return Promoted(
+        model_name=model_name,
+        model_version=model_version,
+        epoch=decision.epoch,
+        artifact_uri=then.artifact_uri if then else uri or "",
+        artifact_digest=then.artifact_digest if then else digest or "",
+        serving_artifact=then.serving_artifact if then else None,
+        previous_version=decision.previous_version,
+        cause=Cause.ROLLBACK,
+        actor=actor,
+        reason=reason,
+        evidence_id=then.evidence_id if then else None,
+        metric=then.metric if then else None,
+        baseline=then.baseline if then else {},
+        reference=then.reference if then else None,
+    )

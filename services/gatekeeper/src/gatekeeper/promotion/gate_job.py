@@ -1,0 +1,178 @@
+"""The job `gate`: one candidate from the registered version to a verdict."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from chassis.database import Database
+from chassis.errors import Transient
+from chassis.job_worker import JobRun, Record
+from chassis.jobs import Job
+from chassis.registry import Registry
+from chassis.telemetry import get_logger
+from contracts import GateVerdict, ModelRegistered, Outcome, overall
+from contracts.policy import ModelPolicy
+from gatekeeper.database import golden_datasets, queries
+from gatekeeper.database.recorder import Judgement, Recorder, without_policy
+from gatekeeper.database.tables import GATING, UNJUDGED, CandidateRow
+from gatekeeper.evaluation.evaluator import Measurer, Task
+from gatekeeper.evaluation.gate_runner import judge, summary
+from gatekeeper.evaluation.lineage import Provenance, trace
+from gatekeeper.evaluation.measurements import Champion, Measured
+from gatekeeper.evidence import document as evidence
+from gatekeeper.evidence import serving_artifact
+from gatekeeper.evidence.store import EvidenceStore
+from gatekeeper.policy.promotion import is_past
+from gatekeeper.sandbox.processes import Cancelled
+from gatekeeper.telemetry import GATE_SECONDS, after_commit
+from gatekeeper.tournaments import comparison
+from gatekeeper.tournaments.comparison import Played
+from gatekeeper.tournaments.eligibility import champion_of
+from gatekeeper.tournaments.job import own_metrics, won
+from gatekeeper.tournaments.runner import Skipped, Tournament
+
+GATE = "gate"
+
+log = get_logger(__name__)
+
+
+class Gating:
+    """Runs outside transactions; what it returns is recorded in the one that ends the job."""
+
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        measurer: Measurer,
+        tournament: Tournament,
+        recorder: Recorder,
+        kept: EvidenceStore,
+        policies: dict[str, ModelPolicy],
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._measurer = measurer
+        self._tournament = tournament
+        self._recorder = recorder
+        self._kept = kept
+        self._policies = policies
+
+    def run(self, run: JobRun) -> Record:
+        candidate_id: str = run.job.payload["candidate_id"]
+        with self._database.transaction() as session:
+            row = session.get(CandidateRow, candidate_id)
+            if row is None or row.state not in UNJUDGED:
+                return _nothing
+            row.state, row.gating_at = GATING, datetime.now(UTC)
+            envelope = queries.envelope_of(row)
+            state = queries.state(session, row.model_name)
+            champion = champion_of(queries.champion(session, row.model_name))
+        event, registered_at = envelope.data, envelope.time
+        policy = self._policies.get(event.model_name)
+        if policy is None:
+            judgement = without_policy(event, registered_at)
+            return partial(self._recorder.judged, judgement=judgement, policy=None)
+        try:
+            found = trace(self._registry, event)
+            if found.version is not None:
+                registered_at = found.version.created_at
+            if past := is_past(registered_at, state):
+                return partial(self._supersede, candidate_id=candidate_id, reason=past.reason)
+            task = self._task(found, champion, policy, candidate_id)
+            measured = self._measurer.measure(task, run.cancelled, run.progress)
+            verdicts = judge(measured, policy)
+            played = self._play(task, measured, verdicts, run)
+        except Cancelled as error:
+            raise Transient(str(error)) from error
+        outcome = overall(verdicts)
+        judgement = Judgement(
+            event=found.event,
+            verdicts=verdicts,
+            reason=summary(outcome, verdicts),
+            registered_at=registered_at,
+            compared_with=champion.model_version if champion else None,
+            artifact_digest=measured.artifact_digest,
+            golden_digest=measured.golden_digest,
+            metrics=own_metrics(measured, policy),
+            evidence=self._evidence(measured, played, policy),
+            won=won(played, policy) if played else None,
+            serving_artifact=serving_artifact.keep(measured, self._kept) if outcome is Outcome.PASSED else None,
+        )
+        return partial(self._record, judgement=judgement, policy=policy, seconds=measured.seconds)
+
+    def _task(self, found: Provenance, champion: Champion | None, policy: ModelPolicy, candidate_id: str) -> Task:
+        """What it is compared with and on, and how many were before it: both count for what α is left."""
+        name = found.event.model_name
+        with self._database.reading() as session:
+            wanted = golden_datasets.wanted(session, name, policy.golden.dataset)
+            digest = wanted.digest if wanted else found.event.evaluation.digest if found.event.evaluation else None
+            k = 1 if digest is None else golden_datasets.challengers(session, name, digest, but=candidate_id) + 1
+        event = None
+        if champion is not None:
+            bare = ModelRegistered(model_name=name, model_version=champion.model_version)
+            event = trace(self._registry, bare).event
+        return Task(found, policy, champion, event, wanted, k)
+
+    def _evidence(self, measured: Measured, played: Played | None, policy: ModelPolicy) -> dict[str, Any]:
+        """The document; its arrays are in MLflow when this returns. Raises Transient when they cannot be."""
+        with self._kept.writing(measured.event.model_name) as keep:
+            document = evidence.write(measured, policy, keep)
+            if played is not None:
+                document["tournament"] = comparison.write(played, policy, keep)
+        probe = measured.probe
+        output = probe.output[-2000:] if probe is not None and probe.fault is not None else ""
+        return document | {"output": output}
+
+    def _play(self, task: Task, measured: Measured, verdicts: tuple[GateVerdict, ...], run: JobRun) -> Played | None:
+        """A tournament that breaks changes nothing: the candidate's own verdict stands."""
+        began = time.monotonic()
+        try:
+            played = self._tournament.play(task, measured, verdicts, measured.k + 1, run.cancelled, run.progress)
+        except (Transient, Cancelled):
+            raise
+        except Exception:
+            log.exception("tournament broke", candidate_id=run.job.payload["candidate_id"])
+            return None
+        if isinstance(played, Skipped):
+            log.info("no tournament", candidate_id=run.job.payload["candidate_id"], reason=played.reason)
+            return None
+        measured.seconds["tournament"] = round(time.monotonic() - began, 3)
+        return played
+
+    def on_failed(self, session: Session, job: Job, error: str) -> None:
+        """The gatekeeper's own error: Inconclusive, so that nobody waits for a verdict that never comes."""
+        row = session.get(CandidateRow, job.payload.get("candidate_id", ""))
+        if row is None:  # or a tournament, which a replica of an older version has queued meanwhile under this kind
+            return
+        champion = queries.champion(session, row.model_name)
+        judgement = Judgement(
+            event=queries.envelope_of(row).data,
+            verdicts=(),
+            reason=f"gating failed: {error}",
+            registered_at=row.registered_at,
+            compared_with=champion.model_version if champion else None,
+        )
+        self._recorder.judged(session, judgement, self._policies.get(row.model_name))
+
+    def _record(self, session: Session, judgement: Judgement, policy: ModelPolicy, seconds: dict[str, float]) -> None:
+        self._recorder.judged(session, judgement, policy)
+        after_commit(session, partial(_observe, seconds))
+
+    def _supersede(self, session: Session, candidate_id: str, reason: str) -> None:
+        row = session.get(CandidateRow, candidate_id)
+        if row is not None:
+            self._recorder.superseded(session, row, reason)
+
+
+def _observe(seconds: dict[str, float]) -> None:
+    for step, duration in seconds.items():
+        GATE_SECONDS.labels(step).observe(duration)
+
+
+def _nothing(session: Session) -> None:
+    """The candidate has its verdict already."""

@@ -1,0 +1,156 @@
+"""Finds what happened in MLflow behind our back: versions without an event, and aliases moved by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from chassis.database import Database
+from chassis.errors import Permanent, Transient
+from chassis.registry import RegisteredModel, RegisteredVersion, Registry
+from chassis.telemetry import get_logger
+from contracts import ModelRegistered, Trigger, new_envelope
+from contracts.policy import ModelPolicy
+from gatekeeper.database import queries
+from gatekeeper.database.recorder import ACTOR, Recorder
+from gatekeeper.handlers import Handlers
+from gatekeeper.promotion.mlflow_mirror import Aliases
+
+SOURCE = "gatekeeper/reconciler"
+
+log = get_logger(__name__)
+
+
+class Reconciler:
+    """A Part: compares, every so often, the models that have a policy. MLflow away: it waits for the next time."""
+
+    name = "reconciler"
+
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        handlers: Handlers,
+        recorder: Recorder,
+        policies: Mapping[str, ModelPolicy],
+        *,
+        every: timedelta,
+        grace: timedelta,
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._handlers = handlers
+        self._recorder = recorder
+        self._policies = policies
+        self._every = every
+        self._grace = grace
+        self._seen: dict[str, int | None] = {}
+        """MLflow's mark of each model's last change, once all versions up to it are known here."""
+        self._trouble: str | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._loop(), name=self.name)
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _loop(self) -> None:
+        while True:
+            await asyncio.sleep(self._every.total_seconds())
+            await asyncio.to_thread(self.round)
+
+    def round(self) -> None:
+        """Look once at every model. What goes wrong is logged when it begins and when it ends, not each time."""
+        trouble: str | None = None
+        try:
+            models = [model for model in self._registry.models() if model.name in self._policies]
+        except (Transient, Permanent) as error:
+            models, trouble = [], str(error)
+        for model in models:
+            try:
+                self._take_in(model)
+                self._put_back(model)
+            except (Transient, Permanent) as error:
+                trouble = str(error)
+            except Exception as error:  # one odd version must not keep the others from being found
+                log.exception("not reconciled", model_name=model.name)
+                trouble = f"{type(error).__name__}: {error}"
+        if (trouble is None) != (self._trouble is None):
+            log.warning("MLflow is not reconciled", error=trouble) if trouble else log.info(
+                "MLflow is reconciled again"
+            )
+        self._trouble = trouble
+
+    def _take_in(self, model: RegisteredModel) -> None:
+        """Versions that nobody told of, as if somebody had."""
+        model_name, waiting = model.name, False
+        if model.changed is not None and self._seen.get(model_name) == model.changed:
+            return
+        with self._database.reading() as session:
+            known = queries.candidate_versions(session, model_name)
+        oldest_enough = datetime.now(UTC) - self._grace
+        for version in self._registry.versions(model_name):
+            if version.version in known:
+                continue
+            if version.created_at > oldest_enough:
+                waiting = True
+            else:
+                envelope = new_envelope(
+                    _registered(version),
+                    source=SOURCE,
+                    event_id=f"reconciled:{model_name}:{version.version}",
+                    time=version.created_at,
+                )
+                with self._database.transaction() as session:
+                    if self._handlers.enter(session, envelope):
+                        log.info("version without an event", model_name=model_name, model_version=version.version)
+        if not waiting:
+            self._seen[model_name] = model.changed
+
+    def _put_back(self, model: RegisteredModel) -> None:
+        """Aliases that somebody moved. While one of our own mirror jobs is on its way, nothing is known."""
+        model_name = model.name
+        with self._database.reading() as session:
+            before = self._settled(session, model_name)
+        if before is None or Aliases.of(model.aliases) == before:
+            return
+        found = Aliases.in_registry(self._registry, model_name)  # the list may be older than our own last change
+        if found == before:
+            return
+        with self._database.transaction() as session:
+            row = queries.lock(session, model_name)
+            if self._settled(session, model_name) != before:
+                return
+            row.mirrored = None  # another gatekeeper, or the next round, must not see the same move again
+            queries.add_audit(
+                session,
+                "aliases put back",
+                model_name,
+                before.champion,
+                actor=ACTOR,
+                reason="aliases were moved in MLflow; who answers is decided here (promote or rollback)",
+                evidence={"found": asdict(found), "put back": asdict(before)},
+            )
+            self._recorder.mirror(session, model_name, None, None)
+
+    def _settled(self, session: Session, model_name: str) -> Aliases | None:
+        """What MLflow should say, if it has been told."""
+        row, decided = queries.model(session, model_name), Aliases.decided(session, model_name)
+        return decided if row is not None and row.mirrored == asdict(decided) else None
+
+
+def _registered(version: RegisteredVersion) -> ModelRegistered:
+    return ModelRegistered(
+        model_name=version.name,
+        model_version=version.version,
+        run_id=version.run_id,
+        artifact_uri=version.source,
+        trigger=Trigger(kind="reconciler", reason="found in MLflow without an event"),
+    )

@@ -1,0 +1,143 @@
+"""What the `promoted` topic knows and this database does not: learnt before anything else is consumed.
+
+docs/adr/0005 tells what a wiped or older database must not do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from chassis.database import Database
+from chassis.errors import Transient
+from chassis.follower import Follower
+from chassis.settings import ServiceSettings
+from chassis.telemetry import get_logger
+from contracts import Envelope, Promoted
+from gatekeeper.database import queries
+from gatekeeper.database.recorder import ACTOR, Recorder
+from gatekeeper.handlers import LARGEST_VERSION
+
+RETRY_SECONDS = 1.0
+
+log = get_logger(__name__)
+
+
+class Restoration:
+    """A Part. Its `start` ends when the topic has been read to its end and adopted; then it goes on following."""
+
+    name = "restoration"
+
+    def __init__(self, settings: ServiceSettings, database: Database, recorder: Recorder) -> None:
+        self._settings = settings
+        self._database = database
+        self._recorder = recorder
+        self._follower: Follower | None = None
+        self._read: list[Envelope[Promoted]] = []
+        self.done = False
+
+    async def start(self) -> None:
+        """Raises Transient when broker or database are away."""
+        self._read = []
+        follower = Follower(self._settings, [Promoted], self._on_promoted)
+        await follower.start()
+        try:
+            await follower.caught_up.wait()
+            await asyncio.to_thread(self._adopt_history)
+        except BaseException:
+            await follower.stop()
+            raise
+        self._follower = follower
+        self.done = True
+
+    async def stop(self) -> None:
+        if self._follower is not None:
+            await self._follower.stop()
+
+    def check(self) -> None:
+        """Raises Transient until everything is adopted."""
+        if not self.done:
+            raise Transient("still reading the promotions of the past")
+
+    async def _on_promoted(self, envelope: Envelope[Promoted]) -> None:
+        if not self.done:
+            self._read.append(envelope)
+            return
+        while True:
+            try:
+                await asyncio.to_thread(self._adopt_one, envelope)
+                return
+            except Transient as error:
+                log.warning("promotion not looked at yet", error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+            except Exception:  # the follower must go on: the next record may be the truth
+                log.exception("promotion not adopted", model_name=envelope.model_name, epoch=envelope.data.epoch)
+                return
+
+    def _adopt_history(self) -> None:
+        by_model: dict[str, list[Envelope[Promoted]]] = defaultdict(list)
+        for envelope in self._read:
+            by_model[envelope.model_name].append(envelope)
+        with self._database.reading() as session:
+            known = queries.model_names(session)
+        for model_name in sorted(by_model.keys() | known):
+            with self._database.transaction() as session:
+                self._adopt(session, model_name, by_model[model_name])
+                self._repeat_what_is_lost(session, model_name, by_model[model_name])
+        self._read = []
+
+    def _adopt_one(self, envelope: Envelope[Promoted]) -> None:
+        with self._database.reading() as session:
+            current = queries.champion(session, envelope.model_name)
+            if current is not None and current.epoch >= envelope.data.epoch:
+                return
+        with self._database.transaction() as session:
+            self._adopt(session, envelope.model_name, [envelope])
+
+    def _adopt(self, session: Session, model_name: str, envelopes: Sequence[Envelope[Promoted]]) -> None:
+        """Take over every epoch above our own."""
+        queries.lock(session, model_name)
+        current = queries.champion(session, model_name)
+        own = current.epoch if current else 0
+        newer = {item.data.epoch: item for item in envelopes if item.data.epoch > own and _is_storable(item)}
+        for epoch in sorted(newer):
+            queries.add_promotion(session, newer[epoch], restored=True)
+        if not newer:
+            return
+        newest = newer[max(newer)]
+        log.warning("promotions restored from the topic", model_name=model_name, epochs=sorted(newer))
+        queries.add_audit(
+            session,
+            "restored",
+            model_name,
+            newest.data.model_version,
+            actor=ACTOR,
+            reason=f"the promoted topic is at epoch {newest.data.epoch}, this database was at {own}",
+            evidence={"epochs": sorted(newer), "event_id": newest.id, "cause": newest.data.cause.value},
+            correlation_id=newest.correlation_id,
+        )
+        session.flush()
+        self._recorder.mirror(session, model_name, newest.data.model_version, None)
+
+    def _repeat_what_is_lost(self, session: Session, model_name: str, seen: Sequence[Envelope[Any]]) -> None:
+        """The last record of a model is all that compaction keeps: if it is not the newest epoch, say that again."""
+        current = queries.champion(session, model_name)
+        if current is None or (seen and seen[-1].data.epoch == current.epoch):
+            return
+        log.warning("the topic lacks the newest promotion", model_name=model_name, epoch=current.epoch)
+        event = Promoted.model_validate(current.event)
+        self._recorder.republish(session, current.event_id, event)
+
+
+def _is_storable(envelope: Envelope[Promoted]) -> bool:
+    """Could it be one of ours? What no database of ours can hold must not keep the service from starting."""
+    event = envelope.data
+    numbers = (event.epoch, event.model_version, event.previous_version or 0)
+    storable = max(numbers) <= LARGEST_VERSION and "\\u0000" not in envelope.model_dump_json()
+    if not storable:
+        log.error("promotion ignored: it cannot be ours", model_name=event.model_name, event_id=envelope.id)
+    return storable

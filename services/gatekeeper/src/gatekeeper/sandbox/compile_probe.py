@@ -1,0 +1,50 @@
+"""The inner side of the proof of a serving form: what serving will do when it loads the model, on golden rows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.types import DataType
+
+from forms import Column, choose, dumps, frame_of, rows_of
+from forms.choosing import none
+from forms.form import Row
+from gatekeeper.sandbox.compiled_form import LONGEST_REASON
+
+
+def proved(model: Any, features: pd.DataFrame, tolerance: float, into: Path) -> dict[str, Any]:
+    """Which form, how it compares with `model` on `features` and rows made of them, and why a faster one is not used.
+
+    The form itself goes `into` a file, if it is worth keeping. Raises whatever the model raises when it is asked.
+    """
+    schema = model.metadata.get_input_schema()
+    if schema is None or schema.is_tensor_spec() or not all(spec.name for spec in schema.inputs):
+        return none("the model's signature has no named columns").about()
+    if absent := [spec.name for spec in schema.inputs if spec.name not in features]:  # optional, then
+        return none(f"the golden rows lack {', '.join(map(repr, absent))}").about()
+    columns = [_column(spec) for spec in schema.inputs]
+
+    def ask(rows: Sequence[Row]) -> Any:
+        return np.asarray(model.predict(frame_of(rows, columns)))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of unknown categories: what is asked for
+        choice = choose(model, columns, ask, rows_of(features, columns), tolerance)
+    if (kept := dumps(choice)) is not None:
+        into.write_bytes(kept)
+    about = choice.about()
+    for each in about["refused"]:
+        each["reason"] = each["reason"][:LONGEST_REASON]
+    return about
+
+
+def _column(spec: Any) -> Column:
+    """Raises TypeError for a type that JSON has no column for."""
+    if not isinstance(spec.type, DataType) or spec.type is DataType.binary:
+        raise TypeError(f"column {spec.name!r} has type {spec.type}, which is not served")
+    return Column(spec.name, spec.type.name)

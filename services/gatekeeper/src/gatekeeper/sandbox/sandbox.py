@@ -1,0 +1,304 @@
+"""The outer side of the sandbox: starts it, ends it, and believes nothing that comes out of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from chassis.telemetry import get_logger
+from gatekeeper.policy.stage import Stage
+from gatekeeper.sandbox import compiled_form, results
+from gatekeeper.sandbox.compiled_form import ServingForm
+from gatekeeper.sandbox.isolation import Isolation
+from gatekeeper.sandbox.processes import Cancelled, Ended, SandboxBroken, Template
+from gatekeeper.sandbox.protocol import (
+    BATCH_SECONDS,
+    FACTS,
+    FEATURES,
+    FIRST,
+    FORM,
+    GOLDEN,
+    REQUEST,
+    SECOND,
+    SECONDS,
+    dirty,
+)
+from gatekeeper.sandbox.workspace import Home
+
+MOST_EXAMPLE_ROWS = 100_000
+MOST_TIMED_CALLS = 100_000
+MOST_FORM_BYTES = 256 * 1024**2
+
+T = TypeVar("T")
+Read = Callable[[Path, "Request", Ended], T]
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`processes`: it may start processes of its own; `disk_mb`: on disk at once."""
+
+    seconds: float
+    memory_mb: int
+    timing_seconds: float = 10.0
+    processes: bool = False
+    disk_mb: int = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A model folder, and the feature rows that it shall answer (None: only its input example)."""
+
+    model: Path
+    problem: str
+    classes: Sequence[Any] | None
+    features: pd.DataFrame | None
+    limits: Limits
+    golden_only: bool = False
+    """Do not ask the input example: a champion has been through that."""
+    timed: bool = True
+    batch_rows: int = 100
+    """Of each of the batches that are timed."""
+    dirty: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    """Rows that are harder to answer, by what was done to them."""
+    form_tolerance: float | None = None
+    """Only prove the form that it would be served in, on `features`: its scores may differ by as much."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What went wrong, as a sentence without subject ("raised ValueError: …"), and where."""
+
+    stage: Stage
+    what: str
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What a model did. Arrays have been checked for size and kind, and hold as many rows as were asked.
+
+    `fault` is None when all of it went well. A fault in a late stage leaves the results of the earlier ones.
+    `peak_memory_mb` is beyond what the process had before it loaded the model, as the kernel counts; `load_memory_mb`
+    as the process itself said after loading. `isolation`: what kept it from network, files and other processes.
+    `seconds` are of one-row predictions, `batch_seconds` of batches of `batch_rows`: None where none were asked.
+    """
+
+    fault: Fault | None = None
+    load_seconds: float | None = None
+    asked: str = "input example"
+    example_rows: int = 0
+    first: NDArray[Any] | None = None
+    second: NDArray[Any] | None = None
+    golden: NDArray[Any] | None = None
+    dirty: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    dirty_faults: Mapping[str, str] = field(default_factory=dict)
+    seconds: tuple[float, ...] = ()
+    batch_seconds: tuple[float, ...] | None = None
+    batch_rows: int | None = None
+    output: str = ""
+    peak_memory_mb: float | None = None
+    load_memory_mb: float | None = None
+    isolation: Mapping[str, str] = field(default_factory=dict)
+
+
+class Sandbox:
+    """Runs probes, one at a time, below `root`. Safe to use from several threads; starts with the first probe."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._home: Home | None = None
+        self._template: Template | None = None
+
+    def probe(self, request: Request, cancelled: threading.Event) -> Probe:
+        """Load and ask a model in a process of its own. Raises Cancelled, or SandboxBroken."""
+        probe, isolation = self._asked(request, cancelled, _read)
+        return replace(probe, isolation=isolation.as_json())
+
+    def form(self, request: Request, tolerance: float, cancelled: threading.Event) -> tuple[ServingForm, bytes | None]:
+        """Load a model in another process, and prove the form that it would be served in on its features.
+
+        Also the form itself, as that process wrote it, for whoever serves the model; nothing here opens it.
+
+        Another one, so that neither the time and memory that this takes nor its end count against the candidate.
+        Raises as `probe`.
+        """
+        return self._asked(replace(request, form_tolerance=tolerance), cancelled, partial(_read_form, tolerance))[0]
+
+    def _asked(self, request: Request, cancelled: threading.Event, read: Read[T]) -> tuple[T, Isolation]:
+        with self._lock:
+            try:
+                return self._run_one(request, cancelled, read)
+            except OSError as error:  # no space, no memory for another process, …
+                raise SandboxBroken(f"the sandbox cannot work: {error}") from error
+
+    def warm_up(self) -> None:
+        """Start now, so that the first candidate need not wait for it."""
+        with self._lock:
+            self._ready()
+
+    def close(self) -> None:
+        with self._lock:
+            self._discard()
+            if self._home is not None:
+                self._home.close()
+                self._home = None
+
+    def _run_one(self, request: Request, cancelled: threading.Event, read: Read[T]) -> tuple[T, Isolation]:
+        template, home = self._ready()
+        scratch = Path(tempfile.mkdtemp(prefix="probe-", dir=home.path))
+        try:
+            _write_request(scratch, request)
+            ended = self._run(template, scratch, request.limits, cancelled)
+            return read(scratch, request, ended), template.isolation
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _ready(self) -> tuple[Template, Home]:
+        if self._home is None:
+            self._home = Home(self._root)
+        if self._template is None:
+            self._template = Template(self._home.path)
+            _say(self._template.isolation)
+        return self._template, self._home
+
+    def _run(self, template: Template, scratch: Path, limits: Limits, cancelled: threading.Event) -> Ended:
+        try:
+            return template.run(scratch, limits.seconds, limits.disk_mb * 1024**2, cancelled)
+        except Cancelled:
+            self._discard()
+            raise
+        except (SandboxBroken, OSError) as error:  # the template is gone: its end of the socket may be reset
+            self._discard()
+            if results.facts(scratch / FACTS):  # it was alive when the candidate began
+                return Ended("killed the process that watches it", str(error))
+            raise
+
+    def _discard(self) -> None:
+        if self._template is not None:
+            self._template.close()
+            self._template = None
+
+
+def _say(isolation: Isolation) -> None:
+    if isolation.gaps:
+        log.warning("candidates are not isolated as they should be", **isolation.as_json())
+    else:
+        log.info("candidates are isolated", **isolation.as_json())
+
+
+def _write_request(scratch: Path, request: Request) -> None:
+    if request.features is not None:
+        request.features.to_parquet(scratch / FEATURES, index=False)
+    for name, rows in request.dirty.items():
+        rows.to_parquet(scratch / dirty(name, "parquet"), index=False)
+    content = {
+        "model": str(request.model.resolve()),
+        "problem": request.problem,
+        "classes": None if request.classes is None else list(request.classes),
+        "features": request.features is not None,
+        "golden_only": request.golden_only,
+        "form_tolerance": request.form_tolerance,
+        "timed": request.timed,
+        "batch_rows": request.batch_rows,
+        "dirty": list(request.dirty),
+        "seconds": request.limits.seconds,
+        "processes": request.limits.processes,
+        "memory_bytes": request.limits.memory_mb * 1024 * 1024,
+        "timing_seconds": min(request.limits.timing_seconds, request.limits.seconds / 4),
+        "batch_timing_seconds": min(request.limits.timing_seconds, request.limits.seconds / 8),
+    }
+    (scratch / REQUEST).write_text(json.dumps(content))
+
+
+def _read(scratch: Path, request: Request, ended: Ended) -> Probe:
+    facts = results.facts(scratch / FACTS)
+    stage = _stage(facts.get("stage"))
+    what = ended.by or _fault_of(facts)
+    if what is None and stage is not Stage.DONE:
+        what = "ended its process"
+    rows = results.count(facts.get("example_rows"), MOST_EXAMPLE_ROWS)
+    golden_rows = 0 if request.features is None else len(request.features)
+    found: dict[str, NDArray[Any]] = {}
+    for name, expected, at in (
+        (FIRST, rows, Stage.EXAMPLE),
+        (SECOND, rows, Stage.EXAMPLE),
+        (GOLDEN, golden_rows, Stage.GOLDEN),
+    ):
+        if expected == 0 or stage.order <= at.order:
+            continue
+        answers = results.answers(scratch / name, expected)
+        if answers is None:
+            what, stage = f"left no readable answers to {expected} rows", at
+        else:
+            found[name] = answers
+    faults = _dirty_faults(facts, request)
+    dirt: dict[str, NDArray[Any]] = {}
+    for name in request.dirty if stage.order > Stage.DIRTY.order else ():
+        answers = results.answers(scratch / dirty(name, "npy"), len(request.dirty[name]))
+        if answers is not None and name not in faults:
+            dirt[name] = answers
+        else:
+            faults.setdefault(name, "left no readable answers")
+    return Probe(
+        fault=None if what is None else Fault(stage, what),
+        load_seconds=results.seconds(facts.get("load_seconds")),
+        asked="golden rows" if facts.get("asked") == "golden rows" else "input example",
+        example_rows=rows,
+        first=found.get(FIRST),
+        second=found.get(SECOND),
+        golden=found.get(GOLDEN),
+        dirty=dirt,
+        dirty_faults=faults,
+        seconds=_timings(scratch / SECONDS, what),
+        batch_seconds=_timings(scratch / BATCH_SECONDS, what) if request.timed else None,
+        batch_rows=request.batch_rows if request.timed else None,
+        output=ended.output,
+        peak_memory_mb=ended.peak_mb,
+        load_memory_mb=results.seconds(facts.get("load_memory_mb")),
+    )
+
+
+def _read_form(tolerance: float, scratch: Path, _request: Request, ended: Ended) -> tuple[ServingForm, bytes | None]:
+    facts = results.facts(scratch / FACTS)
+    what = ended.by or _fault_of(facts)
+    if what is None and "form" in facts:
+        found = compiled_form.heard(facts["form"], tolerance)
+        return found, None if found.parity is None else results.content(scratch / FORM, MOST_FORM_BYTES)
+    return compiled_form.unknown(f"its process {what or 'ended'} before it was proven"), None
+
+
+def _timings(path: Path, fault: str | None) -> tuple[float, ...]:
+    return results.timings(path, MOST_TIMED_CALLS) if fault is None else ()
+
+
+def _fault_of(facts: dict[str, Any]) -> str | None:
+    if not isinstance(facts.get("fault"), str):
+        return None
+    error = str(facts.get("error", ""))[:2000]
+    return {"memory": "ran out of memory", "answer": f"gave a wrong answer: {error}"}.get(
+        facts["fault"], f"raised {error}"
+    )
+
+
+def _dirty_faults(facts: dict[str, Any], request: Request) -> dict[str, str]:
+    said = facts.get("dirty_faults")
+    return {name: str(said[name])[:500] for name in request.dirty if name in said} if isinstance(said, dict) else {}
+
+
+def _stage(value: Any) -> Stage:
+    try:
+        return Stage(value)
+    except ValueError:
+        return Stage.STARTING

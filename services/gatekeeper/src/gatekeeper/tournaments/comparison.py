@@ -1,0 +1,207 @@
+"""What a tournament rests on, how it ends, and both written down: the same when it is played, and played again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts import GateVerdict
+from contracts.policy import ModelPolicy, Performance, Retained
+from gatekeeper.evaluation.gate_runner import judge
+from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evidence import document as evidence
+from gatekeeper.evidence.document import Keep, Load
+from gatekeeper.evidence.formats import Unreadable
+from gatekeeper.policy import tournament
+from gatekeeper.policy.gates import leakage, performance
+from gatekeeper.policy.gates.leakage import Overlap
+from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.policy.tournament import Ending, Entrant, Result
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A retained version that was asked the golden rows. A field that is None could not be had; `problem` says why."""
+
+    model_version: int
+    registered_at: str
+    """ISO 8601."""
+    answers: Answers | None = None
+    overlap: Overlap | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """Who was asked, newest first, besides what was measured of the champion and the golden rows.
+
+    `k`: together they are the k-th challenger that these golden rows have seen, from 1 on.
+    """
+
+    k: int
+    played_at: str
+    """ISO 8601."""
+    asked: tuple[Asked, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """Each entrant against the champion; `absent` says of the others why they could not be compared."""
+
+    result: Result
+    absent: Mapping[int, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """How it ended. `gates`: all verdicts on the best, none when nobody had to be gated."""
+
+    champion_version: int
+    golden_digest: str
+    k: int
+    standing: Standing
+    ending: Ending
+    gates: tuple[GateVerdict, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """JSON: what people are shown, and what a replay has to reach again."""
+        verdicts = self.standing.result.verdicts
+        return {
+            "champion_version": self.champion_version,
+            "golden_digest": self.golden_digest,
+            "k": self.k,
+            "winner": self.ending.winner,
+            "reason": self.ending.reason,
+            "best": self.standing.result.winner,
+            "entrants": {str(version): verdict.model_dump(mode="json") for version, verdict in verdicts.items()},
+            "absent": {str(version): why for version, why in self.standing.absent.items()},
+            "gates": [verdict.model_dump(mode="json") for verdict in self.gates],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """A tournament with all that it rests on. `gated`: the best on the same golden rows, when it was gated."""
+
+    contest: Contest
+    decided: Decided
+    gated: Measured | None = field(default=None, repr=False)
+
+
+def stand(measured: Measured, contest: Contest, policy: ModelPolicy, settings: Performance) -> Standing:
+    """Everybody against the champion, on rows that neither was trained on."""
+    assert measured.golden is not None and measured.champion is not None and measured.champion_answers is not None
+    clean = leakage.clean_for(measured.champion_overlap, policy, len(measured.golden.truth))
+    entrants, absent = [], {}
+    for asked in contest.asked:
+        found = _entrant(asked, clean, policy)
+        if isinstance(found, str):
+            absent[asked.model_version] = found
+        else:
+            entrants.append(found)
+    facts = tournament.Facts(
+        problem=measured.problem,
+        metric=policy.metric,
+        truth=measured.golden.truth,
+        champion=Entrant(measured.champion.model_version, measured.champion_answers, clean),
+        entrants=tuple(entrants),
+        clusters=measured.clusters,
+        k=contest.k,
+    )
+    return Standing(tournament.decide(facts, settings), absent)
+
+
+def decide(
+    measured: Measured,
+    contest: Contest,
+    standing: Standing,
+    candidate: Sequence[GateVerdict],
+    gated: Measured | None,
+    policy: ModelPolicy,
+) -> Decided:
+    """`candidate`: the verdicts on the new version, none without one; `gated`: what was measured of the best."""
+    assert measured.champion is not None and measured.golden_digest is not None, "it was compared with on these rows"
+    gates = () if gated is None else _gates(standing, gated, policy)
+    return Decided(
+        champion_version=measured.champion.model_version,
+        golden_digest=measured.golden_digest,
+        k=contest.k,
+        standing=standing,
+        ending=tournament.ending(standing.result, candidate, gates),
+        gates=gates,
+    )
+
+
+def wanted(contest: Contest, policy: ModelPolicy) -> Contest:
+    """Of those who were asked then, the ones whom this policy would have asked."""
+    settings = policy.candidates
+    assert isinstance(settings, Retained), "the policy wants a tournament"
+    at, oldest = datetime.fromisoformat(contest.played_at), settings.max_age
+    young = [
+        asked for asked in contest.asked if oldest is None or datetime.fromisoformat(asked.registered_at) >= at - oldest
+    ]
+    return dataclasses.replace(contest, asked=tuple(young[: settings.retained]))
+
+
+def not_asked(contest: Contest, then: ModelPolicy, policy: ModelPolicy) -> str | None:
+    """Whom this policy might have asked besides, but the policy of then did not."""
+    before, now = then.candidates, policy.candidates
+    if not isinstance(before, Retained) or not isinstance(now, Retained):
+        return None
+    if now.retained > before.retained <= len(contest.asked):
+        return f"only the newest {before.retained} earlier versions were asked then, not {now.retained}"
+    if before.max_age is not None and (now.max_age is None or now.max_age > before.max_age):
+        return f"versions older than {before.max_age} were not asked then"
+    return None
+
+
+def write(played: Played, policy: ModelPolicy, keep: Keep) -> dict[str, Any]:
+    """As evidence: JSON, its arrays with `keep`."""
+    gated = None if played.gated is None else evidence.write(played.gated, policy, keep)
+    return {**played.decided.document(), "contest": evidence.encode(played.contest, keep), "gated": gated}
+
+
+def read(document: Mapping[str, Any], load: Load) -> tuple[Contest, Measured | None]:
+    """`document`: in today's format. Without golden rows, which the caller has. Raises Unreadable."""
+    if document["contest"] is None:
+        raise Unreadable("the answers of its entrants were not kept")
+    try:
+        contest: Contest = evidence.decode(Contest, document["contest"], load, "tournament.contest")
+    except Unreadable:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise Unreadable(f"{type(error).__name__}: {error}") from error
+    return contest, None if document["gated"] is None else evidence.read(document["gated"], load)[0]
+
+
+def _entrant(asked: Asked, champion_clean: NDArray[np.bool_], policy: ModelPolicy) -> Entrant | str:
+    """Or why this one cannot be compared."""
+    if asked.answers is None:
+        return asked.problem or "it gave no answers"
+    settings, overlap = policy.gates.leakage, asked.overlap
+    if settings is False:
+        return Entrant(asked.model_version, asked.answers)
+    if overlap is None or (overlap.unknown and settings.unknown == "inconclusive"):
+        return overlap.unknown if overlap and overlap.unknown else "it is not known what it was trained on"
+    n = len(asked.answers.labels)
+    own = leakage.clean_for(overlap, policy, n)
+    left = int((own & champion_clean).sum())
+    if left < min(settings.minimum_rows, n):
+        return f"only {left} of {n} golden rows are clean for it and the champion"
+    return Entrant(asked.model_version, asked.answers, own)
+
+
+def _gates(standing: Standing, gated: Measured, policy: ModelPolicy) -> tuple[GateVerdict, ...]:
+    """Among several, it had less of α than alone: the tournament's comparison is the one that counts."""
+    best = standing.result.winner
+    assert best == gated.event.model_version, "the best was gated"
+    return tuple(
+        standing.result.verdicts[best] if verdict.gate == performance.name else verdict
+        for verdict in judge(gated, policy)
+    )

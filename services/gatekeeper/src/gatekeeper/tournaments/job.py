@@ -1,0 +1,176 @@
+"""A tournament because of a drift: retained versions on a new golden dataset, before anything is trained."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+
+from sqlalchemy.orm import Session
+
+from chassis.database import Database
+from chassis.errors import Transient
+from chassis.job_worker import JobRun, Record, RunAgain
+from chassis.jobs import Job
+from chassis.registry import Registry
+from chassis.telemetry import get_logger
+from contracts import Dataset, ModelRegistered, Outcome
+from contracts.policy import ModelPolicy
+from gatekeeper.database import golden_datasets, queries
+from gatekeeper.database.recorder import ACTOR, Recorder, Won
+from gatekeeper.database.tables import GoldenRow, TournamentRow
+from gatekeeper.evaluation.evaluator import Measurer, Task
+from gatekeeper.evaluation.lineage import trace
+from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evidence import document as evidence
+from gatekeeper.evidence.store import EvidenceStore
+from gatekeeper.policy.gates.leakage import clean_rows
+from gatekeeper.policy.promotion import Finished
+from gatekeeper.policy.statistics import estimates
+from gatekeeper.policy.tournament_trigger import Skip, after_drift
+from gatekeeper.sandbox.processes import Cancelled
+from gatekeeper.tournaments import comparison
+from gatekeeper.tournaments.comparison import Played
+from gatekeeper.tournaments.eligibility import champion_of, occasion
+from gatekeeper.tournaments.runner import Skipped, Tournament
+
+TOURNAMENT = "tournament"
+DRIFTED = "drifted_version"
+"""In the payload of such a job."""
+
+log = get_logger(__name__)
+
+
+class Playing:
+    """Runs outside transactions; what it returns is recorded in the one that ends the job."""
+
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        measurer: Measurer,
+        tournament: Tournament,
+        recorder: Recorder,
+        kept: EvidenceStore,
+        policies: dict[str, ModelPolicy],
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._measurer = measurer
+        self._tournament = tournament
+        self._recorder = recorder
+        self._kept = kept
+        self._policies = policies
+
+    def run(self, run: JobRun) -> Record:
+        """Raises Transient when MLflow is away, or nobody waits any more."""
+        name, drifted = run.job.key, run.job.payload[DRIFTED]
+        policy = self._policies.get(name)
+        with self._database.reading() as session:
+            # Again, since it waited for its turn: somebody may have played, or become champion.
+            action = after_drift(occasion(session, name, drifted, policy), policy)
+            if isinstance(action, Skip):
+                return partial(_nothing, name, action.reason)
+            digest = action.golden_digest
+            row = session.get_one(GoldenRow, (name, digest))
+            champion = champion_of(queries.champion(session, name))
+            k = golden_datasets.challengers(session, name, digest) + 1
+        assert policy is not None and champion is not None, "there is an occasion"
+        dataset = Dataset(uri=row.uri, digest=digest, rows=row.rows)
+        found = trace(self._registry, ModelRegistered(model_name=name, model_version=champion.model_version))
+        task = Task(found, policy, champion, found.event, dataset, k)
+        try:
+            run.progress(0.1, f"tournament: asking champion v{champion.model_version}")
+            measured = self._measurer.champion(task, run.cancelled)
+            ended = self._tournament.play(task, measured, (), k, run.cancelled, run.progress)
+        except Cancelled as error:
+            raise Transient(str(error)) from error
+        if isinstance(ended, Skipped):
+            return partial(_nothing, name, ended.reason)
+        with self._kept.writing(name) as keep:
+            document = evidence.write(measured, policy, keep)
+            document["tournament"] = comparison.write(ended, policy, keep)
+        result = TournamentRow(
+            id=golden_datasets.tournament_id(name, row.number),
+            model_name=name,
+            golden_digest=digest,
+            champion_version=champion.model_version,
+            winner=ended.decided.ending.winner,
+            reason=ended.decided.ending.reason,
+            policy_digest=policy.digest,
+            drift_event_id=run.job.cause.id if run.job.cause else None,
+            played_at=datetime.now(UTC),
+            evidence=document,
+        )
+        return partial(self._record, job=run.job, row=result, won=won(ended, policy), policy=policy)
+
+    def _record(self, session: Session, job: Job, row: TournamentRow, won: Won | None, policy: ModelPolicy) -> None:
+        """Raises RunAgain when the champion has changed."""
+        queries.lock(session, row.model_name)
+        now = queries.state(session, row.model_name)
+        if now.champion_version != row.champion_version:
+            raise RunAgain(f"played against champion v{row.champion_version}, but v{now.champion_version} answers now")
+        session.add(row)
+        log.info("tournament played", tournament=row.id, winner=row.winner, reason=row.reason)
+        spent = row.evidence["tournament"]
+        queries.add_audit(
+            session,
+            "tournament played",
+            row.model_name,
+            row.winner,
+            actor=ACTOR,
+            reason=row.reason,
+            evidence={
+                "tournament_id": row.id,
+                "golden_digest": row.golden_digest,
+                "champion_version": row.champion_version,
+                "entrants": len(spent["entrants"]),
+                "k": spent["k"],
+                "policy_digest": row.policy_digest,
+                "drift_event_id": row.drift_event_id,
+            },
+            correlation_id=job.cause.correlation_id if job.cause else None,
+        )
+        if won is not None:
+            finished = Finished(
+                model_version=won.model_version,
+                outcome=Outcome.PASSED,
+                compared_with=row.champion_version,
+                strategy=policy.strategy,
+                approval=policy.approval,
+            )
+            self._recorder.crown_winner(session, won, finished, policy, job.cause, evidence_id=row.id)
+
+    def on_failed(self, session: Session, job: Job, error: str) -> None:
+        """Nothing is played and no α spent; a golden dataset that is made after it is a new occasion."""
+        queries.add_audit(
+            session,
+            "tournament broke",
+            job.key,
+            None,
+            actor=ACTOR,
+            reason=error,
+            evidence=dict(job.payload),
+            correlation_id=job.cause.correlation_id if job.cause else None,
+        )
+
+
+def won(played: Played, policy: ModelPolicy) -> Won | None:
+    """The winner, with its metrics on the golden rows; None when the champion stays."""
+    ending, gated = played.decided.ending, played.gated
+    if ending.winner is None or gated is None:
+        return None
+    return Won(ending.winner, ending.reason, own_metrics(gated, policy))
+
+
+def own_metrics(measured: Measured, policy: ModelPolicy) -> dict[str, float]:
+    """Those of the version that was gated, on the golden rows that it may be judged on."""
+    answers, rows = measured.challenger_answers, measured.golden
+    if answers is None or rows is None:
+        return {}
+    clean = clean_rows(measured, policy)
+    return estimates.all_metrics(policy.problem, rows.truth[clean], answers.only(clean))
+
+
+def _nothing(model_name: str, reason: str, session: Session) -> None:
+    """The job ends without a tournament: no α is spent."""
+    log.info("no tournament", model_name=model_name, reason=reason)

@@ -1,0 +1,107 @@
+"""Retained versions on golden rows that are new: is one of them better than the champion, and than the new candidate?
+
+Only for policies that say `candidates: retained` (docs/adr/0014). The answers of a retained version are kept like those
+of a champion, so that each is asked once a golden dataset. The winner is gated in full on these rows before it counts.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from chassis.database import Database
+from chassis.registry import Registry
+from chassis.telemetry import get_logger
+from contracts import Dataset, GateVerdict
+from gatekeeper.evaluation.evaluator import Measurer, Say, Task
+from gatekeeper.evaluation.lineage import trace
+from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.policy import tournament
+from gatekeeper.tournaments import comparison
+from gatekeeper.tournaments.comparison import Asked, Contest, Played
+from gatekeeper.tournaments.eligibility import Kept, judged_until, retained
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Why none was played."""
+
+    reason: str
+
+
+class Tournament:
+    """Gathers what `contest` decides on. Raises Transient and Cancelled as measuring does."""
+
+    def __init__(self, database: Database, registry: Registry, measurer: Measurer) -> None:
+        self._database = database
+        self._registry = registry
+        self._measurer = measurer
+
+    def play(
+        self,
+        task: Task,
+        measured: Measured,
+        candidate: Sequence[GateVerdict],
+        k: int,
+        cancelled: threading.Event,
+        say: Say,
+    ) -> Played | Skipped:
+        """`measured`: of the champion on the golden rows, and of the new candidate, whose verdicts are `candidate`.
+
+        Not on rows older than those that the champion was judged on: yesterday's champion would be best on them.
+        """
+        settings = tournament.comparison(task.policy)
+        if settings is None:
+            return Skipped("the policy wants none")
+        if measured.champion is None or measured.champion_answers is None:
+            return Skipped(measured.golden_problem or measured.champion_problem or "there is no champion")
+        model_name, champion = measured.event.model_name, measured.champion.model_version
+        with self._database.reading() as session:
+            kept = retained(session, model_name, task.policy, measured.event.model_version, champion)
+            until = judged_until(session, model_name, champion)
+        if measured.golden_until is not None and until is not None and _before(measured.golden_until, until):
+            return Skipped(f"these rows, until {measured.golden_until}, are older than those of the champion ({until})")
+        asked = []
+        for number, one in enumerate(kept, start=1):
+            say(0.9, f"tournament: asking v{one.version.model_version}, {number} of {len(kept)}")
+            asked.append(self._ask(one, measured, task, cancelled))
+        field = Contest(k, datetime.now(UTC).isoformat(), tuple(asked))
+        standing = comparison.stand(measured, field, task.policy, settings)
+        best, gated = standing.result.winner, None
+        if best is not None and tournament.outdoes(standing.result.verdicts[best], candidate):
+            say(0.95, f"tournament: gating v{best}, the best")
+            (winner,) = (one for one in kept if one.version.model_version == best)
+            gated = self._gate(winner, task, measured, k, cancelled)
+        decided = comparison.decide(measured, field, standing, candidate, gated, task.policy)
+        return Played(field, decided, gated)
+
+    def _ask(self, one: Kept, measured: Measured, task: Task, cancelled: threading.Event) -> Asked:
+        found = self._measurer.ask(measured, one.version, one.event, task.policy, cancelled)
+        return Asked(
+            one.version.model_version,
+            one.registered_at.isoformat(),
+            found.champion_answers,
+            found.champion_overlap,
+            found.champion_problem,
+        )
+
+    def _gate(self, one: Kept, task: Task, measured: Measured, k: int, cancelled: threading.Event) -> Measured:
+        """The winner has to pass every gate of its policy on these rows, like any other version."""
+        assert measured.golden_digest is not None and measured.golden_uri is not None, "it has answered them"
+        own = Task(
+            found=trace(self._registry, one.event),
+            policy=task.policy,
+            champion=task.champion,
+            champion_event=task.champion_event,
+            golden=Dataset(uri=measured.golden_uri, digest=measured.golden_digest),
+            k=k,
+        )
+        return self._measurer.measure(own, cancelled, lambda share, message: None)
+
+
+def _before(first: str, second: str) -> bool:
+    return datetime.fromisoformat(first) < datetime.fromisoformat(second)

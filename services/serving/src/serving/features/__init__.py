@@ -1,0 +1,1 @@
+"""Features by entity id, from a SQL table."""

@@ -1,0 +1,139 @@
+"""Ground truth by HTTP: `{"items": [{"request_id": …, "row": 0, "label": 1}]}`, or one item by itself.
+
+202 says that the broker has all of it. Whoever hears anything else sends all of it again: what arrived before is the
+same event, and counts once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from chassis.cloudevents import Encoded
+from chassis.http import Problem
+from contracts import GroundTruthReceived
+from serving.http.asgi import JSON, Call, Reply
+from serving.http.json_bodies import model_of, object_of, unknown, wrong
+from serving.http.openapi import MODEL_NAME, PROBLEM, refusals, success
+from serving.http.prediction_service import Front, about
+from serving.inference.validation import Fault
+from serving.publishing.feedback import Deliveries
+from serving.publishing.ground_truth import FIELDS, LONGEST, TruthRefused, encoded, read_items
+
+LARGE = 8 * 1024
+"""Bytes of a body that is read in a thread: an item costs more than a row."""
+
+RETRY_AFTER = "2"
+EXAMPLE = '{"items": [{"request_id": "…", "row": 0, "label": 1}]}'
+
+_ITEM = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["label"],
+    "description": "Of one row of a request, by `request_id` and `row`; or of an entity, by `entity_id`",
+    "properties": {
+        "request_id": {"type": "string", "minLength": 1, "maxLength": LONGEST},
+        "row": {"type": "integer", "minimum": 0, "default": 0},
+        "entity_id": {"type": ["string", "integer"]},
+        "label": {"type": ["boolean", "number", "string"]},
+        "event_time": {
+            "type": "string",
+            "format": "date-time",
+            "description": "When what the label describes happened",
+        },
+    },
+}
+_MANY = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["items"],
+    "properties": {"model": MODEL_NAME, "items": {"type": "array", "minItems": 1, "items": _ITEM}},
+}
+_ONE: dict[str, Any] = _ITEM | {"properties": {"model": MODEL_NAME, **_ITEM["properties"]}}  # type: ignore[dict-item]
+
+BODY = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {"anyOf": [_MANY, _ONE]}}}},
+    "responses": success(
+        {
+            "type": "object",
+            "required": ["model_name", "request_id", "accepted"],
+            "properties": {
+                "model_name": {"type": "string"},
+                "request_id": {"type": "string"},
+                "accepted": {"type": "integer"},
+            },
+        },
+        202,
+        "Kafka has acknowledged all items",
+    )
+    | refusals(PROBLEM),
+}
+
+
+class Feedback:
+    """Handles `/feedback` and `/models/{model_name}/feedback`."""
+
+    def __init__(self, front: Front, deliveries: Deliveries) -> None:
+        self._front = front
+        self._deliveries = deliveries
+
+    async def __call__(self, call: Call) -> Reply:
+        if len(call.body) <= LARGE:
+            model_name, events = self._read(call)
+        else:
+            model_name, events = await self._front.desk.run(lambda: self._read(call))
+        tally = await self._deliveries.deliver(GroundTruthReceived.topic, events)
+        accepted, sent = tally.acknowledged, len(events)
+        if accepted < sent:
+            detail = (
+                f"Kafka acknowledged {accepted:,} of {sent:,} items within {self._front.settings.feedback_seconds:g} s "
+                f"(SERVING_FEEDBACK_SECONDS): {tally.reason}. Send all of them again: none will count twice"
+            )
+            again = {"Retry-After": RETRY_AFTER}
+            raise Problem(503, "not accepted", detail, headers=again, model_name=model_name, accepted=accepted)
+        body = {"model_name": model_name, "request_id": call.request_id, "accepted": accepted}
+        return Reply(orjson.dumps(body), [JSON], 202)
+
+    def _read(self, call: Call) -> tuple[str, list[Encoded]]:
+        fields = object_of(call.body, EXAMPLE)
+        items, alone = items_of(fields, self._front.settings.feedback_max_items)
+        model_name = self._front.slot(model_of(fields, call.path.get("model_name"))).model_name
+        try:
+            return model_name, [encoded(event) for event in read_items(model_name, items)]
+        except TruthRefused as refusal:
+            raise _refused(refusal, alone) from None
+
+
+def items_of(fields: dict[str, Any], most: int) -> tuple[list[Any], bool]:
+    """The items, and whether it is one by itself. Raises Problem 422."""
+    known = ("items", "model", *FIELDS)
+    for name in fields:
+        if name not in known:
+            raise unknown(name, fields[name], known)
+    if "items" not in fields:
+        return [{name: value for name, value in fields.items() if name != "model"}], True
+    for name in fields:
+        if name in FIELDS:
+            raise wrong(name, fields[name], "its place in items, or no items")
+    items = fields["items"]
+    if not isinstance(items, list) or not items:
+        raise wrong("items", items, "an array of objects, at least one")
+    if len(items) > most:
+        raise wrong("items", items, f"at most {most:,} items a request (SERVING_FEEDBACK_MAX_ITEMS)")
+    return items, False
+
+
+def _refused(refusal: TruthRefused, alone: bool) -> Problem:
+    errors = []
+    for fault in refusal.faults:
+        error = about(fault)
+        number = error.pop("row")
+        errors.append(error if alone else {"item": number, **error})
+    more = f" (and {refusal.count - 1:,} more)" if refusal.count > 1 else ""
+    return Problem(422, "invalid feedback", f"{_said(refusal.faults[0], alone)}{more}", errors=errors)
+
+
+def _said(fault: Fault, alone: bool) -> str:
+    place = fault.field or "the item" if alone else f"items[{fault.row}]" + (f".{fault.field}" if fault.field else "")
+    return f"{place} is {fault.value}; expected {fault.expected}"

@@ -1,0 +1,51 @@
+"""JSON bodies of our own paths: an object, with a model's name that may also be in the path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from chassis.http import Problem
+from serving.http.prediction_service import invalid
+from serving.inference.validation import Fault, json_type, nearest, shown
+
+LARGE = 64 * 1024
+"""Bodies above it are parsed in a thread: half a millisecond and more on the event loop would hold the others."""
+
+
+def object_of(body: bytes, example: str) -> dict[str, Any]:
+    """Raises Problem 422 for what is no JSON, or no object; `example` shows one."""
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        detail = f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+        raise Problem(422, "invalid JSON", detail, position=error.pos, line=error.lineno, column=error.colno) from None
+    if not isinstance(fields, dict):
+        fault = Fault(None, None, shown(fields), json_type(fields), f"an object such as {example}")
+        raise invalid(fault, f"the body is {fault.value}; expected {fault.expected}")
+    return fields
+
+
+def unknown(name: str, value: Any, known: tuple[str, ...]) -> Problem:
+    """A field that the body must not have."""
+    fault = Fault(None, name[:80], shown(value), json_type(value), f"one of: {', '.join(known)}")
+    return invalid(fault, f"unknown field {shown(name)}; {nearest(name, known)}")
+
+
+def wrong(name: str, value: Any, expected: str) -> Problem:
+    """A field whose value, which may be `MISSING`, is not what is expected."""
+    fault = Fault(None, name, shown(value), json_type(value), expected)
+    return invalid(fault, f"{name} is {fault.value}; expected {expected}")
+
+
+def model_of(fields: dict[str, Any], in_path: str | None) -> str | None:
+    """The model that is named in the body or in the path, if one is."""
+    named = fields.get("model")
+    if named is None:
+        return in_path
+    if not isinstance(named, str):
+        raise wrong("model", named, "the name of a model, a string")
+    if in_path is not None and named != in_path:
+        raise wrong("model", named, f"{in_path!r}, as in the path, or nothing")
+    return named

@@ -1,0 +1,144 @@
+"""What `mlflow models serve` answers, so that a client of it needs to change nothing but the address.
+
+Rows that fit the signature to the letter take the same way as our own protocol's. Everything else is parsed, converted,
+asked and refused by MLflow's own scoring code, which makes the answer the same by construction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from starlette.responses import Response
+
+from chassis.http import Problem
+from serving.http.asgi import JSON, Call, Reply
+from serving.http.json_bodies import LARGE
+from serving.http.openapi import ERROR_TEXT, refusals, success
+from serving.http.prediction_service import Front
+from serving.inference.model import LoadedModel, ModelFailed
+from serving.inference.row_reader import Table
+from serving.inference.validation import RowsRefused
+from serving.loading.model_state import Answering
+
+if TYPE_CHECKING:
+    from mlflow.pyfunc.scoring_server import InvocationsResponse
+
+    from serving.inference.prediction import Outcome
+
+MLFLOW_VERSION = version("mlflow")
+FORMATS = ("dataframe_records", "dataframe_split", "inputs", "instances")
+PLAIN_JSON = {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
+
+_ERRORS: dict[str, Any] = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "required": ["error_code", "message"],
+            "properties": {"error_code": ERROR_TEXT, "message": ERROR_TEXT},
+        }
+    }
+}
+
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "description": f"One of {', '.join(FORMATS)}; and `params`",
+                }
+            },
+            "text/csv": {"schema": {"type": "string"}},
+        },
+    },
+    "responses": success({"type": "object", "required": ["predictions"]})
+    | refusals(_ERRORS, 400, 404, 408, 413, 503)
+    | refusals(_ERRORS | {"text/plain": {"schema": ERROR_TEXT}}, 415),
+}
+
+
+class Invocations:
+    """Handles `/invocations`, and `/models/{model_name}/invocations` where several models are served."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+
+    async def __call__(self, call: Call) -> Reply:
+        front = self._front
+        answering = front.answering(call.path.get("model_name"))
+        model = answering.model
+        if len(call.body) <= LARGE:
+            table = quick(model, call)
+        else:
+            table = await front.desk.run(lambda: quick(model, call))
+        if table is not None:
+            try:
+                outcome = await front.desk.ask(model, table)
+            except (ModelFailed, RowsRefused):
+                pass  # MLflow's words for it follow
+            else:
+                front.done(call, answering, table, outcome)
+                return Reply(orjson.dumps({"predictions": outcome.jsonable()}), _headers(answering))
+        answer, table, outcome = await front.desk.run(lambda: _as_mlflow_does(model, call))
+        if answer.status == 200 and table is not None:
+            front.done(call, answering, table, outcome)
+        headers = [(b"content-type", answer.mimetype.encode()), *_headers(answering)[1:]]
+        return Reply(answer.response.encode(), headers, answer.status)
+
+
+def quick(model: LoadedModel, call: Call) -> Table | None:
+    """The rows, where they fit the signature to the letter; None for MLflow to look at."""
+    if call.header(b"content-type").lower() not in PLAIN_JSON or model.has_times:
+        return None
+    try:
+        rows = _rows(orjson.loads(call.body))
+        table = model.reader.read(rows, len(rows)) if rows else None
+    except (orjson.JSONDecodeError, RowsRefused):
+        return None
+    return table if table is not None and len(table.columns) == model.width else None
+
+
+def _rows(body: Any) -> list[Any] | None:
+    """As records, from whichever form the body has."""
+    if not isinstance(body, dict) or len(body) != 1:
+        return None
+    match body:
+        case {"dataframe_records": [*rows]} | {"instances": [*rows]}:
+            return rows
+        case {"dataframe_split": {"columns": [*names], "data": [*data]}}:
+            width = len(names)
+            if all(isinstance(row, list) and len(row) == width for row in data) and _distinct(names):
+                return [dict(zip(names, row, strict=True)) for row in data]
+        case {"inputs": {**columns}}:
+            lists: list[Any] = list(columns.values())
+            if lists and all(isinstance(given, list) and len(given) == len(lists[0]) for given in lists):
+                return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
+    return None
+
+
+def _distinct(names: list[Any]) -> bool:
+    return all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
+
+
+def _as_mlflow_does(model: LoadedModel, call: Call) -> tuple[InvocationsResponse, Table | None, Outcome | None]:
+    from serving.http.scoring_server import as_mlflow_does  # MLflow: imported by now, with the first model
+
+    return as_mlflow_does(model, call)
+
+
+def shape(problem: Problem) -> Response:
+    """What is refused before a model is asked, in MLflow's words."""
+    code = {404: "RESOURCE_DOES_NOT_EXIST", 503: "TEMPORARILY_UNAVAILABLE"}.get(problem.status, "BAD_REQUEST")
+    status = 400 if problem.status == 422 else problem.status
+    body: Mapping[str, Any] = {"error_code": code, "message": problem.detail or problem.title}
+    return Response(orjson.dumps(body), status, problem.headers, "application/json")
+
+
+def _headers(answering: Answering) -> list[tuple[bytes, bytes]]:
+    artifact = answering.wanted.artifact
+    version = str(artifact.model_version).encode()
+    return [JSON, (b"x-model-name", artifact.model_name.encode()), (b"x-model-version", version)]

@@ -1,0 +1,137 @@
+"""Predict by entity id: features come from the table that the model's policy names, and stay in memory for a while."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cachetools import LRUCache, TTLCache
+from prometheus_client import Counter
+
+from chassis.errors import Permanent, Transient
+from chassis.http import Problem
+from serving.http.json_bodies import wrong
+from serving.inference.batcher import INLINE_ROWS, Desk
+from serving.inference.column_types import Unfit, entity_id
+from serving.inference.model import LoadedModel
+from serving.inference.row_reader import Table
+from serving.inference.validation import NAMED, Row, RowsRefused, shown
+from serving.loading.executor import Lane
+from serving.settings import Settings
+
+if TYPE_CHECKING:
+    from serving.features.table import FeatureTable
+
+VERSIONS = 256
+
+ROWS = Counter("gauntlet_serving_feature_rows_total", "Rows that predictions by id asked for", ["outcome"])
+CACHED, READ, ABSENT = (ROWS.labels(outcome) for outcome in ("cached", "read", "absent"))
+FAILED = Counter("gauntlet_serving_feature_failures_total", "Requests whose features could not be read", ["model_name"])
+
+
+class Features:
+    """Used on the event loop only.
+
+    A query has a thread of its own, not one of the desk's: a database that hangs shall hold nobody who brings rows.
+    """
+
+    def __init__(self, settings: Settings, desk: Desk, sources: Mapping[str, FeatureTable]) -> None:
+        """`sources` by model name."""
+        self._settings, self._desk, self._sources = settings, desk, sources
+        self._lane = Lane("features", settings.features_threads)
+        self._asked = 0
+        self._cache: TTLCache[tuple[int, str], Row] = TTLCache(
+            settings.features_cache_rows, settings.features_cache_seconds
+        )
+        self._shapes: dict[Any, int] = {}
+        self._shape_of: LRUCache[Any, int] = LRUCache(VERSIONS)
+        self.fields = frozenset(source.key for source in sources.values())
+        """Names under which a body may have ids, whatever the model."""
+
+    def ids(self, model_name: str, field: str, value: Any) -> list[str]:
+        """Of a body's field `entities`, or of the one named as the table's key. Raises Problem 422."""
+        source = self._sources.get(model_name)
+        if source is None:
+            raise wrong(field, value, f"rows: no policy says where the features of {model_name!r} are (`features`)")
+        if field not in ("entities", source.key):
+            raise wrong(field, value, f"entities, or {source.key}")
+        given = value if isinstance(value, list) else [value]
+        if not given:
+            raise wrong(field, value, "at least one id")
+        if len(given) > self._settings.max_rows:
+            raise wrong(field, value, f"at most {self._settings.max_rows:,} ids a request (SERVING_MAX_ROWS)")
+        return [_id(f"{field}[{place}]" if given is value else field, each) for place, each in enumerate(given)]
+
+    async def table(self, model: LoadedModel, ids: list[str]) -> Table:
+        """The rows of these entities. Raises Problem 404 for ids that are not there, 503 when nobody can say."""
+        model_name, shape = model.artifact.model_name, self._shape(model)
+        rows = {each: row for each in ids if (row := self._cache.get((shape, each))) is not None}
+        CACHED.inc(len(rows))
+        new = [each for each in dict.fromkeys(ids) if each not in rows]
+        try:
+            if new:
+                rows |= await self._read(model, new)
+            if absent := [each for each in new if each not in rows]:
+                raise self._no_such(model_name, absent)
+            table = await self._fitting(model, ids, [rows[each] for each in ids])
+        except (Permanent, Transient) as error:
+            FAILED.labels(model_name).inc()
+            again = {"Retry-After": "2" if isinstance(error, Transient) else "30"}
+            raise Problem(503, "no features", str(error), headers=again, model_name=model_name) from error
+        if self._cache.maxsize:
+            for each in new:
+                self._cache[(shape, each)] = rows[each]
+        return replace(table, entities=ids)
+
+    async def _read(self, model: LoadedModel, ids: Sequence[str]) -> dict[str, Row]:
+        """Raises Transient, Permanent."""
+        source, seconds = self._sources[model.artifact.model_name], self._settings.features_seconds
+        if self._asked >= self._settings.max_waiting:
+            raise Transient(f"{self._asked} requests wait for features (SERVING_MAX_WAITING)")
+        self._asked += 1
+        try:
+            async with asyncio.timeout(seconds):
+                found = await self._lane.run(lambda: source.read(ids, model.signature))
+        except TimeoutError:
+            said = f"the database of table {source.table!r} did not answer within {seconds:g} s"
+            raise Transient(f"{said} (SERVING_FEATURES_SECONDS)") from None
+        finally:
+            self._asked -= 1
+        READ.inc(len(found))
+        return found
+
+    async def _fitting(self, model: LoadedModel, ids: Sequence[str], rows: list[Row]) -> Table:
+        """Raises Permanent when what is in the table does not fit the model: that is not the client's fault."""
+        try:
+            if len(rows) <= INLINE_ROWS:
+                return model.reader.read(rows, len(rows))
+            return await self._desk.run(lambda: model.reader.read(rows, len(rows)))
+        except RowsRefused as refusal:
+            fault, source = refusal.faults[0], self._sources[model.artifact.model_name]
+            where = f"table {source.table!r}, column {fault.field!r}, {source.key} {shown(ids[fault.row or 0])}"
+            raise Permanent(f"{where}: {fault.value} does not fit; the model takes {fault.expected}") from None
+
+    def _no_such(self, model_name: str, absent: Sequence[str]) -> Problem:
+        ABSENT.inc(len(absent))
+        source, named = self._sources[model_name], list(absent[:NAMED])
+        more = f" (and {len(absent) - NAMED:,} more)" if len(absent) > NAMED else ""
+        detail = f"table {source.table!r} has no {source.key} {', '.join(map(shown, named))}{more}"
+        return Problem(404, "no such entity", detail, model_name=model_name, missing=named, missing_count=len(absent))
+
+    def _shape(self, model: LoadedModel) -> int:
+        """The same for all versions that take the same columns: a promotion leaves the cache warm."""
+        number = self._shape_of.get(model.artifact)
+        if number is None:
+            signature = model.signature
+            shape = (model.artifact.model_name, signature.columns, signature.event_time)
+            number = self._shape_of[model.artifact] = self._shapes.setdefault(shape, len(self._shapes))
+        return number
+
+
+def _id(field: str, value: Any) -> str:
+    try:
+        return entity_id(value)
+    except Unfit as unfit:
+        raise wrong(field, value, unfit.expected.removesuffix(", or null for an unknown one")) from None

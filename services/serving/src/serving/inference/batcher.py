@@ -1,0 +1,207 @@
+"""Adaptive micro-batches: what arrives while the model is busy is answered together, and nobody waits on an idle one.
+
+A compiled form answers on the event loop itself: everything that arrived in one turn of the loop is one batch, and
+handing it to a thread would cost more than the answer. What is slow or large goes to threads, one batch at a time each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from chassis.http import Problem
+from serving.inference.model import LoadedModel, NotCompiled
+from serving.inference.prediction import Outcome
+from serving.inference.row_reader import Table
+from serving.settings import Settings
+
+T = TypeVar("T")
+
+IN_PROGRESS = Gauge("gauntlet_serving_requests_in_progress", "Requests that are computed or wait for a thread")
+BATCH = Histogram(
+    "gauntlet_serving_batch_requests", "Requests answered together", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
+REFUSED = Counter("gauntlet_serving_requests_refused_total", "Requests that were not computed", ["reason"])
+
+INLINE_ROWS = 256
+"""More rows at once would hold every other request on the event loop for a millisecond and longer."""
+
+
+@dataclass(slots=True)
+class Job:
+    table: Table
+    answer: asyncio.Future[Outcome]
+
+
+class Desk:
+    """A Part: takes tables, gives each its outcome; a bounded number of requests may wait."""
+
+    name = "desk"
+
+    def __init__(self, settings: Settings) -> None:
+        self._threads = ThreadPoolExecutor(settings.predict_threads, thread_name_prefix="predict")
+        self._free = settings.predict_threads
+        self._limit = settings.predict_threads + settings.max_waiting
+        self._seconds = settings.request_seconds
+        self._rows = settings.batch_rows
+        self._taken = 0
+        self._inline: dict[LoadedModel, list[Job]] = {}
+        self._waiting: OrderedDict[LoadedModel, list[Job]] = OrderedDict()
+        self._flushing = False
+        IN_PROGRESS.set_function(lambda: self._taken)
+
+    async def start(self) -> None:
+        return None
+
+    async def stop(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def ask(self, model: LoadedModel, table: Table) -> Outcome:
+        """Raises RowsRefused, ModelFailed; Problem 503 with Retry-After when too many wait, or it took too long."""
+        self._enter()
+        try:
+            loop = asyncio.get_running_loop()
+            job = Job(table, loop.create_future())
+            if model.form is not None and len(table) <= INLINE_ROWS and len(table.columns) == model.width:
+                self._inline.setdefault(model, []).append(job)
+                if not self._flushing:
+                    self._flushing = True
+                    loop.call_soon(self._flush)
+                try:
+                    return await job.answer
+                except NotCompiled:
+                    job = Job(table, loop.create_future())
+            self._waiting.setdefault(model, []).append(job)
+            self._next()
+            return await self._within(job.answer)
+        finally:
+            self._leave()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Something else that blocks, in the same threads and under the same bound. Raises what `work` raises."""
+        self._enter()
+        try:
+            return await self._within(asyncio.get_running_loop().run_in_executor(self._threads, work))
+        finally:
+            self._leave()
+
+    def _enter(self) -> None:
+        if self._taken >= self._limit:
+            REFUSED.labels("too much load").inc()
+            detail = f"{self._taken} requests are being answered (SERVING_MAX_WAITING)"
+            raise Problem(503, "too much load", detail, headers={"Retry-After": "1"})
+        self._taken += 1
+
+    def _leave(self) -> None:
+        self._taken -= 1
+
+    async def _within(self, answer: asyncio.Future[T]) -> T:
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await answer
+        except TimeoutError:
+            raise self._too_slow() from None
+
+    def _too_slow(self) -> Problem:
+        REFUSED.labels("too slow").inc()
+        detail = f"no answer within {self._seconds:g} s (SERVING_REQUEST_SECONDS); send fewer rows, or ask later"
+        return Problem(503, "too slow", detail, headers={"Retry-After": "1"})
+
+    def _flush(self) -> None:
+        """Runs after everything that arrived in this turn of the event loop was read."""
+        self._flushing = False
+        waiting, self._inline = self._inline, {}
+        for model, jobs in waiting.items():
+            for batch in _cut(jobs, INLINE_ROWS):
+                BATCH.observe(len(batch))
+                _settle(batch, compiled(model, [job.table for job in batch]))
+
+    def _next(self) -> None:
+        """Give a free thread the model that waited longest, with all of its requests that fit one batch."""
+        while self._free and self._waiting:
+            model, jobs = self._waiting.popitem(last=False)
+            jobs = [job for job in jobs if not job.answer.done()]  # who has gone away needs no answer
+            if not jobs:
+                continue
+            batch, *rest = _cut(jobs, self._rows if model.batches else 0)
+            if rest:
+                self._waiting[model] = [job for later in rest for job in later]
+            self._free -= 1
+            BATCH.observe(len(batch))
+            loop = asyncio.get_running_loop()
+            running = loop.run_in_executor(self._threads, answer, model, [job.table for job in batch])
+            running.add_done_callback(partial(self._answered, batch))
+
+    def _answered(self, batch: list[Job], done: asyncio.Future[Sequence[Outcome | Exception]]) -> None:
+        self._free += 1
+        if done.cancelled():
+            for job in batch:
+                job.answer.cancel()
+            return
+        error = done.exception()
+        _settle(batch, done.result() if error is None else [_as_exception(error)] * len(batch))
+        self._next()
+
+
+def compiled(model: LoadedModel, tables: Sequence[Table]) -> Sequence[Outcome | Exception]:
+    """Each table's outcome by the form; NotCompiled where that is for the native model, which nobody else waits for."""
+    try:
+        whole = model.compiled([row for table in tables for row in table.values])
+    except NotCompiled as error:
+        return [error] if len(tables) == 1 else [outcome for table in tables for outcome in compiled(model, [table])]
+    return whole.split([len(table) for table in tables])
+
+
+def answer(model: LoadedModel, tables: Sequence[Table]) -> Sequence[Outcome | Exception]:
+    """Each table's outcome, computed together where that is possible. Blocks."""
+    if len(tables) > 1 and all(table.columns == tables[0].columns for table in tables):
+        try:
+            values = [row for table in tables for row in table.values]
+            whole = model.outcome(tables[0].columns, values)
+        except Exception:  # somebody's rows: each by itself then, so that only these fail
+            pass
+        else:
+            if whole.rows == len(values):
+                return whole.split([len(table) for table in tables])
+    return [_alone(model, table) for table in tables]
+
+
+def _alone(model: LoadedModel, table: Table) -> Outcome | Exception:
+    try:
+        return model.predict(table)
+    except Exception as error:  # carried to who asked
+        return error
+
+
+def _settle(batch: Sequence[Job], outcomes: Sequence[Outcome | Exception]) -> None:
+    for job, outcome in zip(batch, outcomes, strict=True):
+        if job.answer.done():
+            continue  # the client has gone away
+        if isinstance(outcome, Exception):
+            job.answer.set_exception(outcome)
+        else:
+            job.answer.set_result(outcome)
+
+
+def _cut(jobs: Sequence[Job], most_rows: int) -> list[list[Job]]:
+    """Batches of at most `most_rows` rows, but at least one job each."""
+    batches: list[list[Job]] = []
+    rows = most_rows + 1
+    for job in jobs:
+        if rows + len(job.table) > most_rows:
+            batches.append([])
+            rows = 0
+        batches[-1].append(job)
+        rows += len(job.table)
+    return batches
+
+
+def _as_exception(error: BaseException) -> Exception:
+    return error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")

@@ -1,0 +1,177 @@
+"""A model version in memory: warmed up, asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chassis.answers import read
+from chassis.errors import Permanent
+from chassis.telemetry import get_logger
+from serving.inference.column_types import READERS
+from serving.inference.prediction import Outcome
+from serving.inference.row_reader import RowReader, Table, Values, frame_of
+from serving.inference.signature import Column, Signature
+from serving.inference.validation import MISSING, Row, RowsRefused, fault_of
+from serving.policy.versions import Artifact
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WARM_UP_ROWS = 32
+
+log = get_logger(__name__)
+
+
+class ModelFailed(Exception):
+    """The model raised, or answered nonsense, on rows that fit its signature."""
+
+
+class NotCompiled(Exception):
+    """The compiled form does not answer these rows; the model itself may."""
+
+
+@dataclass(eq=False, slots=True)
+class LoadedModel:
+    """`example` are the rows of its input example, as they would be sent; empty when it has none.
+
+    `form` is the proven compiled form, if there is one; `batches` says whether the native model answers several rows
+    together as it answers each alone, so that requests may share a call.
+    """
+
+    artifact: Artifact
+    signature: Signature
+    example: Sequence[Row]
+    pyfunc: Any
+    reader: RowReader = field(init=False)
+    form: Any = None
+    batches: bool = False
+
+    def __post_init__(self) -> None:
+        self.reader = RowReader(self.signature)
+
+    @property
+    def has_times(self) -> bool:
+        return any(column.kind == "datetime" for column in self.signature.columns)
+
+    @property
+    def width(self) -> int:
+        return len(self.signature.columns)
+
+    def absent(self, table: Table) -> list[Column]:
+        """The optional columns that no row of `table` has. No form takes it then: it is for the native model."""
+        return [column for column in self.signature.columns if column not in table.columns]
+
+    def predict(self, table: Table) -> Outcome:
+        """Raises RowsRefused when the model fails because of missing values or columns, otherwise ModelFailed."""
+        try:
+            return self.outcome(table.columns, table.values)
+        except ModelFailed as failure:
+            gaps = [(row, column, None) for row, column in table.nulls]
+            gaps += [(0, column, MISSING) for column in self.absent(table)]
+            if gaps and self._answers_once_filled(table, [column for _, column, _ in gaps]):
+                expected = f"a value: without one this model fails ({failure})"
+                raise RowsRefused([fault_of(row, column, value, expected) for row, column, value in gaps]) from failure
+            raise
+
+    def outcome(self, columns: Sequence[Column], values: Sequence[Values]) -> Outcome:
+        """By the compiled form where there is one that takes these rows. Raises ModelFailed."""
+        if self.form is not None and len(columns) == self.width:
+            try:
+                return self.compiled(values)
+            except NotCompiled:
+                pass
+        return self._ask(frame_of(columns, values))
+
+    def compiled(self, values: Sequence[Values]) -> Outcome:
+        """Raises NotCompiled for rows about which only the native model can speak."""
+        try:
+            return self.read(self.form.predict(values), len(values))
+        except Exception as error:  # ValueError by agreement; whatever else breaks, the model itself is still there
+            raise NotCompiled(f"{type(error).__name__}: {error}") from error
+
+    def _ask(self, frame: pd.DataFrame) -> Outcome:
+        try:
+            return self.read(self.pyfunc.predict(frame), len(frame))
+        except (Exception, SystemExit) as error:  # whatever somebody's model may raise
+            raise ModelFailed(f"{type(error).__name__}: {first_line(error)}") from error
+
+    def read(self, raw: Any, rows: int) -> Outcome:
+        """Raises ValueError for an answer that makes no sense for so many rows."""
+        problem = self.signature.problem or problem_of(raw)
+        answers = read(raw, problem, self.signature.classes, rows=rows)
+        labels = answers.labels.tolist()
+        _check_labels(labels)
+        return Outcome(raw, labels, answers.scores.tolist() if answers.scores is not None else None)
+
+    def _answers_once_filled(self, table: Table, columns: Sequence[Column]) -> bool:
+        """Whether the model answers the same rows with the example's values where those columns have none."""
+        frame = table.frame
+        for column in columns:
+            name = column.name
+            known = next((row[name] for row in self.example if row.get(name) is not None), None)
+            if known is None:
+                return False
+            value = READERS[column.kind]([known])[0]
+            frame[name] = frame[name].where(frame[name].notna(), value) if name in frame else value
+        try:
+            self._ask(frame[[column.name for column in self.signature.columns]])
+        except ModelFailed:
+            return False
+        return True
+
+
+def warm_up(model: LoadedModel) -> None:
+    """Blocks. One row and a batch of the input example; the first calls of a model are its slowest.
+
+    Raises Permanent when the model does not answer its own example as it should.
+    """
+    if model.example:
+        warm_up_with(model, model.example, "its own input example")
+    else:
+        log.warning("model has no input example to warm up with", model_name=model.artifact.model_name)
+
+
+def warm_up_with(model: LoadedModel, rows: Sequence[Row], what: str) -> Outcome:
+    """Blocks. The answers to `rows`, which are repeated until they are a batch. Raises Permanent, naming `what`."""
+    batch = (list(rows) * WARM_UP_ROWS)[: max(WARM_UP_ROWS, len(rows))]
+    single, together = (_asked(model, some, what) for some in (batch[:1], batch))
+    model.batches = together.rows == len(batch) and _agree(single, together.split([1, len(batch) - 1])[0])
+    return together.split([len(rows), len(batch) - len(rows)])[0] if model.batches else together
+
+
+def _asked(model: LoadedModel, rows: Sequence[Row], what: str) -> Outcome:
+    try:
+        return model.predict(model.reader.read(rows, len(rows)))
+    except (ModelFailed, RowsRefused) as failure:
+        raise Permanent(f"the model fails on {len(rows)} row(s) of {what}: {failure}") from failure
+
+
+def _agree(alone: Outcome, among_others: Outcome) -> bool:
+    """Labels alike, numbers but for the order in which they were added up."""
+    if alone.scores is not None and among_others.scores is not None:
+        return alone.labels == among_others.labels and np.allclose(alone.scores, among_others.scores, 1e-9, 1e-12)
+    numbers = all(isinstance(label, int | float) for label in alone.labels + among_others.labels)
+    return np.allclose(alone.labels, among_others.labels, 1e-9, 1e-12) if numbers else alone == among_others
+
+
+def problem_of(raw: Any) -> str:
+    """What a model that does not say it seems to answer, by the shape and type of its answer."""
+    values = np.asarray(raw)
+    if values.ndim == 2 and values.shape[1] > 1:
+        return "binary" if values.shape[1] == 2 else "multiclass"
+    return "regression" if np.issubdtype(values.dtype, np.floating) else "multiclass"
+
+
+def _check_labels(labels: Sequence[Any]) -> None:
+    for label in labels:
+        if not isinstance(label, bool | int | float | str) or label != label:
+            raise ValueError(f"answered {label!r} of type {type(label).__name__}; expected a class or a number")
+
+
+def first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else "no message"

@@ -1,0 +1,192 @@
+"""Rows as they were sent, read by a model's signature into what its forms take.
+
+A row whose values have types that were seen to fit costs a few microseconds. Every other row is read column by column,
+slowly, and what does not fit is named exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from serving.inference.column_types import READERS, TYPES, VALUE_FITS, Unfit, entity_id, event_time
+from serving.inference.signature import Column, Signature
+from serving.inference.validation import MISSING, Fault, Row, RowsRefused, check_shape, fault_of, unknown_fields
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Values = tuple[Any, ...]
+
+MOST_KNOWN = 1024
+"""Combinations of types that are remembered; whoever sends ever new ones is read slowly, and takes no memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`values`: one tuple a row, in the order of `columns`, which are the model's, but for optional ones nobody sent.
+
+    `entities` and `event_times` have one item a row, or are empty.
+    """
+
+    columns: tuple[Column, ...]
+    values: Sequence[Values]
+    sent: Sequence[Row]
+    entities: Sequence[str | None] = ()
+    event_times: Sequence[datetime | None] = ()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Built anew each time: a model may write into it."""
+        return frame_of(self.columns, self.values)
+
+    @property
+    def nulls(self) -> tuple[tuple[int, Column], ...]:
+        """Where a value is missing, the first row of each column."""
+        found = []
+        for place, column in enumerate(self.columns):
+            first = next((number for number, row in enumerate(self.values) if row[place] is None), None)
+            if first is not None:
+                found.append((first, column))
+        return tuple(found)
+
+
+def frame_of(columns: Sequence[Column], values: Sequence[Values]) -> pd.DataFrame:
+    """The frame that a pyfunc takes, of values that fit. `values` has at least one row."""
+    import pandas as pd  # the only use on this side of a loaded model, which has imported it
+
+    arrays = {
+        column.name: READERS[column.kind](list(given))
+        for column, given in zip(columns, zip(*values, strict=True), strict=True)
+    }
+    return pd.DataFrame(arrays, index=pd.RangeIndex(len(values)), copy=False)
+
+
+class RowReader:
+    """Reads the rows of one model. Any number of threads may use it."""
+
+    def __init__(self, signature: Signature) -> None:
+        self._signature = signature
+        self._names = [column.name for column in signature.columns]
+        self._pick = _picker(self._names)
+        self._checked = [
+            (place, VALUE_FITS[column.kind])
+            for place, column in enumerate(signature.columns)
+            if column.kind in VALUE_FITS
+        ]
+        self._allowed = [(column, TYPES[column.kind], VALUE_FITS.get(column.kind)) for column in signature.columns]
+        self._beside = [name for name in (signature.entity, signature.event_time) if name]
+        self._apart = [name for name in dict.fromkeys(self._beside) if name not in self._names]
+        self._fields = frozenset((*self._names, *self._beside))
+        self._known: set[tuple[type, ...]] = set()
+
+    def read(self, rows: Any, max_rows: int) -> Table:
+        """Raises RowsRefused with every column's first fault."""
+        check_shape(rows, max_rows)
+        values = self._quick(rows)
+        if values is None:
+            return self._careful(rows)
+        if not self._beside:
+            return Table(self._signature.columns, values, rows)
+        faults: list[Fault] = []
+        beside = self._read_beside(rows, faults)
+        if faults:
+            raise _refusal(faults)
+        return Table(self._signature.columns, values, rows, *beside)
+
+    def knows(self, name: Any) -> bool:
+        """Whether a row may have a field of this name."""
+        return name in self._fields
+
+    def fits(self, values: Values) -> bool:
+        """Whether a row fits, given as a tuple in the order of the columns and of types seen before."""
+        if tuple(map(type, values)) not in self._known:
+            return False
+        return all(fits(values[place]) for place, fits in self._checked)
+
+    def _quick(self, rows: Sequence[Row]) -> list[Values] | None:
+        """None when a row is not certain to fit."""
+        values: list[Values] = []
+        width = len(self._names)
+        for row in rows:
+            if len(row) != width and len(row) != width + sum(name in row for name in self._apart):
+                return None
+            try:
+                found = self._pick(row)
+            except KeyError:
+                return None
+            if not self.fits(found):
+                return None
+            values.append(found)
+        return values
+
+    def _careful(self, rows: Sequence[Row]) -> Table:
+        faults = unknown_fields(rows, self._fields, self._signature)
+        present: list[Column] = []
+        by_column: list[Values] = []
+        sent = [[row.get(name, MISSING) for name in self._names] for row in rows]
+        for (column, types, fits), given in zip(self._allowed, zip(*sent, strict=True), strict=True):
+            values = given
+            if not column.required and MISSING in given:
+                if all(value is MISSING for value in given):
+                    continue
+                values = tuple(None if value is MISSING else value for value in given)
+            if not types.issuperset(map(type, values)) or not (fits is None or all(map(fits, values))):
+                faults.append(_first_fault(column, list(values)))
+            present.append(column)
+            by_column.append(values)
+        beside = self._read_beside(rows, faults)
+        if faults:
+            raise _refusal(faults)
+        values_of_rows = list(zip(*by_column, strict=True))
+        if len(present) == len(self._names) and len(self._known) < MOST_KNOWN:
+            self._known.update(tuple(map(type, row)) for row in values_of_rows[:MOST_KNOWN])
+        columns = self._signature.columns if len(present) == len(self._names) else tuple(present)
+        return Table(columns, values_of_rows or [()] * len(rows), rows, *beside)
+
+    def _read_beside(self, rows: Sequence[Row], faults: list[Fault]) -> tuple[list[Any], list[Any]]:
+        """The columns that travel beside the features: who, and when."""
+        entities = self._read_one(self._signature.entity, entity_id, rows, faults)
+        return entities, self._read_one(self._signature.event_time, event_time, rows, faults)
+
+    def _read_one(
+        self, name: str | None, one: Callable[[Any], Any], rows: Sequence[Row], faults: list[Fault]
+    ) -> list[Any]:
+        """Nothing when no row has it."""
+        if name is None or not any(name in row for row in rows):
+            return []
+        found = []
+        for number, row in enumerate(rows):
+            value = row.get(name)
+            try:
+                found.append(None if value is None else one(value))
+            except Unfit as unfit:
+                if name not in self._names:  # its own fault is named already
+                    faults.append(fault_of(number, Column(name, ""), value, unfit.expected))
+                return []
+        return found
+
+
+def _refusal(faults: list[Fault]) -> RowsRefused:
+    return RowsRefused(sorted(faults, key=lambda fault: (fault.row or 0, fault.field or "")))
+
+
+def _first_fault(column: Column, values: list[Any]) -> Fault:
+    try:
+        READERS[column.kind](values)
+    except Unfit as unfit:
+        return fault_of(unfit.row, column, values[unfit.row], unfit.expected)
+    raise AssertionError(f"{column.kind} reads what does not fit it: {values!r:.200}")
+
+
+def _picker(names: Sequence[str]) -> Callable[[Row], Values]:
+    if len(names) == 1:
+        (name,) = names
+        return lambda row: (row[name],)
+    return itemgetter(*names) if names else lambda _row: ()

@@ -1,0 +1,84 @@
+"""The blocking steps that bring a version into memory, and what it takes there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from chassis.artifact_cache import ArtifactCache, size_of
+from serving.inference.model import warm_up
+from serving.loading import serving_artifact
+from serving.loading.compilation import compile_model
+from serving.loading.memory import Growth
+from serving.loading.model_state import Kept
+from serving.policy.versions import Wanted
+from serving.settings import Settings
+
+Download = Callable[[str, Path], Path]
+"""Fetch a URI into a folder. Returns where it is; raises Transient or Permanent."""
+
+
+class Source:
+    """Where versions come from: this machine's cache, and the registry for what is not there."""
+
+    def __init__(self, cache: ArtifactCache, download: Download) -> None:
+        self.cache = cache
+        self._download = download
+        self._tried: set[str] = set()
+        """Digests of serving artifacts that were looked for; each once, since models are served without, too."""
+
+    def holds(self, wanted: Wanted | None) -> bool:
+        """All of it that can be had is in the cache."""
+        if wanted is None or not self.cache.holds(wanted.artifact.digest):
+            return False
+        given = wanted.beside
+        return given is None or given.digest in self._tried or self.cache.holds(given.digest)
+
+    def fetch(self, wanted: Wanted) -> bool:
+        """True. Blocks; raises Transient and Permanent."""
+        if wanted.beside is not None and wanted.beside.digest not in self._tried:
+            self._tried.add(wanted.beside.digest)
+            serving_artifact.fetch(self.cache, wanted.beside, self._download)
+        if not self.cache.holds(wanted.artifact.digest):
+            self.cache.add(wanted.artifact.digest, partial(self._download, wanted.uri))
+        return True
+
+
+def bring_in(source: Source, wanted: Wanted, settings: Settings) -> Kept:
+    """Raises Permanent for what will never load, Transient when the machine is short of something."""
+    from serving.inference.mlflow_model import load  # MLflow: not before the first model
+
+    given = serving_artifact.found(source.cache, wanted.beside) if wanted.beside else None
+    folder = source.cache.verified(wanted.artifact.digest)
+    with Growth(exact=settings.memory_mb > 0) as growth:
+        model = load(wanted.artifact, folder)
+    return Kept(model, size=max(growth.bytes, size_of(folder)), given=given)
+
+
+def make_warm(kept: Kept, settings: Settings, tolerance: float | None) -> bool:
+    """True. From its end on the model answers by the form that was proven at the gate, if there is one.
+
+    `tolerance` is of the scores of a form; None for no form at all. Raises Permanent when the model does not answer as
+    it should.
+    """
+    given = kept.given
+    with Growth(exact=settings.memory_mb > 0) as growth:
+        if given is None:
+            warm_up(kept.model)
+        else:
+            choice = serving_artifact.warm_up(kept.model, given, tolerance)
+            if choice is not None:
+                kept.served, kept.compiled = choice, True
+    kept.given = None  # not before: what does not pass is not warmed up by less the next time
+    kept.size += growth.bytes
+    return True
+
+
+def compile_form(kept: Kept, settings: Settings, tolerance: float | None) -> bool:
+    """True. From its end on the model answers by its compiled form, if there is one."""
+    with Growth(exact=settings.memory_mb > 0) as growth:
+        if tolerance is not None:
+            kept.served = compile_model(kept.model, tolerance)
+    kept.size += growth.bytes
+    return True

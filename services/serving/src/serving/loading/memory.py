@@ -1,0 +1,79 @@
+"""What models take of this process's memory, and its release."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Collection
+from types import TracebackType
+from typing import Self
+
+import psutil
+from prometheus_client import Counter, Gauge
+
+from chassis.telemetry import get_logger
+from serving.loading.model_state import Slot
+from serving.policy.eviction import Held, evictions
+
+EVICTIONS = Counter(
+    "gauntlet_serving_evictions_total", "Versions that left memory for want of room", ["model_name", "what"]
+)
+RESIDENT = Gauge(
+    "gauntlet_serving_resident_bytes", "What the models in memory take, as measured", multiprocess_mode="livesum"
+)
+
+log = get_logger(__name__)
+
+_process = psutil.Process()
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+"""glibc's; None elsewhere."""
+
+
+class Growth:
+    """By how many bytes the process's resident memory grows within the block; never negative.
+
+    Of loads at the same time each sees the growth of all: they count for more than they take, and the budget is kept
+    all the same. What a model frees meanwhile hides growth; therefore a model counts for its size on disk at least.
+    """
+
+    def __init__(self, *, exact: bool) -> None:
+        """`exact`: what is free goes back to the system before each look, which takes some milliseconds."""
+        self._exact = exact
+        self._before = 0
+        self.bytes = 0
+
+    def __enter__(self) -> Self:
+        self._before = self._resident()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.bytes = max(0, self._resident() - self._before)
+
+    def _resident(self) -> int:
+        if self._exact:
+            give_back()
+        return int(_process.memory_info().rss)
+
+
+def give_back() -> None:
+    """Blocks for some milliseconds. The C library keeps what is freed; a forest that is gone would still be there."""
+    if _malloc_trim is not None:
+        _malloc_trim(0)
+
+
+def make_room(slots: Collection[Slot], budget: int) -> bool:
+    """Release what `evictions` says; whether that was anything. 0 is no budget."""
+    held = [
+        Held(artifact, kept.size, slot.asked, slot.is_previous(artifact), slot.is_pinned)
+        for slot in slots
+        for artifact, kept in slot.resident.items()
+    ]
+    gone = evictions(held, budget) if budget else ()
+    by_name = {slot.model_name: slot for slot in slots}
+    for artifact in gone:
+        slot = by_name[artifact.model_name]
+        what = "previous" if slot.is_previous(artifact) else "model"
+        slot.evict(artifact)
+        EVICTIONS.labels(artifact.model_name, what).inc()
+        log.info("evicted", model_name=artifact.model_name, model_version=artifact.model_version, what=what)
+    RESIDENT.set(sum(kept.size for slot in slots for kept in slot.resident.values()))
+    return bool(gone)

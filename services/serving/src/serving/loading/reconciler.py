@@ -1,0 +1,299 @@
+"""The executor: takes a snapshot of each model, asks the policy, does the one thing, and asks again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from chassis.artifact_cache import ArtifactCache
+from chassis.errors import Permanent, Transient
+from chassis.settings import MEBIBYTE
+from chassis.telemetry import get_logger
+from chassis.waiting import set_within
+from contracts import Envelope, Event, GatePassed, ModelLoaded, ModelLoadFailed, Promoted
+from serving.loading.executor import Lane
+from serving.loading.load_steps import Download, Source, bring_in, compile_form, make_warm
+from serving.loading.memory import give_back, make_room
+from serving.loading.model_state import Slot
+from serving.loading.preload import prepare
+from serving.policy.versions import (
+    Action,
+    Attempt,
+    Compile,
+    Fetch,
+    Load,
+    Nothing,
+    Release,
+    RetryAt,
+    Swap,
+    Wanted,
+    WarmUp,
+    next_action,
+    retry_delay,
+    supersedes,
+)
+from serving.settings import Settings
+from serving.workers.swap_barrier import Agreement
+
+SWAPS = Counter("gauntlet_serving_swaps_total", "Versions swapped in", ["model_name"])
+FAILURES = Counter("gauntlet_serving_load_failures_total", "Fetches, loads and warm-ups that failed", ["model_name"])
+SECONDS = Histogram("gauntlet_serving_load_seconds", "From the event's arrival to the swap")
+VERSION = Gauge("gauntlet_serving_model_version", "The version that answers", ["model_name"])
+EPOCH = Gauge("gauntlet_serving_model_epoch", "The epoch that answers; production only", ["model_name"])
+
+COMPILE_AFTER_SECONDS = 0.1
+"""A version that is replaced sooner is not worth compiling, and its successor shall not wait for the compiler."""
+
+Report = Callable[[Event, Envelope[Any] | None], None]
+
+log = get_logger(__name__)
+
+
+class Loader:
+    """A Part. `want` says what shall answer; nothing is fetched or loaded before `begin` was awaited."""
+
+    name = "loader"
+    receives = (Promoted, GatePassed)  # one of them, by the role
+
+    def __init__(
+        self,
+        settings: Settings,
+        cache: ArtifactCache,
+        download: Download,
+        report: Report,
+        agreement: Agreement | None = None,
+        tolerances: Mapping[str, float] | None = None,
+    ) -> None:
+        """`tolerances`: of the scores of compiled forms, by model name, where they are not as the settings say."""
+        self._settings = settings
+        self._cache = cache
+        self._source = Source(cache, download)
+        self._report = report
+        self._agreement = agreement
+        self._tolerances = tolerances or {}
+        self._slots: dict[str, Slot] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._fetching = Lane("fetch", settings.fetch_concurrency)
+        self._loading = Lane("load", settings.load_concurrency)
+        self._trimming = Lane("trim", 1)
+        self._caught_up = asyncio.Event()
+        self._was_ready = False
+        self._preparing: asyncio.Task[None] | None = None
+
+    def hold_until(self, caught_up: asyncio.Event) -> None:
+        """At the start only the newest of all desired versions is worth a load: wait until all are known."""
+        self._caught_up = caught_up
+
+    async def start(self) -> None:
+        """Begin to import and try what models need. The first load waits for it."""
+        preparing = prepare(self._settings.preload, self._is_idle)
+        self._preparing = asyncio.create_task(preparing, name="loader prepares")
+
+    async def stop(self) -> None:
+        tasks = [*self._tasks.values(), *([self._preparing] if self._preparing else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def want(self, wanted: Wanted, cause: Envelope[Any]) -> None:
+        """A stale or repeated order is ignored."""
+        name = wanted.artifact.model_name
+        slot = self._slots.get(name)
+        if not supersedes(wanted, slot.desired if slot else None):
+            log.info("stale or repeated, ignored", model_name=name, model_version=wanted.artifact.model_version)
+            return
+        if slot is None:
+            slot = self._slots[name] = Slot(name)
+        slot.desire(wanted, cause, time.monotonic())
+        if name not in self._tasks:
+            self._tasks[name] = asyncio.create_task(self._drive(slot), name=f"loader {name}")
+
+    def desired(self, model_name: str) -> Wanted | None:
+        slot = self._slots.get(model_name)
+        return slot.desired if slot else None
+
+    async def loaded(self, slot: Slot) -> None:
+        """Returns when a model that was evicted answers, or cannot now: one load for all who wait."""
+        if slot.is_evicted:
+            await slot.ask_for(time.monotonic()).wait()
+
+    def slot(self, model_name: str) -> Slot | None:
+        return self._slots.get(model_name)
+
+    def slots(self) -> list[Slot]:
+        return sorted(self._slots.values(), key=lambda slot: slot.model_name)
+
+    def check(self) -> None:
+        """Raises Transient until every version desired at the start answers, or definitively never will.
+
+        Later ones do not count: while they load, the versions before them answer.
+        """
+        if self._was_ready:
+            return
+        if not self._caught_up.is_set():
+            raise Transient("still reading which versions are desired")
+        waiting = [slot.as_waiting() for slot in self.slots() if not slot.is_settled]
+        if waiting:
+            raise Transient(f"{len(waiting)} not loaded yet: {'; '.join(waiting[:10])}")
+        self._was_ready = True
+
+    async def _is_idle(self) -> bool:
+        """Whether nothing is desired at the start."""
+        await self._caught_up.wait()
+        return not self._slots
+
+    async def _drive(self, slot: Slot) -> None:
+        await self._caught_up.wait()
+        if self._preparing is not None:
+            await asyncio.wait({self._preparing})
+        while True:
+            slot.changed.clear()
+            action = next_action(slot.snapshot(cached=self._source.holds(slot.desired)), time.monotonic())
+            slot.loading = isinstance(action, Load | WarmUp | Swap)
+            try:
+                await self._do(slot, action)
+            except Exception as error:
+                log.exception("unexpected error while loading", model_name=slot.model_name)
+                if slot.desired is not None:
+                    self._failed(slot, slot.desired, f"{type(error).__name__}: {error}", permanent=False)
+                await asyncio.sleep(self._settings.retry_first_seconds)
+
+    async def _do(self, slot: Slot, action: Action) -> None:
+        match action:
+            case Fetch(wanted):
+                await self._step(slot, wanted, self._fetching, partial(self._source.fetch, wanted))
+            case Load(wanted):
+                bringing = partial(bring_in, self._source, wanted, self._settings)
+                kept = await self._step(slot, wanted, self._loading, bringing)
+                if kept is not None:
+                    slot.resident[wanted.artifact] = kept
+            case WarmUp(wanted):
+                kept = slot.resident[wanted.artifact]
+                if await self._step(
+                    slot, wanted, self._loading, partial(make_warm, kept, self._settings, self._tolerance(slot))
+                ):
+                    kept.warm = True
+            case Swap(wanted):
+                if self._agreement is not None and not await slot.unless_changed(self._agreement.reached(wanted)):
+                    return
+                slot.swap(wanted)
+                self._swapped(slot, wanted)
+                slot.loading = False
+                self._tidy()
+            case Compile(wanted):
+                if await set_within(slot.changed, COMPILE_AFTER_SECONDS):
+                    return
+                kept = slot.resident[wanted.artifact]
+                compiling = self._loading.run(partial(compile_form, kept, self._settings, self._tolerance(slot)))
+                kept.compiled = await slot.unless_changed(compiling)
+                self._tidy()
+            case Release(artifacts):
+                for artifact in artifacts:
+                    del slot.resident[artifact]
+                    log.info("released", model_name=slot.model_name, model_version=artifact.model_version)
+            case RetryAt(_, when):
+                await set_within(slot.changed, when - time.monotonic())
+            case Nothing():
+                await slot.changed.wait()
+
+    async def _step(self, slot: Slot, wanted: Wanted, lane: Lane, work: Callable[[], Any]) -> Any:
+        """Do `work` in a thread; None when it failed, or when something else is desired meanwhile."""
+        running = asyncio.create_task(lane.run(work))
+        changed = asyncio.create_task(slot.changed.wait())
+        try:
+            limit = self._settings.step_seconds
+            await asyncio.wait({running, changed}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                return running.result()
+            if not changed.done():
+                self._failed(slot, wanted, f"no end after {limit:g} s (SERVING_STEP_SECONDS)", permanent=False)
+        except (Transient, OSError, MemoryError) as error:
+            self._failed(slot, wanted, str(error) or type(error).__name__, permanent=False)
+        except Permanent as error:
+            self._failed(slot, wanted, str(error), permanent=True)
+        except Exception as error:  # a client library's own, such as one that is not installed
+            self._failed(slot, wanted, f"{type(error).__name__}: {error}", permanent=True)
+        finally:
+            running.cancel()
+            changed.cancel()
+        return None
+
+    def _tolerance(self, slot: Slot) -> float | None:
+        """None: no model is compiled."""
+        settings = self._settings
+        return self._tolerances.get(slot.model_name, settings.parity_tolerance) if settings.compile else None
+
+    def _swapped(self, slot: Slot, wanted: Wanted) -> None:
+        artifact, seconds = wanted.artifact, time.monotonic() - slot.desired_at
+        SWAPS.labels(artifact.model_name).inc()
+        SECONDS.observe(seconds)
+        VERSION.labels(artifact.model_name).set(artifact.model_version)
+        EPOCH.labels(artifact.model_name).set(wanted.epoch or 0)
+        log.info(
+            "swapped in",
+            model_name=artifact.model_name,
+            model_version=artifact.model_version,
+            epoch=wanted.epoch,
+            seconds=round(seconds, 4),
+        )
+        loaded = ModelLoaded(**self._report_of(wanted, seconds), artifact_digest=artifact.digest)
+        self._report(loaded, slot.cause)
+
+    def _tidy(self) -> None:
+        """What is over the budget leaves memory; what is over the cache's limit, the disk."""
+        evicted = make_room(self.slots(), self._settings.memory_mb * MEBIBYTE)
+        keep = {item.digest for each in self._slots.values() for item in each.resident}
+        for wanted in (wanted for each in self._slots.values() for wanted in (each.desired, each.evicted) if wanted):
+            keep |= {wanted.artifact.digest, wanted.beside.digest if wanted.beside else ""}
+        trimming = asyncio.create_task(self._trimming.run(partial(self._trim, keep, evicted)))
+        trimming.add_done_callback(_note_trimmed)
+
+    def _trim(self, keep: set[str], evicted: bool) -> list[str]:
+        if evicted:
+            give_back()
+        return self._cache.trim(keep)
+
+    def _failed(self, slot: Slot, wanted: Wanted, reason: str, *, permanent: bool) -> None:
+        earlier = slot.attempt.failures if slot.attempt is not None and slot.attempt.wanted == wanted else 0
+        delay = retry_delay(earlier + 1, self._settings.retry_first_seconds, self._settings.retry_limit_seconds)
+        retry_at = time.monotonic() + delay * random.uniform(0.8, 1.2)  # replicas do not ask MLflow all at once
+        slot.fail(Attempt(wanted, earlier + 1, permanent, retry_at), reason)
+        FAILURES.labels(slot.model_name).inc()
+        log.error(
+            "cannot load" if permanent else "cannot load now, will try again",
+            model_name=slot.model_name,
+            model_version=wanted.artifact.model_version,
+            epoch=wanted.epoch,
+            attempt=earlier + 1,
+            reason=reason,
+        )
+        if permanent and self._agreement is not None:
+            self._agreement.ready(wanted)  # the other workers need not wait for this one
+        if earlier == 0 or permanent:  # not one event a retry, all night long
+            seconds = time.monotonic() - slot.desired_at
+            self._report(ModelLoadFailed(**self._report_of(wanted, seconds), reason=reason), slot.cause)
+
+    def _report_of(self, wanted: Wanted, seconds: float) -> dict[str, Any]:
+        return {
+            "model_name": wanted.artifact.model_name,
+            "model_version": wanted.artifact.model_version,
+            "epoch": wanted.epoch,
+            "replica": self._settings.replica,
+            "role": self._settings.role,
+            "seconds": max(0.0, seconds),
+        }
+
+
+def _note_trimmed(trimming: asyncio.Task[list[str]]) -> None:
+    if trimming.cancelled():
+        return
+    if (error := trimming.exception()) is not None:
+        log.warning("cannot trim the artifact cache", error=str(error))
+    elif removed := trimming.result():
+        log.info("removed from the artifact cache", digests=removed)

@@ -1,0 +1,1 @@
+"""Decisions of a replica: pure functions from a snapshot to one action."""

@@ -1,0 +1,55 @@
+"""Which models leave memory when they take more than they may: a pure function, as the version policy is.
+
+First the copies that are kept for a rollback, then whole models; those of models asked least recently before others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from serving.policy.versions import Artifact
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A version in memory."""
+
+    artifact: Artifact
+    size: int
+    """Bytes."""
+    asked: float
+    """When its model was last asked; seconds on the executor's clock."""
+    previous: bool = False
+    """It has answered and does so no longer: kept for a rollback."""
+    pinned: bool = False
+    """Its model is being loaded, or somebody waits for it."""
+
+
+def evictions(held: Sequence[Held], budget: int) -> tuple[Artifact, ...]:
+    """What to release, in this order, until the rest fits `budget` bytes; a whole model is all of its versions.
+
+    A model that is pinned stays, and so does the last one: then the rest may be over the budget.
+    """
+    oldest = sorted(held, key=lambda item: item.asked)
+    total = sum(item.size for item in held)
+    gone: list[Artifact] = []
+    for item in oldest:
+        if total <= budget:
+            return tuple(gone)
+        if item.previous:
+            gone.append(item.artifact)
+            total -= item.size
+    models: dict[str, list[Held]] = {}
+    for item in oldest:
+        if not item.previous:
+            models.setdefault(item.artifact.model_name, []).append(item)
+    left = len(models)
+    for versions in models.values():
+        if total <= budget or left == 1:
+            break
+        if not any(item.pinned for item in versions):
+            gone += [item.artifact for item in versions]
+            total -= sum(item.size for item in versions)
+            left -= 1
+    return tuple(gone)

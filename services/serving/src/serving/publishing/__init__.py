@@ -1,0 +1,1 @@
+"""Events that a replica publishes: predictions, ground truth, its own status."""

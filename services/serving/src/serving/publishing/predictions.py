@@ -1,0 +1,147 @@
+"""Publishes PredictionMade for every row answered, in the background, by a process of its own.
+
+Not through the outbox: that is for lifecycle events which a database decided, and serving has none. A prediction may be
+lost (and is counted) rather than ever hold a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping
+
+import orjson
+from prometheus_client import Gauge
+
+from chassis.telemetry import get_logger
+from contracts import PredictionMade
+from serving.inference.prediction import Outcome
+from serving.inference.row_reader import Table
+from serving.inference.signature import Column
+from serving.policy.versions import Artifact
+from serving.publishing.prediction_events import Budget, about, is_sampled, line
+from serving.publishing.worker_client import DROPPED, PublishingProcess
+from serving.settings import Settings
+
+PAUSE_SECONDS = 0.1
+"""Between two rounds. To hand over each prediction as it comes would change threads for each, which costs several times
+what its event costs."""
+BURST_SECONDS = 10.0
+"""For which the budget may be saved up, so that a file that is scored at once is published whole."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+HEALTHY_SECONDS = 60.0
+GRACE_SECONDS = 1.0
+
+WAITING = Gauge("gauntlet_serving_predictions_waiting", "Rows that wait to be published")
+
+log = get_logger(__name__)
+
+
+class Publisher:
+    """A Part: a buffer, and a thread that hands what gathers there to a process, which it replaces when it dies."""
+
+    name = "publisher"
+    emits = (PredictionMade,)
+
+    def __init__(self, settings: Settings, shares: Mapping[str, float] | None = None) -> None:
+        """`shares`: of the requests that are published, by model name, where they are not as the settings say."""
+        self._settings = settings
+        self._shares = shares or {}
+        self._budget = Budget(settings.prediction_rows_per_second / settings.workers, BURST_SECONDS)
+        self._about: tuple[Artifact, tuple[Column, ...]] | None = None
+        self._lock = threading.Lock()
+        self._lines = bytearray()
+        self._rows = 0
+        """Of the lines, and of those that are being handed over."""
+        self._stopping = threading.Event()
+        self._deadline = 0.0
+        self._thread: threading.Thread | None = None
+        self._process: PublishingProcess | None = None
+        self._pause = FIRST_PAUSE
+
+    async def start(self) -> None:
+        """Needs no broker: what is published waits for it, within bounds."""
+        if self._settings.publish_predictions:
+            self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+            self._thread.start()
+
+    async def stop(self) -> None:
+        """Give what is buffered `flush_seconds` to arrive; count what does not."""
+        self._deadline = time.monotonic() + self._settings.flush_seconds
+        self._stopping.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._end, self._thread)
+
+    def offer(self, artifact: Artifact, table: Table, outcome: Outcome, *, request_id: str, latency_ms: float) -> None:
+        """Takes microseconds, whatever the broker does; what does not fit the buffer is dropped and counted.
+
+        It becomes bytes at once: the garbage collector would visit thousands of objects that wait for their turn.
+        """
+        if not self._settings.publish_predictions:
+            return
+        rows = len(table)
+        share = self._shares.get(artifact.model_name, self._settings.prediction_share)
+        if not is_sampled(request_id, share):
+            DROPPED.labels("not sampled").inc(rows)
+        elif not self._budget.take(rows, time.monotonic()):
+            DROPPED.labels("over the rate").inc(rows)
+        elif self._rows + rows > self._settings.prediction_buffer_rows:
+            DROPPED.labels("buffer full").inc(rows)
+        else:
+            try:
+                said = line(request_id, table, outcome, latency_ms)
+            except orjson.JSONEncodeError as error:
+                DROPPED.labels("not JSON").inc(rows)
+                log.warning("prediction not published", request_id=request_id, error=str(error))
+                return
+            with self._lock:
+                self._say(artifact, table.columns)
+                self._lines += said
+                self._rows += rows
+
+    def _say(self, artifact: Artifact, columns: tuple[Column, ...]) -> None:
+        """What the next lines are about, if it is not what the last one was about."""
+        if self._about is None or self._about[0] is not artifact or self._about[1] is not columns:
+            self._about = (artifact, columns)
+            self._lines += about(artifact.model_name, artifact.model_version, columns)
+
+    def _run(self) -> None:
+        process = self._started()
+        while not self._stopping.wait(PAUSE_SECONDS):
+            if process.has_ended:
+                process = self._replaced(process)
+            self._round(process)
+        self._round(process)
+        process.finish(self._deadline - time.monotonic())
+        if code := process.bury():
+            log.warning("the process that publishes predictions ended badly", code=code)
+
+    def _end(self, thread: threading.Thread) -> None:
+        thread.join(max(0.0, self._deadline - time.monotonic()) + GRACE_SECONDS)
+        if thread.is_alive() and self._process is not None:  # it reads nothing any more
+            self._process.kill()
+            thread.join(GRACE_SECONDS)
+
+    def _started(self) -> PublishingProcess:
+        self._process = PublishingProcess(self._settings)
+        return self._process
+
+    def _replaced(self, process: PublishingProcess) -> PublishingProcess:
+        """By another one, when it is time for that; predictions wait in the buffer until then."""
+        code = process.bury()
+        self._pause = FIRST_PAUSE if process.seconds > HEALTHY_SECONDS else min(2 * self._pause, LONGEST_PAUSE)
+        log.error("the process that publishes predictions ended, another one follows", code=code, seconds=self._pause)
+        self._stopping.wait(self._pause)
+        return self._started()
+
+    def _round(self, process: PublishingProcess) -> None:
+        """Hand over what has gathered."""
+        with self._lock:
+            lines, self._lines, rows = self._lines, bytearray(), self._rows
+            self._about = None  # said in each round: another process may read it
+        if lines:
+            process.send(lines, rows)
+            with self._lock:
+                self._rows -= rows
+        WAITING.set(self._rows + process.waiting)

@@ -1,0 +1,125 @@
+"""The process that makes PredictionMade of what its replica answered, and gives them to Kafka.
+
+Lines come on its standard input; what became of them goes to its standard output.
+
+A process, because in a thread each event takes the interpreter from answering, for longer than a prediction does. It
+imports little, is nice to everybody, and ends with its input: nobody has to end it.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from confluent_kafka import KafkaException, Producer
+
+from serving.publishing.prediction_events import encoded
+
+NICENESS = 10
+REPORT_SECONDS = 0.1
+PIPE_BYTES = 1024 * 1024
+
+
+class Publishing:
+    """Counts are of rows, from the start. `published`: handed to Kafka's client."""
+
+    def __init__(self, start: dict[str, Any]) -> None:
+        self._topic: str = start["topic"]
+        self._kind: str = start["type"]
+        self._producer = Producer(start["options"], logger=_telling_logger())
+        self.published = 0
+        self.dropped = {"buffer full": 0, "refused": 0, "not delivered": 0, "stopped": 0}
+        self.errors: dict[str, str] = {}
+        self._said = b""
+
+    def publish(self, about: dict[str, Any], line: list[Any]) -> None:
+        """Never waits: what does not fit the client's buffer is dropped."""
+        for key, value, headers in encoded(about, line, datetime.now(UTC), self._kind):
+            try:
+                self._producer.produce(
+                    self._topic, key=key, value=value, headers=[*headers], on_delivery=self._undelivered
+                )
+                self.published += 1
+            except BufferError:
+                self.dropped["buffer full"] += 1
+            except KafkaException as error:
+                self._drop("refused", error)
+
+    def flush(self, seconds: float) -> None:
+        self.dropped["stopped"] = self._producer.flush(seconds)
+
+    def report(self, seconds: float = 0.0) -> None:
+        """Hear of failures for so many seconds; say how things stand."""
+        self._producer.poll(seconds)
+        waiting = 0 if self.dropped["stopped"] else len(self._producer)
+        counts = {"published": self.published, "dropped": self.dropped, "errors": self.errors, "waiting": waiting}
+        if (said := orjson.dumps(counts)) != self._said:
+            self._said = said
+            tell(said)
+
+    def _undelivered(self, error: Any, _message: Any) -> None:
+        """Called for failures only (delivery.report.only.error)."""
+        self._drop("not delivered", error)
+
+    def _drop(self, reason: str, error: Any) -> None:
+        self.dropped[reason] += 1
+        self.errors[reason] = str(error)
+
+
+class _Telling(logging.Handler):
+    """What Kafka's client logs belongs in the replica's log, in its format."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tell(orjson.dumps({"level": record.levelno, "message": record.getMessage()}))
+
+
+def _telling_logger() -> logging.Logger:
+    logger = logging.getLogger("kafka.confluent")
+    logger.addHandler(_Telling())
+    return logger
+
+
+def tell(told: bytes) -> None:
+    with suppress(BrokenPipeError):  # the replica was killed; what it answered is published all the same
+        os.write(sys.stdout.fileno(), told + b"\n")  # at once: two threads tell
+
+
+def main() -> None:
+    for signum in (signal.SIGINT, signal.SIGTERM):  # sent to a group; its replica answers what it has begun first
+        signal.signal(signum, signal.SIG_IGN)
+    os.nice(NICENESS)
+    lines = io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False), PIPE_BYTES)
+    start = orjson.loads(lines.readline())
+    publishing, done = Publishing(start), threading.Event()
+    flush_seconds: float = start["flush_seconds"]
+
+    def report() -> None:
+        while not done.is_set():
+            publishing.report(REPORT_SECONDS)
+
+    reporter = threading.Thread(target=report, name="reporter")
+    reporter.start()
+    about: dict[str, Any] = {}
+    for line in lines:
+        told = orjson.loads(line)
+        if isinstance(told, list):
+            publishing.publish(about, told)
+        else:
+            about = told
+            flush_seconds = told.get("flush_seconds", flush_seconds)
+    done.set()
+    reporter.join()
+    publishing.flush(flush_seconds)
+    publishing.report()
+
+
+if __name__ == "__main__":
+    main()

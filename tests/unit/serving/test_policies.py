@@ -1,0 +1,98 @@
+"""What a model's policy says of serving goes before what the replica's settings say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from prometheus_client import REGISTRY
+
+from chassis.policies import PolicyError
+from serving.policies import parity_tolerances, policies_of, prediction_shares
+from serving.settings import Settings
+from support.in_process import InProcess
+from support.loaders import Bench, run_bench, until
+from support.versions import FEATURES, ROW, pipeline
+from support.waiting import eventually
+
+SAYS = "model: flights\nserving: {parity_tolerance: 0.001, prediction_share: 0.25}\n"
+
+
+def settings(folder: Path) -> Settings:
+    return Settings(_env_file=None, policies_dir=folder)
+
+
+def test_what_a_policy_says_is_taken_by_model_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "flights.yaml").write_text(SAYS)
+    (tmp_path / "churn.yaml").write_text("model: churn\n")
+    policies = policies_of(settings(tmp_path))
+    assert set(policies) == {"flights", "churn"}
+    assert parity_tolerances(policies) == {"flights": 0.001}
+    assert prediction_shares(policies) == {"flights": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("serving: {parity_tolerance: -1}", "parity_tolerance"),
+        ("serving: {prediction_share: 2}", "prediction_share"),
+        ("serving: {prediction_shares: 1}", "did you mean 'prediction_share'"),
+    ],
+)
+def test_a_mistake_is_named_at_the_start(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "flights.yaml").write_text(f"model: flights\n{line}\n")
+    with pytest.raises(PolicyError, match=said) as refused:
+        policies_of(settings(tmp_path))
+    assert "flights.yaml:2" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("tolerances", "compile_", "tolerance"),
+    [
+        (None, True, 1e-6),
+        ({"flights": 1e-3}, True, 1e-3),
+        ({"churn": 1e-3}, True, 1e-6),
+        ({"flights": 1.0}, False, None),
+    ],
+)
+def test_a_form_is_proven_within_the_tolerance_of_its_model(
+    tmp_path: Path, tolerances: Any, compile_: bool, tolerance: float | None
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.promote(1)
+        bench.caught_up.set()
+        await until(lambda: bench.answering() == (1, 1))
+        slot = bench.loader.slot("flights")
+        assert slot is not None and slot.answering is not None
+        kept = slot.answering.kept
+        await until(lambda: kept.compiled)
+        assert (kept.served.proof.tolerance if kept.served and kept.served.proof else None) == tolerance
+        assert kept.model.predict(kept.model.reader.read([ROW, *FEATURES.to_dict("records")], 9)).rows == 5
+
+    run_bench(tmp_path, scenario, tolerances=tolerances, compile=compile_)
+
+
+def test_a_replica_reads_them_from_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "flights.yaml").write_text(SAYS.replace("0.25", "0"))
+    models: dict[str, Any] = {"flights": (pipeline(), {})}
+
+    with InProcess(tmp_path / "data", models, policies_dir=tmp_path / "policies") as replica:
+
+        def tolerance() -> float | None:
+            [shown] = replica.ask(("GET", "/models", [], []))
+            [model] = shown.json()["models"]
+            parity = model["form"]["parity"]
+            return parity and parity["tolerance"]
+
+        assert eventually(tolerance) == 0.001
+        before = dropped()
+        [answer] = replica.ask(("POST", "/predict", [], [orjson.dumps({"rows": [ROW, ROW]})]))
+        assert answer.status == 200 and dropped() == before + 2
+
+
+def dropped() -> float:
+    name, labels = "gauntlet_serving_predictions_dropped_total", {"reason": "not sampled"}
+    return REGISTRY.get_sample_value(name, labels) or 0.0
