@@ -63,7 +63,7 @@ CORPUS: tuple[Bad, ...] = (
     ),
     Bad(
         "pickle-hidden",
-        "names what no scanner knows, in a file without the name of a pickle",
+        "imports a name that no scanner knows, in a file that is not named as a pickle",
         "integrity",
         "numpy._core._ufunc_reconstruct, which the allow-list does not have",
         raw=Calling("numpy._core", "_ufunc_reconstruct", "os", "getcwd"),
@@ -71,7 +71,7 @@ CORPUS: tuple[Bad, ...] = (
     ),
     Bad(
         "code-beside-it",
-        "brings code that runs when it is loaded, where the policy wants none",
+        "contains code that runs when it is loaded, although the policy forbids it",
         "integrity",
         "code/candidate.py is code that runs when the model is loaded",
         policy={"integrity": {"serialisation": "safe"}},
@@ -84,7 +84,7 @@ CORPUS: tuple[Bad, ...] = (
         load="time.sleep(600)",
         seconds=4,
     ),
-    Bad("hang", "never answers", "functional", "did not end within 4 s while answering", "time.sleep(600)", seconds=4),
+    Bad("hang", "never predicts", "functional", "did not end within 4 s while answering", "time.sleep(600)", seconds=4),
     Bad("busy", "computes for ever", "functional", "did not end within 4 s", "while True: pass", seconds=4),
     Bad("fork", "starts a process that outlives it", "functional", NOT_PERMITTED, "os.fork() or time.sleep(600)"),
     Bad("fork-bomb", "starts processes until nothing else runs", "functional", NOT_PERMITTED, "while True: os.fork()"),
@@ -100,7 +100,7 @@ CORPUS: tuple[Bad, ...] = (
     ),
     Bad(
         "memory-shared",
-        "leaves memory behind that belongs to no process",
+        "leaves shared memory behind that belongs to no process",
         "functional",
         "PermissionError",
         "from multiprocessing.shared_memory import SharedMemory\nSharedMemory(create=True, size=2**20)",
@@ -114,7 +114,7 @@ CORPUS: tuple[Bad, ...] = (
     ),
     Bad(
         "disk-hidden",
-        "fills the disk with files that have no name any more",
+        "fills the disk with files that are already deleted",
         "functional",
         "wrote more than 64 MiB to disk",
         "kept = []\nfor number in range(400):\n    kept.append(open('f', 'wb'))\n    os.unlink('f')\n"
@@ -123,7 +123,7 @@ CORPUS: tuple[Bad, ...] = (
     Bad("outside", "writes outside its folder", "functional", DENIED, "open('{outside}/was-here', 'w')"),
     Bad(
         "itself",
-        "changes its own files, for the next who loads them",
+        "changes its own files, for whoever loads them next",
         "functional",
         DENIED,
         "open(__file__, 'a').write('# and more')",
@@ -156,33 +156,33 @@ CORPUS: tuple[Bad, ...] = (
     Bad("kill-service", "kills the service", "functional", NOT_PERMITTED, "os.kill({pid}, 15)"),
     Bad(
         "limit-service",
-        "sets a limit of which the service dies",
+        "sets a limit that kills the service",
         "functional",
         "PermissionError",
         "import resource\nresource.prlimit({pid}, resource.RLIMIT_NOFILE, (1024, 1024))",
     ),
-    Bad("nan", "answers NaN", "functional", "5 of 5 answers are NaN", "return np.full(len(frame), np.nan)"),
-    Bad("words", "answers words", "functional", "'yes'", "return ['yes'] * len(frame)"),
-    Bad("shape", "answers in another shape", "functional", "shape (5, 3, 2)", "return np.zeros((len(frame), 3, 2))"),
+    Bad("nan", "predicts NaN", "functional", "5 of 5 answers are NaN", "return np.full(len(frame), np.nan)"),
+    Bad("words", "predicts words", "functional", "'yes'", "return ['yes'] * len(frame)"),
+    Bad("shape", "predicts in another shape", "functional", "shape (5, 3, 2)", "return np.zeros((len(frame), 3, 2))"),
     Bad(
         "too-many",
-        "answers more rows than it was asked",
+        "predicts more rows than it received",
         "functional",
         "6 answers for 5 rows",
         "return np.zeros(len(frame) + 1)",
     ),
-    Bad("range", "answers numbers that are no probabilities", "functional", "1.5", "return np.full(len(frame), 1.5)"),
+    Bad("range", "predicts numbers that are not probabilities", "functional", "1.5", "return np.full(len(frame), 1.5)"),
     Bad(
         "twice",
-        "answers differently the second time",
+        "predicts differently the second time",
         "functional",
         "differently the second time",
         "return np.random.default_rng().random(len(frame))",
     ),
-    Bad("label", "looks at the label column", "functional", "KeyError: 'late'", "return frame['late'].to_numpy()"),
+    Bad("label", "reads the label column", "functional", "KeyError: 'late'", "return frame['late'].to_numpy()"),
     Bad(
         "label-in-signature",
-        "asks for the label column in its signature",
+        "names the label column in its signature",
         "functional",
         "its signature asks for the label column 'late', which no model is given",
         "return frame['late'].to_numpy() if 'late' in frame else np.full(len(frame), 0.5)",
@@ -190,7 +190,7 @@ CORPUS: tuple[Bad, ...] = (
     ),
     Bad(
         "label-of-its-own",
-        "names another column as the label, one that it is given",
+        "names another column as the label, one that it receives",
         "performance",
         "against a constant answer's 0.5000: not reached",
         "return (frame['b'] > 0).to_numpy().astype(float)",
@@ -199,14 +199,14 @@ CORPUS: tuple[Bad, ...] = (
     ),
     Bad(
         "label-on-disk",
-        "looks for the golden rows where the service keeps them",
+        "reads the golden rows where the service keeps them",
         "functional",
         DENIED,
         "return pd.read_parquet('{secret}')['late'].to_numpy()",
     ),
     Bad(
         "forged",
-        "writes the results itself and ends before they are",
+        "writes the results itself and exits early",
         "functional",
         "ended its process",
         "open('facts.json', 'w').write('{{\"stage\": \"loading\"}}')\n"
@@ -214,7 +214,7 @@ CORPUS: tuple[Bad, ...] = (
     ),
     Bad(
         "forged-link",
-        "leaves links to other files as results",
+        "writes links to other files as results",
         "functional",
         "left no readable answers",
         "os.symlink('{secret}', 'first.npy')\n"
