@@ -28,6 +28,16 @@ def pytest_configure(config: pytest.Config) -> None:
         leftovers.end_with_this_process()
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Where tests of services may run: a server they are forked from, which imports the libraries during collection."""
+    config = session.config
+    runs_tests = hasattr(config, "workerinput") or not config.getoption("numprocesses", None)
+    if runs_tests and not config.option.collectonly and any("unit" not in Path(arg).parts for arg in config.args):
+        server = ForkServer().start()
+        os.environ.update(server.variable)
+        config.add_cleanup(server.stop)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Longest first, by folder and in it by file: xdist hands out files in this order, and what is last is waited for.
 
@@ -36,14 +46,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: longest_first(item.path.relative_to(Path(__file__).parent)))
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
+def pytest_collection_finish() -> None:
     # What was imported until now stays: no collection of garbage needs to look through its millions of objects.
     gc.collect()
     gc.freeze()
-    if not session.config.option.collectonly and any("integration" in item.path.parts for item in session.items):
-        server = ForkServer().start()  # imports the libraries while the first fixtures start
-        os.environ.update(server.variable)
-        session.config.add_cleanup(server.stop)
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +59,12 @@ def no_registry_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def kafka(embedded_kafka: EmbeddedKafka) -> EmbeddedKafka:
-    """The broker of this test process, by its short name."""
-    return embedded_kafka
+def kafka(request: pytest.FixtureRequest) -> EmbeddedKafka:
+    """The broker of this test process. While it starts, so does the MLflow server if any test will want it."""
+    if any("mlflow_server" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("starting_mlflow_server")
+    broker: EmbeddedKafka = request.getfixturevalue("embedded_kafka")
+    return broker
 
 
 @pytest.fixture
@@ -82,12 +91,18 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    """Shared by the tests of one process; `.uri`, `.stop()` and `.start()`. Who stops it, starts it again."""
+def starting_mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
-    server.start()
+    server.begin()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(starting_mlflow_server: MlflowServer) -> MlflowServer:
+    """Shared by the tests of one process; `.uri`, `.stop()` and `.start()`. Who stops it, starts it again."""
+    starting_mlflow_server.await_ready()
+    return starting_mlflow_server
 
 
 @pytest.fixture

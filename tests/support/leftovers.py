@@ -59,7 +59,7 @@ def keep(parent: int, mark: str) -> None:
     with suppress(OSError):  # whoever read the output of the run may be gone
         for process in left:
             with suppress(psutil.Error):
-                print(f"left behind by the tests: {process.pid} {' '.join(process.cmdline())[:200]}", flush=True)  # noqa: T201
+                print(f"left behind by the tests: {process.pid} {' '.join(process.cmdline())[:100]}", flush=True)  # noqa: T201
     end(left)
     while left := found(mark):  # what was started meanwhile
         end(left, grace=0)

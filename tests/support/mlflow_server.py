@@ -23,17 +23,15 @@ class MlflowServer:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
+        self.begin()
+        self.await_ready()
+
+    def begin(self) -> None:
+        """Start it, and wait for nothing."""
         self._folder.mkdir(parents=True, exist_ok=True)
         command = [
-            *(
-                sys.executable,
-                "-m",
-                "chassis.processes.mlflow_server",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                str(self._port),
-            ),
+            *(sys.executable, "-m", "chassis.processes.mlflow_server"),
+            *("--host", "127.0.0.1", "--port", str(self._port)),
             *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"),
             *("--artifacts-destination", str(self._folder / "artifacts")),
         ]
@@ -42,6 +40,8 @@ class MlflowServer:
             {"MLFLOW_TRACKING_URI": "", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             self._folder / "mlflow.log",
         )
+
+    def await_ready(self) -> None:
         eventually(self._answers, timeout=90, interval=0.05)
 
     def stop(self) -> None:

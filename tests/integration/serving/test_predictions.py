@@ -90,7 +90,7 @@ def test_sigterm_answers_what_is_in_flight_and_publishes_what_was_answered(
 ) -> None:
     replica = new_replica()
     replica.start_ready()
-    numbers = pd.DataFrame({"distance": np.arange(100_000.0)})
+    numbers = pd.DataFrame({"distance": np.arange(30_000.0)})
     slow = KNeighborsClassifier(algorithm="brute").fit(numbers, numbers["distance"] % 2)
     serve(replica, own_bus, uploads, "slow", slow, example=numbers.head(1))
     with ThreadPoolExecutor(1) as threads:
