@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -48,6 +49,7 @@ def main(target: Path) -> None:
     os.environ.update(SETTINGS)
     os.environ.update(POLICIES_DIR=str(packed / "policies"), TRAINER_RECIPE_PATH=str(packed / "recipes"))
     os.chdir(work)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # and the stack with it
     sys.argv[0] = "notebook"  # MLflow would note where this file is
     recorded = story(data, work)
     with EmbeddedKafka(data / "kafka", log_file=work / "kafka.log") as kafka:
@@ -85,7 +87,7 @@ def up(data: Path) -> Iterator[Mapping[str, str]]:
     try:
         yield {name: f"http://127.0.0.1:{port + offset}" for name, port in (PORTS | STAGING).items()}
     finally:
-        subprocess.run([*gauntlet, "down", "--data-dir", str(data)], check=True)
+        subprocess.run([*gauntlet, "down", "--data-dir", str(data)], check=False)  # waits for one that is stopping
 
 
 def unfinished(database: Path) -> list[str]:
