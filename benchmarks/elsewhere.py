@@ -11,9 +11,9 @@ from pathlib import Path
 
 from chassis.artifact_cache import ArtifactCache
 from chassis.registry import Registry
-from serving.loading.library_warmup import rehearse
+from serving.loading.library_warmup import warm_up_libraries
 from serving.loading.load_steps import Source, bring_in, make_warm
-from serving.policy.versions import Artifact, Beside, Wanted
+from serving.policy.versions import Artifact, DesiredVersion, ServingArtifactRef
 from serving.settings import Settings
 from support.versions import Version
 
@@ -21,7 +21,7 @@ CACHE_BYTES = 10 * 2**30
 
 
 def _serve(orders: Connection, folder: Path, tracking_uri: str) -> None:
-    rehearse()
+    warm_up_libraries()
     source = Source(ArtifactCache(folder, CACHE_BYTES), Registry(tracking_uri).download)
     settings = Settings(_env_file=None)
     orders.send(None)
@@ -42,8 +42,8 @@ def elsewhere(folder: Path, tracking_uri: str) -> Iterator[Callable[[Version], N
 
     def load(version: Version) -> None:
         artifact = Artifact(version.model_name, version.model_version, version.digest)
-        beside = Beside(version.beside.uri, version.beside.digest) if version.beside else None
-        ours.send(Wanted(artifact, version.uri, 1, 1, beside))
+        beside = ServingArtifactRef(version.beside.uri, version.beside.digest) if version.beside else None
+        ours.send(DesiredVersion(artifact, version.uri, 1, 1, beside))
         ours.recv()
 
     try:

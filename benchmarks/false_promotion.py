@@ -18,7 +18,7 @@ from contracts import Outcome
 from contracts.policy import Delta, Minimum, Performance
 from gatekeeper.policy.gates import performance
 from gatekeeper.policy.gates.performance import Facts
-from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.policy.statistics.estimates import Predictions
 
 AUC = 0.75
 MARGIN = 0.02 * (AUC - 0.5)
@@ -36,21 +36,21 @@ RULES: dict[str, Performance] = {
 CHALLENGERS, STREAMS = 20, 1000
 
 
-def models(random: np.random.Generator, n: int, correlation: float, aucs: Sequence[float]) -> Iterator[Answers]:
+def models(random: np.random.Generator, n: int, correlation: float, aucs: Sequence[float]) -> Iterator[Predictions]:
     """Answers of models with these true AUCs; the first half of the rows is positive."""
     common = random.normal(size=n)
     for auc in aucs:
         apart = np.sqrt(2) * NormalDist().inv_cdf(auc) * (labels(n) - 0.5)
         score = apart + np.sqrt(correlation) * common + np.sqrt(1 - correlation) * random.normal(size=n)
         probability = 1 / (1 + np.exp(-score))
-        yield Answers((probability >= 0.5).astype(int), probability)
+        yield Predictions((probability >= 0.5).astype(int), probability)
 
 
 def labels(n: int) -> NDArray[np.int64]:
     return (np.arange(n) < n / 2).astype(np.int64)
 
 
-def promoted(n: int, challenger: Answers, champion: Answers, settings: Performance, k: int = 1) -> bool:
+def promoted(n: int, challenger: Predictions, champion: Predictions, settings: Performance, k: int = 1) -> bool:
     facts = Facts("binary", "roc_auc", None, labels(n), challenger, champion, champion_version=1, k=k)
     return performance.decide(facts, settings).outcome is Outcome.PASSED
 

@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OrdinalEncoder
 from threadpoolctl import threadpool_limits
 
-from forms import Column, Proof, Row, candidates, probe_rows, prove
+from forms import Column, ParityReport, Row, candidates, parity_rows, prove
 
 NUMBERS = [f"number{place}" for place in range(16)]
 WORDS = [f"word{place}" for place in range(4)]
@@ -76,7 +76,7 @@ def main() -> None:
             for row in frame.itertuples(index=False, name=None)
         ]
         forms, refused = candidates(model, COLUMNS, "predict_proba")
-        tried = rows + probe_rows(rows, COLUMNS)
+        tried = rows + parity_rows(rows, COLUMNS)
         expected = model.predict_proba(to_frame(tried))
 
         def whole(batch: Sequence[Row]) -> Any:
@@ -88,7 +88,7 @@ def main() -> None:
         ]
         for form in forms:
             proof = prove(form, tried, expected)
-            if not isinstance(proof, Proof):
+            if not isinstance(proof, ParityReport):
                 print(f"{form.name}: {proof.reason}")
                 continue
             shown = f"{proof.labels_differ} of {proof.rows:,}; {proof.largest_difference:.1g}"

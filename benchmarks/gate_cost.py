@@ -26,8 +26,8 @@ from chassis.row_keys import TrainedOn
 from contracts import Dataset, ModelRegistered
 from contracts.policy import ModelPolicy
 from gatekeeper.artifacts.cache import Artifacts
-from gatekeeper.evaluation.evaluator import Measurer, Task
-from gatekeeper.evaluation.gate_runner import judge
+from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator
+from gatekeeper.evaluation.gate_runner import run_gates
 from gatekeeper.evaluation.lineage import Provenance
 from gatekeeper.evaluation.measurements import Champion
 from gatekeeper.evaluation.prediction_cache import PredictionCache
@@ -73,7 +73,7 @@ class Bench:
         self.predictions = PredictionCache(folder / "predictions")
         self.kept = EvidenceStore(folder / "evidence", self.registry)  # type: ignore[arg-type]
         self.sandbox = Sandbox(folder / "sandbox")
-        self.measurer = Measurer(self.artifacts, self.predictions, self.sandbox, timing_seconds=5)
+        self.evaluator = Evaluator(self.artifacts, self.predictions, self.sandbox, timing_seconds=5)
         self.replayer = Replayer(self.artifacts, self.kept)
         self.training = rows(1, 20_000, "2026-01-01")
         golden, keys = folder / "evaluation.parquet", folder / "training_keys.parquet"
@@ -107,18 +107,20 @@ class Bench:
         event = champion.event
         best = Champion(event.model_version, 1, event.artifact_uri or "", event.artifact_digest or "")
         began = time.perf_counter()
-        measured = self.measurer.measure(Task(found, POLICY, best, event), threading.Event(), lambda share, what: None)
+        measurements = self.evaluator.measure(
+            EvaluationTask(found, POLICY, best, event), threading.Event(), lambda share, what: None
+        )
         done = time.perf_counter()
-        verdicts = judge(measured, POLICY)
-        assert measured.probe is not None and measured.probe.fault is None, measured.probe
+        verdicts = run_gates(measurements, POLICY)
+        assert measurements.probe is not None and measurements.probe.fault is None, measurements.probe
         decided = time.perf_counter()
         with self.kept.writing("m") as keep:
-            document = evidence.write(measured, POLICY, keep)
+            document = evidence.write(measurements, POLICY, keep)
         written = time.perf_counter()
         agrees = self.replayer.replay(document, verdicts).agrees
-        seconds = {**measured.seconds, "deciding": decided - done, "evidence": written - decided}
+        seconds = {**measurements.seconds, "deciding": decided - done, "evidence": written - decided}
         seconds |= {"all": written - began, "replay": time.perf_counter() - written}
-        peak = measured.probe.peak_memory_mb if measured.probe else None
+        peak = measurements.probe.peak_memory_mb if measurements.probe else None
         return seconds | {"candidate's peak MiB": peak or 0.0}, agrees
 
 

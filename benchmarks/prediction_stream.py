@@ -28,7 +28,7 @@ from chassis.jobs import Jobs
 from chassis.topics import ensure_topics
 from contracts import Cause, Envelope, Output, PredictionMade, Promoted, new_envelope
 from drift.handlers import Handlers
-from drift.plan import Plans
+from drift.policies import DriftPolicies
 from drift.settings import Settings
 from drift.tables import PredictionRow
 from embedded_kafka import EmbeddedKafka
@@ -71,7 +71,7 @@ class Taker:
 
     def __init__(self, database: Database, settings: Settings, models: Sequence[str]) -> None:
         self.batches: list[int] = []
-        self._handlers = Handlers(Jobs(database, owner="benchmark"), Plans({}), settings)
+        self._handlers = Handlers(Jobs(database, owner="benchmark"), DriftPolicies({}), settings)
         with database.transaction() as session:
             for model in models:
                 self._handlers.on_promoted(session, new_envelope(promoted(model), source="gatekeeper"))

@@ -14,7 +14,7 @@ from mlflow.entities import Dataset, DatasetInput
 from contracts import ModelRegistered, Trigger
 from contracts.policy import ModelPolicy
 from support.mlflow_server import MlflowServer
-from trainer.making import make
+from trainer.fit import fit
 from trainer.registry import JOB_TAG, LINEAGE_TAG, Publisher, log_inputs
 from trainer.spec import TrainingSpec, TrainingTask
 
@@ -42,7 +42,7 @@ def client(mlflow_server: MlflowServer) -> MlflowClient:
 
 def publish(spec: TrainingSpec) -> ModelRegistered:
     assert spec.policy
-    made, estimator = make(spec, spec.policy, silent)
+    made, estimator = fit(spec, spec.policy, silent)
     return Publisher(spec, silent).publish(made, estimator)
 
 
@@ -118,11 +118,11 @@ def test_runs_that_log_the_same_dataset_at_once_all_have_it(spec: TrainingSpec, 
 def test_what_was_trained_is_taken_up_only_while_recipe_and_request_are_the_same(spec: TrainingSpec) -> None:
     assert spec.policy
     said: list[str] = []
-    made, _ = make(spec, spec.policy, lambda _share, message: said.append(message))
-    again, _ = make(spec, spec.policy, lambda _share, message: said.append(message))
+    made, _ = fit(spec, spec.policy, lambda _share, message: said.append(message))
+    again, _ = fit(spec, spec.policy, lambda _share, message: said.append(message))
     assert again == made
     assert said.count("trained before: taking that up") == 1
     changed = spec.model_copy(update={"task": spec.task.model_copy(update={"window": "w1"})})
-    other, _ = make(changed, spec.policy, lambda _share, message: said.append(message))
+    other, _ = fit(changed, spec.policy, lambda _share, message: said.append(message))
     assert other.datasets["training"].window == "w1"
     assert said.count("trained before: taking that up") == 1

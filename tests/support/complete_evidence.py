@@ -13,33 +13,39 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from chassis.mlmodel import ModelFile
+from chassis.mlmodel import MLmodel
 from contracts import Dataset, GateVerdict, ModelRegistered, Outcome, Trigger
 from contracts.policy import ModelPolicy
 from gatekeeper.evaluation.golden_rows import GoldenRows
-from gatekeeper.evaluation.measurements import Champion, Measured
+from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evidence import document as evidence
 from gatekeeper.evidence.formats import FORMAT
 from gatekeeper.policy.gates import integrity
 from gatekeeper.policy.gates.leakage import Overlap
+from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.stage import Stage
-from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.policy.statistics.estimates import Predictions
 from gatekeeper.policy.tournament import Ending, Result
-from gatekeeper.policy.trouble import Blame, Trouble
-from gatekeeper.sandbox.compiled_form import Parity, RefusedForm, ServingForm
+from gatekeeper.sandbox.compiled_form import CompilationReport, Parity, RefusedForm
 from gatekeeper.sandbox.sandbox import Fault, Probe
 from gatekeeper.tournaments import comparison
-from gatekeeper.tournaments.comparison import Asked, Contest, Decided, Played, Standing
+from gatekeeper.tournaments.comparison import (
+    EntrantPredictions,
+    Ranking,
+    TournamentDecision,
+    TournamentInput,
+    TournamentResult,
+)
 
 FOLDER = Path(__file__).resolve().parents[1] / "unit/gatekeeper/evidence_documents"
 POLICY = ModelPolicy.model_validate({"model": "m"})
 DIGEST = "sha256:" + "a" * 64
 DATASET = Dataset(uri="runs:/r/golden.parquet", digest=DIGEST, rows=3, window="2013-03")
 SCORES = np.array([0.125, 0.5, 0.875])
-ANSWERS = Answers(np.array([0, 1, 1]), SCORES)
+ANSWERS = Predictions(np.array([0, 1, 1]), SCORES)
 OVERLAP = Overlap("no keys", 10, {"exact": np.array([True, False, False])}, {"exact": 0.25}, True)
-DESCRIPTION = ModelFile(True, ("a",), (0, 1), {"label": "late"}, '["double"]', ("double",))
-TROUBLE = Trouble(Blame.CANDIDATE, "its folder is empty")
+DESCRIPTION = MLmodel(True, ("a",), (0, 1), {"label": "late"}, '["double"]', ("double",))
+TROUBLE = MeasurementError(ErrorSource.CANDIDATE, "its folder is empty")
 PROBE = Probe(
     fault=Fault(Stage.DIRTY, "raised KeyError: 'a'"),
     load_seconds=0.5,
@@ -72,12 +78,14 @@ EVENT = ModelRegistered(
     metrics={"roc_auc": 0.75},
     trigger=Trigger(kind="manual"),
 )
-FORM = ServingForm("onnxruntime", Parity(3, 0, 1e-9, 1e-6), (RefusedForm("treelite", "no trees"),), 1.5, "not proven")
+FORM = CompilationReport(
+    "onnxruntime", Parity(3, 0, 1e-9, 1e-6), (RefusedForm("treelite", "no trees"),), 1.5, "not proven"
+)
 VERDICT = GateVerdict(gate="performance", outcome=Outcome.PASSED, reason="better", metric="roc_auc", observed=0.75)
 
 
-def measured() -> Measured:
-    return Measured(
+def measured() -> Measurements:
+    return Measurements(
         event=EVENT,
         problem="binary",
         version_found=True,
@@ -115,7 +123,7 @@ def measured() -> Measured:
         champion_answers=ANSWERS,
         champion_problem="changed since",
         stopped="not measured",
-        serving_form=ServingForm(
+        serving_form=CompilationReport(
             "onnxruntime", Parity(3, 0, 1e-9, 1e-6), (RefusedForm("treelite", "no trees"),), 1.5, "?"
         ),
         form=b"never written down",
@@ -123,11 +131,11 @@ def measured() -> Measured:
     )
 
 
-def played() -> Played:
-    asked = Asked(4, "2026-01-01T00:00:00+00:00", ANSWERS, OVERLAP, "raised")
-    standing = Standing(Result(4, "the best", {4: VERDICT}), {5: "it gave no answers"})
-    decided = Decided(1, DIGEST, 4, standing, Ending(4, "better than all"), (VERDICT,))
-    return Played(Contest(4, "2026-03-01T00:00:00+00:00", (asked,)), decided, measured())
+def played() -> TournamentResult:
+    asked = EntrantPredictions(4, "2026-01-01T00:00:00+00:00", ANSWERS, OVERLAP, "raised")
+    standing = Ranking(Result(4, "the best", {4: VERDICT}), {5: "it gave no answers"})
+    decided = TournamentDecision(1, DIGEST, 4, standing, Ending(4, "better than all"), (VERDICT,))
+    return TournamentResult(TournamentInput(4, "2026-03-01T00:00:00+00:00", (asked,)), decided, measured())
 
 
 def document() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from chassis.jobs import JobRow, Jobs
 from contracts import Dataset, Envelope, GroundTruthReceived, PredictionMade
 from drift.handlers import Handlers
 from drift.housekeeping import Housekeeper
-from drift.plan import Plans
+from drift.policies import DriftPolicies
 from drift.settings import Settings
 from drift.tables import WindowRow
 from support.drifting import promotion
@@ -25,7 +25,7 @@ class Bench:
         self.database = Database(url)
         self.database.migrate("drift")
         self.settings = Settings(_env_file=None, **settings)
-        self.handlers = Handlers(Jobs(self.database, owner="test"), Plans({}), self.settings)
+        self.handlers = Handlers(Jobs(self.database, owner="test"), DriftPolicies({}), self.settings)
         self.keeper = Housekeeper(self.database, self.handlers, self.settings)
 
     def predict(self, made: list[Envelope[PredictionMade]]) -> None:

@@ -6,11 +6,11 @@ from statistics import NormalDist
 
 import numpy as np
 
-from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.policy.statistics.estimates import Predictions
 
 
-def answers(scores: np.ndarray) -> Answers:
-    return Answers(labels=(scores >= 0.5).astype(int), scores=scores)
+def answers(scores: np.ndarray) -> Predictions:
+    return Predictions(labels=(scores >= 0.5).astype(int), scores=scores)
 
 
 def binormal(
@@ -20,7 +20,7 @@ def binormal(
     aucs: tuple[float, ...] = (0.75, 0.75),
     positives: float = 0.5,
     entities: np.ndarray | None = None,
-) -> tuple[np.ndarray, list[Answers]]:
+) -> tuple[np.ndarray, list[Predictions]]:
     """Labels, and answers of models with these true AUCs: scores are normal in either class, each two so correlated.
 
     With `entities`, nine in ten rows of an entity have its label, and half of the variance of a model's own part is the

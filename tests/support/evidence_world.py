@@ -12,22 +12,22 @@ import pandas as pd
 
 from chassis.digests import digest_file
 from chassis.errors import NotFound
-from chassis.mlmodel import ModelFile
+from chassis.mlmodel import MLmodel
 from contracts import Dataset, ModelRegistered
 from contracts.policy import ModelPolicy
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.evaluation import golden_rows
-from gatekeeper.evaluation.measurements import Champion, Measured
+from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evidence import document as evidence
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.policy.gates import integrity
 from gatekeeper.policy.gates.leakage import Overlap
-from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.policy.statistics.estimates import Predictions
 from gatekeeper.replay import Replayer
 from gatekeeper.sandbox.sandbox import Probe
 
 ROLES = {"label": "late", "entity": "who", "event_time": "at"}
-MODEL = ModelFile(True, ("a", "origin"), (0, 1), ROLES, '["double"]')
+MODEL = MLmodel(True, ("a", "origin"), (0, 1), ROLES, '["double"]')
 POLICY = ModelPolicy.model_validate(
     {
         "model": "m",
@@ -95,7 +95,7 @@ class World:
         noise = self.random.normal(0, 0.1, len(self.rows.truth))
         return np.clip(0.35 + 0.3 * self.rows.truth + 0.1 * self.rows.rows["a"].to_numpy() + noise, 0.001, 0.999)
 
-    def measured(self, **changes: Any) -> Measured:
+    def measurements(self, **changes: Any) -> Measurements:
         mine, champions = self.scores(), self.scores()
         n = len(mine)
         chosen = golden_rows.chosen_rows(n, 500)
@@ -130,14 +130,14 @@ class World:
                 batch_seconds=tuple(self.random.random(40) / 100),
                 batch_rows=100,
             ),
-            "champion_answers": Answers((champions >= 0.5).astype(np.int64), champions),
+            "champion_answers": Predictions((champions >= 0.5).astype(np.int64), champions),
         }
         event = ModelRegistered(model_name="m", model_version=2, run_id="r", code_version="c", evaluation=self.dataset)
-        return Measured(event, "binary", **{**known, **changes})
+        return Measurements(event, "binary", **{**known, **changes})
 
-    def written(self, measured: Measured, policy: ModelPolicy = POLICY) -> dict[str, Any]:
+    def written(self, measurements: Measurements, policy: ModelPolicy = POLICY) -> dict[str, Any]:
         with self.store.writing("m") as keep:
-            document = evidence.write(measured, policy, keep)
+            document = evidence.write(measurements, policy, keep)
         return json.loads(json.dumps(document, allow_nan=False))
 
     def blind(self) -> Probe:

@@ -15,10 +15,10 @@ from chassis.follower import Follower
 from contracts import new_envelope
 from serving.app import build
 from serving.handlers import on_promoted
-from serving.loading.reconciler import Loader
-from serving.publishing.feedback import Deliveries, Tally
-from serving.publishing.predictions import Publisher
-from serving.publishing.status import Statuses
+from serving.loading.reconciler import ModelReconciler
+from serving.publishing.feedback import FeedbackPublisher, Tally
+from serving.publishing.predictions import PredictionPublisher
+from serving.publishing.status import StatusPublisher
 from serving.settings import Settings
 from support.versions import Version, save
 
@@ -61,7 +61,7 @@ class InProcess:
         self._runner.run(self._stop())
         self._runner.close()
 
-    def ask(self, *requests: tuple[str, str, Sequence[tuple[bytes, bytes]], Sequence[bytes]]) -> list[Answer]:
+    def predict(self, *requests: tuple[str, str, Sequence[tuple[bytes, bytes]], Sequence[bytes]]) -> list[Answer]:
         """Method, path, headers and body, in as many pieces as it shall arrive in; all at the same time."""
 
         async def whole() -> list[Answer]:
@@ -106,28 +106,28 @@ class InProcess:
     async def _start(self) -> None:
         self._app = build(self._settings)
         self._parts = {type(part): part for part in self._app.state.parts}
-        _acknowledge(self._parts[Deliveries])
-        for sender in (Publisher, Statuses):
+        _acknowledge(self._parts[FeedbackPublisher])
+        for sender in (PredictionPublisher, StatusPublisher):
             await self._parts[sender].start()
         self._parts[Follower].caught_up.set()
-        loader: Loader = self._parts[Loader]
+        reconciler: ModelReconciler = self._parts[ModelReconciler]
         for version in self._versions:
-            on_promoted(loader, new_envelope(version.promoted(1), source="test"))
-        await _until(lambda: all(slot.answering is not None for slot in loader.slots()))
+            on_promoted(reconciler, new_envelope(version.promoted(1), source="test"))
+        await _until(lambda: all(state.active is not None for state in reconciler.states()))
 
     async def _stop(self) -> None:
-        await self._parts[Loader].stop()
-        for sender in (Publisher, Statuses):
+        await self._parts[ModelReconciler].stop()
+        for sender in (PredictionPublisher, StatusPublisher):
             await self._parts[sender].stop()
 
 
-def _acknowledge(deliveries: Deliveries) -> None:
+def _acknowledge(feedback_publisher: FeedbackPublisher) -> None:
     """Stands for a broker that takes everything at once."""
 
     async def deliver(topic: str, events: Sequence[Encoded]) -> Tally:
         return Tally(0, acknowledged=len(events))
 
-    deliveries.deliver = deliver  # type: ignore[method-assign]
+    feedback_publisher.deliver = deliver  # type: ignore[method-assign]
 
 
 async def _until(probe: Callable[[], bool], seconds: float = 60.0) -> None:

@@ -14,9 +14,9 @@ from chassis.artifact_cache import ArtifactCache
 from chassis.digests import digest_tree
 from chassis.errors import Permanent, Transient
 from contracts import Cause, Envelope, Event, ModelLoaded, ModelLoadFailed, Promoted, new_envelope
-from forms.artifact import Recorded, ServingArtifact
+from forms.artifact import RecordedPredictions, ServingArtifact
 from serving.handlers import on_promoted
-from serving.loading.reconciler import Loader
+from serving.loading.reconciler import ModelReconciler
 from serving.settings import Settings
 from support.versions import FEATURES, pipeline, save, serving_artifact
 
@@ -53,7 +53,7 @@ class Store:
         assert made.recorded is not None
         answers = [answer + shift for answer in made.recorded.answers]
         (self.folder / "beside").mkdir()
-        ServingArtifact(made.form, Recorded(made.recorded.rows, answers)).write(self.folder / "beside")
+        ServingArtifact(made.form, RecordedPredictions(made.recorded.rows, answers)).write(self.folder / "beside")
         return digest_tree(self.folder / "beside")
 
 
@@ -66,9 +66,11 @@ class Bench:
         self.cache = ArtifactCache(folder / "cache", 10**9)
         options = {"retry_first_seconds": 0.01, "retry_limit_seconds": 0.02, **settings}
         self.settings = Settings(_env_file=None, **options)
-        self.loader = Loader(self.settings, self.cache, self.store.download, self.report, tolerances=tolerances)
+        self.reconciler = ModelReconciler(
+            self.settings, self.cache, self.store.download, self.report, tolerances=tolerances
+        )
         self.caught_up = asyncio.Event()
-        self.loader.hold_until(self.caught_up)
+        self.reconciler.hold_until(self.caught_up)
 
     def report(self, event: Event, cause: Envelope[Any] | None) -> None:
         assert cause is not None
@@ -87,13 +89,13 @@ class Bench:
             actor="test",
             serving_artifact=_named(more.get("beside")),
         )
-        on_promoted(self.loader, new_envelope(event, source="test"))
+        on_promoted(self.reconciler, new_envelope(event, source="test"))
 
-    def answering(self, model_name: str = "flights") -> tuple[int, int] | None:
-        slot = self.loader.slot(model_name)
-        if slot is None or slot.answering is None:
+    def active(self, model_name: str = "flights") -> tuple[int, int] | None:
+        state = self.reconciler.state(model_name)
+        if state is None or state.active is None:
             return None
-        return slot.answering.wanted.artifact.model_version, slot.answering.wanted.order
+        return state.active.desired.artifact.model_version, state.active.desired.order
 
     def seen(self) -> list[tuple[type[Event], int, int]]:
         return [
@@ -103,8 +105,8 @@ class Bench:
         ]
 
 
-def _named(beside: tuple[str, str] | None) -> contracts.ServingArtifact | None:
-    return None if beside is None else contracts.ServingArtifact(uri=beside[0], digest=beside[1])
+def _named(artifact_ref: tuple[str, str] | None) -> contracts.ServingArtifact | None:
+    return None if artifact_ref is None else contracts.ServingArtifact(uri=artifact_ref[0], digest=artifact_ref[1])
 
 
 async def until(probe: Callable[[], Any]) -> None:
@@ -120,6 +122,6 @@ def run_bench(folder: Path, scenario: Callable[[Bench], Any], estimator: Any = N
             await scenario(bench)
         finally:
             bench.store.unblock.set()
-            await bench.loader.stop()
+            await bench.reconciler.stop()
 
     asyncio.run(main())

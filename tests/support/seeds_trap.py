@@ -23,9 +23,9 @@ from contracts import ModelRegistered
 from contracts.policy import ModelPolicy
 from examples import churn
 from gatekeeper.evaluation.golden_rows import GoldenRows
-from gatekeeper.evaluation.measurements import Champion, Measured
+from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evaluation.training_overlap import compare
-from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.policy.statistics.estimates import Predictions
 from gatekeeper.sandbox.sandbox import Probe
 
 ORIGINAL = Path(os.environ.get("STREAMFLOW_DATA", Path(__file__).parents[3] / "shared" / "data" / "streamflow"))
@@ -65,7 +65,7 @@ def train(rows: pd.DataFrame, seed: int) -> Trained:
     return Trained(forest, TrainedOn.of(rows, FEATURES, churn.USER))
 
 
-def measured(champion_seed: int = 7, seed: int = 42) -> Measured:
+def measured(champion_seed: int = 7, seed: int = 42) -> Measurements:
     """What the gatekeeper would have measured: the challenger's own validation rows are the golden ones."""
     rows = subscribers()
     champion = train(split(rows, champion_seed)[0], champion_seed)
@@ -82,7 +82,7 @@ def measured(champion_seed: int = 7, seed: int = 42) -> Measured:
         not_features=frozenset({churn.USER}),
         entity=churn.USER,
     )
-    return Measured(
+    return Measurements(
         event=EVENT,
         problem="binary",
         champion=Champion(1, 1, "models:/churn/1", "sha256:aa"),
@@ -94,5 +94,5 @@ def measured(champion_seed: int = 7, seed: int = 42) -> Measured:
     )
 
 
-def _answers(scores: np.ndarray) -> Answers:
-    return Answers((scores >= 0.5).astype(np.int64), scores)
+def _answers(scores: np.ndarray) -> Predictions:
+    return Predictions((scores >= 0.5).astype(np.int64), scores)

@@ -24,7 +24,7 @@ from sklearn.preprocessing import OneHotEncoder
 import contracts
 from chassis.digests import digest_tree
 from contracts import Cause, GatePassed, Outcome, Promoted
-from forms import Column, Recorded, ServingArtifact, choose, dumps
+from forms import Column, RecordedPredictions, ServingArtifact, choose, dumps
 from serving.inference.mlflow_model import load
 from serving.policy.versions import Artifact
 
@@ -120,9 +120,9 @@ def serving_artifact(folder: Path, rows: pd.DataFrame) -> ServingArtifact:
     outcome = model.predict(table)
     columns = [Column(column.name, column.kind) for column in model.signature.columns]
     choice = choose(
-        model.pyfunc, columns, lambda some: model.outcome(model.signature.columns, some).raw, list(table.values)
+        model.pyfunc, columns, lambda some: model.prediction(model.signature.columns, some).raw, list(table.values)
     )
-    return ServingArtifact(dumps(choice), Recorded(records, outcome.answers))
+    return ServingArtifact(dumps(choice), RecordedPredictions(records, outcome.answers))
 
 
 class Uploads:

@@ -37,13 +37,13 @@ from chassis.topics import topic_specs
 from contracts import EVENTS, PredictionMade, new_envelope
 from contracts.policy import ModelPolicy
 from forms import artifact
-from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence import store
 from gatekeeper.promotion.mlflow_mirror import Aliases
-from gatekeeper.tournaments.comparison import Contest
+from gatekeeper.tournaments.comparison import TournamentInput
 from gauntlet.cli import app as command_line
 from gauntlet.stack_file import STACK_FILE, StackState
-from trainer.making import Made
+from trainer.fit import TrainedModel
 from trainer.spec import TrainingTask
 
 GOLDEN = Path(__file__).parents[1] / "unit" / "wire_names.json"
@@ -79,7 +79,7 @@ def wire_names() -> dict[str, list[str]]:
         "settings": (f"{service} {name}" for service in SERVICES for name in _settings(service)),
         "environment": (text for text in literals if VARIABLE.fullmatch(text) and not text.endswith("_")),
         "command line": _commands(typer.main.get_command(command_line)),
-        "evidence": [*_field_paths("measured", Measured), *_field_paths("contest", Contest)],
+        "evidence": [*_field_paths("measured", Measurements), *_field_paths("contest", TournamentInput)],
         "files": _files(),
     }
     return {kind: sorted(set(names)) for kind, names in found.items()}
@@ -248,13 +248,13 @@ def _commands(command: Any, path: str = "gauntlet") -> Iterator[str]:
 def _files() -> Iterator[str]:
     """Files of ours that a later version reads, or another process."""
     with tempfile.TemporaryDirectory() as folder:
-        artifact.ServingArtifact(b"", artifact.Recorded([{}], [0])).write(Path(folder))
+        artifact.ServingArtifact(b"", artifact.RecordedPredictions([{}], [0])).write(Path(folder))
         for file in Path(folder).iterdir():
             yield f"serving artifact {file.name}"
             if file.suffix == ".json":
                 yield from (f"serving artifact {file.name} {key}" for key in json.loads(file.read_text()))
     yield from (f"{STACK_FILE} {path}" for path in _schema_paths(StackState))
-    yield from (f"training made.json {path}" for path in _schema_paths(Made))
+    yield from (f"training made.json {path}" for path in _schema_paths(TrainedModel))
     yield from (f"row keys {kind}" for kind in row_keys.KINDS)
 
 

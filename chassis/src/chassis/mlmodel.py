@@ -14,7 +14,7 @@ LARGEST = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class ModelFile:
+class MLmodel:
     """`inputs`: the columns that the signature names, in order; None when it names none (tensors)."""
 
     has_signature: bool = False
@@ -28,7 +28,7 @@ class ModelFile:
     """Of the inputs, MLflow's names of their types; None when one of them has no simple type."""
 
 
-def read(folder: Path) -> ModelFile:
+def read(folder: Path) -> MLmodel:
     """What its signature and its Gauntlet metadata say. Raises ValueError as `content`."""
     said = content(folder)
     signature = said.get("signature")
@@ -37,7 +37,7 @@ def read(folder: Path) -> ModelFile:
     roles = metadata.get("gauntlet") if isinstance(metadata, dict) else None
     roles = roles if isinstance(roles, dict) else {}
     classes = roles.get("classes")
-    return ModelFile(
+    return MLmodel(
         has_signature=bool(signature.get("inputs") and signature.get("outputs")),
         inputs=_texts(signature.get("inputs"), "name"),
         kinds=_texts(signature.get("inputs"), "type"),

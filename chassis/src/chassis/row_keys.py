@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from chassis.mixing import mix
+from chassis.splitmix64 import splitmix64
 
 Keys = NDArray[np.uint64]
 
@@ -122,7 +122,7 @@ def row_keys(frame: pd.DataFrame, columns: Sequence[str], entity: str | None = N
             own, coarse = _bits(values), _rounded(values)
         else:
             own = coarse = _words(column)
-        exact, rounded = mix(exact ^ mix(own ^ salt)), mix(rounded ^ mix(coarse ^ salt))
+        exact, rounded = splitmix64(exact ^ splitmix64(own ^ salt)), splitmix64(rounded ^ splitmix64(coarse ^ salt))
     return RowKeys(exact, rounded, None if entity is None else _words(frame[entity]))
 
 

@@ -18,9 +18,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 
-from chassis.connections import Connection
 from chassis.errors import Transient
 from chassis.http import answer_with_problems
+from chassis.http_protocol import LimitedHttpProtocol
 from chassis.settings import ServiceSettings
 from chassis.telemetry import configure_logging, get_logger
 from chassis.topics import ensure_topics
@@ -177,7 +177,7 @@ def run_service(
         return 1
     config = uvicorn.Config(
         build(settings).state.entry,
-        http=Connection,
+        http=LimitedHttpProtocol,
         ws="none",
         log_config=None,
         access_log=False,

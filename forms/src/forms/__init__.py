@@ -7,36 +7,36 @@ keeps forms and their proofs, as the gatekeeper does, goes without.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from forms.artifact import Recorded, ServingArtifact
-from forms.form import NATIVE, Choice, Column, Compiled, Form, Proof, Refused, Row
-from forms.probing import probe_rows
+from forms.artifact import RecordedPredictions, ServingArtifact
+from forms.form import NATIVE, Column, CompilationResult, CompiledModel, MatrixModel, ParityReport, Rejection, Row
+from forms.parity_inputs import parity_rows
 from forms.proof import answered, prove
 
 if TYPE_CHECKING:
     from forms.choosing import choose, none
     from forms.compiling import candidates
     from forms.frames import frame_of, rows_of
-    from forms.stored import Stale, dumps, loads
+    from forms.serialization import VersionMismatch, dumps, loads
 
 _LATER = {
     **dict.fromkeys(("choose", "none"), "forms.choosing"),
     "candidates": "forms.compiling",
     **dict.fromkeys(("frame_of", "rows_of"), "forms.frames"),
-    **dict.fromkeys(("Stale", "dumps", "loads"), "forms.stored"),
+    **dict.fromkeys(("VersionMismatch", "dumps", "loads"), "forms.serialization"),
 }
 
 __all__ = [
     "NATIVE",
-    "Choice",
     "Column",
-    "Compiled",
-    "Form",
-    "Proof",
-    "Recorded",
-    "Refused",
+    "CompilationResult",
+    "CompiledModel",
+    "MatrixModel",
+    "ParityReport",
+    "RecordedPredictions",
+    "Rejection",
     "Row",
     "ServingArtifact",
-    "Stale",
+    "VersionMismatch",
     "answered",
     "candidates",
     "choose",
@@ -44,7 +44,7 @@ __all__ = [
     "frame_of",
     "loads",
     "none",
-    "probe_rows",
+    "parity_rows",
     "prove",
     "rows_of",
 ]

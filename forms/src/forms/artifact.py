@@ -22,15 +22,15 @@ TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedPredictions:
     """`rows` as they would be sent; `answers` to them, one a row: a score, the scores of all classes, or a label."""
 
     rows: Sequence[dict[str, Any]]
     answers: Sequence[Any]
 
-    def only(self, count: int) -> Recorded:
+    def only(self, count: int) -> RecordedPredictions:
         """The first of them."""
-        return Recorded(self.rows[:count], self.answers[:count])
+        return RecordedPredictions(self.rows[:count], self.answers[:count])
 
     def is_comparable(self, found: Sequence[Any]) -> bool:
         """Answers of this shape: a classifier's may be read as one score a row, or one a class."""
@@ -55,7 +55,7 @@ class ServingArtifact:
     """`form`: what `forms.dumps` has made, if there is a form; not opened before it is needed."""
 
     form: bytes | None
-    recorded: Recorded | None
+    recorded: RecordedPredictions | None
 
     def write(self, folder: Path) -> None:
         """Into an empty folder."""
@@ -76,7 +76,7 @@ def read(folder: Path) -> ServingArtifact:
             found = sorted(content) if isinstance(content, dict) else type(content).__name__
             raise ValueError(f"{ANSWERS} holds {found}, not {sorted(KEYS)}: another version wrote it")
         try:
-            recorded = Recorded(list(content["rows"]), list(content["answers"]))
+            recorded = RecordedPredictions(list(content["rows"]), list(content["answers"]))
         except TypeError as error:
             raise ValueError(f"{ANSWERS} holds no rows and answers: {error}") from error
         if not recorded.rows or len(recorded.rows) != len(recorded.answers):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from forms.compiling import candidates
-from forms.form import Choice, Column, Proof, Refused, Row
-from forms.probing import probe_rows
+from forms.form import Column, CompilationResult, ParityReport, Rejection, Row
+from forms.parity_inputs import parity_rows
 from forms.proof import answered, prove
 
 PROBES = 500
@@ -24,7 +24,7 @@ def choose(
     ask: Callable[[Sequence[Row]], Any],
     rows: Sequence[Row],
     tolerance: float = 1e-6,
-) -> Choice:
+) -> CompilationResult:
     """Prove the forms of an MLflow pyfunc on `rows` and on some hundred more that are made of them.
 
     Those have values missing, unseen, extreme, next to each other in double and in single precision. `ask` is the
@@ -36,31 +36,33 @@ def choose(
         return none("a pyfunc of its own code: there is no estimator to compile")
     found, refused = candidates(model, columns, method)
     if not found:
-        return Choice(refused=tuple(refused))
+        return CompilationResult(refused=tuple(refused))
     known: list[Row] = []
     answers: list[np.ndarray] = []
     refused_rows: list[Row] = []
     # Apart: many a model refuses missing values or made-up ones, and is then quickly known to answer all the others.
-    for some, is_holed in product((rows, probe_rows(rows, columns, PROBES)), (False, True)):
+    for some, is_holed in product((rows, parity_rows(rows, columns, PROBES)), (False, True)):
         part = [row for row in some if (None in row) is is_holed]
         more, theirs, not_answered = answered(ask, part, MOST_CALLS)
         known += more
         answers += [theirs] if more else []
         refused_rows += not_answered
     if not known:
-        return Choice(refused=(*refused, Refused("any", "the model answers none of the rows to prove it by")))
+        return CompilationResult(
+            refused=(*refused, Rejection("any", "the model answers none of the rows to prove it by"))
+        )
     expected = np.concatenate(answers)
     for form in found:
         verdict = prove(form, known, expected, tolerance, refused_rows)
-        if isinstance(verdict, Proof) and verdict.holds:
-            return Choice(form, verdict, tuple(refused))
-        refused.append(verdict if isinstance(verdict, Refused) else _differing(verdict))
-    return Choice(refused=tuple(refused))
+        if isinstance(verdict, ParityReport) and verdict.holds:
+            return CompilationResult(form, verdict, tuple(refused))
+        refused.append(verdict if isinstance(verdict, Rejection) else _differing(verdict))
+    return CompilationResult(refused=tuple(refused))
 
 
-def none(reason: str) -> Choice:
+def none(reason: str) -> CompilationResult:
     """No form at all."""
-    return Choice(refused=(Refused("any", reason),))
+    return CompilationResult(refused=(Rejection("any", reason),))
 
 
 def estimator_of(pyfunc: Any) -> tuple[Any, str]:
@@ -72,6 +74,6 @@ def estimator_of(pyfunc: Any) -> tuple[Any, str]:
     return pyfunc.get_raw_model(), flavor.get("predict_fn") or "predict"
 
 
-def _differing(proof: Proof) -> Refused:
+def _differing(proof: ParityReport) -> Rejection:
     differ = f"{proof.labels_differ} of {proof.rows} labels, scores by up to {proof.largest_difference:.3g}"
-    return Refused(proof.form, f"differs from the model: {differ} (tolerance {proof.tolerance:g})")
+    return Rejection(proof.form, f"differs from the model: {differ} (tolerance {proof.tolerance:g})")

@@ -13,14 +13,14 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from forms import onnx_trees
+from forms.categorical_splits import sides
 from forms.estimators import linear, native, only_finite
-from forms.form import Column, Compiled, Form, Refused, Unsupported
-from forms.sides import sides
+from forms.form import Column, CompiledModel, MatrixModel, Rejection, Unsupported
 from forms.transformers import Part, Raw, encoder, transformed
 from forms.tree_models import TreeModel, recode, tree_model
 
 
-def candidates(model: Any, columns: Sequence[Column], method: str) -> tuple[list[Form], list[Refused]]:
+def candidates(model: Any, columns: Sequence[Column], method: str) -> tuple[list[CompiledModel], list[Rejection]]:
     """Every form that `model` can be had in, fastest first, and why the others cannot. Never raises.
 
     `model`: what the library made: a scikit-learn pipeline or estimator; LightGBM's and XGBoost's, or their boosters.
@@ -32,21 +32,21 @@ def candidates(model: Any, columns: Sequence[Column], method: str) -> tuple[list
         for _, step in steps:
             parts = transformed(step, parts)
     except Exception as error:
-        return [], [Refused("any", _reason(error))]
+        return [], [Rejection("any", _reason(error))]
     trees = cache(lambda: tree_model(estimator, parts, method))
-    compilers: list[tuple[str, Callable[[], Form]]] = [
+    compilers: list[tuple[str, Callable[[], CompiledModel]]] = [
         ("linear", lambda: _linear(estimator, parts, method)),
         ("onnxruntime", lambda: _onnx(trees(), method)),
         ("treelite", lambda: _treelite(trees(), method)),
         (_native_name(estimator), lambda: _native(estimator, parts, method)),
     ]
-    forms: list[Form] = []
-    refused: list[Refused] = []
+    forms: list[CompiledModel] = []
+    refused: list[Rejection] = []
     for name, compiler in compilers:
         try:
             forms.append(compiler())
         except Exception as error:  # a library that says no in its own way must not cost the model its other forms
-            refused.append(Refused(name, _reason(error)))
+            refused.append(Rejection(name, _reason(error)))
     return forms, refused
 
 
@@ -61,19 +61,19 @@ def _roots(model: Any, columns: Sequence[Column]) -> list[Part]:
     return [Raw(place, columns[place]) for place in order]
 
 
-def _linear(estimator: Any, parts: list[Part], method: str) -> Form:
-    return Compiled("linear", encoder(parts), only_finite(linear(estimator, method)))
+def _linear(estimator: Any, parts: list[Part], method: str) -> CompiledModel:
+    return MatrixModel("linear", encoder(parts), only_finite(linear(estimator, method)))
 
 
-def _onnx(found: TreeModel, method: str) -> Form:
+def _onnx(found: TreeModel, method: str) -> CompiledModel:
     if not found.ensemble.categorical:
-        return Compiled("onnxruntime", encoder(found.parts), found.answer(onnx_trees.runner(found.ensemble), method))
+        return MatrixModel("onnxruntime", encoder(found.parts), found.answer(onnx_trees.runner(found.ensemble), method))
     numeric, extended, codes = sides(found.ensemble)
     run, parts = onnx_trees.runner(numeric), list(found.parts)
     for feature, known in codes.items():
         usual = [category for category in known if category >= 0]
         recode(parts, feature, partial(_code, known), usual)
-    return Compiled("onnxruntime", encoder(parts), found.answer(lambda matrix: run(extended(matrix)), method))
+    return MatrixModel("onnxruntime", encoder(parts), found.answer(lambda matrix: run(extended(matrix)), method))
 
 
 def _code(codes: dict[int, int], value: Any) -> float:
@@ -82,9 +82,9 @@ def _code(codes: dict[int, int], value: Any) -> float:
     return codes.get(math.trunc(value), codes[-2]) if value >= 0 else codes[-2]
 
 
-def _treelite(found: TreeModel, method: str) -> Form:
+def _treelite(found: TreeModel, method: str) -> CompiledModel:
     sums = Gtil(found.source, found.ensemble.dtype, found.ensemble.outputs)
-    return Compiled("treelite", encoder(found.parts), found.answer(sums, method))
+    return MatrixModel("treelite", encoder(found.parts), found.answer(sums, method))
 
 
 class Gtil:
@@ -106,10 +106,10 @@ def _opened(model: bytes, dtype: Any, outputs: int) -> Gtil:
     return Gtil(treelite.Model.deserialize_bytes(model), dtype, outputs)
 
 
-def _native(estimator: Any, parts: list[Part], method: str) -> Form:
+def _native(estimator: Any, parts: list[Part], method: str) -> CompiledModel:
     if not isinstance(estimator, BaseEstimator):
         raise Unsupported(f"{type(estimator).__name__} is no scikit-learn estimator")
-    return Compiled(_native_name(estimator), encoder(parts), native(estimator, method))
+    return MatrixModel(_native_name(estimator), encoder(parts), native(estimator, method))
 
 
 def _native_name(estimator: Any) -> str:

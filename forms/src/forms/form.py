@@ -26,7 +26,7 @@ class Unsupported(Exception):
     """The model has a part that this form has no equal of; the message says which."""
 
 
-class Form(Protocol):
+class CompiledModel(Protocol):
     """One way to compute the model's answers. Thread-safe; uses one thread; logs nothing."""
 
     @property
@@ -41,7 +41,7 @@ class Form(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Rejection:
     """A form that cannot be had for this model."""
 
     form: str
@@ -49,7 +49,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class ParityReport:
     """How a form's answers compare with the model's own."""
 
     form: str
@@ -65,12 +65,12 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class CompilationResult:
     """`form` None: none is proven, the model is served as it is. `refused`: why the faster ones are not used."""
 
-    form: Form | None = None
-    proof: Proof | None = None
-    refused: tuple[Refused, ...] = ()
+    form: CompiledModel | None = None
+    proof: ParityReport | None = None
+    refused: tuple[Rejection, ...] = ()
 
     @property
     def name(self) -> str:
@@ -89,7 +89,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
+class MatrixModel:
     """Rows to a matrix, a matrix to answers."""
 
     name: str

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from forms.form import Form, Proof, Refused, Row
+from forms.form import CompiledModel, ParityReport, Rejection, Row
 
 LABELS = "OUSb?"
 """Kinds of arrays that hold labels."""
@@ -43,8 +43,8 @@ def answered(
 
 
 def prove(
-    form: Form, rows: Sequence[Row], expected: np.ndarray, tolerance: float = 1e-6, refused: Sequence[Row] = ()
-) -> Proof | Refused:
+    form: CompiledModel, rows: Sequence[Row], expected: np.ndarray, tolerance: float = 1e-6, refused: Sequence[Row] = ()
+) -> ParityReport | Rejection:
     """Compare with `expected`, the model's own answers to `rows`: (n,) or (n, k).
 
     Labels must be equal: the largest of the k, or which side of 0.5 a lone probability is on, or the answers themselves
@@ -57,26 +57,26 @@ def prove(
         except ValueError:
             continue
         except Exception as error:
-            return Refused(form.name, f"fails on a row that the model refuses: {type(error).__name__}: {error}")
-        return Refused(form.name, f"answers a row that the model refuses: {row}"[:300])
+            return Rejection(form.name, f"fails on a row that the model refuses: {type(error).__name__}: {error}")
+        return Rejection(form.name, f"answers a row that the model refuses: {row}"[:300])
     expected = np.asarray(expected)
     try:
         found = np.asarray(form.predict(rows))
     except Exception as error:
-        return Refused(form.name, f"fails on the rows to prove it by: {type(error).__name__}: {error}")
+        return Rejection(form.name, f"fails on the rows to prove it by: {type(error).__name__}: {error}")
     if found.shape != expected.shape:
-        return Refused(form.name, f"answers shape {found.shape}, the model {expected.shape}")
+        return Rejection(form.name, f"answers shape {found.shape}, the model {expected.shape}")
     if expected.dtype.kind in LABELS or expected.dtype.kind in "iu":
         differ = int((found != expected).sum())
-        return Proof(form.name, len(rows), differ, 0.0, tolerance)
+        return ParityReport(form.name, len(rows), differ, 0.0, tolerance)
     if found.dtype.kind not in "fiu":
-        return Refused(form.name, f"answers {found.dtype}, the model {expected.dtype}")
+        return Rejection(form.name, f"answers {found.dtype}, the model {expected.dtype}")
     one, other = found.astype(np.float64), expected.astype(np.float64)
     with np.errstate(invalid="ignore"):
         gaps = np.abs(one - other)
     gaps[(one == other) | (np.isnan(one) & np.isnan(other))] = 0.0
     gaps[np.isnan(gaps)] = np.inf
-    return Proof(form.name, len(rows), _labels_differ(one, other), float(gaps.max(initial=0.0)), tolerance)
+    return ParityReport(form.name, len(rows), _labels_differ(one, other), float(gaps.max(initial=0.0)), tolerance)
 
 
 def _labels_differ(one: np.ndarray, other: np.ndarray) -> int:

@@ -16,8 +16,8 @@ from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 from chassis.cloudevents import Headers, Record, encode
 from chassis.kafka import LARGEST_MESSAGE, kafka_python_options
 from contracts import Envelope
+from gauntlet.endpoints import Address, kafka
 from gauntlet.errors import CliError
-from gauntlet.reach import Address, kafka
 
 KNOCK_SECONDS = 3
 BOOTSTRAP_MS = 5_000

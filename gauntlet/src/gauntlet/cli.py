@@ -20,10 +20,10 @@ from gauntlet.commands import (
     events,
     golden,
     models,
-    past,
     policies,
     predict,
     register,
+    replay,
     stack,
     topics,
     train,
@@ -58,8 +58,8 @@ app.command("train")(train.train)
 app.command("models")(models.models)
 app.command("candidates")(models.candidates)
 app.command("show")(models.show)
-app.command("replay")(past.replay)
-app.command("what-if")(past.what_if)
+app.command("replay")(replay.replay)
+app.command("what-if")(replay.what_if)
 app.command("training-keys")(golden.keys)
 app.command("promote")(decisions.promote)
 app.command("rollback")(decisions.rollback)

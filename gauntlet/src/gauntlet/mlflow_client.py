@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gauntlet.endpoints import mlflow
 from gauntlet.errors import CliError
-from gauntlet.reach import mlflow
 from gauntlet.service_client import ServiceClient, ServiceError
 
 API = "/api/2.0/mlflow"

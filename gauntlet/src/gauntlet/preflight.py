@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 
 from embedded_kafka.probe import taken
+from gauntlet.components import Part
 from gauntlet.errors import CliError
-from gauntlet.parts import Part
 from gauntlet.processes import is_running, listener
 from gauntlet.stack_config import StackConfig
 from gauntlet.stack_file import read_stack

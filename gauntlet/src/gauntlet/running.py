@@ -14,11 +14,11 @@ import psutil
 from pydantic import Field, ValidationError
 
 from embedded_kafka.probe import answers
+from gauntlet.components import reason
+from gauntlet.endpoints import CliSettings
 from gauntlet.errors import CliError
-from gauntlet.parts import reason
 from gauntlet.preflight import kafka_problem, mlflow_problem
 from gauntlet.processes import end, is_running, marked
-from gauntlet.reach import CliSettings
 from gauntlet.stack_config import MARK, StackConfig, offset_ports
 from gauntlet.stack_file import PartState, StackState, remove_stack
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from gauntlet.endpoints import Address, service
 from gauntlet.errors import CliError
-from gauntlet.reach import Address, service
 
 TIMEOUT = httpx.Timeout(30.0, connect=3.0)
 LONG_TIMEOUT = httpx.Timeout(600.0, connect=3.0)

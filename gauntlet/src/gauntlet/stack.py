@@ -15,13 +15,13 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from chassis.processes.owner import ForkServer
+from gauntlet.components import Part, log_tail
 from gauntlet.errors import CliError
-from gauntlet.keeper import Keeper
-from gauntlet.parts import Part, log_tail
 from gauntlet.preflight import require_free_ports, require_no_leftovers, require_reachable
 from gauntlet.processes import end, marked, started
 from gauntlet.stack_config import MARK, SERVICES, StackConfig, build_parts
 from gauntlet.stack_file import KafkaState, MlflowState, PartState, StackState, remove_stack, write_stack
+from gauntlet.supervisor import Supervisor
 
 READY_SECONDS = 300.0
 STOP_SECONDS = 15.0
@@ -41,7 +41,7 @@ class Stack:
         self._id = uuid.uuid4().hex
         self._on_note = on_note
         self._fork_server = ForkServer({MARK: self._id})
-        self._keepers: dict[str, Keeper] = {}
+        self._keepers: dict[str, Supervisor] = {}
         self._ready = False
         self._written = False
         self._saving = threading.RLock()
@@ -192,7 +192,7 @@ class Stack:
         parts = build_parts(self.config, {MARK: self._id, **self._fork_server.variable})
         require_free_ports(parts)
         require_reachable(self.config)
-        self._keepers = {part.name: Keeper(part, self._note) for part in parts}
+        self._keepers = {part.name: Supervisor(part, self._note) for part in parts}
         servers = [part for part in parts if part.name not in self.config.services]
         # Kafka starts while the libraries are imported. The services would only wait for it.
         with ThreadPoolExecutor(max_workers=len(servers) or 1) as pool:
@@ -243,7 +243,7 @@ class Stack:
             with ThreadPoolExecutor(max_workers=len(names)) as pool:
                 list(pool.map(stop, names))
 
-    def _keeper(self, name: str) -> Keeper:
+    def _keeper(self, name: str) -> Supervisor:
         if name not in self._keepers:
             raise CliError(f"this stack runs no part {name!r}", f"It runs: {', '.join(self._keepers) or 'nothing'}.")
         return self._keepers[name]
@@ -258,7 +258,7 @@ class Stack:
                 write_stack(self.state())
                 self._written = True
 
-    def _part_state(self, keeper: Keeper) -> PartState:
+    def _part_state(self, keeper: Supervisor) -> PartState:
         part = keeper.part
         pid = part.pid
         process_started = started(pid) if pid is not None else None

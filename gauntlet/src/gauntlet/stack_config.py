@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gauntlet.components import KafkaPart, Part, ProcessPart
 from gauntlet.errors import CliError
-from gauntlet.parts import KafkaPart, Part, ProcessPart
 from gauntlet.stack_file import DEFAULT_PORTS
 
 MARK = "GAUNTLET_STACK_ID"

@@ -29,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import TargetEncoder
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from forms import Proof, candidates, probe_rows, prove
+from forms import ParityReport, candidates, parity_rows, prove
 from support.form_models import COLUMNS, amounts, answers, coded, dense, piped, sides, table, thirds, to_rows
 
 TREES = ["onnxruntime", "treelite", "numpy+sklearn"]
@@ -75,15 +75,17 @@ def test_every_form_answers_as_the_model_does(name: str) -> None:
     frame = table()
     model.fit(frame, target(frame))
     rows = to_rows(table(800, seed=2))
-    rows += probe_rows(rows, COLUMNS, limit=700)
+    rows += parity_rows(rows, COLUMNS, limit=700)
     for method in [each for each in ("predict", "predict_proba") if hasattr(model, each)]:
         expected = answers(model, method, rows)
         forms, refused = candidates(model, COLUMNS, method)
         assert [form.name for form in forms] == expected_forms, refused
         for form in forms:
             proof = prove(form, rows, expected)
-            assert isinstance(proof, Proof) and proof.holds, proof
+            assert isinstance(proof, ParityReport) and proof.holds, proof
             assert proof.rows == len(rows)
             for number in (0, 17, len(rows) - 1):  # one row alone takes another way through the encoder
-                assert isinstance(alone := prove(form, rows[number : number + 1], expected[number : number + 1]), Proof)
+                assert isinstance(
+                    alone := prove(form, rows[number : number + 1], expected[number : number + 1]), ParityReport
+                )
                 assert alone.holds, alone

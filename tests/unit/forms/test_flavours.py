@@ -14,7 +14,7 @@ import pytest
 from mlflow.models import infer_signature
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from forms import Column, Proof, candidates, probe_rows, prove
+from forms import Column, ParityReport, candidates, parity_rows, prove
 from support.form_models import NUMBERS, amounts, coded, piped, sides, table, to_frame, to_rows
 
 NOTHING: list[str] = []
@@ -28,11 +28,11 @@ def proved(folder: Path, frame: Any) -> dict[str, bool]:
     columns = [Column(each.name, each.type.name) for each in schema.inputs]
     method = pyfunc.metadata.flavors["python_function"].get("predict_fn", "predict")
     rows = to_rows(frame)
-    rows += probe_rows(rows, columns, limit=200)
+    rows += parity_rows(rows, columns, limit=200)
     expected = np.asarray(pyfunc.predict(to_frame(rows, columns)))
     forms, _ = candidates(pyfunc.get_raw_model(), columns, method)
     found = [prove(form, rows, expected) for form in forms]
-    return {proof.form: isinstance(proof, Proof) and proof.holds for proof in found}
+    return {proof.form: isinstance(proof, ParityReport) and proof.holds for proof in found}
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import OrdinalEncoder
 
-from forms import Column, Form, Proof, Row, candidates, probe_rows, prove
+from forms import Column, CompiledModel, ParityReport, Row, candidates, parity_rows, prove
 from support.form_models import (
     COLUMNS,
     NUMBERS,
@@ -54,15 +54,15 @@ MODELS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def proofs(forms: list[Form], rows: list[Row], expected: Any) -> dict[str, bool]:
+def proofs(forms: list[CompiledModel], rows: list[Row], expected: Any) -> dict[str, bool]:
     found = [prove(form, rows, expected) for form in forms]
-    return {proof.form: proof.holds for proof in found if isinstance(proof, Proof)}
+    return {proof.form: proof.holds for proof in found if isinstance(proof, ParityReport)}
 
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
     known = to_rows(table(600, seed=2))
-    return known + probe_rows(known, COLUMNS, limit=600)
+    return known + parity_rows(known, COLUMNS, limit=600)
 
 
 @pytest.mark.parametrize("name", MODELS)

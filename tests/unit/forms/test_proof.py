@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.svm import SVC
 
-from forms import Column, Proof, Refused, Row, answered, candidates, probe_rows, prove
+from forms import Column, ParityReport, Rejection, Row, answered, candidates, parity_rows, prove
 from support.form_models import COLUMNS, NUMBERS, answers, coded, dense, piped, sides, table, to_rows
 
 ROWS = [(1.0,), (2.0,), (3.0,)]
@@ -55,7 +55,7 @@ def test_a_proof_holds_only_for_equal_labels_and_close_scores(
     answer: Any, expected: Any, labels_differ: int, difference: float, holds: bool
 ) -> None:
     proof = prove(Says(answer), ROWS, np.asarray(expected))
-    assert isinstance(proof, Proof)
+    assert isinstance(proof, ParityReport)
     assert (proof.form, proof.rows, proof.labels_differ, proof.holds) == ("liar", 3, labels_differ, holds)
     assert proof.largest_difference == pytest.approx(difference, rel=1e-3)
 
@@ -70,14 +70,14 @@ def test_a_proof_holds_only_for_equal_labels_and_close_scores(
 )
 def test_a_form_that_cannot_be_compared_is_refused(answer: Any, reason: str) -> None:
     found = prove(Says(answer), ROWS, np.array([0.1, 0.2, 0.3]))
-    assert isinstance(found, Refused)
+    assert isinstance(found, Rejection)
     assert found.form == "liar"
     assert re.search(reason, found.reason)
 
 
 def test_nothing_is_proved_by_no_rows() -> None:
     proof = prove(Says(np.empty(0)), [], np.empty(0))
-    assert isinstance(proof, Proof) and not proof.holds
+    assert isinstance(proof, ParityReport) and not proof.holds
 
 
 def test_a_form_of_another_model_is_not_proved() -> None:
@@ -90,7 +90,7 @@ def test_a_form_of_another_model_is_not_proved() -> None:
         forms, _ = candidates(first, COLUMNS, "predict_proba")
         for form in forms:
             proof = prove(form, rows, answers(second, "predict_proba", rows))
-            assert isinstance(proof, Proof) and not proof.holds
+            assert isinstance(proof, ParityReport) and not proof.holds
 
 
 def test_candidates_never_raise() -> None:
@@ -115,7 +115,7 @@ def test_an_estimator_that_nothing_compiles_is_served_without_a_frame() -> None:
     assert [form.name for form in forms] == ["numpy+sklearn"]
     assert {each.form for each in refused} == {"linear", "onnxruntime", "treelite"}
     proof = prove(forms[0], rows, answers(model, "predict", rows))
-    assert isinstance(proof, Proof) and proof.holds
+    assert isinstance(proof, ParityReport) and proof.holds
 
 
 def test_a_bare_estimator_takes_columns_in_the_order_it_was_fitted_with() -> None:
@@ -125,7 +125,7 @@ def test_a_bare_estimator_takes_columns_in_the_order_it_was_fitted_with() -> Non
     rows = to_rows(frame[list(reversed(NUMBERS))])
     forms, _ = candidates(model, backwards, "predict_proba")
     proof = prove(forms[0], rows, model.predict_proba(frame))
-    assert isinstance(proof, Proof) and proof.holds
+    assert isinstance(proof, ParityReport) and proof.holds
 
 
 @pytest.mark.parametrize("features", [["carrier", "tail", "origin"], "from_dtype"])
@@ -135,12 +135,12 @@ def test_words_that_histogram_boosting_encodes_itself(features: Any) -> None:
     model = HistGradientBoostingClassifier(categorical_features=features, max_iter=15)
     model.fit(fitted_on if features == "from_dtype" else frame, sides(frame))
     rows = to_rows(table(500, seed=2))
-    rows += probe_rows(rows, COLUMNS, limit=300)
+    rows += parity_rows(rows, COLUMNS, limit=300)
     forms, _ = candidates(model, COLUMNS, "predict_proba")
     assert [form.name for form in forms] == ["onnxruntime", "treelite"]
     for form in forms:
         proof = prove(form, rows, answers(model, "predict_proba", rows))
-        assert isinstance(proof, Proof) and proof.holds
+        assert isinstance(proof, ParityReport) and proof.holds
 
 
 def test_rows_that_the_model_refuses_are_found_and_refused_by_its_forms() -> None:
@@ -148,7 +148,7 @@ def test_rows_that_the_model_refuses_are_found_and_refused_by_its_forms() -> Non
     encode = OneHotEncoder(handle_unknown="error", sparse_output=False)
     model = piped(coded(words=encode), LogisticRegression(max_iter=50)).fit(frame, sides(frame))
     rows = to_rows(frame)[:200]
-    rows += probe_rows(rows, COLUMNS, limit=100)
+    rows += parity_rows(rows, COLUMNS, limit=100)
 
     def ask(asked: Sequence[Row]) -> Any:
         return answers(model, "predict_proba", asked)
@@ -161,9 +161,9 @@ def test_rows_that_the_model_refuses_are_found_and_refused_by_its_forms() -> Non
     forms, _ = candidates(model, COLUMNS, "predict_proba")
     for form in forms:
         proof = prove(form, known, expected, refused=refused)
-        assert isinstance(proof, Proof) and proof.holds
+        assert isinstance(proof, ParityReport) and proof.holds
     careless = prove(Says([[0.5, 0.5]]), known, expected, refused=refused)
-    assert isinstance(careless, Refused) and "answers a row that the model refuses" in careless.reason
+    assert isinstance(careless, Rejection) and "answers a row that the model refuses" in careless.reason
 
 
 @pytest.mark.parametrize("value", [[], {}, 10**400, "word"])
@@ -221,21 +221,21 @@ def test_forms_answer_many_threads_at_once() -> None:
 
 def test_probe_rows_try_each_column_missing_and_what_was_never_seen() -> None:
     known = to_rows(table(100))
-    probes = probe_rows(known, COLUMNS, limit=600, seed=1)
-    assert probes == probe_rows(known, COLUMNS, limit=600, seed=1) != probe_rows(known, COLUMNS, limit=600, seed=2)
+    probes = parity_rows(known, COLUMNS, limit=600, seed=1)
+    assert probes == parity_rows(known, COLUMNS, limit=600, seed=1) != parity_rows(known, COLUMNS, limit=600, seed=2)
     assert len(probes) == 600 and not set(probes) <= set(known)
     for place, column in enumerate(COLUMNS):
         tried = {row[place] for row in probes}
         assert (None in tried) == (column.kind in ("double", "string"))
         assert column.kind == "boolean" or len(tried - {row[place] for row in known}) >= 3
-    assert len(probe_rows(known, COLUMNS, limit=7)) == 7
-    assert probe_rows([], COLUMNS) == []
+    assert len(parity_rows(known, COLUMNS, limit=7)) == 7
+    assert parity_rows([], COLUMNS) == []
 
 
 def test_probe_rows_fit_their_columns_types() -> None:
     columns = [Column("i", "integer"), Column("l", "long"), Column("f", "float"), Column("t", "datetime")]
     known: list[Row] = [(2**31 - 1, -(2**63), 1.5, "2024-01-01T00:00:00"), (-(2**31), 2**63 - 1, 2.5, None)]
-    for whole, long, number, moment in probe_rows(known, columns, limit=300):
+    for whole, long, number, moment in parity_rows(known, columns, limit=300):
         assert -(2**31) <= whole < 2**31 and -(2**63) <= long < 2**63
         assert number is None or abs(number) < 3.4e38
         assert moment in (None, "2024-01-01T00:00:00")

@@ -13,7 +13,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 
-from forms import Column, Proof, candidates, prove
+from forms import Column, ParityReport, candidates, prove
 from forms.estimators import single
 from forms.onnx_trees import runner
 from forms.transformers import Raw
@@ -65,7 +65,7 @@ def test_values_at_and_next_to_every_threshold(name: str) -> None:
     forms, _ = candidates(model, COLUMNS, "predict")
     proof = prove(forms[0], rows, answers(model, "predict", rows, COLUMNS))
     assert forms[0].name == "onnxruntime" and len(rows) > 300
-    assert isinstance(proof, Proof) and proof.holds, proof
+    assert isinstance(proof, ParityReport) and proof.holds, proof
 
 
 def test_the_test_would_notice_single_precision() -> None:

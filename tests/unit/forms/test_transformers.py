@@ -25,7 +25,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from forms import Column, Row, probe_rows
+from forms import Column, Row, parity_rows
 from forms.form import Unsupported
 from forms.transformers import Raw, encoder, transformed
 from support.form_models import COLUMNS, COUNTS, NUMBERS, WORDS, dense, ordinals, table, to_frame, to_rows
@@ -90,7 +90,7 @@ TRANSFORMERS: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
     known = to_rows(table(300, seed=3))
-    return known + probe_rows(known, COLUMNS, limit=300)
+    return known + parity_rows(known, COLUMNS, limit=300)
 
 
 def outcome(transform: Any, asked: Any) -> Any:

@@ -17,7 +17,7 @@ from gatekeeper.backtest.contenders import Contender
 from gatekeeper.backtest.history import History, Unreadable, Window, read
 from gatekeeper.backtest.replay import Played, oracle_newest_or_stay, oracle_of_all, play, regret
 from gatekeeper.backtest.report import markdown, report
-from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.policy.statistics.estimates import Predictions
 
 SUPERIOR = Performance(rule="superior")
 ROWS = 40
@@ -38,7 +38,7 @@ def history(errors: dict[int, list[float]], rows: Sequence[int] = ()) -> History
         problem="regression",
         windows=tuple(Window(f"w{at}", np.zeros(size)) for at, size in enumerate(sizes)),
         answers={
-            (version, version - 1 + step): Answers(np.full(sizes[version - 1 + step], error))
+            (version, version - 1 + step): Predictions(np.full(sizes[version - 1 + step], error))
             for version, found in errors.items()
             for step, error in enumerate(found)
         },
@@ -155,7 +155,7 @@ def equal_models(windows: int, rows: int, seed: int) -> History:
         common = random.normal(size=rows)
         for version in range(1, min(at + 1, windows - 1) + 1):
             scores = 1 / (1 + np.exp(-(truth + common + 0.5 * random.normal(size=rows))))
-            answers[version, at] = Answers((scores >= 0.5).astype(int), scores)
+            answers[version, at] = Predictions((scores >= 0.5).astype(int), scores)
     return History("binary", tuple(Window(f"w{at}", truth) for at, truth in enumerate(truths)), answers)
 
 

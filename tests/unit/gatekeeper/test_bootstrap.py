@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from gatekeeper.policy.statistics import bootstrap
-from gatekeeper.policy.statistics.estimates import Answers, Unmeasurable, difference, estimate, p_value
+from gatekeeper.policy.statistics.estimates import Predictions, Unmeasurable, difference, estimate, p_value
 
 random = np.random.default_rng(21)
 N = 400
@@ -19,7 +19,7 @@ TIED = np.round(FIRST, 1)
 
 
 def binary(scores):
-    return Answers(labels=(scores >= 0.5).astype(int), scores=scores)
+    return Predictions(labels=(scores >= 0.5).astype(int), scores=scores)
 
 
 def weights(units=N, draws=50):
@@ -73,7 +73,7 @@ def of_classes(sharpness, digits=8):
     raw = np.exp(sharpness * np.eye(4)[CLASSES] + random.normal(size=(N, 4)))
     scores = np.round(raw / raw.sum(axis=1, keepdims=True), digits)
     scores[:, 3] = 1 - scores[:, :3].sum(axis=1)
-    return Answers(scores.argmax(axis=1), scores)
+    return Predictions(scores.argmax(axis=1), scores)
 
 
 @pytest.mark.parametrize("digits", [8, 1], ids=["distinct", "tied"])
@@ -111,9 +111,9 @@ def test_models_of_several_classes_are_compared_by_their_auc():
     [
         (CLASSES != 2, of_classes(1), "no golden row is of class 2 (of 0 to 3"),
         (CLASSES == 1, of_classes(1), "no golden row is of class 0, 2, 3"),
-        (CLASSES >= 0, Answers(CLASSES), "labels only"),
-        (CLASSES >= 0, Answers(CLASSES, of_classes(1).scores[:, :3]), "hold classes that the model's 3 scores"),
-        (CLASSES >= 0, Answers(CLASSES, FIRST), "needs the scores of every class"),
+        (CLASSES >= 0, Predictions(CLASSES), "labels only"),
+        (CLASSES >= 0, Predictions(CLASSES, of_classes(1).scores[:, :3]), "hold classes that the model's 3 scores"),
+        (CLASSES >= 0, Predictions(CLASSES, FIRST), "needs the scores of every class"),
     ],
 )
 def test_without_rows_or_scores_of_a_class_there_is_no_auc_of_all(rows, answers, says):
@@ -172,7 +172,7 @@ def test_the_p_value_is_the_level_at_which_the_upper_bound_excludes():
 
 
 def test_a_model_that_never_answers_positive_has_f1_zero_and_no_class_at_all_has_none():
-    never = Answers(np.zeros(N, dtype=int), np.zeros(N))
+    never = Predictions(np.zeros(N, dtype=int), np.zeros(N))
     assert estimate("f1", TRUTH, never, 0.05).value == 0.0
     with pytest.raises(Unmeasurable, match="no golden row"):
         estimate("f1", np.zeros(N, dtype=int), never, 0.05)

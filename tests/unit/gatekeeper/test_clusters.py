@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gatekeeper.policy.statistics import clusters
 from gatekeeper.policy.statistics.delong import delong
-from gatekeeper.policy.statistics.estimates import Answers, Unmeasurable, difference, estimate
+from gatekeeper.policy.statistics.estimates import Predictions, Unmeasurable, difference, estimate
 from support.equal_models import answers, binormal
 
 random = np.random.default_rng(31)
@@ -121,9 +121,11 @@ def test_rows_repeated_ten_times_say_no_more_than_once():
 def test_no_discordant_row_among_few_entities_proves_little():
     rows = np.repeat(np.arange(40), 25)
     truth = np.arange(1000) % 2
-    found = difference("accuracy", truth, Answers(truth), Answers(truth), 0.05, rows)
+    found = difference("accuracy", truth, Predictions(truth), Predictions(truth), 0.05, rows)
     assert found.lower == pytest.approx(-(1.6449**2) / (40 + 1.6449**2), rel=1e-3)
-    assert estimate("accuracy", truth, Answers(truth), 0.05, rows).lower == pytest.approx(0.05 ** (1 / 40), rel=1e-3)
+    assert estimate("accuracy", truth, Predictions(truth), 0.05, rows).lower == pytest.approx(
+        0.05 ** (1 / 40), rel=1e-3
+    )
 
 
 def test_a_perfect_ranking_of_few_entities_proves_little():

@@ -19,9 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
 from forms import loads
-from gatekeeper.evaluation.gate_runner import judge
+from gatekeeper.evaluation.gate_runner import run_gates
 from gatekeeper.evidence import document as evidence
-from gatekeeper.sandbox.compiled_form import TOLERANCE, Parity, RefusedForm, ServingForm, heard
+from gatekeeper.sandbox.compiled_form import TOLERANCE, CompilationReport, Parity, RefusedForm, from_untrusted
 from gatekeeper.sandbox.sandbox import Limits, Request, Sandbox
 from support.evidence_world import POLICY, World
 from support.versions import save
@@ -100,7 +100,9 @@ def test_scores_may_differ_as_much_as_the_policy_says_and_no_more(sandbox: Sandb
     found, _ = sandbox.form(Request(tmp_path / "model", "binary", [0, 1], frame, LIMITS), 1e-3, threading.Event())
     assert found.parity is not None and found.parity.tolerance == 1e-3
     said = {"rows": 5000, "labels_differ": 0, "largest_difference": 1e-4, "tolerance": 1e-3}
-    assert heard({"name": "onnxruntime", "parity": said, "refused": []}, 1e-3).parity == Parity(5000, 0, 1e-4, 1e-3)
+    assert from_untrusted({"name": "onnxruntime", "parity": said, "refused": []}, 1e-3).parity == Parity(
+        5000, 0, 1e-4, 1e-3
+    )
 
 
 def test_a_model_of_its_own_code_is_served_as_it_is(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -151,24 +153,24 @@ def test_what_cannot_be_true_is_not_believed(change: dict[str, Any]) -> None:
     parity = {"rows": 5000, "labels_differ": 0, "largest_difference": 1e-16, "tolerance": 1e-6}
     refused = [{"form": "linear", "reason": "no \x1b[31m\nlinear model"}]
     said = {"name": "onnxruntime", "parity": parity, "refused": refused}
-    assert heard(said, 1e-6) == ServingForm(
+    assert from_untrusted(said, 1e-6) == CompilationReport(
         "onnxruntime", Parity(5000, 0, 1e-16, 1e-6), (RefusedForm("linear", "no [31m linear model"),)
     )
     changed = change | ({"parity": parity | change["parity"]} if change.get("parity") else {})
-    assert heard(said | changed, 1e-6).problem == "what its process said of it makes no sense"
+    assert from_untrusted(said | changed, 1e-6).problem == "what its process said of it makes no sense"
 
 
 @pytest.mark.parametrize("said", [None, 7, [], "native", {}])
 def test_nonsense_is_not_believed(said: Any) -> None:
-    assert heard(said, 1e-6).problem is not None
+    assert from_untrusted(said, 1e-6).problem is not None
 
 
 def test_a_verdict_is_reached_again_with_its_form_and_from_evidence_that_has_none(tmp_path: Path) -> None:
     world = World(tmp_path)
-    form = ServingForm("treelite", Parity(1999, 0, 0.0, 1e-6), (RefusedForm("linear", "trees"),), seconds=0.4)
-    measured = world.measured(serving_form=form)
-    verdicts = judge(measured, POLICY)
-    document = world.written(measured)
+    form = CompilationReport("treelite", Parity(1999, 0, 0.0, 1e-6), (RefusedForm("linear", "trees"),), seconds=0.4)
+    measurements = world.measurements(serving_form=form)
+    verdicts = run_gates(measurements, POLICY)
+    document = world.written(measurements)
     assert document["measured"]["serving_form"]["parity"]["rows"] == 1999
     again, _ = evidence.read(document, lambda digest: world.store.load("m", digest))
     assert again.serving_form == form

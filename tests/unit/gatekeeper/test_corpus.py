@@ -30,8 +30,8 @@ from chassis.registry import RegisteredVersion
 from contracts import Dataset, GateVerdict, ModelRegistered, Outcome
 from contracts.policy import ModelPolicy
 from gatekeeper.artifacts.cache import Artifacts
-from gatekeeper.evaluation.evaluator import Measurer, Task
-from gatekeeper.evaluation.gate_runner import judge
+from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator
+from gatekeeper.evaluation.gate_runner import run_gates
 from gatekeeper.evaluation.lineage import Provenance
 from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.sandbox import descendants
@@ -54,7 +54,7 @@ class Place:
 
     root: Path
     sandbox: Sandbox
-    measurer: Measurer
+    evaluator: Evaluator
     server: socket.socket
     neighbour: subprocess.Popen[bytes]
     """Of the same user, with a secret in its environment."""
@@ -68,10 +68,10 @@ class Place:
         rules = {"model": "m", "gates": {**GATES, **policy}, "sandbox": {**LIMITS, "seconds": seconds}}
         version = RegisteredVersion("m", 2, "r", name, datetime.now(UTC), {})
         found = Provenance(event, version, run_found=True, training_digest="sha256:aa")
-        task = Task(found, ModelPolicy.model_validate(rules))
-        measured = self.measurer.measure(task, threading.Event(), lambda share, what: None)
-        assert measured.probe is not None
-        return judge(measured, task.policy), measured.probe.output
+        task = EvaluationTask(found, ModelPolicy.model_validate(rules))
+        measurements = self.evaluator.measure(task, threading.Event(), lambda share, what: None)
+        assert measurements.probe is not None
+        return run_gates(measurements, task.policy), measurements.probe.output
 
     def upload(self, bad: Bad) -> None:
         folder = self.root / "store" / bad.name
@@ -123,13 +123,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     for name in ("AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "KAFKA_SASL_PASSWORD", "MLFLOW_TRACKING_PASSWORD"):
         secrets.setenv(name, SECRET)
     artifacts = Artifacts(root / "cache", FolderStore(root / "store"), 100)  # type: ignore[arg-type]
-    measurer = Measurer(artifacts, PredictionCache(root / "predictions"), sandbox, timing_seconds=1)
+    evaluator = Evaluator(artifacts, PredictionCache(root / "predictions"), sandbox, timing_seconds=1)
     server = socket.create_server(("127.0.0.1", 0))
     server.setblocking(False)
     neighbour = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(600)"], env={"PASSWORD": SECRET, "PATH": os.environ["PATH"]}
     )
-    made = Place(root, sandbox, measurer, server, neighbour)
+    made = Place(root, sandbox, evaluator, server, neighbour)
     made.upload(Bad("good", "", "", ""))
     assert unhappy(made.judge("good", {})[0]) == {}
     yield made

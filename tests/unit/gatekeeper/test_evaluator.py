@@ -19,8 +19,8 @@ from contracts import Dataset, ModelRegistered
 from contracts.policy import ModelPolicy
 from contracts.runtime_settings import Serving
 from gatekeeper.artifacts.cache import Artifacts
-from gatekeeper.evaluation.evaluator import Measurer, Task
-from gatekeeper.evaluation.gate_runner import judge
+from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator
+from gatekeeper.evaluation.gate_runner import run_gates
 from gatekeeper.evaluation.lineage import Provenance
 from gatekeeper.evaluation.measurements import Champion
 from gatekeeper.evaluation.prediction_cache import PredictionCache
@@ -71,7 +71,7 @@ class World:
         frame.to_parquet(root / "store" / "golden", index=False)
         self.policy = ModelPolicy.model_validate({"model": "m", "problem": problem, "metric": metric, "gates": GATES})
         artifacts = Artifacts(root / "cache", self.store, 100)  # type: ignore[arg-type]
-        self.measurer = Measurer(artifacts, PredictionCache(root / "predictions"), sandbox, timing_seconds=1)
+        self.evaluator = Evaluator(artifacts, PredictionCache(root / "predictions"), sandbox, timing_seconds=1)
 
     def model(self, name: str, predict: str, classes: list | None = None) -> Path:
         folder = self.store.root / name
@@ -102,10 +102,10 @@ class World:
         )
         version = RegisteredVersion("m", 2, "r", name, datetime.now(UTC), {})
         found = Provenance(event, version, run_found=True, training_digest="sha256:aa")
-        measured = self.measurer.measure(
-            Task(found, self.policy, champion), threading.Event(), lambda share, what: None
+        measurements = self.evaluator.measure(
+            EvaluationTask(found, self.policy, champion), threading.Event(), lambda share, what: None
         )
-        self.measured, verdicts = measured, judge(measured, self.policy)
+        self.measurements, verdicts = measurements, run_gates(measurements, self.policy)
         return {verdict.gate: (verdict.outcome.value, verdict.reason) for verdict in verdicts}
 
 
@@ -216,9 +216,9 @@ def test_after_the_first_failure_nothing_more_is_measured(tmp_path, sandbox, pre
     assert {found[gate][1] for gate in names[at + 1 :]} == {
         f"not run: the gate {failed} failed, and the policy says fail_fast"
     }
-    assert (world.measured.probe is not None) is asked
+    assert (world.measurements.probe is not None) is asked
     assert ("champion" in world.store.downloads) is (failed == "performance")
-    assert (world.measured.stopped is None) is (failed == "performance")
+    assert (world.measurements.stopped is None) is (failed == "performance")
 
 
 def test_both_models_are_timed_row_by_row_and_in_batches_where_they_are_compared(tmp_path, sandbox):
@@ -229,7 +229,7 @@ def test_both_models_are_timed_row_by_row_and_in_batches_where_they_are_compared
     world.model("candidate", SIGMOID)
     outcome, reason = world.outcomes("candidate", champion)["latency"]
     assert outcome == "Passed" and "predictions of 30 rows is" in reason, reason
-    for probe in (world.measured.probe, world.measured.champion_probe):
+    for probe in (world.measurements.probe, world.measurements.champion_probe):
         assert (probe.batch_rows, len(probe.seconds), len(probe.batch_seconds)) == (30, 100, 40)
 
 
@@ -244,8 +244,8 @@ def test_a_candidate_that_will_not_have_its_form_proven_passes_all_the_same(tmp_
     world = World(tmp_path, sandbox, "binary", "roc_auc", late)
     folder = world.model("candidate", SIGMOID)
     fine = world.outcomes("candidate")
-    assert world.measured.serving_form.name == "native" and world.measured.seconds["form"] > 0
-    assert world.measured.serving_form.refused[0].reason.startswith("a pyfunc of its own code")
+    assert world.measurements.serving_form.name == "native" and world.measurements.seconds["form"] > 0
+    assert world.measurements.serving_form.refused[0].reason.startswith("a pyfunc of its own code")
     file = folder / "code" / "candidate.py"
     refuses = (
         "    import json, os\n    if json.load(open('request.json'))['form_tolerance']: os._exit(3)\n    return Model()"
@@ -255,7 +255,7 @@ def test_a_candidate_that_will_not_have_its_form_proven_passes_all_the_same(tmp_
     assert {gate: outcome for gate, (outcome, _) in stubborn.items()} == {
         gate: said for gate, (said, _) in fine.items()
     }
-    assert world.measured.serving_form.problem == "its process exited with code 3 before it was proven"
+    assert world.measurements.serving_form.problem == "its process exited with code 3 before it was proven"
 
 
 @pytest.mark.parametrize("tolerance", [None, 1e-3])
@@ -268,4 +268,4 @@ def test_a_form_is_proven_with_the_tolerance_that_the_policy_names(tmp_path, san
     raises = "    if given: raise ValueError(f'proven within {given}')\n    return Model()"
     file.write_text(file.read_text().replace("    return Model()", asked + raises))
     world.outcomes("candidate")
-    assert f"proven within {tolerance or 1e-6}" in world.measured.serving_form.problem
+    assert f"proven within {tolerance or 1e-6}" in world.measurements.serving_form.problem

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gatekeeper.artifacts.cache import Artifacts
-from gatekeeper.evaluation.gate_runner import judge
+from gatekeeper.evaluation.gate_runner import run_gates
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.stage import Stage
@@ -35,10 +35,10 @@ CASES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("changes", CASES.values(), ids=CASES.keys())
 def test_a_verdict_is_reached_again_to_the_last_digit(world: World, changes: dict[str, Any]) -> None:
-    measured = world.measured(**changes)
-    then = judge(measured, POLICY)
+    measurements = world.measurements(**changes)
+    then = run_gates(measurements, POLICY)
     assert len(then) >= 9
-    replayed = world.replayer.replay(world.written(measured), then)
+    replayed = world.replayer.replay(world.written(measurements), then)
     assert replayed.agrees, replayed.differences[:3]
     assert replayed.versions == ()
 
@@ -46,9 +46,9 @@ def test_a_verdict_is_reached_again_to_the_last_digit(world: World, changes: dic
 @pytest.mark.parametrize("seed", range(5))
 def test_whatever_the_candidate(tmp_path: Path, seed: int) -> None:
     world = World(tmp_path, seed)
-    measured = world.measured()
-    then = judge(measured, POLICY)
-    assert world.replayer.replay(world.written(measured), then).agrees
+    measurements = world.measurements()
+    then = run_gates(measurements, POLICY)
+    assert world.replayer.replay(world.written(measurements), then).agrees
 
 
 FAST = POLICY.model_copy(update={"gates": POLICY.gates.model_copy(update={"fail_fast": True})})
@@ -56,18 +56,18 @@ FAST = POLICY.model_copy(update={"gates": POLICY.gates.model_copy(update={"fail_
 
 @pytest.mark.parametrize("changes", CASES.values(), ids=CASES.keys())
 def test_so_is_one_that_ended_with_the_first_gate_that_failed(world: World, changes: dict[str, Any]) -> None:
-    measured = world.measured(**changes)
-    then = judge(measured, FAST)
-    assert [verdict.gate for verdict in then] == [verdict.gate for verdict in judge(measured, POLICY)]
-    replayed = world.replayer.replay(world.written(measured, FAST), then)
+    measurements = world.measurements(**changes)
+    then = run_gates(measurements, FAST)
+    assert [verdict.gate for verdict in then] == [verdict.gate for verdict in run_gates(measurements, POLICY)]
+    replayed = world.replayer.replay(world.written(measurements, FAST), then)
     assert replayed.agrees, replayed.differences[:3]
 
 
 def test_what_was_never_measured_stays_undecided_under_another_policy(world: World) -> None:
     nothing = {"probe": None, "champion_answers": None, "overlap": None, "champion_overlap": None, "dirty_rows": None}
-    measured = world.measured(**nothing, integrity=None, stopped="not measured: the gate integrity failed")
-    then = judge(measured, FAST)
-    found = world.replayer.what_if(world.written(measured, FAST), then, POLICY)
+    measurements = world.measurements(**nothing, integrity=None, stopped="not measured: the gate integrity failed")
+    then = run_gates(measurements, FAST)
+    found = world.replayer.what_if(world.written(measurements, FAST), then, POLICY)
     later = [verdict for verdict in found.verdicts if verdict.gate not in ("lineage", "integrity")]
     assert {(verdict.outcome.value, verdict.reason) for verdict in later} == {
         ("Inconclusive", "not measured: the gate integrity failed")
@@ -75,29 +75,29 @@ def test_what_was_never_measured_stays_undecided_under_another_policy(world: Wor
 
 
 def test_an_empty_disk_is_filled_from_mlflow(world: World, tmp_path: Path) -> None:
-    measured = world.measured()
-    then, document = judge(measured, POLICY), world.written(measured)
+    measurements = world.measurements()
+    then, document = run_gates(measurements, POLICY), world.written(measurements)
     elsewhere = EvidenceStore(tmp_path / "other", world.registry)  # type: ignore[arg-type]
     cache = Artifacts(tmp_path / "other cache", world.registry, 100)  # type: ignore[arg-type]
     assert Replayer(cache, elsewhere).replay(document, then).agrees
 
 
 def test_what_was_tampered_with_is_named(world: World) -> None:
-    measured = world.measured()
-    then, document = judge(measured, POLICY), world.written(measured)
+    measurements = world.measurements()
+    then, document = run_gates(measurements, POLICY), world.written(measurements)
     document["measured"]["k"] = 1
     replayed = world.replayer.replay(document, then)
     assert not replayed.agrees
     assert "performance.details.k" in {each.where for each in replayed.differences}
     changed = [verdict.model_copy(update={"observed": 0.99}) if verdict.gate == "performance" else verdict
                for verdict in then]  # fmt: skip
-    (only,) = world.replayer.replay(world.written(measured), tuple(changed)).differences
+    (only,) = world.replayer.replay(world.written(measurements), tuple(changed)).differences
     assert (only.where, only.then) == ("performance.observed", 0.99)
 
 
 def test_a_file_that_was_changed_on_disk_is_fetched_again_and_in_mlflow_refused(world: World) -> None:
-    measured = world.measured()
-    then, document = judge(measured, POLICY), world.written(measured)
+    measurements = world.measurements()
+    then, document = run_gates(measurements, POLICY), world.written(measurements)
     disk = next((world.store._folder / "objects").glob("*.parquet"))
     disk.write_bytes(b"PAR1 something else")
     assert world.replayer.replay(document, then).agrees
@@ -109,8 +109,8 @@ def test_a_file_that_was_changed_on_disk_is_fetched_again_and_in_mlflow_refused(
 
 
 def test_a_golden_dataset_that_has_changed_is_said(world: World, tmp_path: Path) -> None:
-    measured = world.measured()
-    then, document = judge(measured, POLICY), world.written(measured)
+    measurements = world.measurements()
+    then, document = run_gates(measurements, POLICY), world.written(measurements)
     next((world.registry.root / "runs/r/datasets").glob("*")).write_bytes(b"PAR1 others")
     with pytest.raises(NoEvidence, match=r"the golden dataset sha256:\w+ has changed"):
         world.replayer.replay(document, then)
@@ -120,12 +120,12 @@ def test_without_evidence_nothing_is_made_up(world: World) -> None:
     with pytest.raises(NoEvidence, match="before evidence was kept"):
         world.replayer.replay({}, ())
     with pytest.raises(NoEvidence, match="its format is 99"):
-        world.replayer.replay({**world.written(world.measured()), "format": 99}, ())
+        world.replayer.replay({**world.written(world.measurements()), "format": 99}, ())
 
 
 def test_another_policy_judges_the_same_rows_otherwise(world: World) -> None:
-    measured = world.measured()
-    then, document = judge(measured, POLICY), world.written(measured)
+    measurements = world.measurements()
+    then, document = run_gates(measurements, POLICY), world.written(measurements)
     strict = POLICY.model_copy(
         update={"gates": POLICY.gates.model_copy(update={"fairness": False, "robustness": False})}
     )
@@ -139,9 +139,9 @@ def test_another_policy_judges_the_same_rows_otherwise(world: World) -> None:
 
 
 def test_the_answers_of_a_champion_are_kept_once(world: World) -> None:
-    first = world.measured()
+    first = world.measurements()
     world.written(first)
     before = len(world.registry.uploads)
-    second = world.measured(champion_answers=first.champion_answers, probe=first.probe)
+    second = world.measurements(champion_answers=first.champion_answers, probe=first.probe)
     world.written(second)
     assert len(world.registry.uploads) == before

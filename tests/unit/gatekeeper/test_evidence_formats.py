@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gatekeeper.database import golden_datasets
-from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence import document as evidence
 from gatekeeper.evidence.formats import FORMAT, STEPS, Unreadable, upgraded
 from gatekeeper.sandbox import compiled_form
@@ -33,7 +33,7 @@ def stored(name: str) -> Document:
     return dict(json.loads(golden_document(name).read_text()))
 
 
-def read(document: Document) -> tuple[Measured, Any, Measured | None]:
+def read(document: Document) -> tuple[Measurements, Any, Measurements | None]:
     """What a document says, and its tournament, in any format."""
     found = upgraded(document)
     field, gated = comparison.read(found["tournament"], load) if found.get("tournament") else (None, None)
@@ -65,11 +65,11 @@ def test_the_golden_document_sets_every_field() -> None:
 
 
 def test_what_was_written_is_read_and_written_again_alike() -> None:
-    measured, field, gated = read(stored(str(FORMAT)))
+    measurements, field, gated = read(stored(str(FORMAT)))
     assert gated is not None
-    for now, then in ((measured, complete_evidence.measured()), (gated, complete_evidence.measured())):
+    for now, then in ((measurements, complete_evidence.measurements()), (gated, complete_evidence.measurements())):
         now.golden, now.form = then.golden, then.form
-    written = evidence.write(measured, complete_evidence.POLICY, load)
+    written = evidence.write(measurements, complete_evidence.POLICY, load)
     assert shape(written["measured"]) == shape(stored(str(FORMAT))["measured"])
     assert evidence.encode(field, load) == stored(str(FORMAT))["tournament"]["contest"]
 
@@ -86,11 +86,11 @@ def test_every_document_that_was_ever_written_is_read(name: str) -> None:
     if name == "1-entrants-not-kept":
         with pytest.raises(Unreadable, match="the answers of its entrants were not kept"):
             read(before)
-        measured, _ = evidence.read(upgraded(before), load)
+        measurements, _ = evidence.read(upgraded(before), load)
     else:
-        measured, field, _ = read(before)
+        measurements, field, _ = read(before)
         assert field is None or len(field.asked) >= 1
-    assert measured.event.model_name == "m" and measured.k == 3 and measured.probe is not None
+    assert measurements.event.model_name == "m" and measurements.k == 3 and measurements.probe is not None
     assert before == kept, "what is stored stays as it is"
     assert golden_datasets._entered(before) is (name != "1-oldest")
 
@@ -98,13 +98,17 @@ def test_every_document_that_was_ever_written_is_read(name: str) -> None:
 def test_what_came_later_is_said_to_be_unknown_in_older_documents() -> None:
     """And a gate that did not exist is not asked for; whoever said nothing of candidates had the newest alone."""
     document = upgraded(stored("1-oldest"))
-    measured, policy = evidence.read(document, load)
-    assert (measured.golden_until, measured.integrity, measured.stopped, measured.serving_form) == (None,) * 4
-    assert measured.probe is not None
-    assert (measured.probe.batch_seconds, measured.probe.peak_memory_mb, measured.description.kinds) == (None,) * 3
-    assert measured.probe.isolation == {}
+    measurements, policy = evidence.read(document, load)
+    assert (measurements.golden_until, measurements.integrity, measurements.stopped, measurements.serving_form) == (
+        None,
+    ) * 4
+    assert measurements.probe is not None
+    assert (measurements.probe.batch_seconds, measurements.probe.peak_memory_mb, measurements.description.kinds) == (
+        None,
+    ) * 3
+    assert measurements.probe.isolation == {}
     assert policy.gates.integrity is False and policy.candidates == "newest"
-    assert compiled_form.told(stored("1-oldest")) is None and compiled_form.told(stored("2")) == "onnxruntime"
+    assert compiled_form.form_of(stored("1-oldest")) is None and compiled_form.form_of(stored("2")) == "onnxruntime"
 
 
 OBJECTS = [
@@ -175,7 +179,7 @@ def test_so_are_those_of_the_document_itself() -> None:
 def test_another_format_is_not_guessed_at(said: Any) -> None:
     with pytest.raises(Unreadable, match=r"its format is|no evidence of any format"):
         upgraded({**stored("2"), "format": said})
-    assert "not known" in str(compiled_form.told({**stored("2"), "format": said}))
+    assert "not known" in str(compiled_form.form_of({**stored("2"), "format": said}))
 
 
 @pytest.mark.parametrize("key", ["measured", "policy", "tournament"])

@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from chassis.mlmodel import ModelFile
+from chassis.mlmodel import MLmodel
 from contracts import ModelRegistered, Outcome, overall
 from contracts.policy import ModelPolicy
-from gatekeeper.evaluation.gate_runner import judge, summary
+from gatekeeper.evaluation.gate_runner import run_gates, summary
 from gatekeeper.evaluation.golden_rows import GoldenRows
-from gatekeeper.evaluation.measurements import Champion, Measured
+from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.policy.gates import integrity, latency
 from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.stage import Stage
-from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.policy.statistics.estimates import Predictions
 from gatekeeper.sandbox.sandbox import Fault, Probe
 
 POLICY = ModelPolicy(model="m")
@@ -34,7 +34,7 @@ GOOD = Probe(
 CHAMPION = Champion(1, 1, "runs:/r/old", "sha256:bb")
 
 
-def measured(**changes) -> Measured:
+def measurements(**changes) -> Measurements:
     known = {
         "version_found": True,
         "run_found": True,
@@ -43,12 +43,12 @@ def measured(**changes) -> Measured:
         "overlap": Overlap(),
         "champion_overlap": Overlap(),
         "artifact_digest": "sha256:cc",
-        "description": ModelFile(has_signature=True, classes=(0, 1)),
+        "description": MLmodel(has_signature=True, classes=(0, 1)),
         "evaluation_digest": "sha256:dd",
         "golden": ROWS,
         "probe": GOOD,
     }
-    return Measured(EVENT, "binary", **{**known, **changes})
+    return Measurements(EVENT, "binary", **{**known, **changes})
 
 
 def faulty(stage: Stage, what: str = "raised KeyError: 'x'") -> Probe:
@@ -60,16 +60,16 @@ def faulty(stage: Stage, what: str = "raised KeyError: 'x'") -> Probe:
     return Probe(Fault(stage, what), load_seconds=1.0, example_rows=3, **later)
 
 
-def outcomes(found: Measured, champion: Champion | None = None, policy: ModelPolicy = POLICY) -> dict[str, str]:
+def outcomes(found: Measurements, champion: Champion | None = None, policy: ModelPolicy = POLICY) -> dict[str, str]:
     found.champion = champion
-    return {verdict.gate: verdict.outcome.value[0] for verdict in judge(found, policy)}
+    return {verdict.gate: verdict.outcome.value[0] for verdict in run_gates(found, policy)}
 
 
 @pytest.mark.parametrize(
     ("changes", "champion", "letters"),
     [
         ({}, None, "PPPPPP"),
-        ({"champion_answers": Answers((SCORES > 0.5).astype(int), SCORES)}, CHAMPION, "PPPPPP"),
+        ({"champion_answers": Predictions((SCORES > 0.5).astype(int), SCORES)}, CHAMPION, "PPPPPP"),
         ({"champion_problem": "it is gone"}, CHAMPION, "PPPIIP"),
         ({}, CHAMPION, "PPPPIP"),  # the champion was not asked
         ({"golden": None, "golden_problem": "no rows"}, None, "PPPIIP"),
@@ -84,7 +84,7 @@ def outcomes(found: Measured, champion: Champion | None = None, policy: ModelPol
 )
 def test_each_gate_fails_for_its_own_reason_only(changes, champion, letters):
     """P, F, I: lineage, integrity, functional, leakage, performance, latency."""
-    assert "".join(outcomes(measured(**changes), champion).values()) == letters
+    assert "".join(outcomes(measurements(**changes), champion).values()) == letters
 
 
 def test_a_gate_that_breaks_is_inconclusive(monkeypatch):
@@ -92,7 +92,7 @@ def test_a_gate_that_breaks_is_inconclusive(monkeypatch):
         raise ZeroDivisionError("ours")
 
     monkeypatch.setattr(latency, "decide", broken)
-    *_, last = judge(measured(), POLICY)
+    *_, last = run_gates(measurements(), POLICY)
     assert (last.outcome, last.gate) == (Outcome.INCONCLUSIVE, "latency")
     assert "the gate itself failed: ZeroDivisionError: ours" in last.reason
 
@@ -101,7 +101,7 @@ def test_a_gate_that_the_policy_leaves_out_does_not_run():
     policy = ModelPolicy.model_validate(
         {"model": "m", "gates": {"latency": False, "performance": False, "leakage": False}}
     )
-    assert list(outcomes(measured(), policy=policy)) == ["lineage", "integrity", "functional"]
+    assert list(outcomes(measurements(), policy=policy)) == ["lineage", "integrity", "functional"]
 
 
 def test_a_policy_without_gates_passes_nothing():
@@ -111,12 +111,12 @@ def test_a_policy_without_gates_passes_nothing():
             "gates": dict.fromkeys(("lineage", "integrity", "functional", "leakage", "performance", "latency"), False),
         }
     )
-    verdicts = judge(measured(), policy)
+    verdicts = run_gates(measurements(), policy)
     assert overall(verdicts) is Outcome.INCONCLUSIVE
     assert "no gate" in summary(Outcome.INCONCLUSIVE, verdicts)
 
 
 def test_the_summary_names_what_stood_in_the_way():
-    verdicts = judge(measured(probe=faulty(Stage.GOLDEN)), POLICY)
+    verdicts = run_gates(measurements(probe=faulty(Stage.GOLDEN)), POLICY)
     said = summary(Outcome.FAILED, verdicts)
     assert said == "performance: the model raised KeyError: 'x' while answering the golden rows"

@@ -11,9 +11,9 @@ from chassis.database import Database
 from contracts import GateVerdict, ModelRegistered, Outcome, new_envelope, overall
 from contracts.policy import ModelPolicy
 from gatekeeper.database import queries
-from gatekeeper.evaluation.gate_runner import judge, summary
+from gatekeeper.evaluation.gate_runner import run_gates, summary
 from gatekeeper.evaluation.gates import ready
-from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.policy.fail_fast import first_failed, not_run, was_run
 from gatekeeper.policy.needs import Need
 from gatekeeper.tournaments.eligibility import retained
@@ -74,7 +74,7 @@ def test_as_far_as_is_known_the_gates_are_judged(gates: dict, known: tuple[Need,
 def test_without_it_every_gate_is_judged(fast: bool) -> None:
     """A version that is not in MLflow fails lineage; nothing of it could be measured."""
     policy = ModelPolicy.model_validate({"model": "m", "gates": {"fail_fast": fast}})
-    found = judge(Measured(ModelRegistered(model_name="m", model_version=1), "binary"), policy)
+    found = run_gates(Measurements(ModelRegistered(model_name="m", model_version=1), "binary"), policy)
     assert [verdict.gate for verdict in found][:2] == ["lineage", "integrity"]
     assert [was_run(verdict) for verdict in found] == [True] + [not fast] * (len(found) - 1)
     assert ("not run (fail_fast): integrity, functional, " in summary(overall(found), found)) is fast

@@ -12,7 +12,7 @@ from contracts import Outcome
 from contracts.policy import Delta, Minimum, Performance
 from gatekeeper.policy.gates import performance
 from gatekeeper.policy.gates.performance import Facts
-from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.policy.statistics.estimates import Predictions
 from support.equal_models import answers, binormal
 
 PLAIN = {"alpha_spending": False}
@@ -78,7 +78,7 @@ def test_an_accuracy_of_nine_tenths_is_reached_by_models_that_have_less():
     for hits in random.random((trials, 500)) < 0.89:
         wrong += passes(
             np.arange(500) % 2,
-            Answers(np.where(hits, np.arange(500) % 2, 1 - np.arange(500) % 2)),
+            Predictions(np.where(hits, np.arange(500) % 2, 1 - np.arange(500) % 2)),
             None,
             metric="accuracy",
             rule=Minimum(minimum={"accuracy": 0.90}),
@@ -114,7 +114,7 @@ def test_bounds_of_a_regression_are_wrong_one_time_in_twenty(metric):
     for _ in range(trials):
         truth = 5 + random.random(300)
         common, one, other = random.normal(size=(3, 300))
-        challenger, champion = Answers(truth + common + one), Answers(truth + common + other)
+        challenger, champion = Predictions(truth + common + one), Predictions(truth + common + other)
         wrong += passes(
             truth, challenger, champion, metric=metric, problem="regression", rule="superior", margin_share=0.5, **PLAIN
         )
@@ -131,7 +131,7 @@ def test_bounds_of_a_multiclass_problem_are_wrong_one_time_in_twenty(metric):
         both = []
         for _ in range(2):
             raw = np.exp(common + 0.7 * random.normal(size=(400, 3)))
-            both.append(Answers(raw.argmax(axis=1), raw / raw.sum(axis=1, keepdims=True)))
+            both.append(Predictions(raw.argmax(axis=1), raw / raw.sum(axis=1, keepdims=True)))
         wrong += passes(truth, *both, metric=metric, problem="multiclass", rule="superior", **PLAIN)
     assert within_chance(wrong, trials, 0.05 if metric != "accuracy" else 0.045)
 
@@ -220,14 +220,14 @@ def test_many_rows_of_few_entities_are_few(clusters, positives, says):
 
 def test_a_class_of_few_rows_is_too_few_for_a_mean_over_classes():
     truth = np.array([0] * 200 + [1] * 196 + [2] * 4)
-    model = Answers(truth, np.eye(3)[truth])
+    model = Predictions(truth, np.eye(3)[truth])
     facts = Facts("multiclass", "f1", None, truth, model, model, 1)
     assert "4 golden rows of class 2" in performance.decide(facts, Performance()).reason
 
 
 def test_a_class_that_nobody_names_is_answered_right_by_nobody():
     """Or a model that names no class at all would be right wherever it does not know the answer."""
-    truth, unknown = np.full(400, -1), Answers(np.full(400, -1))
+    truth, unknown = np.full(400, -1), Predictions(np.full(400, -1))
     facts = Facts("multiclass", "accuracy", None, truth, unknown, None, None)
     assert performance.decide(facts, Performance()).outcome is Outcome.FAILED
     assert answers(np.array([0.4, 0.6])).labels.tolist() == [0, 1]

@@ -10,8 +10,8 @@ import pytest
 from contracts import Outcome
 from contracts.policy import Functional, Latency, Lineage
 from gatekeeper.policy.gates import functional, latency, lineage
-from gatekeeper.policy.statistics.estimates import Answers
-from gatekeeper.policy.trouble import Blame, Trouble
+from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
+from gatekeeper.policy.statistics.estimates import Predictions
 
 PASSED, FAILED, INCONCLUSIVE = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
 
@@ -65,7 +65,7 @@ def test_a_digest_that_nobody_declared_is_no_gap():
 
 def scores(*values):
     found = np.array(values, dtype=float)
-    return Answers(labels=(found.reshape(len(found), -1)[:, -1] >= 0.5).astype(int), scores=found)
+    return Predictions(labels=(found.reshape(len(found), -1)[:, -1] >= 0.5).astype(int), scores=found)
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,12 @@ def scores(*values):
         ("binary", scores(0.1, 1.2), scores(0.1, 1.2), FAILED, "no probabilities"),
         ("binary", scores(-0.1, 0.2), scores(-0.1, 0.2), FAILED, "no probabilities"),
         ("binary", scores(0.1), scores(0.1), FAILED, "asked 2 rows"),
-        ("binary", Answers(np.array([0, 1])), Answers(np.array([0, 1])), PASSED, ""),
-        ("binary", Answers(np.array([0, 1])), scores(0.1, 0.9), FAILED, "differently"),
+        ("binary", Predictions(np.array([0, 1])), Predictions(np.array([0, 1])), PASSED, ""),
+        ("binary", Predictions(np.array([0, 1])), scores(0.1, 0.9), FAILED, "differently"),
         ("multiclass", scores([0.2, 0.3, 0.5], [1, 0, 0]), scores([0.2, 0.3, 0.5], [1, 0, 0]), PASSED, ""),
         ("multiclass", scores([0.2, 0.3, 0.9], [1, 0, 0]), scores([0.2, 0.3, 0.9], [1, 0, 0]), FAILED, "add up"),
-        ("regression", Answers(np.array([1e9, -3.0])), Answers(np.array([1e9, -3.0])), PASSED, ""),
-        ("regression", Answers(np.array([1.0, np.nan])), Answers(np.array([1.0, np.nan])), FAILED, "NaN"),
+        ("regression", Predictions(np.array([1e9, -3.0])), Predictions(np.array([1e9, -3.0])), PASSED, ""),
+        ("regression", Predictions(np.array([1.0, np.nan])), Predictions(np.array([1.0, np.nan])), FAILED, "NaN"),
         ("binary", None, None, INCONCLUSIVE, "neither"),
     ],
 )
@@ -96,14 +96,14 @@ def test_answers_to_the_input_example(problem, first, second, outcome, says):
 @pytest.mark.parametrize(
     ("trouble", "outcome"),
     [
-        (Trouble(Blame.CANDIDATE, "it hung"), FAILED),
-        (Trouble(Blame.GATEKEEPER, "no disk space"), INCONCLUSIVE),
-        (Trouble(Blame.EARLIER, "it did not load"), INCONCLUSIVE),
+        (MeasurementError(ErrorSource.CANDIDATE, "it hung"), FAILED),
+        (MeasurementError(ErrorSource.GATEKEEPER, "no disk space"), INCONCLUSIVE),
+        (MeasurementError(ErrorSource.EARLIER, "it did not load"), INCONCLUSIVE),
     ],
 )
 @pytest.mark.parametrize(("gate", "settings"), [(functional, Functional()), (latency, Latency())])
-def test_trouble_fails_a_candidate_only_for_its_own_fault(gate, settings, trouble, outcome):
-    facts = functional.Facts("binary", trouble) if gate is functional else latency.Facts(trouble)
+def test_trouble_fails_a_candidate_only_for_its_own_fault(gate, settings, measurement_error, outcome):
+    facts = functional.Facts("binary", measurement_error) if gate is functional else latency.Facts(measurement_error)
     assert gate.decide(facts, settings).outcome is outcome
 
 
@@ -179,7 +179,7 @@ def test_latency_of_batches(facts, settings, outcome, says):
 
 def test_the_speed_of_batches_is_shown_with_what_it_is_held_against():
     (table,) = latency.section(latency.decide(batched(champion_ms=7), Latency(p95_ms=20, batch_p95_ms=10))).tables
-    shown = {what: (measured, allowed) for what, measured, allowed in table.rows}
+    shown = {what: (measurements, allowed) for what, measurements, allowed in table.rows}
     assert shown["100 rows, p95, ms"] == (pytest.approx(8), 10)
     assert shown["100 rows, the champion's p95, ms"] == (pytest.approx(7), None)
     (older,) = latency.section(latency.decide(UNKNOWN, Latency(p95_ms=20))).tables

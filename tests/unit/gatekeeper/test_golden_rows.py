@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from chassis.mlmodel import ModelFile
+from chassis.mlmodel import MLmodel
 from contracts.policy import ModelPolicy
 from gatekeeper.evaluation import golden_rows
 from gatekeeper.evaluation.golden_rows import Unusable, chosen_rows
@@ -20,7 +20,7 @@ FRAME = pd.DataFrame(
     {"a": [1.0, 2.0, 3.0, 4.0], "b": [5.0, 6.0, 7.0, 8.0], "late": [0, 1, 0, 1], "who": list("wxyz"), "at": range(4)}
 )
 ROLES = {"label": "late", "entity": "who", "event_time": "at"}
-NAMED = ModelFile(True, inputs=("b", "a"), classes=(0, 1), roles=ROLES)
+NAMED = MLmodel(True, inputs=("b", "a"), classes=(0, 1), roles=ROLES)
 
 
 WRITTEN_IN_STONE = [2, 4, 6, 8, 18]
@@ -42,23 +42,23 @@ def test_a_model_is_shown_the_columns_of_its_signature_in_its_order(tmp_path):
 
 
 def test_a_signature_without_names_is_shown_all_features_and_nothing_else(tmp_path):
-    assert list(read(tmp_path).features_for(ModelFile(True))) == ["a", "b"]
+    assert list(read(tmp_path).features_for(MLmodel(True))) == ["a", "b"]
 
 
 def test_no_model_is_shown_the_label(tmp_path):
-    peeking = ModelFile(True, inputs=("a", "late"), classes=(0, 1), roles=ROLES)
+    peeking = MLmodel(True, inputs=("a", "late"), classes=(0, 1), roles=ROLES)
     assert list(read(tmp_path, model=peeking).features_for(peeking)) == ["a"]
 
 
 def test_the_label_may_be_named_by_the_file(tmp_path):
     table = pa.Table.from_pandas(FRAME).replace_schema_metadata({"gauntlet": json.dumps(ROLES)})
     pq.write_table(table, tmp_path / "golden.parquet")
-    rows = golden_rows.read(tmp_path / "golden.parquet", ModelFile(True, inputs=("a",)), policy())
+    rows = golden_rows.read(tmp_path / "golden.parquet", MLmodel(True, inputs=("a",)), policy())
     assert (rows.label, rows.truth.tolist()) == ("late", [0, 1, 0, 1])
 
 
 def test_the_label_is_the_one_column_that_is_left(tmp_path):
-    assert read(tmp_path, FRAME[["a", "b", "late"]], ModelFile(True, inputs=("a", "b"))).label == "late"
+    assert read(tmp_path, FRAME[["a", "b", "late"]], MLmodel(True, inputs=("a", "b"))).label == "late"
 
 
 def test_rows_without_a_label_are_left_out_and_counted(tmp_path):
@@ -86,10 +86,10 @@ def test_no_row_is_chosen_twice_and_the_choice_is_written_in_stone():
     ("frame", "model", "changes", "says"),
     [
         (FRAME.drop(columns="late"), NAMED, {}, "no label column 'late'"),
-        (FRAME, ModelFile(True), {}, "label column is unknown"),
+        (FRAME, MLmodel(True), {}, "label column is unknown"),
         (FRAME.assign(late=None), NAMED, {}, "no labelled rows"),
         (FRAME.assign(late=[0, 1, 2, 1]), NAMED, {}, "holds 2, which is none of [0, 1]"),
-        (FRAME, ModelFile(True, ("a",), (0, 1, 2), ROLES), {}, "names 3 classes"),
+        (FRAME, MLmodel(True, ("a",), (0, 1, 2), ROLES), {}, "names 3 classes"),
         (
             FRAME.assign(late=["1", "x", "2", "3"]),
             NAMED,

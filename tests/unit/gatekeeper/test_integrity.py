@@ -26,7 +26,7 @@ from gatekeeper.artifacts import requirements
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.scan import inspect
 from gatekeeper.policy.gates.integrity import Dependency, Facts, File, Vulnerability, decide
-from gatekeeper.policy.trouble import Blame, Trouble
+from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 
 MARK = "GAUNTLET_TEST_WAS_HERE"
 ANY, LISTED, SAFE = (Integrity(serialisation=kind) for kind in ("any", "allow_listed", "safe"))
@@ -177,7 +177,7 @@ def test_code_beside_the_model_and_other_loaders_are_code(tmp_path):
     assert "link" in outcome(folder, LISTED)[1]
 
 
-GOOD = Facts(declared="sha256:a", measured="sha256:a", loader="mlflow.sklearn", advisories=9)
+GOOD = Facts(declared="sha256:a", measurements="sha256:a", loader="mlflow.sklearn", advisories=9)
 OLD = Dependency("numpy", "numpy==1.0", "2.4.6", False)
 HOLE = Vulnerability("numpy", "2.4.6", "PYSEC-2030-1", "it says too much")
 EXECUTES = File("model.pkl", "pickle", True, ("os.system",), ("os.system",))
@@ -187,7 +187,12 @@ EXECUTES = File("model.pkl", "pickle", True, ("os.system",), ("os.system",))
     ("facts", "changes", "expected", "says"),
     [
         (GOOD, {}, Outcome.PASSED, "the artifact is the one that was registered"),
-        (replace(GOOD, measured="sha256:b"), {}, Outcome.FAILED, "has digest sha256:b, but sha256:a was registered"),
+        (
+            replace(GOOD, measurements="sha256:b"),
+            {},
+            Outcome.FAILED,
+            "has digest sha256:b, but sha256:a was registered",
+        ),
         (replace(GOOD, declared=None), {}, Outcome.PASSED, "no digest was registered"),
         (replace(GOOD, files=(EXECUTES,)), {}, Outcome.FAILED, "opening model.pkl calls os.system"),
         (replace(GOOD, files=(EXECUTES,)), {"allow": ("os.system",)}, Outcome.PASSED, "runs no code of its own"),
@@ -210,12 +215,12 @@ EXECUTES = File("model.pkl", "pickle", True, ("os.system",), ("os.system",))
         (replace(GOOD, advisories=None), {}, Outcome.PASSED, "known vulnerabilities were not checked"),
         (replace(GOOD, advisories=None), {"vulnerabilities": "require"}, Outcome.INCONCLUSIVE, "no advisories"),
         (
-            replace(GOOD, advisories=None, measured="sha256:b"),
+            replace(GOOD, advisories=None, measurements="sha256:b"),
             {"vulnerabilities": "require"},
             Outcome.FAILED,
             "sha256:b",
         ),
-        (Facts(Trouble(Blame.EARLIER, "not measured")), {}, Outcome.INCONCLUSIVE, "not measured"),
+        (Facts(MeasurementError(ErrorSource.EARLIER, "not measured")), {}, Outcome.INCONCLUSIVE, "not measured"),
     ],
 )
 def test_what_is_decided(facts, changes, expected, says):

@@ -10,7 +10,7 @@ from contracts.gate_settings import Leakage
 from contracts.policy import Golden
 from gatekeeper.policy.gates import leakage
 from gatekeeper.policy.gates.leakage import Facts, Overlap, Side, ways
-from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.policy.statistics.estimates import Predictions
 
 N = 2000
 RANDOM = np.random.default_rng(5)
@@ -23,11 +23,11 @@ def first(share: float) -> np.ndarray:
     return np.arange(N) < share * N
 
 
-def answers(scores: np.ndarray) -> Answers:
-    return Answers((scores >= 0.5).astype(np.int64), scores)
+def answers(scores: np.ndarray) -> Predictions:
+    return Predictions((scores >= 0.5).astype(np.int64), scores)
 
 
-def remembering(rows: np.ndarray) -> Answers:
+def remembering(rows: np.ndarray) -> Predictions:
     """A model that knows the labels of the rows that it was trained on."""
     return answers(np.where(rows, TRUTH * 0.98 + 0.01, HONEST))
 

@@ -12,7 +12,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from gatekeeper.policy.statistics.alpha_spending import spent
-from gatekeeper.policy.statistics.estimates import Answers, difference, p_value
+from gatekeeper.policy.statistics.estimates import Predictions, difference, p_value
 from gatekeeper.policy.statistics.holm import adjusted, holm
 
 P_VALUES = st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.01, 0.05, 1.0])), min_size=1, max_size=12)
@@ -59,7 +59,7 @@ def test_a_p_value_is_below_alpha_exactly_when_the_upper_bound_excludes(metric, 
     random = np.random.default_rng(42)
     truth = random.integers(0, 2, 300)
     good, poor = (np.clip(0.5 + gain * (truth - 0.5) + 0.2 * random.normal(size=300), 0, 1) for gain in (0.3, 0.2))
-    worse, better = (Answers((scores >= 0.5).astype(int), scores) for scores in (poor, good))
+    worse, better = (Predictions((scores >= 0.5).astype(int), scores) for scores in (poor, good))
     found = difference(metric, truth, worse, better, alpha)
     for against, rejected in ((found.upper + 1e-6, True), (found.upper - 1e-6, False)):
         assert (p_value(found, against) < alpha) is rejected
@@ -70,12 +70,12 @@ def test_a_p_value_of_a_paired_mean_is_the_textbooks():
     truth = random.normal(size=200)
     first, second = truth + 1.1 * random.normal(size=200), truth + random.normal(size=200)
     losses = np.abs(second - truth) - np.abs(first - truth)
-    found = difference("mae", truth, Answers(first), Answers(second), 0.05)
+    found = difference("mae", truth, Predictions(first), Predictions(second), 0.05)
     z = (losses.mean() + 0.02) / stats.sem(losses)
     assert p_value(found, -0.02) == pytest.approx(stats.norm.cdf(z))
 
 
 def test_equal_answers_are_not_worse_than_a_margin():
-    same = Answers(np.arange(40.0))
+    same = Predictions(np.arange(40.0))
     found = difference("mae", np.arange(40.0) + 1, same, same, 0.05)
     assert (p_value(found, -0.01), p_value(found, 0.0), p_value(found, 0.01)) == (1.0, 1.0, 0.0)

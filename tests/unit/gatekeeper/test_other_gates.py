@@ -10,8 +10,8 @@ import pytest
 from contracts.gate_settings import Dependents, Fairness, Robustness, Slices
 from gatekeeper.policy.gates import dependents, fairness, robustness, slices
 from gatekeeper.policy.gates.slices import Grouping
-from gatekeeper.policy.statistics.estimates import Answers
-from gatekeeper.policy.trouble import Blame, Trouble
+from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
+from gatekeeper.policy.statistics.estimates import Predictions
 
 N = 6000
 RANDOM = np.random.default_rng(11)
@@ -19,19 +19,19 @@ TRUTH = (RANDOM.random(N) < 0.5).astype(np.int64)
 GROUP = np.arange(N) % 3
 SCORES = np.clip(0.5 + 0.4 * (TRUTH - 0.5) + RANDOM.normal(0, 0.25, N), 0.001, 0.999)
 BLIND = RANDOM.random(N)
-TROUBLE = Trouble(Blame.DATA, "no rows")
+TROUBLE = MeasurementError(ErrorSource.DATA, "no rows")
 
 
-def answers(scores: np.ndarray) -> Answers:
-    return Answers((scores >= 0.5).astype(np.int64), scores)
+def answers(scores: np.ndarray) -> Predictions:
+    return Predictions((scores >= 0.5).astype(np.int64), scores)
 
 
-def blind_in(*groups: int) -> Answers:
+def blind_in(*groups: int) -> Predictions:
     """Good, but in these groups it guesses."""
     return answers(np.where(np.isin(GROUP, groups), BLIND, SCORES))
 
 
-def nudged(seed: int) -> Answers:
+def nudged(seed: int) -> Predictions:
     """Another model that is as good."""
     return answers(np.clip(SCORES + np.random.default_rng(seed).normal(0, 0.02, N), 0, 1))
 
@@ -149,7 +149,7 @@ ROBUST = robustness.Facts("roc_auc", truth=TRUTH, clean=answers(SCORES), dirty={
         ({"faults": {"unseen": "ValueError: unknown category"}}, "Failed", "raised ValueError: unknown category"),
         ({"dirty": {}}, "Inconclusive", "no perturbation of the policy applies"),
         ({"trouble": TROUBLE}, "Inconclusive", "no rows"),
-        ({"trouble": Trouble(Blame.CANDIDATE, "died")}, "Failed", "died"),
+        ({"trouble": MeasurementError(ErrorSource.CANDIDATE, "died")}, "Failed", "died"),
         ({"truth": np.ones(N, dtype=int)}, "Inconclusive", "roc_auc:"),
     ],
 )

@@ -9,8 +9,8 @@ from contracts import Outcome
 from contracts.policy import Delta, Minimum, Performance
 from gatekeeper.policy.gates import performance
 from gatekeeper.policy.gates.performance import Facts
-from gatekeeper.policy.statistics.estimates import Answers
-from gatekeeper.policy.trouble import Blame, Trouble
+from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
+from gatekeeper.policy.statistics.estimates import Predictions
 
 PASSED, FAILED, INCONCLUSIVE = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
 
@@ -19,7 +19,7 @@ ONE = {"alpha_spending": False}
 
 
 def answers(scores):
-    return Answers(labels=(scores >= 0.5).astype(int), scores=scores)
+    return Predictions(labels=(scores >= 0.5).astype(int), scores=scores)
 
 
 def world(n=4000, first=1.0, second=1.0, noise=0.5, seed=5):
@@ -109,7 +109,7 @@ def test_better_is_better_whatever_the_direction_of_the_metric(metric):
 def test_regression_is_judged_by_its_errors(metric):
     random = np.random.default_rng(9)
     truth = random.normal(size=3000)
-    near, far = Answers(truth + 0.3 * random.normal(size=3000)), Answers(truth + 0.5 * random.normal(size=3000))
+    near, far = Predictions(truth + 0.3 * random.normal(size=3000)), Predictions(truth + 0.5 * random.normal(size=3000))
     assert judged(truth, near, far, metric=metric, problem="regression").outcome is PASSED
     assert judged(truth, far, near, metric=metric, problem="regression").outcome is FAILED
 
@@ -175,8 +175,8 @@ def test_a_false_promotion_is_as_rare_as_alpha_says():
     for _ in range(trials):
         truth, common, own = random.normal(size=(3, 400))
         # The champion's mae is half the trivial one's, so the margin is 0.02 of its own mae: an error 2 % larger.
-        champion = Answers(truth + 0.5 * common)
-        challenger = Answers(truth + 1.02 * 0.5 * (0.9 * common + np.sqrt(1 - 0.9**2) * own))
+        champion = Predictions(truth + 0.5 * common)
+        challenger = Predictions(truth + 1.02 * 0.5 * (0.9 * common + np.sqrt(1 - 0.9**2) * own))
         passed += judged(truth, challenger, champion, metric="mae", problem="regression", **ONE).outcome is PASSED
     assert passed / trials == pytest.approx(0.05, abs=4 * np.sqrt(0.05 * 0.95 / trials))
 
@@ -195,7 +195,7 @@ BROKEN = answers(np.where(np.arange(400) == 7, np.nan, MODEL.scores))
         (np.ones(400, dtype=int), MODEL, MODEL),
         (TRUTH, BROKEN, MODEL),
         (TRUTH, MODEL, BROKEN),
-        (TRUTH, Answers(MODEL.labels), MODEL),
+        (TRUTH, Predictions(MODEL.labels), MODEL),
     ],
 )
 @pytest.mark.parametrize("rule", ["non_inferior", "superior", Delta(delta=-1.0), Minimum(minimum={"roc_auc": 0.0})])
@@ -217,10 +217,12 @@ def test_a_champion_that_did_not_answer_is_inconclusive():
 
 @pytest.mark.parametrize(
     ("blame", "outcome"),
-    [(Blame.CANDIDATE, FAILED), (Blame.CHAMPION, INCONCLUSIVE), (Blame.GATEKEEPER, INCONCLUSIVE)],
+    [(ErrorSource.CANDIDATE, FAILED), (ErrorSource.CHAMPION, INCONCLUSIVE), (ErrorSource.GATEKEEPER, INCONCLUSIVE)],
 )
 def test_only_the_candidates_own_fault_fails_it(blame, outcome):
-    verdict = performance.decide(Facts("binary", "roc_auc", trouble=Trouble(blame, "it broke")), Performance())
+    verdict = performance.decide(
+        Facts("binary", "roc_auc", measurement_error=MeasurementError(blame, "it broke")), Performance()
+    )
     assert (verdict.outcome, verdict.reason) == (outcome, "it broke")
 
 
@@ -230,7 +232,7 @@ CLASSES = np.arange(3000) % 3
 def of_classes(sharpness, seed):
     noise = np.random.default_rng(seed).normal(size=(len(CLASSES), 3))
     raw = np.exp(sharpness * np.eye(3)[CLASSES] + noise)
-    return Answers(raw.argmax(axis=1), raw / raw.sum(axis=1, keepdims=True))
+    return Predictions(raw.argmax(axis=1), raw / raw.sum(axis=1, keepdims=True))
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 
 from contracts import Cause, Outcome
 from gatekeeper.policy.promotion import (
-    Finished,
+    CandidateResult,
     Hold,
     Promote,
+    Reevaluate,
     Refuse,
-    Regate,
     State,
     Superseded,
     after_gates,
@@ -31,19 +31,19 @@ FROZEN = State(champion_version=1, epoch=4, frozen=True)
 @pytest.mark.parametrize(
     ("candidate", "state", "action"),
     [
-        (Finished(1, PASSED, None), NOBODY, Promote),
-        (Finished(2, PASSED, 1), V1, Promote),
-        (Finished(2, FAILED, 1), V1, Refuse),
-        (Finished(2, INCONCLUSIVE, 1), V1, Refuse),
-        (Finished(2, PASSED, None), V1, Regate),  # a champion came while it was gated
-        (Finished(3, PASSED, 2), V1, Regate),  # another one
-        (Finished(3, FAILED, 2), V1, Regate),  # failed against a champion that is gone: look again
-        (Finished(2, PASSED, 1), FROZEN, Hold),
-        (Finished(2, FAILED, 1), FROZEN, Refuse),
-        (Finished(3, PASSED, 2), FROZEN, Regate),
-        (Finished(2, PASSED, 1, strategy="shadow"), V1, Hold),
-        (Finished(2, PASSED, 1, approval="people"), V1, Hold),
-        (Finished(1, PASSED, None), V1, Hold),  # a person was faster
+        (CandidateResult(1, PASSED, None), NOBODY, Promote),
+        (CandidateResult(2, PASSED, 1), V1, Promote),
+        (CandidateResult(2, FAILED, 1), V1, Refuse),
+        (CandidateResult(2, INCONCLUSIVE, 1), V1, Refuse),
+        (CandidateResult(2, PASSED, None), V1, Reevaluate),  # a champion came while it was gated
+        (CandidateResult(3, PASSED, 2), V1, Reevaluate),  # another one
+        (CandidateResult(3, FAILED, 2), V1, Reevaluate),  # failed against a champion that is gone: look again
+        (CandidateResult(2, PASSED, 1), FROZEN, Hold),
+        (CandidateResult(2, FAILED, 1), FROZEN, Refuse),
+        (CandidateResult(3, PASSED, 2), FROZEN, Reevaluate),
+        (CandidateResult(2, PASSED, 1, strategy="shadow"), V1, Hold),
+        (CandidateResult(2, PASSED, 1, approval="people"), V1, Hold),
+        (CandidateResult(1, PASSED, None), V1, Hold),  # a person was faster
     ],
 )
 def test_after_the_gates(candidate, state, action):
@@ -53,12 +53,12 @@ def test_after_the_gates(candidate, state, action):
 @pytest.mark.parametrize(
     ("candidate", "state", "action"),
     [
-        (Finished(5, FAILED, 1), V1, Promote),  # whatever became of the candidate that gave rise to it
-        (Finished(5, PASSED, 1), V1, Promote),
-        (Finished(5, FAILED, 1), FROZEN, Hold),
-        (Finished(5, FAILED, 1, approval="people"), V1, Hold),
-        (Finished(5, FAILED, 1, strategy="shadow"), V1, Hold),
-        (Finished(5, FAILED, 2), V1, Regate),  # it was compared with a champion that is gone
+        (CandidateResult(5, FAILED, 1), V1, Promote),  # whatever became of the candidate that gave rise to it
+        (CandidateResult(5, PASSED, 1), V1, Promote),
+        (CandidateResult(5, FAILED, 1), FROZEN, Hold),
+        (CandidateResult(5, FAILED, 1, approval="people"), V1, Hold),
+        (CandidateResult(5, FAILED, 1, strategy="shadow"), V1, Hold),
+        (CandidateResult(5, FAILED, 2), V1, Reevaluate),  # it was compared with a champion that is gone
     ],
 )
 def test_after_a_tournament_that_an_earlier_version_won(candidate, state, action):
@@ -66,13 +66,15 @@ def test_after_a_tournament_that_an_earlier_version_won(candidate, state, action
 
 
 def test_a_promotion_by_tournament_says_so():
-    action = after_tournament(Finished(5, FAILED, 1), 3, V1)
+    action = after_tournament(CandidateResult(5, FAILED, 1), 3, V1)
     assert isinstance(action, Promote) and (action.epoch, action.cause) == (5, Cause.TOURNAMENT)
 
 
 def test_a_promotion_counts_on_and_names_the_previous_champion():
-    assert after_gates(Finished(2, PASSED, 1), V1) == Promote(5, 1, Cause.GATE, "passed every gate of its policy")
-    first = after_gates(Finished(1, PASSED, None), NOBODY)
+    assert after_gates(CandidateResult(2, PASSED, 1), V1) == Promote(
+        5, 1, Cause.GATE, "passed every gate of its policy"
+    )
+    first = after_gates(CandidateResult(1, PASSED, None), NOBODY)
     assert isinstance(first, Promote) and (first.epoch, first.previous_version) == (1, None)
 
 
@@ -81,7 +83,7 @@ def test_a_promotion_counts_on_and_names_the_previous_champion():
 @pytest.mark.parametrize("frozen", [True, False])
 def test_nothing_but_passed_is_ever_promoted_by_the_gates(outcome, champion, frozen):
     state = State(champion, 3, frozen)
-    assert not isinstance(after_gates(Finished(2, outcome, champion), state), Promote)
+    assert not isinstance(after_gates(CandidateResult(2, outcome, champion), state), Promote)
 
 
 RESTORED = datetime(2026, 5, 1, tzinfo=UTC)

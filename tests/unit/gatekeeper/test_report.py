@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from contracts import GateVerdict, Outcome, overall
-from gatekeeper.evaluation.gate_runner import judge, summary
+from gatekeeper.evaluation.gate_runner import run_gates, summary
 from gatekeeper.policy.section import Interval
 from gatekeeper.read_models import CandidateView
 from gatekeeper.report.page import drawn, render
@@ -81,9 +81,9 @@ def world(tmp_path: Path) -> World:
 
 
 def test_a_whole_verdict_is_one_page_that_needs_nothing_else(world: World) -> None:
-    measured = world.measured()
-    verdicts = judge(measured, POLICY)
-    page = Page(render(view(verdicts, evidence=world.written(measured))))
+    measurements = world.measurements()
+    verdicts = run_gates(measurements, POLICY)
+    page = Page(render(view(verdicts, evidence=world.written(measurements))))
     assert page.open == [] and page.references == []
     for verdict in verdicts:
         assert verdict.gate in page.text and " ".join(verdict.reason.split()) in page.text
@@ -95,8 +95,8 @@ def test_a_whole_verdict_is_one_page_that_needs_nothing_else(world: World) -> No
 
 
 def test_what_is_missing_is_said_first(world: World) -> None:
-    worse = world.measured(champion_answers=world.measured().challenger_answers, probe=world.blind())
-    verdicts = judge(worse, POLICY)
+    worse = world.measurements(champion_answers=world.measurements().challenger_answers, probe=world.blind())
+    verdicts = run_gates(worse, POLICY)
     (performance,) = [verdict for verdict in verdicts if verdict.gate == "performance"]
     assert performance.outcome is Outcome.FAILED
     text = Page(render(view(verdicts))).text
@@ -122,7 +122,7 @@ def test_a_verdict_of_an_older_version_is_shown_as_far_as_it_goes() -> None:
 
 
 def test_the_tournament_on_its_golden_rows_is_shown(world: World) -> None:
-    verdicts = judge(world.measured(), POLICY)
+    verdicts = run_gates(world.measurements(), POLICY)
     (own,) = [verdict for verdict in verdicts if verdict.gate == "performance"]
     played = {
         "champion_version": 1,

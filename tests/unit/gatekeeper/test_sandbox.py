@@ -18,7 +18,7 @@ from chassis.errors import Transient
 from gatekeeper.policy.stage import Stage
 from gatekeeper.sandbox.processes import Cancelled
 from gatekeeper.sandbox.sandbox import Limits, Probe, Request, Sandbox
-from gatekeeper.sandbox.workspace import Home
+from gatekeeper.sandbox.workspace import Workspace
 from support.versions import save
 from support.waiting import eventually
 
@@ -261,10 +261,10 @@ def test_it_ends_with_its_parent(tmp_path):
 
 
 def test_what_a_killed_gatekeeper_left_is_swept_and_what_a_living_one_uses_is_not(tmp_path):
-    dead, living = tmp_path / "sandbox-dead", Home(tmp_path)
+    dead, living = tmp_path / "sandbox-dead", Workspace(tmp_path)
     dead.mkdir()
     (dead / "features.parquet").touch()
-    other = Home(tmp_path)
+    other = Workspace(tmp_path)
     assert not dead.exists() and living.path.exists() and other.path != living.path
     living.close()
     assert not living.path.exists() and other.path.exists()

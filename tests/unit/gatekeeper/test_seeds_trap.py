@@ -16,14 +16,14 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def measured():
+def measurements():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHURN_DATA_DIR", str(seeds_trap.ORIGINAL))
-        yield seeds_trap.measured()
+        yield seeds_trap.measurements()
 
 
-def test_the_trap_is_found_and_both_comparisons_are_shown(measured) -> None:
-    verdict = leakage.decide(leakage.facts(measured, seeds_trap.POLICY), Leakage())
+def test_the_trap_is_found_and_both_comparisons_are_shown(measurements) -> None:
+    verdict = leakage.decide(leakage.facts(measurements, seeds_trap.POLICY), Leakage())
     assert verdict.outcome is Outcome.PASSED, verdict.reason
     models = verdict.details["models"]
     assert models["champion v1"]["share"] == pytest.approx(0.74, abs=0.03)
@@ -36,12 +36,12 @@ def test_the_trap_is_found_and_both_comparisons_are_shown(measured) -> None:
     assert abs(clean["champion v1"] - clean["the candidate"]) < 0.03
 
 
-def test_the_challenger_is_compared_on_the_clean_rows_only(measured) -> None:
-    facts = performance.facts(measured, seeds_trap.POLICY)
-    assert facts.truth is not None and len(facts.truth) < 0.3 * len(measured.golden.truth)
+def test_the_challenger_is_compared_on_the_clean_rows_only(measurements) -> None:
+    facts = performance.facts(measurements, seeds_trap.POLICY)
+    assert facts.truth is not None and len(facts.truth) < 0.3 * len(measurements.golden.truth)
     fair = performance.decide(facts, Performance())
     trapped = performance.decide(
-        performance.facts(measured, seeds_trap.POLICY.model_copy(update={"gates": WITHOUT})), Performance()
+        performance.facts(measurements, seeds_trap.POLICY.model_copy(update={"gates": WITHOUT})), Performance()
     )
     assert trapped.outcome is Outcome.FAILED, "the usual script rejects every challenger for ever"
     assert fair.outcome is not Outcome.FAILED

@@ -12,11 +12,11 @@ import pytest
 
 from chassis.digests import digest_tree
 from chassis.errors import Transient
-from chassis.mlmodel import ModelFile
+from chassis.mlmodel import MLmodel
 from contracts import ModelRegistered
 from forms.artifact import read
 from gatekeeper.evaluation.golden_rows import GoldenRows
-from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence import serving_artifact
 from gatekeeper.sandbox.sandbox import Probe
 
@@ -39,28 +39,28 @@ class Kept:
         return str(target)
 
 
-def judged(**changes: Any) -> Measured:
+def judged(**changes: Any) -> Measurements:
     chance = np.random.default_rng(0)
     rows = pd.DataFrame({"a": chance.normal(size=N), "word": chance.choice(["x", None], N), "late": 0})
     rows.loc[::2, "a"] = np.inf  # no JSON has it
     scores = chance.random(N)
     example = np.array([0.25, 0.75])
-    measured = Measured(
+    measurements = Measurements(
         ModelRegistered(model_name="flights", model_version=3),
         "binary",
-        description=ModelFile(True, ("word", "a"), (0, 1), kinds=("string", "double")),
+        description=MLmodel(True, ("word", "a"), (0, 1), kinds=("string", "double")),
         golden=GoldenRows(rows, np.zeros(N), (0, 1), "late", N, 0, frozenset({"late"})),
         probe=Probe(first=example, second=example.copy(), golden=scores),
     )
-    return dataclasses.replace(measured, **changes)
+    return dataclasses.replace(measurements, **changes)
 
 
 def test_the_rows_are_as_they_would_be_sent_and_the_answers_those_that_were_judged() -> None:
-    measured = judged()
-    found = serving_artifact.recorded(measured)
-    assert found is not None and measured.golden is not None and measured.probe is not None
+    measurements = judged()
+    found = serving_artifact.recorded(measurements)
+    assert found is not None and measurements.golden is not None and measurements.probe is not None
     assert len(found.rows) == len(found.answers) == serving_artifact.ROWS
-    by_value = dict(zip(measured.golden.rows["a"], measured.probe.golden, strict=True))  # type: ignore[arg-type]
+    by_value = dict(zip(measurements.golden.rows["a"], measurements.probe.golden, strict=True))  # type: ignore[arg-type]
     for row, answer in zip(found.rows, found.answers, strict=True):
         assert list(row) == ["word", "a"] and np.isfinite(row["a"]) and row["word"] in ("x", None)
         assert by_value[row["a"]] == answer
@@ -75,10 +75,10 @@ def test_the_rows_are_as_they_would_be_sent_and_the_answers_those_that_were_judg
         {"probe": None},
         {"probe": Probe(first=np.array([0.1]), second=np.array([0.2]), golden=np.zeros(N))},
         {"probe": Probe(first=np.array([0.1]), second=np.array([0.1]))},
-        {"description": ModelFile(True, ("word", "a"), None, kinds=("string", "double"))},
-        {"description": ModelFile(True, ("word", "a"), (0, 1), kinds=("string", "binary"))},
-        {"description": ModelFile(True, ("word", "a"), (0, 1))},
-        {"description": ModelFile(True)},
+        {"description": MLmodel(True, ("word", "a"), None, kinds=("string", "double"))},
+        {"description": MLmodel(True, ("word", "a"), (0, 1), kinds=("string", "binary"))},
+        {"description": MLmodel(True, ("word", "a"), (0, 1))},
+        {"description": MLmodel(True)},
     ],
     ids=["no rows", "no probe", "by chance", "no answers", "no classes", "unknown type", "no types", "no columns"],
 )

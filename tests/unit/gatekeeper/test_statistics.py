@@ -11,7 +11,7 @@ from scipy import optimize, stats
 from statsmodels.stats.proportion import proportion_confint
 
 from gatekeeper.policy.statistics import clopper_pearson, estimates, tango
-from gatekeeper.policy.statistics.estimates import Answers, Unmeasurable, difference, estimate, trivial
+from gatekeeper.policy.statistics.estimates import Predictions, Unmeasurable, difference, estimate, trivial
 
 random = np.random.default_rng(11)
 TRUTH = random.integers(0, 2, 400)
@@ -21,7 +21,7 @@ NUMBERS = random.normal(size=400)
 
 
 def binary(scores):
-    return Answers(labels=(scores >= 0.5).astype(int), scores=scores)
+    return Predictions(labels=(scores >= 0.5).astype(int), scores=scores)
 
 
 BINARY_METRICS = {
@@ -59,25 +59,25 @@ def test_a_paired_mean_has_the_bound_of_the_textbook(metric):
 
 def test_regression_metrics_are_those_of_scikit_learn():
     guess = NUMBERS + random.normal(size=400)
-    assert estimate("mae", NUMBERS, Answers(guess), 0.05).value == pytest.approx(
+    assert estimate("mae", NUMBERS, Predictions(guess), 0.05).value == pytest.approx(
         reference.mean_absolute_error(NUMBERS, guess)
     )
-    assert estimate("rmse", NUMBERS, Answers(guess), 0.05).value == pytest.approx(
+    assert estimate("rmse", NUMBERS, Predictions(guess), 0.05).value == pytest.approx(
         reference.root_mean_squared_error(NUMBERS, guess)
     )
 
 
 def test_a_relative_error_is_the_one_of_scikit_learn_and_zero_has_none():
     truth = 3 + np.abs(NUMBERS)
-    found = estimate("mape", truth, Answers(truth + NUMBERS), 0.05)
+    found = estimate("mape", truth, Predictions(truth + NUMBERS), 0.05)
     assert found.value == pytest.approx(reference.mean_absolute_percentage_error(truth, truth + NUMBERS))
     with pytest.raises(Unmeasurable, match="1 golden rows have the label 0"):
-        estimate("mape", np.array([0.0, 1.0, 2.0]), Answers(np.ones(3)), 0.05)
+        estimate("mape", np.array([0.0, 1.0, 2.0]), Predictions(np.ones(3)), 0.05)
 
 
 def test_the_standard_error_of_an_rmse_difference_agrees_with_a_bootstrap():
     first, second = NUMBERS + random.normal(size=400), NUMBERS + 1.3 * random.normal(size=400)
-    found = difference("rmse", NUMBERS, Answers(first), Answers(second), 0.05)
+    found = difference("rmse", NUMBERS, Predictions(first), Predictions(second), 0.05)
     draws = []
     for _ in range(2000):
         rows = random.integers(0, 400, 400)
@@ -89,7 +89,7 @@ def test_multiclass_log_loss_and_accuracy_are_those_of_scikit_learn():
     truth = random.integers(0, 3, 300)
     raw = random.random((300, 3)) + 2 * np.eye(3)[truth]
     scores = raw / raw.sum(axis=1, keepdims=True)
-    answers = Answers(labels=scores.argmax(axis=1), scores=scores)
+    answers = Predictions(labels=scores.argmax(axis=1), scores=scores)
     assert estimate("log_loss", truth, answers, 0.05).value == pytest.approx(reference.log_loss(truth, scores))
     assert estimate("accuracy", truth, answers, 0.05).value == pytest.approx((answers.labels == truth).mean())
 
@@ -107,7 +107,7 @@ def test_accuracy_is_superior_exactly_when_mcnemar_says_so(wins, losses):
     first, second = np.ones(100, dtype=int), np.ones(100, dtype=int)
     second[:wins] = 0
     first[wins : wins + losses] = 0
-    found = difference("accuracy", truth, Answers(first), Answers(second), 0.05)
+    found = difference("accuracy", truth, Predictions(first), Predictions(second), 0.05)
     p = stats.binomtest(wins, wins + losses, 0.5, alternative="greater").pvalue
     assert (found.lower > 0) == (p < 0.05)
 
@@ -192,14 +192,14 @@ def test_rows_for_power_give_the_power():
 @pytest.mark.parametrize(
     ("metric", "truth", "answers", "says"),
     [
-        ("roc_auc", [0, 1, 0, 1], Answers(np.array([0, 1, 0, 1])), "labels only"),
-        ("roc_auc", [1, 1, 1, 1], Answers(np.zeros(4), np.zeros(4)), "either class"),
-        ("log_loss", [0, 1, 0, 1], Answers(np.zeros(4), np.array([0.1, np.nan, 0.2, 0.3])), "NaN"),
-        ("log_loss", [0, 1, 2, 3], Answers(np.zeros(4), np.full((4, 3), 1 / 3)), "do not name"),
-        ("mae", [], Answers(np.array([])), "no golden rows"),
-        ("accuracy", [], Answers(np.array([])), "no golden rows"),
-        ("mae", [1.0], Answers(np.array([1.0])), "no variance"),
-        ("mae", [1.0, 2.0], Answers(np.array([1.0, np.inf])), "infinity"),
+        ("roc_auc", [0, 1, 0, 1], Predictions(np.array([0, 1, 0, 1])), "labels only"),
+        ("roc_auc", [1, 1, 1, 1], Predictions(np.zeros(4), np.zeros(4)), "either class"),
+        ("log_loss", [0, 1, 0, 1], Predictions(np.zeros(4), np.array([0.1, np.nan, 0.2, 0.3])), "NaN"),
+        ("log_loss", [0, 1, 2, 3], Predictions(np.zeros(4), np.full((4, 3), 1 / 3)), "do not name"),
+        ("mae", [], Predictions(np.array([])), "no golden rows"),
+        ("accuracy", [], Predictions(np.array([])), "no golden rows"),
+        ("mae", [1.0], Predictions(np.array([1.0])), "no variance"),
+        ("mae", [1.0, 2.0], Predictions(np.array([1.0, np.inf])), "infinity"),
     ],
 )
 def test_what_cannot_be_measured_says_why(metric, truth, answers, says):
@@ -208,5 +208,5 @@ def test_what_cannot_be_measured_says_why(metric, truth, answers, says):
 
 
 def test_all_metrics_leaves_out_what_the_answers_do_not_allow():
-    assert estimates.all_metrics("binary", TRUTH, Answers(TRUTH)) == {"accuracy": 1.0, "f1": 1.0}
+    assert estimates.all_metrics("binary", TRUTH, Predictions(TRUTH)) == {"accuracy": 1.0, "f1": 1.0}
     assert set(estimates.all_metrics("binary", TRUTH, binary(GOOD))) == set(BINARY_METRICS)

@@ -8,7 +8,7 @@ import pytest
 from contracts import GateVerdict, Outcome
 from contracts.policy import Performance
 from gatekeeper.policy import tournament
-from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.policy.statistics.estimates import Predictions
 from gatekeeper.policy.tournament import Entrant, Facts
 
 SUPERIOR = Performance(rule="superior")
@@ -18,11 +18,11 @@ def rows(n: int = 4000, seed: int = 5) -> np.ndarray:
     return (np.random.default_rng(seed).random(n) < 0.3).astype(int)
 
 
-def model(truth: np.ndarray, signal: float, seed: int) -> Answers:
+def model(truth: np.ndarray, signal: float, seed: int) -> Predictions:
     """Scores that carry so much of the truth."""
     random = np.random.default_rng(seed)
     scores = 1 / (1 + np.exp(-(signal * (truth - 0.3) + random.normal(size=len(truth)) - 0.8)))
-    return Answers((scores >= 0.5).astype(int), scores)
+    return Predictions((scores >= 0.5).astype(int), scores)
 
 
 def facts(champion: float, entrants: dict[int, float], **more: object) -> Facts:
@@ -165,9 +165,9 @@ def test_ten_equal_versions_replace_an_equal_champion_in_no_more_than_alpha_of_t
         truth = (random.random(400) < 0.4).astype(int)
         common = random.normal(size=400)
 
-        def equal(common=common, truth=truth, random=random) -> Answers:
+        def equal(common=common, truth=truth, random=random) -> Predictions:
             scores = 1 / (1 + np.exp(-(truth + common + 0.5 * random.normal(size=400))))
-            return Answers((scores >= 0.5).astype(int), scores)
+            return Predictions((scores >= 0.5).astype(int), scores)
 
         entrants = tuple(Entrant(version, equal()) for version in range(11, 1, -1))
         found = tournament.decide(Facts("binary", "log_loss", truth, Entrant(1, equal()), entrants), SUPERIOR)

@@ -12,16 +12,16 @@ import pytest
 
 from contracts.policy import ModelPolicy
 from gatekeeper.evaluation import golden_rows
-from gatekeeper.evaluation.gate_runner import judge
-from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evaluation.gate_runner import run_gates
+from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence import document as evidence
 from gatekeeper.policy import tournament
 from gatekeeper.policy.gates.leakage import Overlap
-from gatekeeper.policy.statistics.estimates import Answers
-from gatekeeper.replay import Again, NoEvidence
+from gatekeeper.policy.statistics.estimates import Predictions
+from gatekeeper.replay import NoEvidence, TournamentReplay
 from gatekeeper.sandbox.sandbox import Probe
 from gatekeeper.tournaments import comparison
-from gatekeeper.tournaments.comparison import Asked, Contest, Played
+from gatekeeper.tournaments.comparison import EntrantPredictions, TournamentInput, TournamentResult
 from support.evidence_world import POLICY, World
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -36,7 +36,7 @@ class Games(World):
         champion = self.scores()
         self.champion = np.where(self.random.random(len(champion)) < 0.6, self.random.permutation(champion), champion)
 
-    def contest(self) -> Contest:
+    def tournament_input(self) -> TournamentInput:
         n = len(self.rows.truth)
         known = Overlap(rows=10, masks={"exact": np.zeros(n, bool)}, shared={"exact": 0.0}, later=True)
         most = Overlap(rows=10, masks={"exact": np.arange(n) < n - 100}, shared={"exact": 0.0}, later=False)
@@ -47,20 +47,20 @@ class Games(World):
             return (NOW - timedelta(days=days)).isoformat()
 
         asked = (
-            Asked(5, old(1), answers(good), known),
-            Asked(4, old(20), answers(fair), known),
-            Asked(3, old(40), answers(good), most),
-            Asked(2, old(60), problem="on the golden rows it raised KeyError: 'a'"),
+            EntrantPredictions(5, old(1), answers(good), known),
+            EntrantPredictions(4, old(20), answers(fair), known),
+            EntrantPredictions(3, old(40), answers(good), most),
+            EntrantPredictions(2, old(60), problem="on the golden rows it raised KeyError: 'a'"),
         )
-        return Contest(2, NOW.isoformat(), asked)
+        return TournamentInput(2, NOW.isoformat(), asked)
 
-    def played(self, with_a_candidate: bool = False) -> tuple[Measured, Played]:
-        measured = self.measured(champion_answers=answers(self.champion))
-        candidate = judge(measured, FOUR) if with_a_candidate else ()
-        field = self.contest()
+    def played(self, with_a_candidate: bool = False) -> tuple[Measurements, TournamentResult]:
+        measurements = self.measurements(champion_answers=answers(self.champion))
+        candidate = run_gates(measurements, FOUR) if with_a_candidate else ()
+        field = self.tournament_input()
         settings = tournament.comparison(FOUR)
         assert settings is not None
-        standing = comparison.stand(measured, field, FOUR, settings)
+        standing = comparison.rank(measurements, field, FOUR, settings)
         best = field.asked[0].answers
         assert standing.result.winner == 5 and best is not None and best.scores is not None
         soiled = {"noise": best.scores[golden_rows.chosen_rows(len(best.scores), 500)]}
@@ -74,19 +74,21 @@ class Games(World):
             dirty=soiled,
             seconds=(0.001,) * 50,
         )
-        gated = self.measured(champion_answers=answers(self.champion), probe=probe)
+        gated = self.measurements(champion_answers=answers(self.champion), probe=probe)
         gated.event = gated.event.model_copy(update={"model_version": 5})
-        return measured, Played(field, comparison.decide(measured, field, standing, candidate, gated, FOUR), gated)
+        return measurements, TournamentResult(
+            field, comparison.decide(measurements, field, standing, candidate, gated, FOUR), gated
+        )
 
-    def document(self, measured: Measured, played: Played) -> dict[str, Any]:
+    def document(self, measurements: Measurements, played: TournamentResult) -> dict[str, Any]:
         with self.store.writing("m") as keep:
-            found = evidence.write(measured, FOUR, keep)
+            found = evidence.write(measurements, FOUR, keep)
             found["tournament"] = comparison.write(played, FOUR, keep)
         return dict(json.loads(json.dumps(found, allow_nan=False)))
 
 
-def answers(scores: np.ndarray) -> Answers:
-    return Answers((scores >= 0.5).astype(np.int64), scores)
+def answers(scores: np.ndarray) -> Predictions:
+    return Predictions((scores >= 0.5).astype(np.int64), scores)
 
 
 def asked_for(**changes: Any) -> ModelPolicy:
@@ -113,8 +115,8 @@ def test_it_is_reached_again_to_the_last_digit(games: Games, document: dict[str,
 
 
 def test_with_a_new_version_it_is_part_of_the_replay_of_its_verdict(games: Games) -> None:
-    measured, played = games.played(with_a_candidate=True)
-    then, document = judge(measured, FOUR), games.document(measured, played)
+    measurements, played = games.played(with_a_candidate=True)
+    then, document = run_gates(measurements, FOUR), games.document(measurements, played)
     replayed = games.replayer.replay(document, then)
     assert replayed.agrees and replayed.tournament is not None
     document["tournament"]["entrants"]["5"]["n"] += 1
@@ -155,7 +157,7 @@ def test_what_was_not_kept_is_said(games: Games, document: dict[str, Any]) -> No
         games.replayer.replay_tournament(without)
 
 
-def otherwise(games: Games, document: dict[str, Any], **changes: Any) -> Again:
+def otherwise(games: Games, document: dict[str, Any], **changes: Any) -> TournamentReplay:
     return games.replayer.replay_tournament(document, asked_for(**changes))
 
 
@@ -180,9 +182,9 @@ def test_what_the_evidence_does_not_hold_is_said(games: Games, document: dict[st
 
 
 def test_a_policy_that_asked_nobody_cannot_say_who_would_have_won(games: Games) -> None:
-    measured, _ = games.played()
+    measurements, _ = games.played()
     newest = asked_for(candidates="newest")
-    then = judge(measured, newest)
-    found = games.replayer.what_if(games.written(measured, newest), then, FOUR).tournament
+    then = run_gates(measurements, newest)
+    found = games.replayer.what_if(games.written(measurements, newest), then, FOUR).tournament
     assert found is not None and "no tournament was played then" in str(found.unknown)
-    assert games.replayer.replay(games.written(measured, newest), then).tournament is None
+    assert games.replayer.replay(games.written(measurements, newest), then).tournament is None

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from contracts.policy import ModelPolicy
-from gatekeeper.policy.tournament_trigger import NewestGolden, Occasion, Play, Skip, after_drift
+from gatekeeper.policy.tournament_trigger import NewestGolden, Play, Skip, TournamentTrigger, after_drift
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATEST = {"golden": {"dataset": "latest"}, "candidates": "retained"}
-NEWS = Occasion(
+NEWS = TournamentTrigger(
     drifted_version=3,
     champion_version=3,
     newest=NewestGolden(2, "sha256:22", NOON),

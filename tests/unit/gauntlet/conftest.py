@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gauntlet.reach import VARIABLES
+from gauntlet.endpoints import VARIABLES
 
 
 @pytest.fixture(autouse=True)

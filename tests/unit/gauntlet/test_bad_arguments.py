@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gauntlet.reach import VARIABLES
+from gauntlet.endpoints import VARIABLES
 from support.cli import gauntlet
 
 SILENT = "http://127.0.0.1:1"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contracts.policy import ModelPolicy
-from gauntlet.policy_words import in_words
+from gauntlet.policy_explain import in_words
 from support.cli import gauntlet, ok
 
 GOOD = """\

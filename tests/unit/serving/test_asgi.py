@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chassis.http import Problem
-from serving.http.asgi import Call, Lean, Reply, Room
+from serving.http.asgi import AsgiEndpoint, BodyBudget, RawRequest, RawResponse
 from serving.settings import Settings
 
 LIMIT = 4096
@@ -18,11 +18,11 @@ PIECE = b"a" * 1000
 class Client:
     """One request, of which the test sends the pieces."""
 
-    def __init__(self, lean: Lean) -> None:
+    def __init__(self, asgi_endpoint: AsgiEndpoint) -> None:
         self.arriving: asyncio.Queue[Any] = asyncio.Queue()
         self.sent: list[Any] = []
         self.task = asyncio.create_task(
-            lean({"headers": [], "path": "/", "type": "http"}, self.arriving.get, self.send)
+            asgi_endpoint({"headers": [], "path": "/", "type": "http"}, self.arriving.get, self.send)
         )  # type: ignore[arg-type]
 
     async def send(self, message: Any) -> None:
@@ -38,12 +38,12 @@ class Client:
         return int(self.sent[0]["status"])
 
 
-async def _echo(call: Call) -> Reply:
-    if call.body.startswith(b"bad"):
+async def _echo(request: RawRequest) -> RawResponse:
+    if request.body.startswith(b"bad"):
         raise Problem(422, "bad")
-    if call.body.startswith(b"worse"):
+    if request.body.startswith(b"worse"):
         raise RuntimeError
-    return Reply(b"%d" % len(call.body))
+    return RawResponse(b"%d" % len(request.body))
 
 
 def settings() -> Settings:
@@ -52,8 +52,8 @@ def settings() -> Settings:
 
 def test_bodies_in_pieces_share_one_room() -> None:
     async def scenario() -> None:
-        room = Room(3 * len(PIECE))
-        one, other = Lean(_echo, settings(), room), Lean(_echo, settings(), room)
+        room = BodyBudget(3 * len(PIECE))
+        one, other = AsgiEndpoint(_echo, settings(), room), AsgiEndpoint(_echo, settings(), room)
         first, second, third = Client(one), Client(other), Client(one)
         for client in (first, second, third):
             await client.piece()
@@ -73,10 +73,10 @@ def test_room_is_given_back_however_a_request_ends(end: str) -> None:
     expected = {"good": 200, "bad": 422, "worse": 500, "too large": 413, "gone": 400}[end]
 
     async def scenario() -> None:
-        room = Room(LIMIT + 2000)
-        lean = Lean(_echo, settings(), room)
+        room = BodyBudget(LIMIT + 2000)
+        asgi_endpoint = AsgiEndpoint(_echo, settings(), room)
         for _ in range(20):
-            client = Client(lean)
+            client = Client(asgi_endpoint)
             await client.piece(end.encode())
             if end == "gone":
                 client.arriving.put_nowait({"type": "http.disconnect"})
@@ -90,7 +90,7 @@ def test_room_is_given_back_however_a_request_ends(end: str) -> None:
 
 def test_a_body_in_one_piece_needs_no_room() -> None:
     async def scenario() -> None:
-        client = Client(Lean(_echo, settings(), Room(0)))
+        client = Client(AsgiEndpoint(_echo, settings(), BodyBudget(0)))
         await client.piece(more=False)
         assert await client.status() == 200
 

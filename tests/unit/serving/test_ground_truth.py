@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.cloudevents import Record, decode
-from serving.publishing.ground_truth import LONGEST, TruthRefused, encoded, read_items
+from serving.publishing.ground_truth import LONGEST, GroundTruthRejected, encoded, read_items
 
 ITEM: dict[str, Any] = {"request_id": "r", "row": 2, "label": 1}
 
@@ -54,14 +54,14 @@ def test_a_label_keeps_its_type(label: Any) -> None:
 
 @pytest.mark.parametrize("label", [None, [], {}, math.inf, math.nan, "x" * (LONGEST + 1)])
 def test_what_is_no_label_is_refused(label: Any) -> None:
-    with pytest.raises(TruthRefused) as refused:
+    with pytest.raises(GroundTruthRejected) as refused:
         read_items("m", [ITEM, ITEM | {"label": label}])
     (fault,) = refused.value.faults
     assert (fault.row, fault.field) == (1, "label")
 
 
 def test_every_wrong_item_is_counted_and_the_first_are_named() -> None:
-    with pytest.raises(TruthRefused) as refused:
+    with pytest.raises(GroundTruthRejected) as refused:
         read_items("m", [{"label": 1}] * 50)
     assert refused.value.count == 50 and len(refused.value.faults) == 20
 
@@ -70,6 +70,6 @@ def test_every_wrong_item_is_counted_and_the_first_are_named() -> None:
 def test_any_item_is_read_or_refused(item: dict[str, Any]) -> None:
     try:
         (event,) = read_items("m", [item])
-    except TruthRefused:
+    except GroundTruthRejected:
         return
     assert encoded(event).key == b"m"

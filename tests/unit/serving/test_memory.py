@@ -14,12 +14,12 @@ import pytest
 
 from chassis.http import Problem
 from contracts import ModelLoaded
-from serving.http.asgi import Later, patiently
-from serving.http.prediction_service import Front
-from serving.inference.batcher import Desk
-from serving.loading.memory import Growth
-from serving.loading.model_state import Answering, Slot
-from serving.publishing.predictions import Publisher
+from serving.http.asgi import ModelEvicted, retry_when_loaded
+from serving.http.prediction_service import PredictionService
+from serving.inference.batcher import AdaptiveBatcher
+from serving.loading.memory import RssDelta
+from serving.loading.model_state import ActiveVersion, ModelState
+from serving.publishing.predictions import PredictionPublisher
 from support.loaders import Bench, run_bench, until
 from support.versions import large
 
@@ -34,7 +34,9 @@ class Replica:
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
-        self.front = Front(bench.loader, Desk(bench.settings), Publisher(bench.settings), bench.settings)
+        self.service = PredictionService(
+            bench.reconciler, AdaptiveBatcher(bench.settings), PredictionPublisher(bench.settings), bench.settings
+        )
 
     async def promote(self, model_name: str, epoch: int = 1) -> None:
         self.bench.promote(epoch, version=epoch, model_name=model_name)
@@ -42,26 +44,26 @@ class Replica:
 
     def is_settled(self, model_name: str) -> bool:
         """Nothing is done for it any more that would count as the memory of a model that is loaded meanwhile."""
-        answering = self.slot(model_name).answering
-        return answering is None or answering.kept.compiled
+        active = self.state(model_name).active
+        return active is None or active.kept.compiled
 
-    async def ask(self, model_name: str) -> Answering:
-        async def find() -> Answering:
-            return self.front.answering(model_name)
+    async def predict(self, model_name: str) -> ActiveVersion:
+        async def find() -> ActiveVersion:
+            return self.service.active(model_name)
 
         started = time.perf_counter()
         try:
             return await find()
-        except Later as later:
-            return await patiently(find, later, started)
+        except ModelEvicted as evicted:
+            return await retry_when_loaded(find, evicted, started)
 
-    def slot(self, model_name: str) -> Slot:
-        slot = self.bench.loader.slot(model_name)
-        assert slot is not None
-        return slot
+    def state(self, model_name: str) -> ModelState:
+        state = self.bench.reconciler.state(model_name)
+        assert state is not None
+        return state
 
     def answer(self) -> list[str]:
-        return [slot.model_name for slot in self.bench.loader.slots() if slot.answering is not None]
+        return [state.model_name for state in self.bench.reconciler.states() if state.active is not None]
 
     def loads(self, model_name: str, epoch: int = 1) -> int:
         return sum(
@@ -88,12 +90,12 @@ def test_the_model_asked_least_recently_leaves_memory_and_stays_desired(run: Cal
         await replica.promote("a")
         await replica.promote("b")
         assert replica.answer() == ["a", "b"]
-        await replica.ask("a")
+        await replica.predict("a")
         await replica.promote("c")
         assert replica.answer() == ["a", "c"]
-        gone = replica.slot("b")
+        gone = replica.state("b")
         assert gone.is_evicted and gone.resident == {} and gone.is_settled and gone.desired is not None
-        replica.bench.loader.check()  # it is ready
+        replica.bench.reconciler.check()  # it is ready
 
     run(scenario)
 
@@ -104,12 +106,12 @@ def test_a_model_is_loaded_once_for_all_who_ask_and_from_the_disk(run: Callable[
             await replica.promote(model_name)
         assert replica.answer() == ["b", "c"]
         fetched = list(replica.bench.store.fetched)
-        answered = await asyncio.gather(*(replica.ask("a") for _ in range(50)))
-        assert {id(each) for each in answered} == {id(replica.slot("a").answering)}
+        answered = await asyncio.gather(*(replica.predict("a") for _ in range(50)))
+        assert {id(each) for each in answered} == {id(replica.state("a").active)}
         assert replica.loads("a") == 2, "one at the promotion, one for the fifty, each reported"
         assert replica.bench.store.fetched == fetched
         assert replica.answer() == ["a", "c"]
-        assert not replica.slot("a").is_evicted and replica.slot("a").waiting == 0
+        assert not replica.state("a").is_evicted and replica.state("a").waiting == 0
 
     run(scenario)
 
@@ -120,9 +122,9 @@ def test_models_asked_in_turn_all_answer_and_fit_the_budget(run: Callable[..., N
         for model_name in names:
             await replica.promote(model_name)
         for model_name in names * 3:
-            answering = await replica.ask(model_name)
-            assert answering.wanted.artifact.model_name == model_name
-            held = [kept.size for slot in replica.bench.loader.slots() for kept in slot.resident.values()]
+            active = await replica.predict(model_name)
+            assert active.desired.artifact.model_name == model_name
+            held = [kept.size for state in replica.bench.reconciler.states() for kept in state.resident.values()]
             assert min(held) >= MEGABYTES * 2**20 and sum(held) <= BUDGET_MB * 2**20
 
     run(scenario)
@@ -132,13 +134,13 @@ def test_what_was_waited_for_long_does_not_leave_before_it_has_answered(run: Cal
     async def scenario(replica: Replica) -> None:
         for model_name in ("a", "b", "c"):
             await replica.promote(model_name)
-        waiting = asyncio.create_task(replica.ask("a"))
-        await until(lambda: replica.slot("a").demand)
-        while replica.slot("a").demand is not None:  # the others are asked later than it, all the time
-            await replica.ask("b")
-            await replica.ask("c")
+        waiting = asyncio.create_task(replica.predict("a"))
+        await until(lambda: replica.state("a").demand)
+        while replica.state("a").demand is not None:  # the others are asked later than it, all the time
+            await replica.predict("b")
+            await replica.predict("c")
             await asyncio.sleep(0)
-        assert (await waiting).wanted.artifact.model_name == "a"
+        assert (await waiting).desired.artifact.model_name == "a"
         assert replica.loads("a") == 2
 
     run(scenario)
@@ -150,7 +152,7 @@ def test_a_copy_for_a_rollback_leaves_before_a_model_does(run: Callable[..., Non
         await replica.promote("b")
         await replica.promote("b", epoch=2)
         assert replica.answer() == ["a", "b"]
-        assert [artifact.model_version for artifact in replica.slot("b").resident] == [2]
+        assert [artifact.model_version for artifact in replica.state("b").resident] == [2]
 
     run(scenario)
 
@@ -159,12 +161,12 @@ def test_a_promotion_of_an_evicted_model_is_proven_at_once(run: Callable[..., No
     async def scenario(replica: Replica) -> None:
         for model_name in ("a", "b", "c"):
             await replica.promote(model_name)
-        await replica.ask("b")
-        await replica.ask("c")
+        await replica.predict("b")
+        await replica.predict("c")
         await replica.promote("a", epoch=2)
         assert replica.answer() == ["b", "c"], "nobody asks for it: it leaves again"
-        assert replica.slot("a").is_evicted
-        assert (await replica.ask("a")).wanted.epoch == 2
+        assert replica.state("a").is_evicted
+        assert (await replica.predict("a")).desired.epoch == 2
 
     run(scenario)
 
@@ -178,12 +180,12 @@ def test_what_was_evicted_stands_in_for_a_newer_one_that_can_not_be_loaded(
             await replica.promote(model_name)
         replica.bench.promote(2, version=2, model_name="a", uri="gone", digest=AWAY)
         if asked:
-            assert (await replica.ask("a")).wanted.epoch == 1
-        await until(lambda: replica.bench.answering("a") == (1, 1))
-        failure = replica.slot("a").failure
-        assert failure is not None and failure.wanted.epoch == 2 and failure.reason == "no such artifact"
+            assert (await replica.predict("a")).desired.epoch == 1
+        await until(lambda: replica.bench.active("a") == (1, 1))
+        failure = replica.state("a").failure
+        assert failure is not None and failure.desired.epoch == 2 and failure.reason == "no such artifact"
         for model_name in ("b", "c", "b", "c"):
-            await replica.ask(model_name)
+            await replica.predict(model_name)
         assert "a" in replica.answer(), "it would not be loaded as what is desired"
 
     run(scenario)
@@ -194,7 +196,7 @@ def test_who_waits_too_long_is_told_so_and_the_load_goes_on(run: Callable[..., N
         for model_name in ("a", "b", "c"):
             await replica.promote(model_name)
         with pytest.raises(Problem, match="SERVING_REQUEST_SECONDS") as told:
-            await replica.ask("a")
+            await replica.predict("a")
         assert told.value.status == 503 and told.value.headers == {"Retry-After": "2"}
         await until(lambda: replica.answer() == ["a", "c"])
 
@@ -205,8 +207,8 @@ def test_no_more_may_wait_than_are_allowed_to(run: Callable[..., None]) -> None:
     async def scenario(replica: Replica) -> None:
         for model_name in ("a", "b", "c"):
             await replica.promote(model_name)
-        answered = await asyncio.gather(*(replica.ask("a") for _ in range(5)), return_exceptions=True)
-        assert [type(each) for each in answered] == [Answering] * 3 + [Problem] * 2
+        answered = await asyncio.gather(*(replica.predict("a") for _ in range(5)), return_exceptions=True)
+        assert [type(each) for each in answered] == [ActiveVersion] * 3 + [Problem] * 2
         assert "SERVING_MAX_WAITING" in str(answered[-1])
 
     run(scenario, max_waiting=3)
@@ -220,7 +222,7 @@ def test_who_asks_for_what_can_not_be_loaded_any_more_is_told_why(run: Callable[
         (entry,) = (entry for entry in (replica.bench.store.folder / "cache").iterdir() if entry.name[0] != ".")
         entry.rename(entry.with_name(".gone"))
         with pytest.raises(Problem, match="MLflow is away"):
-            await replica.ask("a")
+            await replica.predict("a")
         assert replica.answer() == ["b", "c"]
         replica.bench.store.failures_left = 0
         await until(lambda: "a" in replica.answer())
@@ -239,11 +241,11 @@ def test_without_a_budget_nothing_is_evicted(run: Callable[..., None]) -> None:
 
 def test_growth_is_what_was_taken_and_is_still_held() -> None:
     gc.collect()
-    with Growth(exact=True) as growth:
+    with RssDelta(exact=True) as rss:
         held = np.ones(40 * 2**17)
         passing = [float(number) for number in range(10**6)]
         del passing
-    assert 39 * 2**20 < growth.bytes < 48 * 2**20
-    with Growth(exact=True) as growth:
+    assert 39 * 2**20 < rss.bytes < 48 * 2**20
+    with RssDelta(exact=True) as rss:
         del held
-    assert growth.bytes == 0
+    assert rss.bytes == 0

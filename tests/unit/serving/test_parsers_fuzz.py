@@ -77,7 +77,7 @@ def in_shape(protocol: str, answer: Answer) -> None:
 
 def hold(replica: InProcess, protocol: str, model: str, body: bytes, *headers: tuple[bytes, bytes]) -> Answer:
     """The hostile request between good ones, at the same time and after it."""
-    before, answer, beside = replica.ask(
+    before, answer, artifact_ref = replica.ask(
         good(model), ("POST", PATHS[protocol].format(model), headers, [body]), good(model)
     )
     assert answer.status < 500 or answer.status == 503, (answer.status, answer.body[:1000])
@@ -90,7 +90,7 @@ def hold(replica: InProcess, protocol: str, model: str, body: bytes, *headers: t
     assert answer.headers[b"content-length"] == b"%d" % len(answer.body)
     assert len(answer.body) < 20_000 + 20 * len(body)
     (after,) = replica.ask(good(model))
-    assert predictions(before) == predictions(beside) == predictions(after)
+    assert predictions(before) == predictions(artifact_ref) == predictions(after)
     return answer
 
 

@@ -63,10 +63,10 @@ def test_a_form_is_proven_within_the_tolerance_of_its_model(
     async def scenario(bench: Bench) -> None:
         bench.promote(1)
         bench.caught_up.set()
-        await until(lambda: bench.answering() == (1, 1))
-        slot = bench.loader.slot("flights")
-        assert slot is not None and slot.answering is not None
-        kept = slot.answering.kept
+        await until(lambda: bench.active() == (1, 1))
+        state = bench.reconciler.state("flights")
+        assert state is not None and state.active is not None
+        kept = state.active.kept
         await until(lambda: kept.compiled)
         assert (kept.served.proof.tolerance if kept.served and kept.served.proof else None) == tolerance
         assert kept.model.predict(kept.model.reader.read([ROW, *FEATURES.to_dict("records")], 9)).rows == 5

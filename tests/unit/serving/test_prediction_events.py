@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from chassis.cloudevents import Record, decode, encode
 from contracts import Output, PredictionMade, new_envelope
-from serving.inference.prediction import Outcome
-from serving.inference.row_reader import Table
+from serving.inference.prediction import Prediction
+from serving.inference.row_reader import InputBatch
 from serving.inference.signature import Column
 from serving.publishing.prediction_events import SOURCE, Budget, about, encoded, is_sampled, line
 
@@ -32,7 +32,7 @@ zones = st.integers(-12, 12).map(lambda hours: timezone(timedelta(hours=hours)))
 times = st.none() | st.datetimes(datetime(1980, 1, 1), datetime(2100, 1, 1), timezones=zones)
 
 
-def expected(table: Table, outcome: Outcome, number: int) -> Any:
+def expected(table: InputBatch, prediction: Prediction, number: int) -> Any:
     names = [column.name for column in table.columns]
     event = PredictionMade(
         model_name="flights",
@@ -43,8 +43,8 @@ def expected(table: Table, outcome: Outcome, number: int) -> Any:
         features=dict(zip(names, table.values[number], strict=True)),
         champion=Output(
             model_version=7,
-            score=outcome.scores[number] if outcome.scores else None,
-            label=outcome.labels[number],
+            score=prediction.scores[number] if prediction.scores else None,
+            label=prediction.labels[number],
         ),
         latency_ms=1.25,
     )
@@ -56,22 +56,22 @@ def expected(table: Table, outcome: Outcome, number: int) -> Any:
         st.tuples(scalars, labels, st.floats(0, 1), times, st.none() | st.text("ab0", min_size=1)), min_size=1
     ),
     scored=st.booleans(),
-    beside=st.booleans(),
+    artifact_ref=st.booleans(),
 )
-def test_the_bytes_decode_to_the_same_event(rows: list[Any], scored: bool, beside: bool) -> None:
+def test_the_bytes_decode_to_the_same_event(rows: list[Any], scored: bool, artifact_ref: bool) -> None:
     values, answers, scores, moments, entities = map(list, zip(*rows, strict=True))
-    table = Table(COLUMNS, values, (), entities, moments) if beside else Table(COLUMNS, values, ())
-    outcome = Outcome(None, answers, scores if scored else None)
-    said = [about("flights", 7, COLUMNS), line("req-1", table, outcome, 1.25)]
+    table = InputBatch(COLUMNS, values, (), entities, moments) if artifact_ref else InputBatch(COLUMNS, values, ())
+    prediction = Prediction(None, answers, scores if scored else None)
+    said = [about("flights", 7, COLUMNS), line("req-1", table, prediction, 1.25)]
     assert all(each.count(b"\n") == 1 and each.endswith(b"\n") for each in said)
     events = list(encoded(*map(orjson.loads, said), NOW, PredictionMade.type))
     assert len(events) == len(rows)
     for number, (key, value, headers) in enumerate(events):
-        wanted = expected(table, outcome, number)
-        assert decode(Record("predictions", key, value, headers), 10**6) == wanted
-        assert dict(headers) == dict(encode(wanted).headers)
+        desired = expected(table, prediction, number)
+        assert decode(Record("predictions", key, value, headers), 10**6) == desired
+        assert dict(headers) == dict(encode(desired).headers)
         data = json.loads(value)
-        assert data == {name: json.loads(encode(wanted).value)[name] for name in data} | {
+        assert data == {name: json.loads(encode(desired).value)[name] for name in data} | {
             name: data[name] for name in ("event_time",)
         }, "field by field, but for how a time is written"
 

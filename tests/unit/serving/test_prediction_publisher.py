@@ -12,13 +12,13 @@ import psutil
 import pytest
 from prometheus_client import REGISTRY
 
-from serving.inference.prediction import Outcome
-from serving.inference.row_reader import Table
+from serving.inference.prediction import Prediction
+from serving.inference.row_reader import InputBatch
 from serving.inference.signature import Column
 from serving.policy.versions import Artifact
 from serving.publishing.prediction_events import about, line
-from serving.publishing.predictions import Publisher
-from serving.publishing.worker_client import PublishingProcess
+from serving.publishing.predictions import PredictionPublisher
+from serving.publishing.worker_client import WorkerClient
 from serving.settings import Settings
 from support.in_process import NOBODY
 from support.waiting import eventually
@@ -27,16 +27,16 @@ COLUMNS = (Column("distance", "double"),)
 ARTIFACT = Artifact("flights", 7, "sha256:" + "0" * 64)
 
 
-def table(rows: int, value: Any = 1.0) -> Table:
-    return Table(COLUMNS, [(value,)] * rows, ())
+def table(rows: int, value: Any = 1.0) -> InputBatch:
+    return InputBatch(COLUMNS, [(value,)] * rows, ())
 
 
-def outcome(rows: int) -> Outcome:
-    return Outcome(None, [0] * rows, [0.5] * rows)
+def prediction(rows: int) -> Prediction:
+    return Prediction(None, [0] * rows, [0.5] * rows)
 
 
 def said(rows: int) -> bytes:
-    return about("flights", 7, COLUMNS) + line("request", table(rows), outcome(rows), 1.0)
+    return about("flights", 7, COLUMNS) + line("request", table(rows), prediction(rows), 1.0)
 
 
 def dropped(reason: str) -> float:
@@ -49,19 +49,19 @@ def settings(tmp_path: Path, **changed: Any) -> Settings:
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Iterator[PublishingProcess]:
-    process = PublishingProcess(settings(tmp_path, prediction_buffer_rows=10))
+def process(tmp_path: Path) -> Iterator[WorkerClient]:
+    process = WorkerClient(settings(tmp_path, prediction_buffer_rows=10))
     yield process
     process.kill()
     process.bury()
 
 
 def test_a_model_is_sampled_as_its_policy_says_the_others_as_the_settings_do(tmp_path: Path) -> None:
-    publisher = Publisher(settings(tmp_path), {"flights": 0.0})
+    publisher = PredictionPublisher(settings(tmp_path), {"flights": 0.0})
     before = dropped("not sampled")
     for name in ("flights", "churn"):
         artifact = Artifact(name, 7, ARTIFACT.digest)
-        publisher.offer(artifact, table(3), outcome(3), request_id="request", latency_ms=1.0)
+        publisher.offer(artifact, table(3), prediction(3), request_id="request", latency_ms=1.0)
     assert dropped("not sampled") == before + 3 and publisher._rows == 3
 
 
@@ -76,7 +76,7 @@ def is_publishing(child: psutil.Process) -> bool:
         return False
 
 
-def test_what_a_killed_process_had_not_read_is_counted(process: PublishingProcess) -> None:
+def test_what_a_killed_process_had_not_read_is_counted(process: WorkerClient) -> None:
     [child] = children()
     child.suspend()
     process.send(said(3), 3)
@@ -87,7 +87,7 @@ def test_what_a_killed_process_had_not_read_is_counted(process: PublishingProces
     process.send(said(3), 3)  # to nobody: no exception
 
 
-def test_what_kafkas_client_does_not_take_or_deliver_is_counted(process: PublishingProcess) -> None:
+def test_what_kafkas_client_does_not_take_or_deliver_is_counted(process: WorkerClient) -> None:
     full, stopped, ended = dropped("buffer full"), dropped("stopped"), dropped("publisher ended")
     process.send(said(15), 15)
     eventually(lambda: process.waiting == 10)
@@ -97,7 +97,7 @@ def test_what_kafkas_client_does_not_take_or_deliver_is_counted(process: Publish
     assert (dropped("stopped"), dropped("publisher ended")) == (stopped + 10, ended)
 
 
-def test_the_process_ends_with_its_input_and_not_by_a_signal_to_its_group(process: PublishingProcess) -> None:
+def test_the_process_ends_with_its_input_and_not_by_a_signal_to_its_group(process: WorkerClient) -> None:
     process.send(said(5), 5)
     eventually(lambda: process.waiting == 5)
     [child] = children()
@@ -109,13 +109,13 @@ def test_the_process_ends_with_its_input_and_not_by_a_signal_to_its_group(proces
     assert process.bury() == 0
 
 
-async def offering(publisher: Publisher, *rows: int) -> None:
+async def offering(publisher: PredictionPublisher, *rows: int) -> None:
     for count in rows:
-        publisher.offer(ARTIFACT, table(count), outcome(count), request_id="request", latency_ms=1.0)
+        publisher.offer(ARTIFACT, table(count), prediction(count), request_id="request", latency_ms=1.0)
 
 
 def test_a_process_that_reads_nothing_fills_the_buffer_and_holds_up_no_stop(tmp_path: Path) -> None:
-    publisher = Publisher(settings(tmp_path, prediction_buffer_rows=100_000, prediction_rows_per_second=1e9))
+    publisher = PredictionPublisher(settings(tmp_path, prediction_buffer_rows=100_000, prediction_rows_per_second=1e9))
     full, ended = dropped("buffer full"), dropped("publisher ended")
 
     async def live() -> None:
@@ -132,7 +132,7 @@ def test_a_process_that_reads_nothing_fills_the_buffer_and_holds_up_no_stop(tmp_
 
 
 def test_another_process_follows_one_that_was_killed(tmp_path: Path) -> None:
-    publisher = Publisher(settings(tmp_path))
+    publisher = PredictionPublisher(settings(tmp_path))
     stopped = dropped("stopped")
 
     async def live() -> None:
@@ -149,13 +149,13 @@ def test_another_process_follows_one_that_was_killed(tmp_path: Path) -> None:
 
 
 def test_a_value_that_json_cannot_say_is_counted_and_harms_no_answer(tmp_path: Path) -> None:
-    publisher, before = Publisher(settings(tmp_path)), dropped("not JSON")
-    publisher.offer(ARTIFACT, table(2, 10**30), outcome(2), request_id="request", latency_ms=1.0)
+    publisher, before = PredictionPublisher(settings(tmp_path)), dropped("not JSON")
+    publisher.offer(ARTIFACT, table(2, 10**30), prediction(2), request_id="request", latency_ms=1.0)
     assert dropped("not JSON") == before + 2
 
 
 def test_nothing_is_started_where_nothing_is_published(tmp_path: Path) -> None:
-    publisher = Publisher(settings(tmp_path, publish_predictions=False))
+    publisher = PredictionPublisher(settings(tmp_path, publish_predictions=False))
 
     async def live() -> None:
         await publisher.start()

@@ -27,14 +27,14 @@ def test_nothing_is_fetched_before_all_is_known_and_then_only_the_newest(run: Ca
         for epoch in range(1, 50):
             bench.promote(epoch, version=epoch, uri="gone")
         with pytest.raises(Transient, match="still reading"):
-            bench.loader.check()
+            bench.reconciler.check()
         bench.promote(50, version=7)
         await asyncio.sleep(0)
         assert bench.store.fetched == []
         bench.caught_up.set()
-        await until(lambda: bench.answering() == (7, 50))
+        await until(lambda: bench.active() == (7, 50))
         assert bench.store.fetched == ["here"]
-        bench.loader.check()
+        bench.reconciler.check()
 
     run(scenario)
 
@@ -43,16 +43,16 @@ def test_a_rollback_does_not_wait_for_a_download_that_hangs(run: Callable[..., N
     async def scenario(bench: Bench) -> None:
         bench.caught_up.set()
         bench.promote(1, version=1)
-        await until(lambda: bench.answering() == (1, 1))
+        await until(lambda: bench.active() == (1, 1))
         bench.promote(2, version=2, uri="hangs", digest="sha256:" + "2" * 64)
         await until(lambda: "hangs" in bench.store.fetched)
         bench.promote(3, version=1)
-        await until(lambda: bench.answering() == (1, 3))
+        await until(lambda: bench.active() == (1, 3))
         assert not bench.store.unblock.is_set()
         bench.store.unblock.set()  # what arrives late changes nothing
         bench.promote(1, version=1, model_name="another")
-        await until(lambda: bench.answering("another") == (1, 1))
-        assert bench.answering() == (1, 3)
+        await until(lambda: bench.active("another") == (1, 1))
+        assert bench.active() == (1, 3)
         assert bench.seen()[:2] == [(ModelLoaded, 1, 1), (ModelLoaded, 1, 3)]
 
     run(scenario)
@@ -63,7 +63,7 @@ def test_downloads_that_hang_do_not_keep_the_process_from_ending(run: Callable[.
         bench.caught_up.set()
         bench.promote(1, uri="hangs", digest="sha256:" + "2" * 64)
         await until(lambda: "hangs" in bench.store.fetched)
-        await bench.loader.stop()
+        await bench.reconciler.stop()
 
     run(scenario)
     assert all(thread.daemon for thread in threading.enumerate() if thread.name == "fetch")
@@ -85,13 +85,13 @@ def test_transient_failures_are_tried_again_and_reported_once(run: Callable[...,
         bench.store.failures_left = 4
         bench.caught_up.set()
         bench.promote(1)
-        await until(lambda: bench.loader.slot("flights").failure)  # type: ignore[union-attr]
+        await until(lambda: bench.reconciler.state("flights").failure)  # type: ignore[union-attr]
         with pytest.raises(Transient, match=r"flights version 1 \(attempt \d failed: MLflow is away\)"):
-            bench.loader.check()
-        await until(lambda: bench.answering() == (1, 1))
+            bench.reconciler.check()
+        await until(lambda: bench.active() == (1, 1))
         assert len(bench.store.fetched) == 5
         assert bench.seen() == [(ModelLoadFailed, 1, 1), (ModelLoaded, 1, 1)]
-        bench.loader.check()
+        bench.reconciler.check()
 
     run(scenario)
 
@@ -106,12 +106,12 @@ def test_a_permanent_failure_is_not_tried_again_until_a_newer_epoch(
         await until(lambda: bench.reports)
         (failure,) = bench.reports
         assert isinstance(failure, ModelLoadFailed) and said in failure.reason
-        bench.loader.check()  # definitively failed: it does not keep the replica from being ready
+        bench.reconciler.check()  # definitively failed: it does not keep the replica from being ready
         bench.promote(1, uri="here")
         await asyncio.sleep(0.1)  # longer than every retry
         assert bench.store.fetched == [uri]
         bench.promote(2, uri="here")
-        await until(lambda: bench.answering() == (1, 2))
+        await until(lambda: bench.active() == (1, 2))
 
     run(scenario)
 
@@ -120,11 +120,11 @@ def test_a_replica_that_was_ready_stays_ready_while_the_next_version_loads(run: 
     async def scenario(bench: Bench) -> None:
         bench.caught_up.set()
         bench.promote(1)
-        await until(lambda: bench.answering() == (1, 1))
-        bench.loader.check()
+        await until(lambda: bench.active() == (1, 1))
+        bench.reconciler.check()
         bench.promote(2, version=2, uri="hangs", digest="sha256:" + "2" * 64)
         await until(lambda: "hangs" in bench.store.fetched)
-        bench.loader.check()
+        bench.reconciler.check()
 
     run(scenario)
 
@@ -133,15 +133,15 @@ def test_ready_does_not_wait_for_imports_but_the_first_load_does(
     run: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(bench: Bench) -> None:
-        await bench.loader.start()
+        await bench.reconciler.start()
         bench.caught_up.set()
-        bench.loader.check()
+        bench.reconciler.check()
         bench.promote(1)
         await until(lambda: "slow_to_import" in sys.modules)
         await asyncio.sleep(0.1)  # a load takes less
         assert bench.store.fetched == []
         gate.set()
-        await until(lambda: bench.answering() == (1, 1))
+        await until(lambda: bench.active() == (1, 1))
         assert "broken_to_import" not in sys.modules, "a warning, nothing more"
 
     gate = threading.Event()

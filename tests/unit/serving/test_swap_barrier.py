@@ -6,21 +6,21 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from serving.policy.versions import Artifact, Wanted
-from serving.workers.swap_barrier import Agreement, Referee
+from serving.policy.versions import Artifact, DesiredVersion
+from serving.workers.swap_barrier import SwapBarrier, SwapBarrierServer
 
 
-def wanted(order: int, model: str = "m") -> Wanted:
-    return Wanted(Artifact(model, order, ""), "", order=order)
+def desired(order: int, model: str = "m") -> DesiredVersion:
+    return DesiredVersion(Artifact(model, order, ""), "", order=order)
 
 
-def together(scenario: Callable[[Callable[[], Awaitable[Agreement]]], Awaitable[None]], tmp_path: Path) -> None:
+def together(scenario: Callable[[Callable[[], Awaitable[SwapBarrier]]], Awaitable[None]], tmp_path: Path) -> None:
     async def whole() -> None:
-        async with await Referee().serve(tmp_path / "referee"):
-            made: list[Agreement] = []
+        async with await SwapBarrierServer().serve(tmp_path / "referee"):
+            made: list[SwapBarrier] = []
 
-            async def join(seconds: float = 60) -> Agreement:
-                made.append(Agreement(tmp_path / "referee", seconds))
+            async def join(seconds: float = 60) -> SwapBarrier:
+                made.append(SwapBarrier(tmp_path / "referee", seconds))
                 await made[-1].start()
                 return made[-1]
 
@@ -31,8 +31,8 @@ def together(scenario: Callable[[Callable[[], Awaitable[Agreement]]], Awaitable[
     asyncio.run(asyncio.wait_for(whole(), 30))
 
 
-def waits(agreement: Agreement, version: Wanted) -> asyncio.Task[None]:
-    return asyncio.create_task(agreement.reached(version))
+def waits(barrier: SwapBarrier, version: DesiredVersion) -> asyncio.Task[None]:
+    return asyncio.create_task(barrier.reached(version))
 
 
 async def a_moment() -> None:
@@ -42,13 +42,13 @@ async def a_moment() -> None:
 
 
 def test_none_swaps_before_all_are_ready(tmp_path: Path) -> None:
-    async def scenario(join: Callable[[], Awaitable[Agreement]]) -> None:
+    async def scenario(join: Callable[[], Awaitable[SwapBarrier]]) -> None:
         first, second = await join(), await join()
-        one = waits(first, wanted(1))
+        one = waits(first, desired(1))
         await a_moment()
         assert not one.done()
-        await asyncio.gather(one, waits(second, wanted(1)))
-        other = waits(second, wanted(1, "other"))
+        await asyncio.gather(one, waits(second, desired(1)))
+        other = waits(second, desired(1, "other"))
         await a_moment()
         assert not other.done(), "models are agreed on one by one"
         other.cancel()
@@ -57,22 +57,22 @@ def test_none_swaps_before_all_are_ready(tmp_path: Path) -> None:
 
 
 def test_who_is_further_holds_nobody_back(tmp_path: Path) -> None:
-    async def scenario(join: Callable[[], Awaitable[Agreement]]) -> None:
+    async def scenario(join: Callable[[], Awaitable[SwapBarrier]]) -> None:
         first, second = await join(), await join()
-        newest = waits(second, wanted(3))
-        await waits(first, wanted(2))
+        newest = waits(second, desired(3))
+        await waits(first, desired(2))
         await a_moment()
         assert not newest.done()
-        await asyncio.gather(waits(first, wanted(3)), newest)
+        await asyncio.gather(waits(first, desired(3)), newest)
 
     together(scenario, tmp_path)
 
 
 def test_a_worker_that_dies_or_gives_up_is_not_waited_for(tmp_path: Path) -> None:
-    async def scenario(join: Callable[[], Awaitable[Agreement]]) -> None:
+    async def scenario(join: Callable[[], Awaitable[SwapBarrier]]) -> None:
         first, second, third = await join(), await join(), await join()
-        one = waits(first, wanted(1))
-        third.ready(wanted(1))  # it cannot load it, and says so
+        one = waits(first, desired(1))
+        third.ready(desired(1))  # it cannot load it, and says so
         await a_moment()
         assert not one.done()
         await second.stop()
@@ -82,23 +82,23 @@ def test_a_worker_that_dies_or_gives_up_is_not_waited_for(tmp_path: Path) -> Non
 
 
 def test_a_worker_that_comes_later_may_have_at_once_what_the_others_answer_with(tmp_path: Path) -> None:
-    async def scenario(join: Callable[[], Awaitable[Agreement]]) -> None:
+    async def scenario(join: Callable[[], Awaitable[SwapBarrier]]) -> None:
         first = await join()
-        await first.reached(wanted(2))
+        await first.reached(desired(2))
         second = await join()
-        await second.reached(wanted(2))
-        next_one = waits(first, wanted(3))
+        await second.reached(desired(2))
+        next_one = waits(first, desired(3))
         await a_moment()
         assert not next_one.done()
-        await asyncio.gather(next_one, waits(second, wanted(3)))
+        await asyncio.gather(next_one, waits(second, desired(3)))
 
     together(scenario, tmp_path)
 
 
 def test_one_that_never_comes_is_waited_for_a_while_only(tmp_path: Path) -> None:
-    async def scenario(join: Callable[..., Awaitable[Agreement]]) -> None:
+    async def scenario(join: Callable[..., Awaitable[SwapBarrier]]) -> None:
         first = await join(0.05)
         await join()
-        await first.reached(wanted(1))
+        await first.reached(desired(1))
 
     together(scenario, tmp_path)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.inference.row_reader import RowReader, Table
+from serving.inference.row_reader import InputBatch, RowReader
 from serving.inference.signature import Column, Signature
 from serving.inference.validation import RowsRefused
 
@@ -42,7 +42,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-def read(*rows: Any, signature: Signature = SIGNATURE, max_rows: int = 100) -> Table:
+def read(*rows: Any, signature: Signature = SIGNATURE, max_rows: int = 100) -> InputBatch:
     return RowReader(signature).read(list(rows), max_rows)
 
 
@@ -196,11 +196,11 @@ def read_or_refused(rows: list[Any]) -> int | tuple[str | None, ...]:
 
 @given(rows_of_anything)
 def test_anything_is_either_read_or_refused_in_words(rows: list[Any]) -> None:
-    outcome = read_or_refused(rows)
-    assert outcome == len(rows) if isinstance(outcome, int) else outcome
+    prediction = read_or_refused(rows)
+    assert prediction == len(rows) if isinstance(prediction, int) else prediction
 
 
 @given(st.fixed_dictionaries({name: st.just(value) | values for name, value in GOOD.items()}))
 def test_a_value_of_any_kind_in_any_column_is_either_read_or_refused_by_name(row: dict[str, Any]) -> None:
-    outcome = read_or_refused([row])
-    assert outcome == 1 or (isinstance(outcome, tuple) and set(outcome) <= row.keys())
+    prediction = read_or_refused([row])
+    assert prediction == 1 or (isinstance(prediction, tuple) and set(prediction) <= row.keys())

@@ -11,6 +11,7 @@ from serving.policy.versions import (
     Artifact,
     Attempt,
     Compile,
+    DesiredVersion,
     Fetch,
     Load,
     Nothing,
@@ -19,7 +20,6 @@ from serving.policy.versions import (
     RetryAt,
     Snapshot,
     Swap,
-    Wanted,
     WarmUp,
     next_action,
     retry_delay,
@@ -33,8 +33,8 @@ def artifact(version: int, digest: str = "sha256:a") -> Artifact:
     return Artifact("flights", version, digest)
 
 
-def wanted(version: int, epoch: int, digest: str = "sha256:a") -> Wanted:
-    return Wanted(artifact(version, digest), uri=f"runs:/{version}/model", order=epoch, epoch=epoch)
+def desired(version: int, epoch: int, digest: str = "sha256:a") -> DesiredVersion:
+    return DesiredVersion(artifact(version, digest), uri=f"runs:/{version}/model", order=epoch, epoch=epoch)
 
 
 def warm(version: int, *, answered: bool = True, compiled: bool = True) -> Resident:
@@ -45,12 +45,12 @@ def cold(version: int) -> Resident:
     return Resident(artifact(version), warm=False)
 
 
-def failed(what: Wanted, *, permanent: bool = False, retry_at: float = NOW + 5) -> Attempt:
+def failed(what: DesiredVersion, *, permanent: bool = False, retry_at: float = NOW + 5) -> Attempt:
     return Attempt(what, failures=1, permanent=permanent, retry_at=retry_at)
 
 
-V1, V2, V3 = wanted(1, 1), wanted(2, 2), wanted(3, 3)
-BACK_TO_V1 = wanted(1, 3)
+V1, V2, V3 = desired(1, 1), desired(2, 2), desired(3, 3)
+BACK_TO_V1 = desired(1, 3)
 
 CASES: dict[str, tuple[dict[str, Any], Action]] = {
     "nothing is promoted": ({}, Nothing()),
@@ -91,8 +91,8 @@ CASES: dict[str, tuple[dict[str, Any], Action]] = {
         Swap(BACK_TO_V1),
     ),
     "the same version with another digest is another artifact": (
-        {"desired": wanted(1, 2, "sha256:b"), "answering": V1, "resident": (warm(1),)},
-        Fetch(wanted(1, 2, "sha256:b")),
+        {"desired": desired(1, 2, "sha256:b"), "answering": V1, "resident": (warm(1),)},
+        Fetch(desired(1, 2, "sha256:b")),
     ),
     "a failed one waits": (
         {"desired": V2, "answering": V1, "resident": (warm(1),), "attempt": failed(V2)},
@@ -124,8 +124,8 @@ CASES: dict[str, tuple[dict[str, Any], Action]] = {
         Fetch(V3),
     ),
     "the permanent failure of an epoch does not bind the next epoch of the same version": (
-        {"desired": wanted(2, 5), "answering": V1, "resident": (warm(1),), "attempt": failed(V2, permanent=True)},
-        Fetch(wanted(2, 5)),
+        {"desired": desired(2, 5), "answering": V1, "resident": (warm(1),), "attempt": failed(V2, permanent=True)},
+        Fetch(desired(2, 5)),
     ),
     "a rollback while the newer one fails": (
         {"desired": BACK_TO_V1, "answering": V1, "resident": (warm(1),), "attempt": failed(V2)},
@@ -160,7 +160,7 @@ def test_next_action(name: str) -> None:
 
 
 def test_asking_and_doing_in_turn_ends_with_the_desired_version_answering() -> None:
-    state = Snapshot(desired=V3, answering=V2, resident=(warm(1), warm(2)))
+    state = Snapshot(desired=V3, active=V2, resident=(warm(1), warm(2)))
     done = []
     for _ in range(10):
         action = next_action(state, NOW)
@@ -169,7 +169,7 @@ def test_asking_and_doing_in_turn_ends_with_the_desired_version_answering() -> N
         if isinstance(action, Nothing):
             break
     assert done == [Fetch, Load, WarmUp, Swap, Compile, Release, Nothing]
-    assert state.answering == V3
+    assert state.active == V3
     assert [resident.artifact for resident in state.resident] == [artifact(2), artifact(3)]
 
 
@@ -179,18 +179,18 @@ def _after(state: Snapshot, action: Action) -> Snapshot:
     others = tuple(item for item in state.resident if item.artifact != desired.artifact)
     match action:
         case Fetch():
-            return Snapshot(desired, state.answering, state.resident, cached=True)
+            return Snapshot(desired, state.active, state.resident, cached=True)
         case Load():
-            return Snapshot(desired, state.answering, (*others, Resident(desired.artifact, warm=False)), cached=True)
+            return Snapshot(desired, state.active, (*others, Resident(desired.artifact, warm=False)), cached=True)
         case WarmUp():
-            return Snapshot(desired, state.answering, (*others, Resident(desired.artifact, warm=True)), cached=True)
+            return Snapshot(desired, state.active, (*others, Resident(desired.artifact, warm=True)), cached=True)
         case Swap():
             return Snapshot(desired, desired, (*others, Resident(desired.artifact, True, True)), cached=True)
         case Compile():
             return Snapshot(desired, desired, (*others, warm(desired.artifact.model_version)), cached=True)
         case Release(artifacts):
             left = tuple(item for item in state.resident if item.artifact not in artifacts)
-            return Snapshot(desired, state.answering, left, cached=True)
+            return Snapshot(desired, state.active, left, cached=True)
     return state
 
 
@@ -199,7 +199,7 @@ def test_only_a_higher_order_supersedes() -> None:
     assert supersedes(V2, V1)
     assert not supersedes(V2, V2)
     assert not supersedes(V1, V2)
-    assert not supersedes(wanted(9, 2), V2), "the same epoch with another version is a repetition, not news"
+    assert not supersedes(desired(9, 2), V2), "the same epoch with another version is a repetition, not news"
 
 
 def test_the_delay_doubles_up_to_a_limit() -> None:

@@ -14,9 +14,9 @@ from gauntlet.output import console, print_json
 
 def doctor(data_dir: DataDir = DEFAULT_DATA_DIR, port_offset: PortOffset = 0, as_json: Json = False) -> None:
     """Check this machine; each finding with its fix. Exit 1 when something keeps the stack from running."""
-    from gauntlet.examination import examine
+    from gauntlet.doctor_checks import run_checks
 
-    findings = examine(data_dir, port_offset)
+    findings = run_checks(data_dir, port_offset)
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:

@@ -114,7 +114,7 @@ def replay(
     Exit 1 when it does not agree to the last digit, and say where. With --policy: how that would have ended it.
     """
     from gauntlet.arguments import model_name
-    from gauntlet.commands.past import print_again, wanted_policy
+    from gauntlet.commands.replay import print_again, wanted_policy
     from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
 
     body = {} if policy is None else {"policy": wanted_policy(policy).model_dump(mode="json")}

@@ -26,8 +26,8 @@ def check(
 ) -> None:
     """Validate a policy, say in words what it will do, and warn of what is known to go wrong. Nothing has to run."""
     from chassis.policies import PolicyError, load_policy
-    from gauntlet.policy_risks import assumptions, warnings
-    from gauntlet.policy_words import in_words
+    from gauntlet.policy_explain import in_words
+    from gauntlet.policy_lint import assumptions, warnings
 
     try:
         policy = load_policy(file)

@@ -47,7 +47,7 @@ def predict(
     from rich.progress import Progress
 
     from gauntlet.arguments import model_name
-    from gauntlet.reach import service
+    from gauntlet.endpoints import service
     from gauntlet.row_files import format_of, read_rows, write_rows, written_whole
     from gauntlet.service_client import ServiceClient
 

@@ -35,9 +35,9 @@ def register(
     from contracts import ModelRegistered, Trigger, new_envelope
     from gauntlet.arguments import model_name
     from gauntlet.broker import Broker
-    from gauntlet.following import Deadline, follow_verdict
+    from gauntlet.endpoints import service
     from gauntlet.mlflow_client import MlflowClient
-    from gauntlet.reach import service
+    from gauntlet.wait import Deadline, wait_for_verdict
 
     found = MlflowClient(data_dir, mlflow).version(model_name(name), version)
     event = ModelRegistered(
@@ -47,4 +47,4 @@ def register(
     Broker(data_dir, kafka).publish(envelope)
     console().print(f"registered {name} v{version} (event {envelope.id})", markup=False)
     if wait:
-        follow_verdict(service("gatekeeper", data_dir, gatekeeper), name, version, Deadline(timeout))
+        wait_for_verdict(service("gatekeeper", data_dir, gatekeeper), name, version, Deadline(timeout))

@@ -153,7 +153,7 @@ def _detached(data_dir: Path, port_offset: int) -> None:
 
 
 def _await_detached(data_dir: Path, supervisor: subprocess.Popen[bytes], log: Path) -> StackState:
-    from gauntlet.parts import log_tail
+    from gauntlet.components import log_tail
 
     deadline = time.monotonic() + DETACHED_SECONDS
     while True:

@@ -43,10 +43,10 @@ def train(
     from contracts import TrainingRequested, new_envelope
     from gauntlet.arguments import acting, model_name
     from gauntlet.broker import Broker
+    from gauntlet.endpoints import service
     from gauntlet.errors import CliError
-    from gauntlet.following import Deadline, follow_training, follow_verdict
     from gauntlet.mlflow_client import MlflowClient
-    from gauntlet.reach import service
+    from gauntlet.wait import Deadline, wait_for_training, wait_for_verdict
 
     if window is not None and from_run is not None:
         raise CliError("--window and --from-run exclude each other: an earlier run is registered as it is")
@@ -65,5 +65,5 @@ def train(
     if not wait:
         return
     deadline = Deadline(timeout)
-    version = follow_training(service("trainer", data_dir, trainer), envelope, deadline)
-    follow_verdict(service("gatekeeper", data_dir, gatekeeper), name, version, deadline)
+    version = wait_for_training(service("trainer", data_dir, trainer), envelope, deadline)
+    wait_for_verdict(service("gatekeeper", data_dir, gatekeeper), name, version, deadline)

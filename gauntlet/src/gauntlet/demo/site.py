@@ -14,8 +14,8 @@ import httpx
 from gauntlet.broker import Broker
 from gauntlet.demo.checks import Process, StepFailed
 from gauntlet.demo.story import Skipped
+from gauntlet.endpoints import Address
 from gauntlet.errors import CliError
-from gauntlet.reach import Address
 from gauntlet.service_client import ServiceClient
 from gauntlet.stack import Stack
 from gauntlet.stack_config import StackConfig, free_ports

@@ -16,9 +16,9 @@ from chassis.http import Problem, problems
 from contracts import MODEL_NAME_PATTERN
 from drift import store
 from drift.handlers import Handlers
-from drift.plan import Plans
+from drift.policies import DriftPolicies
 from drift.policy import MINIMUM_ROWS, refusal
-from drift.report import page_of
+from drift.report_page import page_of
 from drift.tables import ModelRow, VersionRow, WindowRow
 from drift.views import ChampionView, ModelView, RulesView, ScoreAccepted, WindowView, window_view
 
@@ -29,7 +29,7 @@ SANDBOX = {"Content-Security-Policy": "sandbox allow-scripts allow-downloads", "
 """A report is a page with scripts and with values that came from requests: it runs, but reaches nothing of ours."""
 
 
-def build_router(database: Database, handlers: Handlers, plans: Plans, public_url: str) -> APIRouter:
+def build_router(database: Database, handlers: Handlers, policies: DriftPolicies, public_url: str) -> APIRouter:
     router = APIRouter(tags=["drift"])
 
     @router.get("/models")
@@ -37,13 +37,13 @@ def build_router(database: Database, handlers: Handlers, plans: Plans, public_ur
         """Every model that has a promotion or predictions."""
         with database.reading() as session:
             found = session.scalars(select(ModelRow).order_by(ModelRow.model_name)).all()
-            return [_model_view(session, model, plans, public_url) for model in found]
+            return [_model_view(session, model, policies, public_url) for model in found]
 
     @router.get("/models/{name}", responses=problems(404))
     def model(name: str) -> ModelView:
         """The champion's open window, and its newest verdicts."""
         with database.reading() as session:
-            return _model_view(session, _model(session, name), plans, public_url)
+            return _model_view(session, _model(session, name), policies, public_url)
 
     @router.get("/models/{name}/windows", responses=problems(404))
     def windows(
@@ -112,14 +112,14 @@ def _window(session: Session, window_id: str) -> WindowRow:
     return found
 
 
-def _model_view(session: Session, model: ModelRow, plans: Plans, public_url: str) -> ModelView:
-    rules = plans.drift(model.model_name)
+def _model_view(session: Session, model: ModelRow, policies: DriftPolicies, public_url: str) -> ModelView:
+    rules = policies.drift(model.model_name)
     newest = store.newest_windows(session, model.model_name, None, 1)
     judged = store.newest_judged(session, model.model_name)
     champion = None
     if model.champion_version is not None:
         version = session.get(VersionRow, (model.model_name, model.champion_version))
-        champion = _champion_view(version, plans) if version else None
+        champion = _champion_view(version, policies) if version else None
     return ModelView(
         model_name=model.model_name,
         champion=champion,
@@ -134,14 +134,14 @@ def _model_view(session: Session, model: ModelRow, plans: Plans, public_url: str
     )
 
 
-def _champion_view(version: VersionRow, plans: Plans) -> ChampionView:
-    cooldown = plans.drift(version.model_name).cooldown
+def _champion_view(version: VersionRow, policies: DriftPolicies) -> ChampionView:
+    cooldown = policies.drift(version.model_name).cooldown
     until: datetime | None = version.last_detected_at + cooldown if version.last_detected_at else None
     return ChampionView(
         model_version=version.model_version,
         epoch=version.epoch,
         promoted_at=version.promoted_at,
-        metric=plans.metric(version.model_name, version.metric),
+        metric=policies.metric(version.model_name, version.metric),
         baseline=version.baseline,
         reference_uri=(version.reference or {}).get("uri"),
         last_detected_at=version.last_detected_at,

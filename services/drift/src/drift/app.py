@@ -20,34 +20,34 @@ from chassis.registry import Registry
 from chassis.relay import Relay
 from chassis.service import Schema, Topics, build_app, run_service
 from contracts import DriftDetected, GroundTruthReceived, PredictionMade, Promoted
-from drift.announcing import Announcer
 from drift.api import build_router
+from drift.emitter import DriftEmitter
 from drift.handlers import PERFORMANCE, SCORE, Handlers
 from drift.housekeeping import Housekeeper
-from drift.plan import Plans
+from drift.policies import DriftPolicies
 from drift.settings import Settings
 
 if TYPE_CHECKING:
-    from drift.judging import Judge
+    from drift.window_scorer import WindowScorer
 
 NAME = "drift"
 
 
 def build(settings: Settings) -> FastAPI:
-    plans = Plans(load_policies(settings.policies_dir))
+    policies = DriftPolicies(load_policies(settings.policies_dir))
     database = Database(settings.database(NAME))
     jobs = Jobs(database, owner=f"{NAME}:{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}")
-    handlers = Handlers(jobs, plans, settings)
-    announcer = Announcer(Outbox(NAME, settings.max_event_bytes), plans, settings.public_url)
+    handlers = Handlers(jobs, policies, settings)
+    announcer = DriftEmitter(Outbox(NAME, settings.max_event_bytes), policies, settings.public_url)
 
     @cache
-    def judge() -> Judge:
+    def judge() -> WindowScorer:
         """With the first window: until then nobody waits for pandas, SciPy and scikit-learn."""
-        from drift.judging import Judge
         from drift.references import References
+        from drift.window_scorer import WindowScorer
 
         references = References(Registry(settings.mlflow_tracking_uri), settings.data_dir / NAME / "references")
-        return Judge(database, references, plans, announcer, settings)
+        return WindowScorer(database, references, policies, announcer, settings)
 
     bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected])
     bus.on(Promoted, handlers.on_promoted)
@@ -74,7 +74,7 @@ def build(settings: Settings) -> FastAPI:
             Housekeeper(database, handlers, settings),
         ],
         checks={"broker": bus.check, "database": database.check},
-        routers=[build_router(database, handlers, plans, settings.public_url)],
+        routers=[build_router(database, handlers, policies, settings.public_url)],
     )
 
 

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from chassis.jobs import Jobs
 from chassis.telemetry import get_logger
 from contracts import Envelope, GroundTruthReceived, PredictionMade, Promoted
-from drift import intake, metrics, store
-from drift.plan import Plans
+from drift import ingestion, metrics, store
+from drift.policies import DriftPolicies
 from drift.policy import performance_is_due
 from drift.records import storable
 from drift.settings import Settings
@@ -27,9 +27,9 @@ log = get_logger(__name__)
 class Handlers:
     """on_promoted, on_predictions, on_ground_truth; and the jobs that follow from them."""
 
-    def __init__(self, jobs: Jobs, plans: Plans, settings: Settings) -> None:
+    def __init__(self, jobs: Jobs, policies: DriftPolicies, settings: Settings) -> None:
         self._jobs = jobs
-        self._plans = plans
+        self._policies = policies
         self._settings = settings
 
     def on_promoted(self, session: Session, envelope: Envelope[Promoted]) -> None:
@@ -64,8 +64,8 @@ class Handlers:
         now = _now()
         for model_name, of_model in _by_model(envelopes):
             model = store.lock_model(session, model_name)
-            size = self._plans.drift(model_name).window.rows
-            taken = intake.take_predictions(session, model, of_model, size, now)
+            size = self._policies.drift(model_name).window.rows
+            taken = ingestion.take_predictions(session, model, of_model, size, now)
             for window in taken.windows.values():
                 if window.state == COMPLETE:
                     self._on_complete(session, window)
@@ -74,7 +74,7 @@ class Handlers:
     def on_ground_truth(self, session: Session, envelopes: Sequence[Envelope[GroundTruthReceived]]) -> None:
         for model_name, of_model in _by_model(envelopes):
             store.lock_model(session, model_name)
-            taken = intake.take_labels(session, model_name, of_model, _now())
+            taken = ingestion.take_labels(session, model_name, of_model, _now())
             self.enqueue_due_performance(session, taken.windows.values())
             _count(session, metrics.LABELS, model_name, taken)
 
@@ -134,10 +134,10 @@ def _by_model(envelopes: Iterable[Envelope[Any]]) -> list[tuple[str, list[Envelo
     return sorted(groups.items())
 
 
-def _count(session: Session, counter: Counter, model_name: str, taken: intake.Taken) -> None:
+def _count(session: Session, counter: Counter, model_name: str, taken: ingestion.Taken) -> None:
     def count() -> None:
-        for fate, number in taken.fates.items():
-            counter.labels(model_name, fate).inc(number)
+        for status, number in taken.statuses.items():
+            counter.labels(model_name, status).inc(number)
 
     metrics.once_committed(session, count)
 

@@ -1,73 +1,81 @@
-"""The page of a window: its verdicts and scores, and below them what Evidently drew."""
+"""Evidently: the page with the distributions that people look at. It decides nothing and phones nowhere."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import threading
+import warnings
 from html import escape
+from typing import Any
 
-from contracts import FeatureScore
-from drift.tables import WindowRow
+import pandas as pd
 
-STYLE = (
-    "font-family:system-ui,sans-serif;margin:1rem;padding:1rem 1.5rem;border:2px solid #888;background:#fff;color:#222"
-)
-BLIND = (
-    "Scores are of features only: they cannot see that the same features have come to mean something else. "
-    "Labels can, and performance is judged on them. Evidently's page does not count missing values; the verdict does."
-)
+from drift.report_page import Drawing
+from drift.scores import JENSEN_SHANNON, WASSERSTEIN, Comparison
 
+LONGEST_VALUE = 200
+"""Characters of a category that are drawn."""
 
-@dataclass(frozen=True)
-class Drawing:
-    """Evidently's page, None where there was nothing to draw, and what it was drawn from."""
-
-    page: str | None
-    note: str
+_one_at_a_time = threading.Lock()
+"""Evidently is not known to be thread-safe, and two reports at once need twice the memory."""
 
 
-def page_of(window: WindowRow, drawing: Drawing | None) -> str:
-    """One self-contained HTML page."""
-    note = drawing.note if drawing else "Not drawn: no drift, and other windows were waiting."
-    box = _box(window, note)
-    if drawing is None or drawing.page is None:
-        head = f"<meta charset='utf-8'><title>{escape(window.id)}</title>"
-        return f"<!DOCTYPE html><html lang='en'><head>{head}</head><body>{box}</body></html>"
-    head, opening, rest = drawing.page.partition("<body")
-    attributes, close, rest = rest.partition(">")
-    return f"{head}{opening}{attributes}{close}{box}{rest}"
+def render(comparison: Comparison, *, drift_share: float, most_rows: int) -> Drawing:
+    """Evidently's self-contained page, and what it was drawn from.
+
+    Takes seconds the first time (Evidently is imported here, 200 MB), about one afterwards.
+    """
+    reference, current = _sample(comparison.reference, most_rows), _sample(comparison.current, most_rows)
+    drawn = [
+        name
+        for name in comparison.distances
+        if reference[name].notna().any() and current[name].notna().any()  # Evidently raises for an empty column
+    ]
+    if not drawn:
+        return Drawing(None, "No feature has values on both sides: there is nothing to draw.")
+    note = f"Drawn from all {len(current):,} rows of the window and all {len(reference):,} of the reference."
+    if len(current) < len(comparison.current) or len(reference) < len(comparison.reference):
+        note = (
+            f"Drawn from a sample: {len(current):,} of {len(comparison.current):,} rows of the window, "
+            f"{len(reference):,} of {len(comparison.reference):,} of the reference. The scores are of all rows."
+        )
+    return Drawing(_evidently(reference[drawn], current[drawn], comparison, drift_share), note)
 
 
-def _box(window: WindowRow, note: str) -> str:
-    title = f"{window.model_name} version {window.model_version}, window {window.number}"
-    span = f", from {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC" if window.start else ""
-    scores = sorted(map(FeatureScore.model_validate, window.scores), key=lambda score: score.limit - score.score)
-    rows = "".join(map(_row, scores))
-    left_out = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in sorted(window.not_compared.items()))
-    table = (
-        "<details open><summary>Scores of all rows</summary><table><tr><th align='left'>feature</th>"
-        "<th align='left'>method</th><th align='right'>score</th><th align='right'>limit</th><th></th></tr>"
-        f"{rows}</table></details>"
+def _evidently(reference: pd.DataFrame, current: pd.DataFrame, comparison: Comparison, drift_share: float) -> str:
+    os.environ["DO_NOT_TRACK"] = "1"  # read by Evidently when it is asked to phone home
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    names = {name: escape(name) for name in reference.columns}
+    limits = {names[score.feature]: score.limit for score in comparison.scores if score.feature in names}
+    definition = DataDefinition(
+        numerical_columns=[names[name] for name in comparison.numeric if name in names],
+        categorical_columns=[names[name] for name in comparison.categorical if name in names],
     )
-    return (
-        f"<section id='gauntlet-verdict' style='{STYLE}'><h1>{escape(title)}</h1>"
-        f"<p>{window.rows:,} rows, {window.labelled:,} labelled{span}</p>"
-        + _verdict("Features", window.data_outcome, window.data_reason, window.data_held)
-        + _verdict("Performance", window.performance_outcome, window.performance_reason, window.performance_held)
-        + (table if rows else "")
-        + (f"<details><summary>Not compared</summary><ul>{left_out}</ul></details>" if left_out else "")
-        + f"<p>{BLIND}</p><p>{escape(note)}</p></section>"
+    preset = DataDriftPreset(
+        num_method=WASSERSTEIN, cat_method=JENSEN_SHANNON, per_column_threshold=limits, drift_share=drift_share
     )
+    with _one_at_a_time, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numpy, about constant columns
+        frames = [_harmless(frame, comparison.categorical).rename(columns=names) for frame in (current, reference)]
+        sets = [Dataset.from_pandas(frame, data_definition=definition) for frame in frames]
+        snapshot: Any = Report([preset]).run(*sets)
+        return str(snapshot.get_html_str(as_iframe=False))
 
 
-def _verdict(what: str, outcome: str | None, reason: str | None, held: str | None) -> str:
-    if outcome is None:
-        return f"<p><b>{what}: not judged yet</b></p>"
-    words = {"Failed": "drift", "Passed": "no drift"}.get(outcome, "inconclusive")
-    return f"<p><b>{what}: {words}</b>. {escape(reason or '')}. {escape(held or '')}</p>"
+def _harmless(frame: pd.DataFrame, categorical: tuple[str, ...]) -> pd.DataFrame:
+    """Evidently writes values into its page as they are: a category `</script>…` from a request would be run there."""
+    names = [name for name in categorical if name in frame.columns]
+    return frame.assign(**{name: frame[name].map(_shown) for name in names})
 
 
-def _row(score: FeatureScore) -> str:
-    return (
-        f"<tr><td>{escape(score.feature)}</td><td>{escape(score.method)}</td><td align='right'>{score.score:.4f}</td>"
-        f"<td align='right'>{score.limit:g}</td><td>{'drifted' if score.drifted else ''}</td></tr>"
-    )
+def _shown(value: str | None) -> str | None:
+    return None if value is None else escape(value[:LONGEST_VALUE])
+
+
+def _sample(frame: pd.DataFrame, most_rows: int) -> pd.DataFrame:
+    """The same rows each time, so that a page that is drawn again is the same page."""
+    if len(frame) <= most_rows:
+        return frame.reset_index(drop=True)
+    return frame.sample(n=most_rows, random_state=0).sort_index().reset_index(drop=True)

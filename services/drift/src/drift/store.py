@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from contracts import Outcome
-from drift.report import Drawing
+from drift.report_page import Drawing
 from drift.tables import COMPLETE, FILLING, SUPERSEDED, ModelRow, PredictionRow, ReportRow, VersionRow, WindowRow
 
 

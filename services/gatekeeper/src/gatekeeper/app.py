@@ -27,12 +27,12 @@ from gatekeeper.api.tournaments import tournaments_router
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.database.recorder import MIRROR, Recorder
-from gatekeeper.evaluation.evaluator import Measurer
+from gatekeeper.evaluation.evaluator import Evaluator
 from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.handlers import Handlers
 from gatekeeper.promotion.commands import Decisions
-from gatekeeper.promotion.gate_job import GATE, Gating
+from gatekeeper.promotion.gate_job import GATE, GateJob
 from gatekeeper.promotion.mlflow_mirror import Mirror
 from gatekeeper.promotion.reconciler import Reconciler
 from gatekeeper.promotion.restore import Restoration
@@ -40,7 +40,7 @@ from gatekeeper.replay import Replayer
 from gatekeeper.sandbox.part import SandboxPart
 from gatekeeper.sandbox.sandbox import Sandbox
 from gatekeeper.settings import Settings
-from gatekeeper.tournaments.job import TOURNAMENT, Playing
+from gatekeeper.tournaments.job import TOURNAMENT, TournamentJob
 from gatekeeper.tournaments.runner import Tournament
 
 SERVICE = "gatekeeper"
@@ -77,7 +77,7 @@ def build(settings: Settings) -> FastAPI:
     for _ in range(settings.workers):
         sandbox = Sandbox(folder / "sandbox")
         predictions = PredictionCache(folder / "predictions")
-        measurer = Measurer(
+        evaluator = Evaluator(
             artifacts,
             predictions,
             sandbox,
@@ -85,9 +85,9 @@ def build(settings: Settings) -> FastAPI:
             advisories,
             proves_form=settings.proves_form,
         )
-        tournament = Tournament(database, registry, measurer)
-        gating = Gating(database, registry, measurer, tournament, recorder, kept, policies)
-        playing = Playing(database, registry, measurer, tournament, recorder, kept, policies)
+        tournament = Tournament(database, registry, evaluator)
+        gating = GateJob(database, registry, evaluator, tournament, recorder, kept, policies)
+        playing = TournamentJob(database, registry, evaluator, tournament, recorder, kept, policies)
         worker = JobWorker(
             jobs,
             {GATE: gating.run, TOURNAMENT: playing.run},

@@ -18,7 +18,7 @@ from gatekeeper.database.recorder import Recorder, without_policy
 from gatekeeper.database.tables import ReplicaRow
 from gatekeeper.policy.tournament_trigger import Skip, after_drift
 from gatekeeper.promotion.gate_job import GATE
-from gatekeeper.tournaments.eligibility import occasion
+from gatekeeper.tournaments.eligibility import tournament_trigger
 from gatekeeper.tournaments.job import DRIFTED, TOURNAMENT
 
 LARGEST_VERSION = 2**31 - 1  # of the databases' integers
@@ -62,7 +62,7 @@ class Handlers:
         """Retained versions are compared where there are new golden rows; the trainer trains whatever comes of it."""
         name = envelope.data.model_name
         policy = self._policies.get(name)
-        action = after_drift(occasion(session, name, envelope.data.model_version, policy), policy)
+        action = after_drift(tournament_trigger(session, name, envelope.data.model_version, policy), policy)
         if isinstance(action, Skip):
             log.info("no tournament after a drift", event_id=envelope.id, reason=action.reason)
             return

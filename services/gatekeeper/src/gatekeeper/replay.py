@@ -13,15 +13,15 @@ from contracts import GateVerdict, Outcome, overall
 from contracts.policy import ModelPolicy
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.evaluation import golden_rows
-from gatekeeper.evaluation.gate_runner import judge
+from gatekeeper.evaluation.gate_runner import run_gates
 from gatekeeper.evaluation.golden_rows import Unusable
-from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence import document as evidence
 from gatekeeper.evidence.formats import Unreadable, upgraded
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.policy import tournament
 from gatekeeper.tournaments import comparison
-from gatekeeper.tournaments.comparison import Contest, Decided
+from gatekeeper.tournaments.comparison import TournamentDecision, TournamentInput
 
 
 class NoEvidence(ValueError):
@@ -38,7 +38,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Again:
+class TournamentReplay:
     """A tournament played again: who won `then` and who wins `now`, None when the champion stays.
 
     `unknown` says what the evidence does not hold: without that, `now` is only as far as it goes.
@@ -56,7 +56,7 @@ class Again:
 
 
 @dataclass(frozen=True)
-class Replayed:
+class VerdictReplay:
     """`agrees` when there is no difference at all. `versions` are the libraries that have changed since.
 
     `tournament`: the one on the golden rows of the verdict; None without one.
@@ -65,7 +65,7 @@ class Replayed:
     verdicts: tuple[GateVerdict, ...]
     differences: tuple[Difference, ...]
     versions: tuple[Difference, ...]
-    tournament: Again | None = None
+    tournament: TournamentReplay | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -83,83 +83,91 @@ class Replayer:
         self._artifacts = artifacts
         self._kept = kept
 
-    def replay(self, document: Mapping[str, Any], verdicts: tuple[GateVerdict, ...]) -> Replayed:
+    def replay(self, document: Mapping[str, Any], verdicts: tuple[GateVerdict, ...]) -> VerdictReplay:
         """Under the policy of then. Raises NoEvidence, and Transient when MLflow is away."""
-        document, measured, policy = self._read(document)
-        now = judge(measured, policy)
-        again = self._again(document, measured, now, policy)
+        document, measurements, policy = self._read(document)
+        now = run_gates(measurements, policy)
+        again = self._again(document, measurements, now, policy)
         return self._compare(document, verdicts, now, again)
 
-    def what_if(self, document: Mapping[str, Any], verdicts: tuple[GateVerdict, ...], policy: ModelPolicy) -> Replayed:
+    def what_if(
+        self, document: Mapping[str, Any], verdicts: tuple[GateVerdict, ...], policy: ModelPolicy
+    ) -> VerdictReplay:
         """Under another policy, on the golden rows and answers of then. Raises as `replay`."""
-        document, measured, then = self._read(document)
-        measured.problem = policy.problem
-        now = judge(measured, policy)
-        return self._compare(document, verdicts, now, self._otherwise(document, measured, now, then, policy))
+        document, measurements, then = self._read(document)
+        measurements.problem = policy.problem
+        now = run_gates(measurements, policy)
+        return self._compare(document, verdicts, now, self._otherwise(document, measurements, now, then, policy))
 
-    def replay_tournament(self, document: Mapping[str, Any], policy: ModelPolicy | None = None) -> Again:
+    def replay_tournament(self, document: Mapping[str, Any], policy: ModelPolicy | None = None) -> TournamentReplay:
         """One that a drift gave rise to, under the policy of then or another one. Raises as `replay`."""
-        document, measured, then = self._read(document)
+        document, measurements, then = self._read(document)
         if policy is None:
-            again = self._again(document, measured, (), then)
+            again = self._again(document, measurements, (), then)
         else:
-            measured.problem = policy.problem
-            again = self._otherwise(document, measured, (), then, policy)
+            measurements.problem = policy.problem
+            again = self._otherwise(document, measurements, (), then, policy)
         if again is None:
             raise NoEvidence("no tournament was played")
         return again
 
     def _again(
-        self, document: Mapping[str, Any], measured: Measured, candidate: Sequence[GateVerdict], policy: ModelPolicy
-    ) -> Again | None:
+        self,
+        document: Mapping[str, Any],
+        measurements: Measurements,
+        candidate: Sequence[GateVerdict],
+        policy: ModelPolicy,
+    ) -> TournamentReplay | None:
         """The tournament under the policy of then, to the last digit."""
         played = document.get("tournament")
         if played is None:
             return None
         try:
-            decided, _ = self._decided(*self._contest(played, measured, policy), measured, candidate, policy)
+            decided, _ = self._decided(*self._contest(played, measurements, policy), measurements, candidate, policy)
         except NoEvidence as error:
-            return Again(played["winner"], unknown=str(error))
+            return TournamentReplay(played["winner"], unknown=str(error))
         now = decided.document()
         then = {key: played.get(key) for key in now}
         found = tuple(_differences(then, now, "tournament"))
-        return Again(played["winner"], decided.ending.winner, decided.ending.reason, differences=found)
+        return TournamentReplay(played["winner"], decided.ending.winner, decided.ending.reason, differences=found)
 
     def _otherwise(
         self,
         document: Mapping[str, Any],
-        measured: Measured,
+        measurements: Measurements,
         candidate: Sequence[GateVerdict],
         then: ModelPolicy,
         policy: ModelPolicy,
-    ) -> Again | None:
+    ) -> TournamentReplay | None:
         """The tournament under another policy, as far as the evidence goes; None where neither has one."""
         played = document.get("tournament")
         if tournament.comparison(policy) is None:
             reason = "this policy compares no retained versions"
-            return None if played is None else Again(played["winner"], reason=reason)
+            return None if played is None else TournamentReplay(played["winner"], reason=reason)
         if played is None:
             why = "no tournament was played then, so what earlier versions answer to these rows is not known"
-            return Again(None, unknown=why) if measured.champion_answers is not None else None
+            return TournamentReplay(None, unknown=why) if measurements.champion_answers is not None else None
         if policy.problem != then.problem:
-            return Again(played["winner"], unknown=f"the answers of then are those to a {then.problem} problem")
+            return TournamentReplay(
+                played["winner"], unknown=f"the answers of then are those to a {then.problem} problem"
+            )
         try:
-            asked, gated = self._contest(played, measured, then)
+            asked, gated = self._contest(played, measurements, then)
         except NoEvidence as error:
-            return Again(played["winner"], unknown=str(error))
+            return TournamentReplay(played["winner"], unknown=str(error))
         unknown = comparison.not_asked(asked, then, policy)
-        decided, ungated = self._decided(comparison.wanted(asked, policy), gated, measured, candidate, policy)
+        decided, ungated = self._decided(comparison.wanted(asked, policy), gated, measurements, candidate, policy)
         if ungated is not None:
             unknown = f"v{ungated} would be the best, but its other gates were not run on these rows"
-            return Again(played["winner"], None, decided.standing.result.reason, unknown)
-        return Again(played["winner"], decided.ending.winner, decided.ending.reason, unknown)
+            return TournamentReplay(played["winner"], None, decided.standing.result.reason, unknown)
+        return TournamentReplay(played["winner"], decided.ending.winner, decided.ending.reason, unknown)
 
     def _contest(
-        self, played: Mapping[str, Any], measured: Measured, policy: ModelPolicy
-    ) -> tuple[Contest, Measured | None]:
+        self, played: Mapping[str, Any], measurements: Measurements, policy: ModelPolicy
+    ) -> tuple[TournamentInput, Measurements | None]:
         """Who was asked, and what was measured of the best. `policy`: that of then. Raises NoEvidence."""
         try:
-            found, gated = comparison.read(played, partial(self._kept.load, measured.event.model_name))
+            found, gated = comparison.read(played, partial(self._kept.load, measurements.event.model_name))
             if gated is not None:
                 gated.golden = golden_rows.read(self._golden(gated), gated.description, policy)
         except (Unreadable, NotFound, Unusable) as error:
@@ -168,39 +176,39 @@ class Replayer:
 
     def _decided(
         self,
-        asked: Contest,
-        gated: Measured | None,
-        measured: Measured,
+        asked: TournamentInput,
+        gated: Measurements | None,
+        measurements: Measurements,
         candidate: Sequence[GateVerdict],
         policy: ModelPolicy,
-    ) -> tuple[Decided, int | None]:
+    ) -> tuple[TournamentDecision, int | None]:
         """How it ends, and the best version if its gates decide but were not run then."""
         settings = tournament.comparison(policy)
         assert settings is not None, "the policy wants a tournament"
-        standing = comparison.stand(measured, asked, policy, settings)
+        standing = comparison.rank(measurements, asked, policy, settings)
         best = standing.result.winner
         wanted = best is not None and tournament.outdoes(standing.result.verdicts[best], candidate)
         own = gated if wanted and gated is not None and gated.event.model_version == best else None
-        decided = comparison.decide(measured, asked, standing, candidate, own, policy)
+        decided = comparison.decide(measurements, asked, standing, candidate, own, policy)
         return decided, best if wanted and own is None else None
 
-    def _read(self, document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Measured, ModelPolicy]:
+    def _read(self, document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Measurements, ModelPolicy]:
         """Also the document in today's format."""
         if "measured" not in document:
             raise NoEvidence("it was judged before evidence was kept, or by nothing that could be measured")
         try:
             document = upgraded(document)
             name = document["measured"]["event"]["model_name"]
-            measured, policy = evidence.read(document, partial(self._kept.load, name))
+            measurements, policy = evidence.read(document, partial(self._kept.load, name))
             if document["golden"] is not None:
-                measured.golden = golden_rows.read(self._golden(measured), measured.description, policy)
+                measurements.golden = golden_rows.read(self._golden(measurements), measurements.description, policy)
         except (Unreadable, NotFound, Unusable) as error:
             raise NoEvidence(str(error)) from error
-        return document, measured, policy
+        return document, measurements, policy
 
-    def _golden(self, measured: Measured) -> Path:
-        digest = measured.golden_digest
-        path, found = self._artifacts.dataset(measured.golden_uri or "", digest)
+    def _golden(self, measurements: Measurements) -> Path:
+        digest = measurements.golden_digest
+        path, found = self._artifacts.dataset(measurements.golden_uri or "", digest)
         if found != digest:
             raise NotFound(f"the golden dataset {digest} has changed: its digest is {found}")
         return path
@@ -210,12 +218,12 @@ class Replayer:
         document: Mapping[str, Any],
         then: tuple[GateVerdict, ...],
         now: tuple[GateVerdict, ...],
-        again: Again | None,
-    ) -> Replayed:
+        again: TournamentReplay | None,
+    ) -> VerdictReplay:
         before = {verdict.gate: verdict.model_dump(mode="json") for verdict in then}
         after = {verdict.gate: verdict.model_dump(mode="json") for verdict in now}
         versions = _differences(dict(document.get("versions", {})), evidence.versions(), "")
-        return Replayed(now, tuple(_differences(before, after, "")), tuple(versions), again)
+        return VerdictReplay(now, tuple(_differences(before, after, "")), tuple(versions), again)
 
 
 def _differences(then: Any, now: Any, where: str) -> Iterator[Difference]:

@@ -19,17 +19,17 @@ from contracts.policy import ModelPolicy
 from serving.handlers import on_gate_passed, on_promoted
 from serving.http.open_inference import build_inference_router
 from serving.http.predict_by_id import Features
-from serving.http.prediction_service import Front
-from serving.http.routes import build_models_router, build_router, endpoints, shortcut
-from serving.inference.batcher import Desk
-from serving.loading.reconciler import Loader
+from serving.http.prediction_service import PredictionService
+from serving.http.routes import build_models_router, build_router, endpoints, fast_path
+from serving.inference.batcher import AdaptiveBatcher
+from serving.loading.reconciler import ModelReconciler
 from serving.policies import parity_tolerances, policies_of, prediction_shares
-from serving.publishing.feedback import Deliveries
-from serving.publishing.predictions import Publisher
-from serving.publishing.status import Statuses
+from serving.publishing.feedback import FeedbackPublisher
+from serving.publishing.predictions import PredictionPublisher
+from serving.publishing.status import StatusPublisher
 from serving.settings import Settings
 from serving.workers.supervisor import Worker, supervise
-from serving.workers.swap_barrier import Agreement
+from serving.workers.swap_barrier import SwapBarrier
 
 if TYPE_CHECKING:
     from serving.features.table import FeatureTable
@@ -41,29 +41,29 @@ def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
     registry = Registry(settings.mlflow_tracking_uri)
     cache = ArtifactCache(settings.cache_folder, settings.cache_max_mb * MEBIBYTE)
     policies = policies_of(settings)
-    publisher = Publisher(settings, prediction_shares(policies))
-    statuses = Statuses(settings)
-    deliveries = Deliveries(settings)
-    desk = Desk(settings)
-    agreement = None  # in staging, workers count arrivals each for itself: their orders say nothing to one another
+    publisher = PredictionPublisher(settings, prediction_shares(policies))
+    status_publisher = StatusPublisher(settings)
+    feedback_publisher = FeedbackPublisher(settings)
+    batcher = AdaptiveBatcher(settings)
+    barrier = None  # in staging, workers count arrivals each for itself: their orders say nothing to one another
     if worker.referee is not None and settings.role == "production":
-        agreement = Agreement(worker.referee, settings.swap_seconds)
+        barrier = SwapBarrier(worker.referee, settings.swap_seconds)
     tolerances = parity_tolerances(policies)
-    loader = Loader(settings, cache, registry.download, statuses.report, agreement, tolerances)
+    reconciler = ModelReconciler(settings, cache, registry.download, status_publisher.report, barrier, tolerances)
     event, handler = (Promoted, on_promoted) if settings.role == "production" else (GatePassed, on_gate_passed)
-    follower = Follower(settings, events=[event], on_event=partial(handler, loader))
-    front = Front(loader, desk, publisher, settings)
-    features = Features(settings, desk, _feature_tables(policies, settings))
-    found = endpoints(front, deliveries, features)
-    loader.hold_until(follower.caught_up)
-    senders: list[Part] = [publisher, statuses, deliveries]
+    follower = Follower(settings, events=[event], on_event=partial(handler, reconciler))
+    service = PredictionService(reconciler, batcher, publisher, settings)
+    features = Features(settings, batcher, _feature_tables(policies, settings))
+    found = endpoints(service, feedback_publisher, features)
+    reconciler.hold_until(follower.caught_up)
+    senders: list[Part] = [publisher, status_publisher, feedback_publisher]
     return build_app(
         f"serving ({settings.role})",
         settings,
-        parts=[*([agreement] if agreement else []), *senders, desk, loader, Topics(settings), follower],
-        checks={"follower": follower.check, "models": loader.check},
-        routers=[build_router(found), build_models_router(front), build_inference_router(front)],
-        entry=partial(shortcut, found),
+        parts=[*([barrier] if barrier else []), *senders, batcher, reconciler, Topics(settings), follower],
+        checks={"follower": follower.check, "models": reconciler.check},
+        routers=[build_router(found), build_models_router(service), build_inference_router(service)],
+        entry=partial(fast_path, found),
         accept_when_ready=worker.replaces,
     )
 

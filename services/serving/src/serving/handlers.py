@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from contracts import Envelope, GatePassed, Promoted, ServingArtifact
-from serving.loading.reconciler import Loader
-from serving.policy.versions import Artifact, Beside, Wanted
+from serving.loading.reconciler import ModelReconciler
+from serving.policy.versions import Artifact, DesiredVersion, ServingArtifactRef
 
 
-def on_promoted(loader: Loader, envelope: Envelope[Promoted]) -> None:
+def on_promoted(reconciler: ModelReconciler, envelope: Envelope[Promoted]) -> None:
     """Production: the highest epoch of a model answers."""
     event = envelope.data
     artifact = Artifact(event.model_name, event.model_version, event.artifact_digest)
-    beside = _beside(event.serving_artifact)
-    loader.want(Wanted(artifact, event.artifact_uri, event.epoch, event.epoch, beside), envelope)
+    artifact_ref = _artifact_ref(event.serving_artifact)
+    reconciler.set_desired(
+        DesiredVersion(artifact, event.artifact_uri, event.epoch, event.epoch, artifact_ref), envelope
+    )
 
 
-def on_gate_passed(loader: Loader, envelope: Envelope[GatePassed]) -> None:
+def on_gate_passed(reconciler: ModelReconciler, envelope: Envelope[GatePassed]) -> None:
     """Staging: the challenger that passed last, by its place on the topic, answers; the same one again is no news."""
     event = envelope.data
     artifact = Artifact(event.model_name, event.model_version, event.artifact_digest or "")
-    current = loader.desired(event.model_name)
+    current = reconciler.desired(event.model_name)
     order = 1 if current is None else current.order + (current.artifact != artifact)
-    beside = _beside(event.serving_artifact)
-    loader.want(Wanted(artifact, event.artifact_uri, order=order, beside=beside), envelope)
+    artifact_ref = _artifact_ref(event.serving_artifact)
+    reconciler.set_desired(
+        DesiredVersion(artifact, event.artifact_uri, order=order, artifact_ref=artifact_ref), envelope
+    )
 
 
-def _beside(artifact: ServingArtifact | None) -> Beside | None:
-    return Beside(artifact.uri, artifact.digest) if artifact else None
+def _artifact_ref(artifact: ServingArtifact | None) -> ServingArtifactRef | None:
+    return ServingArtifactRef(artifact.uri, artifact.digest) if artifact else None

@@ -28,7 +28,7 @@ from chassis.errors import Permanent
 from chassis.policies import load_policy
 from contracts.policy import Duration, ModelPolicy, Problem
 from trainer.evaluation import classes_of
-from trainer.making import put_whole
+from trainer.fit import put_whole
 from trainer.recipe import Recipe, code_version, columns_of, load_recipe
 from trainer.timeline import Timeline, by_time, by_window
 from trainer.training import FAILURE, last_line, own_standard_output, progress_to

@@ -22,7 +22,7 @@ from chassis.digests import digest_tree
 from chassis.errors import NotFound, Permanent
 from chassis.registry import RegisteredVersion, Registry, mlflow_errors
 from contracts import Dataset, ModelRegistered
-from trainer.making import KEYS, File, Made, Say, example_rows, roles
+from trainer.fit import KEYS, File, Say, TrainedModel, example_rows, roles
 from trainer.spec import TrainingSpec
 
 JOB_TAG = "gauntlet.job_id"
@@ -56,7 +56,7 @@ class Publisher:
             versions = self._of_this_job()
             return self._told(versions[0]) if versions else None
 
-    def publish(self, made: Made, estimator: Any) -> ModelRegistered:
+    def publish(self, made: TrainedModel, estimator: Any) -> ModelRegistered:
         """Log a run with everything, then register its model."""
         with mlflow_errors(self._spec.tracking_uri):
             run = self._finished_run()
@@ -72,7 +72,7 @@ class Publisher:
                 raise Permanent(f"run {run_id!r} is deleted; restore it in MLflow first (`mlflow runs restore`)")
             return self._register(run)
 
-    def _log(self, made: Made, estimator: Any) -> Run:
+    def _log(self, made: TrainedModel, estimator: Any) -> Run:
         experiment = self._experiment()
         tags = {
             JOB_TAG: self._spec.job_id,
@@ -109,7 +109,7 @@ class Publisher:
         self._client.set_terminated(run_id, "FINISHED")
         return self._client.get_run(run_id)
 
-    def _log_model(self, made: Made, estimator: Any, experiment: str, run_id: str) -> tuple[str, str]:
+    def _log_model(self, made: TrainedModel, estimator: Any, experiment: str, run_id: str) -> tuple[str, str]:
         """As `mlflow.sklearn.log_model` does, without its trial run; returns the model's id and its files' digest."""
         logged = self._client.create_logged_model(experiment, name=self._task.model_name, source_run_id=run_id)
         description = Model(
@@ -235,7 +235,7 @@ def log_inputs(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) ->
         client.log_inputs(run_id, datasets=inputs)
 
 
-def _signature(made: Made) -> ModelSignature:
+def _signature(made: TrainedModel) -> ModelSignature:
     inputs: list[ColSpec | TensorSpec] = [
         ColSpec("string" if name in made.categorical else "double", name) for name in made.features
     ]
@@ -248,7 +248,7 @@ def _dataset(name: str, file: File, run_id: str) -> Dataset:
     return Dataset(uri=uri, digest=file.digest, rows=file.rows, window=file.window)
 
 
-def _input(name: str, made: Made) -> DatasetInput:
+def _input(name: str, made: TrainedModel) -> DatasetInput:
     file = made.datasets[name]
     profile = json.dumps({"num_rows": file.rows, "window": file.window, "digest": file.digest})
     digest = file.digest.removeprefix("sha256:")[:MLFLOW_DIGEST]
@@ -257,7 +257,7 @@ def _input(name: str, made: Made) -> DatasetInput:
     return DatasetInput(dataset, [InputTag("mlflow.data.context", name)])
 
 
-def _windows(made: Made) -> str:
+def _windows(made: TrainedModel) -> str:
     return made.datasets["training"].window
 
 

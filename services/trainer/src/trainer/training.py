@@ -57,9 +57,9 @@ def _report(spec: TrainingSpec, say: Callable[[float, str], None]) -> TrainingRe
         return TrainingReport(registered=publisher.register_again(spec.task.from_run))
     if spec.policy is None:
         raise Permanent(f"no policy for model {spec.task.model_name!r}")
-    from trainer.making import make
+    from trainer.fit import fit
 
-    made, estimator = make(spec, spec.policy, say)
+    made, estimator = fit(spec, spec.policy, say)
     return TrainingReport(registered=publisher.publish(made, estimator))
 
 

@@ -22,13 +22,13 @@ from chassis.http import Problem, problems
 from contracts import Dataset, GateVerdict, overall
 from contracts.policy import ModelPolicy
 from gatekeeper.api.models import Text, Version
-from gatekeeper.api.tournaments import AgainView, DifferenceView, needed
+from gatekeeper.api.tournaments import DifferenceView, TournamentReplayView, needed
 from gatekeeper.database import golden_datasets, queries
 from gatekeeper.database.tables import UNJUDGED, CandidateRow, GoldenRow
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.read_models import View
-from gatekeeper.replay import Again, Difference, NoEvidence, Replayed, Replayer
+from gatekeeper.replay import Difference, NoEvidence, Replayer, TournamentReplay, VerdictReplay
 
 LARGEST_UPLOAD = 1024 * 1024 * 1024
 
@@ -44,7 +44,7 @@ class ReplayView(View):
     differences: list[DifferenceView]
     versions: list[DifferenceView] = Field(description="Libraries that have changed since")
     verdicts: list[GateVerdict]
-    tournament: AgainView | None = Field(description="The one on its golden rows; None: none was played")
+    tournament: TournamentReplayView | None = Field(description="The one on its golden rows; None: none was played")
 
 
 class WhatIfRequest(BaseModel):
@@ -65,7 +65,9 @@ class Rejudged(View):
     changed: list[str] = Field(default_factory=list, description="Gates that answer otherwise")
     reasons: dict[str, str] = Field(default_factory=dict)
     problem: str | None = None
-    tournament: AgainView | None = Field(default=None, description="On its golden rows; None: with neither policy")
+    tournament: TournamentReplayView | None = Field(
+        default=None, description="On its golden rows; None: with neither policy"
+    )
 
 
 class GoldenView(View):
@@ -185,7 +187,7 @@ def _rejudged(
     )
 
 
-def _changed(then: tuple[GateVerdict, ...], found: Replayed) -> list[str]:
+def _changed(then: tuple[GateVerdict, ...], found: VerdictReplay) -> list[str]:
     before = {verdict.gate: verdict.outcome for verdict in then}
     after = {verdict.gate: verdict.outcome for verdict in found.verdicts}
     return [gate for gate in dict.fromkeys([*before, *after]) if before.get(gate) != after.get(gate)]
@@ -208,8 +210,8 @@ def _views(differences: tuple[Difference, ...]) -> list[DifferenceView]:
     return [DifferenceView.model_validate(each) for each in differences]
 
 
-def _again_view(again: Again | None) -> AgainView | None:
-    return None if again is None else AgainView.model_validate(again)
+def _again_view(again: TournamentReplay | None) -> TournamentReplayView | None:
+    return None if again is None else TournamentReplayView.model_validate(again)
 
 
 def _golden_view(session: Session, row: GoldenRow, columns: Mapping[str, str] | None = None) -> GoldenView:

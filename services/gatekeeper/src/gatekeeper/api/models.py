@@ -15,7 +15,7 @@ from chassis.http import Problem, problems
 from contracts.policy import ModelPolicy
 from gatekeeper.database import audit_trail, queries
 from gatekeeper.handlers import LARGEST_VERSION
-from gatekeeper.promotion.commands import Decisions, Refused
+from gatekeeper.promotion.commands import CommandRefused, Decisions
 from gatekeeper.read_models import (
     AuditProofView,
     AuditView,
@@ -190,5 +190,5 @@ def deciding_router(decisions: Decisions, ready: Callable[[], None]) -> APIRoute
 def _conflicts(title: str) -> Iterator[Any]:
     try:
         yield
-    except Refused as refused:
+    except CommandRefused as refused:
         raise Problem(409, title, str(refused)) from refused

@@ -35,7 +35,7 @@ class DifferenceView(View):
     now: Any
 
 
-class AgainView(View):
+class TournamentReplayView(View):
     """A tournament reached again: who won, None when the champion stayed."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -65,7 +65,7 @@ class TournamentView(View):
     evidence: dict[str, Any]
 
 
-class AgainRequest(BaseModel):
+class TournamentReplayRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     policy: ModelPolicy | None = Field(default=None, description="Another policy; without, that of then")
@@ -82,13 +82,13 @@ def tournaments_router(database: Database, decisions: Decisions, replayer: Repla
             return TournamentView.model_validate(_row(session, model_name, number))
 
     @router.post("/models/{model_name}/golden/{number}/tournament/replay", responses=problems(404, 409, 503))
-    def replay_tournament(model_name: str, number: Number, request: AgainRequest) -> AgainView:
+    def replay_tournament(model_name: str, number: Number, request: TournamentReplayRequest) -> TournamentReplayView:
         """Re-evaluate its stored evidence, under the original policy or another one; nothing is changed."""
         decisions.known(model_name)
         with database.reading() as session:
             evidence = dict(_row(session, model_name, number).evidence)
         with needed(f"the tournament on golden dataset {number} of {model_name} cannot be played again"):
-            return AgainView.model_validate(replayer.replay_tournament(evidence, request.policy))
+            return TournamentReplayView.model_validate(replayer.replay_tournament(evidence, request.policy))
 
     return router
 

@@ -14,7 +14,7 @@ from contracts.policy import Performance
 from gatekeeper.backtest.history import History
 from gatekeeper.policy import tournament
 from gatekeeper.policy.gates import performance
-from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.policy.statistics.estimates import Predictions
 
 Choose = Callable[[History, int, int], int]
 """(history, newest labelled window, champion) → the version that serves the window after it."""
@@ -128,7 +128,7 @@ def _entrant(history: History, version: int, judged: range) -> tournament.Entran
     scores = (
         None if some.scores is None else np.concatenate([part.scores for part in blanks if part.scores is not None])
     )
-    return tournament.Entrant(version, Answers(np.concatenate([part.labels for part in blanks]), scores), clean)
+    return tournament.Entrant(version, Predictions(np.concatenate([part.labels for part in blanks]), scores), clean)
 
 
 def _clusters(history: History, judged: range) -> NDArray[np.int64] | None:
@@ -141,9 +141,9 @@ def _clusters(history: History, judged: range) -> NDArray[np.int64] | None:
     return np.concatenate(known) if len(known) == len(found) else None
 
 
-def _blank(like: Answers, rows: int) -> Answers:
+def _blank(like: Predictions, rows: int) -> Predictions:
     scores = None if like.scores is None else np.zeros((rows, *like.scores.shape[1:]))
-    return Answers(np.zeros(rows, dtype=like.labels.dtype), scores)
+    return Predictions(np.zeros(rows, dtype=like.labels.dtype), scores)
 
 
 def standard(metric: str, own: Contender | None = None) -> list[Contender]:

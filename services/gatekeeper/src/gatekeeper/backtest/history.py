@@ -18,7 +18,7 @@ from contracts import GateVerdict
 from contracts.policy import Problem
 from gatekeeper.policy.predictions import as_answers
 from gatekeeper.policy.statistics import estimates
-from gatekeeper.policy.statistics.estimates import Answers, direction
+from gatekeeper.policy.statistics.estimates import Predictions, direction
 
 FORMAT = 1
 
@@ -51,7 +51,7 @@ class History:
 
     problem: Problem
     windows: tuple[Window, ...]
-    answers: Mapping[tuple[int, int], Answers]
+    answers: Mapping[tuple[int, int], Predictions]
     model: str = "model"
     trained_on: Mapping[int, str] = field(default_factory=dict)
     verdicts: dict[tuple[Any, ...], GateVerdict] = field(default_factory=dict, repr=False)
@@ -108,7 +108,7 @@ def read(folder: Path) -> History:
         )
         for at, named in enumerate(described["windows"])
     )
-    answers: dict[tuple[int, int], Answers] = {}
+    answers: dict[tuple[int, int], Predictions] = {}
     problem, classes = described["problem"], tuple(described["classes"]) or None
     for version in described["versions"]:
         number, first = version["number"], version["golden"]

@@ -28,7 +28,7 @@ from contracts import (
 from contracts.policy import ModelPolicy
 from gatekeeper.database import queries
 from gatekeeper.database.tables import SUPERSEDED, UNJUDGED, CandidateRow
-from gatekeeper.policy.promotion import Finished, Hold, Promote, Regate, after_gates, after_tournament
+from gatekeeper.policy.promotion import CandidateResult, Hold, Promote, Reevaluate, after_gates, after_tournament
 from gatekeeper.telemetry import GATES, PROMOTIONS, VERDICTS, after_commit
 
 ACTOR = "gatekeeper"
@@ -40,7 +40,7 @@ log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Won:
+class TournamentWinner:
     """A retained version that won a tournament, with its metrics on the golden rows of it."""
 
     model_version: int
@@ -49,7 +49,7 @@ class Won:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class CandidateVerdict:
     """What came of gating one candidate."""
 
     event: ModelRegistered
@@ -61,7 +61,7 @@ class Judgement:
     golden_digest: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
-    won: Won | None = None
+    won: TournamentWinner | None = None
     serving_artifact: ServingArtifact | None = None
 
 
@@ -72,29 +72,29 @@ class Recorder:
         self._outbox = outbox
         self._jobs = jobs
 
-    def judged(self, session: Session, judgement: Judgement, policy: ModelPolicy | None) -> None:
+    def judged(self, session: Session, candidate_verdict: CandidateVerdict, policy: ModelPolicy | None) -> None:
         """The verdict, and the promotion that follows from it. Raises RunAgain when the champion has changed."""
-        queries.lock(session, judgement.event.model_name)
-        row = queries.candidate(session, judgement.event.model_name, judgement.event.model_version)
+        queries.lock(session, candidate_verdict.event.model_name)
+        row = queries.candidate(session, candidate_verdict.event.model_name, candidate_verdict.event.model_version)
         if row is None or row.state not in UNJUDGED:
-            log.warning("verdict not recorded: there is one", model_name=judgement.event.model_name)
+            log.warning("verdict not recorded: there is one", model_name=candidate_verdict.event.model_name)
             return
-        outcome = overall(judgement.verdicts)
-        finished = Finished(
+        outcome = overall(candidate_verdict.verdicts)
+        candidate_result = CandidateResult(
             model_version=row.model_version,
             outcome=outcome,
-            compared_with=judgement.compared_with,
+            compared_with=candidate_verdict.compared_with,
             strategy=policy.strategy if policy else "none",
             approval=policy.approval if policy else "none",
         )
-        action = after_gates(finished, queries.state(session, row.model_name))
-        if isinstance(action, Regate) and policy is not None:
+        action = after_gates(candidate_result, queries.state(session, row.model_name))
+        if isinstance(action, Reevaluate) and policy is not None:
             raise RunAgain(action.reason)
         cause = queries.envelope_of(row)
-        self._write(row, judgement, outcome, policy)
-        queries.add_verdicts(session, row, judgement.verdicts)
-        verdict = self._outbox.emit(session, _result(row, judgement, outcome, policy), cause=cause)
-        log.info("judged", candidate=row.id, outcome=outcome.value, reason=judgement.reason)
+        self._write(row, candidate_verdict, outcome, policy)
+        queries.add_verdicts(session, row, candidate_verdict.verdicts)
+        verdict = self._outbox.emit(session, _result(row, candidate_verdict, outcome, policy), cause=cause)
+        log.info("judged", candidate=row.id, outcome=outcome.value, reason=candidate_verdict.reason)
         evidence = {"candidate_id": row.id, "policy_digest": row.policy_digest, "event_id": verdict.id}
         queries.add_audit(
             session,
@@ -102,30 +102,39 @@ class Recorder:
             row.model_name,
             row.model_version,
             actor=ACTOR,
-            reason=f"{outcome.value}: {judgement.reason}",
+            reason=f"{outcome.value}: {candidate_verdict.reason}",
             evidence=evidence,
             correlation_id=cause.correlation_id,
         )
-        after_commit(session, partial(_count, outcome, judgement.verdicts))
-        if judgement.won is not None and policy is not None:
-            crowned = self.crown_winner(session, judgement.won, finished, policy, verdict, evidence_id=row.id)
+        after_commit(session, partial(_count, outcome, candidate_verdict.verdicts))
+        if candidate_verdict.won is not None and policy is not None:
+            crowned = self.promote_winner(
+                session, candidate_verdict.won, candidate_result, policy, verdict, evidence_id=row.id
+            )
             if crowned and isinstance(action, Promote):
-                action = Hold(f"v{judgement.won.model_version} did better on the same golden rows (tournament)")
+                action = Hold(f"v{candidate_verdict.won.model_version} did better on the same golden rows (tournament)")
         if isinstance(action, Promote):
             metric = policy.metric if policy else None
             self.promote(
-                session, row, action, actor=ACTOR, reason=judgement.reason, metric=metric, cause=verdict, gated=True
+                session,
+                row,
+                action,
+                actor=ACTOR,
+                reason=candidate_verdict.reason,
+                metric=metric,
+                cause=verdict,
+                gated=True,
             )
             return
         if isinstance(action, Hold):
             self.audit(session, "held", row, action.reason, cause)
         self.mirror(session, row.model_name, row.model_version, cause)
 
-    def crown_winner(
+    def promote_winner(
         self,
         session: Session,
-        won: Won,
-        finished: Finished,
+        won: TournamentWinner,
+        candidate_result: CandidateResult,
         policy: ModelPolicy,
         cause: Envelope[Any] | None,
         *,
@@ -135,7 +144,7 @@ class Recorder:
         row = queries.candidate(session, policy.model, won.model_version)
         if row is None:
             return False
-        action = after_tournament(finished, won.model_version, queries.state(session, policy.model))
+        action = after_tournament(candidate_result, won.model_version, queries.state(session, policy.model))
         if isinstance(action, Promote):
             reason, metric = f"tournament: {won.reason}", policy.metric
             self.promote(
@@ -194,9 +203,9 @@ class Recorder:
             baseline=dict(row.metrics if baseline is None else baseline),
             reference=registered.reference,
         )
-        return self.crown(session, event, cause=cause, gated_candidate=row.id if gated else None)
+        return self.record_promotion(session, event, cause=cause, gated_candidate=row.id if gated else None)
 
-    def crown(
+    def record_promotion(
         self,
         session: Session,
         event: Promoted,
@@ -249,38 +258,44 @@ class Recorder:
         payload = {"model_version": model_version}
         self._jobs.enqueue(session, kind=MIRROR, key=model_name, payload=payload, cause=cause)
 
-    def _write(self, row: CandidateRow, judgement: Judgement, outcome: Outcome, policy: ModelPolicy | None) -> None:
+    def _write(
+        self, row: CandidateRow, candidate_verdict: CandidateVerdict, outcome: Outcome, policy: ModelPolicy | None
+    ) -> None:
         row.state = STATES[outcome]
-        row.reason = judgement.reason
-        row.event = queries.envelope_of(row).model_copy(update={"data": judgement.event}).model_dump(mode="json")
-        row.registered_at = judgement.registered_at
-        row.artifact_uri = judgement.event.artifact_uri
-        row.artifact_digest = judgement.artifact_digest
-        row.serving_artifact = judgement.serving_artifact and judgement.serving_artifact.model_dump(mode="json")
-        row.champion_version = judgement.compared_with
-        row.golden_digest = judgement.golden_digest
+        row.reason = candidate_verdict.reason
+        row.event = (
+            queries.envelope_of(row).model_copy(update={"data": candidate_verdict.event}).model_dump(mode="json")
+        )
+        row.registered_at = candidate_verdict.registered_at
+        row.artifact_uri = candidate_verdict.event.artifact_uri
+        row.artifact_digest = candidate_verdict.artifact_digest
+        row.serving_artifact = candidate_verdict.serving_artifact and candidate_verdict.serving_artifact.model_dump(
+            mode="json"
+        )
+        row.champion_version = candidate_verdict.compared_with
+        row.golden_digest = candidate_verdict.golden_digest
         row.policy_digest = policy.digest if policy else None
-        row.metrics = dict(judgement.metrics)
-        row.evidence = dict(judgement.evidence)
+        row.metrics = dict(candidate_verdict.metrics)
+        row.evidence = dict(candidate_verdict.evidence)
         row.judged_at = datetime.now(UTC)
 
 
 def _result(
-    row: CandidateRow, judgement: Judgement, outcome: Outcome, policy: ModelPolicy | None
+    row: CandidateRow, candidate_verdict: CandidateVerdict, outcome: Outcome, policy: ModelPolicy | None
 ) -> GatePassed | GateFailed:
     passed = outcome is Outcome.PASSED
-    return (partial(GatePassed, serving_artifact=judgement.serving_artifact) if passed else GateFailed)(
+    return (partial(GatePassed, serving_artifact=candidate_verdict.serving_artifact) if passed else GateFailed)(
         model_name=row.model_name,
         model_version=row.model_version,
         candidate_id=row.id,
         outcome=outcome,
-        reason=judgement.reason,
+        reason=candidate_verdict.reason,
         artifact_uri=row.artifact_uri or f"models:/{row.model_name}/{row.model_version}",
         artifact_digest=row.artifact_digest,
-        champion_version=judgement.compared_with,
+        champion_version=candidate_verdict.compared_with,
         policy_digest=policy.digest if policy else "none",
         strategy=policy.strategy if policy else "none",
-        verdicts=judgement.verdicts,
+        verdicts=candidate_verdict.verdicts,
     )
 
 
@@ -288,8 +303,8 @@ def _serving_artifact(row: CandidateRow) -> ServingArtifact | None:
     return None if row.serving_artifact is None else ServingArtifact.model_validate(row.serving_artifact)
 
 
-def without_policy(event: ModelRegistered, registered_at: datetime) -> Judgement:
-    return Judgement(event, (), f"no policy for model {event.model_name!r} in POLICIES_DIR", registered_at)
+def without_policy(event: ModelRegistered, registered_at: datetime) -> CandidateVerdict:
+    return CandidateVerdict(event, (), f"no policy for model {event.model_name!r} in POLICIES_DIR", registered_at)
 
 
 def _count(outcome: Outcome, verdicts: tuple[GateVerdict, ...]) -> None:

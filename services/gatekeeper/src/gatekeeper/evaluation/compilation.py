@@ -9,9 +9,9 @@ from pathlib import Path
 
 from chassis.telemetry import get_logger
 from gatekeeper.evaluation.golden_rows import chosen_rows
-from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.sandbox import compiled_form
-from gatekeeper.sandbox.compiled_form import ServingForm
+from gatekeeper.sandbox.compiled_form import CompilationReport
 from gatekeeper.sandbox.processes import Cancelled
 from gatekeeper.sandbox.sandbox import Limits, Request, Sandbox
 
@@ -20,32 +20,32 @@ log = get_logger(__name__)
 
 def prove(
     sandbox: Sandbox,
-    measured: Measured,
+    measurements: Measurements,
     folder: Path,
     limits: Limits,
     tolerance: float | None,
     cancelled: threading.Event,
-) -> tuple[ServingForm, bytes | None]:
+) -> tuple[CompilationReport, bytes | None]:
     """On golden rows that it has answered; also the form itself, if it is worth keeping.
 
     `tolerance` is the policy's, if it has one.
     Raises Cancelled only; what else goes wrong is in what is returned.
     """
-    rows, probe = measured.golden, measured.probe
+    rows, probe = measurements.golden, measurements.probe
     if rows is None:
-        return compiled_form.unknown(measured.golden_problem or "there are no golden rows"), None
+        return compiled_form.unknown(measurements.golden_problem or "there are no golden rows"), None
     if probe is None or probe.fault is not None:
         return compiled_form.unknown("the model did not answer all that it was asked"), None
     began = time.monotonic()
     try:
-        features = rows.features_for(measured.description)
+        features = rows.features_for(measurements.description)
         some = features.iloc[chosen_rows(len(features), compiled_form.ROWS)].reset_index(drop=True)
         tolerance = compiled_form.TOLERANCE if tolerance is None else tolerance
         limits = replace(limits, seconds=min(limits.seconds, compiled_form.SECONDS))
-        found, form = sandbox.form(Request(folder, measured.problem, None, some, limits), tolerance, cancelled)
+        found, form = sandbox.form(Request(folder, measurements.problem, None, some, limits), tolerance, cancelled)
     except Cancelled:
         raise
     except Exception as error:  # whatever breaks here, the verdict has all that it needs
-        log.exception("serving form not found out", model_name=measured.event.model_name)
+        log.exception("serving form not found out", model_name=measurements.event.model_name)
         found, form = compiled_form.unknown(f"{type(error).__name__}: {error}"), None
     return found.after(time.monotonic() - began), form

@@ -22,7 +22,7 @@ from gatekeeper.evaluation import compilation, gates, golden_rows, perturbations
 from gatekeeper.evaluation.gate_runner import ended_by
 from gatekeeper.evaluation.golden_rows import GoldenRows, Unusable, chosen_rows
 from gatekeeper.evaluation.lineage import Provenance
-from gatekeeper.evaluation.measurements import Champion, Measured
+from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.predictions import aligned, as_answers
@@ -33,7 +33,7 @@ Say = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
-class Task:
+class EvaluationTask:
     """A candidate, what it is compared with, and on what: `golden` None is what was registered with the version."""
 
     found: Provenance
@@ -44,7 +44,7 @@ class Task:
     k: int = 1
 
 
-class Measurer:
+class Evaluator:
     """Gathers facts; decides nothing.
 
     Raises Transient when MLflow is away or the sandbox does not work, Cancelled when nobody waits any more.
@@ -67,10 +67,10 @@ class Measurer:
         self._advisories = advisories
         self._proves_form = proves_form
 
-    def measure(self, task: Task, cancelled: threading.Event, say: Say) -> Measured:
+    def measure(self, task: EvaluationTask, cancelled: threading.Event, say: Say) -> Measurements:
         """All that the gates of the policy need."""
         found, champion, policy = task.found, task.champion, task.policy
-        measured = Measured(
+        measurements = Measurements(
             found.event,
             policy.problem,
             version_found=found.version is not None,
@@ -79,147 +79,155 @@ class Measurer:
             champion=champion,
             k=task.k,
         )
-        if measured.version_found:
-            self._gather(measured, task, cancelled, say)
-            if measured.stopped is not None:
-                measured.serving_form = compiled_form.unknown(measured.stopped)
+        if measurements.version_found:
+            self._gather(measurements, task, cancelled, say)
+            if measurements.stopped is not None:
+                measurements.serving_form = compiled_form.unknown(measurements.stopped)
             self._artifacts.prune()
         say(0.9, "deciding")
-        return measured
+        return measurements
 
-    def _gather(self, measured: Measured, task: Task, cancelled: threading.Event, say: Say) -> None:
+    def _gather(self, measurements: Measurements, task: EvaluationTask, cancelled: threading.Event, say: Say) -> None:
         """In the order of the gates, so that with `fail_fast` nothing is measured for those after one that failed."""
         champion, policy, needs = task.champion, task.policy, gates.needs(task.policy)
         say(0.1, "fetching the artifact")
-        with measured.timed("fetch"):
-            folder = self._fetch_artifact(measured)
+        with measurements.timed("fetch"):
+            folder = self._fetch_artifact(measurements)
             say(0.2, "fetching the golden rows")
-            self._fetch_golden(measured, task)
+            self._fetch_golden(measurements, task)
         if folder is None:
             return
         if policy.gates.integrity is not False:
             say(0.25, "reading the files of the model")
-            with measured.timed("integrity"):
-                declared, found_digest = measured.event.artifact_digest, measured.artifact_digest
+            with measurements.timed("integrity"):
+                declared, found_digest = measurements.event.artifact_digest, measurements.artifact_digest
                 settings, known = policy.gates.integrity, self._advisories
-                measured.integrity = scan.inspect(folder, declared, found_digest, settings, known)
-        if _ended(measured, policy):
+                measurements.integrity = scan.inspect(folder, declared, found_digest, settings, known)
+        if _ended(measurements, policy):
             return
         if Need.CANDIDATE in needs:
             say(0.3, "asking the candidate")
-            with measured.timed("candidate"):
-                self._ask_candidate(measured, folder, policy, cancelled)
-            if _ended(measured, policy, Need.CANDIDATE):
+            with measurements.timed("candidate"):
+                self._ask_candidate(measurements, folder, policy, cancelled)
+            if _ended(measurements, policy, Need.CANDIDATE):
                 return
-        if champion is not None and measured.golden is not None and _compares(policy, needs):
+        if champion is not None and measurements.golden is not None and _compares(policy, needs):
             say(0.6, f"asking champion v{champion.model_version}")
-            with measured.timed("champion"):
-                self._ask_champion(measured, champion, policy, cancelled)
-        if Need.TRAINING_KEYS in needs and measured.golden is not None:
+            with measurements.timed("champion"):
+                self._ask_champion(measurements, champion, policy, cancelled)
+        if Need.TRAINING_KEYS in needs and measurements.golden is not None:
             say(0.8, "looking for golden rows that were trained on")
-            with measured.timed("overlap"):
-                self._find_overlap(measured, measured.golden, task)
+            with measurements.timed("overlap"):
+                self._find_overlap(measurements, measurements.golden, task)
         if self._proves_form and Need.CANDIDATE in needs:
             say(0.85, "proving the form that it would be served in")
-            with measured.timed("form"):
+            with measurements.timed("form"):
                 limits, tolerance = self._limits(policy), policy.serving.parity_tolerance
-                proven = compilation.prove(self._sandbox, measured, folder, limits, tolerance, cancelled)
-                measured.serving_form, measured.form = proven
+                proven = compilation.prove(self._sandbox, measurements, folder, limits, tolerance, cancelled)
+                measurements.serving_form, measurements.form = proven
 
-    def champion(self, task: Task, cancelled: threading.Event) -> Measured:
+    def champion(self, task: EvaluationTask, cancelled: threading.Event) -> Measurements:
         """The champion alone on the golden rows of the task, in the candidate's place."""
         champion = task.champion
         assert champion is not None and task.found.event.model_version == champion.model_version, "it was traced"
         event = task.found.event.model_copy(update={"artifact_uri": champion.artifact_uri})  # what answers now
-        measured = Measured(event, task.policy.problem, champion=champion, k=task.k)
-        if self._fetch_artifact(measured) is not None:
-            self._fetch_golden(measured, task)
-        return measured if measured.golden is None else self.ask(measured, champion, event, task.policy, cancelled)
+        measurements = Measurements(event, task.policy.problem, champion=champion, k=task.k)
+        if self._fetch_artifact(measurements) is not None:
+            self._fetch_golden(measurements, task)
+        return (
+            measurements
+            if measurements.golden is None
+            else self.predict(measurements, champion, event, task.policy, cancelled)
+        )
 
-    def ask(
+    def predict(
         self,
-        measured: Measured,
+        measurements: Measurements,
         version: Champion,
         event: ModelRegistered,
         policy: ModelPolicy,
         cancelled: threading.Event,
-    ) -> Measured:
-        """Another version on the golden rows of `measured`, in the champion's place: what it answers and knows of."""
-        rows = measured.golden
+    ) -> Measurements:
+        """Another version on the golden rows of `measurements`, in the champion's place."""
+        rows = measurements.golden
         assert rows is not None, "asked for with golden rows only"
         nothing = {"champion_description": None, "champion_probe": None, "champion_overlap": None}
         nothing |= {"champion_answers": None, "champion_problem": None}
-        other = replace(measured, champion=version, **nothing)
+        other = replace(measurements, champion=version, **nothing)
         untimed = policy.model_copy(update={"gates": policy.gates.model_copy(update={"latency": False})})
         self._ask_champion(other, version, untimed, cancelled)
         if Need.TRAINING_KEYS in gates.needs(policy) and other.champion_answers is not None:
-            description = other.champion_description or measured.description
+            description = other.champion_description or measurements.description
             other.champion_overlap = training_overlap.find(event, description, rows, self._artifacts.dataset)
         return other
 
-    def _fetch_artifact(self, measured: Measured) -> Path | None:
-        assert measured.event.artifact_uri is not None, "provenance sets it"
+    def _fetch_artifact(self, measurements: Measurements) -> Path | None:
+        assert measurements.event.artifact_uri is not None, "provenance sets it"
         try:
-            folder, measured.artifact_digest = self._artifacts.model(measured.event.artifact_uri)
-            measured.description = mlmodel.read(folder)
+            folder, measurements.artifact_digest = self._artifacts.model(measurements.event.artifact_uri)
+            measurements.description = mlmodel.read(folder)
         except NotFound as error:
-            measured.artifact_problem = f"the artifact {measured.event.artifact_uri} is not there: {error}"
+            measurements.artifact_problem = f"the artifact {measurements.event.artifact_uri} is not there: {error}"
         except ValueError as error:
-            measured.artifact_problem = str(error)
+            measurements.artifact_problem = str(error)
         else:
             return folder
         return None
 
-    def _fetch_golden(self, measured: Measured, task: Task) -> None:
-        registered = measured.event.evaluation
+    def _fetch_golden(self, measurements: Measurements, task: EvaluationTask) -> None:
+        registered = measurements.event.evaluation
         if registered is None and task.golden is None:
-            measured.golden_problem = "no evaluation dataset was registered with the version"
+            measurements.golden_problem = "no evaluation dataset was registered with the version"
             return
         path: Path | None = None
         if registered is not None:
             try:
-                path, measured.evaluation_digest = self._artifacts.dataset(registered.uri, registered.digest)
+                path, measurements.evaluation_digest = self._artifacts.dataset(registered.uri, registered.digest)
             except (NotFound, ValueError) as error:
-                measured.evaluation_problem = f"the evaluation dataset {registered.uri} is not there: {error}"
-                measured.golden_problem = measured.evaluation_problem
+                measurements.evaluation_problem = f"the evaluation dataset {registered.uri} is not there: {error}"
+                measurements.golden_problem = measurements.evaluation_problem
             else:
-                if measured.evaluation_digest != registered.digest:
-                    measured.golden_problem = "the evaluation dataset is not the one that was registered (see lineage)"
+                if measurements.evaluation_digest != registered.digest:
+                    measurements.golden_problem = (
+                        "the evaluation dataset is not the one that was registered (see lineage)"
+                    )
         if task.golden is not None:
-            measured.golden_problem = None
-            path = self._fetch_own_golden(measured, task.golden)
+            measurements.golden_problem = None
+            path = self._fetch_own_golden(measurements, task.golden)
         elif path is not None and registered is not None:
-            measured.golden_digest, measured.golden_uri = measured.evaluation_digest, registered.uri
-        if path is None or measured.golden_problem is not None:
+            measurements.golden_digest, measurements.golden_uri = measurements.evaluation_digest, registered.uri
+        if path is None or measurements.golden_problem is not None:
             return
         try:
-            measured.golden = golden_rows.read(path, measured.description, task.policy)
-            measured.golden_until = measured.golden.until
+            measurements.golden = golden_rows.read(path, measurements.description, task.policy)
+            measurements.golden_until = measurements.golden.until
         except Unusable as error:
-            measured.golden_problem = str(error)
+            measurements.golden_problem = str(error)
 
-    def _fetch_own_golden(self, measured: Measured, dataset: Dataset) -> Path | None:
+    def _fetch_own_golden(self, measurements: Measurements, dataset: Dataset) -> Path | None:
         try:
-            measured.golden_uri = dataset.uri
-            path, measured.golden_digest = self._artifacts.dataset(dataset.uri, dataset.digest)
+            measurements.golden_uri = dataset.uri
+            path, measurements.golden_digest = self._artifacts.dataset(dataset.uri, dataset.digest)
         except (NotFound, ValueError) as error:
-            measured.golden_problem = f"the golden dataset {dataset.digest} is not there: {error}"
+            measurements.golden_problem = f"the golden dataset {dataset.digest} is not there: {error}"
             return None
-        if measured.golden_digest != dataset.digest:
-            measured.golden_problem = f"the golden dataset {dataset.digest} now has digest {measured.golden_digest}"
+        if measurements.golden_digest != dataset.digest:
+            measurements.golden_problem = (
+                f"the golden dataset {dataset.digest} now has digest {measurements.golden_digest}"
+            )
         return path
 
-    def _find_overlap(self, measured: Measured, rows: GoldenRows, task: Task) -> None:
+    def _find_overlap(self, measurements: Measurements, rows: GoldenRows, task: EvaluationTask) -> None:
         fetch = self._artifacts.dataset
-        measured.overlap = training_overlap.find(measured.event, measured.description, rows, fetch)
+        measurements.overlap = training_overlap.find(measurements.event, measurements.description, rows, fetch)
         if task.champion_event is not None:
-            description = measured.champion_description or measured.description
-            measured.champion_overlap = training_overlap.find(task.champion_event, description, rows, fetch)
+            description = measurements.champion_description or measurements.description
+            measurements.champion_overlap = training_overlap.find(task.champion_event, description, rows, fetch)
 
     def _ask_champion(
-        self, measured: Measured, champion: Champion, policy: ModelPolicy, cancelled: threading.Event
+        self, measurements: Measurements, champion: Champion, policy: ModelPolicy, cancelled: threading.Event
     ) -> None:
-        rows, digest = measured.golden, measured.golden_digest
+        rows, digest = measurements.golden, measurements.golden_digest
         assert rows is not None and digest is not None, "asked for with golden rows only"
         values = self._predictions.get(champion.artifact_digest, digest, rows.classes, len(rows.truth))
         latency = policy.gates.latency
@@ -228,19 +236,19 @@ class Measurer:
             folder, found = self._artifacts.model(champion.artifact_uri, champion.artifact_digest)
             if found != champion.artifact_digest:
                 raise Unusable("its artifact has changed since it was promoted")
-            measured.champion_description = mlmodel.read(folder)
+            measurements.champion_description = mlmodel.read(folder)
             if values is None or timed:
-                values = self._champion_values(measured, folder, policy, timed, cancelled)
+                values = self._champion_values(measurements, folder, policy, timed, cancelled)
                 self._predictions.put(champion.artifact_digest, digest, rows.classes, values)
         except (Unusable, NotFound, ValueError) as error:
-            measured.champion_problem = f"champion v{champion.model_version} cannot be compared with: {error}"
+            measurements.champion_problem = f"champion v{champion.model_version} cannot be compared with: {error}"
             return
-        measured.champion_answers = as_answers(values, policy.problem, rows.classes)
+        measurements.champion_answers = as_answers(values, policy.problem, rows.classes)
 
     def _champion_values(
-        self, measured: Measured, folder: Path, policy: ModelPolicy, timed: bool, cancelled: threading.Event
+        self, measurements: Measurements, folder: Path, policy: ModelPolicy, timed: bool, cancelled: threading.Event
     ) -> NDArray[Any]:
-        rows, description = measured.golden, measured.champion_description
+        rows, description = measurements.golden, measurements.champion_description
         assert rows is not None and description is not None, "read before"
         classes = description.classes or rows.classes
         features = rows.features_for(description)
@@ -249,31 +257,35 @@ class Measurer:
         request = Request(
             folder, policy.problem, classes, features, limits, golden_only=True, timed=timed, batch_rows=batch
         )
-        measured.champion_probe = probe = self._sandbox.probe(request, cancelled)
+        measurements.champion_probe = probe = self._sandbox.probe(request, cancelled)
         if probe.golden is None:
             raise Unusable(f"on the golden rows it {probe.fault.what if probe.fault else 'gave no answers'}")
         return aligned(probe.golden, policy.problem, classes, rows.classes)
 
-    def _ask_candidate(self, measured: Measured, folder: Path, policy: ModelPolicy, cancelled: threading.Event) -> None:
-        rows = measured.golden
-        classes = measured.description.classes or (rows.classes if rows else None)
-        features = rows.features_for(measured.description) if rows else None
-        dirty = self._dirty_rows(measured, features, policy) if features is not None else {}
+    def _ask_candidate(
+        self, measurements: Measurements, folder: Path, policy: ModelPolicy, cancelled: threading.Event
+    ) -> None:
+        rows = measurements.golden
+        classes = measurements.description.classes or (rows.classes if rows else None)
+        features = rows.features_for(measurements.description) if rows else None
+        dirty = self._dirty_rows(measurements, features, policy) if features is not None else {}
         limits, batch = self._limits(policy), _batch_rows(policy)
         request = Request(folder, policy.problem, classes, features, limits, batch_rows=batch, dirty=dirty)
-        measured.probe = self._sandbox.probe(request, cancelled)
-        if measured.probe.golden is not None and rows is not None:
-            assert measured.artifact_digest is not None and measured.golden_digest is not None
-            key = (measured.artifact_digest, measured.golden_digest, rows.classes)
-            self._predictions.put(*key, measured.probe.golden)  # should it become champion, these are known
+        measurements.probe = self._sandbox.probe(request, cancelled)
+        if measurements.probe.golden is not None and rows is not None:
+            assert measurements.artifact_digest is not None and measurements.golden_digest is not None
+            key = (measurements.artifact_digest, measurements.golden_digest, rows.classes)
+            self._predictions.put(*key, measurements.probe.golden)  # should it become champion, these are known
 
-    def _dirty_rows(self, measured: Measured, features: pd.DataFrame, policy: ModelPolicy) -> dict[str, pd.DataFrame]:
+    def _dirty_rows(
+        self, measurements: Measurements, features: pd.DataFrame, policy: ModelPolicy
+    ) -> dict[str, pd.DataFrame]:
         settings = policy.gates.robustness
         if settings is False:
             return {}
-        measured.dirty_rows = chosen_rows(len(features), settings.rows)
-        chosen = features.iloc[measured.dirty_rows].reset_index(drop=True)
-        return perturbations.soil(chosen, settings.perturbations, settings.share)
+        measurements.dirty_rows = chosen_rows(len(features), settings.rows)
+        chosen = features.iloc[measurements.dirty_rows].reset_index(drop=True)
+        return perturbations.perturb(chosen, settings.perturbations, settings.share)
 
     def _limits(self, policy: ModelPolicy) -> Limits:
         limits = policy.sandbox
@@ -284,11 +296,11 @@ def _batch_rows(policy: ModelPolicy) -> int:
     return (policy.gates.latency or Latency()).batch_rows
 
 
-def _ended(measured: Measured, policy: ModelPolicy, *known: Need) -> bool:
+def _ended(measurements: Measurements, policy: ModelPolicy, *known: Need) -> bool:
     """Has a gate failed already, of a policy that says `fail_fast`?"""
-    failed = ended_by(measured, policy, frozenset(known))
+    failed = ended_by(measurements, policy, frozenset(known))
     if failed is not None:
-        measured.stopped = f"not measured: the gate {failed.gate} failed, and the policy of then says fail_fast"
+        measurements.stopped = f"not measured: the gate {failed.gate} failed, and the policy of then says fail_fast"
     return failed is not None
 
 

@@ -6,38 +6,38 @@ from chassis.telemetry import get_logger
 from contracts import GateVerdict, Outcome
 from contracts.policy import ModelPolicy
 from gatekeeper.evaluation.gates import Gate, asked_for, ready
-from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.policy.fail_fast import first_failed, not_run, was_run
 from gatekeeper.policy.needs import Need
 
 log = get_logger(__name__)
 
 
-def judge(measured: Measured, policy: ModelPolicy) -> tuple[GateVerdict, ...]:
+def run_gates(measurements: Measurements, policy: ModelPolicy) -> tuple[GateVerdict, ...]:
     """One verdict a gate that the policy does not leave out. A gate that breaks is Inconclusive: gates fail closed.
 
-    With `fail_fast`, those after the first that failed say that they were not run. Nothing but `measured` and `policy`
-    goes into it, so that it can be repeated from what was kept.
+    With `fail_fast`, those after the first that failed say that they were not run. Nothing but `measurements` and
+    `policy` goes into it, so that it can be repeated from what was kept.
     """
-    return _judged(asked_for(policy), measured, policy)
+    return _judged(asked_for(policy), measurements, policy)
 
 
-def ended_by(measured: Measured, policy: ModelPolicy, known: frozenset[Need]) -> GateVerdict | None:
+def ended_by(measurements: Measurements, policy: ModelPolicy, known: frozenset[Need]) -> GateVerdict | None:
     """With `fail_fast`, the gate that fails on what is `known` so far: nothing more has to be measured."""
-    return first_failed(_judged(ready(policy, known), measured, policy)) if policy.gates.fail_fast else None
+    return first_failed(_judged(ready(policy, known), measurements, policy)) if policy.gates.fail_fast else None
 
 
-def _judged(gates: tuple[Gate, ...], measured: Measured, policy: ModelPolicy) -> tuple[GateVerdict, ...]:
+def _judged(gates: tuple[Gate, ...], measurements: Measurements, policy: ModelPolicy) -> tuple[GateVerdict, ...]:
     verdicts: list[GateVerdict] = []
     for gate in gates:
         failed = first_failed(verdicts) if policy.gates.fail_fast else None
-        verdicts.append(_decided(gate, measured, policy) if failed is None else not_run(gate.name, failed))
+        verdicts.append(_decided(gate, measurements, policy) if failed is None else not_run(gate.name, failed))
     return tuple(verdicts)
 
 
-def _decided(gate: Gate, measured: Measured, policy: ModelPolicy) -> GateVerdict:
+def _decided(gate: Gate, measurements: Measurements, policy: ModelPolicy) -> GateVerdict:
     try:
-        return gate.decide(gate.facts(measured, policy), getattr(policy.gates, gate.name))
+        return gate.decide(gate.facts(measurements, policy), getattr(policy.gates, gate.name))
     except Exception as error:  # whatever breaks in a gate, the candidate has not passed it
         log.exception("gate broke", gate=gate.name)
         reason = f"the gate itself failed: {type(error).__name__}: {error}"

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from contracts import GateVerdict
 from contracts.policy import ModelPolicy
-from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.policy.gates import (
     dependents,
     fairness,
@@ -37,7 +37,7 @@ class Gate(Protocol):
     @property
     def needs(self) -> frozenset[Need]: ...
 
-    def facts(self, measured: Measured, policy: ModelPolicy) -> Any: ...
+    def facts(self, measurements: Measurements, policy: ModelPolicy) -> Any: ...
 
     def decide(self, facts: Any, settings: Any) -> GateVerdict: ...
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from chassis.mixing import mix
-from chassis.mlmodel import ModelFile
+from chassis.mlmodel import MLmodel
 from chassis.row_keys import as_utc
+from chassis.splitmix64 import splitmix64
 from contracts.policy import ModelPolicy
 from gatekeeper.policy.predictions import canonical, number_of
 
@@ -64,14 +64,14 @@ class GoldenRows:
         codes, names = pd.factorize(values.astype(object).where(values.notna(), "(missing)"), sort=False)
         return tuple(str(name) for name in names), codes.astype(np.int64)
 
-    def features_for(self, model: ModelFile) -> pd.DataFrame:
+    def features_for(self, model: MLmodel) -> pd.DataFrame:
         """The columns that this model's signature names; without names, all that are features. Never the label."""
         if model.inputs is not None:
             return self.rows[[name for name in model.inputs if name in self.rows.columns]]
         return self.rows.drop(columns=[name for name in self.rows.columns if name in self.not_features])
 
 
-def read(path: Path, model: ModelFile, policy: ModelPolicy) -> GoldenRows:
+def read(path: Path, model: MLmodel, policy: ModelPolicy) -> GoldenRows:
     """The labelled rows of a Parquet file, at most `golden.max_rows` of them, the same ones each time."""
     try:
         table = pq.read_table(path)
@@ -107,7 +107,7 @@ def chosen_rows(n: int, most: int) -> NDArray[np.int64]:
     """
     if n <= most:
         return np.arange(n, dtype=np.int64)
-    hashes = mix(np.arange(n, dtype=np.uint64))
+    hashes = splitmix64(np.arange(n, dtype=np.uint64))
     return np.sort(np.argsort(hashes, kind="stable")[:most]).astype(np.int64)
 
 
@@ -120,7 +120,7 @@ def _roles_of(table: pa.Table) -> dict[str, Any]:
     return roles if isinstance(roles, dict) else {}
 
 
-def _label(frame: pd.DataFrame, roles: dict[str, Any], model: ModelFile, not_features: set[str]) -> str:
+def _label(frame: pd.DataFrame, roles: dict[str, Any], model: MLmodel, not_features: set[str]) -> str:
     label = roles.get("label")
     if label is None:
         left = [name for name in frame.columns if name not in not_features and name not in (model.inputs or ())]

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chassis.mlmodel import ModelFile
+from chassis.mlmodel import MLmodel
 from contracts import ModelRegistered
 from contracts.policy import Problem
 from gatekeeper.evaluation.golden_rows import GoldenRows
 from gatekeeper.policy.gates import integrity
 from gatekeeper.policy.gates.leakage import Overlap
+from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.predictions import as_answers
 from gatekeeper.policy.stage import Stage
-from gatekeeper.policy.statistics.estimates import Answers
-from gatekeeper.policy.trouble import Blame, Trouble
-from gatekeeper.sandbox.compiled_form import ServingForm
+from gatekeeper.policy.statistics.estimates import Predictions
+from gatekeeper.sandbox.compiled_form import CompilationReport
 from gatekeeper.sandbox.sandbox import Probe
 
 
@@ -36,7 +36,7 @@ class Champion:
 
 
 @dataclass(eq=False)
-class Measured:
+class Measurements:
     """A field that is None could not be found out; its `*_problem` says why."""
 
     event: ModelRegistered
@@ -50,8 +50,8 @@ class Measured:
     artifact_digest: str | None = None
     artifact_problem: str | None = None
     integrity: integrity.Facts | None = None
-    description: ModelFile = field(default_factory=ModelFile)
-    champion_description: ModelFile | None = None
+    description: MLmodel = field(default_factory=MLmodel)
+    champion_description: MLmodel | None = None
     evaluation_digest: str | None = None
     """Of the dataset that was registered with the version."""
     evaluation_problem: str | None = None
@@ -68,11 +68,11 @@ class Measured:
     dirty_rows: NDArray[np.int64] | None = None
     """Positions of the golden rows of which there are dirty versions."""
     champion_probe: Probe | None = None
-    champion_answers: Answers | None = None
+    champion_answers: Predictions | None = None
     champion_problem: str | None = None
     stopped: str | None = None
     """Why no more was measured, though it could have been (`fail_fast`)."""
-    serving_form: ServingForm | None = None
+    serving_form: CompilationReport | None = None
     """For people: no gate looks at it."""
     form: bytes | None = None
     """Itself, as a candidate's process wrote it: for serving; no evidence, and never opened here."""
@@ -87,7 +87,7 @@ class Measured:
             self.seconds[step] = round(time.monotonic() - began, 3)
 
     @property
-    def challenger_answers(self) -> Answers | None:
+    def challenger_answers(self) -> Predictions | None:
         if self.probe is None or self.probe.golden is None or self.golden is None:
             return None
         return self.answers(self.probe.golden)
@@ -107,38 +107,42 @@ class Measured:
         """(n,) golden rows of one entity share a number; None where no entity is known."""
         return None if self.golden is None else self.golden.entities
 
-    def answers(self, values: NDArray[Any]) -> Answers:
+    def answers(self, values: NDArray[Any]) -> Predictions:
         """Raw answers to golden rows, in the golden rows' classes."""
         return as_answers(values, self.problem, self.golden.classes if self.golden else None)
 
-    def trouble(self, *stages: Stage) -> Trouble | None:
+    def measurement_error(self, *stages: Stage) -> MeasurementError | None:
         """What kept these stages of the probe from ending well, and whose fault that is."""
         if self.probe is None:
-            return Trouble(Blame.EARLIER, self.stopped or "not measured: there is no usable artifact (see lineage)")
+            return MeasurementError(
+                ErrorSource.EARLIER, self.stopped or "not measured: there is no usable artifact (see lineage)"
+            )
         fault = self.probe.fault
         if fault is None or fault.stage.order > max(stage.order for stage in stages):
             return None
         if fault.stage is Stage.STARTING:
-            return Trouble(Blame.GATEKEEPER, f"the sandbox itself failed: it {fault.what}")
+            return MeasurementError(ErrorSource.GATEKEEPER, f"the sandbox itself failed: it {fault.what}")
         if fault.stage not in stages:
-            return Trouble(Blame.EARLIER, f"not measured: the model {fault.what} while {fault.stage.value}")
-        return Trouble(Blame.CANDIDATE, f"the model {fault.what} while {fault.stage.value}")
+            return MeasurementError(
+                ErrorSource.EARLIER, f"not measured: the model {fault.what} while {fault.stage.value}"
+            )
+        return MeasurementError(ErrorSource.CANDIDATE, f"the model {fault.what} while {fault.stage.value}")
 
-    def comparison_trouble(self) -> Trouble | None:
+    def comparison_error(self) -> MeasurementError | None:
         """What keeps champion and challenger from being compared on golden rows."""
-        if found := self.trouble(Stage.GOLDEN):
+        if found := self.measurement_error(Stage.GOLDEN):
             return found
         if self.golden_problem is not None:
-            return Trouble(Blame.DATA, self.golden_problem)
+            return MeasurementError(ErrorSource.DATA, self.golden_problem)
         if self.stopped is not None:
-            return Trouble(Blame.EARLIER, self.stopped)
+            return MeasurementError(ErrorSource.EARLIER, self.stopped)
         if self.champion_problem is not None:
-            return Trouble(Blame.CHAMPION, self.champion_problem)
+            return MeasurementError(ErrorSource.CHAMPION, self.champion_problem)
         return None
 
-    def other_trouble(self) -> Trouble | None:
+    def other_error(self) -> MeasurementError | None:
         """The same, for a gate that is not the one to blame the candidate for it."""
-        found = self.comparison_trouble()
-        if found is None or found.blame is not Blame.CANDIDATE:
+        found = self.comparison_error()
+        if found is None or found.blame is not ErrorSource.CANDIDATE:
             return found
-        return Trouble(Blame.EARLIER, f"not measured: {found.what} (see performance)")
+        return MeasurementError(ErrorSource.EARLIER, f"not measured: {found.what} (see performance)")

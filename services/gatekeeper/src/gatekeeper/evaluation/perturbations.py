@@ -16,7 +16,7 @@ Column = pd.Series
 Change = Callable[[Column, np.ndarray, np.random.Generator], Column]
 
 
-def soil(rows: pd.DataFrame, perturbations: Sequence[str], share: float) -> dict[str, pd.DataFrame]:
+def perturb(rows: pd.DataFrame, perturbations: Sequence[str], share: float) -> dict[str, pd.DataFrame]:
     """Each kind in every column that it applies to, in this share of the cells; a kind without columns is left out.
 
     Whole numbers are left as they are: they can be neither missing nor noisy without becoming another type, which a

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from chassis.errors import NotFound
-from chassis.mlmodel import ModelFile
+from chassis.mlmodel import MLmodel
 from chassis.row_keys import Keys, TrainedOn, as_utc, row_keys
 from contracts import Dataset, ModelRegistered
 from gatekeeper.evaluation.golden_rows import GoldenRows
@@ -22,7 +22,7 @@ CONVENTION = "datasets/training_keys.parquet"
 Fetch = Callable[[str, str | None], tuple[Path, str]]
 
 
-def find(event: ModelRegistered, description: ModelFile, rows: GoldenRows, fetch: Fetch) -> Overlap:
+def find(event: ModelRegistered, description: MLmodel, rows: GoldenRows, fetch: Fetch) -> Overlap:
     """From the keys that the version or its run names, else from its training rows. Raises Transient."""
     tried: list[str] = []
     sources: list[tuple[Dataset | str, bool]] = []
@@ -72,7 +72,7 @@ def _shared(keys: Keys) -> float:
     return float((counts[number] > 1).mean()) if len(keys) else 0.0
 
 
-def _of_rows(path: Path, description: ModelFile, rows: GoldenRows) -> TrainedOn:
+def _of_rows(path: Path, description: MLmodel, rows: GoldenRows) -> TrainedOn:
     frame = pq.read_table(path).to_pandas()
     features = rows.features_for(description).columns
     columns = [name for name in features if name in frame.columns]

@@ -1,4 +1,4 @@
-"""What a verdict rests on, written down so that it can be reached again: `Measured` as a document and its arrays.
+"""What a verdict rests on, written down so that it can be reached again: `Measurements` as a document and its arrays.
 
 Golden rows are not copied: the document names their snapshot by digest. Long arrays are Parquet files named by digest,
 so that the answers of a champion are kept once, however many challengers they were compared with.
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from contracts.policy import ModelPolicy
-from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence.formats import FORMAT, Unreadable, same_keys
 
 INLINE = 64
@@ -35,15 +35,15 @@ Keep = Callable[[bytes], str]
 Load = Callable[[str], bytes]
 
 NOT_EVIDENCE = frozenset({"golden", "form"})
-"""Fields of `Measured` that are not written down: rows that the document names, and what serving gets."""
+"""Fields of `Measurements` that are not written down: rows that the document names, and what serving gets."""
 
 
-def write(measured: Measured, policy: ModelPolicy, keep: Keep) -> dict[str, Any]:
+def write(measurements: Measurements, policy: ModelPolicy, keep: Keep) -> dict[str, Any]:
     """The document, JSON; every long array goes to `keep` as a Parquet file."""
-    rows = measured.golden
+    rows = measurements.golden
     found = {
-        each.name: encode(getattr(measured, each.name), keep)
-        for each in dataclasses.fields(measured)
+        each.name: encode(getattr(measurements, each.name), keep)
+        for each in dataclasses.fields(measurements)
         if each.name not in NOT_EVIDENCE
     }
     return {
@@ -54,7 +54,7 @@ def write(measured: Measured, policy: ModelPolicy, keep: Keep) -> dict[str, Any]
         "golden": None
         if rows is None
         else {
-            "digest": measured.golden_digest,
+            "digest": measurements.golden_digest,
             "label": rows.label,
             "found": rows.found,
             "unlabelled": rows.unlabelled,
@@ -64,14 +64,14 @@ def write(measured: Measured, policy: ModelPolicy, keep: Keep) -> dict[str, Any]
     }
 
 
-def read(document: Mapping[str, Any], load: Load) -> tuple[Measured, ModelPolicy]:
+def read(document: Mapping[str, Any], load: Load) -> tuple[Measurements, ModelPolicy]:
     """All but the golden rows, which the caller reads from their snapshot. Raises Unreadable.
 
     `document`: in today's format, as `upgraded` returns it.
     """
     try:
-        measured: Measured = decode(Measured, document["measured"], load, "measured", NOT_EVIDENCE)
-        return measured, ModelPolicy.model_validate(document["policy"])
+        measurements: Measurements = decode(Measurements, document["measured"], load, "measured", NOT_EVIDENCE)
+        return measurements, ModelPolicy.model_validate(document["policy"])
     except Unreadable:
         raise
     except (KeyError, TypeError, ValueError) as error:

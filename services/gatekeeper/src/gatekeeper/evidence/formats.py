@@ -1,6 +1,6 @@
 """Every format that evidence was ever written in, and the step from each to the next.
 
-Whoever adds, removes or renames a field of what is kept (`Measured` and all that it holds, or a tournament) raises
+Whoever adds, removes or renames a field of what is kept (`Measurements` and all that it holds, or a tournament) raises
 `FORMAT` and adds a step: stored verdicts have to be reached again. The golden documents of the tests hold every format.
 """
 
@@ -31,7 +31,7 @@ class Unreadable(ValueError):
 def upgraded(document: Mapping[str, Any]) -> Document:
     """The document in today's format; `document` stays as it is. Raises Unreadable.
 
-    One without `measured` is returned as it is: that verdict was reached before evidence was kept, or without any.
+    One without `measurements` is returned as it is: that verdict was reached before evidence was kept, or without any.
     """
     if "measured" not in document:
         return dict(document)
@@ -76,17 +76,17 @@ def _from_1(document: Document) -> Document:
     """Format 1 grew without a number: what came with time is filled in, as what it was before there was a field."""
     before = document["measured"]
     later = ("golden_uri", "golden_until", "integrity", "stopped", "serving_form")
-    measured = {
+    measurements = {
         **dict.fromkeys(later),
         **{key: value for key, value in before.items() if key not in ("golden", "form")},  # null, always
     }
     for probe in ("probe", "champion_probe"):
-        if measured.get(probe) is not None:
+        if measurements.get(probe) is not None:
             unmeasured = {"peak_memory_mb": None, "load_memory_mb": None, "batch_seconds": None, "batch_rows": None}
-            measured[probe] = {"isolation": {}, **unmeasured, **measured[probe]}
+            measurements[probe] = {"isolation": {}, **unmeasured, **measurements[probe]}
     for description in ("description", "champion_description"):
-        if measured.get(description) is not None:
-            measured[description] = {"kinds": None, **measured[description]}
+        if measurements.get(description) is not None:
+            measurements[description] = {"kinds": None, **measurements[description]}
     policy = {"candidates": "newest", **document["policy"]}
     if "integrity" not in before:  # there was no such gate, whatever the policy says today where it says nothing
         policy["gates"] = {**policy["gates"], "integrity": False}
@@ -94,7 +94,7 @@ def _from_1(document: Document) -> Document:
     if played:
         unknown = {"k": None, "best": None, "gates": [], "contest": None, "gated": None}
         document = {**document, "tournament": {**unknown, **played}}
-    return {**document, "measured": measured, "policy": policy}
+    return {**document, "measured": measurements, "policy": policy}
 
 
 STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1}

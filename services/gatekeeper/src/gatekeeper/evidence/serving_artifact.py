@@ -11,11 +11,11 @@ import contracts
 from chassis.digests import digest_tree
 from chassis.errors import Transient
 from chassis.telemetry import get_logger
-from forms.artifact import Recorded, ServingArtifact
+from forms.artifact import RecordedPredictions, ServingArtifact
 from forms.form import Column
 from forms.frames import FRAME_DTYPES, rows_of
 from gatekeeper.evaluation.golden_rows import chosen_rows
-from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence.store import EvidenceStore
 
 ROWS = 32
@@ -25,15 +25,15 @@ TRIED = 4 * ROWS
 log = get_logger(__name__)
 
 
-def keep(measured: Measured, store: EvidenceStore) -> contracts.ServingArtifact | None:
+def keep(measurements: Measurements, store: EvidenceStore) -> contracts.ServingArtifact | None:
     """In MLflow, beside the evidence. None where there is nothing to keep, or it cannot be kept now.
 
     Serving does without: it compiles the model itself, and warms it up with its input example.
     """
-    artifact = ServingArtifact(measured.form, recorded(measured))
+    artifact = ServingArtifact(measurements.form, recorded(measurements))
     if artifact.form is None and artifact.recorded is None:
         return None
-    event = measured.event
+    event = measurements.event
     with tempfile.TemporaryDirectory(prefix="gauntlet-serving-") as folder:
         artifact.write(Path(folder))
         digest = digest_tree(Path(folder))
@@ -46,17 +46,17 @@ def keep(measured: Measured, store: EvidenceStore) -> contracts.ServingArtifact 
     return contracts.ServingArtifact(uri=uri, digest=digest)
 
 
-def recorded(measured: Measured) -> Recorded | None:
+def recorded(measurements: Measurements) -> RecordedPredictions | None:
     """Some golden rows and the answers to them that were judged; None for a model whose answers need not be the same.
 
     Without classes of its own a classifier may be read otherwise by whoever serves it.
     """
-    probe, rows, model = measured.probe, measured.golden, measured.description
+    probe, rows, model = measurements.probe, measurements.golden, measurements.description
     if probe is None or probe.golden is None or rows is None or model.inputs is None or model.kinds is None:
         return None
     if probe.first is None or probe.second is None or not np.array_equal(probe.first, probe.second):
         return None
-    if measured.problem != "regression" and model.classes is None:
+    if measurements.problem != "regression" and model.classes is None:
         return None
     features = rows.features_for(model)
     kinds = dict(zip(model.inputs, model.kinds, strict=True))
@@ -72,4 +72,4 @@ def recorded(measured: Measured) -> Recorded | None:
         if usable and len(found) < ROWS:
             found.append({column.name: value for column, value in zip(columns, usable[0], strict=True)})
             answers.append(probe.golden[place].tolist())
-    return Recorded(found, answers) if found else None
+    return RecordedPredictions(found, answers) if found else None

@@ -11,27 +11,27 @@ from contracts import GateVerdict, Outcome
 from contracts.policy import Performance
 from gatekeeper.policy.compared import Facts, interval, percent, verdict
 from gatekeeper.policy.statistics import estimates
-from gatekeeper.policy.statistics.estimates import Answers, Estimate, direction
+from gatekeeper.policy.statistics.estimates import Estimate, Predictions, direction
 
 NEAR_MISS = 0.01  # a fixed minimum's risk is reported for a model that misses it by this
 
 
 def minimum(
-    facts: Facts, truth: NDArray[Any], challenger: Answers, settings: Performance, least_of: dict[str, float]
+    facts: Facts, truth: NDArray[Any], challenger: Predictions, settings: Performance, least_of: dict[str, float]
 ) -> GateVerdict:
     """Fixed values for single metrics; without a champion the floor and the trivial baseline hold as well."""
     misses: list[str] = []
-    measured: dict[str, Any] = {}
+    measurements: dict[str, Any] = {}
     for metric, least in least_of.items():
         found = estimates.estimate(metric, truth, challenger, settings.alpha, facts.clusters)
         sign = direction(metric)
         risk = 1 - NormalDist().cdf(NEAR_MISS / found.se) if found.se > 0 else 0.0
-        measured[metric] = {"value": found.value, "minimum": least, "near_miss_passes": risk} | interval(found)
+        measurements[metric] = {"value": found.value, "minimum": least, "near_miss_passes": risk} | interval(found)
         if sign * found.value < sign * least:
             misses.append(f"{metric} is {found.value:.4f}, {'at least' if sign > 0 else 'at most'} {least:g} is asked")
     main = next(iter(least_of)) if facts.metric not in least_of else facts.metric
-    details = {"rule": {"minimum": least_of}, "measured": measured}
-    observed, bound = measured[main]["value"], least_of[main]
+    details = {"rule": {"minimum": least_of}, "measured": measurements}
+    observed, bound = measurements[main]["value"], least_of[main]
     if misses:
         return verdict(facts, Outcome.FAILED, "; ".join(misses), observed, bound, None, details, metric=main)
     if facts.champion_version is None:
@@ -41,13 +41,13 @@ def minimum(
     words = ", ".join(
         f"{metric} {found['value']:.4f} (a model {NEAR_MISS:g} short of it passes {found['near_miss_passes']:.1%} "
         "of the time)"
-        for metric, found in measured.items()
+        for metric, found in measurements.items()
     )
     reason = f"{words}: every minimum is reached. The champion is not looked at"
     return verdict(facts, Outcome.PASSED, reason, observed, bound, None, details, metric=main)
 
 
-def cold_start(facts: Facts, truth: NDArray[Any], challenger: Answers, settings: Performance) -> GateVerdict:
+def cold_start(facts: Facts, truth: NDArray[Any], challenger: Predictions, settings: Performance) -> GateVerdict:
     """No champion: every floor, and better than a constant answer, at the confidence bound."""
     bars = [(facts.metric, estimates.trivial(facts.metric, truth), "a constant answer's", True)]
     bars += [(metric, value, "the floor", False) for metric, value in settings.floor.items()]

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from contracts import GateVerdict, Outcome
 from contracts.policy import Problem
+from gatekeeper.policy.measurement_error import MeasurementError
 from gatekeeper.policy.statistics import bootstrap
 from gatekeeper.policy.statistics.clusters import codes_of
-from gatekeeper.policy.statistics.estimates import Answers, Estimate
-from gatekeeper.policy.trouble import Trouble
+from gatekeeper.policy.statistics.estimates import Estimate, Predictions
 
 GATE = "performance"
 
@@ -31,10 +31,10 @@ class Facts:
 
     problem: Problem
     metric: str
-    trouble: Trouble | None = None
+    measurement_error: MeasurementError | None = None
     truth: NDArray[Any] | None = None
-    challenger: Answers | None = None
-    champion: Answers | None = None
+    challenger: Predictions | None = None
+    champion: Predictions | None = None
     champion_version: int | None = None
     unlabelled: int = 0
     clusters: NDArray[Any] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from contracts import GateVerdict, Outcome
-from gatekeeper.policy.trouble import Blame, Trouble
+from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 
 NOT_RUN = "not_run"
 """In the details of a gate that was not run: the gate that failed before it."""
@@ -19,7 +19,7 @@ def first_failed(verdicts: Iterable[GateVerdict]) -> GateVerdict | None:
 def not_run(gate: str, failed: GateVerdict) -> GateVerdict:
     """The verdict of a gate after `failed`: Inconclusive, since nothing is known of what it asks."""
     reason = f"not run: the gate {failed.gate} failed, and the policy says fail_fast"
-    found = Trouble(Blame.EARLIER, reason).verdict(gate)
+    found = MeasurementError(ErrorSource.EARLIER, reason).verdict(gate)
     return found.model_copy(update={"details": {**found.details, NOT_RUN: failed.gate}})
 
 

@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.policy import Problem
-from gatekeeper.policy.statistics.metrics import Answers
+from gatekeeper.policy.statistics.metrics import Predictions
 
 Classes = tuple[Any, ...] | None
 
 
-def as_answers(values: NDArray[Any], problem: Problem, classes: Classes) -> Answers:
+def as_answers(values: NDArray[Any], problem: Problem, classes: Classes) -> Predictions:
     """`values`: regression: numbers; binary: scores of the second class; multiclass: scores (n, k), or labels (n,)."""
     if problem == "regression":
-        return Answers(labels=values)
+        return Predictions(labels=values)
     if problem == "binary":
-        return Answers(labels=(values >= 0.5).astype(np.int64), scores=values)
+        return Predictions(labels=(values >= 0.5).astype(np.int64), scores=values)
     if values.ndim == 2:
-        return Answers(labels=values.argmax(axis=1), scores=values)
-    return Answers(labels=number_of(values, classes or ()))
+        return Predictions(labels=values.argmax(axis=1), scores=values)
+    return Predictions(labels=number_of(values, classes or ()))
 
 
 def aligned(values: NDArray[Any], problem: Problem, own: Classes, wanted: Classes) -> NDArray[Any]:

@@ -20,7 +20,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Finished:
+class CandidateResult:
     """A candidate at the end of its gates."""
 
     model_version: int
@@ -46,7 +46,7 @@ class Hold:
 
 
 @dataclass(frozen=True)
-class Regate:
+class Reevaluate:
     """The verdict rests on a comparison that no longer holds."""
 
     reason: str
@@ -74,13 +74,13 @@ def is_past(registered_at: datetime, state: State) -> Superseded | None:
     )
 
 
-def after_gates(candidate: Finished, state: State) -> Promote | Hold | Regate | Refuse:
+def after_gates(candidate: CandidateResult, state: State) -> Promote | Hold | Reevaluate | Refuse:
     """What becomes of a candidate whose gates have all answered."""
     if candidate.model_version == state.champion_version:
         return Hold("it is the champion already")
     if candidate.compared_with != state.champion_version:
         was, now = _champion(candidate.compared_with), _champion(state.champion_version)
-        return Regate(f"gated against {was}, but meanwhile {now} answers")
+        return Reevaluate(f"gated against {was}, but meanwhile {now} answers")
     if candidate.outcome is not Outcome.PASSED:
         return Refuse(f"the verdict is {candidate.outcome.value}")
     if state.frozen:
@@ -97,7 +97,7 @@ def after_gates(candidate: Finished, state: State) -> Promote | Hold | Regate | 
     )
 
 
-def after_tournament(candidate: Finished, winner: int, state: State) -> Promote | Hold | Regate | Refuse:
+def after_tournament(candidate: CandidateResult, winner: int, state: State) -> Promote | Hold | Reevaluate | Refuse:
     """A retained version won on the candidate's golden rows: what would have become of a candidate becomes of it."""
     action = after_gates(replace(candidate, model_version=winner, outcome=Outcome.PASSED), state)
     if not isinstance(action, Promote):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from contracts import GateVerdict, Outcome, overall
 from contracts.policy import Minimum, ModelPolicy, Performance, Problem, Retained
 from gatekeeper.policy.gates import performance
-from gatekeeper.policy.statistics.estimates import Answers, direction
+from gatekeeper.policy.statistics.estimates import Predictions, direction
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Entrant:
     """A version and what it said of the golden rows. `clean` marks those that it was not trained on; None is all."""
 
     model_version: int
-    answers: Answers
+    answers: Predictions
     clean: NDArray[np.bool_] | None = None
 
 

@@ -21,7 +21,7 @@ class NewestGolden:
 
 
 @dataclass(frozen=True)
-class Occasion:
+class TournamentTrigger:
     """What is known of a model when a drift of one of its versions is told of."""
 
     drifted_version: int
@@ -48,7 +48,7 @@ class Skip:
     reason: str
 
 
-def after_drift(occasion: Occasion, policy: ModelPolicy | None) -> Play | Skip:
+def after_drift(trigger: TournamentTrigger, policy: ModelPolicy | None) -> Play | Skip:
     """Only on golden rows that are newer than those that the champion was judged on, and once on each."""
     if policy is None:
         return Skip("the model has no policy")
@@ -56,20 +56,20 @@ def after_drift(occasion: Occasion, policy: ModelPolicy | None) -> Play | Skip:
         return Skip("its policy compares no retained versions")
     if policy.golden.dataset != LATEST:
         return Skip(f"its policy does not say golden.dataset: {LATEST}; new rows come with a new version")
-    if occasion.champion_version is None:
+    if trigger.champion_version is None:
         return Skip("there is no champion")
-    if occasion.drifted_version != occasion.champion_version:
-        return Skip(f"it is v{occasion.drifted_version} that drifted, and v{occasion.champion_version} answers by now")
-    newest = occasion.newest
+    if trigger.drifted_version != trigger.champion_version:
+        return Skip(f"it is v{trigger.drifted_version} that drifted, and v{trigger.champion_version} answers by now")
+    newest = trigger.newest
     if newest is None:
         return Skip("there is no golden dataset (gauntlet golden create)")
     named = f"golden dataset {newest.number}, the newest,"
-    if occasion.played:
+    if trigger.played:
         return Skip(f"on {named} a tournament was played already")
-    if occasion.judged_on is not None and occasion.judged_on >= newest.number:
-        return Skip(f"{named} is what champion v{occasion.champion_version} was judged on")
-    if occasion.judged_on is None and occasion.judged_at is not None and newest.created_at <= occasion.judged_at:
-        return Skip(f"{named} was made before champion v{occasion.champion_version} was judged")
-    if occasion.others == 0:
+    if trigger.judged_on is not None and trigger.judged_on >= newest.number:
+        return Skip(f"{named} is what champion v{trigger.champion_version} was judged on")
+    if trigger.judged_on is None and trigger.judged_at is not None and newest.created_at <= trigger.judged_at:
+        return Skip(f"{named} was made before champion v{trigger.champion_version} was judged")
+    if trigger.others == 0:
         return Skip("there is no earlier version that may play")
-    return Play(newest.digest, f"on {named} champion v{occasion.champion_version} was not judged yet")
+    return Play(newest.digest, f"on {named} champion v{trigger.champion_version} was not judged yet")

@@ -21,12 +21,12 @@ from gatekeeper.policy.promotion import Promote, Refuse, on_request, on_rollback
 OUTCOMES = {state: outcome for outcome, state in STATES.items()}
 
 
-class Refused(Permanent):
+class CommandRefused(Permanent):
     """The state of the model does not allow it; the text says what would."""
 
 
 class Decisions:
-    """All methods block. They raise NotFound, Refused, and Transient when MLflow or database are away."""
+    """All methods block. They raise NotFound, CommandRefused, and Transient when MLflow or database are away."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Decisions:
                 model_version, OUTCOMES.get(row.state), row.state in UNJUDGED, queries.state(session, model_name)
             )
             if isinstance(decision, Refuse):
-                raise Refused(f"{model_name}: {decision.reason}")
+                raise CommandRefused(f"{model_name}: {decision.reason}")
             row.artifact_digest, row.artifact_uri = digest, uri
             policy = self._policies.get(model_name)
             return self._recorder.promote(
@@ -71,12 +71,12 @@ class Decisions:
             queries.lock(session, model_name)
             decided, decision = _rollback(session, model_name, to)
             if decided != target:
-                raise Refused(f"{model_name}: the champion has just changed; look again")
+                raise CommandRefused(f"{model_name}: the champion has just changed; look again")
             current = queries.champion(session, model_name)
             event = _again(model_name, target, earlier, decision, actor, reason, uri, digest)
             if current is not None and event.metric is None:
                 event = event.model_copy(update={"metric": current.event.get("metric")})
-            return self._recorder.crown(session, event)
+            return self._recorder.record_promotion(session, event)
 
     def freeze(self, model_name: str, *, actor: str, reason: str) -> ModelRow:
         """From now on only people change the champion."""
@@ -84,7 +84,7 @@ class Decisions:
         with self._database.transaction() as session:
             row = queries.lock(session, model_name)
             if row.frozen_at is not None:
-                raise Refused(f"{model_name} is frozen already, by {row.frozen_by}: {row.frozen_reason}")
+                raise CommandRefused(f"{model_name} is frozen already, by {row.frozen_by}: {row.frozen_reason}")
             row.frozen_by, row.frozen_reason, row.frozen_at = actor, reason, datetime.now(UTC)
             queries.add_audit(session, "frozen", model_name, None, actor=actor, reason=reason)
             return row
@@ -94,7 +94,7 @@ class Decisions:
         with self._database.transaction() as session:
             row = queries.lock(session, model_name)
             if row.frozen_at is None:
-                raise Refused(f"{model_name} is not frozen")
+                raise CommandRefused(f"{model_name} is not frozen")
             row.frozen_by = row.frozen_reason = row.frozen_at = None
             queries.add_audit(session, "unfrozen", model_name, None, actor=actor, reason=reason)
             return row
@@ -108,21 +108,21 @@ class Decisions:
     def _candidate(self, session: Session, model_name: str, model_version: int) -> CandidateRow:
         row = queries.candidate(session, model_name, model_version)
         if row is None:
-            raise Refused(
+            raise CommandRefused(
                 f"{model_name} v{model_version} was never gated; register it first"
                 f" (gauntlet register {model_name} {model_version})"
             )
         return row
 
     def _digest_of(self, model_name: str, model_version: int) -> tuple[str, str]:
-        """Digest and URI of a version's artifact; fetched when its gates never did. Raises NotFound, Refused."""
+        """Digest and URI of a version's artifact; fetched when its gates never did. Raises NotFound, CommandRefused."""
         version = self._registry.version(model_name, model_version)
         with self._database.reading() as session:
             row = self._candidate(session, model_name, model_version)
             if row.artifact_digest and row.artifact_uri:
                 return row.artifact_digest, row.artifact_uri
             if row.state in UNJUDGED:
-                raise Refused(f"{model_name}: v{model_version} is still being gated; wait for its verdict")
+                raise CommandRefused(f"{model_name}: v{model_version} is still being gated; wait for its verdict")
         return self._fetch(model_name, model_version, version.source)
 
     def _fetch(self, model_name: str, model_version: int, uri: str | None = None) -> tuple[str, str]:
@@ -130,7 +130,7 @@ class Decisions:
         try:
             _, digest = self._artifacts.model(uri)
         except ValueError as error:
-            raise Refused(f"{model_name} v{model_version} cannot be served: {error}") from error
+            raise CommandRefused(f"{model_name} v{model_version} cannot be served: {error}") from error
         return digest, uri
 
 
@@ -141,7 +141,7 @@ def _rollback(session: Session, model_name: str, to: int | None) -> tuple[int, P
         to, previous, queries.past_champions(session, model_name), queries.state(session, model_name)
     )
     if isinstance(decision, Refuse):
-        raise Refused(f"{model_name}: {decision.reason}")
+        raise CommandRefused(f"{model_name}: {decision.reason}")
     return decision
 
 

@@ -18,12 +18,12 @@ from chassis.telemetry import get_logger
 from contracts import GateVerdict, ModelRegistered, Outcome, overall
 from contracts.policy import ModelPolicy
 from gatekeeper.database import golden_datasets, queries
-from gatekeeper.database.recorder import Judgement, Recorder, without_policy
+from gatekeeper.database.recorder import CandidateVerdict, Recorder, without_policy
 from gatekeeper.database.tables import GATING, UNJUDGED, CandidateRow
-from gatekeeper.evaluation.evaluator import Measurer, Task
-from gatekeeper.evaluation.gate_runner import judge, summary
+from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator
+from gatekeeper.evaluation.gate_runner import run_gates, summary
 from gatekeeper.evaluation.lineage import Provenance, trace
-from gatekeeper.evaluation.measurements import Champion, Measured
+from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evidence import document as evidence
 from gatekeeper.evidence import serving_artifact
 from gatekeeper.evidence.store import EvidenceStore
@@ -31,7 +31,7 @@ from gatekeeper.policy.promotion import is_past
 from gatekeeper.sandbox.processes import Cancelled
 from gatekeeper.telemetry import GATE_SECONDS, after_commit
 from gatekeeper.tournaments import comparison
-from gatekeeper.tournaments.comparison import Played
+from gatekeeper.tournaments.comparison import TournamentResult
 from gatekeeper.tournaments.eligibility import champion_of
 from gatekeeper.tournaments.job import own_metrics, won
 from gatekeeper.tournaments.runner import Skipped, Tournament
@@ -41,14 +41,14 @@ GATE = "gate"
 log = get_logger(__name__)
 
 
-class Gating:
+class GateJob:
     """Runs outside transactions; what it returns is recorded in the one that ends the job."""
 
     def __init__(
         self,
         database: Database,
         registry: Registry,
-        measurer: Measurer,
+        evaluator: Evaluator,
         tournament: Tournament,
         recorder: Recorder,
         kept: EvidenceStore,
@@ -56,7 +56,7 @@ class Gating:
     ) -> None:
         self._database = database
         self._registry = registry
-        self._measurer = measurer
+        self._evaluator = evaluator
         self._tournament = tournament
         self._recorder = recorder
         self._kept = kept
@@ -75,8 +75,8 @@ class Gating:
         event, registered_at = envelope.data, envelope.time
         policy = self._policies.get(event.model_name)
         if policy is None:
-            judgement = without_policy(event, registered_at)
-            return partial(self._recorder.judged, judgement=judgement, policy=None)
+            candidate_verdict = without_policy(event, registered_at)
+            return partial(self._recorder.judged, candidate_verdict=candidate_verdict, policy=None)
         try:
             found = trace(self._registry, event)
             if found.version is not None:
@@ -84,28 +84,30 @@ class Gating:
             if past := is_past(registered_at, state):
                 return partial(self._supersede, candidate_id=candidate_id, reason=past.reason)
             task = self._task(found, champion, policy, candidate_id)
-            measured = self._measurer.measure(task, run.cancelled, run.progress)
-            verdicts = judge(measured, policy)
-            played = self._play(task, measured, verdicts, run)
+            measurements = self._evaluator.measure(task, run.cancelled, run.progress)
+            verdicts = run_gates(measurements, policy)
+            played = self._play(task, measurements, verdicts, run)
         except Cancelled as error:
             raise Transient(str(error)) from error
         outcome = overall(verdicts)
-        judgement = Judgement(
+        candidate_verdict = CandidateVerdict(
             event=found.event,
             verdicts=verdicts,
             reason=summary(outcome, verdicts),
             registered_at=registered_at,
             compared_with=champion.model_version if champion else None,
-            artifact_digest=measured.artifact_digest,
-            golden_digest=measured.golden_digest,
-            metrics=own_metrics(measured, policy),
-            evidence=self._evidence(measured, played, policy),
+            artifact_digest=measurements.artifact_digest,
+            golden_digest=measurements.golden_digest,
+            metrics=own_metrics(measurements, policy),
+            evidence=self._evidence(measurements, played, policy),
             won=won(played, policy) if played else None,
-            serving_artifact=serving_artifact.keep(measured, self._kept) if outcome is Outcome.PASSED else None,
+            serving_artifact=serving_artifact.keep(measurements, self._kept) if outcome is Outcome.PASSED else None,
         )
-        return partial(self._record, judgement=judgement, policy=policy, seconds=measured.seconds)
+        return partial(self._record, candidate_verdict=candidate_verdict, policy=policy, seconds=measurements.seconds)
 
-    def _task(self, found: Provenance, champion: Champion | None, policy: ModelPolicy, candidate_id: str) -> Task:
+    def _task(
+        self, found: Provenance, champion: Champion | None, policy: ModelPolicy, candidate_id: str
+    ) -> EvaluationTask:
         """What it is compared with and on, and how many were before it: both count for what α is left."""
         name = found.event.model_name
         with self._database.reading() as session:
@@ -116,23 +118,29 @@ class Gating:
         if champion is not None:
             bare = ModelRegistered(model_name=name, model_version=champion.model_version)
             event = trace(self._registry, bare).event
-        return Task(found, policy, champion, event, wanted, k)
+        return EvaluationTask(found, policy, champion, event, wanted, k)
 
-    def _evidence(self, measured: Measured, played: Played | None, policy: ModelPolicy) -> dict[str, Any]:
+    def _evidence(
+        self, measurements: Measurements, played: TournamentResult | None, policy: ModelPolicy
+    ) -> dict[str, Any]:
         """The document; its arrays are in MLflow when this returns. Raises Transient when they cannot be."""
-        with self._kept.writing(measured.event.model_name) as keep:
-            document = evidence.write(measured, policy, keep)
+        with self._kept.writing(measurements.event.model_name) as keep:
+            document = evidence.write(measurements, policy, keep)
             if played is not None:
                 document["tournament"] = comparison.write(played, policy, keep)
-        probe = measured.probe
+        probe = measurements.probe
         output = probe.output[-2000:] if probe is not None and probe.fault is not None else ""
         return document | {"output": output}
 
-    def _play(self, task: Task, measured: Measured, verdicts: tuple[GateVerdict, ...], run: JobRun) -> Played | None:
+    def _play(
+        self, task: EvaluationTask, measurements: Measurements, verdicts: tuple[GateVerdict, ...], run: JobRun
+    ) -> TournamentResult | None:
         """A tournament that breaks changes nothing: the candidate's own verdict stands."""
         began = time.monotonic()
         try:
-            played = self._tournament.play(task, measured, verdicts, measured.k + 1, run.cancelled, run.progress)
+            played = self._tournament.play(
+                task, measurements, verdicts, measurements.k + 1, run.cancelled, run.progress
+            )
         except (Transient, Cancelled):
             raise
         except Exception:
@@ -141,7 +149,7 @@ class Gating:
         if isinstance(played, Skipped):
             log.info("no tournament", candidate_id=run.job.payload["candidate_id"], reason=played.reason)
             return None
-        measured.seconds["tournament"] = round(time.monotonic() - began, 3)
+        measurements.seconds["tournament"] = round(time.monotonic() - began, 3)
         return played
 
     def on_failed(self, session: Session, job: Job, error: str) -> None:
@@ -150,17 +158,19 @@ class Gating:
         if row is None:  # or a tournament, which a replica of an older version has queued meanwhile under this kind
             return
         champion = queries.champion(session, row.model_name)
-        judgement = Judgement(
+        candidate_verdict = CandidateVerdict(
             event=queries.envelope_of(row).data,
             verdicts=(),
             reason=f"gating failed: {error}",
             registered_at=row.registered_at,
             compared_with=champion.model_version if champion else None,
         )
-        self._recorder.judged(session, judgement, self._policies.get(row.model_name))
+        self._recorder.judged(session, candidate_verdict, self._policies.get(row.model_name))
 
-    def _record(self, session: Session, judgement: Judgement, policy: ModelPolicy, seconds: dict[str, float]) -> None:
-        self._recorder.judged(session, judgement, policy)
+    def _record(
+        self, session: Session, candidate_verdict: CandidateVerdict, policy: ModelPolicy, seconds: dict[str, float]
+    ) -> None:
+        self._recorder.judged(session, candidate_verdict, policy)
         after_commit(session, partial(_observe, seconds))
 
     def _supersede(self, session: Session, candidate_id: str, reason: str) -> None:

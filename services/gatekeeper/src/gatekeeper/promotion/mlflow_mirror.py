@@ -105,7 +105,7 @@ def _tags(session: Session, model_name: str, model_version: int) -> dict[str, st
         tags["gauntlet.candidate_id"] = row.id
         if row.policy_digest:
             tags["gauntlet.policy_digest"] = row.policy_digest
-        if form := compiled_form.told(row.evidence):
+        if form := compiled_form.form_of(row.evidence):
             tags["gauntlet.serving_form"] = form
     if promotion is not None:
         tags["gauntlet.epoch"] = str(promotion.epoch)

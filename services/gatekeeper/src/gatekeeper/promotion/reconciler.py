@@ -68,25 +68,25 @@ class Reconciler:
 
     def round(self) -> None:
         """Look once at every model. What goes wrong is logged when it begins and when it ends, not each time."""
-        trouble: str | None = None
+        measurement_error: str | None = None
         try:
             models = [model for model in self._registry.models() if model.name in self._policies]
         except (Transient, Permanent) as error:
-            models, trouble = [], str(error)
+            models, measurement_error = [], str(error)
         for model in models:
             try:
                 self._take_in(model)
                 self._put_back(model)
             except (Transient, Permanent) as error:
-                trouble = str(error)
+                measurement_error = str(error)
             except Exception as error:  # one odd version must not keep the others from being found
                 log.exception("not reconciled", model_name=model.name)
-                trouble = f"{type(error).__name__}: {error}"
-        if (trouble is None) != (self._trouble is None):
-            log.warning("MLflow is not reconciled", error=trouble) if trouble else log.info(
+                measurement_error = f"{type(error).__name__}: {error}"
+        if (measurement_error is None) != (self._trouble is None):
+            log.warning("MLflow is not reconciled", error=measurement_error) if measurement_error else log.info(
                 "MLflow is reconciled again"
             )
-        self._trouble = trouble
+        self._trouble = measurement_error
 
     def _take_in(self, model: RegisteredModel) -> None:
         """Versions that nobody told of, as if somebody had."""

@@ -19,9 +19,9 @@ class Shown:
     section: Section
 
 
-def shown(measured: Mapping[str, Any] | None) -> Shown | None:
+def shown(measurements: Mapping[str, Any] | None) -> Shown | None:
     """None for evidence that has no form, as older one has, or one that is written otherwise."""
-    form = (measured or {}).get("serving_form")
+    form = (measurements or {}).get("serving_form")
     if form is None:
         return None
     try:

@@ -107,12 +107,12 @@ def _question(
 ) -> None:
     import numpy as np
 
-    from chassis import answers
+    from chassis import predictions
 
     def ask(name: str, frame: Any) -> None:
         raw = model.predict(frame)
         try:
-            found = answers.read(raw, request["problem"], request["classes"], rows=len(frame))
+            found = predictions.read(raw, request["problem"], request["classes"], rows=len(frame))
         except (ValueError, TypeError) as error:
             raise WrongAnswer(str(error)) from error
         values = found.labels if found.scores is None else found.scores

@@ -40,7 +40,7 @@ class RefusedForm:
 
 
 @dataclass(frozen=True)
-class ServingForm:
+class CompilationReport:
     """`name` None: it is not known, and `problem` says why. `seconds`: what finding out took, wall clock."""
 
     name: str | None = None
@@ -49,16 +49,16 @@ class ServingForm:
     seconds: float | None = None
     problem: str | None = None
 
-    def after(self, seconds: float) -> ServingForm:
+    def after(self, seconds: float) -> CompilationReport:
         return replace(self, seconds=round(seconds, 3))
 
 
-def unknown(problem: str) -> ServingForm:
-    return ServingForm(problem=_plain(problem)[:500])
+def unknown(problem: str) -> CompilationReport:
+    return CompilationReport(problem=_plain(problem)[:500])
 
 
-def heard(said: Any, tolerance: float) -> ServingForm:
-    """What a candidate's process said of its form (`forms.Choice.about`), as far as it can be true.
+def from_untrusted(said: Any, tolerance: float) -> CompilationReport:
+    """What a candidate's process said of its form (`forms.CompilationResult.about`), as far as it can be true.
 
     `tolerance` is the one that it was to prove the form with.
     """
@@ -70,12 +70,12 @@ def heard(said: Any, tolerance: float) -> ServingForm:
         )
         if (parity is None) is not (name == NATIVE):
             raise ValueError
-        return ServingForm(name, None if parity is None else _parity(parity, tolerance), refused)
+        return CompilationReport(name, None if parity is None else _parity(parity, tolerance), refused)
     except (KeyError, TypeError, ValueError, AttributeError):
         return unknown("what its process said of it makes no sense")
 
 
-def told(evidence: Mapping[str, Any]) -> str | None:
+def form_of(evidence: Mapping[str, Any]) -> str | None:
     """The form in a word, of the evidence of a verdict; None for one that has none, as older ones have."""
     try:
         form = upgraded(evidence)["measured"]["serving_form"] if "measured" in evidence else None

@@ -28,7 +28,7 @@ IMPORTED_ONCE = (
         "sklearn.ensemble",
         "sklearn.linear_model",
         "sklearn.pipeline",
-        "chassis.answers",
+        "chassis.predictions",
         "gatekeeper.sandbox.compile_probe",
     ),
 )

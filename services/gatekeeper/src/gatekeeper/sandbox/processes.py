@@ -48,7 +48,7 @@ class Ended:
     peak_mb: float | None = None
 
 
-class Template:
+class ForkServer:
     """The process that children are forked from. After an error it is not to be used again.
 
     `isolation` is what was found out about the isolation of its children.

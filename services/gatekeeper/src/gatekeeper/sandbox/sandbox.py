@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from chassis.telemetry import get_logger
 from gatekeeper.policy.stage import Stage
 from gatekeeper.sandbox import compiled_form, results
-from gatekeeper.sandbox.compiled_form import ServingForm
+from gatekeeper.sandbox.compiled_form import CompilationReport
 from gatekeeper.sandbox.isolation import Isolation
-from gatekeeper.sandbox.processes import Cancelled, Ended, SandboxBroken, Template
+from gatekeeper.sandbox.processes import Cancelled, Ended, ForkServer, SandboxBroken
 from gatekeeper.sandbox.protocol import (
     BATCH_SECONDS,
     FACTS,
@@ -33,7 +33,7 @@ from gatekeeper.sandbox.protocol import (
     SECONDS,
     dirty,
 )
-from gatekeeper.sandbox.workspace import Home
+from gatekeeper.sandbox.workspace import Workspace
 
 MOST_EXAMPLE_ROWS = 100_000
 MOST_TIMED_CALLS = 100_000
@@ -118,15 +118,17 @@ class Sandbox:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._lock = threading.Lock()
-        self._home: Home | None = None
-        self._template: Template | None = None
+        self._home: Workspace | None = None
+        self._template: ForkServer | None = None
 
     def probe(self, request: Request, cancelled: threading.Event) -> Probe:
         """Load and ask a model in a process of its own. Raises Cancelled, or SandboxBroken."""
         probe, isolation = self._asked(request, cancelled, _read)
         return replace(probe, isolation=isolation.as_json())
 
-    def form(self, request: Request, tolerance: float, cancelled: threading.Event) -> tuple[ServingForm, bytes | None]:
+    def form(
+        self, request: Request, tolerance: float, cancelled: threading.Event
+    ) -> tuple[CompilationReport, bytes | None]:
         """Load a model in another process, and prove the form that it would be served in on its features.
 
         Also the form itself, as that process wrote it, for whoever serves the model; nothing here opens it.
@@ -165,15 +167,15 @@ class Sandbox:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def _ready(self) -> tuple[Template, Home]:
+    def _ready(self) -> tuple[ForkServer, Workspace]:
         if self._home is None:
-            self._home = Home(self._root)
+            self._home = Workspace(self._root)
         if self._template is None:
-            self._template = Template(self._home.path)
+            self._template = ForkServer(self._home.path)
             _say(self._template.isolation)
         return self._template, self._home
 
-    def _run(self, template: Template, scratch: Path, limits: Limits, cancelled: threading.Event) -> Ended:
+    def _run(self, template: ForkServer, scratch: Path, limits: Limits, cancelled: threading.Event) -> Ended:
         try:
             return template.run(scratch, limits.seconds, limits.disk_mb * 1024**2, cancelled)
         except Cancelled:
@@ -270,11 +272,13 @@ def _read(scratch: Path, request: Request, ended: Ended) -> Probe:
     )
 
 
-def _read_form(tolerance: float, scratch: Path, _request: Request, ended: Ended) -> tuple[ServingForm, bytes | None]:
+def _read_form(
+    tolerance: float, scratch: Path, _request: Request, ended: Ended
+) -> tuple[CompilationReport, bytes | None]:
     facts = results.facts(scratch / FACTS)
     what = ended.by or _fault_of(facts)
     if what is None and "form" in facts:
-        found = compiled_form.heard(facts["form"], tolerance)
+        found = compiled_form.from_untrusted(facts["form"], tolerance)
         return found, None if found.parity is None else results.content(scratch / FORM, MOST_FORM_BYTES)
     return compiled_form.unknown(f"its process {what or 'ended'} before it was proven"), None
 

@@ -13,7 +13,7 @@ from pathlib import Path
 LOCK = ".lock"
 
 
-class Home:
+class Workspace:
     """`path` exists, and is ours, until `close` or the end of this process: the lock on it ends with its holder."""
 
     def __init__(self, root: Path) -> None:

@@ -13,32 +13,32 @@ from numpy.typing import NDArray
 
 from contracts import GateVerdict
 from contracts.policy import ModelPolicy, Performance, Retained
-from gatekeeper.evaluation.gate_runner import judge
-from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evaluation.gate_runner import run_gates
+from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence import document as evidence
 from gatekeeper.evidence.document import Keep, Load
 from gatekeeper.evidence.formats import Unreadable
 from gatekeeper.policy import tournament
 from gatekeeper.policy.gates import leakage, performance
 from gatekeeper.policy.gates.leakage import Overlap
-from gatekeeper.policy.statistics.estimates import Answers
+from gatekeeper.policy.statistics.estimates import Predictions
 from gatekeeper.policy.tournament import Ending, Entrant, Result
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class EntrantPredictions:
     """A retained version that was asked the golden rows. A field that is None could not be had; `problem` says why."""
 
     model_version: int
     registered_at: str
     """ISO 8601."""
-    answers: Answers | None = None
+    answers: Predictions | None = None
     overlap: Overlap | None = None
     problem: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Contest:
+class TournamentInput:
     """Who was asked, newest first, besides what was measured of the champion and the golden rows.
 
     `k`: together they are the k-th challenger that these golden rows have seen, from 1 on.
@@ -47,11 +47,11 @@ class Contest:
     k: int
     played_at: str
     """ISO 8601."""
-    asked: tuple[Asked, ...]
+    asked: tuple[EntrantPredictions, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Standing:
+class Ranking:
     """Each entrant against the champion; `absent` says of the others why they could not be compared."""
 
     result: Result
@@ -59,13 +59,13 @@ class Standing:
 
 
 @dataclass(frozen=True, eq=False)
-class Decided:
+class TournamentDecision:
     """How it ended. `gates`: all verdicts on the best, none when nobody had to be gated."""
 
     champion_version: int
     golden_digest: str
     k: int
-    standing: Standing
+    standing: Ranking
     ending: Ending
     gates: tuple[GateVerdict, ...] = ()
 
@@ -86,101 +86,113 @@ class Decided:
 
 
 @dataclass(frozen=True, eq=False)
-class Played:
+class TournamentResult:
     """A tournament with all that it rests on. `gated`: the best on the same golden rows, when it was gated."""
 
-    contest: Contest
-    decided: Decided
-    gated: Measured | None = field(default=None, repr=False)
+    tournament_input: TournamentInput
+    decided: TournamentDecision
+    gated: Measurements | None = field(default=None, repr=False)
 
 
-def stand(measured: Measured, contest: Contest, policy: ModelPolicy, settings: Performance) -> Standing:
+def rank(
+    measurements: Measurements, tournament_input: TournamentInput, policy: ModelPolicy, settings: Performance
+) -> Ranking:
     """Everybody against the champion, on rows that neither was trained on."""
-    assert measured.golden is not None and measured.champion is not None and measured.champion_answers is not None
-    clean = leakage.clean_for(measured.champion_overlap, policy, len(measured.golden.truth))
+    assert (
+        measurements.golden is not None
+        and measurements.champion is not None
+        and measurements.champion_answers is not None
+    )
+    clean = leakage.clean_for(measurements.champion_overlap, policy, len(measurements.golden.truth))
     entrants, absent = [], {}
-    for asked in contest.asked:
+    for asked in tournament_input.asked:
         found = _entrant(asked, clean, policy)
         if isinstance(found, str):
             absent[asked.model_version] = found
         else:
             entrants.append(found)
     facts = tournament.Facts(
-        problem=measured.problem,
+        problem=measurements.problem,
         metric=policy.metric,
-        truth=measured.golden.truth,
-        champion=Entrant(measured.champion.model_version, measured.champion_answers, clean),
+        truth=measurements.golden.truth,
+        champion=Entrant(measurements.champion.model_version, measurements.champion_answers, clean),
         entrants=tuple(entrants),
-        clusters=measured.clusters,
-        k=contest.k,
+        clusters=measurements.clusters,
+        k=tournament_input.k,
     )
-    return Standing(tournament.decide(facts, settings), absent)
+    return Ranking(tournament.decide(facts, settings), absent)
 
 
 def decide(
-    measured: Measured,
-    contest: Contest,
-    standing: Standing,
+    measurements: Measurements,
+    tournament_input: TournamentInput,
+    standing: Ranking,
     candidate: Sequence[GateVerdict],
-    gated: Measured | None,
+    gated: Measurements | None,
     policy: ModelPolicy,
-) -> Decided:
+) -> TournamentDecision:
     """`candidate`: the verdicts on the new version, none without one; `gated`: what was measured of the best."""
-    assert measured.champion is not None and measured.golden_digest is not None, "it was compared with on these rows"
+    assert measurements.champion is not None and measurements.golden_digest is not None, (
+        "it was compared with on these rows"
+    )
     gates = () if gated is None else _gates(standing, gated, policy)
-    return Decided(
-        champion_version=measured.champion.model_version,
-        golden_digest=measured.golden_digest,
-        k=contest.k,
+    return TournamentDecision(
+        champion_version=measurements.champion.model_version,
+        golden_digest=measurements.golden_digest,
+        k=tournament_input.k,
         standing=standing,
         ending=tournament.ending(standing.result, candidate, gates),
         gates=gates,
     )
 
 
-def wanted(contest: Contest, policy: ModelPolicy) -> Contest:
+def wanted(tournament_input: TournamentInput, policy: ModelPolicy) -> TournamentInput:
     """Of those who were asked then, the ones whom this policy would have asked."""
     settings = policy.candidates
     assert isinstance(settings, Retained), "the policy wants a tournament"
-    at, oldest = datetime.fromisoformat(contest.played_at), settings.max_age
+    at, oldest = datetime.fromisoformat(tournament_input.played_at), settings.max_age
     young = [
-        asked for asked in contest.asked if oldest is None or datetime.fromisoformat(asked.registered_at) >= at - oldest
+        asked
+        for asked in tournament_input.asked
+        if oldest is None or datetime.fromisoformat(asked.registered_at) >= at - oldest
     ]
-    return dataclasses.replace(contest, asked=tuple(young[: settings.retained]))
+    return dataclasses.replace(tournament_input, asked=tuple(young[: settings.retained]))
 
 
-def not_asked(contest: Contest, then: ModelPolicy, policy: ModelPolicy) -> str | None:
+def not_asked(tournament_input: TournamentInput, then: ModelPolicy, policy: ModelPolicy) -> str | None:
     """Whom this policy might have asked besides, but the policy of then did not."""
     before, now = then.candidates, policy.candidates
     if not isinstance(before, Retained) or not isinstance(now, Retained):
         return None
-    if now.retained > before.retained <= len(contest.asked):
+    if now.retained > before.retained <= len(tournament_input.asked):
         return f"only the newest {before.retained} earlier versions were asked then, not {now.retained}"
     if before.max_age is not None and (now.max_age is None or now.max_age > before.max_age):
         return f"versions older than {before.max_age} were not asked then"
     return None
 
 
-def write(played: Played, policy: ModelPolicy, keep: Keep) -> dict[str, Any]:
+def write(played: TournamentResult, policy: ModelPolicy, keep: Keep) -> dict[str, Any]:
     """As evidence: JSON, its arrays with `keep`."""
     gated = None if played.gated is None else evidence.write(played.gated, policy, keep)
-    return {**played.decided.document(), "contest": evidence.encode(played.contest, keep), "gated": gated}
+    return {**played.decided.document(), "contest": evidence.encode(played.tournament_input, keep), "gated": gated}
 
 
-def read(document: Mapping[str, Any], load: Load) -> tuple[Contest, Measured | None]:
+def read(document: Mapping[str, Any], load: Load) -> tuple[TournamentInput, Measurements | None]:
     """`document`: in today's format. Without golden rows, which the caller has. Raises Unreadable."""
     if document["contest"] is None:
         raise Unreadable("the answers of its entrants were not kept")
     try:
-        contest: Contest = evidence.decode(Contest, document["contest"], load, "tournament.contest")
+        tournament_input: TournamentInput = evidence.decode(
+            TournamentInput, document["contest"], load, "tournament.contest"
+        )
     except Unreadable:
         raise
     except (KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
-    return contest, None if document["gated"] is None else evidence.read(document["gated"], load)[0]
+    return tournament_input, None if document["gated"] is None else evidence.read(document["gated"], load)[0]
 
 
-def _entrant(asked: Asked, champion_clean: NDArray[np.bool_], policy: ModelPolicy) -> Entrant | str:
+def _entrant(asked: EntrantPredictions, champion_clean: NDArray[np.bool_], policy: ModelPolicy) -> Entrant | str:
     """Or why this one cannot be compared."""
     if asked.answers is None:
         return asked.problem or "it gave no answers"
@@ -197,11 +209,11 @@ def _entrant(asked: Asked, champion_clean: NDArray[np.bool_], policy: ModelPolic
     return Entrant(asked.model_version, asked.answers, own)
 
 
-def _gates(standing: Standing, gated: Measured, policy: ModelPolicy) -> tuple[GateVerdict, ...]:
+def _gates(standing: Ranking, gated: Measurements, policy: ModelPolicy) -> tuple[GateVerdict, ...]:
     """Among several, it had less of α than alone: the tournament's comparison is the one that counts."""
     best = standing.result.winner
     assert best == gated.event.model_version, "the best was gated"
     return tuple(
         standing.result.verdicts[best] if verdict.gate == performance.name else verdict
-        for verdict in judge(gated, policy)
+        for verdict in run_gates(gated, policy)
     )

@@ -15,14 +15,14 @@ from gatekeeper.database.tables import UNJUDGED, CandidateRow, PromotionRow
 from gatekeeper.evaluation.measurements import Champion
 from gatekeeper.evidence.formats import upgraded
 from gatekeeper.policy.fail_fast import was_run
-from gatekeeper.policy.tournament_trigger import NewestGolden, Occasion
+from gatekeeper.policy.tournament_trigger import NewestGolden, TournamentTrigger
 
 SAFETY = ("lineage", "integrity", "functional", "latency")
 """A version that did not pass one of these in its time is not asked again."""
 
 
 @dataclass(frozen=True)
-class Kept:
+class RetainedVersion:
     """A version that may play; `event` is what was known of it when it was judged."""
 
     version: Champion
@@ -30,7 +30,7 @@ class Kept:
     registered_at: datetime
 
 
-def retained(session: Session, model_name: str, policy: ModelPolicy, *outside: int | None) -> list[Kept]:
+def retained(session: Session, model_name: str, policy: ModelPolicy, *outside: int | None) -> list[RetainedVersion]:
     """Newest first: judged before, safe to run, and not one of `outside`, such as the champion.
 
     Not one that a person rolled back from: what a person took away, only a person brings back.
@@ -46,7 +46,7 @@ def retained(session: Session, model_name: str, policy: ModelPolicy, *outside: i
     )
     if settings.max_age is not None:
         query = query.where(CandidateRow.registered_at >= datetime.now(UTC) - settings.max_age)
-    found: list[Kept] = []
+    found: list[RetainedVersion] = []
     for row in session.scalars(query.order_by(CandidateRow.model_version.desc())):
         # A gate that was not run (fail_fast) says nothing against it; to win, it has to pass that one too.
         outcomes = {verdict.gate: verdict.outcome for verdict in queries.verdicts(session, row) if was_run(verdict)}
@@ -54,7 +54,7 @@ def retained(session: Session, model_name: str, policy: ModelPolicy, *outside: i
             continue
         assert row.artifact_uri is not None and row.artifact_digest is not None, "asked for"
         version = Champion(row.model_version, 0, row.artifact_uri, row.artifact_digest)
-        found.append(Kept(version, queries.envelope_of(row).data, row.registered_at))
+        found.append(RetainedVersion(version, queries.envelope_of(row).data, row.registered_at))
         if len(found) == settings.retained:
             break
     return found
@@ -74,14 +74,16 @@ def judged_until(session: Session, model_name: str, champion_version: int) -> st
     return max((until for until in found if isinstance(until, str)), key=datetime.fromisoformat, default=None)
 
 
-def occasion(session: Session, model_name: str, drifted_version: int, policy: ModelPolicy | None) -> Occasion:
-    """What `policy.occasion` decides on."""
+def tournament_trigger(
+    session: Session, model_name: str, drifted_version: int, policy: ModelPolicy | None
+) -> TournamentTrigger:
+    """What `policy.tournament_trigger` decides on."""
     champion = queries.champion(session, model_name)
     newest = golden_datasets.newest(session, model_name)
     if champion is None or newest is None or policy is None or not isinstance(policy.candidates, Retained):
-        return Occasion(drifted_version, champion.model_version if champion else None)
+        return TournamentTrigger(drifted_version, champion.model_version if champion else None)
     own = queries.candidate(session, model_name, champion.model_version)
-    return Occasion(
+    return TournamentTrigger(
         drifted_version=drifted_version,
         champion_version=champion.model_version,
         newest=NewestGolden(newest.number, newest.digest, newest.created_at),

@@ -16,21 +16,21 @@ from chassis.telemetry import get_logger
 from contracts import Dataset, ModelRegistered, Outcome
 from contracts.policy import ModelPolicy
 from gatekeeper.database import golden_datasets, queries
-from gatekeeper.database.recorder import ACTOR, Recorder, Won
+from gatekeeper.database.recorder import ACTOR, Recorder, TournamentWinner
 from gatekeeper.database.tables import GoldenRow, TournamentRow
-from gatekeeper.evaluation.evaluator import Measurer, Task
+from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator
 from gatekeeper.evaluation.lineage import trace
-from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence import document as evidence
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.policy.gates.leakage import clean_rows
-from gatekeeper.policy.promotion import Finished
+from gatekeeper.policy.promotion import CandidateResult
 from gatekeeper.policy.statistics import estimates
 from gatekeeper.policy.tournament_trigger import Skip, after_drift
 from gatekeeper.sandbox.processes import Cancelled
 from gatekeeper.tournaments import comparison
-from gatekeeper.tournaments.comparison import Played
-from gatekeeper.tournaments.eligibility import champion_of, occasion
+from gatekeeper.tournaments.comparison import TournamentResult
+from gatekeeper.tournaments.eligibility import champion_of, tournament_trigger
 from gatekeeper.tournaments.runner import Skipped, Tournament
 
 TOURNAMENT = "tournament"
@@ -40,14 +40,14 @@ DRIFTED = "drifted_version"
 log = get_logger(__name__)
 
 
-class Playing:
+class TournamentJob:
     """Runs outside transactions; what it returns is recorded in the one that ends the job."""
 
     def __init__(
         self,
         database: Database,
         registry: Registry,
-        measurer: Measurer,
+        evaluator: Evaluator,
         tournament: Tournament,
         recorder: Recorder,
         kept: EvidenceStore,
@@ -55,7 +55,7 @@ class Playing:
     ) -> None:
         self._database = database
         self._registry = registry
-        self._measurer = measurer
+        self._evaluator = evaluator
         self._tournament = tournament
         self._recorder = recorder
         self._kept = kept
@@ -67,7 +67,7 @@ class Playing:
         policy = self._policies.get(name)
         with self._database.reading() as session:
             # Again, since it waited for its turn: somebody may have played, or become champion.
-            action = after_drift(occasion(session, name, drifted, policy), policy)
+            action = after_drift(tournament_trigger(session, name, drifted, policy), policy)
             if isinstance(action, Skip):
                 return partial(_nothing, name, action.reason)
             digest = action.golden_digest
@@ -77,17 +77,17 @@ class Playing:
         assert policy is not None and champion is not None, "there is an occasion"
         dataset = Dataset(uri=row.uri, digest=digest, rows=row.rows)
         found = trace(self._registry, ModelRegistered(model_name=name, model_version=champion.model_version))
-        task = Task(found, policy, champion, found.event, dataset, k)
+        task = EvaluationTask(found, policy, champion, found.event, dataset, k)
         try:
             run.progress(0.1, f"tournament: asking champion v{champion.model_version}")
-            measured = self._measurer.champion(task, run.cancelled)
-            ended = self._tournament.play(task, measured, (), k, run.cancelled, run.progress)
+            measurements = self._evaluator.champion(task, run.cancelled)
+            ended = self._tournament.play(task, measurements, (), k, run.cancelled, run.progress)
         except Cancelled as error:
             raise Transient(str(error)) from error
         if isinstance(ended, Skipped):
             return partial(_nothing, name, ended.reason)
         with self._kept.writing(name) as keep:
-            document = evidence.write(measured, policy, keep)
+            document = evidence.write(measurements, policy, keep)
             document["tournament"] = comparison.write(ended, policy, keep)
         result = TournamentRow(
             id=golden_datasets.tournament_id(name, row.number),
@@ -103,7 +103,9 @@ class Playing:
         )
         return partial(self._record, job=run.job, row=result, won=won(ended, policy), policy=policy)
 
-    def _record(self, session: Session, job: Job, row: TournamentRow, won: Won | None, policy: ModelPolicy) -> None:
+    def _record(
+        self, session: Session, job: Job, row: TournamentRow, won: TournamentWinner | None, policy: ModelPolicy
+    ) -> None:
         """Raises RunAgain when the champion has changed."""
         queries.lock(session, row.model_name)
         now = queries.state(session, row.model_name)
@@ -131,14 +133,14 @@ class Playing:
             correlation_id=job.cause.correlation_id if job.cause else None,
         )
         if won is not None:
-            finished = Finished(
+            candidate_result = CandidateResult(
                 model_version=won.model_version,
                 outcome=Outcome.PASSED,
                 compared_with=row.champion_version,
                 strategy=policy.strategy,
                 approval=policy.approval,
             )
-            self._recorder.crown_winner(session, won, finished, policy, job.cause, evidence_id=row.id)
+            self._recorder.promote_winner(session, won, candidate_result, policy, job.cause, evidence_id=row.id)
 
     def on_failed(self, session: Session, job: Job, error: str) -> None:
         """Nothing is played and no α spent; a golden dataset that is made after it is a new occasion."""
@@ -154,20 +156,20 @@ class Playing:
         )
 
 
-def won(played: Played, policy: ModelPolicy) -> Won | None:
+def won(played: TournamentResult, policy: ModelPolicy) -> TournamentWinner | None:
     """The winner, with its metrics on the golden rows; None when the champion stays."""
     ending, gated = played.decided.ending, played.gated
     if ending.winner is None or gated is None:
         return None
-    return Won(ending.winner, ending.reason, own_metrics(gated, policy))
+    return TournamentWinner(ending.winner, ending.reason, own_metrics(gated, policy))
 
 
-def own_metrics(measured: Measured, policy: ModelPolicy) -> dict[str, float]:
+def own_metrics(measurements: Measurements, policy: ModelPolicy) -> dict[str, float]:
     """Those of the version that was gated, on the golden rows that it may be judged on."""
-    answers, rows = measured.challenger_answers, measured.golden
+    answers, rows = measurements.challenger_answers, measurements.golden
     if answers is None or rows is None:
         return {}
-    clean = clean_rows(measured, policy)
+    clean = clean_rows(measurements, policy)
     return estimates.all_metrics(policy.problem, rows.truth[clean], answers.only(clean))
 
 

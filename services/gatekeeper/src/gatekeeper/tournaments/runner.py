@@ -15,13 +15,13 @@ from chassis.database import Database
 from chassis.registry import Registry
 from chassis.telemetry import get_logger
 from contracts import Dataset, GateVerdict
-from gatekeeper.evaluation.evaluator import Measurer, Say, Task
+from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator, Say
 from gatekeeper.evaluation.lineage import trace
-from gatekeeper.evaluation.measurements import Measured
+from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.policy import tournament
 from gatekeeper.tournaments import comparison
-from gatekeeper.tournaments.comparison import Asked, Contest, Played
-from gatekeeper.tournaments.eligibility import Kept, judged_until, retained
+from gatekeeper.tournaments.comparison import EntrantPredictions, TournamentInput, TournamentResult
+from gatekeeper.tournaments.eligibility import RetainedVersion, judged_until, retained
 
 log = get_logger(__name__)
 
@@ -34,54 +34,58 @@ class Skipped:
 
 
 class Tournament:
-    """Gathers what `contest` decides on. Raises Transient and Cancelled as measuring does."""
+    """Gathers what `tournament_input` decides on. Raises Transient and Cancelled as measuring does."""
 
-    def __init__(self, database: Database, registry: Registry, measurer: Measurer) -> None:
+    def __init__(self, database: Database, registry: Registry, evaluator: Evaluator) -> None:
         self._database = database
         self._registry = registry
-        self._measurer = measurer
+        self._evaluator = evaluator
 
     def play(
         self,
-        task: Task,
-        measured: Measured,
+        task: EvaluationTask,
+        measurements: Measurements,
         candidate: Sequence[GateVerdict],
         k: int,
         cancelled: threading.Event,
         say: Say,
-    ) -> Played | Skipped:
-        """`measured`: of the champion on the golden rows, and of the new candidate, whose verdicts are `candidate`.
+    ) -> TournamentResult | Skipped:
+        """`measurements`: of the champion on the golden rows, and of the new candidate, whose verdicts are `candidate`.
 
         Not on rows older than those that the champion was judged on: yesterday's champion would be best on them.
         """
         settings = tournament.comparison(task.policy)
         if settings is None:
             return Skipped("the policy wants none")
-        if measured.champion is None or measured.champion_answers is None:
-            return Skipped(measured.golden_problem or measured.champion_problem or "there is no champion")
-        model_name, champion = measured.event.model_name, measured.champion.model_version
+        if measurements.champion is None or measurements.champion_answers is None:
+            return Skipped(measurements.golden_problem or measurements.champion_problem or "there is no champion")
+        model_name, champion = measurements.event.model_name, measurements.champion.model_version
         with self._database.reading() as session:
-            kept = retained(session, model_name, task.policy, measured.event.model_version, champion)
+            kept = retained(session, model_name, task.policy, measurements.event.model_version, champion)
             until = judged_until(session, model_name, champion)
-        if measured.golden_until is not None and until is not None and _before(measured.golden_until, until):
-            return Skipped(f"these rows, until {measured.golden_until}, are older than those of the champion ({until})")
+        if measurements.golden_until is not None and until is not None and _before(measurements.golden_until, until):
+            return Skipped(
+                f"these rows, until {measurements.golden_until}, are older than those of the champion ({until})"
+            )
         asked = []
         for number, one in enumerate(kept, start=1):
             say(0.9, f"tournament: asking v{one.version.model_version}, {number} of {len(kept)}")
-            asked.append(self._ask(one, measured, task, cancelled))
-        field = Contest(k, datetime.now(UTC).isoformat(), tuple(asked))
-        standing = comparison.stand(measured, field, task.policy, settings)
+            asked.append(self._ask(one, measurements, task, cancelled))
+        field = TournamentInput(k, datetime.now(UTC).isoformat(), tuple(asked))
+        standing = comparison.rank(measurements, field, task.policy, settings)
         best, gated = standing.result.winner, None
         if best is not None and tournament.outdoes(standing.result.verdicts[best], candidate):
             say(0.95, f"tournament: gating v{best}, the best")
             (winner,) = (one for one in kept if one.version.model_version == best)
-            gated = self._gate(winner, task, measured, k, cancelled)
-        decided = comparison.decide(measured, field, standing, candidate, gated, task.policy)
-        return Played(field, decided, gated)
+            gated = self._gate(winner, task, measurements, k, cancelled)
+        decided = comparison.decide(measurements, field, standing, candidate, gated, task.policy)
+        return TournamentResult(field, decided, gated)
 
-    def _ask(self, one: Kept, measured: Measured, task: Task, cancelled: threading.Event) -> Asked:
-        found = self._measurer.ask(measured, one.version, one.event, task.policy, cancelled)
-        return Asked(
+    def _ask(
+        self, one: RetainedVersion, measurements: Measurements, task: EvaluationTask, cancelled: threading.Event
+    ) -> EntrantPredictions:
+        found = self._evaluator.predict(measurements, one.version, one.event, task.policy, cancelled)
+        return EntrantPredictions(
             one.version.model_version,
             one.registered_at.isoformat(),
             found.champion_answers,
@@ -89,18 +93,20 @@ class Tournament:
             found.champion_problem,
         )
 
-    def _gate(self, one: Kept, task: Task, measured: Measured, k: int, cancelled: threading.Event) -> Measured:
+    def _gate(
+        self, one: RetainedVersion, task: EvaluationTask, measurements: Measurements, k: int, cancelled: threading.Event
+    ) -> Measurements:
         """The winner has to pass every gate of its policy on these rows, like any other version."""
-        assert measured.golden_digest is not None and measured.golden_uri is not None, "it has answered them"
-        own = Task(
+        assert measurements.golden_digest is not None and measurements.golden_uri is not None, "it has answered them"
+        own = EvaluationTask(
             found=trace(self._registry, one.event),
             policy=task.policy,
             champion=task.champion,
             champion_event=task.champion_event,
-            golden=Dataset(uri=measured.golden_uri, digest=measured.golden_digest),
+            golden=Dataset(uri=measurements.golden_uri, digest=measurements.golden_digest),
             k=k,
         )
-        return self._measurer.measure(own, cancelled, lambda share, message: None)
+        return self._evaluator.measure(own, cancelled, lambda share, message: None)
 
 
 def _before(first: str, second: str) -> bool:

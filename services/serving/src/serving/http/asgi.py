@@ -36,7 +36,7 @@ NAMELESS = re.compile(rb"[!-~]{1,%d}" % LONGEST_ID)
 
 
 @dataclass(slots=True)
-class Call:
+class RawRequest:
     """A request, read whole. Names of headers are lower case; `path` holds what the route's braces matched."""
 
     path: Mapping[str, str]
@@ -51,7 +51,7 @@ class Call:
 
 
 @dataclass(slots=True)
-class Reply:
+class RawResponse:
     body: bytes
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Beside content-length and x-request-id."""
@@ -60,10 +60,10 @@ class Reply:
 
 JSON = (b"content-type", b"application/json")
 
-Handler = Callable[[Call], Awaitable[Reply]]
+Handler = Callable[[RawRequest], Awaitable[RawResponse]]
 
 
-class Room:
+class BodyBudget:
     """For bodies that come in pieces, all of them together; those of one piece are bounded by how many may wait."""
 
     def __init__(self, limit: int) -> None:
@@ -84,7 +84,7 @@ class Room:
 Shape = Callable[[Problem], Response]
 
 
-class Later(Exception):
+class ModelEvicted(Exception):
     """Raised by a handler that cannot answer yet and has done nothing: to be called again after `wait`.
 
     `wait` is given when the request began, in seconds of `time.perf_counter`, and raises Problem when it took too long.
@@ -94,20 +94,20 @@ class Later(Exception):
         self.wait = wait
 
 
-async def patiently(ask: Callable[[], Awaitable[T]], later: Later, started: float) -> T:
-    """`ask` again, after it raised `later`, until it answers."""
+async def retry_when_loaded(ask: Callable[[], Awaitable[T]], evicted: ModelEvicted, started: float) -> T:
+    """`predict` again, after it raised `evicted`, until it answers."""
     while True:
-        await later.wait(started)
+        await evicted.wait(started)
         try:
             return await ask()
-        except Later as again:
-            later = again
+        except ModelEvicted as again:
+            evicted = again
 
 
-class Lean:
+class AsgiEndpoint:
     """An ASGI endpoint: body in, reply out. `shape` writes a Problem as the protocol prescribes."""
 
-    def __init__(self, handler: Handler, settings: Settings, room: Room, shape: Shape = problem_response) -> None:
+    def __init__(self, handler: Handler, settings: Settings, room: BodyBudget, shape: Shape = problem_response) -> None:
         self._handler = handler
         self._room = room
         self._limit = settings.max_body_bytes
@@ -121,11 +121,11 @@ class Lean:
             headers = dict(scope["headers"])
             request_id = _request_id(headers.get(b"x-request-id"))
             body, held = await self._body(headers, receive)
-            call = Call(scope.get("path_params", {}), headers, body, request_id, started)
+            request = RawRequest(scope.get("path_params", {}), headers, body, request_id, started)
             try:
-                reply = await self._handler(call)
-            except Later as later:
-                reply = await patiently(partial(self._handler, call), later, started)
+                response = await self._handler(request)
+            except ModelEvicted as evicted:
+                response = await retry_when_loaded(partial(self._handler, request), evicted, started)
         except Problem as problem:
             await self._refuse(problem, request_id, scope, receive, send)
             return
@@ -136,14 +136,14 @@ class Lean:
             return
         finally:
             self._room.give_back(held)
-        (ANSWERED if reply.status == 200 else REQUESTS.labels(reply.status)).inc()
+        (ANSWERED if response.status == 200 else REQUESTS.labels(response.status)).inc()
         sent = [
-            *reply.headers,
-            (b"content-length", b"%d" % len(reply.body)),
+            *response.headers,
+            (b"content-length", b"%d" % len(response.body)),
             (b"x-request-id", request_id.encode("latin-1")),
         ]
-        await send({"type": "http.response.start", "status": reply.status, "headers": sent})
-        await send({"type": "http.response.body", "body": reply.body})
+        await send({"type": "http.response.start", "status": response.status, "headers": sent})
+        await send({"type": "http.response.body", "body": response.body})
 
     async def _refuse(self, problem: Problem, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
         REQUESTS.labels(problem.status).inc()
@@ -199,44 +199,44 @@ class Lean:
         return Problem(413, "body too large", detail)
 
 
-class Shortcut:
+class FastPathRouter:
     """In front of the whole application: hands a POST to its lean endpoint, and everything else on."""
 
-    def __init__(self, app: ASGIApp, routes: Mapping[str, Lean]) -> None:
+    def __init__(self, app: ASGIApp, routes: Mapping[str, AsgiEndpoint]) -> None:
         """`routes`: path to endpoint; parameters in braces, as in `/models/{model_name}/predict`."""
         self._app = app
-        self._exact = {path: lean for path, lean in routes.items() if "{" not in path}
+        self._exact = {path: asgi_endpoint for path, asgi_endpoint in routes.items() if "{" not in path}
         self._patterns = [
-            (re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)), lean)
-            for path, lean in routes.items()
+            (re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)), asgi_endpoint)
+            for path, asgi_endpoint in routes.items()
             if "{" in path
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
             path = scope["path"]
-            if (lean := self._exact.get(path)) is not None:
-                return await lean(scope, receive, send)
-            for pattern, lean in self._patterns:
+            if (asgi_endpoint := self._exact.get(path)) is not None:
+                return await asgi_endpoint(scope, receive, send)
+            for pattern, asgi_endpoint in self._patterns:
                 if (match := pattern.fullmatch(path)) is not None:
                     scope["path_params"] = match.groupdict()
-                    return await lean(scope, receive, send)
+                    return await asgi_endpoint(scope, receive, send)
         return await self._app(scope, receive, send)
 
 
-def add_lean_route(router: APIRouter, path: str, lean: Lean, text: str, **options: Any) -> None:
+def add_asgi_route(router: APIRouter, path: str, asgi_endpoint: AsgiEndpoint, text: str, **options: Any) -> None:
     """The same endpoint as an ordinary route: in OpenAPI, in the answers to other methods, and where it is mounted."""
 
     async def endpoint(request: Request) -> Response:
-        return _AsResponse(lean)
+        return _AsResponse(asgi_endpoint)
 
     router.add_api_route(path, endpoint, methods=["POST"], description=text, **options)
 
 
 class _AsResponse(Response):
-    def __init__(self, lean: Lean) -> None:
+    def __init__(self, asgi_endpoint: AsgiEndpoint) -> None:
         super().__init__()
-        self._lean = lean
+        self._lean = asgi_endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._lean(scope, receive, send)

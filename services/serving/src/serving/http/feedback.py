@@ -13,13 +13,13 @@ import orjson
 from chassis.cloudevents import Encoded
 from chassis.http import Problem
 from contracts import GroundTruthReceived
-from serving.http.asgi import JSON, Call, Reply
+from serving.http.asgi import JSON, RawRequest, RawResponse
 from serving.http.json_bodies import model_of, object_of, unknown, wrong
 from serving.http.openapi import MODEL_NAME, PROBLEM, refusals, success
-from serving.http.prediction_service import Front, about
+from serving.http.prediction_service import PredictionService, about
 from serving.inference.validation import Fault
-from serving.publishing.feedback import Deliveries
-from serving.publishing.ground_truth import FIELDS, LONGEST, TruthRefused, encoded, read_items
+from serving.publishing.feedback import FeedbackPublisher
+from serving.publishing.ground_truth import FIELDS, LONGEST, GroundTruthRejected, encoded, read_items
 
 LARGE = 8 * 1024
 """Bytes of a body that is read in a thread: an item costs more than a row."""
@@ -74,34 +74,35 @@ BODY = {
 class Feedback:
     """Handles `/feedback` and `/models/{model_name}/feedback`."""
 
-    def __init__(self, front: Front, deliveries: Deliveries) -> None:
-        self._front = front
-        self._deliveries = deliveries
+    def __init__(self, service: PredictionService, feedback_publisher: FeedbackPublisher) -> None:
+        self._service = service
+        self._feedback_publisher = feedback_publisher
 
-    async def __call__(self, call: Call) -> Reply:
-        if len(call.body) <= LARGE:
-            model_name, events = self._read(call)
+    async def __call__(self, request: RawRequest) -> RawResponse:
+        if len(request.body) <= LARGE:
+            model_name, events = self._read(request)
         else:
-            model_name, events = await self._front.desk.run(lambda: self._read(call))
-        tally = await self._deliveries.deliver(GroundTruthReceived.topic, events)
+            model_name, events = await self._service.batcher.run(lambda: self._read(request))
+        tally = await self._feedback_publisher.deliver(GroundTruthReceived.topic, events)
         accepted, sent = tally.acknowledged, len(events)
         if accepted < sent:
             detail = (
-                f"Kafka acknowledged {accepted:,} of {sent:,} items within {self._front.settings.feedback_seconds:g} s "
+                f"Kafka acknowledged {accepted:,} of {sent:,} items "
+                f"within {self._service.settings.feedback_seconds:g} s "
                 f"(SERVING_FEEDBACK_SECONDS): {tally.reason}. Send all of them again: none will count twice"
             )
             again = {"Retry-After": RETRY_AFTER}
             raise Problem(503, "not accepted", detail, headers=again, model_name=model_name, accepted=accepted)
-        body = {"model_name": model_name, "request_id": call.request_id, "accepted": accepted}
-        return Reply(orjson.dumps(body), [JSON], 202)
+        body = {"model_name": model_name, "request_id": request.request_id, "accepted": accepted}
+        return RawResponse(orjson.dumps(body), [JSON], 202)
 
-    def _read(self, call: Call) -> tuple[str, list[Encoded]]:
-        fields = object_of(call.body, EXAMPLE)
-        items, alone = items_of(fields, self._front.settings.feedback_max_items)
-        model_name = self._front.slot(model_of(fields, call.path.get("model_name"))).model_name
+    def _read(self, request: RawRequest) -> tuple[str, list[Encoded]]:
+        fields = object_of(request.body, EXAMPLE)
+        items, alone = items_of(fields, self._service.settings.feedback_max_items)
+        model_name = self._service.state(model_of(fields, request.path.get("model_name"))).model_name
         try:
             return model_name, [encoded(event) for event in read_items(model_name, items)]
-        except TruthRefused as refusal:
+        except GroundTruthRejected as refusal:
             raise _refused(refusal, alone) from None
 
 
@@ -124,7 +125,7 @@ def items_of(fields: dict[str, Any], most: int) -> tuple[list[Any], bool]:
     return items, False
 
 
-def _refused(refusal: TruthRefused, alone: bool) -> Problem:
+def _refused(refusal: GroundTruthRejected, alone: bool) -> Problem:
     errors = []
     for fault in refusal.faults:
         error = about(fault)

@@ -14,19 +14,19 @@ import orjson
 from starlette.responses import Response
 
 from chassis.http import Problem
-from serving.http.asgi import JSON, Call, Reply
+from serving.http.asgi import JSON, RawRequest, RawResponse
 from serving.http.json_bodies import LARGE
 from serving.http.openapi import ERROR_TEXT, refusals, success
-from serving.http.prediction_service import Front
+from serving.http.prediction_service import PredictionService
 from serving.inference.model import LoadedModel, ModelFailed
-from serving.inference.row_reader import Table
+from serving.inference.row_reader import InputBatch
 from serving.inference.validation import RowsRefused
-from serving.loading.model_state import Answering
+from serving.loading.model_state import ActiveVersion
 
 if TYPE_CHECKING:
     from mlflow.pyfunc.scoring_server import InvocationsResponse
 
-    from serving.inference.prediction import Outcome
+    from serving.inference.prediction import Prediction
 
 MLFLOW_VERSION = version("mlflow")
 FORMATS = ("dataframe_records", "dataframe_split", "inputs", "instances")
@@ -64,38 +64,38 @@ BODY = {
 class Invocations:
     """Handles `/invocations`, and `/models/{model_name}/invocations` where several models are served."""
 
-    def __init__(self, front: Front) -> None:
-        self._front = front
+    def __init__(self, service: PredictionService) -> None:
+        self._service = service
 
-    async def __call__(self, call: Call) -> Reply:
-        front = self._front
-        answering = front.answering(call.path.get("model_name"))
-        model = answering.model
-        if len(call.body) <= LARGE:
-            table = quick(model, call)
+    async def __call__(self, request: RawRequest) -> RawResponse:
+        service = self._service
+        active = service.active(request.path.get("model_name"))
+        model = active.model
+        if len(request.body) <= LARGE:
+            table = quick(model, request)
         else:
-            table = await front.desk.run(lambda: quick(model, call))
+            table = await service.batcher.run(lambda: quick(model, request))
         if table is not None:
             try:
-                outcome = await front.desk.ask(model, table)
+                prediction = await service.batcher.predict(model, table)
             except (ModelFailed, RowsRefused):
                 pass  # MLflow's words for it follow
             else:
-                front.done(call, answering, table, outcome)
-                return Reply(orjson.dumps({"predictions": outcome.jsonable()}), _headers(answering))
-        answer, table, outcome = await front.desk.run(lambda: _as_mlflow_does(model, call))
+                service.record(request, active, table, prediction)
+                return RawResponse(orjson.dumps({"predictions": prediction.jsonable()}), _headers(active))
+        answer, table, prediction = await service.batcher.run(lambda: _as_mlflow_does(model, request))
         if answer.status == 200 and table is not None:
-            front.done(call, answering, table, outcome)
-        headers = [(b"content-type", answer.mimetype.encode()), *_headers(answering)[1:]]
-        return Reply(answer.response.encode(), headers, answer.status)
+            service.record(request, active, table, prediction)
+        headers = [(b"content-type", answer.mimetype.encode()), *_headers(active)[1:]]
+        return RawResponse(answer.response.encode(), headers, answer.status)
 
 
-def quick(model: LoadedModel, call: Call) -> Table | None:
+def quick(model: LoadedModel, request: RawRequest) -> InputBatch | None:
     """The rows, where they fit the signature to the letter; None for MLflow to look at."""
-    if call.header(b"content-type").lower() not in PLAIN_JSON or model.has_times:
+    if request.header(b"content-type").lower() not in PLAIN_JSON or model.has_times:
         return None
     try:
-        rows = _rows(orjson.loads(call.body))
+        rows = _rows(orjson.loads(request.body))
         table = model.reader.read(rows, len(rows)) if rows else None
     except (orjson.JSONDecodeError, RowsRefused):
         return None
@@ -124,10 +124,12 @@ def _distinct(names: list[Any]) -> bool:
     return all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
 
 
-def _as_mlflow_does(model: LoadedModel, call: Call) -> tuple[InvocationsResponse, Table | None, Outcome | None]:
+def _as_mlflow_does(
+    model: LoadedModel, request: RawRequest
+) -> tuple[InvocationsResponse, InputBatch | None, Prediction | None]:
     from serving.http.scoring_server import as_mlflow_does  # MLflow: imported by now, with the first model
 
-    return as_mlflow_does(model, call)
+    return as_mlflow_does(model, request)
 
 
 def shape(problem: Problem) -> Response:
@@ -138,7 +140,7 @@ def shape(problem: Problem) -> Response:
     return Response(orjson.dumps(body), status, problem.headers, "application/json")
 
 
-def _headers(answering: Answering) -> list[tuple[bytes, bytes]]:
-    artifact = answering.wanted.artifact
+def _headers(active: ActiveVersion) -> list[tuple[bytes, bytes]]:
+    artifact = active.desired.artifact
     version = str(artifact.model_version).encode()
     return [JSON, (b"x-model-name", artifact.model_name.encode()), (b"x-model-version", version)]

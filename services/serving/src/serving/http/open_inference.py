@@ -11,10 +11,10 @@ from fastapi import APIRouter, Response
 from starlette.responses import JSONResponse
 
 from chassis.http import Problem
-from serving.http.asgi import JSON, Call, Later, Reply, patiently
+from serving.http.asgi import JSON, ModelEvicted, RawRequest, RawResponse, retry_when_loaded
 from serving.http.json_bodies import LARGE
 from serving.http.openapi import ERROR_TEXT, refusals
-from serving.http.prediction_service import Front, refused
+from serving.http.prediction_service import PredictionService, refused
 from serving.http.tensors import (
     DTYPES,
     MOST_DIMENSIONS,
@@ -27,10 +27,10 @@ from serving.http.tensors import (
     split_body,
     wanted_outputs,
 )
-from serving.inference.prediction import Outcome
-from serving.inference.row_reader import Table
+from serving.inference.prediction import Prediction
+from serving.inference.row_reader import InputBatch
 from serving.inference.validation import RowsRefused
-from serving.loading.model_state import Answering
+from serving.loading.model_state import ActiveVersion
 
 LABELS, SCORES = "predict", "predict_proba"
 HEADER_LENGTH = b"inference-header-content-length"
@@ -95,54 +95,54 @@ BODY = {
 class Infer:
     """Handles `/v2/models/{model_name}/infer`, and the same of a version."""
 
-    def __init__(self, front: Front) -> None:
-        self._front = front
+    def __init__(self, service: PredictionService) -> None:
+        self._service = service
 
-    async def __call__(self, call: Call) -> Reply:
-        front = self._front
-        answering = versioned(front, call.path["model_name"], call.path.get("version"))
-        if len(call.body) <= LARGE:
-            request, table = self._read(call, answering)
+    async def __call__(self, request: RawRequest) -> RawResponse:
+        service = self._service
+        active = versioned(service, request.path["model_name"], request.path.get("version"))
+        if len(request.body) <= LARGE:
+            fields, table = self._read(request, active)
         else:
-            request, table = await front.desk.run(lambda: self._read(call, answering))
-        outcome = await front.ask(answering, table)
+            fields, table = await service.batcher.run(lambda: self._read(request, active))
+        prediction = await service.predict(active, table)
         try:
-            reply = _reply(call, answering, request, outcome)
+            response = _response(request, active, fields, prediction)
         except BadTensor as error:
             raise Problem(400, "bad request", str(error)) from None
-        front.done(call, answering, table, outcome)
-        return reply
+        service.record(request, active, table, prediction)
+        return response
 
-    def _read(self, call: Call, answering: Answering) -> tuple[dict[str, Any], Table]:
+    def _read(self, request: RawRequest, active: ActiveVersion) -> tuple[dict[str, Any], InputBatch]:
         try:
-            header, binary = split_body(call.body, call.header(HEADER_LENGTH))
-            request = orjson.loads(header)
-            if not isinstance(request, dict) or not isinstance(request.get("inputs"), list) or not request["inputs"]:
+            header, binary = split_body(request.body, request.header(HEADER_LENGTH))
+            fields = orjson.loads(header)
+            if not isinstance(fields, dict) or not isinstance(fields.get("inputs"), list) or not fields["inputs"]:
                 raise BadTensor("expected an object with inputs, an array of tensors")
-            columns = [column.name for column in answering.model.signature.columns]
-            most = self._front.settings.max_rows
-            rows = rows_of(_tensors(request["inputs"], binary, most), columns)
-            return request, answering.model.reader.read(rows, most)
+            columns = [column.name for column in active.model.signature.columns]
+            most = self._service.settings.max_rows
+            rows = rows_of(_tensors(fields["inputs"], binary, most), columns)
+            return fields, active.model.reader.read(rows, most)
         except orjson.JSONDecodeError as error:
             raise Problem(400, "bad request", f"the request is not JSON: {error.msg}") from None
         except BadTensor as error:
             raise Problem(400, "bad request", str(error)) from None
         except RowsRefused as refusal:
-            raise refused(answering, refusal) from None
+            raise refused(active, refusal) from None
 
 
-def versioned(front: Front, model_name: str, version: str | None) -> Answering:
+def versioned(service: PredictionService, model_name: str, version: str | None) -> ActiveVersion:
     """The version that answers; another one is told to be elsewhere: serving decides nothing."""
-    answering = front.answering(model_name)
-    current = answering.wanted.artifact.model_version
+    active = service.active(model_name)
+    current = active.desired.artifact.model_version
     if version is not None and version != str(current):
         raise Problem(
             404, "no such version", f"model {model_name!r} version {version[:40]!r}: version {current} answers"
         )
-    return answering
+    return active
 
 
-def build_inference_router(front: Front) -> APIRouter:
+def build_inference_router(service: PredictionService) -> APIRouter:
     """Metadata and health; inference itself is on the lean path."""
     router = APIRouter(prefix="/v2", tags=["inference"])
 
@@ -160,7 +160,7 @@ def build_inference_router(front: Front) -> APIRouter:
     def ready() -> Response:
         """Every version that was desired at the start is loaded."""
         try:
-            front.loader.check()
+            service.reconciler.check()
         except Exception:
             return JSONResponse({"ready": False}, 503)
         return JSONResponse({"ready": True})
@@ -172,26 +172,26 @@ def build_inference_router(front: Front) -> APIRouter:
     async def model(model_name: str, version: str | None = None) -> Response:
         """Inputs and outputs of a model, as tensors."""
 
-        async def find() -> Answering:
-            return versioned(front, model_name, version)
+        async def find() -> ActiveVersion:
+            return versioned(service, model_name, version)
 
         started = time.perf_counter()
         try:
             try:
-                answering = await find()
-            except Later as later:
-                answering = await patiently(find, later, started)
+                active = await find()
+            except ModelEvicted as evicted:
+                active = await retry_when_loaded(find, evicted, started)
         except Problem as problem:
             return shape(problem)
-        return JSONResponse(_metadata(answering))
+        return JSONResponse(_metadata(active))
 
     @router.get("/models/{model_name}/ready", responses=unknown)
     @router.get("/models/{model_name}/versions/{version}/ready", responses=unknown)
     def model_ready(model_name: str, version: str | None = None) -> Response:
         """The model, or this version of it, is loaded."""
         try:
-            versioned(front, model_name, version)
-        except Later:
+            versioned(service, model_name, version)
+        except ModelEvicted:
             pass  # out of memory, but not of service: it is loaded for who asks
         except Problem as problem:
             return shape(problem)
@@ -219,12 +219,14 @@ def _tensors(specs: list[Any], binary: memoryview, max_rows: int) -> list[Tensor
     return found
 
 
-def _reply(call: Call, answering: Answering, request: dict[str, Any], outcome: Outcome) -> Reply:
-    outputs = _outputs(outcome)
-    artifact = answering.wanted.artifact
-    given = request.get("id")
+def _response(
+    request: RawRequest, active: ActiveVersion, fields: dict[str, Any], prediction: Prediction
+) -> RawResponse:
+    outputs = _outputs(prediction)
+    artifact = active.desired.artifact
+    given = fields.get("id")
     heads, parts = [], []
-    for name, binary in wanted_outputs(request, list(outputs)):
+    for name, binary in wanted_outputs(fields, list(outputs)):
         if binary:
             head, raw = outputs[name].as_binary()
             parts.append(raw)
@@ -235,29 +237,29 @@ def _reply(call: Call, answering: Answering, request: dict[str, Any], outcome: O
         {
             "model_name": artifact.model_name,
             "model_version": str(artifact.model_version),
-            "id": given if isinstance(given, str) and given else call.request_id,
+            "id": given if isinstance(given, str) and given else request.request_id,
             "outputs": heads,
         }
     )
     if not parts:
-        return Reply(body, [JSON])
+        return RawResponse(body, [JSON])
     headers = [(b"content-type", b"application/octet-stream"), (HEADER_LENGTH, b"%d" % len(body))]
-    return Reply(b"".join([body, *parts]), headers)
+    return RawResponse(b"".join([body, *parts]), headers)
 
 
-def _outputs(outcome: Outcome) -> dict[str, Output]:
+def _outputs(prediction: Prediction) -> dict[str, Output]:
     """The label, and where there are probabilities those of all classes, as scikit-learn names and orders them."""
-    found = {LABELS: Output(LABELS, np.asarray(outcome.labels))}
-    if outcome.numbers is not None:
-        positive = np.asarray(outcome.numbers)
+    found = {LABELS: Output(LABELS, np.asarray(prediction.labels))}
+    if prediction.numbers is not None:
+        positive = np.asarray(prediction.numbers)
         found[SCORES] = Output(SCORES, np.column_stack([1 - positive, positive]))
-    elif outcome.scores is not None:
-        found[SCORES] = Output(SCORES, np.asarray(outcome.scores))
+    elif prediction.scores is not None:
+        found[SCORES] = Output(SCORES, np.asarray(prediction.scores))
     return found
 
 
-def _metadata(answering: Answering) -> dict[str, Any]:
-    signature, artifact = answering.model.signature, answering.wanted.artifact
+def _metadata(active: ActiveVersion) -> dict[str, Any]:
+    signature, artifact = active.model.signature, active.desired.artifact
     outputs = [{"name": LABELS, "datatype": "FP64" if signature.problem == "regression" else "BYTES", "shape": [-1]}]
     if signature.problem != "regression":
         classes = len(signature.classes) if signature.classes else -1

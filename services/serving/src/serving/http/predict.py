@@ -7,14 +7,14 @@ from typing import Any
 
 import orjson
 
-from serving.http.asgi import JSON, Call, Reply
+from serving.http.asgi import JSON, RawRequest, RawResponse
 from serving.http.json_bodies import LARGE, model_of, object_of, unknown, wrong
 from serving.http.openapi import MODEL_NAME, PROBLEM, refusals, success
 from serving.http.predict_by_id import Features
-from serving.http.prediction_service import Front, refused
-from serving.inference.prediction import Outcome
+from serving.http.prediction_service import PredictionService, refused
+from serving.inference.prediction import Prediction
 from serving.inference.validation import MISSING, RowsRefused
-from serving.loading.model_state import Answering
+from serving.loading.model_state import ActiveVersion
 
 FIELDS = ("rows", "entities", "model")
 LARGE_ROWS = 1000
@@ -66,40 +66,40 @@ BODY = {
 class Predict:
     """Handles `/predict` and `/models/{model_name}/predict`."""
 
-    def __init__(self, front: Front, features: Features) -> None:
-        self._front = front
+    def __init__(self, service: PredictionService, features: Features) -> None:
+        self._service = service
         self._features = features
 
-    async def __call__(self, call: Call) -> Reply:
-        front, in_path = self._front, call.path.get("model_name")
-        if len(call.body) <= LARGE:
-            answering, table = self._read(call.body, in_path)
+    async def __call__(self, request: RawRequest) -> RawResponse:
+        service, in_path = self._service, request.path.get("model_name")
+        if len(request.body) <= LARGE:
+            active, table = self._read(request.body, in_path)
         else:
-            answering, table = await front.desk.run(lambda: self._read(call.body, in_path))
+            active, table = await service.batcher.run(lambda: self._read(request.body, in_path))
         if isinstance(table, list):
-            table = await self._features.table(answering.model, table)
-        outcome = await front.ask(answering, table)
-        if len(call.body) <= LARGE and len(table) <= LARGE_ROWS:
-            body = _body(call, answering, outcome)
+            table = await self._features.table(active.model, table)
+        predicted = await service.predict(active, table)
+        if len(request.body) <= LARGE and len(table) <= LARGE_ROWS:
+            body = _body(request, active, predicted)
         else:
-            body = await front.desk.run(lambda: _body(call, answering, outcome))
-        front.done(call, answering, table, outcome)
-        return Reply(body, [JSON])
+            body = await service.batcher.run(lambda: _body(request, active, predicted))
+        service.record(request, active, table, predicted)
+        return RawResponse(body, [JSON])
 
-    def _read(self, body: bytes, in_path: str | None) -> tuple[Answering, Any]:
-        """Which version answers; and the rows as a Table, or a list of ids. Raises Problem."""
+    def _read(self, body: bytes, in_path: str | None) -> tuple[ActiveVersion, Any]:
+        """Which version answers; and the rows as an InputBatch, or a list of ids. Raises Problem."""
         fields = object_of(body, EXAMPLE)
         for name in fields:
             if name not in FIELDS and name not in self._features.fields:
                 raise unknown(name, fields[name], (*FIELDS, *self._features.fields))
-        answering = self._front.answering(model_of(fields, in_path))
+        active = self._service.active(model_of(fields, in_path))
         given = one_of(fields)
         if given != "rows":
-            return answering, self._features.ids(answering.wanted.artifact.model_name, given, fields[given])
+            return active, self._features.ids(active.desired.artifact.model_name, given, fields[given])
         try:
-            return answering, answering.model.reader.read(fields["rows"], self._front.settings.max_rows)
+            return active, active.model.reader.read(fields["rows"], self._service.settings.max_rows)
         except RowsRefused as refusal:
-            raise refused(answering, refusal) from None
+            raise refused(active, refusal) from None
 
 
 def one_of(fields: dict[str, Any]) -> str:
@@ -112,23 +112,23 @@ def one_of(fields: dict[str, Any]) -> str:
     return given[0]
 
 
-def _body(call: Call, answering: Answering, outcome: Outcome) -> bytes:
-    scores: Sequence[float | None] = outcome.numbers or [None] * len(outcome.labels)
+def _body(request: RawRequest, active: ActiveVersion, predicted: Prediction) -> bytes:
+    scores: Sequence[float | None] = predicted.numbers or [None] * len(predicted.labels)
     predictions: list[dict[str, Any]] = [
-        {"score": score, "label": label} for score, label in zip(scores, outcome.labels, strict=True)
+        {"score": score, "label": label} for score, label in zip(scores, predicted.labels, strict=True)
     ]
-    if outcome.scores is not None and outcome.numbers is None:
-        classes = answering.model.signature.classes or range(len(outcome.scores[0]))
+    if predicted.scores is not None and predicted.numbers is None:
+        classes = active.model.signature.classes or range(len(predicted.scores[0]))
         names = [str(name) for name in classes]
-        for prediction, row in zip(predictions, outcome.scores, strict=True):
+        for prediction, row in zip(predictions, predicted.scores, strict=True):
             prediction["scores"] = dict(zip(names, row, strict=True))
-    artifact = answering.wanted.artifact
+    artifact = active.desired.artifact
     return orjson.dumps(
         {
             "model_name": artifact.model_name,
             "model_version": artifact.model_version,
-            "epoch": answering.wanted.epoch,
-            "request_id": call.request_id,
+            "epoch": active.desired.epoch,
+            "request_id": request.request_id,
             "predictions": predictions,
         }
     )

@@ -13,12 +13,12 @@ from prometheus_client import Counter
 from chassis.errors import Permanent, Transient
 from chassis.http import Problem
 from serving.http.json_bodies import wrong
-from serving.inference.batcher import INLINE_ROWS, Desk
-from serving.inference.column_types import Unfit, entity_id
+from serving.inference.batcher import INLINE_ROWS, AdaptiveBatcher
+from serving.inference.column_types import TypeMismatch, entity_id
 from serving.inference.model import LoadedModel
-from serving.inference.row_reader import Table
+from serving.inference.row_reader import InputBatch
 from serving.inference.validation import NAMED, Row, RowsRefused, shown
-from serving.loading.executor import Lane
+from serving.loading.executor import LimitedExecutor
 from serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 VERSIONS = 256
 
 ROWS = Counter("gauntlet_serving_feature_rows_total", "Rows that predictions by id asked for", ["outcome"])
-CACHED, READ, ABSENT = (ROWS.labels(outcome) for outcome in ("cached", "read", "absent"))
+CACHED, READ, ABSENT = (ROWS.labels(prediction) for prediction in ("cached", "read", "absent"))
 FAILED = Counter("gauntlet_serving_feature_failures_total", "Requests whose features could not be read", ["model_name"])
 
 
@@ -37,10 +37,10 @@ class Features:
     A query has a thread of its own, not one of the desk's: a database that hangs shall hold nobody who brings rows.
     """
 
-    def __init__(self, settings: Settings, desk: Desk, sources: Mapping[str, FeatureTable]) -> None:
+    def __init__(self, settings: Settings, batcher: AdaptiveBatcher, sources: Mapping[str, FeatureTable]) -> None:
         """`sources` by model name."""
-        self._settings, self._desk, self._sources = settings, desk, sources
-        self._lane = Lane("features", settings.features_threads)
+        self._settings, self._batcher, self._sources = settings, batcher, sources
+        self._lane = LimitedExecutor("features", settings.features_threads)
         self._asked = 0
         self._cache: TTLCache[tuple[int, str], Row] = TTLCache(
             settings.features_cache_rows, settings.features_cache_seconds
@@ -64,7 +64,7 @@ class Features:
             raise wrong(field, value, f"at most {self._settings.max_rows:,} ids a request (SERVING_MAX_ROWS)")
         return [_id(f"{field}[{place}]" if given is value else field, each) for place, each in enumerate(given)]
 
-    async def table(self, model: LoadedModel, ids: list[str]) -> Table:
+    async def table(self, model: LoadedModel, ids: list[str]) -> InputBatch:
         """The rows of these entities. Raises Problem 404 for ids that are not there, 503 when nobody can say."""
         model_name, shape = model.artifact.model_name, self._shape(model)
         rows = {each: row for each in ids if (row := self._cache.get((shape, each))) is not None}
@@ -102,12 +102,12 @@ class Features:
         READ.inc(len(found))
         return found
 
-    async def _fitting(self, model: LoadedModel, ids: Sequence[str], rows: list[Row]) -> Table:
+    async def _fitting(self, model: LoadedModel, ids: Sequence[str], rows: list[Row]) -> InputBatch:
         """Raises Permanent when what is in the table does not fit the model: that is not the client's fault."""
         try:
             if len(rows) <= INLINE_ROWS:
                 return model.reader.read(rows, len(rows))
-            return await self._desk.run(lambda: model.reader.read(rows, len(rows)))
+            return await self._batcher.run(lambda: model.reader.read(rows, len(rows)))
         except RowsRefused as refusal:
             fault, source = refusal.faults[0], self._sources[model.artifact.model_name]
             where = f"table {source.table!r}, column {fault.field!r}, {source.key} {shown(ids[fault.row or 0])}"
@@ -133,5 +133,5 @@ class Features:
 def _id(field: str, value: Any) -> str:
     try:
         return entity_id(value)
-    except Unfit as unfit:
+    except TypeMismatch as unfit:
         raise wrong(field, value, unfit.expected.removesuffix(", or null for an unknown one")) from None

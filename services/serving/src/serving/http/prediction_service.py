@@ -10,15 +10,15 @@ from typing import Any
 from prometheus_client import Counter
 
 from chassis.http import Problem
-from serving.http.asgi import Call, Later
-from serving.inference.batcher import Desk
+from serving.http.asgi import ModelEvicted, RawRequest
+from serving.inference.batcher import AdaptiveBatcher
 from serving.inference.model import ModelFailed
-from serving.inference.prediction import Outcome
-from serving.inference.row_reader import Table
+from serving.inference.prediction import Prediction
+from serving.inference.row_reader import InputBatch
 from serving.inference.validation import Fault, RowsRefused, nearest, shown
-from serving.loading.model_state import Answering, Slot
-from serving.loading.reconciler import Loader
-from serving.publishing.predictions import Publisher
+from serving.loading.model_state import ActiveVersion, ModelState
+from serving.loading.reconciler import ModelReconciler
+from serving.publishing.predictions import PredictionPublisher
 from serving.settings import Settings
 
 MODEL_FAILED = Counter(
@@ -26,71 +26,73 @@ MODEL_FAILED = Counter(
 )
 
 
-class Front:
+class PredictionService:
     """Everything wrong with a request is a Problem that names the field and the value."""
 
-    def __init__(self, loader: Loader, desk: Desk, publisher: Publisher, settings: Settings) -> None:
-        self.loader = loader
-        self.desk = desk
+    def __init__(
+        self, reconciler: ModelReconciler, batcher: AdaptiveBatcher, publisher: PredictionPublisher, settings: Settings
+    ) -> None:
+        self.reconciler = reconciler
+        self.batcher = batcher
         self.publisher = publisher
         self.settings = settings
 
-    def answering(self, model_name: str | None) -> Answering:
+    def active(self, model_name: str | None) -> ActiveVersion:
         """The version in charge; without a name, of the one model that is served.
 
-        Raises Problem 404, 422, 503, and Later for a model that was evicted from memory.
+        Raises Problem 404, 422, 503, and ModelEvicted for a model that was evicted from memory.
         """
-        slot = self.slot(model_name)
-        slot.asked = time.monotonic()
-        answering = slot.answering  # once: it may be evicted meanwhile, and then answers this request all the same
-        if answering is None:
-            if slot.is_evicted:
-                raise Later(partial(self._loaded, slot))
-            raise not_loaded(slot, slot.failure.reason if slot.failure else "it is being loaded")
-        return answering
+        state = self.state(model_name)
+        state.asked = time.monotonic()
+        active = state.active  # once: it may be evicted meanwhile, and then answers this request all the same
+        if active is None:
+            if state.is_evicted:
+                raise ModelEvicted(partial(self._loaded, state))
+            raise not_loaded(state, state.failure.reason if state.failure else "it is being loaded")
+        return active
 
-    def slot(self, model_name: str | None) -> Slot:
+    def state(self, model_name: str | None) -> ModelState:
         """Of a model that shall answer here, whether it does yet or not. Raises Problem 404, 422, 503."""
         if model_name is None:
             model_name = self._only_one()
-        slot = self.loader.slot(model_name)
-        if slot is None:
+        state = self.reconciler.state(model_name)
+        if state is None:
             served = self._served()
             hint = nearest(model_name, served) if served else "none is, yet"
             raise Problem(404, "no such model", f"model {shown(model_name)}: no version of it {self._how()}; {hint}")
-        return slot
+        return state
 
-    async def ask(self, answering: Answering, table: Table) -> Outcome:
+    async def predict(self, active: ActiveVersion, table: InputBatch) -> Prediction:
         """Raises Problem 422 for missing values that the model does not take, 503 when it fails."""
         try:
-            return await self.desk.ask(answering.model, table)
+            return await self.batcher.predict(active.model, table)
         except RowsRefused as refusal:
-            raise refused(answering, refusal) from None
+            raise refused(active, refusal) from None
         except ModelFailed as failure:
-            raise failed(answering, failure) from failure
+            raise failed(active, failure) from failure
 
-    def done(self, call: Call, answering: Answering, table: Table, outcome: Outcome) -> None:
+    def record(self, request: RawRequest, active: ActiveVersion, table: InputBatch, prediction: Prediction) -> None:
         """Count and publish; takes microseconds."""
-        seconds = time.perf_counter() - call.started
-        artifact = answering.wanted.artifact
-        answering.rows.inc(len(table))
-        answering.latency.observe(seconds)
-        self.publisher.offer(artifact, table, outcome, request_id=call.request_id, latency_ms=seconds * 1000)
+        seconds = time.perf_counter() - request.started
+        artifact = active.desired.artifact
+        active.rows.inc(len(table))
+        active.latency.observe(seconds)
+        self.publisher.offer(artifact, table, prediction, request_id=request.request_id, latency_ms=seconds * 1000)
 
-    async def _loaded(self, slot: Slot, started: float) -> None:
+    async def _loaded(self, state: ModelState, started: float) -> None:
         """Until an evicted model answers, or cannot. Raises Problem 503 when too many wait for it, or too long."""
-        if slot.waiting >= self.settings.max_waiting:
-            raise not_loaded(slot, f"{slot.waiting} requests wait for its load already (SERVING_MAX_WAITING)")
+        if state.waiting >= self.settings.max_waiting:
+            raise not_loaded(state, f"{state.waiting} requests wait for its load already (SERVING_MAX_WAITING)")
         seconds = self.settings.request_seconds
-        slot.waiting += 1
+        state.waiting += 1
         try:
             async with asyncio.timeout(started + seconds - time.perf_counter()):
-                await self.loader.loaded(slot)
+                await self.reconciler.loaded(state)
         except TimeoutError:
             why = f"it had been evicted (SERVING_MEMORY_MB), and {seconds:g} s (SERVING_REQUEST_SECONDS) did not do"
-            raise not_loaded(slot, why) from None
+            raise not_loaded(state, why) from None
         finally:
-            slot.waiting -= 1
+            state.waiting -= 1
 
     def _only_one(self) -> str:
         served = self._served()
@@ -103,20 +105,20 @@ class Front:
         raise invalid(fault, f"model is missing; expected {expected}")
 
     def _served(self) -> list[str]:
-        return [slot.model_name for slot in self.loader.slots()]
+        return [state.model_name for state in self.reconciler.states()]
 
     def _how(self) -> str:
         return "was promoted" if self.settings.role == "production" else "passed its gates"
 
 
-def not_loaded(slot: Slot, why: str) -> Problem:
-    version = slot.desired.artifact.model_version if slot.desired else "?"
-    detail = f"model {slot.model_name!r} version {version} does not answer yet: {why}"
-    return Problem(503, "model not loaded", detail, headers={"Retry-After": "2"}, model_name=slot.model_name)
+def not_loaded(state: ModelState, why: str) -> Problem:
+    version = state.desired.artifact.model_version if state.desired else "?"
+    detail = f"model {state.model_name!r} version {version} does not answer yet: {why}"
+    return Problem(503, "model not loaded", detail, headers={"Retry-After": "2"}, model_name=state.model_name)
 
 
-def refused(answering: Answering, refusal: RowsRefused) -> Problem:
-    artifact = answering.wanted.artifact
+def refused(active: ActiveVersion, refusal: RowsRefused) -> Problem:
+    artifact = active.desired.artifact
     return Problem(
         422,
         "invalid rows",
@@ -127,8 +129,8 @@ def refused(answering: Answering, refusal: RowsRefused) -> Problem:
     )
 
 
-def failed(answering: Answering, failure: Exception) -> Problem:
-    artifact = answering.wanted.artifact
+def failed(active: ActiveVersion, failure: Exception) -> Problem:
+    artifact = active.desired.artifact
     MODEL_FAILED.labels(artifact.model_name).inc()
     detail = f"{artifact.model_name!r} version {artifact.model_version} failed on valid rows: {failure}"
     return Problem(503, "model-failed", detail, model_name=artifact.model_name)

@@ -10,16 +10,16 @@ from fastapi import APIRouter, Response
 from starlette.types import ASGIApp
 
 from serving.http import feedback, mlflow_scoring, open_inference
-from serving.http.asgi import Lean, Room, Shortcut, add_lean_route
+from serving.http.asgi import AsgiEndpoint, BodyBudget, FastPathRouter, add_asgi_route
 from serving.http.feedback import Feedback
 from serving.http.mlflow_scoring import MLFLOW_VERSION, Invocations
 from serving.http.open_inference import Infer
 from serving.http.openapi import parameters
 from serving.http.predict import BODY, Predict
 from serving.http.predict_by_id import Features
-from serving.http.prediction_service import Front
-from serving.loading.model_state import Slot
-from serving.publishing.feedback import Deliveries
+from serving.http.prediction_service import PredictionService
+from serving.loading.model_state import ModelState
+from serving.publishing.feedback import FeedbackPublisher
 from serving.settings import Settings
 
 ALIASES = {"production": "champion", "staging": "challenger"}
@@ -28,20 +28,20 @@ ALIASES = {"production": "champion", "staging": "challenger"}
 @dataclass(frozen=True)
 class Endpoint:
     path: str
-    lean: Lean
+    asgi_endpoint: AsgiEndpoint
     text: str
     tag: str
     openapi: dict[str, Any]
     status: int = 200
 
 
-def endpoints(front: Front, deliveries: Deliveries, features: Features) -> list[Endpoint]:
+def endpoints(service: PredictionService, feedback_publisher: FeedbackPublisher, features: Features) -> list[Endpoint]:
     """What is asked thousands of times a second."""
-    settings, room = front.settings, Room(front.settings.max_held_bytes)
-    predict = Lean(Predict(front, features), settings, room)
-    scoring = Lean(Invocations(front), settings, room, mlflow_scoring.shape)
-    infer = Lean(Infer(front), settings, room, open_inference.shape)
-    truth = Lean(Feedback(front, deliveries), settings, room)
+    settings, room = service.settings, BodyBudget(service.settings.max_held_bytes)
+    predict = AsgiEndpoint(Predict(service, features), settings, room)
+    scoring = AsgiEndpoint(Invocations(service), settings, room, mlflow_scoring.shape)
+    infer = AsgiEndpoint(Infer(service), settings, room, open_inference.shape)
+    truth = AsgiEndpoint(Feedback(service, feedback_publisher), settings, room)
     as_mlflow = "MLflow's scoring protocol, as `mlflow models serve` has it."
     as_triton = "Open Inference Protocol: inference on tensors, as KServe, Triton and MLServer have it."
     of_a_version = "/v2/models/{model_name}/versions/{version}/infer"
@@ -66,16 +66,16 @@ def build_router(found: Sequence[Endpoint]) -> APIRouter:
     for each in found:
         extra = each.openapi | {"parameters": parameters(each.path)}
         options = {"tags": [each.tag], "status_code": each.status, "openapi_extra": extra}
-        add_lean_route(router, each.path, each.lean, each.text, **options)
+        add_asgi_route(router, each.path, each.asgi_endpoint, each.text, **options)
     return router
 
 
-def shortcut(found: Sequence[Endpoint], app: ASGIApp) -> ASGIApp:
-    return Shortcut(app, {each.path: each.lean for each in found})
+def fast_path(found: Sequence[Endpoint], app: ASGIApp) -> ASGIApp:
+    return FastPathRouter(app, {each.path: each.asgi_endpoint for each in found})
 
 
-def build_models_router(front: Front) -> APIRouter:
-    router, settings = APIRouter(), front.settings
+def build_models_router(service: PredictionService) -> APIRouter:
+    router, settings = APIRouter(), service.settings
 
     @router.get("/models", tags=["models"])
     async def models() -> dict[str, Any]:
@@ -83,13 +83,13 @@ def build_models_router(front: Front) -> APIRouter:
         return {
             "role": settings.role,
             "replica": settings.replica,
-            "models": [_about(slot, settings) for slot in front.loader.slots()],
+            "models": [_about(state, settings) for state in service.reconciler.states()],
         }
 
     @router.get("/ping", tags=["mlflow"], responses={404: {"description": "No model is loaded"}})
     def ping() -> Response:
         """200 when a model is loaded."""
-        answers = any(slot.answering is not None for slot in front.loader.slots())
+        answers = any(state.active is not None for state in service.reconciler.states())
         return Response("\n", 200 if answers else 404, media_type="application/json")
 
     @router.get("/version", tags=["mlflow"])
@@ -100,24 +100,24 @@ def build_models_router(front: Front) -> APIRouter:
     return router
 
 
-def _about(slot: Slot, settings: Settings) -> dict[str, Any]:
-    desired, answering, failure = slot.desired, slot.answering, slot.failure
+def _about(state: ModelState, settings: Settings) -> dict[str, Any]:
+    desired, active, failure = state.desired, state.active, state.failure
     return {
-        "model_name": slot.model_name,
-        "model_version": answering.wanted.artifact.model_version if answering else None,
+        "model_name": state.model_name,
+        "model_version": active.desired.artifact.model_version if active else None,
         "alias": ALIASES[settings.role],
-        "epoch": answering.wanted.epoch if answering else None,
-        "artifact_digest": answering.wanted.artifact.digest if answering else None,
-        "since": answering.since.isoformat() if answering else None,
+        "epoch": active.desired.epoch if active else None,
+        "artifact_digest": active.desired.artifact.digest if active else None,
+        "since": active.since.isoformat() if active else None,
         "role": settings.role,
-        "form": answering.kept.served.about() if answering else None,
+        "form": active.kept.served.about() if active else None,
         "desired_version": desired.artifact.model_version if desired else None,
         "desired_epoch": desired.epoch if desired else None,
-        "evicted": slot.is_evicted,
-        "resident_versions": [artifact.model_version for artifact in slot.resident],
+        "evicted": state.is_evicted,
+        "resident_versions": [artifact.model_version for artifact in state.resident],
         "last_failure": {
-            "model_version": failure.wanted.artifact.model_version,
-            "epoch": failure.wanted.epoch,
+            "model_version": failure.desired.artifact.model_version,
+            "epoch": failure.desired.epoch,
             "reason": failure.reason,
             "attempts": failure.attempts,
             "will_retry": not failure.permanent,

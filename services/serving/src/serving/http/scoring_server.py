@@ -12,11 +12,11 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import CONTENT_TYPES, InvocationsResponse, invocations
 
-from serving.http.asgi import Call
+from serving.http.asgi import RawRequest
 from serving.http.body_limits import is_bomb
 from serving.inference.model import LoadedModel
-from serving.inference.prediction import Outcome
-from serving.inference.row_reader import Table
+from serving.inference.prediction import Prediction
+from serving.inference.row_reader import InputBatch
 from serving.publishing.worker_client import DROPPED
 
 SPARSE = (
@@ -39,13 +39,13 @@ class _Listening:
         return self.raw
 
 
-def as_mlflow_does(model: LoadedModel, call: Call) -> tuple[InvocationsResponse, Table | None, Any]:
+def as_mlflow_does(model: LoadedModel, request: RawRequest) -> tuple[InvocationsResponse, InputBatch | None, Any]:
     """Blocks. The response, and what was asked and answered where it was rows.
 
     Where the scoring server would fail with a 500, by whatever its parser raises, this is a 400.
     """
     listening = _Listening(model)
-    content_type = call.header(b"content-type")
+    content_type = request.header(b"content-type")
     if not content_type:
         return (
             InvocationsResponse(f"Content-Type is missing; expected one of {CONTENT_TYPES}", 415, "text/plain"),
@@ -53,20 +53,20 @@ def as_mlflow_does(model: LoadedModel, call: Call) -> tuple[InvocationsResponse,
             None,
         )
     try:
-        if is_bomb(call.body, content_type.split(";")[0].strip()):
+        if is_bomb(request.body, content_type.split(";")[0].strip()):
             raise MlflowException.invalid_parameter_value(SPARSE)
         schema = model.pyfunc.metadata.get_input_schema()
-        answer = invocations(call.body, content_type, listening, schema)  # type: ignore[no-untyped-call]
+        answer = invocations(request.body, content_type, listening, schema)  # type: ignore[no-untyped-call]
     except MlflowException as error:
         return InvocationsResponse(_in_words(error), _status(error), "application/json"), None, None
     except Exception as error:
         words = MlflowException.invalid_parameter_value(f"{type(error).__name__}: {error}")
         return InvocationsResponse(_in_words(words), 400, "application/json"), None, None
-    table, outcome = (None, None) if answer.status != 200 else _heard(model, listening)
-    return answer, table, outcome
+    table, prediction = (None, None) if answer.status != 200 else _heard(model, listening)
+    return answer, table, prediction
 
 
-def _heard(model: LoadedModel, listening: _Listening) -> tuple[Table | None, Outcome | None]:
+def _heard(model: LoadedModel, listening: _Listening) -> tuple[InputBatch | None, Prediction | None]:
     """The rows and answers as an event can carry them; counted as dropped where it cannot."""
     try:
         frame = listening.asked if isinstance(listening.asked, pd.DataFrame) else pd.DataFrame(listening.asked)

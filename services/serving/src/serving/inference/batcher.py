@@ -18,8 +18,8 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from chassis.http import Problem
 from serving.inference.model import LoadedModel, NotCompiled
-from serving.inference.prediction import Outcome
-from serving.inference.row_reader import Table
+from serving.inference.prediction import Prediction
+from serving.inference.row_reader import InputBatch
 from serving.settings import Settings
 
 T = TypeVar("T")
@@ -35,12 +35,12 @@ INLINE_ROWS = 256
 
 
 @dataclass(slots=True)
-class Job:
-    table: Table
-    answer: asyncio.Future[Outcome]
+class PendingRequest:
+    table: InputBatch
+    answer: asyncio.Future[Prediction]
 
 
-class Desk:
+class AdaptiveBatcher:
     """A Part: takes tables, gives each its outcome; a bounded number of requests may wait."""
 
     name = "desk"
@@ -52,8 +52,8 @@ class Desk:
         self._seconds = settings.request_seconds
         self._rows = settings.batch_rows
         self._taken = 0
-        self._inline: dict[LoadedModel, list[Job]] = {}
-        self._waiting: OrderedDict[LoadedModel, list[Job]] = OrderedDict()
+        self._inline: dict[LoadedModel, list[PendingRequest]] = {}
+        self._waiting: OrderedDict[LoadedModel, list[PendingRequest]] = OrderedDict()
         self._flushing = False
         IN_PROGRESS.set_function(lambda: self._taken)
 
@@ -63,12 +63,12 @@ class Desk:
     async def stop(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def ask(self, model: LoadedModel, table: Table) -> Outcome:
+    async def predict(self, model: LoadedModel, table: InputBatch) -> Prediction:
         """Raises RowsRefused, ModelFailed; Problem 503 with Retry-After when too many wait, or it took too long."""
         self._enter()
         try:
             loop = asyncio.get_running_loop()
-            job = Job(table, loop.create_future())
+            job = PendingRequest(table, loop.create_future())
             if model.form is not None and len(table) <= INLINE_ROWS and len(table.columns) == model.width:
                 self._inline.setdefault(model, []).append(job)
                 if not self._flushing:
@@ -77,7 +77,7 @@ class Desk:
                 try:
                     return await job.answer
                 except NotCompiled:
-                    job = Job(table, loop.create_future())
+                    job = PendingRequest(table, loop.create_future())
             self._waiting.setdefault(model, []).append(job)
             self._next()
             return await self._within(job.answer)
@@ -132,14 +132,14 @@ class Desk:
                 continue
             batch, *rest = _cut(jobs, self._rows if model.batches else 0)
             if rest:
-                self._waiting[model] = [job for later in rest for job in later]
+                self._waiting[model] = [job for evicted in rest for job in evicted]
             self._free -= 1
             BATCH.observe(len(batch))
             loop = asyncio.get_running_loop()
             running = loop.run_in_executor(self._threads, answer, model, [job.table for job in batch])
             running.add_done_callback(partial(self._answered, batch))
 
-    def _answered(self, batch: list[Job], done: asyncio.Future[Sequence[Outcome | Exception]]) -> None:
+    def _answered(self, batch: list[PendingRequest], done: asyncio.Future[Sequence[Prediction | Exception]]) -> None:
         self._free += 1
         if done.cancelled():
             for job in batch:
@@ -150,21 +150,23 @@ class Desk:
         self._next()
 
 
-def compiled(model: LoadedModel, tables: Sequence[Table]) -> Sequence[Outcome | Exception]:
+def compiled(model: LoadedModel, tables: Sequence[InputBatch]) -> Sequence[Prediction | Exception]:
     """Each table's outcome by the form; NotCompiled where that is for the native model, which nobody else waits for."""
     try:
         whole = model.compiled([row for table in tables for row in table.values])
     except NotCompiled as error:
-        return [error] if len(tables) == 1 else [outcome for table in tables for outcome in compiled(model, [table])]
+        return (
+            [error] if len(tables) == 1 else [prediction for table in tables for prediction in compiled(model, [table])]
+        )
     return whole.split([len(table) for table in tables])
 
 
-def answer(model: LoadedModel, tables: Sequence[Table]) -> Sequence[Outcome | Exception]:
+def answer(model: LoadedModel, tables: Sequence[InputBatch]) -> Sequence[Prediction | Exception]:
     """Each table's outcome, computed together where that is possible. Blocks."""
     if len(tables) > 1 and all(table.columns == tables[0].columns for table in tables):
         try:
             values = [row for table in tables for row in table.values]
-            whole = model.outcome(tables[0].columns, values)
+            whole = model.prediction(tables[0].columns, values)
         except Exception:  # somebody's rows: each by itself then, so that only these fail
             pass
         else:
@@ -173,26 +175,26 @@ def answer(model: LoadedModel, tables: Sequence[Table]) -> Sequence[Outcome | Ex
     return [_alone(model, table) for table in tables]
 
 
-def _alone(model: LoadedModel, table: Table) -> Outcome | Exception:
+def _alone(model: LoadedModel, table: InputBatch) -> Prediction | Exception:
     try:
         return model.predict(table)
     except Exception as error:  # carried to who asked
         return error
 
 
-def _settle(batch: Sequence[Job], outcomes: Sequence[Outcome | Exception]) -> None:
-    for job, outcome in zip(batch, outcomes, strict=True):
+def _settle(batch: Sequence[PendingRequest], predictions: Sequence[Prediction | Exception]) -> None:
+    for job, prediction in zip(batch, predictions, strict=True):
         if job.answer.done():
             continue  # the client has gone away
-        if isinstance(outcome, Exception):
-            job.answer.set_exception(outcome)
+        if isinstance(prediction, Exception):
+            job.answer.set_exception(prediction)
         else:
-            job.answer.set_result(outcome)
+            job.answer.set_result(prediction)
 
 
-def _cut(jobs: Sequence[Job], most_rows: int) -> list[list[Job]]:
+def _cut(jobs: Sequence[PendingRequest], most_rows: int) -> list[list[PendingRequest]]:
     """Batches of at most `most_rows` rows, but at least one job each."""
-    batches: list[list[Job]] = []
+    batches: list[list[PendingRequest]] = []
     rows = most_rows + 1
     for job in jobs:
         if rows + len(job.table) > most_rows:

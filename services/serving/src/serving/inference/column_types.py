@@ -26,7 +26,7 @@ TYPES = {
 """Of the values that a column may have."""
 
 
-class Unfit(Exception):
+class TypeMismatch(Exception):
     """The value in `row` does not fit; `expected` says what would."""
 
     def __init__(self, row: int, expected: str) -> None:
@@ -35,31 +35,31 @@ class Unfit(Exception):
 
 
 def entity_id(value: Any) -> str:
-    """Raises Unfit for what is no id."""
+    """Raises TypeMismatch for what is no id."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise Unfit(0, "an id: a string or a whole number, or null for an unknown one")
+        raise TypeMismatch(0, "an id: a string or a whole number, or null for an unknown one")
     return str(value)
 
 
 def event_time(value: Any) -> datetime:
-    """In UTC. Raises Unfit for what is no time."""
+    """In UTC. Raises TypeMismatch for what is no time."""
     moment = _moment(value) if isinstance(value, str) else None
     if moment is None:
-        raise Unfit(0, "an ISO 8601 time, such as 2013-06-01T12:00:00-05:00, or null for an unknown one")
+        raise TypeMismatch(0, "an ISO 8601 time, such as 2013-06-01T12:00:00-05:00, or null for an unknown one")
     return moment
 
 
 def _first(values: Values, wrong: Callable[[Any], bool], expected: str) -> None:
-    """Raises Unfit for the first value that is wrong."""
+    """Raises TypeMismatch for the first value that is wrong."""
     for row, value in enumerate(values):
         if wrong(value):
-            raise Unfit(row, expected)
+            raise TypeMismatch(row, expected)
 
 
 def _only(values: Values, types: frozenset[type], expected: str) -> None:
-    """Raises Unfit when another type occurs."""
+    """Raises TypeMismatch when another type occurs."""
     if not types.issuperset(map(type, values)):
         _first(values, lambda value: type(value) not in types, expected)
 
@@ -115,7 +115,7 @@ def _datetime(values: Values) -> Any:
     for row, value in enumerate(values):
         moment = _moment(value) if value is not None else None
         if value is not None and not _is_nanoseconds(moment):
-            raise Unfit(row, expected)
+            raise TypeMismatch(row, expected)
         times.append(moment.replace(tzinfo=None) if moment else None)  # MLflow's datetime is naive, here UTC
     return np.array(times, dtype="datetime64[ns]")
 

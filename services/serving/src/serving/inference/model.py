@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chassis.answers import read
 from chassis.errors import Permanent
+from chassis.predictions import read
 from chassis.telemetry import get_logger
 from serving.inference.column_types import READERS
-from serving.inference.prediction import Outcome
-from serving.inference.row_reader import RowReader, Table, Values, frame_of
+from serving.inference.prediction import Prediction
+from serving.inference.row_reader import InputBatch, RowReader, Values, frame_of
 from serving.inference.signature import Column, Signature
 from serving.inference.validation import MISSING, Row, RowsRefused, fault_of
 from serving.policy.versions import Artifact
@@ -61,14 +61,14 @@ class LoadedModel:
     def width(self) -> int:
         return len(self.signature.columns)
 
-    def absent(self, table: Table) -> list[Column]:
+    def absent(self, table: InputBatch) -> list[Column]:
         """The optional columns that no row of `table` has. No form takes it then: it is for the native model."""
         return [column for column in self.signature.columns if column not in table.columns]
 
-    def predict(self, table: Table) -> Outcome:
+    def predict(self, table: InputBatch) -> Prediction:
         """Raises RowsRefused when the model fails because of missing values or columns, otherwise ModelFailed."""
         try:
-            return self.outcome(table.columns, table.values)
+            return self.prediction(table.columns, table.values)
         except ModelFailed as failure:
             gaps = [(row, column, None) for row, column in table.nulls]
             gaps += [(0, column, MISSING) for column in self.absent(table)]
@@ -77,7 +77,7 @@ class LoadedModel:
                 raise RowsRefused([fault_of(row, column, value, expected) for row, column, value in gaps]) from failure
             raise
 
-    def outcome(self, columns: Sequence[Column], values: Sequence[Values]) -> Outcome:
+    def prediction(self, columns: Sequence[Column], values: Sequence[Values]) -> Prediction:
         """By the compiled form where there is one that takes these rows. Raises ModelFailed."""
         if self.form is not None and len(columns) == self.width:
             try:
@@ -86,28 +86,28 @@ class LoadedModel:
                 pass
         return self._ask(frame_of(columns, values))
 
-    def compiled(self, values: Sequence[Values]) -> Outcome:
+    def compiled(self, values: Sequence[Values]) -> Prediction:
         """Raises NotCompiled for rows about which only the native model can speak."""
         try:
             return self.read(self.form.predict(values), len(values))
         except Exception as error:  # ValueError by agreement; whatever else breaks, the model itself is still there
             raise NotCompiled(f"{type(error).__name__}: {error}") from error
 
-    def _ask(self, frame: pd.DataFrame) -> Outcome:
+    def _ask(self, frame: pd.DataFrame) -> Prediction:
         try:
             return self.read(self.pyfunc.predict(frame), len(frame))
         except (Exception, SystemExit) as error:  # whatever somebody's model may raise
             raise ModelFailed(f"{type(error).__name__}: {first_line(error)}") from error
 
-    def read(self, raw: Any, rows: int) -> Outcome:
+    def read(self, raw: Any, rows: int) -> Prediction:
         """Raises ValueError for an answer that makes no sense for so many rows."""
         problem = self.signature.problem or problem_of(raw)
         answers = read(raw, problem, self.signature.classes, rows=rows)
         labels = answers.labels.tolist()
         _check_labels(labels)
-        return Outcome(raw, labels, answers.scores.tolist() if answers.scores is not None else None)
+        return Prediction(raw, labels, answers.scores.tolist() if answers.scores is not None else None)
 
-    def _answers_once_filled(self, table: Table, columns: Sequence[Column]) -> bool:
+    def _answers_once_filled(self, table: InputBatch, columns: Sequence[Column]) -> bool:
         """Whether the model answers the same rows with the example's values where those columns have none."""
         frame = table.frame
         for column in columns:
@@ -135,7 +135,7 @@ def warm_up(model: LoadedModel) -> None:
         log.warning("model has no input example to warm up with", model_name=model.artifact.model_name)
 
 
-def warm_up_with(model: LoadedModel, rows: Sequence[Row], what: str) -> Outcome:
+def warm_up_with(model: LoadedModel, rows: Sequence[Row], what: str) -> Prediction:
     """Blocks. The answers to `rows`, which are repeated until they are a batch. Raises Permanent, naming `what`."""
     batch = (list(rows) * WARM_UP_ROWS)[: max(WARM_UP_ROWS, len(rows))]
     single, together = (_asked(model, some, what) for some in (batch[:1], batch))
@@ -143,14 +143,14 @@ def warm_up_with(model: LoadedModel, rows: Sequence[Row], what: str) -> Outcome:
     return together.split([len(rows), len(batch) - len(rows)])[0] if model.batches else together
 
 
-def _asked(model: LoadedModel, rows: Sequence[Row], what: str) -> Outcome:
+def _asked(model: LoadedModel, rows: Sequence[Row], what: str) -> Prediction:
     try:
         return model.predict(model.reader.read(rows, len(rows)))
     except (ModelFailed, RowsRefused) as failure:
         raise Permanent(f"the model fails on {len(rows)} row(s) of {what}: {failure}") from failure
 
 
-def _agree(alone: Outcome, among_others: Outcome) -> bool:
+def _agree(alone: Prediction, among_others: Prediction) -> bool:
     """Labels alike, numbers but for the order in which they were added up."""
     if alone.scores is not None and among_others.scores is not None:
         return alone.labels == among_others.labels and np.allclose(alone.scores, among_others.scores, 1e-9, 1e-12)

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Prediction:
     """`raw`: the model's own answer. `labels`: one item a row; `scores`: a number a row, or one a class, or None."""
 
     raw: Any
@@ -31,10 +31,10 @@ class Outcome:
         """The scores where there are any, otherwise the labels: what a model is judged by."""
         return self.labels if self.scores is None else self.scores
 
-    def split(self, sizes: Sequence[int]) -> list[Outcome]:
+    def split(self, sizes: Sequence[int]) -> list[Prediction]:
         """One outcome a request, of so many rows each."""
         return [
-            Outcome(
+            Prediction(
                 self.raw[start:end], self.labels[start:end], None if self.scores is None else self.scores[start:end]
             )
             for start, end in pairwise(accumulate(sizes, initial=0))

@@ -12,7 +12,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from serving.inference.column_types import READERS, TYPES, VALUE_FITS, Unfit, entity_id, event_time
+from serving.inference.column_types import READERS, TYPES, VALUE_FITS, TypeMismatch, entity_id, event_time
 from serving.inference.signature import Column, Signature
 from serving.inference.validation import MISSING, Fault, Row, RowsRefused, check_shape, fault_of, unknown_fields
 
@@ -26,7 +26,7 @@ MOST_KNOWN = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class InputBatch:
     """`values`: one tuple a row, in the order of `columns`, which are the model's, but for optional ones nobody sent.
 
     `entities` and `event_times` have one item a row, or are empty.
@@ -81,24 +81,24 @@ class RowReader:
             if column.kind in VALUE_FITS
         ]
         self._allowed = [(column, TYPES[column.kind], VALUE_FITS.get(column.kind)) for column in signature.columns]
-        self._beside = [name for name in (signature.entity, signature.event_time) if name]
-        self._apart = [name for name in dict.fromkeys(self._beside) if name not in self._names]
-        self._fields = frozenset((*self._names, *self._beside))
+        self._artifact_ref = [name for name in (signature.entity, signature.event_time) if name]
+        self._apart = [name for name in dict.fromkeys(self._artifact_ref) if name not in self._names]
+        self._fields = frozenset((*self._names, *self._artifact_ref))
         self._known: set[tuple[type, ...]] = set()
 
-    def read(self, rows: Any, max_rows: int) -> Table:
+    def read(self, rows: Any, max_rows: int) -> InputBatch:
         """Raises RowsRefused with every column's first fault."""
         check_shape(rows, max_rows)
         values = self._quick(rows)
         if values is None:
             return self._careful(rows)
-        if not self._beside:
-            return Table(self._signature.columns, values, rows)
+        if not self._artifact_ref:
+            return InputBatch(self._signature.columns, values, rows)
         faults: list[Fault] = []
-        beside = self._read_beside(rows, faults)
+        artifact_ref = self._read_beside(rows, faults)
         if faults:
             raise _refusal(faults)
-        return Table(self._signature.columns, values, rows, *beside)
+        return InputBatch(self._signature.columns, values, rows, *artifact_ref)
 
     def knows(self, name: Any) -> bool:
         """Whether a row may have a field of this name."""
@@ -126,7 +126,7 @@ class RowReader:
             values.append(found)
         return values
 
-    def _careful(self, rows: Sequence[Row]) -> Table:
+    def _careful(self, rows: Sequence[Row]) -> InputBatch:
         faults = unknown_fields(rows, self._fields, self._signature)
         present: list[Column] = []
         by_column: list[Values] = []
@@ -141,14 +141,14 @@ class RowReader:
                 faults.append(_first_fault(column, list(values)))
             present.append(column)
             by_column.append(values)
-        beside = self._read_beside(rows, faults)
+        artifact_ref = self._read_beside(rows, faults)
         if faults:
             raise _refusal(faults)
         values_of_rows = list(zip(*by_column, strict=True))
         if len(present) == len(self._names) and len(self._known) < MOST_KNOWN:
             self._known.update(tuple(map(type, row)) for row in values_of_rows[:MOST_KNOWN])
         columns = self._signature.columns if len(present) == len(self._names) else tuple(present)
-        return Table(columns, values_of_rows or [()] * len(rows), rows, *beside)
+        return InputBatch(columns, values_of_rows or [()] * len(rows), rows, *artifact_ref)
 
     def _read_beside(self, rows: Sequence[Row], faults: list[Fault]) -> tuple[list[Any], list[Any]]:
         """The columns that travel beside the features: who, and when."""
@@ -166,7 +166,7 @@ class RowReader:
             value = row.get(name)
             try:
                 found.append(None if value is None else one(value))
-            except Unfit as unfit:
+            except TypeMismatch as unfit:
                 if name not in self._names:  # its own fault is named already
                     faults.append(fault_of(number, Column(name, ""), value, unfit.expected))
                 return []
@@ -180,7 +180,7 @@ def _refusal(faults: list[Fault]) -> RowsRefused:
 def _first_fault(column: Column, values: list[Any]) -> Fault:
     try:
         READERS[column.kind](values)
-    except Unfit as unfit:
+    except TypeMismatch as unfit:
         return fault_of(unfit.row, column, values[unfit.row], unfit.expected)
     raise AssertionError(f"{column.kind} reads what does not fit it: {values!r:.200}")
 

@@ -14,7 +14,7 @@ from serving.inference.row_reader import Values
 log = get_logger(__name__)
 
 
-def compile_model(model: LoadedModel, tolerance: float) -> forms.Choice:
+def compile_model(model: LoadedModel, tolerance: float) -> forms.CompilationResult:
     """Blocks. Gives `model` its form; the native one where none is proven. Raises nothing that a model may raise."""
     started = time.perf_counter()
     try:
@@ -33,7 +33,7 @@ def compile_model(model: LoadedModel, tolerance: float) -> forms.Choice:
     return served
 
 
-def _compile(model: LoadedModel, tolerance: float) -> forms.Choice:
+def _compile(model: LoadedModel, tolerance: float) -> forms.CompilationResult:
     if not model.example:
         return forms.none("the model has no input example to prove a form by")
     columns = [forms.Column(column.name, column.kind) for column in model.signature.columns]
@@ -42,6 +42,6 @@ def _compile(model: LoadedModel, tolerance: float) -> forms.Choice:
         return forms.none(f"the model's input example lacks {', '.join(repr(column.name) for column in absent)}")
 
     def ask(values: Sequence[Values]) -> Any:
-        return model.outcome(model.signature.columns, values).raw
+        return model.prediction(model.signature.columns, values).raw
 
     return forms.choose(model.pyfunc, columns, ask, list(example.values), tolerance)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Lane:
+class LimitedExecutor:
     """Runs at most `limit` blocking calls at a time. One that nobody waits for any more keeps its place to its end."""
 
     def __init__(self, name: str, limit: int) -> None:
@@ -34,7 +34,7 @@ class Lane:
             else:
                 result.set_exception(error)
 
-        def call() -> None:
+        def request() -> None:
             value: T | None = None
             failure: BaseException | None = None
             try:
@@ -46,5 +46,5 @@ class Lane:
             except RuntimeError:
                 pass  # the loop has ended meanwhile
 
-        threading.Thread(target=call, name=self._name, daemon=True).start()
+        threading.Thread(target=request, name=self._name, daemon=True).start()
         return await result

@@ -39,7 +39,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def rehearse() -> None:
+def warm_up_libraries() -> None:
     """Blocks for a quarter of a second.
 
     The model is put together from its parts: MLflow's own `save_model` would look through every file of every

@@ -10,9 +10,9 @@ from chassis.artifact_cache import ArtifactCache, size_of
 from serving.inference.model import warm_up
 from serving.loading import serving_artifact
 from serving.loading.compilation import compile_model
-from serving.loading.memory import Growth
-from serving.loading.model_state import Kept
-from serving.policy.versions import Wanted
+from serving.loading.memory import RssDelta
+from serving.loading.model_state import LoadedVersion
+from serving.policy.versions import DesiredVersion
 from serving.settings import Settings
 
 Download = Callable[[str, Path], Path]
@@ -28,42 +28,42 @@ class Source:
         self._tried: set[str] = set()
         """Digests of serving artifacts that were looked for; each once, since models are served without, too."""
 
-    def holds(self, wanted: Wanted | None) -> bool:
+    def holds(self, desired: DesiredVersion | None) -> bool:
         """All of it that can be had is in the cache."""
-        if wanted is None or not self.cache.holds(wanted.artifact.digest):
+        if desired is None or not self.cache.holds(desired.artifact.digest):
             return False
-        given = wanted.beside
+        given = desired.artifact_ref
         return given is None or given.digest in self._tried or self.cache.holds(given.digest)
 
-    def fetch(self, wanted: Wanted) -> bool:
+    def fetch(self, desired: DesiredVersion) -> bool:
         """True. Blocks; raises Transient and Permanent."""
-        if wanted.beside is not None and wanted.beside.digest not in self._tried:
-            self._tried.add(wanted.beside.digest)
-            serving_artifact.fetch(self.cache, wanted.beside, self._download)
-        if not self.cache.holds(wanted.artifact.digest):
-            self.cache.add(wanted.artifact.digest, partial(self._download, wanted.uri))
+        if desired.artifact_ref is not None and desired.artifact_ref.digest not in self._tried:
+            self._tried.add(desired.artifact_ref.digest)
+            serving_artifact.fetch(self.cache, desired.artifact_ref, self._download)
+        if not self.cache.holds(desired.artifact.digest):
+            self.cache.add(desired.artifact.digest, partial(self._download, desired.uri))
         return True
 
 
-def bring_in(source: Source, wanted: Wanted, settings: Settings) -> Kept:
+def bring_in(source: Source, desired: DesiredVersion, settings: Settings) -> LoadedVersion:
     """Raises Permanent for what will never load, Transient when the machine is short of something."""
     from serving.inference.mlflow_model import load  # MLflow: not before the first model
 
-    given = serving_artifact.found(source.cache, wanted.beside) if wanted.beside else None
-    folder = source.cache.verified(wanted.artifact.digest)
-    with Growth(exact=settings.memory_mb > 0) as growth:
-        model = load(wanted.artifact, folder)
-    return Kept(model, size=max(growth.bytes, size_of(folder)), given=given)
+    given = serving_artifact.found(source.cache, desired.artifact_ref) if desired.artifact_ref else None
+    folder = source.cache.verified(desired.artifact.digest)
+    with RssDelta(exact=settings.memory_mb > 0) as rss:
+        model = load(desired.artifact, folder)
+    return LoadedVersion(model, size=max(rss.bytes, size_of(folder)), given=given)
 
 
-def make_warm(kept: Kept, settings: Settings, tolerance: float | None) -> bool:
+def make_warm(kept: LoadedVersion, settings: Settings, tolerance: float | None) -> bool:
     """True. From its end on the model answers by the form that was proven at the gate, if there is one.
 
     `tolerance` is of the scores of a form; None for no form at all. Raises Permanent when the model does not answer as
     it should.
     """
     given = kept.given
-    with Growth(exact=settings.memory_mb > 0) as growth:
+    with RssDelta(exact=settings.memory_mb > 0) as rss:
         if given is None:
             warm_up(kept.model)
         else:
@@ -71,14 +71,14 @@ def make_warm(kept: Kept, settings: Settings, tolerance: float | None) -> bool:
             if choice is not None:
                 kept.served, kept.compiled = choice, True
     kept.given = None  # not before: what does not pass is not warmed up by less the next time
-    kept.size += growth.bytes
+    kept.size += rss.bytes
     return True
 
 
-def compile_form(kept: Kept, settings: Settings, tolerance: float | None) -> bool:
+def compile_form(kept: LoadedVersion, settings: Settings, tolerance: float | None) -> bool:
     """True. From its end on the model answers by its compiled form, if there is one."""
-    with Growth(exact=settings.memory_mb > 0) as growth:
+    with RssDelta(exact=settings.memory_mb > 0) as rss:
         if tolerance is not None:
             kept.served = compile_model(kept.model, tolerance)
-    kept.size += growth.bytes
+    kept.size += rss.bytes
     return True

@@ -11,7 +11,7 @@ import psutil
 from prometheus_client import Counter, Gauge
 
 from chassis.telemetry import get_logger
-from serving.loading.model_state import Slot
+from serving.loading.model_state import ModelState
 from serving.policy.eviction import Held, evictions
 
 EVICTIONS = Counter(
@@ -28,7 +28,7 @@ _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 """glibc's; None elsewhere."""
 
 
-class Growth:
+class RssDelta:
     """By how many bytes the process's resident memory grows within the block; never negative.
 
     Of loads at the same time each sees the growth of all: they count for more than they take, and the budget is kept
@@ -60,20 +60,20 @@ def give_back() -> None:
         _malloc_trim(0)
 
 
-def make_room(slots: Collection[Slot], budget: int) -> bool:
+def make_room(states: Collection[ModelState], budget: int) -> bool:
     """Release what `evictions` says; whether that was anything. 0 is no budget."""
     held = [
-        Held(artifact, kept.size, slot.asked, slot.is_previous(artifact), slot.is_pinned)
-        for slot in slots
-        for artifact, kept in slot.resident.items()
+        Held(artifact, kept.size, state.asked, state.is_previous(artifact), state.is_pinned)
+        for state in states
+        for artifact, kept in state.resident.items()
     ]
     gone = evictions(held, budget) if budget else ()
-    by_name = {slot.model_name: slot for slot in slots}
+    by_name = {state.model_name: state for state in states}
     for artifact in gone:
-        slot = by_name[artifact.model_name]
-        what = "previous" if slot.is_previous(artifact) else "model"
-        slot.evict(artifact)
+        state = by_name[artifact.model_name]
+        what = "previous" if state.is_previous(artifact) else "model"
+        state.evict(artifact)
         EVICTIONS.labels(artifact.model_name, what).inc()
         log.info("evicted", model_name=artifact.model_name, model_version=artifact.model_version, what=what)
-    RESIDENT.set(sum(kept.size for slot in slots for kept in slot.resident.values()))
+    RESIDENT.set(sum(kept.size for state in states for kept in state.resident.values()))
     return bool(gone)

@@ -12,9 +12,9 @@ from typing import Any
 from prometheus_client import Counter, Histogram
 
 from contracts import Envelope
-from forms import Choice, ServingArtifact
+from forms import CompilationResult, ServingArtifact
 from serving.inference.model import LoadedModel
-from serving.policy.versions import Artifact, Attempt, Resident, Snapshot, Wanted
+from serving.policy.versions import Artifact, Attempt, DesiredVersion, Resident, Snapshot
 
 LATENCY = Histogram(
     "gauntlet_serving_request_seconds",
@@ -26,13 +26,13 @@ ROWS = Counter("gauntlet_serving_rows_total", "Rows answered", ["model_name", "m
 
 
 @dataclass(frozen=True, slots=True)
-class Answering:
+class ActiveVersion:
     """What a request is answered with, from its first line to its last; swapped as one reference."""
 
     model: LoadedModel
-    wanted: Wanted
+    desired: DesiredVersion
     since: datetime
-    kept: Kept
+    kept: LoadedVersion
     rows: Any
     latency: Any
     """The counters of this version, looked up once."""
@@ -40,7 +40,7 @@ class Answering:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    wanted: Wanted
+    desired: DesiredVersion
     reason: str
     permanent: bool
     attempts: int
@@ -48,7 +48,7 @@ class Failure:
 
 
 @dataclass(slots=True)
-class Kept:
+class LoadedVersion:
     """A model in memory."""
 
     model: LoadedModel
@@ -57,28 +57,28 @@ class Kept:
     compiled: bool = False
     given: ServingArtifact | None = None
     """What the gate made of it, until it is warm."""
-    served: Choice = field(default_factory=Choice)
+    served: CompilationResult = field(default_factory=CompilationResult)
     """Of the form in use; `/models` tells it."""
     size: int = 0
     """Bytes that it seems to take: what the process grew by when it was loaded and warmed up."""
 
 
 @dataclass(slots=True)
-class Slot:
-    """Changed on the event loop only; `answering` may be read from any thread."""
+class ModelState:
+    """Changed on the event loop only; `active` may be read from any thread."""
 
     model_name: str
-    desired: Wanted | None = None
+    desired: DesiredVersion | None = None
     cause: Envelope[Any] | None = None
     desired_at: float = 0.0
-    answering: Answering | None = None
-    resident: dict[Artifact, Kept] = field(default_factory=dict)
+    active: ActiveVersion | None = None
+    resident: dict[Artifact, LoadedVersion] = field(default_factory=dict)
     attempt: Attempt | None = None
     failure: Failure | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     asked: float = 0.0
     """When a request last came for it; seconds, monotonic."""
-    evicted: Wanted | None = None
+    evicted: DesiredVersion | None = None
     """What answered until its memory was needed; None as soon as somebody asks for it."""
     demand: asyncio.Event | None = None
     """Somebody waits for an evicted model; set when it answers, or cannot."""
@@ -88,7 +88,7 @@ class Slot:
     def snapshot(self, *, cached: bool) -> Snapshot:
         return Snapshot(
             desired=self.desired,
-            answering=self.answering.wanted if self.answering else None,
+            active=self.active.desired if self.active else None,
             resident=tuple(
                 Resident(artifact, kept.warm, kept.answered, kept.compiled) for artifact, kept in self.resident.items()
             ),
@@ -100,27 +100,27 @@ class Slot:
     @property
     def is_settled(self) -> bool:
         """The desired version answers, or would if it were asked, or never will."""
-        if self.desired is None or (self.answering is not None and self.answering.wanted == self.desired):
+        if self.desired is None or (self.active is not None and self.active.desired == self.desired):
             return True
         if self.evicted == self.desired:
             return True
-        return self.attempt is not None and self.attempt.wanted == self.desired and self.attempt.permanent
+        return self.attempt is not None and self.attempt.desired == self.desired and self.attempt.permanent
 
     @property
     def is_evicted(self) -> bool:
         """Nothing answers, but will for whoever asks and waits."""
         demanded = self.demand is not None and self.failure is None
-        return self.answering is None and (self.evicted is not None or demanded)
+        return self.active is None and (self.evicted is not None or demanded)
 
     @property
     def is_pinned(self) -> bool:
         """It stays in memory: it is being loaded, somebody waits, or it answers in place of one that cannot."""
-        stands_in = self.answering is not None and self.answering.wanted != self.desired
+        stands_in = self.active is not None and self.active.desired != self.desired
         return self.loading or stands_in or self.demand is not None or self.waiting > 0
 
     def is_previous(self, artifact: Artifact) -> bool:
         """In memory for a rollback only."""
-        current = self.answering.wanted.artifact if self.answering else None
+        current = self.active.desired.artifact if self.active else None
         return artifact != current and self.resident[artifact].answered
 
     def as_waiting(self) -> str:
@@ -128,20 +128,20 @@ class Slot:
         why = f" (attempt {self.failure.attempts} failed: {self.failure.reason})" if self.failure else ""
         return f"{self.model_name} version {version}{why}"
 
-    def desire(self, wanted: Wanted, cause: Envelope[Any], now: float) -> None:
-        self.desired, self.cause, self.desired_at = wanted, cause, now
+    def set_desired(self, desired: DesiredVersion, cause: Envelope[Any], now: float) -> None:
+        self.desired, self.cause, self.desired_at = desired, cause, now
         self.changed.set()
 
-    def swap(self, wanted: Wanted) -> None:
-        """From here on requests are answered with `wanted`; those in flight finish with what they began with."""
-        kept = self.resident.pop(wanted.artifact)
+    def swap(self, desired: DesiredVersion) -> None:
+        """From here on requests are answered with `desired`; those in flight finish with what they began with."""
+        kept = self.resident.pop(desired.artifact)
         kept.answered = True
-        self.resident[wanted.artifact] = kept  # to the end: most recently swapped in
-        name, version = wanted.artifact.model_name, wanted.artifact.model_version
+        self.resident[desired.artifact] = kept  # to the end: most recently swapped in
+        name, version = desired.artifact.model_name, desired.artifact.model_version
         rows, latency = ROWS.labels(name, version), LATENCY.labels(name)
-        self.answering = Answering(kept.model, wanted, datetime.now(UTC), kept, rows, latency)
+        self.active = ActiveVersion(kept.model, desired, datetime.now(UTC), kept, rows, latency)
         self.evicted = None
-        if wanted == self.desired:  # otherwise it stands in for one that cannot be loaded now
+        if desired == self.desired:  # otherwise it stands in for one that cannot be loaded now
             self.attempt = self.failure = None
         if self.demand is not None or not self.asked:  # who waits asks still: it shall not leave before it has answered
             self.asked = time.monotonic()
@@ -150,11 +150,11 @@ class Slot:
     def evict(self, artifact: Artifact) -> None:
         """Requests in flight finish with it; its memory is free when they have."""
         del self.resident[artifact]
-        if self.answering is not None and self.answering.wanted.artifact == artifact:
-            self.evicted, self.answering = self.answering.wanted, None
+        if self.active is not None and self.active.desired.artifact == artifact:
+            self.evicted, self.active = self.active.desired, None
             self.changed.set()
 
-    def ask_for(self, now: float) -> asyncio.Event:
+    def request_load(self, now: float) -> asyncio.Event:
         """Have an evicted model loaded, once for all who ask; the event is set when it answers, or cannot."""
         if self.demand is None:
             self.demand = asyncio.Event()
@@ -164,12 +164,12 @@ class Slot:
         return self.demand
 
     def fail(self, attempt: Attempt, reason: str) -> None:
-        if attempt.wanted == self.evicted:  # nothing is left to stand in; what counts is why it had to
+        if attempt.desired == self.evicted:  # nothing is left to stand in; what counts is why it had to
             self.evicted = None
             self._tell()
             return
         self.attempt = attempt
-        self.failure = Failure(attempt.wanted, reason, attempt.permanent, attempt.failures, datetime.now(UTC))
+        self.failure = Failure(attempt.desired, reason, attempt.permanent, attempt.failures, datetime.now(UTC))
         self._tell()
 
     async def unless_changed(self, work: Coroutine[Any, Any, Any]) -> bool:

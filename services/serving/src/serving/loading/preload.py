@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from chassis.telemetry import get_logger
 from chassis.warmup import preload
 
-OWN = ("serving.loading.library_warmup", "serving.http.scoring_server", "forms.choosing", "forms.stored")
+OWN = ("serving.loading.library_warmup", "serving.http.scoring_server", "forms.choosing", "forms.serialization")
 """Ours that import what models need."""
 
 log = get_logger(__name__)
@@ -32,6 +32,8 @@ async def prepare(modules: Iterable[str], is_idle: Callable[[], Awaitable[bool]]
 
 
 def _rehearse() -> None:
-    from serving.loading.library_warmup import rehearse  # scikit-learn and MLflow: in this thread, not with the service
+    from serving.loading.library_warmup import (
+        warm_up_libraries,  # scikit-learn and MLflow: in this thread, not with the service
+    )
 
-    rehearse()
+    warm_up_libraries()

@@ -17,29 +17,29 @@ from chassis.settings import MEBIBYTE
 from chassis.telemetry import get_logger
 from chassis.waiting import set_within
 from contracts import Envelope, Event, GatePassed, ModelLoaded, ModelLoadFailed, Promoted
-from serving.loading.executor import Lane
+from serving.loading.executor import LimitedExecutor
 from serving.loading.load_steps import Download, Source, bring_in, compile_form, make_warm
 from serving.loading.memory import give_back, make_room
-from serving.loading.model_state import Slot
+from serving.loading.model_state import ModelState
 from serving.loading.preload import prepare
 from serving.policy.versions import (
     Action,
     Attempt,
     Compile,
+    DesiredVersion,
     Fetch,
     Load,
     Nothing,
     Release,
     RetryAt,
     Swap,
-    Wanted,
     WarmUp,
     next_action,
     retry_delay,
     supersedes,
 )
 from serving.settings import Settings
-from serving.workers.swap_barrier import Agreement
+from serving.workers.swap_barrier import SwapBarrier
 
 SWAPS = Counter("gauntlet_serving_swaps_total", "Versions swapped in", ["model_name"])
 FAILURES = Counter("gauntlet_serving_load_failures_total", "Fetches, loads and warm-ups that failed", ["model_name"])
@@ -55,8 +55,8 @@ Report = Callable[[Event, Envelope[Any] | None], None]
 log = get_logger(__name__)
 
 
-class Loader:
-    """A Part. `want` says what shall answer; nothing is fetched or loaded before `begin` was awaited."""
+class ModelReconciler:
+    """A Part. `set_desired` says what shall answer; nothing is fetched or loaded before `begin` was awaited."""
 
     name = "loader"
     receives = (Promoted, GatePassed)  # one of them, by the role
@@ -67,7 +67,7 @@ class Loader:
         cache: ArtifactCache,
         download: Download,
         report: Report,
-        agreement: Agreement | None = None,
+        barrier: SwapBarrier | None = None,
         tolerances: Mapping[str, float] | None = None,
     ) -> None:
         """`tolerances`: of the scores of compiled forms, by model name, where they are not as the settings say."""
@@ -75,13 +75,13 @@ class Loader:
         self._cache = cache
         self._source = Source(cache, download)
         self._report = report
-        self._agreement = agreement
+        self._barrier = barrier
         self._tolerances = tolerances or {}
-        self._slots: dict[str, Slot] = {}
+        self._states: dict[str, ModelState] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._fetching = Lane("fetch", settings.fetch_concurrency)
-        self._loading = Lane("load", settings.load_concurrency)
-        self._trimming = Lane("trim", 1)
+        self._fetching = LimitedExecutor("fetch", settings.fetch_concurrency)
+        self._loading = LimitedExecutor("load", settings.load_concurrency)
+        self._trimming = LimitedExecutor("trim", 1)
         self._caught_up = asyncio.Event()
         self._was_ready = False
         self._preparing: asyncio.Task[None] | None = None
@@ -101,33 +101,33 @@ class Loader:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def want(self, wanted: Wanted, cause: Envelope[Any]) -> None:
+    def set_desired(self, desired: DesiredVersion, cause: Envelope[Any]) -> None:
         """A stale or repeated order is ignored."""
-        name = wanted.artifact.model_name
-        slot = self._slots.get(name)
-        if not supersedes(wanted, slot.desired if slot else None):
-            log.info("stale or repeated, ignored", model_name=name, model_version=wanted.artifact.model_version)
+        name = desired.artifact.model_name
+        state = self._states.get(name)
+        if not supersedes(desired, state.desired if state else None):
+            log.info("stale or repeated, ignored", model_name=name, model_version=desired.artifact.model_version)
             return
-        if slot is None:
-            slot = self._slots[name] = Slot(name)
-        slot.desire(wanted, cause, time.monotonic())
+        if state is None:
+            state = self._states[name] = ModelState(name)
+        state.set_desired(desired, cause, time.monotonic())
         if name not in self._tasks:
-            self._tasks[name] = asyncio.create_task(self._drive(slot), name=f"loader {name}")
+            self._tasks[name] = asyncio.create_task(self._drive(state), name=f"loader {name}")
 
-    def desired(self, model_name: str) -> Wanted | None:
-        slot = self._slots.get(model_name)
-        return slot.desired if slot else None
+    def desired(self, model_name: str) -> DesiredVersion | None:
+        state = self._states.get(model_name)
+        return state.desired if state else None
 
-    async def loaded(self, slot: Slot) -> None:
+    async def loaded(self, state: ModelState) -> None:
         """Returns when a model that was evicted answers, or cannot now: one load for all who wait."""
-        if slot.is_evicted:
-            await slot.ask_for(time.monotonic()).wait()
+        if state.is_evicted:
+            await state.request_load(time.monotonic()).wait()
 
-    def slot(self, model_name: str) -> Slot | None:
-        return self._slots.get(model_name)
+    def state(self, model_name: str) -> ModelState | None:
+        return self._states.get(model_name)
 
-    def slots(self) -> list[Slot]:
-        return sorted(self._slots.values(), key=lambda slot: slot.model_name)
+    def states(self) -> list[ModelState]:
+        return sorted(self._states.values(), key=lambda state: state.model_name)
 
     def check(self) -> None:
         """Raises Transient until every version desired at the start answers, or definitively never will.
@@ -138,7 +138,7 @@ class Loader:
             return
         if not self._caught_up.is_set():
             raise Transient("still reading which versions are desired")
-        waiting = [slot.as_waiting() for slot in self.slots() if not slot.is_settled]
+        waiting = [state.as_waiting() for state in self.states() if not state.is_settled]
         if waiting:
             raise Transient(f"{len(waiting)} not loaded yet: {'; '.join(waiting[:10])}")
         self._was_ready = True
@@ -146,111 +146,115 @@ class Loader:
     async def _is_idle(self) -> bool:
         """Whether nothing is desired at the start."""
         await self._caught_up.wait()
-        return not self._slots
+        return not self._states
 
-    async def _drive(self, slot: Slot) -> None:
+    async def _drive(self, state: ModelState) -> None:
         await self._caught_up.wait()
         if self._preparing is not None:
             await asyncio.wait({self._preparing})
         while True:
-            slot.changed.clear()
-            action = next_action(slot.snapshot(cached=self._source.holds(slot.desired)), time.monotonic())
-            slot.loading = isinstance(action, Load | WarmUp | Swap)
+            state.changed.clear()
+            action = next_action(state.snapshot(cached=self._source.holds(state.desired)), time.monotonic())
+            state.loading = isinstance(action, Load | WarmUp | Swap)
             try:
-                await self._do(slot, action)
+                await self._do(state, action)
             except Exception as error:
-                log.exception("unexpected error while loading", model_name=slot.model_name)
-                if slot.desired is not None:
-                    self._failed(slot, slot.desired, f"{type(error).__name__}: {error}", permanent=False)
+                log.exception("unexpected error while loading", model_name=state.model_name)
+                if state.desired is not None:
+                    self._failed(state, state.desired, f"{type(error).__name__}: {error}", permanent=False)
                 await asyncio.sleep(self._settings.retry_first_seconds)
 
-    async def _do(self, slot: Slot, action: Action) -> None:
+    async def _do(self, state: ModelState, action: Action) -> None:
         match action:
-            case Fetch(wanted):
-                await self._step(slot, wanted, self._fetching, partial(self._source.fetch, wanted))
-            case Load(wanted):
-                bringing = partial(bring_in, self._source, wanted, self._settings)
-                kept = await self._step(slot, wanted, self._loading, bringing)
+            case Fetch(desired):
+                await self._step(state, desired, self._fetching, partial(self._source.fetch, desired))
+            case Load(desired):
+                bringing = partial(bring_in, self._source, desired, self._settings)
+                kept = await self._step(state, desired, self._loading, bringing)
                 if kept is not None:
-                    slot.resident[wanted.artifact] = kept
-            case WarmUp(wanted):
-                kept = slot.resident[wanted.artifact]
+                    state.resident[desired.artifact] = kept
+            case WarmUp(desired):
+                kept = state.resident[desired.artifact]
                 if await self._step(
-                    slot, wanted, self._loading, partial(make_warm, kept, self._settings, self._tolerance(slot))
+                    state, desired, self._loading, partial(make_warm, kept, self._settings, self._tolerance(state))
                 ):
                     kept.warm = True
-            case Swap(wanted):
-                if self._agreement is not None and not await slot.unless_changed(self._agreement.reached(wanted)):
+            case Swap(desired):
+                if self._barrier is not None and not await state.unless_changed(self._barrier.reached(desired)):
                     return
-                slot.swap(wanted)
-                self._swapped(slot, wanted)
-                slot.loading = False
+                state.swap(desired)
+                self._swapped(state, desired)
+                state.loading = False
                 self._tidy()
-            case Compile(wanted):
-                if await set_within(slot.changed, COMPILE_AFTER_SECONDS):
+            case Compile(desired):
+                if await set_within(state.changed, COMPILE_AFTER_SECONDS):
                     return
-                kept = slot.resident[wanted.artifact]
-                compiling = self._loading.run(partial(compile_form, kept, self._settings, self._tolerance(slot)))
-                kept.compiled = await slot.unless_changed(compiling)
+                kept = state.resident[desired.artifact]
+                compiling = self._loading.run(partial(compile_form, kept, self._settings, self._tolerance(state)))
+                kept.compiled = await state.unless_changed(compiling)
                 self._tidy()
             case Release(artifacts):
                 for artifact in artifacts:
-                    del slot.resident[artifact]
-                    log.info("released", model_name=slot.model_name, model_version=artifact.model_version)
+                    del state.resident[artifact]
+                    log.info("released", model_name=state.model_name, model_version=artifact.model_version)
             case RetryAt(_, when):
-                await set_within(slot.changed, when - time.monotonic())
+                await set_within(state.changed, when - time.monotonic())
             case Nothing():
-                await slot.changed.wait()
+                await state.changed.wait()
 
-    async def _step(self, slot: Slot, wanted: Wanted, lane: Lane, work: Callable[[], Any]) -> Any:
+    async def _step(
+        self, state: ModelState, desired: DesiredVersion, executor: LimitedExecutor, work: Callable[[], Any]
+    ) -> Any:
         """Do `work` in a thread; None when it failed, or when something else is desired meanwhile."""
-        running = asyncio.create_task(lane.run(work))
-        changed = asyncio.create_task(slot.changed.wait())
+        running = asyncio.create_task(executor.run(work))
+        changed = asyncio.create_task(state.changed.wait())
         try:
             limit = self._settings.step_seconds
             await asyncio.wait({running, changed}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 return running.result()
             if not changed.done():
-                self._failed(slot, wanted, f"no end after {limit:g} s (SERVING_STEP_SECONDS)", permanent=False)
+                self._failed(state, desired, f"no end after {limit:g} s (SERVING_STEP_SECONDS)", permanent=False)
         except (Transient, OSError, MemoryError) as error:
-            self._failed(slot, wanted, str(error) or type(error).__name__, permanent=False)
+            self._failed(state, desired, str(error) or type(error).__name__, permanent=False)
         except Permanent as error:
-            self._failed(slot, wanted, str(error), permanent=True)
+            self._failed(state, desired, str(error), permanent=True)
         except Exception as error:  # a client library's own, such as one that is not installed
-            self._failed(slot, wanted, f"{type(error).__name__}: {error}", permanent=True)
+            self._failed(state, desired, f"{type(error).__name__}: {error}", permanent=True)
         finally:
             running.cancel()
             changed.cancel()
         return None
 
-    def _tolerance(self, slot: Slot) -> float | None:
+    def _tolerance(self, state: ModelState) -> float | None:
         """None: no model is compiled."""
         settings = self._settings
-        return self._tolerances.get(slot.model_name, settings.parity_tolerance) if settings.compile else None
+        return self._tolerances.get(state.model_name, settings.parity_tolerance) if settings.compile else None
 
-    def _swapped(self, slot: Slot, wanted: Wanted) -> None:
-        artifact, seconds = wanted.artifact, time.monotonic() - slot.desired_at
+    def _swapped(self, state: ModelState, desired: DesiredVersion) -> None:
+        artifact, seconds = desired.artifact, time.monotonic() - state.desired_at
         SWAPS.labels(artifact.model_name).inc()
         SECONDS.observe(seconds)
         VERSION.labels(artifact.model_name).set(artifact.model_version)
-        EPOCH.labels(artifact.model_name).set(wanted.epoch or 0)
+        EPOCH.labels(artifact.model_name).set(desired.epoch or 0)
         log.info(
             "swapped in",
             model_name=artifact.model_name,
             model_version=artifact.model_version,
-            epoch=wanted.epoch,
+            epoch=desired.epoch,
             seconds=round(seconds, 4),
         )
-        loaded = ModelLoaded(**self._report_of(wanted, seconds), artifact_digest=artifact.digest)
-        self._report(loaded, slot.cause)
+        loaded = ModelLoaded(**self._report_of(desired, seconds), artifact_digest=artifact.digest)
+        self._report(loaded, state.cause)
 
     def _tidy(self) -> None:
         """What is over the budget leaves memory; what is over the cache's limit, the disk."""
-        evicted = make_room(self.slots(), self._settings.memory_mb * MEBIBYTE)
-        keep = {item.digest for each in self._slots.values() for item in each.resident}
-        for wanted in (wanted for each in self._slots.values() for wanted in (each.desired, each.evicted) if wanted):
-            keep |= {wanted.artifact.digest, wanted.beside.digest if wanted.beside else ""}
+        evicted = make_room(self.states(), self._settings.memory_mb * MEBIBYTE)
+        keep = {item.digest for each in self._states.values() for item in each.resident}
+        for desired in (
+            desired for each in self._states.values() for desired in (each.desired, each.evicted) if desired
+        ):
+            keep |= {desired.artifact.digest, desired.artifact_ref.digest if desired.artifact_ref else ""}
         trimming = asyncio.create_task(self._trimming.run(partial(self._trim, keep, evicted)))
         trimming.add_done_callback(_note_trimmed)
 
@@ -259,31 +263,31 @@ class Loader:
             give_back()
         return self._cache.trim(keep)
 
-    def _failed(self, slot: Slot, wanted: Wanted, reason: str, *, permanent: bool) -> None:
-        earlier = slot.attempt.failures if slot.attempt is not None and slot.attempt.wanted == wanted else 0
+    def _failed(self, state: ModelState, desired: DesiredVersion, reason: str, *, permanent: bool) -> None:
+        earlier = state.attempt.failures if state.attempt is not None and state.attempt.desired == desired else 0
         delay = retry_delay(earlier + 1, self._settings.retry_first_seconds, self._settings.retry_limit_seconds)
         retry_at = time.monotonic() + delay * random.uniform(0.8, 1.2)  # replicas do not ask MLflow all at once
-        slot.fail(Attempt(wanted, earlier + 1, permanent, retry_at), reason)
-        FAILURES.labels(slot.model_name).inc()
+        state.fail(Attempt(desired, earlier + 1, permanent, retry_at), reason)
+        FAILURES.labels(state.model_name).inc()
         log.error(
             "cannot load" if permanent else "cannot load now, will try again",
-            model_name=slot.model_name,
-            model_version=wanted.artifact.model_version,
-            epoch=wanted.epoch,
+            model_name=state.model_name,
+            model_version=desired.artifact.model_version,
+            epoch=desired.epoch,
             attempt=earlier + 1,
             reason=reason,
         )
-        if permanent and self._agreement is not None:
-            self._agreement.ready(wanted)  # the other workers need not wait for this one
+        if permanent and self._barrier is not None:
+            self._barrier.ready(desired)  # the other workers need not wait for this one
         if earlier == 0 or permanent:  # not one event a retry, all night long
-            seconds = time.monotonic() - slot.desired_at
-            self._report(ModelLoadFailed(**self._report_of(wanted, seconds), reason=reason), slot.cause)
+            seconds = time.monotonic() - state.desired_at
+            self._report(ModelLoadFailed(**self._report_of(desired, seconds), reason=reason), state.cause)
 
-    def _report_of(self, wanted: Wanted, seconds: float) -> dict[str, Any]:
+    def _report_of(self, desired: DesiredVersion, seconds: float) -> dict[str, Any]:
         return {
-            "model_name": wanted.artifact.model_name,
-            "model_version": wanted.artifact.model_version,
-            "epoch": wanted.epoch,
+            "model_name": desired.artifact.model_name,
+            "model_version": desired.artifact.model_version,
+            "epoch": desired.epoch,
             "replica": self._settings.replica,
             "role": self._settings.role,
             "seconds": max(0.0, seconds),

@@ -14,35 +14,35 @@ import forms
 from chassis.artifact_cache import ArtifactCache
 from chassis.errors import Permanent, Transient
 from chassis.telemetry import get_logger
-from forms.artifact import Recorded, ServingArtifact, read
+from forms.artifact import RecordedPredictions, ServingArtifact, read
 from serving.inference import model as models
 from serving.inference.model import LoadedModel
-from serving.inference.row_reader import Table
+from serving.inference.row_reader import InputBatch
 from serving.inference.validation import RowsRefused
-from serving.policy.versions import Beside
+from serving.policy.versions import ServingArtifactRef
 
 log = get_logger(__name__)
 
 
-def fetch(cache: ArtifactCache, beside: Beside, download: Callable[[str, Path], Path]) -> None:
+def fetch(cache: ArtifactCache, artifact_ref: ServingArtifactRef, download: Callable[[str, Path], Path]) -> None:
     """Blocks. Into the cache, if it can be had."""
     try:
-        if not cache.holds(beside.digest):
-            cache.add(beside.digest, partial(download, beside.uri))
+        if not cache.holds(artifact_ref.digest):
+            cache.add(artifact_ref.digest, partial(download, artifact_ref.uri))
     except Exception as error:  # of a client library, too: the model is served without
-        log.warning("serving artifact not fetched", uri=beside.uri, reason=f"{type(error).__name__}: {error}")
+        log.warning("serving artifact not fetched", uri=artifact_ref.uri, reason=f"{type(error).__name__}: {error}")
 
 
-def found(cache: ArtifactCache, beside: Beside) -> ServingArtifact | None:
+def found(cache: ArtifactCache, artifact_ref: ServingArtifactRef) -> ServingArtifact | None:
     """Blocks. None where the cache has none that is as it was made."""
     try:
-        return read(cache.verified(beside.digest)) if cache.holds(beside.digest) else None
+        return read(cache.verified(artifact_ref.digest)) if cache.holds(artifact_ref.digest) else None
     except (Permanent, Transient, OSError, ValueError) as error:
-        log.warning("serving artifact not read", digest=beside.digest, reason=str(error))
+        log.warning("serving artifact not read", digest=artifact_ref.digest, reason=str(error))
         return None
 
 
-def warm_up(model: LoadedModel, given: ServingArtifact, tolerance: float | None) -> forms.Choice | None:
+def warm_up(model: LoadedModel, given: ServingArtifact, tolerance: float | None) -> forms.CompilationResult | None:
     """Blocks. The form that `model` answers by from here on; None for none, as without a `tolerance`.
 
     The model itself is not asked where a form answers the golden rows as they were judged: a forest holds the
@@ -71,7 +71,9 @@ def warm_up(model: LoadedModel, given: ServingArtifact, tolerance: float | None)
     return None
 
 
-def _opened(model: LoadedModel, content: bytes, recorded: Recorded, rows: Table, tolerance: float) -> forms.Choice:
+def _opened(
+    model: LoadedModel, content: bytes, recorded: RecordedPredictions, rows: InputBatch, tolerance: float
+) -> forms.CompilationResult:
     """Raises ValueError for a form that is none of this model's, or not proven to be near enough."""
     choice = forms.loads(content)
     if choice.form is None or choice.proof is None or not choice.proof.holds:
@@ -88,7 +90,7 @@ def _opened(model: LoadedModel, content: bytes, recorded: Recorded, rows: Table,
     return choice
 
 
-def _read(model: LoadedModel, recorded: Recorded) -> Table | None:
+def _read(model: LoadedModel, recorded: RecordedPredictions) -> InputBatch | None:
     """None where a golden row, which comes from Parquet, has a value that no request could bring."""
     try:
         return model.reader.read(list(recorded.rows), len(recorded.rows))

@@ -22,7 +22,7 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class ServingArtifactRef:
     """A version's serving artifact: what the gate made of it for whoever serves it."""
 
     uri: str
@@ -30,7 +30,7 @@ class Beside:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredVersion:
     """A version that a replica shall answer with; the highest `order` of a model is the truth."""
 
     artifact: Artifact
@@ -39,7 +39,7 @@ class Wanted:
     """The epoch in production; the place in the order of arrival in staging."""
     epoch: int | None = None
     """None in staging: a challenger has none yet."""
-    beside: Beside | None = None
+    artifact_ref: ServingArtifactRef | None = None
     """It answers without, too."""
 
 
@@ -57,9 +57,9 @@ class Resident:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What has gone wrong so far on the way to `wanted`."""
+    """What has gone wrong so far on the way to `desired`."""
 
-    wanted: Wanted
+    desired: DesiredVersion
     failures: int
     permanent: bool
     retry_at: float
@@ -70,47 +70,47 @@ class Attempt:
 class Snapshot:
     """All there is to know about one model on one replica."""
 
-    desired: Wanted | None = None
-    answering: Wanted | None = None
+    desired: DesiredVersion | None = None
+    active: DesiredVersion | None = None
     resident: tuple[Resident, ...] = ()
     """Least recently swapped in first."""
     cached: bool = False
     """The desired artifact is on disk."""
     attempt: Attempt | None = None
-    evicted: Wanted | None = None
+    evicted: DesiredVersion | None = None
     """It answered until its memory was needed, and nobody has asked for it since."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    wanted: Wanted
+    desired: DesiredVersion
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    wanted: Wanted
+    desired: DesiredVersion
 
 
 @dataclass(frozen=True, slots=True)
 class WarmUp:
-    wanted: Wanted
+    desired: DesiredVersion
 
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    wanted: Wanted
+    desired: DesiredVersion
 
 
 @dataclass(frozen=True, slots=True)
 class Compile:
     """It answers already, natively: a promotion does not wait for a faster form."""
 
-    wanted: Wanted
+    desired: DesiredVersion
 
 
 @dataclass(frozen=True, slots=True)
 class RetryAt:
-    wanted: Wanted
+    desired: DesiredVersion
     time: float
 
 
@@ -127,7 +127,7 @@ class Nothing:
 Action = Fetch | Load | WarmUp | Swap | Compile | RetryAt | Release | Nothing
 
 
-def supersedes(new: Wanted, current: Wanted | None) -> bool:
+def supersedes(new: DesiredVersion, current: DesiredVersion | None) -> bool:
     """A stale or repeated order changes nothing, however late or often it arrives."""
     return current is None or new.order > current.order
 
@@ -140,7 +140,7 @@ def next_action(state: Snapshot, now: float) -> Action:
     one that was evicted comes back: whatever fails, the version before goes on answering.
     """
     desired = state.desired
-    if desired is not None and desired == state.answering:
+    if desired is not None and desired == state.active:
         native = any(each.artifact == desired.artifact and not each.compiled for each in state.resident)
         return Compile(desired) if native else _release_or_nothing(state)
     if desired is None or desired == state.evicted:
@@ -148,7 +148,7 @@ def next_action(state: Snapshot, now: float) -> Action:
     warm = {resident.artifact: resident.warm for resident in state.resident}
     if warm.get(desired.artifact):
         return Swap(desired)
-    if state.attempt is not None and state.attempt.wanted == desired:
+    if state.attempt is not None and state.attempt.desired == desired:
         if state.evicted is not None:
             return _bring_back(state.evicted, warm)
         if state.attempt.permanent:
@@ -165,7 +165,7 @@ def retry_delay(failures: int, first: float, limit: float) -> float:
     return min(limit, first * 2.0 ** min(failures - 1, 30))
 
 
-def _bring_back(evicted: Wanted, warm: dict[Artifact, bool]) -> Action:
+def _bring_back(evicted: DesiredVersion, warm: dict[Artifact, bool]) -> Action:
     """From the disk, where it is kept as long as it may be needed."""
     if evicted.artifact not in warm:
         return Load(evicted)
@@ -173,8 +173,8 @@ def _bring_back(evicted: Wanted, warm: dict[Artifact, bool]) -> Action:
 
 
 def _release_or_nothing(state: Snapshot) -> Action:
-    answering = state.answering.artifact if state.answering else None
-    others = [resident for resident in state.resident if resident.artifact != answering]
+    active = state.active.artifact if state.active else None
+    others = [resident for resident in state.resident if resident.artifact != active]
     previous = [resident.artifact for resident in others if resident.answered][-(RESIDENT - 1) :]
     stale = tuple(resident.artifact for resident in others if resident.artifact not in previous)
     return Release(stale) if stale else Nothing()

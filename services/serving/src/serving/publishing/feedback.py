@@ -49,7 +49,7 @@ class Tally:
             self.settled.set()
 
 
-class Deliveries:
+class FeedbackPublisher:
     """A Part: a producer (acks=all) with a thread that hears the broker's acknowledgements."""
 
     name = "deliveries"

@@ -8,7 +8,7 @@ from typing import Any
 
 from chassis.cloudevents import Encoded, encode
 from contracts import GroundTruthReceived, content_id, new_envelope
-from serving.inference.column_types import Unfit, entity_id, event_time
+from serving.inference.column_types import TypeMismatch, entity_id, event_time
 from serving.inference.validation import MISSING, NAMED, Fault, json_type, nearest, shown
 from serving.publishing.prediction_events import SOURCE
 
@@ -18,7 +18,7 @@ LARGEST_ROW = 2**31 - 1
 ONE_OF = "request_id (and row) of a prediction, or entity_id"
 
 
-class TruthRefused(Exception):
+class GroundTruthRejected(Exception):
     """`faults` are what is wrong, one an item; their `row` is the number of the item."""
 
     def __init__(self, faults: list[Fault]) -> None:
@@ -27,7 +27,7 @@ class TruthRefused(Exception):
 
 
 def read_items(model_name: str, items: list[Any]) -> list[GroundTruthReceived]:
-    """Raises TruthRefused with each item's first fault."""
+    """Raises GroundTruthRejected with each item's first fault."""
     events, faults = [], []
     for number, item in enumerate(items):
         found = _read(item)
@@ -36,7 +36,7 @@ def read_items(model_name: str, items: list[Any]) -> list[GroundTruthReceived]:
         else:
             faults.append(Fault(number, *found))
     if faults:
-        raise TruthRefused(faults)
+        raise GroundTruthRejected(faults)
     return events
 
 
@@ -62,7 +62,7 @@ def _read(item: Any) -> dict[str, Any] | tuple[str | None, str, str, str]:
         value = given.get(name, MISSING)
         try:
             found[name] = READERS[name](value)
-        except Unfit as unfit:
+        except TypeMismatch as unfit:
             return name, shown(value), json_type(value), unfit.expected
     return found
 
@@ -78,27 +78,27 @@ def _ambiguity(given: Mapping[str, Any]) -> tuple[str, str, str, str] | None:
 
 def _request_id(value: Any) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST:
-        raise Unfit(0, f"the request_id of an answer: a string of 1 to {LONGEST:,} characters")
+        raise TypeMismatch(0, f"the request_id of an answer: a string of 1 to {LONGEST:,} characters")
     return value
 
 
 def _row(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= LARGEST_ROW:
-        raise Unfit(0, "which row of the request, a whole number that counts from 0")
+        raise TypeMismatch(0, "which row of the request, a whole number that counts from 0")
     return value
 
 
 def _entity_id(value: Any) -> str:
     found = entity_id(value)
     if len(found) > LONGEST:
-        raise Unfit(0, f"an id of at most {LONGEST:,} characters")
+        raise TypeMismatch(0, f"an id of at most {LONGEST:,} characters")
     return found
 
 
 def _label(value: Any) -> Any:
     is_scalar = isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
     if not is_scalar and not (isinstance(value, str) and len(value) <= LONGEST):
-        raise Unfit(0, f"what really happened: a class or a number, a string of at most {LONGEST:,} characters")
+        raise TypeMismatch(0, f"what really happened: a class or a number, a string of at most {LONGEST:,} characters")
     return value
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
-    from serving.inference.prediction import Outcome
-    from serving.inference.row_reader import Table
+    from serving.inference.prediction import Prediction
+    from serving.inference.row_reader import InputBatch
     from serving.inference.signature import Column
 
 SOURCE = "serving"
@@ -30,7 +30,7 @@ def about(model_name: str, model_version: int, columns: Sequence[Column]) -> byt
     return orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def line(request_id: str, table: Table, outcome: Outcome, latency_ms: float) -> bytes:
+def line(request_id: str, table: InputBatch, prediction: Prediction, latency_ms: float) -> bytes:
     """A request's rows and what was answered; one event a row follows.
 
     Raises orjson.JSONEncodeError for a value that JSON cannot say, such as an integer of more than 64 bits.
@@ -40,8 +40,8 @@ def line(request_id: str, table: Table, outcome: Outcome, latency_ms: float) -> 
         table.values,
         table.entities,
         table.event_times,
-        outcome.labels,
-        outcome.numbers,
+        prediction.labels,
+        prediction.numbers,
         latency_ms,
     )
     return orjson.dumps(answered, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)

@@ -16,12 +16,12 @@ from prometheus_client import Gauge
 
 from chassis.telemetry import get_logger
 from contracts import PredictionMade
-from serving.inference.prediction import Outcome
-from serving.inference.row_reader import Table
+from serving.inference.prediction import Prediction
+from serving.inference.row_reader import InputBatch
 from serving.inference.signature import Column
 from serving.policy.versions import Artifact
 from serving.publishing.prediction_events import Budget, about, is_sampled, line
-from serving.publishing.worker_client import DROPPED, PublishingProcess
+from serving.publishing.worker_client import DROPPED, WorkerClient
 from serving.settings import Settings
 
 PAUSE_SECONDS = 0.1
@@ -38,7 +38,7 @@ WAITING = Gauge("gauntlet_serving_predictions_waiting", "Rows that wait to be pu
 log = get_logger(__name__)
 
 
-class Publisher:
+class PredictionPublisher:
     """A Part: a buffer, and a thread that hands what gathers there to a process, which it replaces when it dies."""
 
     name = "publisher"
@@ -57,7 +57,7 @@ class Publisher:
         self._stopping = threading.Event()
         self._deadline = 0.0
         self._thread: threading.Thread | None = None
-        self._process: PublishingProcess | None = None
+        self._process: WorkerClient | None = None
         self._pause = FIRST_PAUSE
 
     async def start(self) -> None:
@@ -73,7 +73,9 @@ class Publisher:
         if self._thread is not None:
             await asyncio.to_thread(self._end, self._thread)
 
-    def offer(self, artifact: Artifact, table: Table, outcome: Outcome, *, request_id: str, latency_ms: float) -> None:
+    def offer(
+        self, artifact: Artifact, table: InputBatch, prediction: Prediction, *, request_id: str, latency_ms: float
+    ) -> None:
         """Takes microseconds, whatever the broker does; what does not fit the buffer is dropped and counted.
 
         It becomes bytes at once: the garbage collector would visit thousands of objects that wait for their turn.
@@ -90,7 +92,7 @@ class Publisher:
             DROPPED.labels("buffer full").inc(rows)
         else:
             try:
-                said = line(request_id, table, outcome, latency_ms)
+                said = line(request_id, table, prediction, latency_ms)
             except orjson.JSONEncodeError as error:
                 DROPPED.labels("not JSON").inc(rows)
                 log.warning("prediction not published", request_id=request_id, error=str(error))
@@ -123,11 +125,11 @@ class Publisher:
             self._process.kill()
             thread.join(GRACE_SECONDS)
 
-    def _started(self) -> PublishingProcess:
-        self._process = PublishingProcess(self._settings)
+    def _started(self) -> WorkerClient:
+        self._process = WorkerClient(self._settings)
         return self._process
 
-    def _replaced(self, process: PublishingProcess) -> PublishingProcess:
+    def _replaced(self, process: WorkerClient) -> WorkerClient:
         """By another one, when it is time for that; predictions wait in the buffer until then."""
         code = process.bury()
         self._pause = FIRST_PAUSE if process.seconds > HEALTHY_SECONDS else min(2 * self._pause, LONGEST_PAUSE)
@@ -135,7 +137,7 @@ class Publisher:
         self._stopping.wait(self._pause)
         return self._started()
 
-    def _round(self, process: PublishingProcess) -> None:
+    def _round(self, process: WorkerClient) -> None:
         """Hand over what has gathered."""
         with self._lock:
             lines, self._lines, rows = self._lines, bytearray(), self._rows

@@ -22,7 +22,7 @@ from serving.settings import Settings
 log = get_logger(__name__)
 
 
-class Statuses:
+class StatusPublisher:
     """A Part. Needs no broker to start: what is reported waits for it."""
 
     name = "statuses"

@@ -28,7 +28,7 @@ REPORT_SECONDS = 0.1
 PIPE_BYTES = 1024 * 1024
 
 
-class Publishing:
+class PublishingWorker:
     """Counts are of rows, from the start. `published`: handed to Kafka's client."""
 
     def __init__(self, start: dict[str, Any]) -> None:
@@ -98,7 +98,7 @@ def main() -> None:
     os.nice(NICENESS)
     lines = io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False), PIPE_BYTES)
     start = orjson.loads(lines.readline())
-    publishing, done = Publishing(start), threading.Event()
+    publishing, done = PublishingWorker(start), threading.Event()
     flush_seconds: float = start["flush_seconds"]
 
     def report() -> None:

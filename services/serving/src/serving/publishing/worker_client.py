@@ -28,7 +28,7 @@ DROPPED = Counter("gauntlet_serving_predictions_dropped_total", "PredictionMade 
 log = get_logger(__name__)
 
 
-class PublishingProcess:
+class WorkerClient:
     """One life of it. `waiting`: rows that it has not given to the broker yet, as far as it has said."""
 
     def __init__(self, settings: Settings) -> None:

@@ -22,7 +22,7 @@ from chassis.service import listen
 from chassis.telemetry import configure_logging, get_logger
 from chassis.waiting import set_within
 from serving.settings import Settings
-from serving.workers.swap_barrier import Referee
+from serving.workers.swap_barrier import SwapBarrierServer
 
 STOP_SECONDS = 20.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
@@ -52,7 +52,7 @@ class Supervisor:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> int:
-        server = await Referee().serve(self.folder / "referee")
+        server = await SwapBarrierServer().serve(self.folder / "referee")
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self.stopping.set)

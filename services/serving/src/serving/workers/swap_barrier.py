@@ -13,12 +13,12 @@ import signal
 from pathlib import Path
 
 from chassis.telemetry import get_logger
-from serving.policy.versions import Wanted
+from serving.policy.versions import DesiredVersion
 
 log = get_logger(__name__)
 
 
-class Referee:
+class SwapBarrierServer:
     """The supervisor's side. Knows nothing of models but their names and the order of their versions."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Referee:
                 _send(writer, model, order)
 
 
-class Agreement:
+class SwapBarrier:
     """A worker's side; a Part. Ends the process when the supervisor is gone: nobody would stop it any more."""
 
     name = "agreement"
@@ -78,18 +78,18 @@ class Agreement:
         if self._writer is not None:
             self._writer.close()
 
-    def ready(self, wanted: Wanted) -> None:
-        """This worker can answer with `wanted`, or never will."""
+    def ready(self, desired: DesiredVersion) -> None:
+        """This worker can answer with `desired`, or never will."""
         if self._writer is not None:
-            _send(self._writer, wanted.artifact.model_name, wanted.order)
+            _send(self._writer, desired.artifact.model_name, desired.order)
 
-    async def reached(self, wanted: Wanted) -> None:
-        """Returns when every worker is ready for `wanted` or a later one; or after a while, for one that is not."""
-        name = wanted.artifact.model_name
-        self.ready(wanted)
+    async def reached(self, desired: DesiredVersion) -> None:
+        """Returns when every worker is ready for `desired` or a later one; or after a while, for one that is not."""
+        name = desired.artifact.model_name
+        self.ready(desired)
         try:
             async with asyncio.timeout(self._seconds), self._news:
-                await self._news.wait_for(lambda: self._granted.get(name, 0) >= wanted.order)
+                await self._news.wait_for(lambda: self._granted.get(name, 0) >= desired.order)
         except TimeoutError:
             log.warning("another worker is not ready, swapped without it", model_name=name, waited=self._seconds)
 

@@ -12,15 +12,15 @@ from contracts import GateVerdict, Outcome
 from contracts.gate_settings import Consumer, Dependents
 from contracts.policy import ModelPolicy
 from gatekeeper.policy.gates import leakage
+from gatekeeper.policy.measurement_error import MeasurementError
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.section import Section, Table
 from gatekeeper.policy.statistics import estimates
-from gatekeeper.policy.statistics.estimates import Answers, Unmeasurable
+from gatekeeper.policy.statistics.estimates import Predictions, Unmeasurable
 from gatekeeper.policy.statistics.metrics import trivial
-from gatekeeper.policy.trouble import Trouble
 
 if TYPE_CHECKING:
-    from gatekeeper.evaluation.measurements import Measured
+    from gatekeeper.evaluation.measurements import Measurements
 
 name = "dependents"
 needs = frozenset({Need.CANDIDATE, Need.CHAMPION, Need.TRAINING_KEYS})
@@ -32,30 +32,30 @@ ALPHA = 0.05
 class Facts:
     """What each model declares as its output, and both models' answers to the clean golden rows."""
 
-    trouble: Trouble | None = None
+    measurement_error: MeasurementError | None = None
     truth: NDArray[Any] | None = None
-    challenger: Answers | None = None
-    champion: Answers | None = None
+    challenger: Predictions | None = None
+    champion: Predictions | None = None
     champion_version: int | None = None
     challenger_output: str | None = None
     champion_output: str | None = None
 
 
-def facts(measured: Measured, policy: ModelPolicy) -> Facts:
-    trouble = measured.other_trouble()
-    if trouble is not None:
-        return Facts(trouble)
+def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
+    measurement_error = measurements.other_error()
+    if measurement_error is not None:
+        return Facts(measurement_error)
     return Facts(
-        **measured.compared(leakage.clean_rows(measured, policy)),
-        challenger_output=measured.description.outputs,
-        champion_output=measured.champion_description.outputs if measured.champion_description else None,
+        **measurements.compared(leakage.clean_rows(measurements, policy)),
+        challenger_output=measurements.description.outputs,
+        champion_output=measurements.champion_description.outputs if measurements.champion_description else None,
     )
 
 
 def decide(facts: Facts, settings: Dependents) -> GateVerdict:
     """Failed when the declared output differs, the scores jump, or a consumer's decisions change too much."""
-    if facts.trouble is not None:
-        return facts.trouble.verdict(name)
+    if facts.measurement_error is not None:
+        return facts.measurement_error.verdict(name)
     if facts.champion_version is None:
         return GateVerdict(gate=name, outcome=Outcome.PASSED, reason="no champion yet that anything depends on")
     if facts.truth is None or facts.challenger is None or facts.champion is None or len(facts.truth) == 0:
@@ -129,8 +129,8 @@ def _consumer(
     return found, complaints
 
 
-def _decisions(acts: NDArray[np.bool_]) -> Answers:
-    return Answers(labels=acts.astype(np.int64), scores=acts.astype(np.float64))
+def _decisions(acts: NDArray[np.bool_]) -> Predictions:
+    return Predictions(labels=acts.astype(np.int64), scores=acts.astype(np.float64))
 
 
 def _shift(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
@@ -140,7 +140,7 @@ def _shift(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
     return float(ks_2samp(mine, theirs).statistic)
 
 
-def _numbers(answers: Answers) -> NDArray[np.float64]:
+def _numbers(answers: Predictions) -> NDArray[np.float64]:
     """One number a row: the score of class 1, the highest score of several classes, or the predicted number."""
     if answers.scores is None:
         return np.asarray(answers.labels, dtype=np.float64)

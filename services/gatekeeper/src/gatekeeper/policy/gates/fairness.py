@@ -14,13 +14,13 @@ from contracts.gate_settings import Fairness
 from contracts.policy import ModelPolicy, Problem
 from gatekeeper.policy.gates import leakage
 from gatekeeper.policy.gates.slices import Grouping, grouped
+from gatekeeper.policy.measurement_error import MeasurementError
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.section import Section, Table
-from gatekeeper.policy.statistics.estimates import Answers
-from gatekeeper.policy.trouble import Trouble
+from gatekeeper.policy.statistics.estimates import Predictions
 
 if TYPE_CHECKING:
-    from gatekeeper.evaluation.measurements import Measured
+    from gatekeeper.evaluation.measurements import Measurements
 
 name = "fairness"
 needs = frozenset({Need.CANDIDATE, Need.CHAMPION, Need.TRAINING_KEYS})
@@ -33,30 +33,30 @@ class Facts:
     """Clean golden rows: labels (n,), both models' answers, and the groups by each sensitive column."""
 
     problem: Problem
-    trouble: Trouble | None = None
+    measurement_error: MeasurementError | None = None
     truth: NDArray[Any] | None = None
-    challenger: Answers | None = None
-    champion: Answers | None = None
+    challenger: Predictions | None = None
+    champion: Predictions | None = None
     champion_version: int | None = None
     groupings: Mapping[str, Grouping] = field(default_factory=dict)
 
 
-def facts(measured: Measured, policy: ModelPolicy) -> Facts:
+def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
     settings = policy.gates.fairness
-    trouble = measured.other_trouble()
-    if settings is False or trouble is not None:
-        return Facts(policy.problem, trouble)
-    clean = leakage.clean_rows(measured, policy)
-    found = grouped(measured, settings.columns, EVERY_VALUE, clean)
-    if isinstance(found, Trouble):
+    measurement_error = measurements.other_error()
+    if settings is False or measurement_error is not None:
+        return Facts(policy.problem, measurement_error)
+    clean = leakage.clean_rows(measurements, policy)
+    found = grouped(measurements, settings.columns, EVERY_VALUE, clean)
+    if isinstance(found, MeasurementError):
         return Facts(policy.problem, found)
-    return Facts(problem=policy.problem, **measured.compared(clean), groupings=found)
+    return Facts(problem=policy.problem, **measurements.compared(clean), groupings=found)
 
 
 def decide(facts: Facts, settings: Fairness) -> GateVerdict:
     """Failed above the limit, or worse than the champion by more than the margin, in any sensitive column."""
-    if facts.trouble is not None:
-        return facts.trouble.verdict(name)
+    if facts.measurement_error is not None:
+        return facts.measurement_error.verdict(name)
     if facts.problem != "binary":
         return _undecided(f"{settings.metric} is defined for a binary problem, not for {facts.problem}")
     if facts.truth is None or facts.challenger is None or len(facts.truth) == 0:
@@ -90,7 +90,7 @@ def decide(facts: Facts, settings: Fairness) -> GateVerdict:
 
 
 def _column(
-    facts: Facts, truth: NDArray[Any], challenger: Answers, grouping: Grouping, settings: Fairness
+    facts: Facts, truth: NDArray[Any], challenger: Predictions, grouping: Grouping, settings: Fairness
 ) -> dict[str, Any]:
     sizes = {value: int((grouping.codes == code).sum()) for code, value in enumerate(grouping.names)}
     large = [code for code, value in enumerate(grouping.names) if sizes[value] >= settings.minimum_rows]

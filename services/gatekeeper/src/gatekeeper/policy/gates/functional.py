@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from contracts import GateVerdict, Outcome
 from contracts.policy import Functional, ModelPolicy, Problem
+from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.predictions import as_answers
 from gatekeeper.policy.section import plain
 from gatekeeper.policy.stage import Stage
-from gatekeeper.policy.statistics.estimates import Answers
-from gatekeeper.policy.trouble import Blame, Trouble
+from gatekeeper.policy.statistics.estimates import Predictions
 
 if TYPE_CHECKING:
-    from gatekeeper.evaluation.measurements import Measured
+    from gatekeeper.evaluation.measurements import Measurements
 
 name = "functional"
 needs = frozenset({Need.CANDIDATE})
@@ -33,39 +33,41 @@ class Facts:
     """What came of loading the model and asking it the same rows twice."""
 
     problem: Problem
-    trouble: Trouble | None = None
+    measurement_error: MeasurementError | None = None
     rows: int = 0
     asked: str = "input example"
-    first: Answers | None = None
-    second: Answers | None = None
+    first: Predictions | None = None
+    second: Predictions | None = None
     isolation: Mapping[str, str] = field(default_factory=dict)
     """What kept the model from network, files and other processes while it was asked, or did not."""
 
 
-def facts(measured: Measured, policy: ModelPolicy) -> Facts:
-    trouble, probe = measured.trouble(Stage.LOADING, Stage.EXAMPLE), measured.probe
+def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
+    measurement_error, probe = measurements.measurement_error(Stage.LOADING, Stage.EXAMPLE), measurements.probe
     isolation = probe.isolation if probe else {}
-    trouble = _asks_for_label(measured) or trouble
-    if trouble is not None or probe is None:
-        return Facts(policy.problem, trouble, isolation=isolation)
-    classes = _classes(measured, probe.first, probe.second)
+    measurement_error = _asks_for_label(measurements) or measurement_error
+    if measurement_error is not None or probe is None:
+        return Facts(policy.problem, measurement_error, isolation=isolation)
+    classes = _classes(measurements, probe.first, probe.second)
     first, second = (
         None if raw is None else as_answers(raw, policy.problem, classes) for raw in (probe.first, probe.second)
     )
     return Facts(policy.problem, None, probe.example_rows, probe.asked, first, second, isolation)
 
 
-def _asks_for_label(measured: Measured) -> Trouble | None:
+def _asks_for_label(measurements: Measurements) -> MeasurementError | None:
     """No model is given the label; one that wants it was fitted to it, whatever it would answer without."""
-    label = measured.golden.label if measured.golden else measured.description.roles.get("label")
-    if label is None or label not in (measured.description.inputs or ()):
+    label = measurements.golden.label if measurements.golden else measurements.description.roles.get("label")
+    if label is None or label not in (measurements.description.inputs or ()):
         return None
-    return Trouble(Blame.CANDIDATE, f"its signature asks for the label column {label!r}, which no model is given")
+    return MeasurementError(
+        ErrorSource.CANDIDATE, f"its signature asks for the label column {label!r}, which no model is given"
+    )
 
 
 def decide(facts: Facts, settings: Functional) -> GateVerdict:
-    if facts.trouble is not None:
-        verdict = facts.trouble.verdict(name)
+    if facts.measurement_error is not None:
+        verdict = facts.measurement_error.verdict(name)
         return verdict.model_copy(update={"details": {**verdict.details, "isolation": dict(facts.isolation)}})
     if facts.first is None or facts.second is None or facts.rows == 0:
         return _verdict(
@@ -85,14 +87,14 @@ def decide(facts: Facts, settings: Functional) -> GateVerdict:
     return _verdict(facts, Outcome.PASSED, f"it loads, and answers the {facts.asked} twice alike")
 
 
-def alike(first: Answers, second: Answers) -> bool:
+def alike(first: Predictions, second: Predictions) -> bool:
     """Equal to the last bit."""
     if (first.scores is None) != (second.scores is None) or not np.array_equal(first.labels, second.labels):
         return False
     return first.scores is None or second.scores is None or np.array_equal(first.scores, second.scores)
 
 
-def _complaint(problem: Problem, rows: int, answers: Answers) -> str | None:
+def _complaint(problem: Problem, rows: int, answers: Predictions) -> str | None:
     if len(answers.labels) != rows or (answers.scores is not None and len(answers.scores) != rows):
         return f"asked {rows} rows, it gave {len(answers.labels)} answers"
     if problem == "regression":
@@ -111,9 +113,9 @@ def _complaint(problem: Problem, rows: int, answers: Answers) -> str | None:
     return None
 
 
-def _classes(measured: Measured, *answers: NDArray[Any] | None) -> tuple[Any, ...]:
+def _classes(measurements: Measurements, *answers: NDArray[Any] | None) -> tuple[Any, ...]:
     """Those that the model or its golden rows name; for a model that answers with words, those that it has said."""
-    known = measured.description.classes or (measured.golden.classes if measured.golden else None)
+    known = measurements.description.classes or (measurements.golden.classes if measurements.golden else None)
     if known is not None:
         return known
     words = {word for raw in answers if raw is not None and raw.dtype.kind == "U" for word in raw.tolist()}

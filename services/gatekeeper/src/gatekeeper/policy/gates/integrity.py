@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from contracts import GateVerdict, Outcome
 from contracts.policy import Integrity, ModelPolicy
 from gatekeeper.policy.allow_list import DEFAULT, outside
+from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.section import plain
-from gatekeeper.policy.trouble import Blame, Trouble
 
 if TYPE_CHECKING:
-    from gatekeeper.evaluation.measurements import Measured
+    from gatekeeper.evaluation.measurements import Measurements
 
 name = "integrity"
 needs: frozenset[Need] = frozenset()
@@ -68,9 +68,9 @@ class Vulnerability:
 class Facts:
     """What was read. `advisories` is the number of those that were looked through, None when there is no source."""
 
-    trouble: Trouble | None = None
+    measurement_error: MeasurementError | None = None
     declared: str | None = None
-    measured: str | None = None
+    measurements: str | None = None
     loader: str | None = None
     files: tuple[File, ...] = ()
     dependencies: tuple[Dependency, ...] = ()
@@ -79,16 +79,18 @@ class Facts:
     vulnerabilities: tuple[Vulnerability, ...] = ()
 
 
-def facts(measured: Measured, policy: ModelPolicy) -> Facts:
-    return measured.integrity or Facts(
-        trouble=Trouble(Blame.EARLIER, "not measured: there is no usable artifact (see lineage)")
+def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
+    return measurements.integrity or Facts(
+        measurement_error=MeasurementError(
+            ErrorSource.EARLIER, "not measured: there is no usable artifact (see lineage)"
+        )
     )
 
 
 def decide(facts: Facts, settings: Integrity) -> GateVerdict:
     """Failed names everything that is wrong; Passed says what opening the model runs, and what was not checked."""
-    if facts.trouble is not None:
-        return facts.trouble.verdict(name)
+    if facts.measurement_error is not None:
+        return facts.measurement_error.verdict(name)
     allowed = (*DEFAULT, *settings.allow)
     problems = [*_digest(facts), *_contents(facts, settings, allowed), *_needs(facts, settings)]
     unchecked = settings.vulnerabilities == "require" and facts.advisories is None
@@ -105,8 +107,8 @@ def decide(facts: Facts, settings: Integrity) -> GateVerdict:
 
 
 def _digest(facts: Facts) -> Iterator[str]:
-    if None not in (facts.declared, facts.measured) and facts.declared != facts.measured:
-        yield f"the artifact has digest {facts.measured}, but {facts.declared} was registered"
+    if None not in (facts.declared, facts.measurements) and facts.declared != facts.measurements:
+        yield f"the artifact has digest {facts.measurements}, but {facts.declared} was registered"
 
 
 def _contents(facts: Facts, settings: Integrity, allowed: tuple[str, ...]) -> Iterator[str]:
@@ -181,7 +183,7 @@ def _details(facts: Facts, allowed: tuple[str, ...]) -> dict[str, Any]:
         vulnerabilities = [f"{found.package} {found.version}: {found.advisory}" for found in facts.vulnerabilities]
     return {
         "digest_registered": facts.declared,
-        "digest_measured": facts.measured,
+        "digest_measured": facts.measurements,
         "loader": facts.loader,
         "formats": {kind: paths[:20] for kind, paths in formats.items()},
         "runs_code": _runs_code(facts, allowed)[:20],

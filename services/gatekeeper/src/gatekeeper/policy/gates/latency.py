@@ -9,13 +9,13 @@ import numpy as np
 
 from contracts import GateVerdict, Outcome
 from contracts.policy import Latency, ModelPolicy
+from gatekeeper.policy.measurement_error import MeasurementError
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.section import Section, Table
 from gatekeeper.policy.stage import Stage
-from gatekeeper.policy.trouble import Trouble
 
 if TYPE_CHECKING:
-    from gatekeeper.evaluation.measurements import Measured
+    from gatekeeper.evaluation.measurements import Measurements
 
 name = "latency"
 needs = frozenset({Need.CANDIDATE, Need.CHAMPION_TIMING})
@@ -31,7 +31,7 @@ class Facts:
     was not timed. `batch_seconds` is None where nobody timed batches, as older versions did not.
     """
 
-    trouble: Trouble | None = None
+    measurement_error: MeasurementError | None = None
     seconds: tuple[float, ...] = ()
     load_seconds: float | None = None
     peak_memory_mb: float | None = None
@@ -52,16 +52,16 @@ class Pace:
     allowed_ms: float | None
 
 
-def facts(measured: Measured, policy: ModelPolicy) -> Facts:
-    trouble, probe = measured.trouble(Stage.TIMING, Stage.BATCH, Stage.DONE), measured.probe
-    if trouble is not None or probe is None:
-        return Facts(trouble)
-    champion = measured.champion_probe
+def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
+    measurement_error, probe = measurements.measurement_error(Stage.TIMING, Stage.BATCH, Stage.DONE), measurements.probe
+    if measurement_error is not None or probe is None:
+        return Facts(measurement_error)
+    champion = measurements.champion_probe
     return Facts(
         seconds=probe.seconds,
         load_seconds=probe.load_seconds,
         peak_memory_mb=getattr(probe, "peak_memory_mb", None),
-        champion_version=measured.champion.model_version if measured.champion else None,
+        champion_version=measurements.champion.model_version if measurements.champion else None,
         champion_seconds=champion.seconds if champion else (),
         batch_rows=probe.batch_rows,
         batch_seconds=probe.batch_seconds,
@@ -71,8 +71,8 @@ def facts(measured: Measured, policy: ModelPolicy) -> Facts:
 
 def decide(facts: Facts, settings: Latency) -> GateVerdict:
     """Too slow or too large fails; what could not be timed is Inconclusive."""
-    if facts.trouble is not None:
-        return facts.trouble.verdict(name)
+    if facts.measurement_error is not None:
+        return facts.measurement_error.verdict(name)
     if facts.load_seconds is None or not facts.seconds:
         return _verdict(Outcome.INCONCLUSIVE, "no prediction was timed", n=0)
     if not np.isfinite([*facts.seconds, *(facts.batch_seconds or ()), facts.load_seconds]).all():

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from contracts import GateVerdict, Outcome
 from contracts.gate_settings import Leakage
 from contracts.policy import Golden, ModelPolicy
+from gatekeeper.policy.measurement_error import MeasurementError
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.section import Section, Table
 from gatekeeper.policy.statistics import estimates
-from gatekeeper.policy.statistics.estimates import Answers, Unmeasurable
-from gatekeeper.policy.trouble import Trouble
+from gatekeeper.policy.statistics.estimates import Predictions, Unmeasurable
 
 if TYPE_CHECKING:
-    from gatekeeper.evaluation.measurements import Measured
+    from gatekeeper.evaluation.measurements import Measurements
 
 name = "leakage"
 needs = frozenset({Need.CANDIDATE, Need.CHAMPION, Need.TRAINING_KEYS})
@@ -58,7 +58,7 @@ class Side:
     label: str
     overlap: Overlap | None
     counted: tuple[str, ...] = ()
-    answers: Answers | None = None
+    answers: Predictions | None = None
 
     def trained_on(self, n: int) -> Mask:
         return trained_on(self.overlap, self.counted, n)
@@ -69,23 +69,23 @@ class Facts:
     """The candidate first, then the champion if there is one; `truth` holds the labels of the n golden rows."""
 
     metric: str
-    trouble: Trouble | None = None
+    measurement_error: MeasurementError | None = None
     truth: NDArray[Any] | None = None
     sides: tuple[Side, ...] = ()
 
 
-def facts(measured: Measured, policy: ModelPolicy) -> Facts:
-    trouble = measured.other_trouble()
-    if trouble is not None or measured.golden is None:
-        return Facts(policy.metric, trouble)
+def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
+    measurement_error = measurements.other_error()
+    if measurement_error is not None or measurements.golden is None:
+        return Facts(policy.metric, measurement_error)
     settings = policy.gates.leakage or Leakage()
-    sides = [("the candidate", measured.overlap, measured.challenger_answers)]
-    if measured.champion is not None:
-        label = f"champion v{measured.champion.model_version}"
-        sides.append((label, measured.champion_overlap, measured.champion_answers))
+    sides = [("the candidate", measurements.overlap, measurements.challenger_answers)]
+    if measurements.champion is not None:
+        label = f"champion v{measurements.champion.model_version}"
+        sides.append((label, measurements.champion_overlap, measurements.champion_answers))
     return Facts(
         metric=policy.metric,
-        truth=measured.golden.truth,
+        truth=measurements.golden.truth,
         sides=tuple(
             Side(label, overlap, ways(overlap, settings, policy.golden), answers) for label, overlap, answers in sides
         ),
@@ -115,10 +115,10 @@ def trained_on(overlap: Overlap | None, counted: tuple[str, ...], n: int) -> Mas
     return found
 
 
-def clean_rows(measured: Measured, policy: ModelPolicy) -> Mask:
+def clean_rows(measurements: Measurements, policy: ModelPolicy) -> Mask:
     """(n,) golden rows on which models may be judged; all of them where the policy leaves this gate out."""
-    n = 0 if measured.golden is None else len(measured.golden.truth)
-    return clean_for(measured.overlap, policy, n) & clean_for(measured.champion_overlap, policy, n)
+    n = 0 if measurements.golden is None else len(measurements.golden.truth)
+    return clean_for(measurements.overlap, policy, n) & clean_for(measurements.champion_overlap, policy, n)
 
 
 def clean_for(overlap: Overlap | None, policy: ModelPolicy, n: int) -> Mask:
@@ -134,8 +134,8 @@ def decide(facts: Facts, settings: Leakage) -> GateVerdict:
 
     Not to know is Inconclusive, unless the policy says `unknown: pass`.
     """
-    if facts.trouble is not None:
-        return facts.trouble.verdict(name)
+    if facts.measurement_error is not None:
+        return facts.measurement_error.verdict(name)
     if facts.truth is None:
         return _verdict(Outcome.INCONCLUSIVE, "there are no golden rows with labels", {}, 0)
     n = len(facts.truth)

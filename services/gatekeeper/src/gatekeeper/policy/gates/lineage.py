@@ -11,7 +11,7 @@ from gatekeeper.policy.needs import Need
 from gatekeeper.policy.section import plain
 
 if TYPE_CHECKING:
-    from gatekeeper.evaluation.measurements import Measured
+    from gatekeeper.evaluation.measurements import Measurements
 
 name = "lineage"
 needs: frozenset[Need] = frozenset()
@@ -36,21 +36,21 @@ class Facts:
     evaluation_problem: str | None = None
 
 
-def facts(measured: Measured, policy: ModelPolicy) -> Facts:
-    event = measured.event
+def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
+    event = measurements.event
     return Facts(
-        version_found=measured.version_found,
+        version_found=measurements.version_found,
         run_id=event.run_id,
-        run_found=measured.run_found,
-        training_digest=measured.training_digest,
+        run_found=measurements.run_found,
+        training_digest=measurements.training_digest,
         code_version=event.code_version,
-        has_signature=measured.description.has_signature,
+        has_signature=measurements.description.has_signature,
         artifact_declared=event.artifact_digest,
-        artifact_measured=measured.artifact_digest,
-        artifact_problem=measured.artifact_problem,
+        artifact_measured=measurements.artifact_digest,
+        artifact_problem=measurements.artifact_problem,
         evaluation_declared=event.evaluation.digest if event.evaluation else None,
-        evaluation_measured=measured.evaluation_digest,
-        evaluation_problem=measured.evaluation_problem,
+        evaluation_measured=measurements.evaluation_digest,
+        evaluation_problem=measurements.evaluation_problem,
     )
 
 
@@ -92,7 +92,7 @@ def _problems(facts: Facts) -> list[str]:
     return found
 
 
-def _differs(what: str, declared: str | None, measured: str | None) -> list[str]:
-    if declared is None or measured is None or declared == measured:
+def _differs(what: str, declared: str | None, measurements: str | None) -> list[str]:
+    if declared is None or measurements is None or declared == measurements:
         return []
-    return [f"the {what} has digest {measured}, but {declared} was registered"]
+    return [f"the {what} has digest {measurements}, but {declared} was registered"]

@@ -17,7 +17,7 @@ from gatekeeper.policy.statistics.alpha_spending import spent
 from gatekeeper.policy.statistics.estimates import Difference, Unmeasurable, direction
 
 if TYPE_CHECKING:
-    from gatekeeper.evaluation.measurements import Measured
+    from gatekeeper.evaluation.measurements import Measurements
 
 __all__ = ["Facts", "decide", "facts", "name", "needs", "section"]
 
@@ -25,24 +25,24 @@ name = GATE
 needs = frozenset({Need.CANDIDATE, Need.CHAMPION, Need.TRAINING_KEYS})
 
 
-def facts(measured: Measured, policy: ModelPolicy) -> Facts:
+def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
     """The clean golden rows: those that neither model was trained on."""
-    clean, clusters = leakage.clean_rows(measured, policy), measured.clusters
+    clean, clusters = leakage.clean_rows(measurements, policy), measurements.clusters
     return Facts(
         problem=policy.problem,
         metric=policy.metric,
-        trouble=measured.comparison_trouble(),
-        **measured.compared(clean),
-        unlabelled=measured.golden.unlabelled if measured.golden else 0,
+        measurement_error=measurements.comparison_error(),
+        **measurements.compared(clean),
+        unlabelled=measurements.golden.unlabelled if measurements.golden else 0,
         clusters=None if clusters is None else clusters[clean],
-        k=measured.k,
+        k=measurements.k,
     )
 
 
 def decide(facts: Facts, settings: Performance) -> GateVerdict:
     """Whatever cannot be measured is Inconclusive, with the reason."""
-    if facts.trouble is not None:
-        return facts.trouble.verdict(name)
+    if facts.measurement_error is not None:
+        return facts.measurement_error.verdict(name)
     if facts.truth is None or facts.challenger is None or len(facts.truth) == 0:
         return undecided(facts, "there are no golden rows with labels")
     if few := too_few(facts, facts.truth):

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from contracts import GateVerdict, Outcome
 from contracts.gate_settings import Robustness
 from contracts.policy import ModelPolicy
+from gatekeeper.policy.measurement_error import MeasurementError
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.section import Section, Table
 from gatekeeper.policy.stage import Stage
 from gatekeeper.policy.statistics import estimates
-from gatekeeper.policy.statistics.estimates import Answers, Unmeasurable
+from gatekeeper.policy.statistics.estimates import Predictions, Unmeasurable
 from gatekeeper.policy.statistics.metrics import direction, trivial
-from gatekeeper.policy.trouble import Trouble
 
 if TYPE_CHECKING:
-    from gatekeeper.evaluation.measurements import Measured
+    from gatekeeper.evaluation.measurements import Measurements
 
 name = "robustness"
 needs = frozenset({Need.CANDIDATE, Need.DIRTY_ROWS})
@@ -41,32 +41,32 @@ class Facts:
     """
 
     metric: str
-    trouble: Trouble | None = None
+    measurement_error: MeasurementError | None = None
     truth: NDArray[Any] | None = None
-    clean: Answers | None = None
-    dirty: Mapping[str, Answers] = field(default_factory=dict)
+    clean: Predictions | None = None
+    dirty: Mapping[str, Predictions] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
 
 
-def facts(measured: Measured, policy: ModelPolicy) -> Facts:
-    trouble = measured.trouble(Stage.DIRTY)
-    rows, answers, probe = measured.golden, measured.challenger_answers, measured.probe
-    chosen = measured.dirty_rows
-    if trouble is not None or rows is None or answers is None or probe is None or chosen is None:
-        return Facts(policy.metric, trouble or measured.other_trouble())
+def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
+    measurement_error = measurements.measurement_error(Stage.DIRTY)
+    rows, answers, probe = measurements.golden, measurements.challenger_answers, measurements.probe
+    chosen = measurements.dirty_rows
+    if measurement_error is not None or rows is None or answers is None or probe is None or chosen is None:
+        return Facts(policy.metric, measurement_error or measurements.other_error())
     return Facts(
         metric=policy.metric,
         truth=rows.truth[chosen],
         clean=answers.only(chosen),
-        dirty={kind: measured.answers(values) for kind, values in probe.dirty.items()},
+        dirty={kind: measurements.answers(values) for kind, values in probe.dirty.items()},
         faults=probe.dirty_faults,
     )
 
 
 def decide(facts: Facts, settings: Robustness) -> GateVerdict:
     """Failed when dirty rows crash it, or cost more than the margin, a share of its clean metric over the trivial."""
-    if facts.trouble is not None:
-        return facts.trouble.verdict(name)
+    if facts.measurement_error is not None:
+        return facts.measurement_error.verdict(name)
     if facts.truth is None or facts.clean is None or len(facts.truth) == 0:
         return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason="there are no golden rows with labels")
     sign = direction(facts.metric)

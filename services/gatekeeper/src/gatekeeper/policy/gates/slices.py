@@ -13,16 +13,16 @@ from contracts import GateVerdict, Outcome
 from contracts.gate_settings import Slices
 from contracts.policy import ModelPolicy
 from gatekeeper.policy.gates import leakage
+from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.section import Interval, Section
 from gatekeeper.policy.statistics import estimates
-from gatekeeper.policy.statistics.estimates import Answers, Difference, Unmeasurable
+from gatekeeper.policy.statistics.estimates import Difference, Predictions, Unmeasurable
 from gatekeeper.policy.statistics.holm import holm
 from gatekeeper.policy.statistics.metrics import direction, trivial
-from gatekeeper.policy.trouble import Blame, Trouble
 
 if TYPE_CHECKING:
-    from gatekeeper.evaluation.measurements import Measured
+    from gatekeeper.evaluation.measurements import Measurements
 
 name = "slices"
 needs = frozenset({Need.CANDIDATE, Need.CHAMPION, Need.TRAINING_KEYS})
@@ -44,10 +44,10 @@ class Facts:
     """Clean golden rows: labels, both models' answers, and the groups by each declared column."""
 
     metric: str
-    trouble: Trouble | None = None
+    measurement_error: MeasurementError | None = None
     truth: NDArray[Any] | None = None
-    challenger: Answers | None = None
-    champion: Answers | None = None
+    challenger: Predictions | None = None
+    champion: Predictions | None = None
     champion_version: int | None = None
     clusters: NDArray[Any] | None = None
     groupings: Mapping[str, Grouping] = field(default_factory=dict)
@@ -62,41 +62,41 @@ class Slice:
     p: float
 
 
-def facts(measured: Measured, policy: ModelPolicy) -> Facts:
+def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
     settings = policy.gates.slices
-    trouble = measured.other_trouble()
-    if settings is False or trouble is not None:
-        return Facts(policy.metric, trouble)
-    clean, clusters = leakage.clean_rows(measured, policy), measured.clusters
-    found = grouped(measured, settings.columns, settings.bins, clean)
-    if isinstance(found, Trouble):
+    measurement_error = measurements.other_error()
+    if settings is False or measurement_error is not None:
+        return Facts(policy.metric, measurement_error)
+    clean, clusters = leakage.clean_rows(measurements, policy), measurements.clusters
+    found = grouped(measurements, settings.columns, settings.bins, clean)
+    if isinstance(found, MeasurementError):
         return Facts(policy.metric, found)
     return Facts(
         metric=policy.metric,
-        **measured.compared(clean),
+        **measurements.compared(clean),
         clusters=None if clusters is None else clusters[clean],
         groupings=found,
     )
 
 
 def grouped(
-    measured: Measured, columns: Sequence[str], bins: int, rows: NDArray[np.bool_]
-) -> Mapping[str, Grouping] | Trouble:
+    measurements: Measurements, columns: Sequence[str], bins: int, rows: NDArray[np.bool_]
+) -> Mapping[str, Grouping] | MeasurementError:
     """Some of the golden rows by each of these columns; trouble when one of them is not there."""
-    golden = measured.golden
+    golden = measurements.golden
     if golden is None:
         return {}
     if missing := [column for column in columns if column not in golden.rows.columns]:
         known = ", ".join(sorted(map(str, golden.rows.columns)))
-        return Trouble(Blame.DATA, f"the golden rows have no column {missing[0]!r}, only {known}")
+        return MeasurementError(ErrorSource.DATA, f"the golden rows have no column {missing[0]!r}, only {known}")
     by_column = ((column, golden.groups(column, bins)) for column in columns)
     return {column: Grouping(names, codes[rows]) for column, (names, codes) in by_column}
 
 
 def decide(facts: Facts, settings: Slices) -> GateVerdict:
     """Failed when a slice is shown to lose more than its margin, at alpha over all slices together (Holm 1979)."""
-    if facts.trouble is not None:
-        return facts.trouble.verdict(name)
+    if facts.measurement_error is not None:
+        return facts.measurement_error.verdict(name)
     if facts.truth is None or facts.challenger is None or len(facts.truth) == 0:
         return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason="there are no clean golden rows with labels")
     if facts.champion_version is None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gatekeeper.policy.statistics.clusters import Codes
 from gatekeeper.policy.statistics.delong import Floats
-from gatekeeper.policy.statistics.metrics import Answers, Unmeasurable, finite, one_score_a_row, scores_of_each
+from gatekeeper.policy.statistics.metrics import Predictions, Unmeasurable, finite, one_score_a_row, scores_of_each
 
 RESAMPLED = ("pr_auc", "f1", "roc_auc_ovr")
 """Those whose variance has no closed form here."""
@@ -65,7 +65,7 @@ def percentiles(draws: Floats, alpha: float) -> tuple[float, float] | None:
     return float(lower), float(upper)
 
 
-def statistic_of(metric: str, truth: NDArray[Any], answers: Answers, codes: Codes | None) -> Statistic:
+def statistic_of(metric: str, truth: NDArray[Any], answers: Predictions, codes: Codes | None) -> Statistic:
     """Of one of RESAMPLED. Raises Unmeasurable."""
     if metric == "pr_auc":
         if not (truth == 1).any():

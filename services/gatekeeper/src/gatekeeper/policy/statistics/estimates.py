@@ -15,7 +15,7 @@ from gatekeeper.policy.statistics import bootstrap, clopper_pearson, metrics, ta
 from gatekeeper.policy.statistics.clusters import Codes, codes_of, design_effect, standard_error
 from gatekeeper.policy.statistics.delong import Floats, delong
 from gatekeeper.policy.statistics.metrics import (
-    Answers,
+    Predictions,
     Unmeasurable,
     direction,
     mean_metric,
@@ -25,9 +25,9 @@ from gatekeeper.policy.statistics.metrics import (
 )
 
 __all__ = [
-    "Answers",
     "Difference",
     "Estimate",
+    "Predictions",
     "Unmeasurable",
     "all_metrics",
     "difference",
@@ -78,7 +78,7 @@ def z(alpha: float) -> float:
 
 
 def estimate(
-    metric: str, truth: NDArray[Any], answers: Answers, alpha: float, clusters: NDArray[Any] | None = None
+    metric: str, truth: NDArray[Any], answers: Predictions, alpha: float, clusters: NDArray[Any] | None = None
 ) -> Estimate:
     """The metric of one model. `clusters` names each row's entity where rows of one repeat. Raises Unmeasurable."""
     n = some(len(truth))
@@ -105,8 +105,8 @@ def estimate(
 def difference(
     metric: str,
     truth: NDArray[Any],
-    first: Answers,
-    second: Answers,
+    first: Predictions,
+    second: Predictions,
     alpha: float,
     clusters: NDArray[Any] | None = None,
 ) -> Difference:
@@ -169,7 +169,7 @@ def power(se: float, effect: float, alpha: float) -> float:
     return NormalDist().cdf(effect / se - z(alpha)) if se > 0 else float(effect > 0)
 
 
-def all_metrics(problem: str, truth: NDArray[Any], answers: Answers) -> dict[str, float]:
+def all_metrics(problem: str, truth: NDArray[Any], answers: Predictions) -> dict[str, float]:
     """Every metric that this problem has and these answers allow."""
     found: dict[str, float] = {}
     for metric in METRICS.values():
@@ -183,7 +183,7 @@ def all_metrics(problem: str, truth: NDArray[Any], answers: Answers) -> dict[str
     return found
 
 
-def value(metric: str, truth: NDArray[Any], answers: Answers) -> float:
+def value(metric: str, truth: NDArray[Any], answers: Predictions) -> float:
     """The metric alone, without what it costs to know how certain it is. Raises Unmeasurable."""
     if metric == "roc_auc":
         return float(_delong(truth, None, answers)[0][0])
@@ -217,7 +217,7 @@ def _from_draws(value: float, draws: Floats, alpha: float) -> dict[str, Any]:
     return found
 
 
-def _delong(truth: NDArray[Any], codes: Codes | None, *answers: Answers) -> tuple[Floats, Floats]:
+def _delong(truth: NDArray[Any], codes: Codes | None, *answers: Predictions) -> tuple[Floats, Floats]:
     scores = [one_score_a_row("roc_auc", each) for each in answers]
     try:
         return delong(truth, *scores, codes=codes)
@@ -238,7 +238,7 @@ def _perfect_ranking_slack(truth: NDArray[Any], alpha: float, codes: Codes | Non
     return float(1.0 - alpha ** (1.0 / pairs))
 
 
-def _accuracy(truth: NDArray[Any], answers: Answers, alpha: float, codes: Codes | None) -> Estimate:
+def _accuracy(truth: NDArray[Any], answers: Predictions, alpha: float, codes: Codes | None) -> Estimate:
     """Clopper–Pearson; of entities, with as many rows as their variance is worth, and counts rounded outwards."""
     right = metrics.hits(truth, answers)
     n, hits = len(right), int(right.sum())
@@ -254,7 +254,7 @@ def _accuracy(truth: NDArray[Any], answers: Answers, alpha: float, codes: Codes 
 
 
 def _accuracy_difference(
-    truth: NDArray[Any], first: Answers, second: Answers, alpha: float, codes: Codes | None
+    truth: NDArray[Any], first: Predictions, second: Predictions, alpha: float, codes: Codes | None
 ) -> Difference:
     """Tango's score bounds; above (below) zero only when McNemar's exact test says so as well.
 

@@ -21,7 +21,7 @@ class Unmeasurable(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Predictions:
     """What a model said of n rows.
 
     Classification: `labels` are class numbers (0, 1, …; -1 for an unknown class), `scores` the probability of class 1
@@ -31,9 +31,9 @@ class Answers:
     labels: NDArray[Any]
     scores: Floats | None = None
 
-    def only(self, rows: NDArray[Any]) -> Answers:
+    def only(self, rows: NDArray[Any]) -> Predictions:
         """The answers to these rows: positions, or a mask."""
-        return Answers(self.labels[rows], None if self.scores is None else self.scores[rows])
+        return Predictions(self.labels[rows], None if self.scores is None else self.scores[rows])
 
 
 def direction(metric: str) -> int:
@@ -41,21 +41,21 @@ def direction(metric: str) -> int:
     return 1 if METRICS[metric].greater_is_better else -1
 
 
-def scores_of(answers: Answers) -> Floats:
+def scores_of(answers: Predictions) -> Floats:
     """Raises Unmeasurable without scores, or with one that is not finite."""
     if answers.scores is None:
         raise Unmeasurable("the model answers with labels only; this metric needs probabilities")
     return finite(answers.scores)
 
 
-def one_score_a_row(metric: str, answers: Answers) -> Floats:
+def one_score_a_row(metric: str, answers: Predictions) -> Floats:
     scores = scores_of(answers)
     if scores.ndim != 1:
         raise Unmeasurable(f"{metric} needs one score a row")
     return scores
 
 
-def scores_of_each(metric: str, truth: NDArray[Any], answers: Answers) -> Floats:
+def scores_of_each(metric: str, truth: NDArray[Any], answers: Predictions) -> Floats:
     """(n, k), a column a class. Raises Unmeasurable also where a class has no row: nothing can be ranked above it."""
     scores = scores_of(answers)
     if scores.ndim != 2:
@@ -86,12 +86,12 @@ def some(n: int) -> int:
     return n
 
 
-def hits(truth: NDArray[Any], answers: Answers) -> NDArray[np.bool_]:
+def hits(truth: NDArray[Any], answers: Predictions) -> NDArray[np.bool_]:
     """Which rows were answered right. A class that nobody knows is answered right by nobody."""
     return np.asarray((finite(answers.labels) == truth) & (truth >= 0))
 
 
-def mean_metric(metric: str, truth: NDArray[Any], answers: Answers) -> tuple[float, Floats]:
+def mean_metric(metric: str, truth: NDArray[Any], answers: Predictions) -> tuple[float, Floats]:
     """The value and each row's influence on it: the value's variance is that of the influences, over n."""
     measure = _LOSSES.get(metric)
     if measure is None:
@@ -144,7 +144,7 @@ def _trivial_mape(truth: NDArray[Any]) -> float:
     return float((np.abs(truth - constant) * weights).mean())
 
 
-def _log_losses(truth: NDArray[Any], answers: Answers) -> Floats:
+def _log_losses(truth: NDArray[Any], answers: Predictions) -> Floats:
     scores = scores_of(answers)
     if scores.ndim == 1:
         of_truth = np.where(truth == 1, scores, 1 - scores)
@@ -154,22 +154,22 @@ def _log_losses(truth: NDArray[Any], answers: Answers) -> Floats:
     return losses
 
 
-def _brier_losses(truth: NDArray[Any], answers: Answers) -> Floats:
+def _brier_losses(truth: NDArray[Any], answers: Predictions) -> Floats:
     losses: Floats = (one_score_a_row("brier", answers) - (truth == 1)) ** 2
     return losses
 
 
-def _absolute_errors(truth: NDArray[Any], answers: Answers) -> Floats:
+def _absolute_errors(truth: NDArray[Any], answers: Predictions) -> Floats:
     errors: Floats = np.abs(finite(answers.labels) - truth)
     return errors
 
 
-def _squared_errors(truth: NDArray[Any], answers: Answers) -> Floats:
+def _squared_errors(truth: NDArray[Any], answers: Predictions) -> Floats:
     errors: Floats = (finite(answers.labels) - truth) ** 2
     return errors
 
 
-def _relative_errors(truth: NDArray[Any], answers: Answers) -> Floats:
+def _relative_errors(truth: NDArray[Any], answers: Predictions) -> Floats:
     errors: Floats = _absolute_errors(truth, answers) / _without_zero(truth)
     return errors
 
@@ -181,7 +181,7 @@ def _without_zero(truth: NDArray[Any]) -> Floats:
     return sizes
 
 
-_LOSSES: dict[str, Callable[[NDArray[Any], Answers], Floats]] = {
+_LOSSES: dict[str, Callable[[NDArray[Any], Predictions], Floats]] = {
     "log_loss": _log_losses,
     "brier": _brier_losses,
     "mae": _absolute_errors,

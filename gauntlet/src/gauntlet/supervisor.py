@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from gauntlet.parts import Part
+from gauntlet.components import Part
 
 LOOK_SECONDS = 0.1
 FIRST_WAIT_SECONDS = 0.25
@@ -14,7 +14,7 @@ LONGEST_WAIT_SECONDS = 15.0
 SETTLED_SECONDS = 60.0  # who ran that long starts anew with the first wait
 
 
-class Keeper:
+class Supervisor:
     """Supervises a part that was started by somebody else, between `watch` and `release`."""
 
     def __init__(self, part: Part, on_change: Callable[[str, str], None]) -> None:

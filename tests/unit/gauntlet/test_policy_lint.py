@@ -10,7 +10,8 @@ from scipy import stats
 
 from chassis.policies import load_policies
 from contracts.policy import ModelPolicy
-from gauntlet.chances import (
+from gauntlet.policy_lint import warnings
+from gauntlet.power_analysis import (
     any_passes,
     auc_error,
     difference_error,
@@ -19,7 +20,6 @@ from gauntlet.chances import (
     near_miss_passes,
     rows_needed,
 )
-from gauntlet.policy_risks import warnings
 
 FLOOR = {"floor": {"roc_auc": 0.6}}
 POLICIES = Path(__file__).parents[3] / "policies"

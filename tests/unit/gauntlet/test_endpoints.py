@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gauntlet import reach
+from gauntlet import endpoints
 from gauntlet.errors import CliError
 from gauntlet.stack_file import KafkaState, MlflowState, PartState, StackState, write_stack
 
@@ -28,18 +28,18 @@ def stack() -> None:
 
 
 def test_without_anything_the_default_ports_are_tried() -> None:
-    assert reach.service("gatekeeper", HERE, None).at == "http://127.0.0.1:8010"
-    assert reach.kafka(HERE, None)[1].at == "127.0.0.1:9092"
-    assert reach.mlflow(HERE, None).at == "http://127.0.0.1:5000"
+    assert endpoints.service("gatekeeper", HERE, None).at == "http://127.0.0.1:8010"
+    assert endpoints.kafka(HERE, None)[1].at == "127.0.0.1:9092"
+    assert endpoints.mlflow(HERE, None).at == "http://127.0.0.1:5000"
 
 
 @pytest.mark.usefixtures("stack")
 def test_a_running_stack_says_where_it_is() -> None:
-    assert reach.service("gatekeeper", HERE, None).at == "http://127.0.0.1:18010"
-    settings, address = reach.kafka(HERE, None)
+    assert endpoints.service("gatekeeper", HERE, None).at == "http://127.0.0.1:18010"
+    settings, address = endpoints.kafka(HERE, None)
     assert address.at == settings.kafka_bootstrap_servers == "127.0.0.1:19092"
     assert settings.topic_prefix == "mine."
-    assert reach.mlflow(HERE, None).at == "http://127.0.0.1:15000"
+    assert endpoints.mlflow(HERE, None).at == "http://127.0.0.1:15000"
 
 
 @pytest.mark.usefixtures("stack")
@@ -47,21 +47,21 @@ def test_a_variable_wins_over_the_stack_and_an_option_over_both(monkeypatch: pyt
     monkeypatch.setenv("GATEKEEPER_URL", "http://variable:1/")
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "variable:2")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://variable:3")
-    assert reach.service("gatekeeper", HERE, None).at == "http://variable:1"
-    assert reach.kafka(HERE, None)[0].kafka_bootstrap_servers == "variable:2"
-    assert reach.mlflow(HERE, None).at == "http://variable:3"
-    assert reach.service("gatekeeper", HERE, "http://option:1").at == "http://option:1"
-    assert reach.kafka(HERE, "option:2")[0].kafka_bootstrap_servers == "option:2"
-    assert reach.mlflow(HERE, "http://option:3").at == "http://option:3"
+    assert endpoints.service("gatekeeper", HERE, None).at == "http://variable:1"
+    assert endpoints.kafka(HERE, None)[0].kafka_bootstrap_servers == "variable:2"
+    assert endpoints.mlflow(HERE, None).at == "http://variable:3"
+    assert endpoints.service("gatekeeper", HERE, "http://option:1").at == "http://option:1"
+    assert endpoints.kafka(HERE, "option:2")[0].kafka_bootstrap_servers == "option:2"
+    assert endpoints.mlflow(HERE, "http://option:3").at == "http://option:3"
 
 
 @pytest.mark.usefixtures("stack")
 def test_the_file_of_settings_wins_over_the_stack() -> None:
     Path(".env").write_text("KAFKA_BOOTSTRAP_SERVERS=file:2\nMLFLOW_TRACKING_URI=http://file:3\n")
-    settings, _ = reach.kafka(HERE, None)
+    settings, _ = endpoints.kafka(HERE, None)
     assert settings.kafka_bootstrap_servers == "file:2"
     assert settings.topic_prefix == "mine."
-    assert reach.mlflow(HERE, None).at == "http://file:3"
+    assert endpoints.mlflow(HERE, None).at == "http://file:3"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_the_file_of_settings_wins_over_the_stack() -> None:
     ],
 )
 def test_silence_is_explained_by_how_the_address_was_found(named: bool, running: bool, said: str, hint: str) -> None:
-    error = reach.Address("gatekeeper", "http://g", HERE, named, running).silent("refused")
+    error = endpoints.Address("gatekeeper", "http://g", HERE, named, running).silent("refused")
     assert isinstance(error, CliError)
     assert error.message == said
     assert hint in (error.hint or "")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from contracts.policy import Delta, Minimum, ModelPolicy, Performance
-from gauntlet.chances import (
+from gauntlet.power_analysis import (
     CLOSELY,
     LOOSELY,
     NEAR_MISS,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from chassis.answers import read
+from chassis.predictions import read
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from gauntlet.keeper import Keeper
-from gauntlet.parts import ProcessPart
+from gauntlet.components import ProcessPart
+from gauntlet.supervisor import Supervisor
 from support.processes import free_port
 from support.waiting import eventually
 
-Keep = Callable[[str], Keeper]
+Keep = Callable[[str], Supervisor]
 
 
 @pytest.fixture
@@ -26,12 +26,12 @@ def notes() -> list[str]:
 @pytest.fixture
 def keep(tmp_path: Path, notes: list[str]) -> Iterator[Keep]:
     """Start a Python program and keep it running."""
-    kept: list[Keeper] = []
+    kept: list[Supervisor] = []
 
-    def start(program: str) -> Keeper:
+    def start(program: str) -> Supervisor:
         command = [sys.executable, "-c", program]
         part = ProcessPart("program", command, dict(os.environ), free_port(), "/ready", tmp_path / "program.log")
-        keeper = Keeper(part, lambda _name, what: notes.append(what))
+        keeper = Supervisor(part, lambda _name, what: notes.append(what))
         part.start()
         keeper.watch()
         kept.append(keeper)

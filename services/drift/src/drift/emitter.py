@@ -12,7 +12,7 @@ from chassis.outbox import Outbox
 from chassis.telemetry import get_logger
 from contracts import DriftDetected, DriftKind, DriftWindow, FeatureScore
 from drift import metrics, store
-from drift.plan import Plans
+from drift.policies import DriftPolicies
 from drift.policy import Hold, Standing, Verdict, announcement
 from drift.records import identity
 from drift.tables import WindowRow
@@ -23,12 +23,12 @@ MOST_SCORES = 500
 log = get_logger(__name__)
 
 
-class Announcer:
+class DriftEmitter:
     """Emits DriftDetected into the transaction that records the verdict, or records why not. The model is locked."""
 
-    def __init__(self, outbox: Outbox, plans: Plans, public_url: str) -> None:
+    def __init__(self, outbox: Outbox, policies: DriftPolicies, public_url: str) -> None:
         self._outbox = outbox
-        self._plans = plans
+        self._policies = policies
         self._public_url = public_url
 
     def data(self, session: Session, window: WindowRow, verdict: Verdict, scores: Sequence[FeatureScore]) -> None:
@@ -66,7 +66,7 @@ class Announcer:
             announced=event_id is not None,
             last_detected_at=version.last_detected_at,
         )
-        answer = announcement(verdict, standing, self._plans.drift(name).cooldown, now)
+        answer = announcement(verdict, standing, self._policies.drift(name).cooldown, now)
         metrics.once_committed(session, lambda: metrics.VERDICTS.labels(name, verdict.kind, verdict.outcome).inc())
         log.info("window judged", window=window.id, kind=verdict.kind, outcome=verdict.outcome, reason=verdict.reason)
         if answer is None:

@@ -10,20 +10,20 @@ from typing import Any
 
 import cloudpickle
 
-from forms.form import Choice
+from forms.form import CompilationResult
 
 COMPILED = ("linear", "onnxruntime", "treelite")
 """The others hold the model's own estimator, which whoever serves it has anyway."""
 LIBRARIES = ("gauntlet-forms", "numpy", "scipy", "scikit-learn", "onnxruntime", "treelite", "cloudpickle")
-FORMAT = 1
+FORMAT = 2
 """To be raised whenever what an older `forms` has written would compute something else, or nothing, today."""
 
 
-class Stale(Exception):
+class VersionMismatch(Exception):
     """Written by other versions than those that would read it; the message says which. Compile the model again."""
 
 
-def dumps(choice: Choice) -> bytes | None:
+def dumps(choice: CompilationResult) -> bytes | None:
     """None for a choice that is not worth keeping. What is opened from it answers bit for bit as `choice.form` does."""
     if choice.form is None or choice.name not in COMPILED:
         return None
@@ -33,16 +33,16 @@ def dumps(choice: Choice) -> bytes | None:
     return b"".join([json.dumps(head).encode(), b"\n", body, *blocks])
 
 
-def loads(data: bytes) -> Choice:
-    """Raises Stale; for bytes that `dumps` has not made, anything. To be trusted as far as whoever wrote them is."""
+def loads(data: bytes) -> CompilationResult:
+    """Raises VersionMismatch; for bytes that `dumps` did not make, anything. Trust them as far as their writer."""
     end = data.index(b"\n")
     head, now = json.loads(data[:end]), _made_with()
     if (then := head["made_with"]) != now:
         differ = [f"{name} {then.get(name)}, here {value}" for name, value in now.items() if then.get(name) != value]
-        raise Stale(f"the form was made with {'; '.join(differ) or 'other libraries'}")
+        raise VersionMismatch(f"the form was made with {'; '.join(differ) or 'other libraries'}")
     ends = list(accumulate(head["sizes"], initial=end + 1))
     body, *blocks = (memoryview(data)[start:stop] for start, stop in pairwise(ends))  # large ones are not copied
-    choice: Choice = cloudpickle.loads(body, buffers=blocks)
+    choice: CompilationResult = cloudpickle.loads(body, buffers=blocks)
     return choice
 
 

@@ -42,7 +42,7 @@ class File(BaseModel):
     window: str
 
 
-class Made(BaseModel):
+class TrainedModel(BaseModel):
     """A training that is complete but for MLflow. Written last: where this is, the files beside it are whole."""
 
     model_config = ConfigDict(protected_namespaces=())
@@ -63,7 +63,7 @@ class Made(BaseModel):
     estimator: Path
 
 
-def make(spec: TrainingSpec, policy: ModelPolicy, say: Say) -> tuple[Made, Any]:
+def fit(spec: TrainingSpec, policy: ModelPolicy, say: Say) -> tuple[TrainedModel, Any]:
     """Train, or take up what an earlier run of the same job has left in the work folder.
 
     Returns what was made and the estimator. Raises Permanent for what cannot be trained, and what the recipe raises.
@@ -77,7 +77,7 @@ def make(spec: TrainingSpec, policy: ModelPolicy, say: Say) -> tuple[Made, Any]:
     fingerprint = "\n".join((spec.model_dump_json(exclude={"work_dir", "tracking_uri"}), code))
     kept = spec.work_dir / "made.json"
     if kept.is_file():
-        made = Made.model_validate_json(kept.read_text())
+        made = TrainedModel.model_validate_json(kept.read_text())
         if made.fingerprint == fingerprint:
             say(0.7, "trained before: taking that up")
             return made, pickle.loads(made.estimator.read_bytes())
@@ -88,7 +88,7 @@ def make(spec: TrainingSpec, policy: ModelPolicy, say: Say) -> tuple[Made, Any]:
 
 def _train(
     spec: TrainingSpec, policy: ModelPolicy, recipe: Recipe, code: str, fingerprint: str, say: Say
-) -> tuple[Made, Any]:
+) -> tuple[TrainedModel, Any]:
     chosen = plan(
         list(recipe.windows()),
         training_windows=policy.training.windows,
@@ -113,7 +113,7 @@ def _train(
     }
     pickled = spec.work_dir / "estimator.pkl"
     put_whole(pickled, lambda path: path.write_bytes(cloudpickle.dumps(estimator)))
-    made = Made(
+    made = TrainedModel(
         fingerprint=fingerprint,
         code_version=code,
         problem=policy.problem,
@@ -225,7 +225,7 @@ def _requirements(names: Iterable[str]) -> list[str]:
     return sorted(found.values())
 
 
-def roles(made: Made) -> dict[str, Any]:
+def roles(made: TrainedModel) -> dict[str, Any]:
     """What `metadata["gauntlet"]` of the logged model says."""
     return {
         "problem": made.problem,
@@ -237,7 +237,7 @@ def roles(made: Made) -> dict[str, Any]:
     }
 
 
-def example_rows(made: Made, rows: int = 5) -> pd.DataFrame:
+def example_rows(made: TrainedModel, rows: int = 5) -> pd.DataFrame:
     """A few golden rows as the model takes them; complete ones where there are any."""
     golden = pd.read_parquet(made.datasets["evaluation"].path, columns=list(made.features))
     complete = golden.dropna()

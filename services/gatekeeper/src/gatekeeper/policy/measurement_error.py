@@ -8,7 +8,7 @@ from enum import StrEnum
 from contracts import GateVerdict, Outcome
 
 
-class Blame(StrEnum):
+class ErrorSource(StrEnum):
     """Only the candidate's own fault fails a gate; whatever else keeps it from measuring leaves it undecided."""
 
     CANDIDATE = "candidate"
@@ -19,14 +19,14 @@ class Blame(StrEnum):
 
 
 @dataclass(frozen=True)
-class Trouble:
+class MeasurementError:
     """Something that kept a gate from measuring."""
 
-    blame: Blame
+    blame: ErrorSource
     what: str
 
     def verdict(self, gate: str) -> GateVerdict:
-        outcome = Outcome.FAILED if self.blame is Blame.CANDIDATE else Outcome.INCONCLUSIVE
+        outcome = Outcome.FAILED if self.blame is ErrorSource.CANDIDATE else Outcome.INCONCLUSIVE
         return GateVerdict(
             gate=gate,
             outcome=outcome,

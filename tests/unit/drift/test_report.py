@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from drift.detector import draw
+from drift.report import render
 from drift.scores import JENSEN_SHANNON, WASSERSTEIN, compare
 
 LEVELS = np.array([f"k{number}" for number in range(25)], dtype=object)
@@ -47,7 +47,7 @@ def test_our_scores_are_evidentlys(before, now, shift):
 
 
 def drawn(reference: pd.DataFrame, current: pd.DataFrame, most_rows: int = 10_000) -> tuple[str | None, str]:
-    found = draw(compare(reference, current), drift_share=0.5, most_rows=most_rows)
+    found = render(compare(reference, current), drift_share=0.5, most_rows=most_rows)
     return found.page, found.note
 
 

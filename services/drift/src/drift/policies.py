@@ -9,7 +9,7 @@ from contracts.policy import Drift, ModelPolicy
 
 
 @dataclass(frozen=True)
-class Plans:
+class DriftPolicies:
     """The policies by model name. A model without one is watched with the defaults."""
 
     policies: Mapping[str, ModelPolicy]

@@ -22,7 +22,7 @@ EXTREMES: dict[str, tuple[Any, ...]] = {
 }
 
 
-def probe_rows(rows: Sequence[Row], columns: Sequence[Column], limit: int = 500, seed: int = 0) -> list[Row]:
+def parity_rows(rows: Sequence[Row], columns: Sequence[Column], limit: int = 500, seed: int = 0) -> list[Row]:
     """At most `limit` rows, made of those of `rows`; the same for the same `seed`.
 
     In turn: a column missing (where its type allows it), an extreme or unseen value, the neighbours of a value in

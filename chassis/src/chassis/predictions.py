@@ -12,14 +12,14 @@ THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """`labels`: (n,) of any type. `scores`: binary (n,) of the positive class; multiclass (n, k); else None."""
 
     labels: np.ndarray[Any, Any]
     scores: np.ndarray[Any, Any] | None
 
 
-def read(raw: Any, problem: str, classes: Sequence[Any] | None = None, rows: int | None = None) -> Answers:
+def read(raw: Any, problem: str, classes: Sequence[Any] | None = None, rows: int | None = None) -> Predictions:
     """Make sense of an answer of shape (n,), (n, 1), (n, 2) or (n, k).
 
     `classes` names the columns of probabilities, in order. Raises ValueError, saying what was answered, for another
@@ -33,12 +33,12 @@ def read(raw: Any, problem: str, classes: Sequence[Any] | None = None, rows: int
     if rows is not None and len(values) != rows:
         raise ValueError(f"{len(values)} answers for {rows} rows")
     if problem == "multiclass" and values.ndim == 1:
-        return Answers(values, None)
+        return Predictions(values, None)
     numbers = _numbers(values)
     if problem == "regression":
         if numbers.ndim != 1:
             raise ValueError(f"answer has shape {numbers.shape}; a regression answers one number a row")
-        return Answers(numbers, None)
+        return Predictions(numbers, None)
     if np.any((numbers < 0) | (numbers > 1)):
         bad = numbers[(numbers < 0) | (numbers > 1)].flat[0]
         raise ValueError(f"answer {bad!r} is no probability: it is outside [0, 1]")
@@ -47,16 +47,16 @@ def read(raw: Any, problem: str, classes: Sequence[Any] | None = None, rows: int
     names = np.asarray(classes if classes is not None else np.arange(numbers.shape[1]))
     if len(names) != numbers.shape[1]:
         raise ValueError(f"{numbers.shape[1]} columns of probabilities for {len(names)} classes")
-    return Answers(names[numbers.argmax(axis=1)], numbers)
+    return Predictions(names[numbers.argmax(axis=1)], numbers)
 
 
-def _binary(numbers: np.ndarray[Any, Any], classes: Sequence[Any] | None) -> Answers:
+def _binary(numbers: np.ndarray[Any, Any], classes: Sequence[Any] | None) -> Predictions:
     if numbers.ndim == 2:
         if numbers.shape[1] != 2:
             raise ValueError(f"answer has shape {numbers.shape}; a binary model answers (rows,) or (rows, 2)")
         numbers = numbers[:, 1]
     names = np.asarray(classes) if classes is not None and len(classes) == 2 else np.array([0, 1])
-    return Answers(names[(numbers >= THRESHOLD).astype(int)], numbers)
+    return Predictions(names[(numbers >= THRESHOLD).astype(int)], numbers)
 
 
 def _numbers(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from chassis import connections
-from chassis.connections import HEAD_BYTES, MOST_HELD_BYTES, Connection, Together
+from chassis import http_protocol
+from chassis.http_protocol import HEAD_BYTES, MOST_HELD_BYTES, CoalescingTransport, LimitedHttpProtocol
 
 SECONDS = 0.5
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
@@ -33,8 +33,8 @@ async def length_of_body(_scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    before, connections.HEAD_SECONDS = connections.HEAD_SECONDS, SECONDS
-    config = uvicorn.Config(length_of_body, http=Connection, ws="none", log_config=None, lifespan="off")
+    before, http_protocol.HEAD_SECONDS = http_protocol.HEAD_SECONDS, SECONDS
+    config = uvicorn.Config(length_of_body, http=LimitedHttpProtocol, ws="none", log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -42,7 +42,7 @@ def port() -> Iterator[int]:
     yield listener.getsockname()[1]
     server.should_exit = True
     thread.join(10)
-    connections.HEAD_SECONDS = before
+    http_protocol.HEAD_SECONDS = before
 
 
 def said(connection: socket.socket) -> bytes:
@@ -154,7 +154,7 @@ class Recorded:
 
 def test_what_is_written_in_one_turn_of_the_loop_is_one_write() -> None:
     async def scenario() -> list[bytes]:
-        together = Together(transport, asyncio.get_running_loop())  # type: ignore[arg-type]
+        together = CoalescingTransport(transport, asyncio.get_running_loop())  # type: ignore[arg-type]
         together.write(b"head ")
         together.write(b"body")
         assert transport.written == []

@@ -36,7 +36,7 @@ class Finding:
     fix: str = ""
 
 
-def examine(data_dir: Path, port_offset: int) -> list[Finding]:
+def run_checks(data_dir: Path, port_offset: int) -> list[Finding]:
     """Run every check. A check that fails in an unforeseen way is a finding, too."""
     try:
         config = configuration(data_dir, port_offset)

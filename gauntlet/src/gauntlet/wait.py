@@ -11,9 +11,9 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from contracts import Envelope
+from gauntlet.endpoints import Address
 from gauntlet.errors import CliError
 from gauntlet.output import console, notes
-from gauntlet.reach import Address
 from gauntlet.service_client import ServiceClient, ServiceError
 from gauntlet.verdict_lines import verdict_lines
 
@@ -34,7 +34,7 @@ class Deadline:
         return time.monotonic() > self._end
 
 
-def follow_training(trainer: Address, request: Envelope[Any], deadline: Deadline) -> int:
+def wait_for_training(trainer: Address, request: Envelope[Any], deadline: Deadline) -> int:
     """Show the progress of the job that `request` led to, and return the version that came of it."""
     client = ServiceClient(trainer)
     waiting = Waiting(deadline, f"the trainer has not taken up event {request.id} yet")
@@ -61,7 +61,7 @@ def follow_training(trainer: Address, request: Envelope[Any], deadline: Deadline
     return version
 
 
-def follow_verdict(gatekeeper: Address, name: str, version: int, deadline: Deadline) -> None:
+def wait_for_verdict(gatekeeper: Address, name: str, version: int, deadline: Deadline) -> None:
     """Wait for the verdict on a version and print it gate by gate; exit code 1 unless it passed."""
     client = ServiceClient(gatekeeper)
     waiting = Waiting(deadline, f"the gatekeeper does not know {name} v{version} yet")

@@ -32,7 +32,7 @@ Records = list[dict[str, Any]]
 class Taken:
     """What became of a batch: how many met which fate, and the windows that changed, by key."""
 
-    fates: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[str] = field(default_factory=Counter)
     windows: dict[int, WindowRow] = field(default_factory=dict)
 
 
@@ -51,14 +51,14 @@ def take_predictions(
     for model_version, records in by_version.items():
         version = store.version_of(session, model.model_name, model_version)
         if version.epoch is not None and model.champion_version != model_version:
-            taken.fates[SUPERSEDED] += len(records)
+            taken.statuses[SUPERSEDED] += len(records)
             continue
         new = [item for item in records if version.known_until is None or item["made_at"] > version.known_until]
-        taken.fates[REPLAYED] += len(records) - len(new)
-        taken.fates[KEPT] += len(new)
+        taken.statuses[REPLAYED] += len(records) - len(new)
+        taken.statuses[KEPT] += len(new)
         _add_labels(session, model.model_name, new)
         _fill_windows(session, version, new, window_size, now, taken)
-    taken.fates[DUPLICATE] += len(envelopes) - taken.fates.total()
+    taken.statuses[DUPLICATE] += len(envelopes) - taken.statuses.total()
     store.count_labels(session, taken.windows.values())
     return taken
 

@@ -14,7 +14,7 @@ from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingClas
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 
-from forms import Choice, Proof, Stale, candidates, dumps, loads
+from forms import CompilationResult, ParityReport, VersionMismatch, candidates, dumps, loads
 from forms.artifact import ANSWERS, read
 from support.form_models import COLUMNS, amounts, coded, dense, piped, sides, table, thirds, to_rows
 
@@ -40,11 +40,11 @@ np.save(folder / "again.npy", loads((folder / "form").read_bytes()).form.predict
 """
 
 
-def choices(name: str) -> tuple[list[Choice], Any]:
+def choices(name: str) -> tuple[list[CompilationResult], Any]:
     model, target, method = MODELS[name]
     frame = table(400)
     found, _ = candidates(model.fit(frame, target(frame)), COLUMNS, method)
-    return [Choice(form, Proof(form.name, 1, 0, 0.0, 1e-6)) for form in found], to_rows(frame)
+    return [CompilationResult(form, ParityReport(form.name, 1, 0, 0.0, 1e-6)) for form in found], to_rows(frame)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -75,16 +75,16 @@ def test_what_other_libraries_have_made_is_not_opened() -> None:
     data = dumps(choice)
     assert data is not None
     older = data.replace(b'"format": 1', b'"format": 0', 1)
-    with pytest.raises(Stale, match="format 0, here 1"):
+    with pytest.raises(VersionMismatch, match="format 0, here 1"):
         loads(older)
 
 
 def test_what_is_served_as_it_is_is_not_kept() -> None:
-    assert dumps(Choice()) is None
+    assert dumps(CompilationResult()) is None
     frame = table(100)
     model = piped(dense(), KNeighborsClassifier()).fit(frame, sides(frame))
     found, _ = candidates(model, COLUMNS, "predict_proba")
-    assert [dumps(Choice(form)) for form in found] == [None]
+    assert [dumps(CompilationResult(form)) for form in found] == [None]
 
 
 def test_what_a_pickle_has_opened_does_not_hold_the_bytes_that_it_came_from() -> None:

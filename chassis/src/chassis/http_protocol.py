@@ -24,7 +24,7 @@ TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\
 MOST_HELD_BYTES = 64 * 1024
 
 
-class Together:
+class CoalescingTransport:
     """A transport that writes at once what is written in one turn of the event loop; the rest is as it was."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -54,7 +54,7 @@ class Together:
             self._transport.write(b"".join(held))
 
 
-class Connection(HttpToolsProtocol):
+class LimitedHttpProtocol(HttpToolsProtocol):
     """Closed after HEAD_BYTES in which there is no body and no end of a request, or HEAD_SECONDS without a head."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -63,7 +63,7 @@ class Connection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._together = Together(transport, self.loop)
+        self._together = CoalescingTransport(transport, self.loop)
         super().connection_made(self._together)  # type: ignore[arg-type]
         self._start_deadline()
 

@@ -19,14 +19,14 @@ from chassis.jobs import Job
 from chassis.telemetry import get_logger
 from contracts import Dataset, DriftKind, Outcome
 from contracts.policy import METRICS
-from drift import detector, metrics, store
-from drift.announcing import Announcer
+from drift import metrics, report, store
+from drift.emitter import DriftEmitter
 from drift.performance import Answered, measure
-from drift.plan import Plans
+from drift.policies import DriftPolicies
 from drift.policy import Labelled, Verdict, judge_data, judge_performance, refusal
 from drift.records import clean
 from drift.references import References
-from drift.report import Drawing
+from drift.report_page import Drawing
 from drift.scores import Comparison, compare
 from drift.settings import Settings
 from drift.tables import COMPLETE, FAILED, FILLING, REFUSED, SCORED, PredictionRow, VersionRow, WindowRow
@@ -48,15 +48,20 @@ class Scored:
     drawing: Drawing | None = None
 
 
-class Judge:
+class WindowScorer:
     """Runs the jobs. A window that was judged, superseded or deleted meanwhile is left as it is."""
 
     def __init__(
-        self, database: Database, references: References, plans: Plans, announcer: Announcer, settings: Settings
+        self,
+        database: Database,
+        references: References,
+        policies: DriftPolicies,
+        announcer: DriftEmitter,
+        settings: Settings,
     ) -> None:
         self._database = database
         self._references = references
-        self._plans = plans
+        self._policies = policies
         self._announcer = announcer
         self._settings = settings
 
@@ -76,13 +81,13 @@ class Judge:
             if window is None or version is None or window.state == FILLING or window.performance_outcome is not None:
                 return _nothing
             answered = _answered(session, window)
-        metric = self._plans.metric(window.model_name, version.metric)
+        metric = self._policies.metric(window.model_name, version.metric)
         found = (
             measure(metric, window.rows, answered)
             if metric in METRICS
             else Labelled(window.rows, len(answered), None, None)
         )
-        drop = self._plans.drift(window.model_name).metric_drop
+        drop = self._policies.drift(window.model_name).metric_drop
         verdict = judge_performance(found, metric, version.baseline.get(metric or ""), drop)
         return lambda session: self._record_performance(session, window.id, verdict, metric)
 
@@ -100,7 +105,7 @@ class Judge:
             window.performance_at = _now()
 
     def _score(self, window: WindowRow, version: VersionRow, rows: list[str], *, is_last: bool) -> Scored:
-        policy = self._plans.drift(window.model_name)
+        policy = self._policies.drift(window.model_name)
         if refusal(len(rows)) is not None:
             return Scored(REFUSED, judge_data(len(rows), (), policy.drift_share))
         if version.reference is None:
@@ -108,7 +113,7 @@ class Judge:
             return Scored(REFUSED, Verdict(DriftKind.DATA, Outcome.INCONCLUSIVE, reason, len(rows)))
         reference = self._references.frame(Dataset.model_validate(version.reference))
         started = time.monotonic()
-        entity = self._plans.entity(window.model_name)
+        entity = self._policies.entity(window.model_name)
         comparison = compare(reference, _frame(rows, [name for name in reference.columns if name != entity]))
         verdict = judge_data(len(rows), comparison.scores, policy.drift_share)
         metrics.SCORE_SECONDS.observe(time.monotonic() - started)
@@ -116,7 +121,7 @@ class Judge:
             # A report takes a hundred times as long as the verdict: while windows wait, only drift is drawn.
             return Scored(SCORED, verdict, comparison)
         with metrics.REPORT_SECONDS.time():
-            drawing = detector.draw(comparison, drift_share=policy.drift_share, most_rows=self._settings.report_rows)
+            drawing = report.render(comparison, drift_share=policy.drift_share, most_rows=self._settings.report_rows)
         return Scored(SCORED, verdict, comparison, drawing)
 
     def _record_score(self, session: Session, window_id: str, scored: Scored) -> None:
