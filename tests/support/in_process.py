@@ -61,7 +61,7 @@ class InProcess:
         self._runner.run(self._stop())
         self._runner.close()
 
-    def predict(self, *requests: tuple[str, str, Sequence[tuple[bytes, bytes]], Sequence[bytes]]) -> list[Answer]:
+    def send(self, *requests: tuple[str, str, Sequence[tuple[bytes, bytes]], Sequence[bytes]]) -> list[Answer]:
         """Method, path, headers and body, in as many pieces as it shall arrive in; all at the same time."""
 
         async def whole() -> list[Answer]:

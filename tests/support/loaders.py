@@ -87,7 +87,7 @@ class Bench:
             artifact_digest=more.get("digest", self.store.digest),
             cause=Cause.GATE,
             actor="test",
-            serving_artifact=_named(more.get("beside")),
+            serving_artifact=_named(more.get("artifact_ref")),
         )
         on_promoted(self.reconciler, new_envelope(event, source="test"))
 

@@ -67,7 +67,7 @@ def test_the_golden_document_sets_every_field() -> None:
 def test_what_was_written_is_read_and_written_again_alike() -> None:
     measurements, field, gated = read(stored(str(FORMAT)))
     assert gated is not None
-    for now, then in ((measurements, complete_evidence.measurements()), (gated, complete_evidence.measurements())):
+    for now, then in ((measurements, complete_evidence.measured()), (gated, complete_evidence.measured())):
         now.golden, now.form = then.golden, then.form
     written = evidence.write(measurements, complete_evidence.POLICY, load)
     assert shape(written["measured"]) == shape(stored(str(FORMAT))["measured"])

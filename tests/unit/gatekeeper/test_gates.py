@@ -94,7 +94,7 @@ def test_answers_to_the_input_example(problem, first, second, outcome, says):
 
 
 @pytest.mark.parametrize(
-    ("trouble", "outcome"),
+    ("measurement_error", "outcome"),
     [
         (MeasurementError(ErrorSource.CANDIDATE, "it hung"), FAILED),
         (MeasurementError(ErrorSource.GATEKEEPER, "no disk space"), INCONCLUSIVE),

@@ -177,7 +177,7 @@ def test_code_beside_the_model_and_other_loaders_are_code(tmp_path):
     assert "link" in outcome(folder, LISTED)[1]
 
 
-GOOD = Facts(declared="sha256:a", measurements="sha256:a", loader="mlflow.sklearn", advisories=9)
+GOOD = Facts(declared="sha256:a", measured="sha256:a", loader="mlflow.sklearn", advisories=9)
 OLD = Dependency("numpy", "numpy==1.0", "2.4.6", False)
 HOLE = Vulnerability("numpy", "2.4.6", "PYSEC-2030-1", "it says too much")
 EXECUTES = File("model.pkl", "pickle", True, ("os.system",), ("os.system",))
@@ -188,7 +188,7 @@ EXECUTES = File("model.pkl", "pickle", True, ("os.system",), ("os.system",))
     [
         (GOOD, {}, Outcome.PASSED, "the artifact is the one that was registered"),
         (
-            replace(GOOD, measurements="sha256:b"),
+            replace(GOOD, measured="sha256:b"),
             {},
             Outcome.FAILED,
             "has digest sha256:b, but sha256:a was registered",
@@ -215,7 +215,7 @@ EXECUTES = File("model.pkl", "pickle", True, ("os.system",), ("os.system",))
         (replace(GOOD, advisories=None), {}, Outcome.PASSED, "known vulnerabilities were not checked"),
         (replace(GOOD, advisories=None), {"vulnerabilities": "require"}, Outcome.INCONCLUSIVE, "no advisories"),
         (
-            replace(GOOD, advisories=None, measurements="sha256:b"),
+            replace(GOOD, advisories=None, measured="sha256:b"),
             {"vulnerabilities": "require"},
             Outcome.FAILED,
             "sha256:b",

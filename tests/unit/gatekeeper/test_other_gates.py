@@ -55,7 +55,7 @@ SLICED = slices.Facts(
         ({"challenger": blind_in(2), "champion": blind_in(2)}, {}, "Passed", "no slice"),  # no worse than before
         ({"champion": None, "champion_version": None}, {}, "Passed", "no champion yet"),
         ({"champion": None}, {}, "Inconclusive", "has not answered"),
-        ({"trouble": TROUBLE}, {}, "Inconclusive", "no rows"),
+        ({"measurement_error": TROUBLE}, {}, "Inconclusive", "no rows"),
         ({"truth": TRUTH[:0]}, {}, "Inconclusive", "no clean golden rows"),
         ({}, {"minimum_rows": 10_000}, "Inconclusive", "no slice has 10000 rows"),
         ({"truth": np.ones(N, dtype=int)}, {}, "Inconclusive", "roc_auc:"),
@@ -127,7 +127,7 @@ def test_fairness_is_fairlearns_to_the_last_digit(metric: str, seed: int) -> Non
         ({"challenger": LEANING, "champion": None, "champion_version": None}, {}, "Passed", "sex"),
         ({"problem": "regression"}, {}, "Inconclusive", "not for regression"),
         ({}, {"minimum_rows": 5000}, "Inconclusive", "fewer than two groups of 5000 rows"),
-        ({"trouble": TROUBLE}, {}, "Inconclusive", "no rows"),
+        ({"measurement_error": TROUBLE}, {}, "Inconclusive", "no rows"),
         ({"truth": TRUTH[:0]}, {}, "Inconclusive", "no clean golden rows"),
     ],
 )
@@ -148,8 +148,8 @@ ROBUST = robustness.Facts("roc_auc", truth=TRUTH, clean=answers(SCORES), dirty={
         ({"dirty": {"missing": answers(BLIND)}}, "Failed", "when cells are missing, roc_auc is 0."),
         ({"faults": {"unseen": "ValueError: unknown category"}}, "Failed", "raised ValueError: unknown category"),
         ({"dirty": {}}, "Inconclusive", "no perturbation of the policy applies"),
-        ({"trouble": TROUBLE}, "Inconclusive", "no rows"),
-        ({"trouble": MeasurementError(ErrorSource.CANDIDATE, "died")}, "Failed", "died"),
+        ({"measurement_error": TROUBLE}, "Inconclusive", "no rows"),
+        ({"measurement_error": MeasurementError(ErrorSource.CANDIDATE, "died")}, "Failed", "died"),
         ({"truth": np.ones(N, dtype=int)}, "Inconclusive", "roc_auc:"),
     ],
 )
@@ -180,7 +180,7 @@ MAILING = {"consumers": [{"name": "mailing", "threshold": 0.7, "flagged_change":
         ({"challenger": answers(BLIND)}, {**MAILING, "max_shift": 1}, "Failed", "accuracy of its decisions"),
         ({"champion": None, "champion_version": None}, MAILING, "Passed", "no champion yet"),
         ({"champion": None}, MAILING, "Inconclusive", "have not both answered"),
-        ({"trouble": TROUBLE}, MAILING, "Inconclusive", "no rows"),
+        ({"measurement_error": TROUBLE}, MAILING, "Inconclusive", "no rows"),
     ],
 )
 def test_dependents(changes: dict, settings: dict, outcome: str, says: str) -> None:

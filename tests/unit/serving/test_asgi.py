@@ -52,8 +52,8 @@ def settings() -> Settings:
 
 def test_bodies_in_pieces_share_one_room() -> None:
     async def scenario() -> None:
-        room = BodyBudget(3 * len(PIECE))
-        one, other = AsgiEndpoint(_echo, settings(), room), AsgiEndpoint(_echo, settings(), room)
+        budget = BodyBudget(3 * len(PIECE))
+        one, other = AsgiEndpoint(_echo, settings(), budget), AsgiEndpoint(_echo, settings(), budget)
         first, second, third = Client(one), Client(other), Client(one)
         for client in (first, second, third):
             await client.piece()
@@ -73,8 +73,8 @@ def test_room_is_given_back_however_a_request_ends(end: str) -> None:
     expected = {"good": 200, "bad": 422, "worse": 500, "too large": 413, "gone": 400}[end]
 
     async def scenario() -> None:
-        room = BodyBudget(LIMIT + 2000)
-        asgi_endpoint = AsgiEndpoint(_echo, settings(), room)
+        budget = BodyBudget(LIMIT + 2000)
+        asgi_endpoint = AsgiEndpoint(_echo, settings(), budget)
         for _ in range(20):
             client = Client(asgi_endpoint)
             await client.piece(end.encode())
@@ -83,7 +83,7 @@ def test_room_is_given_back_however_a_request_ends(end: str) -> None:
             else:
                 await client.piece(b"a" * LIMIT if end == "too large" else PIECE, more=False)
             assert await client.status() == expected
-        room.take(LIMIT + 2000)
+        budget.take(LIMIT + 2000)
 
     asyncio.run(scenario())
 

@@ -10,12 +10,12 @@ from serving.policy.eviction import Held, evictions
 from serving.policy.versions import Artifact
 
 
-def held(model: str, size: int, asked: float, version: int = 1, **more: bool) -> Held:
-    return Held(Artifact(model, version, f"sha256:{model}{version}"), size, asked, **more)
+def held(model: str, size: int, last_used: float, version: int = 1, **more: bool) -> Held:
+    return Held(Artifact(model, version, f"sha256:{model}{version}"), size, last_used, **more)
 
 
-def old(model: str, size: int, asked: float) -> Held:
-    return held(model, size, asked, version=0, previous=True)
+def old(model: str, size: int, last_used: float) -> Held:
+    return held(model, size, last_used, version=0, previous=True)
 
 
 A, B, C = held("a", 10, 1.0), held("b", 10, 2.0), held("c", 10, 3.0)
@@ -53,10 +53,10 @@ def test_evictions(name: str) -> None:
 def states(draw: st.DrawFn) -> list[Held]:
     found = []
     for number in range(draw(st.integers(1, 6))):
-        asked, pinned = draw(st.floats(0, 9)), draw(st.booleans())
+        last_used, pinned = draw(st.floats(0, 9)), draw(st.booleans())
         for version in range(draw(st.integers(1, 3))):
             size, previous = draw(st.integers(0, 50)), version > 0 and draw(st.booleans())
-            found.append(held(f"m{number}", size, asked, version, previous=previous, pinned=pinned))
+            found.append(held(f"m{number}", size, last_used, version, previous=previous, pinned=pinned))
     return draw(st.permutations(found))
 
 
@@ -88,5 +88,5 @@ def _with(artifact: Artifact, state: list[Held]) -> list[Held]:
 def test_no_model_goes_while_one_asked_earlier_stays(state: list[Held], budget: int) -> None:
     gone = evictions(state, budget)
     models = [item for item in state if not item.previous and not item.pinned]
-    left = [item.asked for item in models if item.artifact not in gone]
-    assert all(item.asked <= min(left, default=item.asked) for item in models if item.artifact in gone)
+    left = [item.last_used for item in models if item.artifact not in gone]
+    assert all(item.last_used <= min(left, default=item.last_used) for item in models if item.artifact in gone)

@@ -45,7 +45,7 @@ class Replica:
     def is_settled(self, model_name: str) -> bool:
         """Nothing is done for it any more that would count as the memory of a model that is loaded meanwhile."""
         active = self.state(model_name).active
-        return active is None or active.kept.compiled
+        return active is None or active.loaded.compiled
 
     async def predict(self, model_name: str) -> ActiveVersion:
         async def find() -> ActiveVersion:
@@ -124,7 +124,7 @@ def test_models_asked_in_turn_all_answer_and_fit_the_budget(run: Callable[..., N
         for model_name in names * 3:
             active = await replica.predict(model_name)
             assert active.desired.artifact.model_name == model_name
-            held = [kept.size for state in replica.bench.reconciler.states() for kept in state.resident.values()]
+            held = [loaded.size for state in replica.bench.reconciler.states() for loaded in state.resident.values()]
             assert min(held) >= MEGABYTES * 2**20 and sum(held) <= BUDGET_MB * 2**20
 
     run(scenario)
@@ -171,15 +171,15 @@ def test_a_promotion_of_an_evicted_model_is_proven_at_once(run: Callable[..., No
     run(scenario)
 
 
-@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("last_used", [False, True])
 def test_what_was_evicted_stands_in_for_a_newer_one_that_can_not_be_loaded(
-    run: Callable[..., None], asked: bool
+    run: Callable[..., None], last_used: bool
 ) -> None:
     async def scenario(replica: Replica) -> None:
         for model_name in ("a", "b", "c"):
             await replica.promote(model_name)
         replica.bench.promote(2, version=2, model_name="a", uri="gone", digest=AWAY)
-        if asked:
+        if last_used:
             assert (await replica.predict("a")).desired.epoch == 1
         await until(lambda: replica.bench.active("a") == (1, 1))
         failure = replica.state("a").failure

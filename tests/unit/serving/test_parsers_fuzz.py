@@ -77,7 +77,7 @@ def in_shape(protocol: str, answer: Answer) -> None:
 
 def hold(replica: InProcess, protocol: str, model: str, body: bytes, *headers: tuple[bytes, bytes]) -> Answer:
     """The hostile request between good ones, at the same time and after it."""
-    before, answer, artifact_ref = replica.ask(
+    before, answer, meanwhile = replica.send(
         good(model), ("POST", PATHS[protocol].format(model), headers, [body]), good(model)
     )
     assert answer.status < 500 or answer.status == 503, (answer.status, answer.body[:1000])
@@ -89,8 +89,8 @@ def hold(replica: InProcess, protocol: str, model: str, body: bytes, *headers: t
         answer.json()
     assert answer.headers[b"content-length"] == b"%d" % len(answer.body)
     assert len(answer.body) < 20_000 + 20 * len(body)
-    (after,) = replica.ask(good(model))
-    assert predictions(before) == predictions(artifact_ref) == predictions(after)
+    (after,) = replica.send(good(model))
+    assert predictions(before) == predictions(meanwhile) == predictions(after)
     return answer
 
 
@@ -196,7 +196,7 @@ def test_headers(replica: InProcess, data: st.DataObject, protocol: str) -> None
     host=st.one_of(st.binary(max_size=10), st.sampled_from([b"[", b"[::1", b"a:b:c", b"\xff", b"]["])),
 )
 def test_paths(replica: InProcess, method: str, path: str, host: bytes) -> None:
-    (answer,) = replica.ask((method, "/" + path, [(b"host", host)], [b"{}"]))
+    (answer,) = replica.send((method, "/" + path, [(b"host", host)], [b"{}"]))
     assert answer.status < 500 or answer.status == 503, (answer.status, answer.body[:1000])
 
 
@@ -241,7 +241,7 @@ def test_an_output_is_given_once(replica: InProcess, outputs: list[Any]) -> None
 
 def test_the_corpus_has_good_requests_too(replica: InProcess) -> None:
     """Otherwise all of the above might be refused at the door."""
-    assert math.isfinite(predictions(replica.ask(good("wide"))[0])[0]["score"])
+    assert math.isfinite(predictions(replica.send(good("wide"))[0])[0]["score"])
     requests = {
         "invocations": {"dataframe_records": [WIDE_ROW]},
         "infer": {

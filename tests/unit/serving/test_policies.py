@@ -66,10 +66,10 @@ def test_a_form_is_proven_within_the_tolerance_of_its_model(
         await until(lambda: bench.active() == (1, 1))
         state = bench.reconciler.state("flights")
         assert state is not None and state.active is not None
-        kept = state.active.kept
-        await until(lambda: kept.compiled)
-        assert (kept.served.proof.tolerance if kept.served and kept.served.proof else None) == tolerance
-        assert kept.model.predict(kept.model.reader.read([ROW, *FEATURES.to_dict("records")], 9)).rows == 5
+        loaded = state.active.loaded
+        await until(lambda: loaded.compiled)
+        assert (loaded.served.proof.tolerance if loaded.served and loaded.served.proof else None) == tolerance
+        assert loaded.model.predict(loaded.model.reader.read([ROW, *FEATURES.to_dict("records")], 9)).rows == 5
 
     run_bench(tmp_path, scenario, tolerances=tolerances, compile=compile_)
 
@@ -82,14 +82,14 @@ def test_a_replica_reads_them_from_its_folder(tmp_path: Path) -> None:
     with InProcess(tmp_path / "data", models, policies_dir=tmp_path / "policies") as replica:
 
         def tolerance() -> float | None:
-            [shown] = replica.ask(("GET", "/models", [], []))
+            [shown] = replica.send(("GET", "/models", [], []))
             [model] = shown.json()["models"]
             parity = model["form"]["parity"]
             return parity and parity["tolerance"]
 
         assert eventually(tolerance) == 0.001
         before = dropped()
-        [answer] = replica.ask(("POST", "/predict", [], [orjson.dumps({"rows": [ROW, ROW]})]))
+        [answer] = replica.send(("POST", "/predict", [], [orjson.dumps({"rows": [ROW, ROW]})]))
         assert answer.status == 200 and dropped() == before + 2
 
 

@@ -56,22 +56,22 @@ def expected(table: InputBatch, prediction: Prediction, number: int) -> Any:
         st.tuples(scalars, labels, st.floats(0, 1), times, st.none() | st.text("ab0", min_size=1)), min_size=1
     ),
     scored=st.booleans(),
-    artifact_ref=st.booleans(),
+    with_ids=st.booleans(),
 )
-def test_the_bytes_decode_to_the_same_event(rows: list[Any], scored: bool, artifact_ref: bool) -> None:
+def test_the_bytes_decode_to_the_same_event(rows: list[Any], scored: bool, with_ids: bool) -> None:
     values, answers, scores, moments, entities = map(list, zip(*rows, strict=True))
-    table = InputBatch(COLUMNS, values, (), entities, moments) if artifact_ref else InputBatch(COLUMNS, values, ())
+    table = InputBatch(COLUMNS, values, (), entities, moments) if with_ids else InputBatch(COLUMNS, values, ())
     prediction = Prediction(None, answers, scores if scored else None)
     said = [about("flights", 7, COLUMNS), line("req-1", table, prediction, 1.25)]
     assert all(each.count(b"\n") == 1 and each.endswith(b"\n") for each in said)
     events = list(encoded(*map(orjson.loads, said), NOW, PredictionMade.type))
     assert len(events) == len(rows)
     for number, (key, value, headers) in enumerate(events):
-        desired = expected(table, prediction, number)
-        assert decode(Record("predictions", key, value, headers), 10**6) == desired
-        assert dict(headers) == dict(encode(desired).headers)
+        wanted = expected(table, prediction, number)
+        assert decode(Record("predictions", key, value, headers), 10**6) == wanted
+        assert dict(headers) == dict(encode(wanted).headers)
         data = json.loads(value)
-        assert data == {name: json.loads(encode(desired).value)[name] for name in data} | {
+        assert data == {name: json.loads(encode(wanted).value)[name] for name in data} | {
             name: data[name] for name in ("event_time",)
         }, "field by field, but for how a time is written"
 

@@ -16,7 +16,7 @@ from chassis.errors import Permanent
 from forms.artifact import RecordedPredictions, ServingArtifact
 from serving.inference.mlflow_model import load
 from serving.inference.model import LoadedModel
-from serving.loading import serving_artifact as artifact_ref
+from serving.loading.serving_artifact import warm_up
 from serving.policy.versions import Artifact
 from support.loaders import Bench, run_bench, until
 from support.versions import FEATURES, pipeline, save, serving_artifact
@@ -41,7 +41,7 @@ def recorded(given: ServingArtifact, **changes: Any) -> ServingArtifact:
 
 def test_the_form_of_the_gate_answers_and_says_what_was_proven_there(ready: Ready) -> None:
     model, given = ready()
-    served = artifact_ref.warm_up(model, given, 1e-6)
+    served = warm_up(model, given, 1e-6)
     assert served is not None and served.name == "linear" and model.form is served.form
     assert served.about()["parity"]["rows"] > 100
     rows = FEATURES.to_dict("records")
@@ -55,7 +55,7 @@ def test_a_model_that_answers_otherwise_than_at_the_gate_is_not_served_and_the_r
     answers = list(given.recorded.answers)
     answers[2] += 0.01
     with pytest.raises(Permanent, match=r"golden row 2 is \S+ here and was 0\.\d+ at the gate"):
-        artifact_ref.warm_up(model, recorded(given, answers=answers), 1e-6)
+        warm_up(model, recorded(given, answers=answers), 1e-6)
     assert model.form is None
 
 
@@ -74,7 +74,7 @@ def test_a_form_that_cannot_be_used_costs_the_model_nothing_else(
     ready: Ready, spoil: Callable[[ServingArtifact], ServingArtifact], tolerance: float | None
 ) -> None:
     model, given = ready()
-    assert artifact_ref.warm_up(model, spoil(given), tolerance) is None
+    assert warm_up(model, spoil(given), tolerance) is None
     assert model.form is None and model.batches
 
 
@@ -84,7 +84,7 @@ def test_the_form_of_another_model_is_not_used(ready: Ready, tmp_path: Path) -> 
     save(other, tmp_path / "other")
     model, given = ready()
     theirs = serving_artifact(tmp_path / "other", FEATURES)
-    assert artifact_ref.warm_up(model, dataclasses.replace(given, form=theirs.form), 1e-6) is None
+    assert warm_up(model, dataclasses.replace(given, form=theirs.form), 1e-6) is None
     assert model.form is None
 
 
@@ -93,14 +93,14 @@ def test_golden_rows_without_an_optional_column_open_no_form(ready: Ready, tmp_p
     signature = infer_signature(FEATURES.assign(gate=["A", None, "B", "C"]), np.zeros((4, 2)))
     save(pipeline(), tmp_path / "optional", signature=signature)
     model = load(Artifact("flights", 2, "none"), tmp_path / "optional")
-    assert artifact_ref.warm_up(model, given, 1e-6) is None
+    assert warm_up(model, given, 1e-6) is None
     assert model.form is None and model.batches, "warmed up by the golden rows all the same"
 
 
 @pytest.mark.parametrize("rows", [[{"distance": "far", "carrier": "UA"}], [{"carrier": "UA"}]])
 def test_golden_rows_that_no_request_could_bring_give_way_to_the_example(ready: Ready, rows: Any) -> None:
     model, given = ready()
-    assert artifact_ref.warm_up(model, recorded(given, rows=rows, answers=[0.5]), 1e-6) is None
+    assert warm_up(model, recorded(given, rows=rows, answers=[0.5]), 1e-6) is None
     assert model.batches, "warmed up by its example"
 
 
@@ -120,7 +120,7 @@ def test_it_is_fetched_with_the_model_and_serves_it_compiled_from_the_first_answ
         state = bench.reconciler.state("flights")
         assert state is not None and state.active is not None
         assert state.active.model.form is not None, "no second step compiles it"
-        assert state.active.kept.served.name == "linear"
+        assert state.active.loaded.served.name == "linear"
         assert bench.store.fetched == ["beside", "here"] and bench.cache.holds(digest)
 
     run_bench(tmp_path, scenario)

@@ -196,11 +196,11 @@ def read_or_refused(rows: list[Any]) -> int | tuple[str | None, ...]:
 
 @given(rows_of_anything)
 def test_anything_is_either_read_or_refused_in_words(rows: list[Any]) -> None:
-    prediction = read_or_refused(rows)
-    assert prediction == len(rows) if isinstance(prediction, int) else prediction
+    outcome = read_or_refused(rows)
+    assert outcome == len(rows) if isinstance(outcome, int) else outcome
 
 
 @given(st.fixed_dictionaries({name: st.just(value) | values for name, value in GOOD.items()}))
 def test_a_value_of_any_kind_in_any_column_is_either_read_or_refused_by_name(row: dict[str, Any]) -> None:
-    prediction = read_or_refused([row])
-    assert prediction == 1 or (isinstance(prediction, tuple) and set(prediction) <= row.keys())
+    outcome = read_or_refused([row])
+    assert outcome == 1 or (isinstance(outcome, tuple) and set(outcome) <= row.keys())

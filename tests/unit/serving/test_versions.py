@@ -59,47 +59,47 @@ CASES: dict[str, tuple[dict[str, Any], Action]] = {
     "it is in memory, not tried yet": ({"desired": V1, "cached": True, "resident": (cold(1),)}, WarmUp(V1)),
     "in memory, its cache entry gone": ({"desired": V1, "cached": False, "resident": (cold(1),)}, WarmUp(V1)),
     "it is warm": ({"desired": V1, "cached": True, "resident": (warm(1, answered=False),)}, Swap(V1)),
-    "it answers": ({"desired": V1, "answering": V1, "resident": (warm(1),)}, Nothing()),
-    "a newer one while the old one answers": ({"desired": V2, "answering": V1, "resident": (warm(1),)}, Fetch(V2)),
+    "it answers": ({"desired": V1, "active": V1, "resident": (warm(1),)}, Nothing()),
+    "a newer one while the old one answers": ({"desired": V2, "active": V1, "resident": (warm(1),)}, Fetch(V2)),
     "it answers, natively": (
-        {"desired": V1, "answering": V1, "resident": (warm(1, compiled=False),)},
+        {"desired": V1, "active": V1, "resident": (warm(1, compiled=False),)},
         Compile(V1),
     ),
     "a newer one does not wait for the compiler": (
-        {"desired": V2, "answering": V1, "resident": (warm(1, compiled=False),)},
+        {"desired": V2, "active": V1, "resident": (warm(1, compiled=False),)},
         Fetch(V2),
     ),
     "what goes waits for the compiler": (
-        {"desired": V3, "answering": V3, "resident": (warm(1), warm(2), warm(3, compiled=False))},
+        {"desired": V3, "active": V3, "resident": (warm(1), warm(2), warm(3, compiled=False))},
         Compile(V3),
     ),
-    "the old one stays for a rollback": ({"desired": V2, "answering": V2, "resident": (warm(1), warm(2))}, Nothing()),
+    "the old one stays for a rollback": ({"desired": V2, "active": V2, "resident": (warm(1), warm(2))}, Nothing()),
     "the old-old one goes": (
-        {"desired": V3, "answering": V3, "resident": (warm(1), warm(2), warm(3))},
+        {"desired": V3, "active": V3, "resident": (warm(1), warm(2), warm(3))},
         Release((artifact(1),)),
     ),
     "one that never answered goes before one that did": (
-        {"desired": V3, "answering": V3, "resident": (warm(1), warm(2, answered=False), warm(3))},
+        {"desired": V3, "active": V3, "resident": (warm(1), warm(2, answered=False), warm(3))},
         Release((artifact(2),)),
     ),
     "a rollback to a resident version needs no disk": (
-        {"desired": BACK_TO_V1, "answering": V2, "resident": (warm(1), warm(2)), "cached": False},
+        {"desired": BACK_TO_V1, "active": V2, "resident": (warm(1), warm(2)), "cached": False},
         Swap(BACK_TO_V1),
     ),
     "the same version promoted again gets its new epoch": (
-        {"desired": BACK_TO_V1, "answering": V1, "resident": (warm(1),)},
+        {"desired": BACK_TO_V1, "active": V1, "resident": (warm(1),)},
         Swap(BACK_TO_V1),
     ),
     "the same version with another digest is another artifact": (
-        {"desired": desired(1, 2, "sha256:b"), "answering": V1, "resident": (warm(1),)},
+        {"desired": desired(1, 2, "sha256:b"), "active": V1, "resident": (warm(1),)},
         Fetch(desired(1, 2, "sha256:b")),
     ),
     "a failed one waits": (
-        {"desired": V2, "answering": V1, "resident": (warm(1),), "attempt": failed(V2)},
+        {"desired": V2, "active": V1, "resident": (warm(1),), "attempt": failed(V2)},
         RetryAt(V2, NOW + 5),
     ),
     "its time has come": (
-        {"desired": V2, "answering": V1, "resident": (warm(1),), "attempt": failed(V2, retry_at=NOW)},
+        {"desired": V2, "active": V1, "resident": (warm(1),), "attempt": failed(V2, retry_at=NOW)},
         Fetch(V2),
     ),
     "its time has come and it is on disk by now": (
@@ -107,28 +107,28 @@ CASES: dict[str, tuple[dict[str, Any], Action]] = {
         Load(V2),
     ),
     "one that can not be loaded is left alone": (
-        {"desired": V2, "answering": V1, "resident": (warm(1),), "attempt": failed(V2, permanent=True)},
+        {"desired": V2, "active": V1, "resident": (warm(1),), "attempt": failed(V2, permanent=True)},
         Nothing(),
     ),
     "one that failed its warm-up for good is released": (
         {
             "desired": V2,
-            "answering": V1,
+            "active": V1,
             "resident": (warm(1), cold(2)),
             "attempt": failed(V2, permanent=True),
         },
         Release((artifact(2),)),
     ),
     "the failures of an older one do not hold a newer one up": (
-        {"desired": V3, "answering": V1, "resident": (warm(1),), "attempt": failed(V2)},
+        {"desired": V3, "active": V1, "resident": (warm(1),), "attempt": failed(V2)},
         Fetch(V3),
     ),
     "the permanent failure of an epoch does not bind the next epoch of the same version": (
-        {"desired": desired(2, 5), "answering": V1, "resident": (warm(1),), "attempt": failed(V2, permanent=True)},
+        {"desired": desired(2, 5), "active": V1, "resident": (warm(1),), "attempt": failed(V2, permanent=True)},
         Fetch(desired(2, 5)),
     ),
     "a rollback while the newer one fails": (
-        {"desired": BACK_TO_V1, "answering": V1, "resident": (warm(1),), "attempt": failed(V2)},
+        {"desired": BACK_TO_V1, "active": V1, "resident": (warm(1),), "attempt": failed(V2)},
         Swap(BACK_TO_V1),
     ),
     "one that was evicted waits for somebody to ask": ({"desired": V1, "cached": True, "evicted": V1}, Nothing()),

@@ -52,7 +52,7 @@ def inspect(
     known, vulnerable = (None, ()) if advisories is None else advisories.look_up(_versions(needed))
     return Facts(
         declared=declared_digest,
-        measurements=measured_digest,
+        measured=measured_digest,
         loader=_text(_flavour(description, "python_function").get("loader_module")),
         files=tuple(_files(folder, _opened(description))),
         dependencies=needed,

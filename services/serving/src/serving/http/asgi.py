@@ -94,12 +94,12 @@ class ModelEvicted(Exception):
         self.wait = wait
 
 
-async def retry_when_loaded(ask: Callable[[], Awaitable[T]], evicted: ModelEvicted, started: float) -> T:
+async def retry_when_loaded(attempt: Callable[[], Awaitable[T]], evicted: ModelEvicted, started: float) -> T:
     """`predict` again, after it raised `evicted`, until it answers."""
     while True:
         await evicted.wait(started)
         try:
-            return await ask()
+            return await attempt()
         except ModelEvicted as again:
             evicted = again
 
@@ -107,9 +107,11 @@ async def retry_when_loaded(ask: Callable[[], Awaitable[T]], evicted: ModelEvict
 class AsgiEndpoint:
     """An ASGI endpoint: body in, reply out. `shape` writes a Problem as the protocol prescribes."""
 
-    def __init__(self, handler: Handler, settings: Settings, room: BodyBudget, shape: Shape = problem_response) -> None:
+    def __init__(
+        self, handler: Handler, settings: Settings, budget: BodyBudget, shape: Shape = problem_response
+    ) -> None:
         self._handler = handler
-        self._room = room
+        self._budget = budget
         self._limit = settings.max_body_bytes
         self._seconds = settings.body_seconds
         self._shape = shape
@@ -135,7 +137,7 @@ class AsgiEndpoint:
             await self._refuse(unexpected, request_id, scope, receive, send)
             return
         finally:
-            self._room.give_back(held)
+            self._budget.give_back(held)
         (ANSWERED if response.status == 200 else REQUESTS.labels(response.status)).inc()
         sent = [
             *response.headers,
@@ -173,7 +175,7 @@ class AsgiEndpoint:
                     if message["type"] != "http.request":
                         raise Problem(400, "body incomplete", f"the client went away after {len(parts):,} bytes")
                     piece = message.get("body", b"")
-                    self._room.take(len(piece))
+                    self._budget.take(len(piece))
                     held += len(piece)
                     parts += piece
                     if len(parts) > self._limit:
@@ -186,7 +188,7 @@ class AsgiEndpoint:
             detail = f"{len(parts):,} bytes came in {self._seconds:g} s (SERVING_BODY_SECONDS), and not the end"
             raise Problem(408, "body too slow", detail, headers={"Connection": "close"}) from None
         finally:
-            self._room.give_back(held)
+            self._budget.give_back(held)
             OPEN.dec()
 
     def _fitting(self, body: bytes) -> bytes:
@@ -236,10 +238,10 @@ def add_asgi_route(router: APIRouter, path: str, asgi_endpoint: AsgiEndpoint, te
 class _AsResponse(Response):
     def __init__(self, asgi_endpoint: AsgiEndpoint) -> None:
         super().__init__()
-        self._lean = asgi_endpoint
+        self._endpoint = asgi_endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._lean(scope, receive, send)
+        await self._endpoint(scope, receive, send)
 
 
 def _request_id(given: bytes | None) -> str:

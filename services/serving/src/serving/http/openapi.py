@@ -49,11 +49,10 @@ _REQUEST_ID = {
 }
 
 
-def refusals(content: dict[str, Any], *status_publisher: int) -> dict[int | str, Any]:
+def refusals(content: dict[str, Any], *statuses: int) -> dict[int | str, Any]:
     """Responses, in the form in which a protocol writes its errors; all of them when none is named."""
     return {
-        str(status): {"description": REFUSALS[status], "content": content}
-        for status in status_publisher or tuple(REFUSALS)
+        str(status): {"description": REFUSALS[status], "content": content} for status in statuses or tuple(REFUSALS)
     }
 
 

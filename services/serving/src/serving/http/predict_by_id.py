@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 VERSIONS = 256
 
 ROWS = Counter("gauntlet_serving_feature_rows_total", "Rows that predictions by id asked for", ["outcome"])
-CACHED, READ, ABSENT = (ROWS.labels(prediction) for prediction in ("cached", "read", "absent"))
+CACHED, READ, ABSENT = (ROWS.labels(outcome) for outcome in ("cached", "read", "absent"))
 FAILED = Counter("gauntlet_serving_feature_failures_total", "Requests whose features could not be read", ["model_name"])
 
 

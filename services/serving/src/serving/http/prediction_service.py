@@ -43,7 +43,7 @@ class PredictionService:
         Raises Problem 404, 422, 503, and ModelEvicted for a model that was evicted from memory.
         """
         state = self.state(model_name)
-        state.asked = time.monotonic()
+        state.last_used = time.monotonic()
         active = state.active  # once: it may be evicted meanwhile, and then answers this request all the same
         if active is None:
             if state.is_evicted:

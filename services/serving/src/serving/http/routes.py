@@ -37,11 +37,11 @@ class Endpoint:
 
 def endpoints(service: PredictionService, feedback_publisher: FeedbackPublisher, features: Features) -> list[Endpoint]:
     """What is asked thousands of times a second."""
-    settings, room = service.settings, BodyBudget(service.settings.max_held_bytes)
-    predict = AsgiEndpoint(Predict(service, features), settings, room)
-    scoring = AsgiEndpoint(Invocations(service), settings, room, mlflow_scoring.shape)
-    infer = AsgiEndpoint(Infer(service), settings, room, open_inference.shape)
-    truth = AsgiEndpoint(Feedback(service, feedback_publisher), settings, room)
+    settings, budget = service.settings, BodyBudget(service.settings.max_held_bytes)
+    predict = AsgiEndpoint(Predict(service, features), settings, budget)
+    scoring = AsgiEndpoint(Invocations(service), settings, budget, mlflow_scoring.shape)
+    infer = AsgiEndpoint(Infer(service), settings, budget, open_inference.shape)
+    truth = AsgiEndpoint(Feedback(service, feedback_publisher), settings, budget)
     as_mlflow = "MLflow's scoring protocol, as `mlflow models serve` has it."
     as_triton = "Open Inference Protocol: inference on tensors, as KServe, Triton and MLServer have it."
     of_a_version = "/v2/models/{model_name}/versions/{version}/infer"
@@ -110,7 +110,7 @@ def _about(state: ModelState, settings: Settings) -> dict[str, Any]:
         "artifact_digest": active.desired.artifact.digest if active else None,
         "since": active.since.isoformat() if active else None,
         "role": settings.role,
-        "form": active.kept.served.about() if active else None,
+        "form": active.loaded.served.about() if active else None,
         "desired_version": desired.artifact.model_version if desired else None,
         "desired_epoch": desired.epoch if desired else None,
         "evicted": state.is_evicted,

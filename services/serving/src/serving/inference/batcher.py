@@ -132,7 +132,7 @@ class AdaptiveBatcher:
                 continue
             batch, *rest = _cut(jobs, self._rows if model.batches else 0)
             if rest:
-                self._waiting[model] = [job for evicted in rest for job in evicted]
+                self._waiting[model] = [job for part in rest for job in part]
             self._free -= 1
             BATCH.observe(len(batch))
             loop = asyncio.get_running_loop()

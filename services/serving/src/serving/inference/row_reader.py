@@ -81,9 +81,9 @@ class RowReader:
             if column.kind in VALUE_FITS
         ]
         self._allowed = [(column, TYPES[column.kind], VALUE_FITS.get(column.kind)) for column in signature.columns]
-        self._artifact_ref = [name for name in (signature.entity, signature.event_time) if name]
-        self._apart = [name for name in dict.fromkeys(self._artifact_ref) if name not in self._names]
-        self._fields = frozenset((*self._names, *self._artifact_ref))
+        self._id_columns = [name for name in (signature.entity, signature.event_time) if name]
+        self._apart = [name for name in dict.fromkeys(self._id_columns) if name not in self._names]
+        self._fields = frozenset((*self._names, *self._id_columns))
         self._known: set[tuple[type, ...]] = set()
 
     def read(self, rows: Any, max_rows: int) -> InputBatch:
@@ -92,13 +92,13 @@ class RowReader:
         values = self._quick(rows)
         if values is None:
             return self._careful(rows)
-        if not self._artifact_ref:
+        if not self._id_columns:
             return InputBatch(self._signature.columns, values, rows)
         faults: list[Fault] = []
-        artifact_ref = self._read_beside(rows, faults)
+        ids_and_times = self._read_ids_and_times(rows, faults)
         if faults:
             raise _refusal(faults)
-        return InputBatch(self._signature.columns, values, rows, *artifact_ref)
+        return InputBatch(self._signature.columns, values, rows, *ids_and_times)
 
     def knows(self, name: Any) -> bool:
         """Whether a row may have a field of this name."""
@@ -141,16 +141,16 @@ class RowReader:
                 faults.append(_first_fault(column, list(values)))
             present.append(column)
             by_column.append(values)
-        artifact_ref = self._read_beside(rows, faults)
+        ids_and_times = self._read_ids_and_times(rows, faults)
         if faults:
             raise _refusal(faults)
         values_of_rows = list(zip(*by_column, strict=True))
         if len(present) == len(self._names) and len(self._known) < MOST_KNOWN:
             self._known.update(tuple(map(type, row)) for row in values_of_rows[:MOST_KNOWN])
         columns = self._signature.columns if len(present) == len(self._names) else tuple(present)
-        return InputBatch(columns, values_of_rows or [()] * len(rows), rows, *artifact_ref)
+        return InputBatch(columns, values_of_rows or [()] * len(rows), rows, *ids_and_times)
 
-    def _read_beside(self, rows: Sequence[Row], faults: list[Fault]) -> tuple[list[Any], list[Any]]:
+    def _read_ids_and_times(self, rows: Sequence[Row], faults: list[Fault]) -> tuple[list[Any], list[Any]]:
         """The columns that travel beside the features: who, and when."""
         entities = self._read_one(self._signature.entity, entity_id, rows, faults)
         return entities, self._read_one(self._signature.event_time, event_time, rows, faults)

@@ -56,29 +56,29 @@ def bring_in(source: Source, desired: DesiredVersion, settings: Settings) -> Loa
     return LoadedVersion(model, size=max(rss.bytes, size_of(folder)), given=given)
 
 
-def make_warm(kept: LoadedVersion, settings: Settings, tolerance: float | None) -> bool:
+def make_warm(loaded: LoadedVersion, settings: Settings, tolerance: float | None) -> bool:
     """True. From its end on the model answers by the form that was proven at the gate, if there is one.
 
     `tolerance` is of the scores of a form; None for no form at all. Raises Permanent when the model does not answer as
     it should.
     """
-    given = kept.given
+    given = loaded.given
     with RssDelta(exact=settings.memory_mb > 0) as rss:
         if given is None:
-            warm_up(kept.model)
+            warm_up(loaded.model)
         else:
-            choice = serving_artifact.warm_up(kept.model, given, tolerance)
+            choice = serving_artifact.warm_up(loaded.model, given, tolerance)
             if choice is not None:
-                kept.served, kept.compiled = choice, True
-    kept.given = None  # not before: what does not pass is not warmed up by less the next time
-    kept.size += rss.bytes
+                loaded.served, loaded.compiled = choice, True
+    loaded.given = None  # not before: what does not pass is not warmed up by less the next time
+    loaded.size += rss.bytes
     return True
 
 
-def compile_form(kept: LoadedVersion, settings: Settings, tolerance: float | None) -> bool:
+def compile_form(loaded: LoadedVersion, settings: Settings, tolerance: float | None) -> bool:
     """True. From its end on the model answers by its compiled form, if there is one."""
     with RssDelta(exact=settings.memory_mb > 0) as rss:
         if tolerance is not None:
-            kept.served = compile_model(kept.model, tolerance)
-    kept.size += rss.bytes
+            loaded.served = compile_model(loaded.model, tolerance)
+    loaded.size += rss.bytes
     return True

@@ -63,9 +63,9 @@ def give_back() -> None:
 def make_room(states: Collection[ModelState], budget: int) -> bool:
     """Release what `evictions` says; whether that was anything. 0 is no budget."""
     held = [
-        Held(artifact, kept.size, state.asked, state.is_previous(artifact), state.is_pinned)
+        Held(artifact, loaded.size, state.last_used, state.is_previous(artifact), state.is_pinned)
         for state in states
-        for artifact, kept in state.resident.items()
+        for artifact, loaded in state.resident.items()
     ]
     gone = evictions(held, budget) if budget else ()
     by_name = {state.model_name: state for state in states}
@@ -75,5 +75,5 @@ def make_room(states: Collection[ModelState], budget: int) -> bool:
         state.evict(artifact)
         EVICTIONS.labels(artifact.model_name, what).inc()
         log.info("evicted", model_name=artifact.model_name, model_version=artifact.model_version, what=what)
-    RESIDENT.set(sum(kept.size for state in states for kept in state.resident.values()))
+    RESIDENT.set(sum(loaded.size for state in states for loaded in state.resident.values()))
     return bool(gone)

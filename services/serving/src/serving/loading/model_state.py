@@ -32,7 +32,7 @@ class ActiveVersion:
     model: LoadedModel
     desired: DesiredVersion
     since: datetime
-    kept: LoadedVersion
+    loaded: LoadedVersion
     rows: Any
     latency: Any
     """The counters of this version, looked up once."""
@@ -76,7 +76,7 @@ class ModelState:
     attempt: Attempt | None = None
     failure: Failure | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    asked: float = 0.0
+    last_used: float = 0.0
     """When a request last came for it; seconds, monotonic."""
     evicted: DesiredVersion | None = None
     """What answered until its memory was needed; None as soon as somebody asks for it."""
@@ -90,7 +90,8 @@ class ModelState:
             desired=self.desired,
             active=self.active.desired if self.active else None,
             resident=tuple(
-                Resident(artifact, kept.warm, kept.answered, kept.compiled) for artifact, kept in self.resident.items()
+                Resident(artifact, loaded.warm, loaded.answered, loaded.compiled)
+                for artifact, loaded in self.resident.items()
             ),
             cached=cached,
             attempt=self.attempt,
@@ -134,17 +135,19 @@ class ModelState:
 
     def swap(self, desired: DesiredVersion) -> None:
         """From here on requests are answered with `desired`; those in flight finish with what they began with."""
-        kept = self.resident.pop(desired.artifact)
-        kept.answered = True
-        self.resident[desired.artifact] = kept  # to the end: most recently swapped in
+        loaded = self.resident.pop(desired.artifact)
+        loaded.answered = True
+        self.resident[desired.artifact] = loaded  # to the end: most recently swapped in
         name, version = desired.artifact.model_name, desired.artifact.model_version
         rows, latency = ROWS.labels(name, version), LATENCY.labels(name)
-        self.active = ActiveVersion(kept.model, desired, datetime.now(UTC), kept, rows, latency)
+        self.active = ActiveVersion(loaded.model, desired, datetime.now(UTC), loaded, rows, latency)
         self.evicted = None
         if desired == self.desired:  # otherwise it stands in for one that cannot be loaded now
             self.attempt = self.failure = None
-        if self.demand is not None or not self.asked:  # who waits asks still: it shall not leave before it has answered
-            self.asked = time.monotonic()
+        if (
+            self.demand is not None or not self.last_used
+        ):  # who waits asks still: it shall not leave before it has answered
+            self.last_used = time.monotonic()
         self._tell()
 
     def evict(self, artifact: Artifact) -> None:

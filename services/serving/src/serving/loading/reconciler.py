@@ -170,15 +170,15 @@ class ModelReconciler:
                 await self._step(state, desired, self._fetching, partial(self._source.fetch, desired))
             case Load(desired):
                 bringing = partial(bring_in, self._source, desired, self._settings)
-                kept = await self._step(state, desired, self._loading, bringing)
-                if kept is not None:
-                    state.resident[desired.artifact] = kept
+                loaded = await self._step(state, desired, self._loading, bringing)
+                if loaded is not None:
+                    state.resident[desired.artifact] = loaded
             case WarmUp(desired):
-                kept = state.resident[desired.artifact]
+                loaded = state.resident[desired.artifact]
                 if await self._step(
-                    state, desired, self._loading, partial(make_warm, kept, self._settings, self._tolerance(state))
+                    state, desired, self._loading, partial(make_warm, loaded, self._settings, self._tolerance(state))
                 ):
-                    kept.warm = True
+                    loaded.warm = True
             case Swap(desired):
                 if self._barrier is not None and not await state.unless_changed(self._barrier.reached(desired)):
                     return
@@ -189,9 +189,9 @@ class ModelReconciler:
             case Compile(desired):
                 if await set_within(state.changed, COMPILE_AFTER_SECONDS):
                     return
-                kept = state.resident[desired.artifact]
-                compiling = self._loading.run(partial(compile_form, kept, self._settings, self._tolerance(state)))
-                kept.compiled = await state.unless_changed(compiling)
+                loaded = state.resident[desired.artifact]
+                compiling = self._loading.run(partial(compile_form, loaded, self._settings, self._tolerance(state)))
+                loaded.compiled = await state.unless_changed(compiling)
                 self._tidy()
             case Release(artifacts):
                 for artifact in artifacts:

@@ -18,7 +18,7 @@ class Held:
     artifact: Artifact
     size: int
     """Bytes."""
-    asked: float
+    last_used: float
     """When its model was last asked; seconds on the executor's clock."""
     previous: bool = False
     """It has answered and does so no longer: kept for a rollback."""
@@ -31,7 +31,7 @@ def evictions(held: Sequence[Held], budget: int) -> tuple[Artifact, ...]:
 
     A model that is pinned stays, and so does the last one: then the rest may be over the budget.
     """
-    oldest = sorted(held, key=lambda item: item.asked)
+    oldest = sorted(held, key=lambda item: item.last_used)
     total = sum(item.size for item in held)
     gone: list[Artifact] = []
     for item in oldest:

@@ -68,9 +68,9 @@ class Vulnerability:
 class Facts:
     """What was read. `advisories` is the number of those that were looked through, None when there is no source."""
 
-    measurement_error: MeasurementError | None = None
+    trouble: MeasurementError | None = None
     declared: str | None = None
-    measurements: str | None = None
+    measured: str | None = None
     loader: str | None = None
     files: tuple[File, ...] = ()
     dependencies: tuple[Dependency, ...] = ()
@@ -81,16 +81,14 @@ class Facts:
 
 def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
     return measurements.integrity or Facts(
-        measurement_error=MeasurementError(
-            ErrorSource.EARLIER, "not measured: there is no usable artifact (see lineage)"
-        )
+        trouble=MeasurementError(ErrorSource.EARLIER, "not measured: there is no usable artifact (see lineage)")
     )
 
 
 def decide(facts: Facts, settings: Integrity) -> GateVerdict:
     """Failed names everything that is wrong; Passed says what opening the model runs, and what was not checked."""
-    if facts.measurement_error is not None:
-        return facts.measurement_error.verdict(name)
+    if facts.trouble is not None:
+        return facts.trouble.verdict(name)
     allowed = (*DEFAULT, *settings.allow)
     problems = [*_digest(facts), *_contents(facts, settings, allowed), *_needs(facts, settings)]
     unchecked = settings.vulnerabilities == "require" and facts.advisories is None
@@ -107,8 +105,8 @@ def decide(facts: Facts, settings: Integrity) -> GateVerdict:
 
 
 def _digest(facts: Facts) -> Iterator[str]:
-    if None not in (facts.declared, facts.measurements) and facts.declared != facts.measurements:
-        yield f"the artifact has digest {facts.measurements}, but {facts.declared} was registered"
+    if None not in (facts.declared, facts.measured) and facts.declared != facts.measured:
+        yield f"the artifact has digest {facts.measured}, but {facts.declared} was registered"
 
 
 def _contents(facts: Facts, settings: Integrity, allowed: tuple[str, ...]) -> Iterator[str]:
@@ -183,7 +181,7 @@ def _details(facts: Facts, allowed: tuple[str, ...]) -> dict[str, Any]:
         vulnerabilities = [f"{found.package} {found.version}: {found.advisory}" for found in facts.vulnerabilities]
     return {
         "digest_registered": facts.declared,
-        "digest_measured": facts.measurements,
+        "digest_measured": facts.measured,
         "loader": facts.loader,
         "formats": {kind: paths[:20] for kind, paths in formats.items()},
         "runs_code": _runs_code(facts, allowed)[:20],
