@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import ssl
+import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -74,6 +75,16 @@ class Registry:
         from mlflow import MlflowClient
 
         return MlflowClient(self.tracking_uri)
+
+    def check(self) -> None:
+        """Raises Transient or Permanent when MLflow does not respond, or refuses the credentials.
+
+        Until the library is imported only its health is looked at: `/ready` does not wait for the import.
+        """
+        if hasattr(sys.modules.get("mlflow"), "MlflowClient"):
+            self._ask(lambda: self.client.search_registered_models(max_results=1))
+        else:
+            check_mlflow(self.tracking_uri)
 
     def version(self, model_name: str, model_version: int) -> RegisteredVersion:
         return _version(self._ask(lambda: self.client.get_model_version(model_name, str(model_version))))

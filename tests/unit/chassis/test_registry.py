@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from chassis.errors import Transient
-from chassis.registry import check_mlflow
+from chassis.errors import GauntletError, Transient
+from chassis.registry import Registry, check_mlflow
 
 
 @pytest.fixture
@@ -92,3 +92,12 @@ def test_a_server_with_a_certificate_of_its_own_is_trusted_as_mlflow_is_told(
         check_mlflow(uri)
     monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
     check_mlflow(uri)
+
+
+def test_a_registry_that_refuses_the_credentials_is_not_ready(answering: tuple[HTTPServer, list[int]]) -> None:
+    import mlflow  # noqa: F401  # from then on more than its health is looked at
+
+    server, status = answering
+    status[0] = 401
+    with pytest.raises(GauntletError, match=f"MLflow at http://127.0.0.1:{server.server_port}: .*401"):
+        Registry(f"http://127.0.0.1:{server.server_port}").check()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from datetime import timedelta
-from functools import partial
 from uuid import uuid4
 
 from fastapi import FastAPI
@@ -16,7 +15,7 @@ from chassis.job_worker import JobWorker
 from chassis.jobs import Jobs
 from chassis.outbox import Outbox
 from chassis.policies import load_policies
-from chassis.registry import Registry, check_mlflow
+from chassis.registry import Registry
 from chassis.relay import Relay
 from chassis.service import Check, Part, Schema, Topics, build_app, run_service
 from chassis.warmup import Warmup
@@ -111,7 +110,7 @@ def build(settings: Settings) -> FastAPI:
         "broker": bus.check,
         "database": database.check,
         "promotions": restoration.check,
-        "mlflow": partial(check_mlflow, settings.mlflow_tracking_uri),
+        "mlflow": registry.check,
     }
     replayer = Replayer(artifacts, kept)
     routers = [
