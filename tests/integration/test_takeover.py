@@ -108,7 +108,27 @@ def free_offset() -> str:
 
 
 class TestTakenOver:
-    """In this order: the last ones change something."""
+    """In this order: predictions fill windows of drift, and the last ones change something."""
+
+    def test_no_event_has_an_effect_a_second_time(self, stack: TakenOver) -> None:
+        """Every one comes again, and the groups are the same as before: a group of another name starts anew, too."""
+
+        def all_read() -> bool:
+            behind = topics.groups(stack.bootstrap_servers, stack.prefix)
+            assert sorted(behind) == stack.recorded["groups"]
+            return not any(behind.values())
+
+        eventually(all_read, timeout=60)
+        past, now = stack.recorded["past"], stack.asked.past()
+        assert now["promotions"] == past["promotions"]
+        assert now["trainings"] == past["trainings"]
+        assert now["drift"] == past["drift"]
+        assert now["windows"] == past["windows"]
+        again = [row for row in now["audit"] if row["sequence"] <= past["audit_proof"]["rows"]]
+        assert again == past["audit"]
+        own = {(row["model_name"], row["model_version"]) for row in now["audit"] if row not in again}
+        assert own <= {UNDER_WAY}
+        assert stack.since("drift-detected", "model-registered", "training", "promoted", "gate-failed") == []
 
     def test_every_model_is_answered_with_its_champion_as_before(self, stack: TakenOver) -> None:
         for name, expected in stack.recorded["predictions"].items():
@@ -133,26 +153,6 @@ class TestTakenOver:
             assert {key: loaded[name][key] for key in same} == {key: expected[key] for key in same}
             parity = loaded[name]["form"]["parity"]
             assert parity["labels_differ"] == 0 and parity["largest_difference"] <= parity["tolerance"]
-
-    def test_no_event_has_an_effect_a_second_time(self, stack: TakenOver) -> None:
-        """Every one comes again, and the groups are the same as before: a group of another name starts anew, too."""
-
-        def all_read() -> bool:
-            behind = topics.groups(stack.bootstrap_servers, stack.prefix)
-            assert sorted(behind) == stack.recorded["groups"]
-            return not any(behind.values())
-
-        eventually(all_read, timeout=60)
-        past, now = stack.recorded["past"], stack.asked.past()
-        assert now["promotions"] == past["promotions"]
-        assert now["trainings"] == past["trainings"]
-        assert now["drift"] == past["drift"]
-        assert now["windows"] == past["windows"]
-        again = [row for row in now["audit"] if row["sequence"] <= past["audit_proof"]["rows"]]
-        assert again == past["audit"]
-        own = {(row["model_name"], row["model_version"]) for row in now["audit"] if row not in again}
-        assert own <= {UNDER_WAY}
-        assert stack.since("drift-detected", "model-registered", "training", "promoted", "gate-failed") == []
 
     def test_what_was_a_dead_letter_is_the_same_dead_letter(self, stack: TakenOver) -> None:
         letters = {each.key for each in stack.before if each.topic == "dead-letters"}
@@ -205,7 +205,7 @@ class TestTakenOver:
             found = stack.asked.get("gatekeeper", f"/models/{name}/candidates/{version}")
             return found if found["judged_at"] else None
 
-        assert eventually(judged, timeout=60)["state"] == "passed"
+        assert eventually(judged, timeout=60)["state"] == "inconclusive", "400 rows are too few to tell"
         with closing(sqlite3.connect(stack.data_dir / "databases" / "gatekeeper.db")) as database:
             found = database.execute("SELECT id, state FROM jobs WHERE id IN (?)", stack.recorded["unfinished"])
             assert found.fetchall() == [(f"gate:{name}-v{version}", "done")]
@@ -215,7 +215,7 @@ class TestTakenOver:
         stack.ok("rollback", "loans", "--reason", "the first season is back", "--actor", "bob")
         eventually(lambda: stack.answers("loans", 2, 4))
         stack.ok("unfreeze", "segments", "--reason", "the year has ended", "--actor", "bob")
-        stack.ok("promote", "segments", "2", "--reason", "it passed its gates", "--actor", "bob")
+        stack.ok("promote", "segments", "2", "--reason", "as good as v1, and newer", "--actor", "bob")
         eventually(lambda: stack.answers("segments", 2, 2))
 
     def test_a_new_version_is_trained_judged_and_promoted_on_top(self, stack: TakenOver) -> None:
