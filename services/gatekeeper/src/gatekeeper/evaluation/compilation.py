@@ -46,6 +46,6 @@ def prove(
     except Cancelled:
         raise
     except Exception as error:  # the verdict does not depend on this check
-        log.exception("serving form not found out", model_name=measurements.event.model_name)
+        log.exception("the parity check of the compiled form failed", model_name=measurements.event.model_name)
         found, form = compiled_form.unknown(f"{type(error).__name__}: {error}"), None
     return found.after(time.monotonic() - began), form

@@ -102,7 +102,7 @@ class ForkServer:
             socket.send_fds(self._control, [str(scratch).encode()], [writing])
         except OSError as error:
             os.close(reading)
-            raise SandboxBroken(f"the sandbox's template is gone: {error}") from error
+            raise SandboxBroken(f"the sandbox's fork server is gone: {error}") from error
         finally:
             os.close(writing)
         return Tail(reading), int(self._line(START_SECONDS) or 0)
@@ -132,7 +132,7 @@ class ForkServer:
                 return None
             chunk = self._control.recv(4096)
             if not chunk:
-                raise SandboxBroken("the sandbox's template has died")
+                raise SandboxBroken("the sandbox's fork server has died")
             self._received += chunk
         line, _, self._received = self._received.partition(b"\n")
         return line + b"\n"
@@ -142,7 +142,7 @@ class ForkServer:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child, signal.SIGKILL)
         if not descendants.end_all(self._process.pid):
-            raise SandboxBroken("processes of the candidate are left that cannot be ended")
+            raise SandboxBroken("some processes of the candidate cannot be ended")
 
 
 class Tail:
