@@ -145,11 +145,11 @@ class Replayer:
             reason = "this policy compares no retained versions"
             return None if played is None else TournamentReplay(played["winner"], reason=reason)
         if played is None:
-            why = "no tournament was played then, so what earlier versions answer to these rows is not known"
+            why = "no tournament was played then, so the predictions of earlier versions on these rows are unknown"
             return TournamentReplay(None, unknown=why) if measurements.champion_answers is not None else None
         if policy.problem != then.problem:
             return TournamentReplay(
-                played["winner"], unknown=f"the answers of then are those to a {then.problem} problem"
+                played["winner"], unknown=f"the original predictions are for a {then.problem} problem"
             )
         try:
             asked, gated = self._contest(played, measurements, then)

@@ -61,7 +61,7 @@ class Restoration:
     def check(self) -> None:
         """Raise Transient until everything is adopted."""
         if not self.done:
-            raise Transient("still reading the promotions of the past")
+            raise Transient("still reading the history of promotions")
 
     async def _on_promoted(self, envelope: Envelope[Promoted]) -> None:
         if not self.done:
@@ -72,7 +72,7 @@ class Restoration:
                 await asyncio.to_thread(self._adopt_one, envelope)
                 return
             except Transient as error:
-                log.warning("promotion not looked at yet", error=str(error))
+                log.warning("promotion not adopted yet", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception:  # the follower must continue: the next record may be valid
                 log.exception("promotion not adopted", model_name=envelope.model_name, epoch=envelope.data.epoch)

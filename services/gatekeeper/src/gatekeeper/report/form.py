@@ -1,4 +1,4 @@
-"""The section of the verdict page on the candidate's compiled model."""
+"""The section of the verdict page on the candidate's serving form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Shown:
 
 
 def shown(measurements: Mapping[str, Any] | None) -> Shown | None:
-    """The section; None for evidence without a compiled model (older evidence), or with one in another format."""
+    """The section; None for evidence without a serving form (older evidence), or with one in another format."""
     form = (measurements or {}).get("serving_form")
     if form is None:
         return None

@@ -110,7 +110,7 @@ class TournamentJob:
         queries.lock(session, row.model_name)
         now = queries.state(session, row.model_name)
         if now.champion_version != row.champion_version:
-            raise RunAgain(f"played against champion v{row.champion_version}, but v{now.champion_version} answers now")
+            raise RunAgain(f"played against v{row.champion_version}, but v{now.champion_version} is champion now")
         session.add(row)
         log.info("tournament played", tournament=row.id, winner=row.winner, reason=row.reason)
         spent = row.evidence["tournament"]
