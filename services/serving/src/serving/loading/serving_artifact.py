@@ -60,7 +60,7 @@ def warm_up(model: LoadedModel, given: ServingArtifact, tolerance: float | None)
             reason = f"{type(error).__name__}: {error}"[:300]
             log.warning("form of the gate not used", model_name=model.artifact.model_name, reason=reason)
         else:
-            model.form, model.batches = choice.form, True  # no compiled model looks at other rows, and the predictions match
+            model.form, model.batches = choice.form, True  # compiled models treat rows independently; it matches
             return choice
     here = models.warm_up_with(model, recorded.rows, "golden rows that it answered when it was judged").answers
     if model.batches and (row := recorded.differing(here)) is not None:  # else other rows in the batch may change it
