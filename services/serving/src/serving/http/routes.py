@@ -1,4 +1,4 @@
-"""The HTTP side: which paths there are, and which models answer them."""
+"""The HTTP routes, and the handlers behind them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Endpoint:
 
 
 def endpoints(service: PredictionService, feedback_publisher: FeedbackPublisher, features: Features) -> list[Endpoint]:
-    """What is asked thousands of times a second."""
+    """Return the endpoints on the hot path."""
     settings, room = service.settings, BodyBudget(service.settings.max_held_bytes)
     predict = AsgiEndpoint(Predict(service, features), settings, room)
     scoring = AsgiEndpoint(Invocations(service), settings, room, mlflow_scoring.shape)
