@@ -89,7 +89,7 @@ class PredictionService:
             async with asyncio.timeout(started + seconds - time.perf_counter()):
                 await self.reconciler.loaded(state)
         except TimeoutError:
-            why = f"it had been evicted (SERVING_MEMORY_MB), and {seconds:g} s (SERVING_REQUEST_SECONDS) did not do"
+            why = f"it was evicted (SERVING_MEMORY_MB), and not reloaded in {seconds:g} s (SERVING_REQUEST_SECONDS)"
             raise not_loaded(state, why) from None
         finally:
             state.waiting -= 1

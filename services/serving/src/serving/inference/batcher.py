@@ -95,7 +95,7 @@ class AdaptiveBatcher:
     def _enter(self) -> None:
         if self._taken >= self._limit:
             REFUSED.labels("too much load").inc()
-            detail = f"{self._taken} requests are being answered (SERVING_MAX_WAITING)"
+            detail = f"{self._taken} requests are in progress (SERVING_MAX_WAITING)"
             raise Problem(503, "too much load", detail, headers={"Retry-After": "1"})
         self._taken += 1
 
@@ -111,7 +111,7 @@ class AdaptiveBatcher:
 
     def _too_slow(self) -> Problem:
         REFUSED.labels("too slow").inc()
-        detail = f"no answer within {self._seconds:g} s (SERVING_REQUEST_SECONDS); send fewer rows, or ask later"
+        detail = f"no answer within {self._seconds:g} s (SERVING_REQUEST_SECONDS); send fewer rows, or retry later"
         return Problem(503, "too slow", detail, headers={"Retry-After": "1"})
 
     def _flush(self) -> None:

@@ -26,7 +26,7 @@ async def prepare(modules: Iterable[str], is_idle: Callable[[], Awaitable[bool]]
         try:
             await asyncio.to_thread(_rehearse)
         except Exception as error:  # only an optimisation: models may still load
-            log.warning("rehearsal failed, the first load will be slow", error=f"{type(error).__name__}: {error}")
+            log.warning("library warm-up failed, the first load will be slow", error=f"{type(error).__name__}: {error}")
     gc.collect()
     gc.freeze()  # a full collection would delay every request by a tenth of a second, only to find the libraries alive
 

@@ -58,7 +58,7 @@ def warm_up(model: LoadedModel, given: ServingArtifact, tolerance: float | None)
             choice = _opened(model, given.form, recorded, rows, tolerance)
         except (Exception, SystemExit) as error:  # untrusted bytes may raise anything
             reason = f"{type(error).__name__}: {error}"[:300]
-            log.warning("form of the gate not used", model_name=model.artifact.model_name, reason=reason)
+            log.warning("the gate's compiled model is not used", model_name=model.artifact.model_name, reason=reason)
         else:
             model.form, model.batches = choice.form, True  # compiled models treat rows independently; it matches
             return choice
@@ -86,7 +86,7 @@ def _opened(
     single, together = (model.read(choice.form.predict(values), len(values)).answers for values in some)
     for found, expected in ((single, recorded.only(1)), (together, recorded)):
         if not expected.is_comparable(found) or expected.differing(found) is not None:
-            raise ValueError(f"it answers the golden rows {found[:3]}, …, the model {list(expected.answers[:3])}, …")
+            raise ValueError(f"it predicts {found[:3]}, … on golden rows, the model {list(expected.answers[:3])}, …")
     return choice
 
 
@@ -95,5 +95,5 @@ def _read(model: LoadedModel, recorded: RecordedPredictions) -> InputBatch | Non
     try:
         return model.reader.read(list(recorded.rows), len(recorded.rows))
     except RowsRefused as refused:
-        log.warning("golden rows cannot be asked", model_name=model.artifact.model_name, reason=str(refused))
+        log.warning("golden rows cannot be read", model_name=model.artifact.model_name, reason=str(refused))
         return None

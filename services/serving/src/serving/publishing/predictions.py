@@ -117,7 +117,7 @@ class PredictionPublisher:
         self._round(process)
         process.finish(self._deadline - time.monotonic())
         if code := process.bury():
-            log.warning("the process that publishes predictions ended badly", code=code)
+            log.warning("the process that publishes predictions exited with an error", code=code)
 
     def _end(self, thread: threading.Thread) -> None:
         thread.join(max(0.0, self._deadline - time.monotonic()) + GRACE_SECONDS)

@@ -76,7 +76,7 @@ class Supervisor:
                 return
             multiprocess.mark_process_dead(process.pid, str(self.folder))  # type: ignore[no-untyped-call]
             pause = FIRST_PAUSE if time.monotonic() - started > HEALTHY_SECONDS else min(2 * pause, LONGEST_PAUSE)
-            log.error("worker ended, another one follows", worker=number, code=process.returncode, seconds=pause)
+            log.error("worker ended, starting another one", worker=number, code=process.returncode, seconds=pause)
             replaces = True
             await set_within(self.stopping, pause)
 
@@ -101,7 +101,7 @@ class Supervisor:
         try:
             await asyncio.wait_for(asyncio.shield(ended), STOP_SECONDS)
         except TimeoutError:
-            log.error("worker did not end, killed", pid=process.pid)
+            log.error("worker did not exit in time, killed", pid=process.pid)
             process.kill()
             await ended
 
