@@ -83,7 +83,7 @@ def _status(error: MlflowException) -> int:
 
 
 def _in_words(error: MlflowException) -> str:
-    """Return the error's body without the traceback, which belongs in the log."""
+    """Return the error's body without the traceback, which belongs in the model owner's log."""
     body = json.loads(error.serialize_as_json())  # type: ignore[no-untyped-call]
     body.pop("stack_trace", None)
     return json.dumps(body)
