@@ -1,7 +1,7 @@
 """`python -m serving`: one replica, until SIGTERM.
 
-The numeric libraries read these variables when they are first imported. One thread a prediction: several predictions
-run beside each other, and forty threads that fight over two cores answer half as many requests as one.
+The numeric libraries read these variables when they are first imported. One thread per prediction: several predictions
+run in parallel, and forty threads that compete for two cores serve half as many requests as one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 SWITCH_SECONDS = 0.0005
-"""How long a thread that loads or publishes may keep the interpreter from the event loop; Python's is 0.005."""
+"""How long a thread that loads or publishes may hold the interpreter lock; Python's default is 0.005."""
 
 
 def main() -> int:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
-    """/ready does not ask Kafka or MLflow: once a replica knows what to serve, it serves without them."""
+    """Build the application. /ready does not check Kafka or MLflow: a replica with a desired version needs neither."""
     worker = worker or Worker()
     registry = Registry(settings.mlflow_tracking_uri)
     cache = ArtifactCache(settings.cache_folder, settings.cache_max_mb * MEBIBYTE)
@@ -45,7 +45,7 @@ def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
     status_publisher = StatusPublisher(settings)
     feedback_publisher = FeedbackPublisher(settings)
     batcher = AdaptiveBatcher(settings)
-    barrier = None  # in staging, workers count arrivals each for itself: their orders say nothing to one another
+    barrier = None  # in staging, each worker counts arrivals for itself: their orders are not comparable
     if worker.referee is not None and settings.role == "production":
         barrier = SwapBarrier(worker.referee, settings.swap_seconds)
     tolerances = parity_tolerances(policies)
@@ -69,7 +69,7 @@ def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
 
 
 def _feature_tables(policies: Mapping[str, ModelPolicy], settings: Settings) -> Mapping[str, FeatureTable]:
-    """By model name; without SQLAlchemy where no policy names a table."""
+    """Return the feature tables by model name; import no SQLAlchemy where no policy names a table."""
     if not any(policy.features for policy in policies.values()):
         return {}
     from serving.features.sources import sources

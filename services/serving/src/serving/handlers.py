@@ -1,4 +1,4 @@
-"""What a replica takes from the events that it follows: which version shall answer."""
+"""Event handlers of a replica: set the desired version of a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from serving.policy.versions import Artifact, DesiredVersion, ServingArtifactRef
 
 
 def on_promoted(reconciler: ModelReconciler, envelope: Envelope[Promoted]) -> None:
-    """Production: the highest epoch of a model answers."""
+    """Production: serve the highest epoch of a model."""
     event = envelope.data
     artifact = Artifact(event.model_name, event.model_version, event.artifact_digest)
     artifact_ref = _artifact_ref(event.serving_artifact)
@@ -18,7 +18,7 @@ def on_promoted(reconciler: ModelReconciler, envelope: Envelope[Promoted]) -> No
 
 
 def on_gate_passed(reconciler: ModelReconciler, envelope: Envelope[GatePassed]) -> None:
-    """Staging: the challenger that passed last, by its place on the topic, answers; the same one again is no news."""
+    """Staging: serve the challenger that passed last, by its position on the topic; ignore the same one repeated."""
     event = envelope.data
     artifact = Artifact(event.model_name, event.model_version, event.artifact_digest or "")
     current = reconciler.desired(event.model_name)

@@ -1,4 +1,4 @@
-"""What the models' policies say of serving them; the rest of a policy is for the other services."""
+"""The serving part of the models' policies; the rest of a policy is for the other services."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from serving.settings import Settings
 
 
 def policies_of(settings: Settings) -> dict[str, ModelPolicy]:
-    """By model name; none where there is no folder that nobody asked for. Raises PolicyError."""
+    """Return policies by model name; none when the default folder does not exist. Raises PolicyError."""
     if "policies_dir" not in settings.model_fields_set and not settings.policies_dir.is_dir():
         return {}
     return load_policies(settings.policies_dir)
 
 
 def parity_tolerances(policies: Mapping[str, ModelPolicy]) -> dict[str, float]:
-    """By model name, of the policies that have one."""
+    """Return the parity tolerances by model name, of the policies that have one."""
     return _said(policies, lambda serving: serving.parity_tolerance)
 
 
 def prediction_shares(policies: Mapping[str, ModelPolicy]) -> dict[str, float]:
-    """By model name, of the policies that have one."""
+    """Return the prediction shares by model name, of the policies that have one."""
     return _said(policies, lambda serving: serving.prediction_share)
 
 

@@ -1,4 +1,4 @@
-"""What can be set of a serving replica; environment variables, prefix SERVING_."""
+"""Settings of a serving replica; environment variables, prefix SERVING_."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where each model's features are: the table is in its policy, the database's URL in the environment.
+"""Feature sources of the models: the table is in the policy, the database's URL in the environment.
 
 Imported, with SQLAlchemy, where a policy names such a table."""
 
@@ -26,7 +26,7 @@ log = get_logger(__name__)
 
 
 def sources(policies: Mapping[str, ModelPolicy], settings: Settings) -> dict[str, FeatureTable]:
-    """By model name. Nothing is connected yet. Raises Permanent for a URL that is none."""
+    """Return the feature tables by model name, not connected yet. Raises Permanent for an invalid URL."""
     engines: dict[str, sql.Engine | None] = {}
     found = {}
     for name, policy in policies.items():
@@ -40,7 +40,7 @@ def sources(policies: Mapping[str, ModelPolicy], settings: Settings) -> dict[str
 
 
 def _engine(variable: str, settings: Settings) -> sql.Engine | None:
-    """None when the variable is not set: then only those who send ids are told."""
+    """Create an engine; return None when the variable is not set: then only requests with ids fail."""
     url = settings.features_url if variable == OWN_URL else {**dotenv_values(".env"), **os.environ}.get(variable)
     if not url:
         log.warning("no database of features", reason=f"{variable} is not set")
@@ -54,7 +54,7 @@ def _engine(variable: str, settings: Settings) -> sql.Engine | None:
 
 
 def _limits(url: sql.URL, seconds: float) -> dict[str, Any]:
-    """What ends a query that nobody waits for any more; where a driver has none, its thread stays until it answers."""
+    """Return the driver's timeout options; without any, an abandoned query holds its thread until it returns."""
     if url.get_backend_name() == "postgresql":
         milliseconds = math.ceil(seconds * 1000)
         return {"connect_timeout": max(2, math.ceil(seconds)), "options": f"-c statement_timeout={milliseconds}"}

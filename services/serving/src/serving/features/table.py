@@ -1,4 +1,4 @@
-"""A SQL table with the present features of each entity, read by its ids into the values that a client would send."""
+"""A SQL table with the current features of each entity, read by id into the values that a client would send."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ LARGEST_INTEGER = 2**63 - 1
 
 
 class FeatureTable:
-    """Any number of threads may use it."""
+    """A table of features; thread-safe."""
 
     def __init__(self, engine: sql.Engine | None, table: str, key: str, variable: str) -> None:
-        """`table` may be `schema.table`. `variable` has the database's URL; when it is not set, there is no engine."""
+        """`table` may be `schema.table`. `variable` names the environment variable with the URL; unset: no engine."""
         self._engine = engine
         self.table, self.key, self._variable = table, key, variable
         self._reflected: sql.Table | None = None
 
     def read(self, ids: Sequence[str], signature: Signature) -> dict[str, Row]:
-        """Blocks. The rows of those ids that are there, with the columns that the model takes.
+        """Return the rows of those ids that exist, with the columns that the model takes. Blocks.
 
-        Raises Transient when the database does not answer, Permanent when the table is not what it should be.
+        Raises Transient when the database does not respond, Permanent when the table is not as expected.
         """
         if self._engine is None:
             raise self._unusable(f"which database it is in is not known, {self._variable} is not set")
@@ -51,7 +51,7 @@ class FeatureTable:
             raise Transient(f"the database of table {self.table!r} does not answer: {_first_line(error)}") from error
 
     def _unusable(self, why: str) -> Permanent:
-        """Looked at anew by the next request: somebody may have mended it."""
+        """Return the error, and let the next request inspect the table again: it may be fixed by then."""
         self._reflected = None
         return Permanent(f"table {self.table!r}: {why}")
 
@@ -82,7 +82,7 @@ class FeatureTable:
             for entity, *row in connection.execute(query.where(asked)):
                 entity_id = by_key.get(entity)
                 if entity_id is None:
-                    continue  # a collation that knows no case: not the id that was asked for
+                    continue  # a case-insensitive collation: not the requested id
                 if entity_id in found:
                     raise self._unusable(f"it has more than one row with {self.key} {entity_id!r}; expected one")
                 found[entity_id] = {
@@ -98,7 +98,7 @@ class FeatureTable:
 
 
 def jsonable(value: Any, kind: str) -> Any:
-    """A database's value as a client would send it to a column of that kind. Raises TypeError for what is no scalar."""
+    """Convert a database's value to what a client would send for that kind. Raises TypeError for a non-scalar."""
     match value:
         case None | str() | bool():
             return value
@@ -119,7 +119,7 @@ def jsonable(value: Any, kind: str) -> Any:
 
 
 def _keys(ids: Sequence[str], key: sql.Column[Any]) -> Mapping[Any, str]:
-    """The id by what is looked for; without those that no row can have."""
+    """Map each value to look up to its id; without ids that no row can have."""
     try:
         kind = key.type.python_type
     except NotImplementedError:
@@ -151,6 +151,6 @@ def _hint(name: str, table: sql.Table) -> str:
 
 
 def _first_line(error: SQLAlchemyError) -> str:
-    """What the database said, without the query and its values."""
+    """Return the database's error message, without the query and its values."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

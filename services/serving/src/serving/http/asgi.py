@@ -1,6 +1,6 @@
-"""HTTP handlers on the hot path: routes of FastAPI as every other, with a shortcut to them past the framework.
+"""HTTP handlers on the hot path: ordinary FastAPI routes, with a shortcut to them that bypasses the framework.
 
-Its middlewares, dependency injection and Request objects cost more than parsing, answering and writing a prediction.
+Its middlewares, dependency injection and Request objects cost more than parsing, predicting and writing the response.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NAMELESS = re.compile(rb"[!-~]{1,%d}" % LONGEST_ID)
 
 @dataclass(slots=True)
 class RawRequest:
-    """A request, read whole. Names of headers are lower case; `path` holds what the route's braces matched."""
+    """A request, read completely. Header names are lower case; `path` holds the route's path parameters."""
 
     path: Mapping[str, str]
     headers: Mapping[bytes, bytes]
@@ -46,7 +46,7 @@ class RawRequest:
     started: float
 
     def header(self, name: bytes) -> str:
-        """Empty when it is not there."""
+        """Return a header's value; empty when it is missing."""
         return self.headers.get(name, b"").decode("latin-1")
 
 
@@ -54,7 +54,7 @@ class RawRequest:
 class RawResponse:
     body: bytes
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    """Beside content-length and x-request-id."""
+    """In addition to content-length and x-request-id."""
     status: int = 200
 
 
@@ -64,14 +64,14 @@ Handler = Callable[[RawRequest], Awaitable[RawResponse]]
 
 
 class BodyBudget:
-    """For bodies that come in pieces, all of them together; those of one piece are bounded by how many may wait."""
+    """A memory budget for all chunked bodies together; bodies of one chunk are bounded by how many may wait."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._taken = 0
 
     def take(self, size: int) -> None:
-        """Raises Problem 503 when it does not fit."""
+        """Reserve `size` bytes. Raises Problem 503 when they do not fit."""
         if self._taken + size > self._limit:
             detail = f"{self._taken:,} bytes of requests are held (SERVING_MAX_HELD_BYTES)"
             raise Problem(503, "too much load", detail, headers={"Retry-After": "1", "Connection": "close"})
@@ -85,9 +85,9 @@ Shape = Callable[[Problem], Response]
 
 
 class ModelEvicted(Exception):
-    """Raised by a handler that cannot answer yet and has done nothing: to be called again after `wait`.
+    """Raised by a handler that cannot respond yet and has done nothing: call it again after `wait`.
 
-    `wait` is given when the request began, in seconds of `time.perf_counter`, and raises Problem when it took too long.
+    `wait` takes the start of the request, in seconds of `time.perf_counter`, and raises Problem when it took too long.
     """
 
     def __init__(self, wait: Callable[[float], Awaitable[None]]) -> None:
@@ -105,7 +105,7 @@ async def retry_when_loaded(attempt: Callable[[], Awaitable[T]], evicted: ModelE
 
 
 class AsgiEndpoint:
-    """An ASGI endpoint: body in, reply out. `shape` writes a Problem as the protocol prescribes."""
+    """An ASGI endpoint: reads the body, sends the response. `shape` writes a Problem as the protocol prescribes."""
 
     def __init__(
         self, handler: Handler, settings: Settings, budget: BodyBudget, shape: Shape = problem_response
@@ -155,7 +155,7 @@ class AsgiEndpoint:
         await self._shape(problem)(scope, receive, send)
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> tuple[bytes, int]:
-        """And how much of the room it takes. Refused as soon as it is known to be too large, too slow or encoded."""
+        """Return the body and its size in the budget. Raises Problem once it is too large, too slow or encoded."""
         encoding = headers.get(b"content-encoding")
         if encoding is not None and encoding.lower() != b"identity":
             shown = encoding.decode("latin-1")[:80]
@@ -202,7 +202,7 @@ class AsgiEndpoint:
 
 
 class FastPathRouter:
-    """In front of the whole application: hands a POST to its lean endpoint, and everything else on."""
+    """Wraps the application: passes a POST to its lean endpoint, and everything else to the application."""
 
     def __init__(self, app: ASGIApp, routes: Mapping[str, AsgiEndpoint]) -> None:
         """`routes`: path to endpoint; parameters in braces, as in `/models/{model_name}/predict`."""
@@ -227,7 +227,7 @@ class FastPathRouter:
 
 
 def add_asgi_route(router: APIRouter, path: str, asgi_endpoint: AsgiEndpoint, text: str, **options: Any) -> None:
-    """The same endpoint as an ordinary route: in OpenAPI, in the answers to other methods, and where it is mounted."""
+    """Add the endpoint as an ordinary route, too: for OpenAPI, for responses to other methods, and when mounted."""
 
     async def endpoint(request: Request) -> Response:
         return _AsResponse(asgi_endpoint)

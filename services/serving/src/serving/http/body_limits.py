@@ -1,7 +1,7 @@
-"""How large a table MLflow's scoring code would make of a body, before it makes it.
+"""Estimate the size of the table that MLflow's scoring code would build from a body, before it builds it.
 
-A table has a cell for every row and every column that any row has: of rows that share none, a body of one megabyte
-makes ten billion cells. Every body whose rows are alike has fewer cells than bytes.
+A table has a cell for every row and every column that any row has: if rows share no columns, a body of one megabyte
+makes ten billion cells. A body whose rows have the same columns has fewer cells than bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SMALL = 8 * 1024
 
 
 def is_bomb(body: bytes, mime_type: str) -> bool:
-    """Whether the table would be far larger than what was sent. False for what cannot be parsed: MLflow says so."""
+    """Return whether the table would be far larger than the body. False for an invalid body: MLflow reports it."""
     return len(body) > SMALL and _cells(body, mime_type) > max(FREE, len(body))
 
 
@@ -32,7 +32,7 @@ def _cells(body: bytes, mime_type: str) -> int:
             about = parquet.read_metadata(BytesIO(body))
             return int(about.num_rows * about.num_columns)
         found = json.loads(body)
-    except Exception:  # whatever a parser raises on what is hostile
+    except Exception:  # a parser may raise anything on hostile input
         return 0
     if not isinstance(found, dict):
         return 0
@@ -50,7 +50,7 @@ def _of_form(given: list[Any] | dict[str, Any]) -> int:
 
 
 def _extent(given: Any) -> tuple[int, int]:
-    """Rows and columns: of a list of rows, or of an object of columns."""
+    """Return the numbers of rows and columns of a list of rows, or of an object of columns."""
     if isinstance(given, dict):
         return _widest(given.values()), len(given)
     return (len(given), _widest(given)) if isinstance(given, list) else (1, 1)
@@ -64,5 +64,5 @@ def _widest(items: Iterable[Any]) -> int:
 
 
 def _length(labels: Any) -> int:
-    """Of an index; several levels are lists in a list."""
+    """Return the length of an index; a multi-level index is a list of lists."""
     return max(len(labels), _widest(labels)) if isinstance(labels, list) else 1

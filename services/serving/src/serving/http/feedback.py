@@ -1,7 +1,7 @@
 """Ground truth by HTTP: `{"items": [{"request_id": …, "row": 0, "label": 1}]}`, or one item by itself.
 
-202 says that the broker has all of it. Whoever hears anything else sends all of it again: what arrived before is the
-same event, and counts once.
+202 means that the broker has all items. After any other response, the client sends all of them again: an item that
+arrived before is the same event, and counts once.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Feedback:
 
 
 def items_of(fields: dict[str, Any], most: int) -> tuple[list[Any], bool]:
-    """The items, and whether it is one by itself. Raises Problem 422."""
+    """Return the items, and whether the body is a single one. Raises Problem 422."""
     known = ("items", "model", *FIELDS)
     for name in fields:
         if name not in known:

@@ -1,4 +1,4 @@
-"""JSON bodies of our own paths: an object, with a model's name that may also be in the path."""
+"""JSON bodies of the native protocol: an object; the model's name may be in it or in the path."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from serving.http.prediction_service import invalid
 from serving.inference.validation import Fault, json_type, nearest, shown
 
 LARGE = 64 * 1024
-"""Bodies above it are parsed in a thread: half a millisecond and more on the event loop would hold the others."""
+"""Bodies above it are parsed in a thread: they would block the event loop for half a millisecond or more."""
 
 
 def object_of(body: bytes, example: str) -> dict[str, Any]:
-    """Raises Problem 422 for what is no JSON, or no object; `example` shows one."""
+    """Parse a JSON object. Raises Problem 422 for what is no JSON, or no object; its text shows `example`."""
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -28,19 +28,19 @@ def object_of(body: bytes, example: str) -> dict[str, Any]:
 
 
 def unknown(name: str, value: Any, known: tuple[str, ...]) -> Problem:
-    """A field that the body must not have."""
+    """Return the Problem for a field that the body must not have."""
     fault = Fault(None, name[:80], shown(value), json_type(value), f"one of: {', '.join(known)}")
     return invalid(fault, f"unknown field {shown(name)}; {nearest(name, known)}")
 
 
 def wrong(name: str, value: Any, expected: str) -> Problem:
-    """A field whose value, which may be `MISSING`, is not what is expected."""
+    """Return the Problem for a field with a wrong value, which may be `MISSING`."""
     fault = Fault(None, name, shown(value), json_type(value), expected)
     return invalid(fault, f"{name} is {fault.value}; expected {expected}")
 
 
 def model_of(fields: dict[str, Any], in_path: str | None) -> str | None:
-    """The model that is named in the body or in the path, if one is."""
+    """Return the model named in the body or in the path, if any."""
     named = fields.get("model")
     if named is None:
         return in_path

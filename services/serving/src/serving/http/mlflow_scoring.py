@@ -1,7 +1,7 @@
-"""What `mlflow models serve` answers, so that a client of it needs to change nothing but the address.
+"""The scoring protocol of `mlflow models serve`: its clients need to change only the address.
 
-Rows that fit the signature to the letter take the same way as our own protocol's. Everything else is parsed, converted,
-asked and refused by MLflow's own scoring code, which makes the answer the same by construction.
+Rows that fit the signature exactly take the same path as the native protocol's. MLflow's own scoring code parses,
+converts, predicts and refuses everything else, which makes the response the same by construction.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Invocations:
             try:
                 prediction = await service.batcher.predict(model, table)
             except (ModelFailed, RowsRefused):
-                pass  # MLflow's words for it follow
+                pass  # MLflow's own error message follows
             else:
                 service.record(request, active, table, prediction)
                 return RawResponse(orjson.dumps({"predictions": prediction.jsonable()}), _headers(active))
@@ -91,7 +91,7 @@ class Invocations:
 
 
 def quick(model: LoadedModel, request: RawRequest) -> InputBatch | None:
-    """The rows, where they fit the signature to the letter; None for MLflow to look at."""
+    """Return the rows if they fit the signature exactly; None when MLflow must handle them."""
     if request.header(b"content-type").lower() not in PLAIN_JSON or model.has_times:
         return None
     try:
@@ -103,7 +103,7 @@ def quick(model: LoadedModel, request: RawRequest) -> InputBatch | None:
 
 
 def _rows(body: Any) -> list[Any] | None:
-    """As records, from whichever form the body has."""
+    """Return the rows as records, from any of the body's formats."""
     if not isinstance(body, dict) or len(body) != 1:
         return None
     match body:
@@ -133,7 +133,7 @@ def _as_mlflow_does(
 
 
 def shape(problem: Problem) -> Response:
-    """What is refused before a model is asked, in MLflow's words."""
+    """Return a refusal from before the prediction, in MLflow's error format."""
     code = {404: "RESOURCE_DOES_NOT_EXIST", 503: "TEMPORARILY_UNAVAILABLE"}.get(problem.status, "BAD_REQUEST")
     status = 400 if problem.status == 422 else problem.status
     body: Mapping[str, Any] = {"error_code": code, "message": problem.detail or problem.title}

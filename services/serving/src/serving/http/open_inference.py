@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, version 2, over HTTP: what clients of KServe, Triton and MLServer speak."""
+"""The Open Inference Protocol, version 2, over HTTP, as used by clients of KServe, Triton and MLServer."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ BODY = {
 
 
 class Infer:
-    """Handles `/v2/models/{model_name}/infer`, and the same of a version."""
+    """Handles `/v2/models/{model_name}/infer`, and the same path with a version."""
 
     def __init__(self, service: PredictionService) -> None:
         self._service = service
@@ -132,7 +132,7 @@ class Infer:
 
 
 def versioned(service: PredictionService, model_name: str, version: str | None) -> ActiveVersion:
-    """The version that answers; another one is told to be elsewhere: serving decides nothing."""
+    """Return the active version. Raises Problem 404 for another one: serving does not choose versions."""
     active = service.active(model_name)
     current = active.desired.artifact.model_version
     if version is not None and version != str(current):
@@ -143,7 +143,7 @@ def versioned(service: PredictionService, model_name: str, version: str | None) 
 
 
 def build_inference_router(service: PredictionService) -> APIRouter:
-    """Metadata and health; inference itself is on the lean path."""
+    """Build the routes for metadata and health; inference itself is on the lean path."""
     router = APIRouter(prefix="/v2", tags=["inference"])
 
     @router.get("")
@@ -192,7 +192,7 @@ def build_inference_router(service: PredictionService) -> APIRouter:
         try:
             versioned(service, model_name, version)
         except ModelEvicted:
-            pass  # out of memory, but not of service: it is loaded for who asks
+            pass  # evicted from memory, but in service: it is loaded on request
         except Problem as problem:
             return shape(problem)
         return JSONResponse({"name": model_name, "ready": True})
@@ -201,7 +201,7 @@ def build_inference_router(service: PredictionService) -> APIRouter:
 
 
 def shape(problem: Problem) -> Response:
-    """`{"error": …}`, as the protocol prescribes."""
+    """Write a Problem as `{"error": …}`, as the protocol prescribes."""
     status = 400 if problem.status == 422 else problem.status
     return Response(
         orjson.dumps({"error": problem.detail or problem.title}), status, problem.headers, "application/json"
@@ -248,7 +248,7 @@ def _response(
 
 
 def _outputs(prediction: Prediction) -> dict[str, Output]:
-    """The label, and where there are probabilities those of all classes, as scikit-learn names and orders them."""
+    """Return the label and, if any, the probabilities of all classes, as scikit-learn names and orders them."""
     found = {LABELS: Output(LABELS, np.asarray(prediction.labels))}
     if prediction.numbers is not None:
         positive = np.asarray(prediction.numbers)

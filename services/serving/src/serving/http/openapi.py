@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the lean endpoints, which FastAPI cannot see into: parameters and answers."""
+"""The OpenAPI description of the lean endpoints, which FastAPI cannot inspect: parameters and responses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROBLEM: dict[str, Any] = {
         }
     }
 }
-"""RFC 9457, as our own paths and everything that is no protocol of others answer."""
+"""RFC 9457: errors of the native protocol, and of every path outside the other protocols."""
 
 REFUSALS = {
     400: "The request is malformed or incomplete",
@@ -57,12 +57,12 @@ def refusals(content: dict[str, Any], *statuses: int) -> dict[int | str, Any]:
 
 
 def success(schema: dict[str, Any], status: int = 200, description: str = "The response") -> dict[int | str, Any]:
-    """The response of that status."""
+    """Return the response of that status."""
     return {str(status): {"description": description, "content": {"application/json": {"schema": schema}}}}
 
 
 def parameters(path: str) -> list[dict[str, Any]]:
-    """Those in the braces of a path, and the header that every lean endpoint takes."""
+    """Return a path's parameters, and the header that every lean endpoint takes."""
     names = re.findall(r"{(\w+)}", path)
     in_path = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "description": _PATHS[name]}

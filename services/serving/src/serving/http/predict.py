@@ -1,4 +1,4 @@
-"""Our own protocol: `{"rows": [{…}]}` in, one prediction a row out, with the version and epoch that made them."""
+"""The native protocol: takes `{"rows": [{…}]}`, returns one prediction a row, with the model's version and epoch."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Predict:
         return RawResponse(body, [JSON])
 
     def _read(self, body: bytes, in_path: str | None) -> tuple[ActiveVersion, Any]:
-        """Which version answers; and the rows as an InputBatch, or a list of ids. Raises Problem."""
+        """Return the active version; and the rows as an InputBatch, or a list of ids. Raises Problem."""
         fields = object_of(body, EXAMPLE)
         for name in fields:
             if name not in FIELDS and name not in self._features.fields:
@@ -103,7 +103,7 @@ class Predict:
 
 
 def one_of(fields: dict[str, Any]) -> str:
-    """The one field besides `model`. Raises Problem 422 when there is none, or more than one."""
+    """Return the one field besides `model`. Raises Problem 422 when there is none, or more than one."""
     given = [name for name in fields if name != "model"]
     if not given:
         raise wrong("rows", MISSING, "an array of objects, one a row")

@@ -1,4 +1,4 @@
-"""Predict by entity id: features come from the table that the model's policy names, and stay in memory for a while."""
+"""Predict by entity id: features come from the table that the model's policy names, and are cached for a while."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FAILED = Counter("gauntlet_serving_feature_failures_total", "Requests whose feat
 class Features:
     """Used on the event loop only.
 
-    A query has a thread of its own, not one of the desk's: a database that hangs shall hold nobody who brings rows.
+    Queries have their own threads, not the batcher's: a database that hangs must not block requests with rows.
     """
 
     def __init__(self, settings: Settings, batcher: AdaptiveBatcher, sources: Mapping[str, FeatureTable]) -> None:
@@ -48,10 +48,10 @@ class Features:
         self._shapes: dict[Any, int] = {}
         self._shape_of: LRUCache[Any, int] = LRUCache(VERSIONS)
         self.fields = frozenset(source.key for source in sources.values())
-        """Names under which a body may have ids, whatever the model."""
+        """Field names under which a body may have ids, for any model."""
 
     def ids(self, model_name: str, field: str, value: Any) -> list[str]:
-        """Of a body's field `entities`, or of the one named as the table's key. Raises Problem 422."""
+        """Return the ids of a body's field `entities`, or of the one named as the table's key. Raises Problem 422."""
         source = self._sources.get(model_name)
         if source is None:
             raise wrong(field, value, f"rows: no policy says where the features of {model_name!r} are (`features`)")
@@ -65,7 +65,7 @@ class Features:
         return [_id(f"{field}[{place}]" if given is value else field, each) for place, each in enumerate(given)]
 
     async def table(self, model: LoadedModel, ids: list[str]) -> InputBatch:
-        """The rows of these entities. Raises Problem 404 for ids that are not there, 503 when nobody can say."""
+        """Return the rows of these entities. Raises Problem 404 for unknown ids, 503 when features cannot be read."""
         model_name, shape = model.artifact.model_name, self._shape(model)
         rows = {each: row for each in ids if (row := self._cache.get((shape, each))) is not None}
         CACHED.inc(len(rows))
@@ -86,7 +86,7 @@ class Features:
         return replace(table, entities=ids)
 
     async def _read(self, model: LoadedModel, ids: Sequence[str]) -> dict[str, Row]:
-        """Raises Transient, Permanent."""
+        """Read rows from the database. Raises Transient, Permanent."""
         source, seconds = self._sources[model.artifact.model_name], self._settings.features_seconds
         if self._asked >= self._settings.max_waiting:
             raise Transient(f"{self._asked} requests wait for features (SERVING_MAX_WAITING)")
@@ -103,7 +103,7 @@ class Features:
         return found
 
     async def _fitting(self, model: LoadedModel, ids: Sequence[str], rows: list[Row]) -> InputBatch:
-        """Raises Permanent when what is in the table does not fit the model: that is not the client's fault."""
+        """Read the rows as the model's input. Raises Permanent when they do not fit: not the client's fault."""
         try:
             if len(rows) <= INLINE_ROWS:
                 return model.reader.read(rows, len(rows))
@@ -121,7 +121,7 @@ class Features:
         return Problem(404, "no such entity", detail, model_name=model_name, missing=named, missing_count=len(absent))
 
     def _shape(self, model: LoadedModel) -> int:
-        """The same for all versions that take the same columns: a promotion leaves the cache warm."""
+        """Return a number shared by all versions with the same columns: a promotion leaves the cache warm."""
         number = self._shape_of.get(model.artifact)
         if number is None:
             signature = model.signature

@@ -1,4 +1,4 @@
-"""What every protocol does: find the model that answers, ask it, say what went wrong, count, and publish."""
+"""The part common to all protocols: find the active version, predict, report errors, count, and publish."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MODEL_FAILED = Counter(
 
 
 class PredictionService:
-    """Everything wrong with a request is a Problem that names the field and the value."""
+    """Predicts for all protocols. Every error of a request is a Problem that names the field and the value."""
 
     def __init__(
         self, reconciler: ModelReconciler, batcher: AdaptiveBatcher, publisher: PredictionPublisher, settings: Settings
@@ -38,7 +38,7 @@ class PredictionService:
         self.settings = settings
 
     def active(self, model_name: str | None) -> ActiveVersion:
-        """The version in charge; without a name, of the one model that is served.
+        """Return the active version; without a name, of the only model that is served.
 
         Raises Problem 404, 422, 503, and ModelEvicted for a model that was evicted from memory.
         """
@@ -52,7 +52,7 @@ class PredictionService:
         return active
 
     def state(self, model_name: str | None) -> ModelState:
-        """Of a model that shall answer here, whether it does yet or not. Raises Problem 404, 422, 503."""
+        """Return the state of a model that this replica serves, loaded or not. Raises Problem 404, 422, 503."""
         if model_name is None:
             model_name = self._only_one()
         state = self.reconciler.state(model_name)
@@ -63,7 +63,7 @@ class PredictionService:
         return state
 
     async def predict(self, active: ActiveVersion, table: InputBatch) -> Prediction:
-        """Raises Problem 422 for missing values that the model does not take, 503 when it fails."""
+        """Predict. Raises Problem 422 for missing values that the model does not take, 503 when it fails."""
         try:
             return await self.batcher.predict(active.model, table)
         except RowsRefused as refusal:
@@ -80,7 +80,7 @@ class PredictionService:
         self.publisher.offer(artifact, table, prediction, request_id=request.request_id, latency_ms=seconds * 1000)
 
     async def _loaded(self, state: ModelState, started: float) -> None:
-        """Until an evicted model answers, or cannot. Raises Problem 503 when too many wait for it, or too long."""
+        """Wait until an evicted model is loaded, or fails. Raises Problem 503 on overload or timeout."""
         if state.waiting >= self.settings.max_waiting:
             raise not_loaded(state, f"{state.waiting} requests wait for its load already (SERVING_MAX_WAITING)")
         seconds = self.settings.request_seconds
@@ -89,7 +89,7 @@ class PredictionService:
             async with asyncio.timeout(started + seconds - time.perf_counter()):
                 await self.reconciler.loaded(state)
         except TimeoutError:
-            why = f"it had been evicted (SERVING_MEMORY_MB), and {seconds:g} s (SERVING_REQUEST_SECONDS) did not do"
+            why = f"it was evicted (SERVING_MEMORY_MB), and not reloaded in {seconds:g} s (SERVING_REQUEST_SECONDS)"
             raise not_loaded(state, why) from None
         finally:
             state.waiting -= 1
@@ -143,7 +143,7 @@ def invalid(fault: Fault, detail: str) -> Problem:
 
 
 def about(fault: Fault) -> dict[str, Any]:
-    return {  # dataclasses.asdict copies deeply, and takes thirty times as long
+    return {  # dataclasses.asdict makes deep copies, and takes thirty times as long
         "row": fault.row,
         "field": fault.field,
         "value": fault.value,

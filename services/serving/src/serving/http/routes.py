@@ -1,4 +1,4 @@
-"""The HTTP side: which paths there are, and which models answer them."""
+"""The HTTP routes, and the handlers behind them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Requests that MLflow's own scoring code parses, converts and answers, so that the answer is the same by construction.
+"""Requests that MLflow's own scoring code handles, so that the response is the same by construction.
 
-Imported with the first model, as MLflow is: a replica starts without.
+Imported with the first model, like MLflow: a replica starts without it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SPARSE = (
 
 
 class _Listening:
-    """A pyfunc that keeps what it was asked and what it answered."""
+    """A pyfunc that keeps its input and its raw output."""
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
@@ -40,9 +40,9 @@ class _Listening:
 
 
 def as_mlflow_does(model: LoadedModel, request: RawRequest) -> tuple[InvocationsResponse, InputBatch | None, Any]:
-    """Blocks. The response, and what was asked and answered where it was rows.
+    """Return MLflow's response, and the rows and their prediction where there are any. Blocks.
 
-    Where the scoring server would fail with a 500, by whatever its parser raises, this is a 400.
+    Where the scoring server would fail with a 500, on any error of its parser, this returns a 400.
     """
     listening = _Listening(model)
     content_type = request.header(b"content-type")
@@ -67,13 +67,13 @@ def as_mlflow_does(model: LoadedModel, request: RawRequest) -> tuple[Invocations
 
 
 def _heard(model: LoadedModel, listening: _Listening) -> tuple[InputBatch | None, Prediction | None]:
-    """The rows and answers as an event can carry them; counted as dropped where it cannot."""
+    """Return the rows and predictions as an event can carry them; count them as dropped where it cannot."""
     try:
         frame = listening.asked if isinstance(listening.asked, pd.DataFrame) else pd.DataFrame(listening.asked)
         known = [name for name in frame.columns if model.reader.knows(name)]
         rows = json.loads(frame[known].to_json(orient="records", date_format="iso", double_precision=15))
         return model.reader.read(rows, len(rows)), model.read(listening.raw, len(rows))
-    except Exception:  # a tensor, an answer that is no label: nothing that PredictionMade could say
+    except Exception:  # a tensor, or an output that is no label: PredictionMade cannot represent it
         DROPPED.labels("invalid").inc()
         return None, None
 
@@ -83,7 +83,7 @@ def _status(error: MlflowException) -> int:
 
 
 def _in_words(error: MlflowException) -> str:
-    """Its body, without the traceback: that is for the log of who owns the model."""
+    """Return the error's body without the traceback, which belongs in the model owner's log."""
     body = json.loads(error.serialize_as_json())  # type: ignore[no-untyped-call]
     body.pop("stack_trace", None)
     return json.dumps(body)

@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol, in JSON and in the binary extension, to rows and from columns of answers."""
+"""Convert tensors of the Open Inference Protocol, JSON and binary, to rows; and columns of predictions to tensors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DTYPES: dict[str, Any] = {
     "FP32": np.float32,
     "FP64": np.float64,
 }
-"""Little-endian, as the machines this runs on are; BYTES is the one that is no array of numbers."""
+"""Little-endian, like the machines this runs on; BYTES is the only type that is no array of numbers."""
 
 OF_KINDS = {
     "double": "FP64",
@@ -39,20 +39,20 @@ OF_KINDS = {
     "string": "BYTES",
     "datetime": "BYTES",
 }
-"""Of the types of a signature; a time is ISO 8601."""
+"""The datatype of each type of a signature; a time is ISO 8601."""
 
 WRAPPINGS: dict[str, Callable[[str], Any]] = {
     "pd_json": orjson.loads,
     "base64": lambda text: base64.b64decode(text, validate=True).decode(),
 }
-"""What MLServer's codecs wrap each of BYTES in, as `content_type` says; left on, it would be taken for the value."""
+"""How to decode each of BYTES from MLServer's codecs, by `content_type`; undecoded, the wrapping would be the value."""
 
 MOST_DIMENSIONS = 2
-"""Of a shape, and of lists in lists: rows, and columns."""
+"""The limit for a shape, and for nested lists: rows and columns."""
 
 
 class BadTensor(ValueError):
-    """What is wrong with a tensor, in words."""
+    """A tensor is invalid; the message describes why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Tensor:
 
 
 def read_tensor(spec: Any, binary: memoryview, max_rows: int) -> tuple[Tensor, int]:
-    """The tensor that `spec` describes, and how many bytes of `binary` it took. Raises BadTensor."""
+    """Return the tensor that `spec` describes, and how many bytes of `binary` it took. Raises BadTensor."""
     if not isinstance(spec, dict) or not isinstance(name := spec.get("name"), str):
         raise BadTensor("an input has no name: expected {name, shape, datatype, data}")
     shape, datatype, said = spec.get("shape"), spec.get("datatype"), _input(name)
@@ -99,7 +99,7 @@ def _input(name: str) -> str:
 
 
 def _cut(value: Any) -> str:
-    """What somebody sent may be long, and so deep that it cannot be written."""
+    """Return a value as truncated text: it may be long, or too deeply nested to be written."""
     is_flat = isinstance(value, list) and not any(isinstance(each, list | dict) for each in value[:20])
     return str(value[:20])[:80] if is_flat else shown(value)
 
@@ -140,7 +140,7 @@ def _from_binary(name: str, datatype: str, raw: memoryview) -> list[Any]:
 
 
 def _strings(name: str, raw: memoryview) -> list[str]:
-    """Each is preceded by its length: four bytes, little-endian."""
+    """Read strings, each preceded by its length: four bytes, little-endian."""
     found, at = [], 0
     while at < len(raw):
         if at + 4 > len(raw):
@@ -157,7 +157,7 @@ def _strings(name: str, raw: memoryview) -> list[str]:
 
 
 def rows_of(tensors: Sequence[Tensor], columns: Sequence[str]) -> list[dict[str, Any]]:
-    """A tensor a column, of n values; or one matrix of n × columns. Raises BadTensor."""
+    """Return the rows of one tensor per column, of n values; or of one matrix of n × columns. Raises BadTensor."""
     if len(tensors) == 1 and tensors[0].name not in columns and len(tensors[0].shape) == 2:
         (matrix,) = tensors
         rows, width = matrix.shape
@@ -204,7 +204,7 @@ class Output:
 
 
 def split_body(body: bytes, header: str) -> tuple[bytes, memoryview]:
-    """JSON and binary part of a body; `header` is Inference-Header-Content-Length, or empty. Raises BadTensor."""
+    """Split a body into JSON and binary; `header` is Inference-Header-Content-Length, or empty. Raises BadTensor."""
     if not header:
         return body, memoryview(b"")
     if not header.isdecimal() or len(header) > 20 or int(header) > len(body):
@@ -214,7 +214,7 @@ def split_body(body: bytes, header: str) -> tuple[bytes, memoryview]:
 
 
 def wanted_outputs(request: Mapping[str, Any], known: Sequence[str]) -> list[tuple[str, bool]]:
-    """Names of the outputs that are asked for, and whether each shall be binary; all, as JSON, by default."""
+    """Return the names of the requested outputs, and whether each is binary; by default all, as JSON."""
     parameters = request.get("parameters")
     binary = isinstance(parameters, dict) and parameters.get("binary_data_output") is True
     asked = request.get("outputs")

@@ -1,7 +1,7 @@
-"""Adaptive micro-batches: what arrives while the model is busy is answered together, and nobody waits on an idle one.
+"""Adaptive micro-batches: requests that arrive while the model is busy share a batch; none waits on an idle model.
 
-A compiled form answers on the event loop itself: everything that arrived in one turn of the loop is one batch, and
-handing it to a thread would cost more than the answer. What is slow or large goes to threads, one batch at a time each.
+A compiled model predicts on the event loop itself: everything that arrived in one turn of the loop is one batch, and
+handing it to a thread would cost more than predicting. Slow or large batches go to threads, one at a time each.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BATCH = Histogram(
 REFUSED = Counter("gauntlet_serving_requests_refused_total", "Requests that were not computed", ["reason"])
 
 INLINE_ROWS = 256
-"""More rows at once would hold every other request on the event loop for a millisecond and longer."""
+"""More rows at once would block the event loop, and every other request, for a millisecond or longer."""
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class PendingRequest:
 
 
 class AdaptiveBatcher:
-    """A Part: takes tables, gives each its outcome; a bounded number of requests may wait."""
+    """A Part: predicts tables of rows in batches; a bounded number of requests may wait."""
 
     name = "desk"
 
@@ -64,7 +64,7 @@ class AdaptiveBatcher:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def predict(self, model: LoadedModel, table: InputBatch) -> Prediction:
-        """Raises RowsRefused, ModelFailed; Problem 503 with Retry-After when too many wait, or it took too long."""
+        """Predict a table. Raises RowsRefused, ModelFailed; Problem 503 with Retry-After on overload or timeout."""
         self._enter()
         try:
             loop = asyncio.get_running_loop()
@@ -85,7 +85,7 @@ class AdaptiveBatcher:
             self._leave()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Something else that blocks, in the same threads and under the same bound. Raises what `work` raises."""
+        """Run other blocking work in the same threads and under the same bound. Raises what `work` raises."""
         self._enter()
         try:
             return await self._within(asyncio.get_running_loop().run_in_executor(self._threads, work))
@@ -95,7 +95,7 @@ class AdaptiveBatcher:
     def _enter(self) -> None:
         if self._taken >= self._limit:
             REFUSED.labels("too much load").inc()
-            detail = f"{self._taken} requests are being answered (SERVING_MAX_WAITING)"
+            detail = f"{self._taken} requests are in progress (SERVING_MAX_WAITING)"
             raise Problem(503, "too much load", detail, headers={"Retry-After": "1"})
         self._taken += 1
 
@@ -111,11 +111,11 @@ class AdaptiveBatcher:
 
     def _too_slow(self) -> Problem:
         REFUSED.labels("too slow").inc()
-        detail = f"no answer within {self._seconds:g} s (SERVING_REQUEST_SECONDS); send fewer rows, or ask later"
+        detail = f"no answer within {self._seconds:g} s (SERVING_REQUEST_SECONDS); send fewer rows, or retry later"
         return Problem(503, "too slow", detail, headers={"Retry-After": "1"})
 
     def _flush(self) -> None:
-        """Runs after everything that arrived in this turn of the event loop was read."""
+        """Predict everything that arrived in this turn of the event loop; called after all of it was read."""
         self._flushing = False
         waiting, self._inline = self._inline, {}
         for model, jobs in waiting.items():
@@ -124,10 +124,10 @@ class AdaptiveBatcher:
                 _settle(batch, compiled(model, [job.table for job in batch]))
 
     def _next(self) -> None:
-        """Give a free thread the model that waited longest, with all of its requests that fit one batch."""
+        """Give a free thread the model that has waited longest, with all of its requests that fit one batch."""
         while self._free and self._waiting:
             model, jobs = self._waiting.popitem(last=False)
-            jobs = [job for job in jobs if not job.answer.done()]  # who has gone away needs no answer
+            jobs = [job for job in jobs if not job.answer.done()]  # skip clients that have disconnected
             if not jobs:
                 continue
             batch, *rest = _cut(jobs, self._rows if model.batches else 0)
@@ -151,7 +151,7 @@ class AdaptiveBatcher:
 
 
 def compiled(model: LoadedModel, tables: Sequence[InputBatch]) -> Sequence[Prediction | Exception]:
-    """Each table's outcome by the form; NotCompiled where that is for the native model, which nobody else waits for."""
+    """Predict each table with the compiled model; NotCompiled for a table that only the native model can predict."""
     try:
         whole = model.compiled([row for table in tables for row in table.values])
     except NotCompiled as error:
@@ -162,12 +162,12 @@ def compiled(model: LoadedModel, tables: Sequence[InputBatch]) -> Sequence[Predi
 
 
 def answer(model: LoadedModel, tables: Sequence[InputBatch]) -> Sequence[Prediction | Exception]:
-    """Each table's outcome, computed together where that is possible. Blocks."""
+    """Predict each table, together in one call where possible; return predictions or exceptions. Blocks."""
     if len(tables) > 1 and all(table.columns == tables[0].columns for table in tables):
         try:
             values = [row for table in tables for row in table.values]
             whole = model.prediction(tables[0].columns, values)
-        except Exception:  # somebody's rows: each by itself then, so that only these fail
+        except Exception:  # caused by one request's rows: predict each alone, so that only that one fails
             pass
         else:
             if whole.rows == len(values):
@@ -178,14 +178,14 @@ def answer(model: LoadedModel, tables: Sequence[InputBatch]) -> Sequence[Predict
 def _alone(model: LoadedModel, table: InputBatch) -> Prediction | Exception:
     try:
         return model.predict(table)
-    except Exception as error:  # carried to who asked
+    except Exception as error:  # passed on to the caller
         return error
 
 
 def _settle(batch: Sequence[PendingRequest], predictions: Sequence[Prediction | Exception]) -> None:
     for job, prediction in zip(batch, predictions, strict=True):
         if job.answer.done():
-            continue  # the client has gone away
+            continue  # the client has disconnected
         if isinstance(prediction, Exception):
             job.answer.set_exception(prediction)
         else:
@@ -193,7 +193,7 @@ def _settle(batch: Sequence[PendingRequest], predictions: Sequence[Prediction | 
 
 
 def _cut(jobs: Sequence[PendingRequest], most_rows: int) -> list[list[PendingRequest]]:
-    """Batches of at most `most_rows` rows, but at least one job each."""
+    """Split `jobs` into batches of at most `most_rows` rows, but at least one job each."""
     batches: list[list[PendingRequest]] = []
     rows = most_rows + 1
     for job in jobs:

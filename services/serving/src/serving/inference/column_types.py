@@ -1,4 +1,4 @@
-"""One column of JSON values, by MLflow's type, to the array that the model takes; and ids and times beside them."""
+"""Convert a column of JSON values, by MLflow's type, to the array that the model takes; also entity ids and times."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Values = list[Any]
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 EXACT = 2**53
-"""Whole numbers above it are not exact as a JSON number with a point."""
+"""Integers above it are not exact as a JSON number with a decimal point."""
 NANOSECOND_YEARS = (1678, 2261)
 
 NUMBERS, WHOLE = frozenset({float, int, type(None)}), frozenset({int, float})
@@ -23,11 +23,11 @@ TYPES = {
     "boolean": TRUTHS,
     **dict.fromkeys(("string", "datetime"), TEXTS),
 }
-"""Of the values that a column may have."""
+"""Python types of the values that a column may have, by kind."""
 
 
 class TypeMismatch(Exception):
-    """The value in `row` does not fit; `expected` says what would."""
+    """The value in `row` does not fit; `expected` describes what would."""
 
     def __init__(self, row: int, expected: str) -> None:
         super().__init__(expected)
@@ -35,7 +35,7 @@ class TypeMismatch(Exception):
 
 
 def entity_id(value: Any) -> str:
-    """Raises TypeMismatch for what is no id."""
+    """Return the id as text. Raises TypeMismatch for what is no id."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
@@ -44,7 +44,7 @@ def entity_id(value: Any) -> str:
 
 
 def event_time(value: Any) -> datetime:
-    """In UTC. Raises TypeMismatch for what is no time."""
+    """Return the time in UTC. Raises TypeMismatch for what is no time."""
     moment = _moment(value) if isinstance(value, str) else None
     if moment is None:
         raise TypeMismatch(0, "an ISO 8601 time, such as 2013-06-01T12:00:00-05:00, or null for an unknown one")
@@ -52,14 +52,14 @@ def event_time(value: Any) -> datetime:
 
 
 def _first(values: Values, wrong: Callable[[Any], bool], expected: str) -> None:
-    """Raises TypeMismatch for the first value that is wrong."""
+    """Raise TypeMismatch for the first value that is wrong."""
     for row, value in enumerate(values):
         if wrong(value):
             raise TypeMismatch(row, expected)
 
 
 def _only(values: Values, types: frozenset[type], expected: str) -> None:
-    """Raises TypeMismatch when another type occurs."""
+    """Raise TypeMismatch when another type occurs."""
     if not types.issuperset(map(type, values)):
         _first(values, lambda value: type(value) not in types, expected)
 
@@ -125,7 +125,7 @@ def _is_nanoseconds(moment: datetime | None) -> bool:
 
 
 def _moment(text: str) -> datetime | None:
-    """In UTC, which is assumed where no zone is given; None for what is no time."""
+    """Parse a time as UTC, which is assumed where no zone is given; return None for what is no time."""
     try:
         moment = datetime.fromisoformat(text)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
@@ -149,4 +149,4 @@ VALUE_FITS: dict[str, Callable[[Any], bool]] = {
     "integer": lambda value: _is_whole(value, -(2**31), 2**31 - 1),
     "datetime": lambda value: value is None or _is_nanoseconds(_moment(value)),
 }
-"""Of a value that has the right type, whether it fits; where a kind is not named, the type says all."""
+"""Whether a value of the right type fits, by kind; for kinds not listed, the type suffices."""

@@ -1,6 +1,6 @@
-"""A model version from its MLflow folder: the pyfunc, its signature and Gauntlet metadata, its input example.
+"""Load a model version from its MLflow folder: the pyfunc, its signature and Gauntlet metadata, its input example.
 
-MLflow and pandas are imported here and in the modules that only a model needs, not with the service: it starts without.
+Only this module and others that need a model import MLflow and pandas: the service starts without them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PROBLEMS = ("binary", "multiclass", "regression")
 
 
 def load(artifact: Artifact, folder: Path) -> LoadedModel:
-    """Blocks. Raises Permanent for what will never load, Transient when the machine is short of something."""
+    """Load a model. Blocks. Raises Permanent for what will never load, Transient when resources are short."""
     sys.dont_write_bytecode = True  # a model's own code would leave .pyc files in the cache, and change its digest
     try:
         with warnings.catch_warnings():
@@ -48,13 +48,13 @@ def load(artifact: Artifact, folder: Path) -> LoadedModel:
         raise
     except MemoryError as error:
         raise Transient("not enough memory to load the model") from error
-    except (Exception, SystemExit) as error:  # unpickling runs whatever the model brings
+    except (Exception, SystemExit) as error:  # unpickling runs the model's own code
         raise Permanent(f"cannot load the model: {type(error).__name__}: {first_line(error)}") from error
     return LoadedModel(artifact, signature, example, pyfunc)
 
 
 def read_signature(model: Model) -> Signature:
-    """Raises Permanent for a model whose rows could not be validated, saying what to log it with."""
+    """Return the signature. Raises Permanent, with how to log the model, when its rows could not be validated."""
     schema: Any = model.get_input_schema()  # type: ignore[no-untyped-call]
     if schema is None:
         raise Permanent("the model has no signature: log it with signature=infer_signature(features, predictions)")

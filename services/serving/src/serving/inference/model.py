@@ -1,4 +1,4 @@
-"""A model version in memory: warmed up, asked."""
+"""A model version in memory: warm-up and prediction."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ log = get_logger(__name__)
 
 
 class ModelFailed(Exception):
-    """The model raised, or answered nonsense, on rows that fit its signature."""
+    """The model raised, or returned an invalid prediction, on rows that fit its signature."""
 
 
 class NotCompiled(Exception):
-    """The compiled form does not answer these rows; the model itself may."""
+    """The compiled model cannot predict these rows; the native model may."""
 
 
 @dataclass(eq=False, slots=True)
 class LoadedModel:
     """`example` are the rows of its input example, as they would be sent; empty when it has none.
 
-    `form` is the proven compiled form, if there is one; `batches` says whether the native model answers several rows
-    together as it answers each alone, so that requests may share a call.
+    `form` is the verified compiled model, if there is one; `batches` is True when the native model predicts the same
+    for several rows together as for each alone, so that requests may share a call.
     """
 
     artifact: Artifact
@@ -62,11 +62,11 @@ class LoadedModel:
         return len(self.signature.columns)
 
     def absent(self, table: InputBatch) -> list[Column]:
-        """The optional columns that no row of `table` has. No form takes it then: it is for the native model."""
+        """Return the optional columns that no row of `table` has. If any, only the native model takes the table."""
         return [column for column in self.signature.columns if column not in table.columns]
 
     def predict(self, table: InputBatch) -> Prediction:
-        """Raises RowsRefused when the model fails because of missing values or columns, otherwise ModelFailed."""
+        """Predict `table`. Raises RowsRefused for a failure due to missing values or columns, otherwise ModelFailed."""
         try:
             return self.prediction(table.columns, table.values)
         except ModelFailed as failure:
@@ -78,7 +78,7 @@ class LoadedModel:
             raise
 
     def prediction(self, columns: Sequence[Column], values: Sequence[Values]) -> Prediction:
-        """By the compiled form where there is one that takes these rows. Raises ModelFailed."""
+        """Predict with the compiled model if it takes these rows, otherwise natively. Raises ModelFailed."""
         if self.form is not None and len(columns) == self.width:
             try:
                 return self.compiled(values)
@@ -87,20 +87,20 @@ class LoadedModel:
         return self._ask(frame_of(columns, values))
 
     def compiled(self, values: Sequence[Values]) -> Prediction:
-        """Raises NotCompiled for rows about which only the native model can speak."""
+        """Predict with the compiled model. Raises NotCompiled for rows that only the native model can predict."""
         try:
             return self.read(self.form.predict(values), len(values))
-        except Exception as error:  # ValueError by agreement; whatever else breaks, the model itself is still there
+        except Exception as error:  # ValueError by contract; on any other error, the native model still works
             raise NotCompiled(f"{type(error).__name__}: {error}") from error
 
     def _ask(self, frame: pd.DataFrame) -> Prediction:
         try:
             return self.read(self.pyfunc.predict(frame), len(frame))
-        except (Exception, SystemExit) as error:  # whatever somebody's model may raise
+        except (Exception, SystemExit) as error:  # a third-party model may raise anything
             raise ModelFailed(f"{type(error).__name__}: {first_line(error)}") from error
 
     def read(self, raw: Any, rows: int) -> Prediction:
-        """Raises ValueError for an answer that makes no sense for so many rows."""
+        """Convert the model's raw output to a Prediction. Raises ValueError for one that does not fit so many rows."""
         problem = self.signature.problem or problem_of(raw)
         answers = read(raw, problem, self.signature.classes, rows=rows)
         labels = answers.labels.tolist()
@@ -108,7 +108,7 @@ class LoadedModel:
         return Prediction(raw, labels, answers.scores.tolist() if answers.scores is not None else None)
 
     def _answers_once_filled(self, table: InputBatch, columns: Sequence[Column]) -> bool:
-        """Whether the model answers the same rows with the example's values where those columns have none."""
+        """Return whether the model predicts the same rows once the example's values fill the gaps in `columns`."""
         frame = table.frame
         for column in columns:
             name = column.name
@@ -125,9 +125,9 @@ class LoadedModel:
 
 
 def warm_up(model: LoadedModel) -> None:
-    """Blocks. One row and a batch of the input example; the first calls of a model are its slowest.
+    """Predict one row and a batch of the input example: a model's first calls are its slowest. Blocks.
 
-    Raises Permanent when the model does not answer its own example as it should.
+    Raises Permanent when the model fails on its own example.
     """
     if model.example:
         warm_up_with(model, model.example, "its own input example")
@@ -136,7 +136,7 @@ def warm_up(model: LoadedModel) -> None:
 
 
 def warm_up_with(model: LoadedModel, rows: Sequence[Row], what: str) -> Prediction:
-    """Blocks. The answers to `rows`, which are repeated until they are a batch. Raises Permanent, naming `what`."""
+    """Predict `rows`, which are repeated to fill a batch. Blocks. Raises Permanent, naming `what`."""
     batch = (list(rows) * WARM_UP_ROWS)[: max(WARM_UP_ROWS, len(rows))]
     single, together = (_asked(model, some, what) for some in (batch[:1], batch))
     model.batches = together.rows == len(batch) and _agree(single, together.split([1, len(batch) - 1])[0])
@@ -151,7 +151,7 @@ def _asked(model: LoadedModel, rows: Sequence[Row], what: str) -> Prediction:
 
 
 def _agree(alone: Prediction, among_others: Prediction) -> bool:
-    """Labels alike, numbers but for the order in which they were added up."""
+    """Return whether labels are equal, and numbers equal up to the rounding of another summation order."""
     if alone.scores is not None and among_others.scores is not None:
         return alone.labels == among_others.labels and np.allclose(alone.scores, among_others.scores, 1e-9, 1e-12)
     numbers = all(isinstance(label, int | float) for label in alone.labels + among_others.labels)
@@ -159,7 +159,7 @@ def _agree(alone: Prediction, among_others: Prediction) -> bool:
 
 
 def problem_of(raw: Any) -> str:
-    """What a model that does not say it seems to answer, by the shape and type of its answer."""
+    """Infer the problem type from the shape and type of a raw prediction, for a model that does not declare it."""
     values = np.asarray(raw)
     if values.ndim == 2 and values.shape[1] > 1:
         return "binary" if values.shape[1] == 2 else "multiclass"

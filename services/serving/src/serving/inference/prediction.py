@@ -1,4 +1,4 @@
-"""What a model answered to rows: as it said it, and as labels and scores."""
+"""A model's predictions for rows: the raw output, and labels and scores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """`raw`: the model's own answer. `labels`: one item a row; `scores`: a number a row, or one a class, or None."""
+    """`raw`: the model's output. `labels`: one item a row; `scores`: a number a row, or one a class, or None."""
 
     raw: Any
     labels: list[Any]
@@ -18,7 +18,7 @@ class Prediction:
 
     @property
     def rows(self) -> int:
-        """Of the raw answer; -1 when it is not one item a row, and can therefore not be split."""
+        """The number of rows of the raw output; -1 when it is not one item a row, and can therefore not be split."""
         return len(self.raw) if hasattr(self.raw, "__len__") and not isinstance(self.raw, dict | str | bytes) else -1
 
     @property
@@ -28,11 +28,11 @@ class Prediction:
 
     @property
     def answers(self) -> list[Any]:
-        """The scores where there are any, otherwise the labels: what a model is judged by."""
+        """The scores where there are any, otherwise the labels: what a model is evaluated by."""
         return self.labels if self.scores is None else self.scores
 
     def split(self, sizes: Sequence[int]) -> list[Prediction]:
-        """One outcome a request, of so many rows each."""
+        """Split into one prediction per request, of `sizes` rows each."""
         return [
             Prediction(
                 self.raw[start:end], self.labels[start:end], None if self.scores is None else self.scores[start:end]
@@ -41,8 +41,8 @@ class Prediction:
         ]
 
     def jsonable(self) -> Any:
-        """The raw answer as MLflow's scoring server writes it."""
-        # What `mlflow models serve` itself writes answers with. It is here by now: MLflow has loaded the model.
+        """Return the raw output as MLflow's scoring server writes it."""
+        # `mlflow models serve` itself writes predictions with it. Already imported: MLflow has loaded the model.
         from mlflow.utils.proto_json_utils import _get_jsonable_obj
 
         return _get_jsonable_obj(self.raw, pandas_orient="records")  # type: ignore[no-untyped-call]

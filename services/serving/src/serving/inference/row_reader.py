@@ -1,7 +1,7 @@
-"""Rows as they were sent, read by a model's signature into what its forms take.
+"""Read the rows of a request, by the model's signature, into the model's input.
 
-A row whose values have types that were seen to fit costs a few microseconds. Every other row is read column by column,
-slowly, and what does not fit is named exactly.
+A row whose combination of types is known to fit costs a few microseconds. Every other row is read column by column,
+slowly, with an exact report of what does not fit.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 Values = tuple[Any, ...]
 
 MOST_KNOWN = 1024
-"""Combinations of types that are remembered; whoever sends ever new ones is read slowly, and takes no memory."""
+"""Combinations of types that are remembered; further ones are read slowly, and take no memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputBatch:
-    """`values`: one tuple a row, in the order of `columns`, which are the model's, but for optional ones nobody sent.
+    """`values`: one tuple a row, in the order of `columns`, the model's without optional ones that no row has.
 
     `entities` and `event_times` have one item a row, or are empty.
     """
@@ -43,12 +43,12 @@ class InputBatch:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """Built anew each time: a model may write into it."""
+        """A new frame each time: a model may write into it."""
         return frame_of(self.columns, self.values)
 
     @property
     def nulls(self) -> tuple[tuple[int, Column], ...]:
-        """Where a value is missing, the first row of each column."""
+        """The first row with a missing value, for each column that has any."""
         found = []
         for place, column in enumerate(self.columns):
             first = next((number for number, row in enumerate(self.values) if row[place] is None), None)
@@ -58,7 +58,7 @@ class InputBatch:
 
 
 def frame_of(columns: Sequence[Column], values: Sequence[Values]) -> pd.DataFrame:
-    """The frame that a pyfunc takes, of values that fit. `values` has at least one row."""
+    """Build the frame that a pyfunc takes from values that fit. `values` has at least one row."""
     import pandas as pd  # the only use on this side of a loaded model, which has imported it
 
     arrays = {
@@ -87,7 +87,7 @@ class RowReader:
         self._known: set[tuple[type, ...]] = set()
 
     def read(self, rows: Any, max_rows: int) -> InputBatch:
-        """Raises RowsRefused with every column's first fault."""
+        """Read `rows`. Raises RowsRefused with every column's first fault."""
         check_shape(rows, max_rows)
         values = self._quick(rows)
         if values is None:
@@ -101,17 +101,17 @@ class RowReader:
         return InputBatch(self._signature.columns, values, rows, *ids_and_times)
 
     def knows(self, name: Any) -> bool:
-        """Whether a row may have a field of this name."""
+        """Return whether a row may have a field of this name."""
         return name in self._fields
 
     def fits(self, values: Values) -> bool:
-        """Whether a row fits, given as a tuple in the order of the columns and of types seen before."""
+        """Return whether a row fits, given as a tuple in the order of the columns and of types seen before."""
         if tuple(map(type, values)) not in self._known:
             return False
         return all(fits(values[place]) for place, fits in self._checked)
 
     def _quick(self, rows: Sequence[Row]) -> list[Values] | None:
-        """None when a row is not certain to fit."""
+        """Read rows on the fast path; return None when a row is not certain to fit."""
         values: list[Values] = []
         width = len(self._names)
         for row in rows:
@@ -158,7 +158,7 @@ class RowReader:
     def _read_one(
         self, name: str | None, one: Callable[[Any], Any], rows: Sequence[Row], faults: list[Fault]
     ) -> list[Any]:
-        """Nothing when no row has it."""
+        """Read one such column; return an empty list when no row has it."""
         if name is None or not any(name in row for row in rows):
             return []
         found = []
@@ -167,7 +167,7 @@ class RowReader:
             try:
                 found.append(None if value is None else one(value))
             except TypeMismatch as unfit:
-                if name not in self._names:  # its own fault is named already
+                if name not in self._names:  # otherwise its fault is reported already
                     faults.append(fault_of(number, Column(name, ""), value, unfit.expected))
                 return []
         return found

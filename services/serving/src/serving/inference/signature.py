@@ -1,4 +1,4 @@
-"""What a model takes, as the columns that rows are read by."""
+"""A model's signature, as the columns by which rows are read."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The features, the roles of the columns beside them, and what the answers mean.
+    """The features, the roles of the other columns, and the meaning of the predictions.
 
-    `problem` is None for a model that does not say; then the shape of its answers tells.
+    `problem` is None for a model that does not declare it; then it is inferred from the shape of its predictions.
     """
 
     columns: tuple[Column, ...]

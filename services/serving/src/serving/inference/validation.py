@@ -1,4 +1,4 @@
-"""What is wrong with rows: named with row, field, value and expectation."""
+"""Validation errors of rows: each with row, field, value and expectation."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Row = Mapping[str, Any]
 MISSING: Any = object()
 SHOWN = 80
 NAMED = 20
-"""Faults that an answer lists; a request can have a million."""
+"""Faults that a response lists; a request can have a million."""
 
 CLOSE = 60
-"""Of 100, from where on a word is taken for a misspelt one. Python's difflib needs as long for it as a good request."""
+"""Similarity, of 100, from which a word counts as misspelt. Python's difflib would take as long as a valid request."""
 
 JSON_TYPES = {
     bool: "boolean",
@@ -62,7 +62,7 @@ class RowsRefused(Exception):
 
 
 def shown(value: Any) -> str:
-    """As JSON, cut short: what somebody sent may be long."""
+    """Return the value as JSON, truncated: a client's value may be long."""
     if value is MISSING:
         return "missing"
     if isinstance(value, list | dict):
@@ -76,13 +76,13 @@ def json_type(value: Any) -> str:
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """A sentence that helps with a misspelt word."""
+    """Return a hint for a misspelt word."""
     close = process.extractOne(word[:200], known, scorer=fuzz.ratio, score_cutoff=CLOSE)
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known[:30])}"
 
 
 def check_shape(rows: Any, max_rows: int) -> None:
-    """Raises RowsRefused for what is no list of objects, empty or too long."""
+    """Raise RowsRefused for what is no list of objects, empty or too long."""
     if not isinstance(rows, list):
         raise RowsRefused([Fault(None, None, shown(rows), json_type(rows), "an array of objects, one a row")])
     if not rows:
@@ -97,13 +97,13 @@ def check_shape(rows: Any, max_rows: int) -> None:
 
 
 def unknown_fields(rows: Sequence[Row], known: Set[str], signature: Signature) -> list[Fault]:
-    """Fields that are not `known`, each where it comes first; as many as an answer lists."""
+    """Return fields that are not `known`, each at its first row; as many as a response lists."""
     seen: dict[str, int] = {}
     for number, row in enumerate(rows):
         if not row.keys() <= known:
             for name in islice((name for name in row if name not in known and name not in seen), NAMED - len(seen)):
                 seen[name] = number
-        if len(seen) >= NAMED:  # the nearest name is looked for, for each
+        if len(seen) >= NAMED:  # each costs a search for the nearest name
             break
     return [
         Fault(

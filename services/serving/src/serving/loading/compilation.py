@@ -1,4 +1,4 @@
-"""Which compiled form a model is served by: proven on its input example, and on rows that are made of it."""
+"""Choose a model's compiled model: verified on its input example, and on rows that are generated from it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ log = get_logger(__name__)
 
 
 def compile_model(model: LoadedModel, tolerance: float) -> forms.CompilationResult:
-    """Blocks. Gives `model` its form; the native one where none is proven. Raises nothing that a model may raise."""
+    """Compile `model`; keep it native where no compiled model is verified. Blocks. Catches what a model may raise."""
     started = time.perf_counter()
     try:
         served = _compile(model, tolerance)
-    except (Exception, SystemExit) as error:  # somebody's estimator; the native form is still there
+    except (Exception, SystemExit) as error:  # a third-party estimator; the native model still works
         served = forms.none(f"{type(error).__name__}: {error}")
     model.form = served.form
     log.info(

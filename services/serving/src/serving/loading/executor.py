@@ -1,6 +1,6 @@
-"""Blocking steps in threads of their own, a few at a time, that may be given up on.
+"""Run blocking steps in daemon threads, a few at a time; a caller may abandon one.
 
-A thread of a pool would keep the process from ending while it waits for a download that hangs; these do not.
+A pool's thread would keep the process from exiting while it waits for a download that hangs; these do not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class LimitedExecutor:
-    """Runs at most `limit` blocking calls at a time. One that nobody waits for any more keeps its place to its end."""
+    """Runs at most `limit` blocking calls at a time. An abandoned call keeps its slot until it returns."""
 
     def __init__(self, name: str, limit: int) -> None:
         self._name = name
@@ -28,7 +28,7 @@ class LimitedExecutor:
         def settle(value: Any, error: BaseException | None) -> None:
             self._places.release()
             if result.done():
-                return  # nobody waits any more
+                return  # the caller has stopped waiting
             if error is None:
                 result.set_result(value)
             else:
@@ -39,7 +39,7 @@ class LimitedExecutor:
             failure: BaseException | None = None
             try:
                 value = work()
-            except BaseException as error:  # carried over to who waits
+            except BaseException as error:  # passed on to the caller
                 failure = error
             try:
                 loop.call_soon_threadsafe(settle, value, failure)

@@ -1,6 +1,6 @@
-"""A dress rehearsal: one small model is loaded and predicts, so that the first promoted one finds everything ready.
+"""Load a small model and predict with it, so that the libraries are initialised before the first promotion.
 
-MLflow and scikit-learn import, scan and cache a good deal on first use; a promotion shall not wait for it.
+MLflow and scikit-learn import, scan and cache a good deal on first use; a promotion must not wait for it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PICKLE = "model.pkl"
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """MLflow warns of what is meant here."""
+    """Suppress MLflow's warnings about what is intended here."""
     logger = logging.getLogger("mlflow")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -40,10 +40,10 @@ def _quiet() -> Iterator[None]:
 
 
 def warm_up_libraries() -> None:
-    """Blocks for a quarter of a second.
+    """Load and call a small model. Blocks for a quarter of a second.
 
-    The model is put together from its parts: MLflow's own `save_model` would look through every file of every
-    installed distribution, for requirements that are not needed here.
+    The model is assembled from its parts: MLflow's own `save_model` would scan every file of every installed
+    distribution, for requirements that are not needed here.
     """
     features = pd.DataFrame({"a": [0.0, 1.0] * 20})
     estimator = HistGradientBoostingClassifier(max_iter=1).fit(features, [0, 1] * 20)

@@ -1,4 +1,4 @@
-"""The blocking steps that bring a version into memory, and what it takes there."""
+"""The blocking steps that load a version into memory, and the memory it takes."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from serving.policy.versions import DesiredVersion
 from serving.settings import Settings
 
 Download = Callable[[str, Path], Path]
-"""Fetch a URI into a folder. Returns where it is; raises Transient or Permanent."""
+"""Fetch a URI into a folder. Returns its path; raises Transient or Permanent."""
 
 
 class Source:
-    """Where versions come from: this machine's cache, and the registry for what is not there."""
+    """Where versions are loaded from: this machine's cache, or the registry on a cache miss."""
 
     def __init__(self, cache: ArtifactCache, download: Download) -> None:
         self.cache = cache
         self._download = download
         self._tried: set[str] = set()
-        """Digests of serving artifacts that were looked for; each once, since models are served without, too."""
+        """Digests of serving artifacts that were tried; each only once, since models are served without, too."""
 
     def holds(self, desired: DesiredVersion | None) -> bool:
-        """All of it that can be had is in the cache."""
+        """Return whether everything available of `desired` is in the cache."""
         if desired is None or not self.cache.holds(desired.artifact.digest):
             return False
         given = desired.artifact_ref
         return given is None or given.digest in self._tried or self.cache.holds(given.digest)
 
     def fetch(self, desired: DesiredVersion) -> bool:
-        """True. Blocks; raises Transient and Permanent."""
+        """Fetch `desired` into the cache; return True. Blocks. Raises Transient and Permanent."""
         if desired.artifact_ref is not None and desired.artifact_ref.digest not in self._tried:
             self._tried.add(desired.artifact_ref.digest)
             serving_artifact.fetch(self.cache, desired.artifact_ref, self._download)
@@ -46,7 +46,7 @@ class Source:
 
 
 def bring_in(source: Source, desired: DesiredVersion, settings: Settings) -> LoadedVersion:
-    """Raises Permanent for what will never load, Transient when the machine is short of something."""
+    """Load `desired` from the cache. Raises Permanent for what will never load, Transient when resources are short."""
     from serving.inference.mlflow_model import load  # MLflow: not before the first model
 
     given = serving_artifact.found(source.cache, desired.artifact_ref) if desired.artifact_ref else None
@@ -59,8 +59,8 @@ def bring_in(source: Source, desired: DesiredVersion, settings: Settings) -> Loa
 def make_warm(loaded: LoadedVersion, settings: Settings, tolerance: float | None) -> bool:
     """True. From its end on the model answers by the form that was proven at the gate, if there is one.
 
-    `tolerance` is of the scores of a form; None for no form at all. Raises Permanent when the model does not answer as
-    it should.
+    `tolerance` applies to the scores of a compiled model; None disables compiled models. Raises Permanent when the
+    model's predictions are wrong.
     """
     given = loaded.given
     with RssDelta(exact=settings.memory_mb > 0) as rss:

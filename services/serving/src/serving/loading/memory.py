@@ -1,4 +1,4 @@
-"""What models take of this process's memory, and its release."""
+"""Measure the memory that models take in this process, and release it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 class RssDelta:
-    """By how many bytes the process's resident memory grows within the block; never negative.
+    """The growth of the process's resident memory within the block, in bytes; never negative.
 
-    Of loads at the same time each sees the growth of all: they count for more than they take, and the budget is kept
-    all the same. What a model frees meanwhile hides growth; therefore a model counts for its size on disk at least.
+    Concurrent loads each measure the growth of all: they count for more than they take, and the budget still holds.
+    Memory that another model frees meanwhile hides growth; therefore a model counts for at least its size on disk.
     """
 
     def __init__(self, *, exact: bool) -> None:
-        """`exact`: what is free goes back to the system before each look, which takes some milliseconds."""
+        """`exact`: return free memory to the system before each measurement, which takes some milliseconds."""
         self._exact = exact
         self._before = 0
         self.bytes = 0
@@ -55,13 +55,13 @@ class RssDelta:
 
 
 def give_back() -> None:
-    """Blocks for some milliseconds. The C library keeps what is freed; a forest that is gone would still be there."""
+    """Return freed memory, which the C library keeps, to the system. Blocks for some milliseconds."""
     if _malloc_trim is not None:
         _malloc_trim(0)
 
 
 def make_room(states: Collection[ModelState], budget: int) -> bool:
-    """Release what `evictions` says; whether that was anything. 0 is no budget."""
+    """Release what `evictions` returns; return whether anything was released. A `budget` of 0 means no limit."""
     held = [
         Held(artifact, loaded.size, state.last_used, state.is_previous(artifact), state.is_pinned)
         for state in states

@@ -1,4 +1,4 @@
-"""One model on this replica: what it shall be, what it is, what went wrong."""
+"""The state of one model on this replica: desired version, active version, last failure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROWS = Counter("gauntlet_serving_rows_total", "Rows answered", ["model_name", "m
 
 @dataclass(frozen=True, slots=True)
 class ActiveVersion:
-    """What a request is answered with, from its first line to its last; swapped as one reference."""
+    """The version that handles a request from start to end; swapped as one reference."""
 
     model: LoadedModel
     desired: DesiredVersion
@@ -56,11 +56,11 @@ class LoadedVersion:
     answered: bool = False
     compiled: bool = False
     given: ServingArtifact | None = None
-    """What the gate made of it, until it is warm."""
+    """Built by the gate; kept until the model is warm."""
     served: CompilationResult = field(default_factory=CompilationResult)
-    """Of the form in use; `/models` tells it."""
+    """Of the form in use; reported by `/models`."""
     size: int = 0
-    """Bytes that it seems to take: what the process grew by when it was loaded and warmed up."""
+    """Estimated bytes: the growth of the process while it was loaded and warmed up."""
 
 
 @dataclass(slots=True)
@@ -79,9 +79,9 @@ class ModelState:
     last_used: float = 0.0
     """When a request last came for it; seconds, monotonic."""
     evicted: DesiredVersion | None = None
-    """What answered until its memory was needed; None as soon as somebody asks for it."""
+    """The version that was active until its memory was needed; None as soon as it is requested."""
     demand: asyncio.Event | None = None
-    """Somebody waits for an evicted model; set when it answers, or cannot."""
+    """Requests wait for an evicted model; set when it is loaded, or cannot be."""
     waiting: int = 0
     loading: bool = False
 
@@ -100,7 +100,7 @@ class ModelState:
 
     @property
     def is_settled(self) -> bool:
-        """The desired version answers, or would if it were asked, or never will."""
+        """The desired version is active, or evicted until requested, or failed permanently."""
         if self.desired is None or (self.active is not None and self.active.desired == self.desired):
             return True
         if self.evicted == self.desired:
@@ -109,18 +109,18 @@ class ModelState:
 
     @property
     def is_evicted(self) -> bool:
-        """Nothing answers, but will for whoever asks and waits."""
+        """No version is active, but one will be loaded on request."""
         demanded = self.demand is not None and self.failure is None
         return self.active is None and (self.evicted is not None or demanded)
 
     @property
     def is_pinned(self) -> bool:
-        """It stays in memory: it is being loaded, somebody waits, or it answers in place of one that cannot."""
+        """It stays in memory: it is being loaded, requests wait, or it replaces a version that cannot be loaded."""
         stands_in = self.active is not None and self.active.desired != self.desired
         return self.loading or stands_in or self.demand is not None or self.waiting > 0
 
     def is_previous(self, artifact: Artifact) -> bool:
-        """In memory for a rollback only."""
+        """Return whether `artifact` is in memory for a rollback only."""
         current = self.active.desired.artifact if self.active else None
         return artifact != current and self.resident[artifact].answered
 
@@ -142,7 +142,7 @@ class ModelState:
         rows, latency = ROWS.labels(name, version), LATENCY.labels(name)
         self.active = ActiveVersion(loaded.model, desired, datetime.now(UTC), loaded, rows, latency)
         self.evicted = None
-        if desired == self.desired:  # otherwise it stands in for one that cannot be loaded now
+        if desired == self.desired:  # otherwise it replaces one that cannot be loaded now
             self.attempt = self.failure = None
         if (
             self.demand is not None or not self.last_used
@@ -151,14 +151,14 @@ class ModelState:
         self._tell()
 
     def evict(self, artifact: Artifact) -> None:
-        """Requests in flight finish with it; its memory is free when they have."""
+        """Release `artifact`. Requests in flight finish with it; its memory is free afterwards."""
         del self.resident[artifact]
         if self.active is not None and self.active.desired.artifact == artifact:
             self.evicted, self.active = self.active.desired, None
             self.changed.set()
 
     def request_load(self, now: float) -> asyncio.Event:
-        """Have an evicted model loaded, once for all who ask; the event is set when it answers, or cannot."""
+        """Request the load of an evicted model, once for all callers; the event is set when it succeeds or fails."""
         if self.demand is None:
             self.demand = asyncio.Event()
             if self.evicted == self.desired:  # otherwise a newer one is being loaded already
@@ -167,7 +167,7 @@ class ModelState:
         return self.demand
 
     def fail(self, attempt: Attempt, reason: str) -> None:
-        if attempt.desired == self.evicted:  # nothing is left to stand in; what counts is why it had to
+        if attempt.desired == self.evicted:  # no version is left to replace it; keep the original failure
             self.evicted = None
             self._tell()
             return
@@ -176,7 +176,7 @@ class ModelState:
         self._tell()
 
     async def unless_changed(self, work: Coroutine[Any, Any, Any]) -> bool:
-        """Wait for `work`; False when something else is desired meanwhile, or it is evicted."""
+        """Wait for `work`; return False when the desired version changes meanwhile, or it is evicted."""
         working = asyncio.create_task(work)
         changed = asyncio.create_task(self.changed.wait())
         try:

@@ -1,4 +1,4 @@
-"""The executor: takes a snapshot of each model, asks the policy, does the one thing, and asks again."""
+"""The executor: takes a snapshot of each model, calls the policy, executes its action, and repeats."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ VERSION = Gauge("gauntlet_serving_model_version", "The version that answers", ["
 EPOCH = Gauge("gauntlet_serving_model_epoch", "The epoch that answers; production only", ["model_name"])
 
 COMPILE_AFTER_SECONDS = 0.1
-"""A version that is replaced sooner is not worth compiling, and its successor shall not wait for the compiler."""
+"""A version that is replaced sooner is not worth compiling, and its successor must not wait for the compiler."""
 
 Report = Callable[[Event, Envelope[Any] | None], None]
 
@@ -56,7 +56,7 @@ log = get_logger(__name__)
 
 
 class ModelReconciler:
-    """A Part. `set_desired` says what shall answer; nothing is fetched or loaded before `begin` was awaited."""
+    """A Part. `set_desired` sets what to serve; nothing is fetched or loaded before `begin` was awaited."""
 
     name = "loader"
     receives = (Promoted, GatePassed)  # one of them, by the role
@@ -70,7 +70,7 @@ class ModelReconciler:
         barrier: SwapBarrier | None = None,
         tolerances: Mapping[str, float] | None = None,
     ) -> None:
-        """`tolerances`: of the scores of compiled forms, by model name, where they are not as the settings say."""
+        """`tolerances`: for the scores of compiled models, by model name, where they override the settings."""
         self._settings = settings
         self._cache = cache
         self._source = Source(cache, download)
@@ -87,11 +87,11 @@ class ModelReconciler:
         self._preparing: asyncio.Task[None] | None = None
 
     def hold_until(self, caught_up: asyncio.Event) -> None:
-        """At the start only the newest of all desired versions is worth a load: wait until all are known."""
+        """Wait at the start until all desired versions are known: only the newest is worth a load."""
         self._caught_up = caught_up
 
     async def start(self) -> None:
-        """Begin to import and try what models need. The first load waits for it."""
+        """Start importing what models need. The first load waits for it."""
         preparing = prepare(self._settings.preload, self._is_idle)
         self._preparing = asyncio.create_task(preparing, name="loader prepares")
 
@@ -102,7 +102,7 @@ class ModelReconciler:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def set_desired(self, desired: DesiredVersion, cause: Envelope[Any]) -> None:
-        """A stale or repeated order is ignored."""
+        """Set the desired version of a model; ignore a stale or repeated order."""
         name = desired.artifact.model_name
         state = self._states.get(name)
         if not supersedes(desired, state.desired if state else None):
@@ -119,7 +119,7 @@ class ModelReconciler:
         return state.desired if state else None
 
     async def loaded(self, state: ModelState) -> None:
-        """Returns when a model that was evicted answers, or cannot now: one load for all who wait."""
+        """Wait until an evicted model is loaded, or the load fails: one load for all waiting requests."""
         if state.is_evicted:
             await state.request_load(time.monotonic()).wait()
 
@@ -130,9 +130,9 @@ class ModelReconciler:
         return sorted(self._states.values(), key=lambda state: state.model_name)
 
     def check(self) -> None:
-        """Raises Transient until every version desired at the start answers, or definitively never will.
+        """Raise Transient until every version desired at the start is active, or failed permanently.
 
-        Later ones do not count: while they load, the versions before them answer.
+        Later ones do not count: while they load, the previous versions are served.
         """
         if self._was_ready:
             return
@@ -144,7 +144,7 @@ class ModelReconciler:
         self._was_ready = True
 
     async def _is_idle(self) -> bool:
-        """Whether nothing is desired at the start."""
+        """Return whether no version is desired at the start."""
         await self._caught_up.wait()
         return not self._states
 
@@ -205,7 +205,7 @@ class ModelReconciler:
     async def _step(
         self, state: ModelState, desired: DesiredVersion, executor: LimitedExecutor, work: Callable[[], Any]
     ) -> Any:
-        """Do `work` in a thread; None when it failed, or when something else is desired meanwhile."""
+        """Run `work` in a thread; return None when it failed, or when the desired version changed meanwhile."""
         running = asyncio.create_task(executor.run(work))
         changed = asyncio.create_task(state.changed.wait())
         try:
@@ -227,7 +227,7 @@ class ModelReconciler:
         return None
 
     def _tolerance(self, state: ModelState) -> float | None:
-        """None: no model is compiled."""
+        """Return the tolerance of a model; None when compilation is disabled."""
         settings = self._settings
         return self._tolerances.get(state.model_name, settings.parity_tolerance) if settings.compile else None
 
@@ -248,7 +248,7 @@ class ModelReconciler:
         self._report(loaded, state.cause)
 
     def _tidy(self) -> None:
-        """What is over the budget leaves memory; what is over the cache's limit, the disk."""
+        """Evict what exceeds the memory budget, and delete what exceeds the cache's limit."""
         evicted = make_room(self.states(), self._settings.memory_mb * MEBIBYTE)
         keep = {item.digest for each in self._states.values() for item in each.resident}
         for desired in (
@@ -266,7 +266,7 @@ class ModelReconciler:
     def _failed(self, state: ModelState, desired: DesiredVersion, reason: str, *, permanent: bool) -> None:
         earlier = state.attempt.failures if state.attempt is not None and state.attempt.desired == desired else 0
         delay = retry_delay(earlier + 1, self._settings.retry_first_seconds, self._settings.retry_limit_seconds)
-        retry_at = time.monotonic() + delay * random.uniform(0.8, 1.2)  # replicas do not ask MLflow all at once
+        retry_at = time.monotonic() + delay * random.uniform(0.8, 1.2)  # replicas must not call MLflow all at once
         state.fail(Attempt(desired, earlier + 1, permanent, retry_at), reason)
         FAILURES.labels(state.model_name).inc()
         log.error(
@@ -279,7 +279,7 @@ class ModelReconciler:
         )
         if permanent and self._barrier is not None:
             self._barrier.ready(desired)  # the other workers need not wait for this one
-        if earlier == 0 or permanent:  # not one event a retry, all night long
+        if earlier == 0 or permanent:  # not one event per retry
             seconds = time.monotonic() - state.desired_at
             self._report(ModelLoadFailed(**self._report_of(desired, seconds), reason=reason), state.cause)
 

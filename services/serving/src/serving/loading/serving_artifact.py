@@ -1,7 +1,7 @@
-"""A version's serving artifact on this replica: fetched beside the model, its answers checked, its form opened.
+"""A version's serving artifact on this replica: fetch it, check its predictions, open its compiled model.
 
-None of it is needed: a model that has none, or one that cannot be used here, is warmed up with its input example and
-compiled on the spot.
+It is optional: a model without one, or with one that cannot be used here, is warmed up with its input example and
+compiled locally.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ log = get_logger(__name__)
 
 
 def fetch(cache: ArtifactCache, artifact_ref: ServingArtifactRef, download: Callable[[str, Path], Path]) -> None:
-    """Blocks. Into the cache, if it can be had."""
+    """Fetch a serving artifact into the cache, if it is available. Blocks."""
     try:
         if not cache.holds(artifact_ref.digest):
             cache.add(artifact_ref.digest, partial(download, artifact_ref.uri))
-    except Exception as error:  # of a client library, too: the model is served without
+    except Exception as error:  # also a client library's: the model is served without
         log.warning("serving artifact not fetched", uri=artifact_ref.uri, reason=f"{type(error).__name__}: {error}")
 
 
 def found(cache: ArtifactCache, artifact_ref: ServingArtifactRef) -> ServingArtifact | None:
-    """Blocks. None where the cache has none that is as it was made."""
+    """Return the serving artifact from the cache; None when it is missing or corrupt. Blocks."""
     try:
         return read(cache.verified(artifact_ref.digest)) if cache.holds(artifact_ref.digest) else None
     except (Permanent, Transient, OSError, ValueError) as error:
@@ -43,11 +43,11 @@ def found(cache: ArtifactCache, artifact_ref: ServingArtifactRef) -> ServingArti
 
 
 def warm_up(model: LoadedModel, given: ServingArtifact, tolerance: float | None) -> forms.CompilationResult | None:
-    """Blocks. The form that `model` answers by from here on; None for none, as without a `tolerance`.
+    """Warm up `model`; return the compiled model it uses from here on, None for none, as without a `tolerance`. Blocks.
 
-    The model itself is not asked where a form answers the golden rows as they were judged: a forest holds the
-    interpreter, and with it every request, for as long as it is asked. Otherwise it is; then this raises Permanent for
-    one that does not answer as it did: another version of a library, say, computes something else.
+    The native model is not called when the compiled model reproduces the recorded predictions on the golden rows: a
+    forest holds the interpreter, and with it every request, while it predicts. Otherwise it is called; then this raises
+    Permanent if its predictions differ from the recorded ones: another version of a library may compute other values.
     """
     recorded = given.recorded
     if recorded is None or (rows := _read(model, recorded)) is None:
@@ -56,14 +56,14 @@ def warm_up(model: LoadedModel, given: ServingArtifact, tolerance: float | None)
     if given.form is not None and tolerance is not None:
         try:
             choice = _opened(model, given.form, recorded, rows, tolerance)
-        except (Exception, SystemExit) as error:  # whatever somebody's bytes may raise
+        except (Exception, SystemExit) as error:  # untrusted bytes may raise anything
             reason = f"{type(error).__name__}: {error}"[:300]
-            log.warning("form of the gate not used", model_name=model.artifact.model_name, reason=reason)
+            log.warning("the gate's compiled model is not used", model_name=model.artifact.model_name, reason=reason)
         else:
-            model.form, model.batches = choice.form, True  # no form looks at other rows, and it answered as the model
+            model.form, model.batches = choice.form, True  # compiled models treat rows independently; it matches
             return choice
     here = models.warm_up_with(model, recorded.rows, "golden rows that it answered when it was judged").answers
-    if model.batches and (row := recorded.differing(here)) is not None:  # else others in the batch may change it
+    if model.batches and (row := recorded.differing(here)) is not None:  # else other rows in the batch may change it
         raise Permanent(
             f"the model does not answer as it did when it was judged: golden row {row} is {here[row]!r} here and was"
             f" {recorded.answers[row]!r} at the gate; are this replica's libraries the gatekeeper's?"
@@ -74,7 +74,7 @@ def warm_up(model: LoadedModel, given: ServingArtifact, tolerance: float | None)
 def _opened(
     model: LoadedModel, content: bytes, recorded: RecordedPredictions, rows: InputBatch, tolerance: float
 ) -> forms.CompilationResult:
-    """Raises ValueError for a form that is none of this model's, or not proven to be near enough."""
+    """Open the compiled model. Raises ValueError when it belongs to another model, or exceeds the tolerance."""
     choice = forms.loads(content)
     if choice.form is None or choice.proof is None or not choice.proof.holds:
         raise ValueError("it was not proven")
@@ -86,14 +86,14 @@ def _opened(
     single, together = (model.read(choice.form.predict(values), len(values)).answers for values in some)
     for found, expected in ((single, recorded.only(1)), (together, recorded)):
         if not expected.is_comparable(found) or expected.differing(found) is not None:
-            raise ValueError(f"it answers the golden rows {found[:3]}, …, the model {list(expected.answers[:3])}, …")
+            raise ValueError(f"it predicts {found[:3]}, … on golden rows, the model {list(expected.answers[:3])}, …")
     return choice
 
 
 def _read(model: LoadedModel, recorded: RecordedPredictions) -> InputBatch | None:
-    """None where a golden row, which comes from Parquet, has a value that no request could bring."""
+    """Read the golden rows; return None where one, as it comes from Parquet, has a value that no request can have."""
     try:
         return model.reader.read(list(recorded.rows), len(recorded.rows))
     except RowsRefused as refused:
-        log.warning("golden rows cannot be asked", model_name=model.artifact.model_name, reason=str(refused))
+        log.warning("golden rows cannot be read", model_name=model.artifact.model_name, reason=str(refused))
         return None

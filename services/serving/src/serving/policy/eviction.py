@@ -1,6 +1,6 @@
-"""Which models leave memory when they take more than they may: a pure function, as the version policy is.
+"""Which models to evict when they exceed the memory budget: a pure function, like the version policy.
 
-First the copies that are kept for a rollback, then whole models; those of models asked least recently before others.
+First the copies that are kept for a rollback, then whole models; least recently requested models first.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ class Held:
     last_used: float
     """When its model was last asked; seconds on the executor's clock."""
     previous: bool = False
-    """It has answered and does so no longer: kept for a rollback."""
+    """It was active before: kept for a rollback."""
     pinned: bool = False
-    """Its model is being loaded, or somebody waits for it."""
+    """Its model is being loaded, or requests wait for it."""
 
 
 def evictions(held: Sequence[Held], budget: int) -> tuple[Artifact, ...]:
-    """What to release, in this order, until the rest fits `budget` bytes; a whole model is all of its versions.
+    """Return what to release, in this order, until the rest fits `budget` bytes; a whole model is all of its versions.
 
-    A model that is pinned stays, and so does the last one: then the rest may be over the budget.
+    Pinned models and the last one stay: then the rest may exceed the budget.
     """
     oldest = sorted(held, key=lambda item: item.last_used)
     total = sum(item.size for item in held)

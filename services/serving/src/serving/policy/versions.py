@@ -1,7 +1,7 @@
-"""What a replica does next about one model: a stateless function from a snapshot to one action.
+"""The next action of a replica for one model: a stateless function from a snapshot to one action.
 
-In the manner of TensorFlow Serving's version policy: the executor takes a snapshot, asks, does the one thing, and asks
-again. Nothing is remembered here, so a crash, a duplicate or a change of mind in the middle needs no case of its own.
+Like TensorFlow Serving's version policy: the executor takes a snapshot, calls the policy, executes the action, and
+repeats. The policy keeps no state, so a crash, a duplicate or a new desired version in between needs no special case.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 RESIDENT = 2
-"""Versions of a model that stay in memory: the one that answers and the one before, for a rollback in milliseconds."""
+"""Versions of a model that stay in memory: the active one and the one before, for a rollback in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class ServingArtifactRef:
-    """A version's serving artifact: what the gate made of it for whoever serves it."""
+    """A version's serving artifact, which the gate built for the replicas."""
 
     uri: str
     digest: str
@@ -31,16 +31,16 @@ class ServingArtifactRef:
 
 @dataclass(frozen=True, slots=True)
 class DesiredVersion:
-    """A version that a replica shall answer with; the highest `order` of a model is the truth."""
+    """A version that a replica should serve; the highest `order` of a model wins."""
 
     artifact: Artifact
     uri: str
     order: int
-    """The epoch in production; the place in the order of arrival in staging."""
+    """The epoch in production; the position in the order of arrival in staging."""
     epoch: int | None = None
     """None in staging: a challenger has none yet."""
     artifact_ref: ServingArtifactRef | None = None
-    """It answers without, too."""
+    """Optional: a version is served without one, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ class Resident:
     artifact: Artifact
     warm: bool
     answered: bool = False
-    """True when it has ever been swapped in: it may be rolled back to."""
+    """True when it was ever swapped in: a rollback may return to it."""
     compiled: bool = False
-    """True when a compiled form was looked for, whether one was found or not."""
+    """True when compilation was attempted, whether it succeeded or not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What has gone wrong so far on the way to `desired`."""
+    """Failures so far while loading `desired`."""
 
     desired: DesiredVersion
     failures: int
@@ -68,7 +68,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All there is to know about one model on one replica."""
+    """The complete state of one model on one replica."""
 
     desired: DesiredVersion | None = None
     active: DesiredVersion | None = None
@@ -78,7 +78,7 @@ class Snapshot:
     """The desired artifact is on disk."""
     attempt: Attempt | None = None
     evicted: DesiredVersion | None = None
-    """It answered until its memory was needed, and nobody has asked for it since."""
+    """It was active until its memory was needed, and has not been requested since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class Compile:
-    """It answers already, natively: a promotion does not wait for a faster form."""
+    """The version is already active, natively: a promotion does not wait for the compiled model."""
 
     desired: DesiredVersion
 
@@ -128,16 +128,16 @@ Action = Fetch | Load | WarmUp | Swap | Compile | RetryAt | Release | Nothing
 
 
 def supersedes(new: DesiredVersion, current: DesiredVersion | None) -> bool:
-    """A stale or repeated order changes nothing, however late or often it arrives."""
+    """Return whether `new` replaces `current`; a stale or repeated order changes nothing."""
     return current is None or new.order > current.order
 
 
 def next_action(state: Snapshot, now: float) -> Action:
-    """The one thing to do now; Nothing when the desired version answers, or can definitively not be loaded.
+    """Return the next action; Nothing when the desired version is active, or failed permanently.
 
-    One that was evicted waits for somebody to ask. A newer one of the same model does not: a promotion is proven on
-    every replica when it is made, not by whoever asks first. It may well be evicted next. If it cannot be loaded, the
-    one that was evicted comes back: whatever fails, the version before goes on answering.
+    An evicted version waits for a request. A newer one of the same model does not: a promotion is verified on every
+    replica when it is made, not by the first request. It may well be evicted next. If it cannot be loaded, the evicted
+    one is loaded again: whatever fails, the previous version stays in service.
     """
     desired = state.desired
     if desired is not None and desired == state.active:
@@ -161,12 +161,12 @@ def next_action(state: Snapshot, now: float) -> Action:
 
 
 def retry_delay(failures: int, first: float, limit: float) -> float:
-    """Seconds to wait after the nth failure in a row: doubles from `first` up to `limit`."""
+    """Return the seconds to wait after the nth failure in a row: doubles from `first` up to `limit`."""
     return min(limit, first * 2.0 ** min(failures - 1, 30))
 
 
 def _bring_back(evicted: DesiredVersion, warm: dict[Artifact, bool]) -> Action:
-    """From the disk, where it is kept as long as it may be needed."""
+    """Reload an evicted version from disk, where it is kept as long as it may be needed."""
     if evicted.artifact not in warm:
         return Load(evicted)
     return Swap(evicted) if warm[evicted.artifact] else WarmUp(evicted)

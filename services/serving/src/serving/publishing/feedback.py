@@ -1,7 +1,7 @@
-"""Events that a client waits for: handed to Kafka, and counted when the broker has acknowledged them.
+"""Events that a client waits for: sent to Kafka, and counted when the broker has acknowledged them.
 
-Not through the publisher: its buffer may be full of predictions, it hears of failures only, and it waits for a broker
-as long as it has to; here somebody waits for the answer.
+Not through the publisher: its buffer may be full of predictions, it receives reports of failures only, and it waits
+for a broker without limit; here a client waits for the response.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from serving.settings import Settings
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 2.0
-"""Kafka's client looks once a second for what has waited too long."""
+"""Kafka's client checks for expired messages once a second."""
 REQUESTS_BUFFERED = 20
 
 FEEDBACK = Counter("gauntlet_serving_feedback_total", "Ground truth that was sent here", ["outcome"])
@@ -32,7 +32,7 @@ FEEDBACK = Counter("gauntlet_serving_feedback_total", "Ground truth that was sen
 
 @dataclass
 class Tally:
-    """What became of a batch. Used on the event loop only."""
+    """The outcome of a batch. Used on the event loop only."""
 
     left: int
     acknowledged: int = 0
@@ -50,7 +50,7 @@ class Tally:
 
 
 class FeedbackPublisher:
-    """A Part: a producer (acks=all) with a thread that hears the broker's acknowledgements."""
+    """A Part: a producer (acks=all) with a thread that receives the broker's acknowledgements."""
 
     name = "deliveries"
     emits = (GroundTruthReceived,)
@@ -73,13 +73,13 @@ class FeedbackPublisher:
         self._thread.start()
 
     async def stop(self) -> None:
-        """Every request has its answer by now; nothing is left to wait for."""
+        """Stop. Every request has its response by now; nothing is left to wait for."""
         self._stopping.set()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, 2 * POLL_SECONDS)
 
     async def deliver(self, topic: str, events: Sequence[Encoded]) -> Tally:
-        """How many the broker acknowledged within `feedback_seconds`, and why not the others."""
+        """Send events; return how many were acknowledged within `feedback_seconds`, and why the others were not."""
         assert self._producer is not None, "it starts before the models are known"
         tally, loop = Tally(len(events)), asyncio.get_running_loop()
 

@@ -1,4 +1,4 @@
-"""Ground truth as it was sent, read into events: the same truth sent twice is the same event."""
+"""Read ground truth, as clients send it, into events: the same label sent twice is the same event."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ONE_OF = "request_id (and row) of a prediction, or entity_id"
 
 
 class GroundTruthRejected(Exception):
-    """`faults` are what is wrong, one an item; their `row` is the number of the item."""
+    """Items are invalid. `faults`: one an item; their `row` is the number of the item."""
 
     def __init__(self, faults: list[Fault]) -> None:
         super().__init__(f"{len(faults):,} items are wrong")
@@ -27,7 +27,7 @@ class GroundTruthRejected(Exception):
 
 
 def read_items(model_name: str, items: list[Any]) -> list[GroundTruthReceived]:
-    """Raises GroundTruthRejected with each item's first fault."""
+    """Read items into events. Raises GroundTruthRejected with each item's first fault."""
     events, faults = [], []
     for number, item in enumerate(items):
         found = _read(item)
@@ -41,13 +41,13 @@ def read_items(model_name: str, items: list[Any]) -> list[GroundTruthReceived]:
 
 
 def encoded(event: GroundTruthReceived) -> Encoded:
-    """The id is made of the content, so that what a client sends again is no second event."""
+    """Encode an event. The id is derived from the content, so that a client's retry is no second event."""
     own_id = content_id(event.type, event.model_name.encode(), event.model_dump_json().encode())
     return encode(new_envelope(event, source=SOURCE, event_id=own_id, correlation_id=event.request_id))
 
 
 def _read(item: Any) -> dict[str, Any] | tuple[str | None, str, str, str]:
-    """The event's fields; or the fault: field, value, type, expectation."""
+    """Return the event's fields; or the fault: field, value, type, expectation."""
     if not isinstance(item, dict):
         return None, shown(item), json_type(item), 'an object such as {"request_id": "…", "row": 0, "label": 1}'
     for name in item:

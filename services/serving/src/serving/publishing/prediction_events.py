@@ -1,8 +1,8 @@
-"""PredictionMade, as bytes: a prediction's event costs a tenth of what validating and dumping a pydantic model does.
+"""Encode PredictionMade as bytes, at a tenth of the cost of validating and dumping a pydantic model.
 
-In two steps, because making the events themselves is the work of a process of its own (`serving.publishing.worker`): a
-replica writes a `line` for a request, that process makes events of it. This module is therefore quick to import. The
-events mean what `chassis.cloudevents.encode` gives; a test holds the two together.
+In two steps, because a separate process builds the events (`serving.publishing.worker`): a replica writes a `line`
+for a request, that process builds its events. This module is therefore quick to import. The events are equivalent to
+those of `chassis.cloudevents.encode`; a test compares the two.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Header = tuple[str, bytes]
 
 
 def about(model_name: str, model_version: int, columns: Sequence[Column]) -> bytes:
-    """What the lines that follow have in common; said once, because the names are half of what there is to say."""
+    """Encode what the following lines have in common; sent once, because the names are half of the bytes."""
     said = {"model_name": model_name, "model_version": model_version, "columns": [column.name for column in columns]}
     return orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def line(request_id: str, table: InputBatch, prediction: Prediction, latency_ms: float) -> bytes:
-    """A request's rows and what was answered; one event a row follows.
+    """Encode a request's rows and predictions, from which one event a row is built.
 
-    Raises orjson.JSONEncodeError for a value that JSON cannot say, such as an integer of more than 64 bits.
+    Raises orjson.JSONEncodeError for a value that JSON cannot represent, such as an integer of more than 64 bits.
     """
     answered = (
         request_id,
@@ -50,9 +50,9 @@ def line(request_id: str, table: InputBatch, prediction: Prediction, latency_ms:
 def encoded(
     about: dict[str, Any], line: list[Any], now: datetime, kind: str
 ) -> Iterator[tuple[bytes, bytes, list[Header]]]:
-    """Key, value and headers of each row's event, of the type `kind`, from what was said `about` it and its `line`.
+    """Yield key, value and headers of each row's event, of the type `kind`, from `about` and `line`.
 
-    The id is made of request and row, so that the same one published twice is one.
+    The id is derived from request and row, so that an event published twice counts once.
     """
     key = about["model_name"].encode()
     attributes = [
@@ -86,24 +86,24 @@ def encoded(
 
 
 def is_sampled(request_id: str, share: float) -> bool:
-    """Whether a request is among the `share` that is published; the same id always answers alike."""
+    """Return whether a request is in the `share` that is published; always the same for the same id."""
     return share >= 1.0 or random.Random(request_id).random() < share
 
 
 class Budget:
-    """A token bucket of rows: what is published takes cores from answering, and drift cannot read faster for long.
+    """A token bucket of rows: publishing takes CPU from predicting, and drift cannot sustain a higher rate.
 
-    A request that is larger than the bucket passes when it is full, and the next ones wait for it.
+    A request that is larger than the bucket passes when it is full; later ones must wait until it refills.
     """
 
     def __init__(self, rows_per_second: float, seconds: float = 1.0) -> None:
-        """The bucket holds what `seconds` bring."""
+        """The bucket holds the rows of `seconds`."""
         self._rate = rows_per_second
         self._most = self._left = rows_per_second * seconds
         self._at = 0.0
 
     def take(self, rows: int, now: float) -> bool:
-        """Whether `rows` more may be published at `now`, in seconds on a clock that never goes back."""
+        """Return whether `rows` more may be published at `now`, in seconds on a monotonic clock."""
         self._left = min(self._most, self._left + (now - self._at) * self._rate)
         self._at = now
         if self._left < min(rows, self._most):

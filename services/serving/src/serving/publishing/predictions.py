@@ -1,7 +1,7 @@
-"""Publishes PredictionMade for every row answered, in the background, by a process of its own.
+"""Publishes PredictionMade for every predicted row, in the background, through a separate process.
 
-Not through the outbox: that is for lifecycle events which a database decided, and serving has none. A prediction may be
-lost (and is counted) rather than ever hold a request.
+Not through the outbox: that is for lifecycle events which a database decided, and serving has none. Losing a prediction
+(which is counted) is better than delaying a request.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from serving.publishing.worker_client import DROPPED, WorkerClient
 from serving.settings import Settings
 
 PAUSE_SECONDS = 0.1
-"""Between two rounds. To hand over each prediction as it comes would change threads for each, which costs several times
-what its event costs."""
+"""Between two rounds. Handing over each prediction at once would switch threads for each, which costs several times as
+much as its event."""
 BURST_SECONDS = 10.0
-"""For which the budget may be saved up, so that a file that is scored at once is published whole."""
+"""For which the budget may accumulate, so that a file that is scored at once is published completely."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 HEALTHY_SECONDS = 60.0
 GRACE_SECONDS = 1.0
@@ -39,13 +39,13 @@ log = get_logger(__name__)
 
 
 class PredictionPublisher:
-    """A Part: a buffer, and a thread that hands what gathers there to a process, which it replaces when it dies."""
+    """A Part: a buffer, and a thread that passes its content to a process, which it replaces when it dies."""
 
     name = "publisher"
     emits = (PredictionMade,)
 
     def __init__(self, settings: Settings, shares: Mapping[str, float] | None = None) -> None:
-        """`shares`: of the requests that are published, by model name, where they are not as the settings say."""
+        """`shares`: of the requests that are published, by model name, where they override the settings."""
         self._settings = settings
         self._shares = shares or {}
         self._budget = Budget(settings.prediction_rows_per_second / settings.workers, BURST_SECONDS)
@@ -53,7 +53,7 @@ class PredictionPublisher:
         self._lock = threading.Lock()
         self._lines = bytearray()
         self._rows = 0
-        """Of the lines, and of those that are being handed over."""
+        """Rows in the buffered lines, and in those that are being handed over."""
         self._stopping = threading.Event()
         self._deadline = 0.0
         self._thread: threading.Thread | None = None
@@ -61,13 +61,13 @@ class PredictionPublisher:
         self._pause = FIRST_PAUSE
 
     async def start(self) -> None:
-        """Needs no broker: what is published waits for it, within bounds."""
+        """Start. Needs no broker: events wait for it, within bounds."""
         if self._settings.publish_predictions:
             self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
             self._thread.start()
 
     async def stop(self) -> None:
-        """Give what is buffered `flush_seconds` to arrive; count what does not."""
+        """Flush the buffer for up to `flush_seconds`; count what is not delivered."""
         self._deadline = time.monotonic() + self._settings.flush_seconds
         self._stopping.set()
         if self._thread is not None:
@@ -76,9 +76,9 @@ class PredictionPublisher:
     def offer(
         self, artifact: Artifact, table: InputBatch, prediction: Prediction, *, request_id: str, latency_ms: float
     ) -> None:
-        """Takes microseconds, whatever the broker does; what does not fit the buffer is dropped and counted.
+        """Buffer a prediction; takes microseconds, whatever the broker does. Drop and count it if the buffer is full.
 
-        It becomes bytes at once: the garbage collector would visit thousands of objects that wait for their turn.
+        It is encoded at once: otherwise the garbage collector would visit thousands of waiting objects.
         """
         if not self._settings.publish_predictions:
             return
@@ -103,7 +103,7 @@ class PredictionPublisher:
                 self._rows += rows
 
     def _say(self, artifact: Artifact, columns: tuple[Column, ...]) -> None:
-        """What the next lines are about, if it is not what the last one was about."""
+        """Write the common part of the next lines, if it differs from the last one's."""
         if self._about is None or self._about[0] is not artifact or self._about[1] is not columns:
             self._about = (artifact, columns)
             self._lines += about(artifact.model_name, artifact.model_version, columns)
@@ -117,11 +117,11 @@ class PredictionPublisher:
         self._round(process)
         process.finish(self._deadline - time.monotonic())
         if code := process.bury():
-            log.warning("the process that publishes predictions ended badly", code=code)
+            log.warning("the process that publishes predictions exited with an error", code=code)
 
     def _end(self, thread: threading.Thread) -> None:
         thread.join(max(0.0, self._deadline - time.monotonic()) + GRACE_SECONDS)
-        if thread.is_alive() and self._process is not None:  # it reads nothing any more
+        if thread.is_alive() and self._process is not None:  # the process no longer reads
             self._process.kill()
             thread.join(GRACE_SECONDS)
 
@@ -130,7 +130,7 @@ class PredictionPublisher:
         return self._process
 
     def _replaced(self, process: WorkerClient) -> WorkerClient:
-        """By another one, when it is time for that; predictions wait in the buffer until then."""
+        """Start another process after a pause; predictions wait in the buffer until then."""
         code = process.bury()
         self._pause = FIRST_PAUSE if process.seconds > HEALTHY_SECONDS else min(2 * self._pause, LONGEST_PAUSE)
         log.error("the process that publishes predictions ended, another one follows", code=code, seconds=self._pause)
@@ -138,10 +138,10 @@ class PredictionPublisher:
         return self._started()
 
     def _round(self, process: WorkerClient) -> None:
-        """Hand over what has gathered."""
+        """Hand over the buffered lines."""
         with self._lock:
             lines, self._lines, rows = self._lines, bytearray(), self._rows
-            self._about = None  # said in each round: another process may read it
+            self._about = None  # sent again in each round: another process may read it
         if lines:
             process.send(lines, rows)
             with self._lock:

@@ -1,4 +1,4 @@
-"""Publishes ModelLoaded and ModelLoadFailed: what a replica was seen to do.
+"""Publishes ModelLoaded and ModelLoadFailed: the status of a replica.
 
 Not through the outbox, which is for lifecycle events that a database decided, and serving has none; not through the
 publisher, whose buffers may be full of predictions.
@@ -23,7 +23,7 @@ log = get_logger(__name__)
 
 
 class StatusPublisher:
-    """A Part. Needs no broker to start: what is reported waits for it."""
+    """A Part. Needs no broker to start: reports wait for it."""
 
     name = "statuses"
     emits = (ModelLoaded, ModelLoadFailed)
@@ -47,7 +47,7 @@ class StatusPublisher:
                 log.warning("stopped with statuses not published", events=left)
 
     def report(self, event: Event, cause: Envelope[Any] | None) -> None:
-        """Takes microseconds, whatever the broker does; those that failed before are heard of here."""
+        """Publish a report; takes microseconds, whatever the broker does. Also logs earlier failures."""
         assert self._producer is not None, "it starts before the loader"
         envelope = new_envelope(event, source=f"{SOURCE}/{self._settings.replica}", cause=cause)
         key, value, headers = encode(envelope)

@@ -1,9 +1,9 @@
-"""The process that makes PredictionMade of what its replica answered, and gives them to Kafka.
+"""The process that builds PredictionMade from its replica's predictions, and sends them to Kafka.
 
-Lines come on its standard input; what became of them goes to its standard output.
+It reads lines from its standard input, and reports their outcome on its standard output.
 
-A process, because in a thread each event takes the interpreter from answering, for longer than a prediction does. It
-imports little, is nice to everybody, and ends with its input: nobody has to end it.
+A process, because in a thread each event would hold the interpreter, and block requests, for longer than a prediction
+does. It imports little, has a low priority (nice), and exits at the end of its input.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class PublishingWorker:
         self._said = b""
 
     def publish(self, about: dict[str, Any], line: list[Any]) -> None:
-        """Never waits: what does not fit the client's buffer is dropped."""
+        """Send a line's events; never waits: what does not fit the client's buffer is dropped."""
         for key, value, headers in encoded(about, line, datetime.now(UTC), self._kind):
             try:
                 self._producer.produce(
@@ -57,7 +57,7 @@ class PublishingWorker:
         self.dropped["stopped"] = self._producer.flush(seconds)
 
     def report(self, seconds: float = 0.0) -> None:
-        """Hear of failures for so many seconds; say how things stand."""
+        """Poll for failures for `seconds`; report the counts if they changed."""
         self._producer.poll(seconds)
         waiting = 0 if self.dropped["stopped"] else len(self._producer)
         counts = {"published": self.published, "dropped": self.dropped, "errors": self.errors, "waiting": waiting}
@@ -75,7 +75,7 @@ class PublishingWorker:
 
 
 class _Telling(logging.Handler):
-    """What Kafka's client logs belongs in the replica's log, in its format."""
+    """Forwards the log of Kafka's client to the replica's log, in its format."""
 
     def emit(self, record: logging.LogRecord) -> None:
         tell(orjson.dumps({"level": record.levelno, "message": record.getMessage()}))
@@ -88,12 +88,12 @@ def _telling_logger() -> logging.Logger:
 
 
 def tell(told: bytes) -> None:
-    with suppress(BrokenPipeError):  # the replica was killed; what it answered is published all the same
-        os.write(sys.stdout.fileno(), told + b"\n")  # at once: two threads tell
+    with suppress(BrokenPipeError):  # the replica was killed; its predictions are still published
+        os.write(sys.stdout.fileno(), told + b"\n")  # one write: two threads report
 
 
 def main() -> None:
-    for signum in (signal.SIGINT, signal.SIGTERM):  # sent to a group; its replica answers what it has begun first
+    for signum in (signal.SIGINT, signal.SIGTERM):  # sent to a group; its replica first finishes requests in flight
         signal.signal(signum, signal.SIG_IGN)
     os.nice(NICENESS)
     lines = io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False), PIPE_BYTES)

@@ -1,4 +1,4 @@
-"""A replica's end of the process that publishes its predictions: starts it, hands it lines, counts what it says."""
+"""The replica's side of the process that publishes its predictions: starts it, sends it lines, counts its reports."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = get_logger(__name__)
 
 
 class WorkerClient:
-    """One life of it. `waiting`: rows that it has not given to the broker yet, as far as it has said."""
+    """One run of the process. `waiting`: rows that it has not delivered to the broker yet, by its last report."""
 
     def __init__(self, settings: Settings) -> None:
         self.waiting = 0
@@ -42,11 +42,11 @@ class WorkerClient:
         )
         self._began = time.monotonic()
         assert self._process.stdin is not None, "a pipe"
-        if hasattr(fcntl, "F_SETPIPE_SZ"):  # Linux: else 64 KiB, and both take turns for each
+        if hasattr(fcntl, "F_SETPIPE_SZ"):  # Linux: otherwise 64 KiB, and both sides alternate for each chunk
             fcntl.fcntl(self._process.stdin, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._reader = threading.Thread(target=self._read, name="publishing", daemon=True)
         self._reader.start()
-        self._tell(  # not by argument or environment: a password may be among them
+        self._tell(  # not by argument or environment: the options may include a password
             {
                 "topic": settings.topic_prefix + PredictionMade.topic,
                 "type": PredictionMade.type,
@@ -65,7 +65,7 @@ class WorkerClient:
 
     @property
     def seconds(self) -> float:
-        """For which it has lived."""
+        """The time since the process started."""
         return time.monotonic() - self._began
 
     @property
@@ -73,12 +73,12 @@ class WorkerClient:
         return self._process.poll() is not None
 
     def send(self, lines: bytes | bytearray, rows: int) -> None:
-        """Waits while the process is busy with others; what it has ended before it read is counted as dropped."""
+        """Send lines; wait while the process is busy. Lines that it did not read before it ended count as dropped."""
         self._sent += rows
         self._write(lines)
 
     def finish(self, seconds: float) -> None:
-        """Let it publish what it has, for so long; returns at once."""
+        """Let the process publish what it has, for up to `seconds`; return at once."""
         self._tell({"flush_seconds": max(0.0, seconds)})
         self._close()
 
@@ -86,7 +86,7 @@ class WorkerClient:
         self._process.kill()
 
     def bury(self) -> int:
-        """Wait for its end; count what went with it. Returns its exit code."""
+        """Wait for the process to exit; count the rows lost with it. Returns its exit code."""
         code = self._process.wait()
         self._close()
         self._reader.join()
@@ -106,7 +106,7 @@ class WorkerClient:
             self._process.stdin.write(lines)
             self._process.stdin.flush()
         except (BrokenPipeError, ValueError):
-            pass  # it has ended; whoever buries it counts
+            pass  # it has ended; `bury` counts the loss
 
     def _close(self) -> None:
         assert self._process.stdin is not None, "a pipe"

@@ -1,7 +1,7 @@
-"""Several worker processes behind one port: started, watched, replaced and ended by a supervisor.
+"""Several worker processes behind one port: a supervisor starts, watches, replaces and stops them.
 
-Each worker is a whole replica of its own that accepts from the one listening socket. A connection that waits there
-while a worker dies is taken by another.
+Each worker is a complete replica that accepts from the shared listening socket. If a worker dies, another accepts the
+connections that wait there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = get_logger(__name__)
 
 
 class Worker(BaseSettings):
-    """What a supervisor tells its workers; nobody sets these by hand."""
+    """Settings that a supervisor passes to its workers; not meant to be set by hand."""
 
     model_config = SettingsConfigDict(env_prefix="SERVING_WORKER_")
 
@@ -41,7 +41,7 @@ class Worker(BaseSettings):
     """The inherited socket's file descriptor."""
     referee: Path | None = None
     replaces: bool = False
-    """Others answer: it accepts no request before it can, too."""
+    """Other workers serve already: it accepts no request before it is ready."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Supervisor:
         return 0
 
     async def _keep(self, number: int) -> None:
-        """One worker after another, until the end."""
+        """Run one worker after another, until shutdown."""
         pause, replaces = FIRST_PAUSE, False
         while not self.stopping.is_set():
             started = time.monotonic()
@@ -76,7 +76,7 @@ class Supervisor:
                 return
             multiprocess.mark_process_dead(process.pid, str(self.folder))  # type: ignore[no-untyped-call]
             pause = FIRST_PAUSE if time.monotonic() - started > HEALTHY_SECONDS else min(2 * pause, LONGEST_PAUSE)
-            log.error("worker ended, another one follows", worker=number, code=process.returncode, seconds=pause)
+            log.error("worker ended, starting another one", worker=number, code=process.returncode, seconds=pause)
             replaces = True
             await set_within(self.stopping, pause)
 
@@ -92,22 +92,22 @@ class Supervisor:
             *(sys.executable, "-m", "serving"),
             env={**os.environ, **told},
             pass_fds=[self.listener],
-            start_new_session=True,  # Ctrl-C is for the supervisor, which ends them in order
+            start_new_session=True,  # Ctrl-C must reach only the supervisor, which stops them in order
         )
 
     async def _end(self, process: asyncio.subprocess.Process, ended: asyncio.Task[int]) -> None:
-        """SIGTERM: it answers what it has begun. What does not end then is killed."""
+        """Send SIGTERM: the worker finishes requests in flight. Kill it if it does not exit in time."""
         process.terminate()
         try:
             await asyncio.wait_for(asyncio.shield(ended), STOP_SECONDS)
         except TimeoutError:
-            log.error("worker did not end, killed", pid=process.pid)
+            log.error("worker did not exit in time, killed", pid=process.pid)
             process.kill()
             await ended
 
 
 def supervise(settings: Settings) -> int:
-    """Blocks until SIGTERM or SIGINT. Returns the exit code; 1 for a port that is taken."""
+    """Run the workers until SIGTERM or SIGINT. Returns the exit code; 1 for a port that is taken."""
     configure_logging("serving", settings.log_level, settings.log_format)
     listener = listen("serving", settings)
     if listener is None:

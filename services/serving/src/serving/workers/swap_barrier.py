@@ -1,7 +1,7 @@
-"""Workers of one replica swap together: each says when a version is warm, and none answers with it before all can.
+"""Workers of one replica swap together: each reports when a version is warm, and none serves it before all can.
 
-The supervisor is the referee, on a Unix socket, one JSON object a line: `{"model", "order"}` from a worker that is
-ready (or has given up), the same from the referee when all are. A worker that dies is waited for no longer.
+The supervisor coordinates over a Unix socket, one JSON object a line: `{"model", "order"}` from a worker that is
+ready (or has given up), the same from the supervisor when all are. It does not wait for a worker that died.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ log = get_logger(__name__)
 
 
 class SwapBarrierServer:
-    """The supervisor's side. Knows nothing of models but their names and the order of their versions."""
+    """The supervisor's side. Uses only the names of models and the order of their versions."""
 
     def __init__(self) -> None:
         self._ready: dict[asyncio.StreamWriter, dict[str, int]] = {}
@@ -47,7 +47,7 @@ class SwapBarrierServer:
             writer.close()
 
     def _grant(self, model: str) -> None:
-        """The highest order that every worker has reached."""
+        """Send the highest order that every worker has reached."""
         order = min((ready.get(model, 0) for ready in self._ready.values()), default=0)
         if order > self._granted.get(model, 0):
             self._granted[model] = order
@@ -56,7 +56,7 @@ class SwapBarrierServer:
 
 
 class SwapBarrier:
-    """A worker's side; a Part. Ends the process when the supervisor is gone: nobody would stop it any more."""
+    """A worker's side; a Part. Ends the process when the supervisor is gone: nothing else would stop it."""
 
     name = "agreement"
 
@@ -79,12 +79,12 @@ class SwapBarrier:
             self._writer.close()
 
     def ready(self, desired: DesiredVersion) -> None:
-        """This worker can answer with `desired`, or never will."""
+        """Report that this worker can serve `desired`, or has given up on it."""
         if self._writer is not None:
             _send(self._writer, desired.artifact.model_name, desired.order)
 
     async def reached(self, desired: DesiredVersion) -> None:
-        """Returns when every worker is ready for `desired` or a later one; or after a while, for one that is not."""
+        """Wait until every worker is ready for `desired` or a later one, or until the timeout."""
         name = desired.artifact.model_name
         self.ready(desired)
         try:
