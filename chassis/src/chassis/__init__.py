@@ -1,7 +1,7 @@
-"""What every service stands on: bus, outbox, inbox, database, jobs, telemetry."""
+"""The base of every service: bus, outbox, inbox, database, jobs, telemetry."""
 
 import os
 
-# MLflow reads it when it is imported, which is after this. Nothing leaves a process that was not asked for; and its
-# telemetry thread changes the environment under whoever reads it at the time (urllib looks for proxies in it).
+# MLflow reads it on import, which happens after this. No process sends usage data; and MLflow's telemetry thread
+# changes the environment while other threads may be reading it (urllib looks for proxies in it).
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -1,7 +1,7 @@
-"""The disk cache of artifacts, models and datasets, addressed by their digest.
+"""A disk cache of artifacts, models and datasets, addressed by digest.
 
-An entry is whole or absent: it is built beside its place and renamed into it. Replicas may share the folder. What is
-read from it is verified each time, so a disk that lies is found before anything of it is used.
+An entry is complete or absent: it is built in a temporary folder and renamed into place. Replicas may share the cache
+folder. Every read verifies the digest, so corruption on disk is detected before an entry is used.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ log = get_logger(__name__)
 
 
 class ArtifactCache:
-    """An artifact at `folder/<hex of the digest>`, a folder or a file. All methods block; call them from threads."""
+    """Artifacts (folders or files) at `folder/<hex of the digest>`. All methods block; call them from threads."""
 
     def __init__(self, folder: Path, max_bytes: int, measure: Callable[[Path], str] = digest_tree) -> None:
-        """`measure` is the digest of an artifact; it raises ValueError for what is none of this cache."""
+        """`measure` returns an artifact's digest, and raises ValueError for an artifact of another kind."""
         self._folder = folder
         self._max_bytes = max_bytes
         self._measure = measure
@@ -40,9 +40,9 @@ class ArtifactCache:
         return DIGEST.fullmatch(digest) is not None and self._entry(digest).exists()
 
     def add(self, digest: str, download: Callable[[Path], Path]) -> None:
-        """Have `download` put the artifact into an empty folder; keep it if it is what `digest` says.
+        """Call `download` with an empty folder and keep the artifact if it has this `digest`.
 
-        `download` returns where in that folder the artifact is. Raises Permanent when it is something else.
+        `download` returns the artifact's path in that folder. Raises Permanent when the digest differs.
         """
         self._entry(digest)
         try:
@@ -56,9 +56,10 @@ class ArtifactCache:
             raise Transient(f"cannot write to the artifact cache {self._folder}: {error}") from error
 
     def take(self, download: Callable[[Path], Path], digest: str | None = None) -> tuple[Path, str]:
-        """The entry `digest` if it is there, intact; else what `download` brings, whatever its digest. With its digest.
+        """Return the entry `digest` if it is cached and intact, else download the artifact; with the digest found.
 
-        Raises ValueError for what is no artifact of this cache, and OSError.
+        The digest of a downloaded artifact may be any. Raises ValueError for an artifact that does not belong in this
+        cache, and OSError.
         """
         if digest is not None and DIGEST.fullmatch(digest) and (entry := self._entry(digest)).exists():
             if self._measure(entry) == digest:
@@ -73,7 +74,7 @@ class ArtifactCache:
         return entry, found
 
     def verified(self, digest: str) -> Path:
-        """Where the entry is. Raises Transient when it is not there or not intact; then it is removed."""
+        """Return the path of the entry. Raises Transient when it is absent or corrupt; a corrupt entry is removed."""
         entry = self._entry(digest)
         try:
             found = self._digest(entry)
@@ -88,10 +89,10 @@ class ArtifactCache:
         return entry
 
     def trim(self, keep: Collection[str] = (), *others: ArtifactCache) -> list[str]:
-        """Remove entries, those used longest ago first, until the limit is kept; never those in `keep`.
+        """Remove least recently used entries until the size limit is met; never those in `keep`.
 
-        The limit is that of this one and `others` together. Returns the digests removed. Leftovers of processes that
-        died while fetching go as well.
+        The limit applies to this cache and `others` together. Returns the digests removed. Also removes leftovers of
+        processes that died during a download.
         """
         entries = sorted(
             (each for cache in (self, *others) for each in cache._entries()), key=lambda item: item.last_used
@@ -120,7 +121,7 @@ class ArtifactCache:
             raise Permanent(str(error)) from error
 
     def _entry(self, digest: str) -> Path:
-        """Raises Permanent for what is no digest: it would be a path that somebody else chose."""
+        """Raises Permanent for an invalid digest, which would allow arbitrary paths."""
         match = DIGEST.fullmatch(digest)
         if match is None:
             raise Permanent(f"artifact digest {digest[:80]!r} is not of the form sha256:<64 hex digits>")
@@ -131,7 +132,7 @@ class ArtifactCache:
             return []
         found = []
         for path in self._folder.iterdir():
-            with suppress(FileNotFoundError):  # another process was quicker
+            with suppress(FileNotFoundError):  # another process removed it
                 used = path.stat().st_mtime
                 if not path.name.startswith("."):
                     found.append(_Entry(self, path, f"sha256:{path.name}", used, size_of(path)))
@@ -150,12 +151,12 @@ class ArtifactCache:
         return entry
 
     def _remove(self, entry: Path) -> None:
-        """Out of its place at once, so that nobody sees half an entry."""
+        """Move the entry away first (atomic), then delete it, so that no reader sees a partial entry."""
         grave = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=self._folder))
         try:
             entry.rename(grave / entry.name)
         except FileNotFoundError:
-            pass  # another process was quicker
+            pass  # another process removed it
         shutil.rmtree(grave, ignore_errors=True)
 
 
@@ -171,6 +172,6 @@ class _Entry:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files of a folder."""
+    """Return the size in bytes of a file, or of all files in a folder."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.lstat().st_size for file in files if file.is_file())

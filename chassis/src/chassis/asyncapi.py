@@ -1,4 +1,7 @@
-"""AsyncAPI documents, from what a service's parts receive and emit: `python -m chassis.asyncapi SERVICE...`."""
+"""Generate AsyncAPI documents from the events that a service's parts receive and emit.
+
+Usage: `python -m chassis.asyncapi SERVICE...`.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +23,16 @@ FOLDER = Path("docs/asyncapi")
 
 
 def document(service: str) -> str:
-    """YAML, AsyncAPI 3."""
+    """Return the AsyncAPI 3 document of a service as YAML."""
     app = build_service(service)
     return describe(service, received_by(app), emitted_by(app))
 
 
 def build_service(service: str, **settings: Any) -> FastAPI:
-    """Build a service as its main() does, with its default settings but for `settings`; it is not started, so that
-    nothing is connected.
+    """Build a service as its main() does, with default settings overridden by `settings`, without starting it.
 
-    A part says what it reads and writes in `receives` and `emits`, tuples of event types.
+    So no connection is made. A part declares the events it reads and writes in `receives` and `emits`, tuples of event
+    types.
     """
     with tempfile.TemporaryDirectory() as folder:
         chosen = importlib.import_module(f"{service}.settings").Settings(_env_file=None, data_dir=folder, **settings)
@@ -53,12 +56,12 @@ def describe(service: str, received: Iterable[type[Event]], emitted: Iterable[ty
         title = f"Emit{event.__name__}"
         broker.publisher(Topic(event.topic, declare=False), schema=event, title=title, description=event.__doc__)
     text = AsyncAPI(broker, title=f"Gauntlet {service}", version="1").to_specification().to_yaml()
-    return yaml.safe_dump(yaml.safe_load(text), sort_keys=True)  # FastStream's own order differs from run to run
+    return yaml.safe_dump(yaml.safe_load(text), sort_keys=True)  # FastStream's order differs between runs
 
 
 def _handler(event: type[Event]) -> Any:
     async def handle(data: Any) -> None:
-        """Only described, never run."""
+        """A stub for the specification; never called."""
 
     handle.__annotations__["data"] = event
     handle.__doc__ = event.__doc__

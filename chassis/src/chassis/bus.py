@@ -1,4 +1,4 @@
-"""The bus: handlers of events, each with its effect exactly once. FastStream over Kafka; events.md tells why so."""
+"""The bus: event handlers with exactly-once effects. FastStream over Kafka; events.md gives the reasons."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ DUPLICATES = Counter("gauntlet_events_duplicate_total", "Events that had had the
 
 SESSION_MS, HEARTBEAT_MS = 6_000, 1_000
 REBALANCE_MS = 60_000
-"""Above the longest handler: a member that answers later is evicted, and its message runs twice."""
+"""Longer than the slowest handler: a member that responds later is evicted, and its message is handled twice."""
 BATCH_RECORDS, BATCH_WAIT_MS = 5_000, 100
 
 log = get_logger(__name__)
 
 
 class Bus:
-    """A Part. Register handlers with `on` and `on_batch` before it starts; one handler a type.
+    """A Part. Register handlers with `on` and `on_batch` before it starts; one handler per event type.
 
-    A handler runs in a thread, inside one transaction that also marks the inbox. It raises Transient to be tried again
-    (order kept), Permanent or ValueError to send the message to dead letters.
+    A handler runs in a thread, inside one transaction that also marks the inbox. It raises Transient to be retried
+    (in order), Permanent or ValueError to send the message to dead letters.
     """
 
     name = "bus"
@@ -70,7 +70,7 @@ class Bus:
         self._handlers.setdefault(event.topic, {})[event.type] = handler
 
     def on_batch(self, event: type[E], handler: Callable[[Session, Sequence[Envelope[E]]], None]) -> None:
-        """For streams: one transaction a batch, no inbox. `handler` must make a repeated row harmless by itself."""
+        """Register a stream handler: one transaction per batch, no inbox. `handler` must itself be idempotent."""
         self._batch_handlers[event.topic] = handler
 
     async def start(self) -> None:
@@ -92,7 +92,7 @@ class Bus:
         self._broker, self._letters = broker, letters
 
     async def stop(self) -> None:
-        """Finish what is in hand, leave the groups, so that others take over at once."""
+        """Finish messages in progress and leave the consumer groups, so that other replicas take over at once."""
         for subscription in self._subscriptions:
             subscription.stop()
         if self._broker is not None:
@@ -102,7 +102,7 @@ class Bus:
         self._executor.shutdown(wait=False)
 
     async def check(self) -> None:
-        """Raises Transient when the broker does not answer."""
+        """Raises Transient when the broker does not respond."""
         if self._broker is None:
             raise Transient("not connected to Kafka yet")
         for subscriber in self._broker.subscribers[:1]:
@@ -123,7 +123,7 @@ class Bus:
         broker = KafkaBroker(
             self._settings.kafka_bootstrap_servers.split(","),
             security=_security(self._settings),
-            apply_types=False,  # decoding and validation are ours: a message that fails them must not be skipped
+            apply_types=False,  # the bus decodes and validates: an invalid message must not be skipped
             consumer_only=True,
             allow_auto_create_topics=False,
             logger=None,
@@ -172,7 +172,7 @@ class Bus:
         envelope = self._decode(message)
         handler = handlers.get(envelope.type)
         if handler is None:
-            return  # a type of this topic that is for somebody else
+            return  # a type on this topic that this service does not handle
         with story(envelope), self._database.transaction() as session:
             if not first_time(session, envelope):
                 DUPLICATES.labels(envelope.type).inc()
@@ -199,7 +199,7 @@ class Bus:
     def _one_by_one(
         self, handler: BatchHandler, good: Sequence[tuple[ConsumerRecord[Any, Any], Envelope[Any]]]
     ) -> list[Bad]:
-        """Find which record of a batch is the bad one; the others still have their effect."""
+        """Handle the records of a batch one by one; return those that fail, the others take effect."""
         bad: list[Bad] = []
         for message, envelope in good:
             try:
@@ -222,7 +222,7 @@ class Bus:
 
 
 async def _parse(message: ConsumerRecord[Any, Any], original: Any) -> Any:
-    """Takes any message: FastStream's own parser skips, silently, one whose headers are not text."""
+    """Accept any message: FastStream's own parser silently skips one whose headers are not text."""
     parsed = await original(replace(message, headers=()))
     parsed.raw_message = message
     return parsed

@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 over Kafka: binary content mode out; binary, structured and (for some types) bare JSON in."""
+"""CloudEvents 1.0 over Kafka: writes binary content mode; reads binary, structured and (for some types) bare JSON."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from contracts import BY_TYPE, Envelope, Event, content_id, new_envelope, types_
 
 Headers = Sequence[tuple[str, bytes | None]]
 
-LONGEST_ID, LONGEST_SOURCE = 200, 500  # of the inbox's columns
+LONGEST_ID, LONGEST_SOURCE = 200, 500  # lengths of the inbox's columns
 STRUCTURED = "application/cloudevents+json"
 
 
 class Record(NamedTuple):
-    """What a Kafka client hands over; topic without prefix, timestamp in ms since 1970."""
+    """A record as a Kafka client returns it; topic without prefix, timestamp in ms since 1970."""
 
     topic: str
     key: bytes | None
@@ -36,7 +36,7 @@ class Encoded(NamedTuple):
 
 
 def encode(envelope: Envelope[Any]) -> Encoded:
-    """Key, value and headers of an event, the same for every Kafka client."""
+    """Return key, value and headers of an event, independent of the Kafka client."""
     attributes = {
         "ce_specversion": "1.0",
         "ce_id": envelope.id,
@@ -57,7 +57,7 @@ def encode(envelope: Envelope[Any]) -> Encoded:
 
 
 def decode(record: Record, max_bytes: int) -> Envelope[Any]:
-    """The event in `record`. Raises Malformed, with a reason for the person who reads the dead letter."""
+    """Return the event in `record`. Raises Malformed with a reason meant for readers of the dead letter."""
     if record.value is None:
         raise Malformed("tombstone: the message has no value")
     if len(record.value) > max_bytes:
@@ -70,7 +70,7 @@ def decode(record: Record, max_bytes: int) -> Envelope[Any]:
         event_type = _event_type(record.topic, headers)
         return _envelope(record, headers, event_type, partial(event_type.model_validate, data))
     event_type = _event_type(record.topic, headers)
-    # Parsed and validated in one go: half the time of json.loads and validation after it.
+    # Parse and validate in one step: half the time of json.loads followed by validation.
     return _envelope(record, headers, event_type, partial(event_type.model_validate_json, record.value))
 
 
@@ -80,7 +80,7 @@ def _envelope(
     try:
         event = validated()
     except ValidationError as error:
-        _json(record.value or b"")  # what is no JSON at all is said as such
+        _json(record.value or b"")  # reports invalid JSON as such
         raise Malformed(f"{event_type.__name__}: {_in_words(error.errors())}") from error
     if event.model_name.encode() != record.key:
         raise Malformed(f"key {record.key!r} differs from model_name {event.model_name!r}: order could not be kept")
@@ -142,7 +142,7 @@ def _structured(value: bytes) -> tuple[dict[str, str], Any]:
 def _json(value: bytes) -> Any:
     try:
         return json.loads(value)
-    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, no JSON, or a number of 5,000 digits
+    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, or a number of 5,000 digits
         raise Malformed(f"value is not JSON: {error}; it begins {value[:40]!r}") from error
 
 

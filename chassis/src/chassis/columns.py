@@ -1,4 +1,4 @@
-"""Column types that behave alike on SQLite and PostgreSQL."""
+"""Column types that behave the same on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sqlalchemy.types import TypeDecorator
 Json = JSON().with_variant(JSONB(), "postgresql")
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
-"""SQLite numbers rows by itself only in a column of type INTEGER."""
+"""SQLite autoincrements only a column of type INTEGER."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time: aware going in, UTC coming out. Raises ValueError for a naive one."""
+    """A point in time: written with any time zone, read in UTC. Raises ValueError for a naive one."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

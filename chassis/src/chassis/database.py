@@ -1,4 +1,4 @@
-"""A service's own database: SQLite in WAL mode or PostgreSQL. The only place that commits."""
+"""A service's own database: SQLite in WAL mode or PostgreSQL. The only module that commits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LEAVES_WORK = "leaves_work"
 
 
 def leaves_work(session: Session) -> None:
-    """Once `session` commits, wake whoever waits for new rows (the relay, the job workers)."""
+    """When `session` commits, wake the consumers of new rows (the relay, the job workers)."""
     session.info[LEAVES_WORK] = True
 
 
@@ -43,7 +43,7 @@ class Base(DeclarativeBase):
 class Database:
     """Transactions on one database. Safe to use from several threads.
 
-    Errors of the connection, and of a database that is locked or away, are raised as `Transient`.
+    Connection errors, and errors of a locked or unavailable database, are raised as `Transient`.
     """
 
     def __init__(self, url: str) -> None:
@@ -62,13 +62,13 @@ class Database:
         return self._engine
 
     def after_commit(self, hook: Callable[[], None]) -> None:
-        """Call `hook`, from the committing thread, after every transaction that left work behind (`leaves_work`)."""
+        """Call `hook` in the committing thread after every transaction marked with `leaves_work`."""
         with self._hooks_lock:
             self._after_commit.append(hook)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """All or nothing: commits at the end of the block, rolls back when it raises."""
+        """Open a transaction: commits at the end of the block, rolls back when it raises."""
         with self._mapped_errors(), self._writers() as session, session.begin():
             yield session
         if session.info.get(LEAVES_WORK):
@@ -79,20 +79,20 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A consistent view; nothing is written."""
+        """Open a read-only session with a consistent view."""
         with self._mapped_errors(), self._readers() as session:
             yield session
 
     def migrate(self, package: str) -> None:
-        """Bring the tables of the chassis and of `package` up to date, one process at a time."""
-        from chassis.schema_migration import upgrade  # alembic: only a service that starts needs it
+        """Migrate the tables of the chassis and of `package`, one process at a time."""
+        from chassis.schema_migration import upgrade  # alembic: needed only at service start
 
         with self._mapped_errors(), self._migration_lock(), self._engine.execution_options(writes=True).begin() as conn:
             for name in dict.fromkeys(("chassis", package)):
                 upgrade(conn, name)
 
     def check(self) -> None:
-        """Raises Transient when the database does not answer."""
+        """Raises Transient when the database does not respond."""
         with self.reading() as session:
             session.execute(text("SELECT 1"))
 
@@ -137,7 +137,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # BEGIN is ours: the driver would begin too late, and never IMMEDIATE
+    connection.isolation_level = None  # we issue BEGIN: the driver would begin too late, and never IMMEDIATE
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
         cursor.execute(f"PRAGMA {pragma}")
@@ -145,5 +145,5 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(conn: Connection) -> None:
-    # A write lock from the start: upgrading a read lock later fails at once when another writer came between.
+    # A write lock from the start: upgrading a read lock later fails at once if another writer has committed meanwhile.
     conn.exec_driver_sql("BEGIN IMMEDIATE" if conn.get_execution_options().get("writes") else "BEGIN")

@@ -1,7 +1,7 @@
-"""Dead letters: the original bytes and headers of what could not be handled, and why.
+"""Dead letters: the original bytes and headers of messages that could not be handled, and the reason.
 
 A letter is a record on the compacted topic `dead-letters`, keyed by service, topic, partition and offset, so that a
-copy written twice is one letter, and a tombstone takes it away once it was replayed.
+letter written twice counts once, and a tombstone removes it after a replay.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class DeadLetter:
         return f"{self.service}:{self.topic}:{self.partition}:{self.offset}"
 
     def encode(self) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
-        """Key, value and headers of the record on `dead-letters`. A missing key, value or header is noted as such."""
+        """Return key, value and headers of the record on `dead-letters`. Null keys, values and headers are marked."""
         own = {
             "dl_service": self.service,
             "dl_topic": self.topic,
@@ -56,7 +56,7 @@ class DeadLetter:
 
     @classmethod
     def decode(cls, value: bytes, headers: Sequence[tuple[str, bytes]]) -> DeadLetter:
-        """Raises KeyError for a record that is no dead letter."""
+        """Raises KeyError for a record that is not a dead letter."""
         own = {name: content for name, content in headers if name.startswith(OWN)}
         nulls = [name for name in own["dl_null_headers"].decode().split(",") if name]
         originals: list[tuple[str, bytes | None]] = [item for item in headers if not item[0].startswith(OWN)]

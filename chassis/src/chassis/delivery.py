@@ -1,4 +1,4 @@
-"""What happens to a message that was received: handled once, retried in order, or kept as a dead letter."""
+"""Delivery of a received message: handled once, retried in order, or stored as a dead letter."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ DEAD = Counter("gauntlet_dead_letters_total", "Messages given up on", ["topic"])
 RETRIES = Counter("gauntlet_handler_retries_total", "Attempts after the first", ["topic"])
 
 ACK_POLICY = AckPolicy.NACK_ON_ERROR
-"""The safety net under `Delivery`: FastStream's other policies commit, or skip, what was not handled."""
+"""The safety net under `Delivery`: FastStream's other policies commit or skip unhandled messages."""
 
 UNEXPECTED_ATTEMPTS = 5
-"""After so many attempts an error that is neither Transient nor Permanent is taken for permanent."""
+"""After this many attempts an error that is neither Transient nor Permanent is treated as permanent."""
 LONGEST_BACKOFF = 5.0
 
 log = get_logger(__name__)
@@ -37,7 +37,7 @@ Bad = tuple[ConsumerRecord[Any, Any], str]
 
 
 class Rejected(Exception):
-    """Some records of a batch can never be handled; the others have been."""
+    """Some records of a batch cannot be handled; the others have been handled."""
 
     def __init__(self, bad: Sequence[Bad]) -> None:
         super().__init__(f"{len(bad)} records rejected")
@@ -45,7 +45,7 @@ class Rejected(Exception):
 
 
 class DeadLetterWriter:
-    """Writes to the topic of dead letters, acknowledged by all replicas."""
+    """Writes to the dead-letter topic, acknowledged by all replicas."""
 
     def __init__(self, service: str, topic: str, prefix: str, options: dict[str, Any]) -> None:
         self._service, self._topic, self._prefix, self._options = service, topic, prefix, options
@@ -66,7 +66,7 @@ class DeadLetterWriter:
             self._producer = None
 
     async def write(self, message: ConsumerRecord[Any, Any], error: str, attempts: int) -> None:
-        """Raises KafkaError when the broker did not take it."""
+        """Raises KafkaError when the broker does not accept the letter."""
         assert self._producer is not None, "start() first"
         topic = message.topic.removeprefix(self._prefix)
         record = Record(topic, message.key, message.value, tuple(message.headers), message.timestamp)
@@ -85,10 +85,10 @@ class DeadLetterWriter:
 
 
 class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not typed
-    """The state of one consumer: what is in hand, and whether to let go of it.
+    """The state of one consumer: whether a message is being handled, and whether to release it.
 
-    A rebalance runs beside a handler. It waits here until the message in hand has been committed, and cuts a backoff
-    short, so that no other replica begins the same message meanwhile.
+    A rebalance runs concurrently with a handler. It waits here until the current message has been committed, and cuts
+    a backoff short, so that no other replica starts the same message meanwhile.
     """
 
     def __init__(self, letters: DeadLetterWriter) -> None:
@@ -111,13 +111,13 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
             self._let_go.clear()
 
     async def deliver(self, call: Callable[[KafkaMessage], Awaitable[Any]], message: KafkaMessage) -> None:
-        """Handle `message` until it is done with, then commit. Leaves it uncommitted when told to let go."""
+        """Handle `message` to completion, then commit. Leaves it uncommitted when the partitions are revoked."""
         self._idle.clear()
         try:
             if await self._settled(call, message):
                 await self._commit(message)
             else:
-                message.committed = AckStatus.NACKED  # whoever is assigned next begins at the committed offset
+                message.committed = AckStatus.NACKED  # the next assignee starts at the committed offset
                 raise NackMessage
         finally:
             self._idle.set()
@@ -135,7 +135,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
                 return await self._bury([(record, _text(error)) for record in _records(message)], attempt)
             except Transient as error:
                 log.warning("waits and tries again", attempt=attempt, error=_text(error))
-            except Exception as error:  # a bug, or a library's own error: neither lost nor allowed to block for ever
+            except Exception as error:  # a bug, or a library's error: must neither be lost nor block forever
                 log.exception("handler failed", attempt=attempt)
                 if attempt >= UNEXPECTED_ATTEMPTS:
                     return await self._bury([(record, _text(error)) for record in _records(message)], attempt)
@@ -159,7 +159,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         return True
 
     async def _wait(self, attempt: int) -> bool:
-        """Back off with jitter; False when told to let go instead."""
+        """Back off with jitter; return False when interrupted by a release."""
         seconds = min(0.05 * 2**attempt, LONGEST_BACKOFF) * random.uniform(0.5, 1.0)
         return not await set_within(self._let_go, seconds)
 
@@ -167,7 +167,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         try:
             await message.ack()
         except KafkaError as error:
-            # The effect is committed in the database: if this offset comes again, the inbox knows it.
+            # The effect is committed in the database: if this offset is redelivered, the inbox detects it.
             message.committed = AckStatus.ACKED
             log.warning("offset not committed; a duplicate may follow", error=_text(error))
 

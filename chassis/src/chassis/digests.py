@@ -7,15 +7,15 @@ from pathlib import Path
 
 
 def digest_file(path: Path) -> str:
-    """Of the file's bytes."""
+    """Return the digest of the file's bytes."""
     with path.open("rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_tree(folder: Path) -> str:
-    """Of every file below `folder`: relative POSIX path and content, in path order.
+    """Return the digest over every file below `folder`: relative POSIX path and content, in path order.
 
-    Raises FileNotFoundError when `folder` is no folder, and ValueError for a symbolic link, which could point anywhere.
+    Raises FileNotFoundError when `folder` is not a folder, ValueError for a symbolic link, which could point anywhere.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder")

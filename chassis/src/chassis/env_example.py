@@ -27,7 +27,7 @@ python -m chassis.env_example trainer gatekeeper serving drift > .env.example"""
 
 @dataclass(frozen=True)
 class Variable:
-    """One environment variable: `default` as it would be written, `choices` where only certain words are valid."""
+    """One environment variable: `default` as written in the file, `choices` where the values are enumerated."""
 
     name: str
     description: str
@@ -36,13 +36,13 @@ class Variable:
 
 
 def env_example(services: Sequence[str]) -> str:
-    """The text of the file for `services`, each a package with a class `Settings` in its module `settings`."""
+    """Return the text of the file for `services`, each a package with a class `Settings` in its module `settings`."""
     blocks = [_section(title, found) for title, found in variables(services).items()]
     return "\n\n".join([_comment(INTRODUCTION), *blocks]) + "\n"
 
 
 def variables(services: Sequence[str]) -> dict[str, list[Variable]]:
-    """The variables that all services share, under `all services`, then each service's own."""
+    """Return the variables shared by all services, under `all services`, then each service's own."""
     shared = [_variable(field, "") for field in ServiceSettings.model_fields.values() if field.alias]
     return {"all services": shared} | {service: list(_own(_settings_of(service))) for service in services}
 
@@ -86,12 +86,12 @@ def _line(variable: Variable) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    """Empty for none, and for one that is only known where the service runs."""
+    """Return the default as text; empty if there is none, or if it is only known at run time."""
     return "" if field.is_required() or field.default_factory is not None else default_of(field.default)
 
 
 def default_of(value: Any) -> str:
-    """`value` as it would be written in a file; empty for None."""
+    """Return `value` as written in an environment file; empty for None."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -106,7 +106,7 @@ def default_of(value: Any) -> str:
 
 
 def _duration(value: timedelta) -> str:
-    """In the largest unit that leaves no fraction: 7d, 90m."""
+    """Format in the largest unit that leaves no fraction: 7d, 90m."""
     seconds = value.total_seconds()
     for unit, letter in ((86_400, "d"), (3_600, "h"), (60, "m")):
         if seconds % unit == 0:

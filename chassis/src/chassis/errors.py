@@ -1,23 +1,23 @@
-"""Errors, split by what the caller should do about them."""
+"""Errors, classified by how the caller should react."""
 
 from __future__ import annotations
 
 
 class GauntletError(Exception):
-    """Everything that Gauntlet raises on purpose."""
+    """Base class of the errors that Gauntlet raises deliberately."""
 
 
 class Transient(GauntletError):
-    """Try again later: broker, database or MLflow is away, or busy."""
+    """Retry later: broker, database or MLflow is unavailable or busy."""
 
 
 class Permanent(GauntletError):
-    """Trying again changes nothing: the input, or what it names, is wrong."""
+    """Retrying is useless: the input, or what it refers to, is wrong."""
 
 
 class Malformed(Permanent):
-    """A Kafka message that is no event of ours."""
+    """A Kafka message that is not a valid event."""
 
 
 class NotFound(Permanent):
-    """What was asked for does not exist."""
+    """The requested object does not exist."""

@@ -1,4 +1,4 @@
-"""A follower: reads compacted topics whole, without a group, to their end, and then goes on following."""
+"""A follower: reads compacted topics from the beginning, without a consumer group, and keeps following them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ log = get_logger(__name__)
 
 
 class Follower:
-    """A Part. `caught_up` is set once everything that was there at the start has been handed to `on_event`.
+    """A Part. `caught_up` is set once every record present at the start has been passed to `on_event`.
 
-    Tombstones are skipped. A record that is no event of ours is logged and handed to `on_bad`: a follower has no
-    group, so there is no offset to hold back, and the newest good record of a model is still the truth.
+    Tombstones are skipped. A record that is not a valid event is logged and passed to `on_bad`: without a group there
+    is no offset to hold back, and the newest valid record of a model remains authoritative.
     """
 
     name = "follower"
@@ -47,7 +47,7 @@ class Follower:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Connect and begin to read. Raises Transient when the broker cannot be reached."""
+        """Connect and start reading. Raises Transient when the broker cannot be reached."""
         self._consumer = consumer = AIOKafkaConsumer(
             *self._topics,
             **aiokafka_options(self._settings),

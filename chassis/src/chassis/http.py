@@ -1,4 +1,4 @@
-"""HTTP errors as RFC 9457 problem details: what happened, with which value, what to do."""
+"""HTTP errors as RFC 9457 problem details: the error, the offending value, the remedy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = get_logger(__name__)
 
 
 class Problem(Exception):
-    """Raise to answer with a problem. `extra` members are added to the body as they are."""
+    """Raise to respond with a problem. `extra` members are added to the body unchanged."""
 
     def __init__(
         self, status: int, title: str, detail: str = "", *, headers: dict[str, str] | None = None, **extra: Any
@@ -35,7 +35,7 @@ class Problem(Exception):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What an endpoint's OpenAPI document says of the problems with which it may respond (`responses=`)."""
+    """Return the OpenAPI description of the problems an endpoint may return (for `responses=`)."""
     schema = {"type": "object", "required": ["type", "title", "status", "detail"]}
     return {
         status: {"description": STATUSES[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses
@@ -48,7 +48,7 @@ def problem_response(problem: Problem) -> Response:
 
 
 def answer_with_problems(app: FastAPI) -> None:
-    """Every error of `app` becomes a problem; none shows a traceback."""
+    """Turn every error of `app` into a problem response; none shows a traceback."""
 
     @app.exception_handler(Problem)
     async def _problem(_request: Request, error: Problem) -> Response:

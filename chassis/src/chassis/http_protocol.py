@@ -1,10 +1,10 @@
-"""What uvicorn leaves open: how long and how large the head of a request may be, and how often it is written.
+"""An HTTP protocol for uvicorn with limits on request heads (time, size) and coalesced writes.
 
-Its parser keeps every header that arrives, and waits for the next one without an end; a few connections could take all
-memory, or all file descriptors. How long and how large a body may be is for whoever reads it.
+uvicorn's parser stores every header that arrives and waits for the next one indefinitely; a few connections could
+exhaust memory or file descriptors. Limits on bodies are left to their readers.
 
-It writes the head of a response and then its body; with uvloop each is a system call, which costs a tenth of a small
-request, and wakes the client twice.
+uvicorn writes the head of a response and then its body; with uvloop each write is a system call, which costs a tenth
+of a small request and wakes the client twice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 30.0
-"""Also of a connection on which nothing comes, and of one that is answered and goes on sending."""
+"""Also applies to an idle connection, and to one that keeps sending after its response."""
 
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -25,7 +25,7 @@ MOST_HELD_BYTES = 64 * 1024
 
 
 class CoalescingTransport:
-    """A transport that writes at once what is written in one turn of the event loop; the rest is as it was."""
+    """A transport that combines the writes of one event-loop iteration; everything else is delegated."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -41,7 +41,7 @@ class CoalescingTransport:
             self._loop.call_soon(self.flush)
         self._held.append(data)
         self._bytes += len(data)
-        if self._bytes > MOST_HELD_BYTES:  # now, so that whoever writes without end learns that nobody reads
+        if self._bytes > MOST_HELD_BYTES:  # now, so that flow control reaches the writer
             self.flush()
 
     def close(self) -> None:
@@ -55,7 +55,7 @@ class CoalescingTransport:
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """Closed after HEAD_BYTES in which there is no body and no end of a request, or HEAD_SECONDS without a head."""
+    """Closes after HEAD_BYTES without a body or the end of a request, or HEAD_SECONDS without a complete head."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

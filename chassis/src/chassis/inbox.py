@@ -1,4 +1,4 @@
-"""The inbox: remembers, in the transaction of the effect, which events have had theirs."""
+"""The inbox: records handled events in the transaction of their effect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class InboxRow(Base):
 
 
 def first_time(session: Session, envelope: Envelope[Any]) -> bool:
-    """Mark the event as handled by this transaction; False when an earlier one has done so."""
+    """Mark the event as handled by this transaction; return False when it already was."""
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     row = {
         "source": envelope.source,

@@ -30,11 +30,11 @@ log = get_logger(__name__)
 
 
 class RunAgain(GauntletError):
-    """What the job was based on changed while it worked: run it again at once."""
+    """The input of the job changed while it ran: run it again at once."""
 
 
 class JobRun:
-    """One run of a job: `cancelled` is set when the lease is lost or the service stops; then end soon."""
+    """One run of a job: `cancelled` is set when the lease is lost or the service stops; the runner should then end."""
 
     def __init__(self, jobs: Jobs, job: Job) -> None:
         self.job = job
@@ -43,7 +43,7 @@ class JobRun:
         self._noted = 0.0
 
     def progress(self, share: float, message: str) -> None:
-        """Tell people how far it is, 0 to 1; written to the database at most twice a second."""
+        """Report progress, 0 to 1; written to the database at most twice a second."""
         if time.monotonic() - self._noted >= NOTE_SECONDS:
             self._noted = time.monotonic()
             try:
@@ -57,11 +57,11 @@ OnFailed = Callable[[Session, Job, str], None]
 
 
 class JobWorker:
-    """A Part. A runner does the long work, without a transaction, and returns what to record.
+    """A Part. A runner does the long work outside a transaction and returns a function that records the result.
 
-    That function runs in the transaction that ends the job, and only while the lease is still ours. A runner raises
-    Transient to wait and run again, RunAgain to do so at once; anything else fails the job and calls `on_failed` in the
-    transaction that says so. `one_queue`: the jobs of a key run one after another whatever their kind.
+    That function runs in the transaction that ends the job, and only while this worker holds the lease. A runner
+    raises Transient to run again after a delay, RunAgain to do so at once; any other error fails the job and calls
+    `on_failed` in the same transaction. `one_queue`: the jobs of a key run one at a time, whatever their kind.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class JobWorker:
         self._task = asyncio.create_task(self._loop(), name=self.name)
 
     async def stop(self) -> None:
-        """Cancel the job in hand; it goes back to the queue for whoever comes next."""
+        """Cancel the running job; it returns to the queue for the next worker."""
         self._stopping = True
         self._wake.set()
         if self._run is not None:
@@ -160,14 +160,14 @@ class JobWorker:
         except Transient as error:
             self._put_back(run, timedelta(0) if self._stopping else _backoff(job.attempts), str(error))
             return "waits"
-        except Exception as error:  # the runner's error is the job's result, not the worker's
+        except Exception as error:  # a runner's error fails the job, not the worker
             log.exception("job failed", job=job.id, kind=job.kind, key=job.key)
             return self._fail(run, f"{type(error).__name__}: {error}")
         log.info("job done", job=job.id, kind=job.kind, key=job.key)
         return "done"
 
     def _settle(self, run: JobRun, record: Record) -> None:
-        """Commit the result. A database that is away for a moment must not cost an hour of training."""
+        """Commit the result. A short database outage must not cost an hour of training."""
         attempt = 0
         while True:
             attempt += 1

@@ -1,4 +1,4 @@
-"""Jobs: long work as rows, run under a lease, taken over when its worker dies, recorded exactly once."""
+"""Jobs: long work as rows, run under a lease, taken over when a worker dies, results recorded exactly once."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from contracts import BY_TYPE, Envelope
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
 UNFINISHED = (QUEUED, RUNNING)
 MOST_TAKEOVERS = 5
-"""A job whose worker died so often is taken to be the reason."""
+"""A job whose worker died this often is assumed to be the cause."""
 
 
 class JobRow(Base):
-    """`sequence` is the order; one unfinished job of a (kind, key) runs at a time, oldest first (or see `claim`)."""
+    """`sequence` gives the order; of each (kind, key) one job runs at a time, oldest first (or see `claim`)."""
 
     __tablename__ = "jobs"
 
@@ -50,7 +50,7 @@ class JobRow(Base):
 
 @dataclass(frozen=True)
 class Job:
-    """A job as its worker sees it. `attempts` counts this run; `progress` is a share from 0 to 1."""
+    """A job as passed to its worker. `attempts` includes this run; `progress` is a fraction from 0 to 1."""
 
     sequence: int
     id: str
@@ -70,11 +70,11 @@ class Job:
 
 
 class LeaseLost(GauntletError):
-    """Somebody else runs this job now; what this worker did is not recorded."""
+    """Another worker has taken over this job; the result of this worker is not recorded."""
 
 
 class Jobs:
-    """The queue on one database, in the name of one worker (`owner`, unique to the process)."""
+    """The job queue of one database, for one worker (`owner`, unique to the process)."""
 
     def __init__(self, database: Database, *, owner: str, lease: timedelta = timedelta(seconds=10)) -> None:
         self.database = database
@@ -91,7 +91,7 @@ class Jobs:
         job_id: str | None = None,
         cause: Envelope[Any] | None = None,
     ) -> str:
-        """Add a job to this transaction. With a `job_id` that is known already, nothing is added."""
+        """Add a job in this transaction; do nothing if `job_id` already exists."""
         now = datetime.now(UTC)
         job_id = job_id or str(uuid4())
         insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
@@ -112,9 +112,9 @@ class Jobs:
         return job_id
 
     def claim(self, kinds: Sequence[str], *, one_queue: bool = False) -> Job | None:
-        """Take the oldest job that may run now, or one whose worker let its lease run out.
+        """Claim the oldest job that may run now, or one whose lease has expired.
 
-        `one_queue`: of each key, one job of all these kinds runs at a time, in the order in which they were added.
+        `one_queue`: of each key, one job of all these kinds runs at a time, in the order they were added.
         """
         with self.database.reading() as session:
             if session.scalar(select(_claimable(kinds, datetime.now(UTC), one_queue).exists())) is not True:
@@ -132,7 +132,7 @@ class Jobs:
             return _job(row)
 
     def renew(self, job: Job) -> bool:
-        """False when the job is no longer ours."""
+        """Renew the lease; return False when this worker no longer holds it."""
         with self.database.transaction() as session:
             return self._ours(session, job, lease_until=datetime.now(UTC) + self.lease)
 
@@ -141,13 +141,13 @@ class Jobs:
             self._ours(session, job, progress=progress, message=message)
 
     def end(self, session: Session, job: Job, *, error: str | None = None) -> None:
-        """Mark as done, or failed, in this transaction. Raises LeaseLost when it is no longer ours."""
+        """Mark the job as done, or failed, in this transaction. Raises LeaseLost when the lease is no longer held."""
         state = FAILED if error is not None else DONE
         if not self._ours(session, job, state=state, error=error, ended_at=datetime.now(UTC), holder=None):
             raise LeaseLost(f"job {job.id} ({job.kind} {job.key}) was taken over")
 
     def put_back(self, job: Job, *, delay: timedelta, message: str | None = None) -> None:
-        """Let it wait and run again; the order of its key is kept."""
+        """Return the job to the queue, to run again after `delay`; the order of its key is kept."""
         with self.database.transaction() as session:
             self._ours(
                 session,

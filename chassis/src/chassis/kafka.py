@@ -1,4 +1,4 @@
-"""One set of settings, said in the words of each Kafka client."""
+"""Kafka settings, translated into the options of each Kafka client."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiokafka.helpers import create_ssl_context
 from chassis.settings import KafkaSettings
 
 LARGEST_MESSAGE = 8 * 1024 * 1024
-"""Bytes: what topics accept, so that an oversized event can still be read, refused and kept as a dead letter."""
+"""Bytes: the limit of the topics, so that an oversized event can still be read, rejected and dead-lettered."""
 
 
 def aiokafka_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def kafka_python_options(settings: KafkaSettings, bootstrap_timeout_ms: int = 10
 
 
 def confluent_options(settings: KafkaSettings) -> dict[str, Any]:
-    """For librdkafka; with the partitioner of all the others, which is not its default."""
+    """Return options for librdkafka; with the partitioner of the other clients, which is not its default."""
     options: dict[str, Any] = {
         "bootstrap.servers": settings.kafka_bootstrap_servers,
         "security.protocol": settings.kafka_security_protocol,

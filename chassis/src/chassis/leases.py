@@ -1,4 +1,4 @@
-"""Named leases in the database: one holder at a time, and another after the holder has died."""
+"""Named leases in the database: one holder at a time; they expire when the holder dies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LeaseRow(Base):
 
 
 def hold(session: Session, name: str, holder: str, duration: timedelta) -> bool:
-    """Take or renew the lease `name`; False while somebody else's has not run out."""
+    """Take or renew the lease `name`; return False while another holder's lease is valid."""
     now = datetime.now(UTC)
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     session.execute(

@@ -1,4 +1,4 @@
-"""What a model says of itself: its `MLmodel` file, read without running anything of it."""
+"""Reads a model's `MLmodel` file without executing any of its code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LARGEST = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class MLmodel:
-    """`inputs`: the columns that the signature names, in order; None when it names none (tensors)."""
+    """`inputs`: the columns of the signature, in order; None when it has no named columns (tensors)."""
 
     has_signature: bool = False
     inputs: tuple[str, ...] | None = None
@@ -23,13 +23,13 @@ class MLmodel:
     roles: Mapping[str, Any] = field(default_factory=dict)
     """metadata["gauntlet"]: label, entity, event_time, …"""
     outputs: str | None = None
-    """What the signature says of the answers, as text that is equal for equal outputs."""
+    """The signature's outputs as canonical text: equal for equal outputs."""
     kinds: tuple[str, ...] | None = None
-    """Of the inputs, MLflow's names of their types; None when one of them has no simple type."""
+    """MLflow type names of the inputs; None when one of them has no simple type."""
 
 
 def read(folder: Path) -> MLmodel:
-    """What its signature and its Gauntlet metadata say. Raises ValueError as `content`."""
+    """Read the signature and the Gauntlet metadata. Raises ValueError as `content` does."""
     said = content(folder)
     signature = said.get("signature")
     signature = signature if isinstance(signature, dict) else {}
@@ -48,7 +48,7 @@ def read(folder: Path) -> MLmodel:
 
 
 def content(folder: Path) -> Mapping[str, Any]:
-    """The file as it is. Raises ValueError when the folder holds no MLflow model, or one too large to be read."""
+    """Parse the file. Raises ValueError when the folder contains no MLflow model, or the file is too large."""
     path = folder / "MLmodel"
     if not path.is_file():
         raise ValueError("the artifact is no MLflow model: it has no MLmodel file")

@@ -1,4 +1,4 @@
-"""The outbox: lifecycle events are rows of the transaction that decided them, published by the relay afterwards."""
+"""The outbox: lifecycle events are written in the transaction that decides them; the relay publishes them later."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from contracts import Envelope, Event, new_envelope
 
 
 class OutboxRow(Base):
-    """One event to publish; rows leave in the order of their ids."""
+    """One event to publish; rows are published in the order of their ids."""
 
     __tablename__ = "outbox"
 
@@ -31,7 +31,7 @@ class OutboxRow(Base):
 
 
 class Outbox:
-    """Writes events into the caller's transaction, in the name of one service."""
+    """Writes events of one service (`source`) in the caller's transaction."""
 
     def __init__(self, source: str, max_event_bytes: int = MEBIBYTE) -> None:
         self.source = source
@@ -42,7 +42,7 @@ class Outbox:
     ) -> Envelope[Any]:
         """Publish `event` if, and only if, this transaction commits.
 
-        Raises Permanent for an event above the size that its readers accept.
+        Raises Permanent for an event larger than its consumers accept.
         """
         envelope = new_envelope(event, source=self.source, cause=cause, event_id=event_id)
         encoded = encode(envelope)

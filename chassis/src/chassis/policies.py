@@ -1,4 +1,4 @@
-"""Policies: YAML files read and checked at start; a mistake is named with its line and the nearest valid word."""
+"""Policies: YAML files, validated at start; errors name the line and the nearest valid word."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PolicyError(Permanent):
 
 
 def load_policies(folder: Path) -> dict[str, ModelPolicy]:
-    """All `*.yaml` of `folder`, by model name. Raises PolicyError for the first mistake, naming file and line."""
+    """Load all `*.yaml` of `folder`, by model name. Raises PolicyError for the first invalid file, with the lines."""
     if not folder.is_dir():
         raise PolicyError(f"policies folder {str(folder)!r} does not exist; set POLICIES_DIR")
     policies: dict[str, ModelPolicy] = {}
@@ -61,7 +61,7 @@ def _explain(path: Path, text: str, error: ValidationError) -> Iterable[str]:
 
 
 def _is_noise(item: Any) -> bool:
-    """Of a union, pydantic reports every branch; the branch `false` explains nothing."""
+    """Whether an error is redundant: pydantic reports every branch of a union, and the branch `false` is unhelpful."""
     return bool(item["type"] == "literal_error" and item["ctx"]["expected"] == "False")
 
 
@@ -112,7 +112,7 @@ def _child(node: Any, step: Any) -> tuple[Any, Any] | None:
 
 
 def _is_in_file(root: Any, location: Sequence[Any], step: Any) -> bool:
-    """pydantic's location also names branches of unions; only keys of the file help the reader."""
+    """Whether `step` is a key of the file: pydantic's location also contains branches of unions."""
     node = root
     for part in location:
         found = _child(node, part)

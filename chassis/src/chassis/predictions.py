@@ -1,4 +1,4 @@
-"""The one reading of what a pyfunc answers: labels and scores."""
+"""Interprets the output of a pyfunc as labels and scores; the only module that does."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Predictions:
 
 
 def read(raw: Any, problem: str, classes: Sequence[Any] | None = None, rows: int | None = None) -> Predictions:
-    """Make sense of an answer of shape (n,), (n, 1), (n, 2) or (n, k).
+    """Interpret a model output of shape (n,), (n, 1), (n, 2) or (n, k).
 
-    `classes` names the columns of probabilities, in order. Raises ValueError, saying what was answered, for another
-    shape, another number of rows, something that is not a number, NaN, or a probability outside [0, 1].
+    `classes` names the columns of probabilities, in order. Raises ValueError, with the offending output, for any
+    other shape, a wrong number of rows, non-numeric values, NaN, or a probability outside [0, 1].
     """
     values = np.asarray(raw)
     if values.ndim == 2 and values.shape[1] == 1:

@@ -1,7 +1,7 @@
-"""MLflow: versions, runs, artifacts, aliases; its errors sorted into Transient and Permanent.
+"""MLflow client: versions, runs, artifacts, aliases; maps errors to Transient and Permanent.
 
-The library takes more than a second of CPU to import, so it is imported with the first call that needs it: the methods
-here are the only place where a service that trains or loads no model meets it.
+The library takes more than a second of CPU to import, so it is imported by the first call that needs it: a service
+that neither trains nor loads models imports it only through these methods.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class RegisteredVersion:
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """`changed` is MLflow's mark of the last change: it moves when a version is made."""
+    """`changed` is MLflow's time of the last change: it advances when a version is created."""
 
     name: str
     aliases: Mapping[str, int]
@@ -60,11 +60,11 @@ class RegisteredModel:
 
 
 class Registry:
-    """A client of one MLflow server. Raises Transient when it is away or busy, NotFound for what is not there."""
+    """A client of one MLflow server. Raises Transient when it is unavailable or busy, NotFound for missing objects."""
 
     def __init__(self, tracking_uri: str, *, timeout_seconds: int = 10) -> None:
         self.tracking_uri = tracking_uri
-        # MLflow reads these itself; our own retries, with the order kept, are outside.
+        # MLflow reads these itself; our own ordered retries happen in the callers.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(timeout_seconds))
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -79,7 +79,7 @@ class Registry:
     def check(self) -> None:
         """Raises Transient or Permanent when MLflow does not respond, or refuses the credentials.
 
-        Until the library is imported only its health is looked at: `/ready` does not wait for the import.
+        Until the library is imported, only the health endpoint is checked: `/ready` does not wait for the import.
         """
         if hasattr(sys.modules.get("mlflow"), "MlflowClient"):
             self._ask(lambda: self.client.search_registered_models(max_results=1))
@@ -90,13 +90,13 @@ class Registry:
         return _version(self._ask(lambda: self.client.get_model_version(model_name, str(model_version))))
 
     def versions(self, model_name: str) -> list[RegisteredVersion]:
-        """All versions, oldest first; none for a model that MLflow does not know."""
+        """Return all versions, oldest first; an empty list for an unknown model."""
         quoted = model_name.replace("'", "\\'")
         found = self._pages(lambda token: self.client.search_model_versions(f"name='{quoted}'", page_token=token))
         return sorted((_version(item) for item in found), key=lambda item: item.version)
 
     def models(self) -> list[RegisteredModel]:
-        """All of them, in one question a hundred models."""
+        """Return all registered models; one request per hundred models."""
         found = self._pages(lambda token: self.client.search_registered_models(page_token=token))
         return [
             RegisteredModel(
@@ -106,7 +106,7 @@ class Registry:
         ]
 
     def aliases(self, model_name: str) -> dict[str, int]:
-        """Raises NotFound for an unknown model."""
+        """Return the aliases of a model. Raises NotFound for an unknown model."""
         model = self._ask(lambda: self.client.get_registered_model(model_name))
         return {alias: int(version) for alias, version in model.aliases.items()}
 
@@ -124,21 +124,21 @@ class Registry:
         return self._ask(lambda: self.client.get_run(run_id))
 
     def upload(self, run_id: str, path: Path, folder: str) -> str:
-        """Keep a file with a run, and return its URI."""
+        """Log a file to a run and return its URI."""
         self._ask(lambda: self.client.log_artifact(run_id, str(path), folder))
         return f"runs:/{run_id}/{folder}/{path.name}"
 
     def upload_folder(self, run_id: str, path: Path, folder: str) -> str:
-        """Keep the files of a folder with a run, below `folder`, and return their URI."""
+        """Log the files of a folder to a run, below `folder`, and return their URI."""
         self._ask(lambda: self.client.log_artifacts(run_id, str(path), folder))
         return f"runs:/{run_id}/{folder}"
 
     def upload_text(self, run_id: str, text: str, path: str) -> None:
-        """Keep a text with a run, below this path."""
+        """Log a text to a run at this path."""
         self._ask(lambda: self.client.log_text(run_id, text, path))
 
     def own_run(self, experiment: str, key: str) -> str:
-        """The run of ours that keeps what belongs to `key`; made when there is none."""
+        """Return the id of Gauntlet's own run for the artifacts of `key`; create it if there is none."""
 
         def find_or_make() -> str:
             found = self.client.get_experiment_by_name(experiment)
@@ -151,9 +151,9 @@ class Registry:
         return self._ask(find_or_make)
 
     def download(self, uri: str, into: Path) -> Path:
-        """Fetch a file or a folder into a new place below `into`, whole or not at all. Returns where it is.
+        """Download a file or a folder into `into`, completely or not at all. Returns its path.
 
-        Equal content however it is named: MLflow's note of the name it was asked by is not kept.
+        The content does not depend on the URI: MLflow's note of the requested name is removed.
         """
         from mlflow.artifacts import download_artifacts
 
@@ -165,7 +165,7 @@ class Registry:
                     lambda: download_artifacts(artifact_uri=uri, dst_path=str(scratch), tracking_uri=self.tracking_uri)
                 )
             )
-            # "models:/m-…" is fetched as the folder itself, "runs:/…/model" as one below it.
+            # "models:/m-…" is downloaded as the folder itself, "runs:/…/model" as a subfolder.
             target = into / ("model" if fetched == scratch else fetched.name)
             if fetched.is_dir():
                 (fetched / MLFLOW_NOTE).unlink(missing_ok=True)
@@ -191,7 +191,7 @@ class Registry:
 
 @contextmanager
 def mlflow_errors(tracking_uri: str) -> Iterator[None]:
-    """Sort what MLflow raises. A connection that fails is wrapped by MLflow, so its text is all there is to go by."""
+    """Map MLflow's exceptions. MLflow wraps connection errors, so only their text identifies them."""
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
 
@@ -211,9 +211,9 @@ def mlflow_errors(tracking_uri: str) -> Iterator[None]:
 
 
 def check_mlflow(tracking_uri: str, seconds: float = 5.0) -> None:
-    """Raises Transient when nobody answers there. Any answer below 500 will do: its health has no common address.
+    """Raises Transient when MLflow does not respond. Any status below 500 passes: the health path varies.
 
-    Without the library, which a service that has just been started would have to import for its first `/ready`.
+    Does not use the library, which a service that has just started would have to import for its first `/ready`.
     """
     if not tracking_uri.startswith(("http://", "https://")):
         return
@@ -230,7 +230,7 @@ def check_mlflow(tracking_uri: str, seconds: float = 5.0) -> None:
 
 
 def _tls() -> ssl.SSLContext:
-    """Trusts what MLflow's client trusts, by the same variables. Raises OSError for a file that is none."""
+    """Return a TLS context with the trust settings of MLflow's client. Raises OSError for an unreadable file."""
     trusted = (os.environ.get(name) for name in ("MLFLOW_TRACKING_SERVER_CERT_PATH", "REQUESTS_CA_BUNDLE"))
     context = ssl.create_default_context(cafile=next(filter(None, trusted), certifi.where()))
     if own := os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"):

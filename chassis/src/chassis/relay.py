@@ -1,4 +1,4 @@
-"""The relay: publishes the outbox in order, and marks a row only after the broker has acknowledged it."""
+"""The relay: publishes the outbox in order and marks a row only after the broker acknowledges it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ log = get_logger(__name__)
 
 
 class Relay:
-    """A Part that publishes until stopped. Of several on one database, the holder of the lease publishes."""
+    """A Part that publishes until stopped. Of several relays on one database, only the lease holder publishes."""
 
     name = "relay"
 
@@ -60,7 +60,7 @@ class Relay:
         self._task = asyncio.create_task(self._run(), name="relay")
 
     async def stop(self) -> None:
-        """Publish what is committed, if the broker answers within a moment, and let go of the lease."""
+        """Publish committed events if the broker responds within seconds, then release the lease."""
         self._stopping = True
         self._wake.set()
         if self._task is not None:
@@ -131,11 +131,11 @@ class Relay:
         return future
 
     def _claim(self) -> list[OutboxRow]:
-        # A look first: an idle service must not write every second to renew a lease that it does not need.
+        # Check first: an idle service must not write every second to renew a lease it does not need.
         rows = self._unpublished()
         WAITING.set(len(rows))
         if rows and time.monotonic() >= self._renew_at:
-            # Read again under the lease: what another relay has published meanwhile must not be published after it.
+            # Read again under the lease: rows that another relay has published meanwhile must not be published again.
             rows = self._unpublished() if self._take_lease() else []
         return rows
 
@@ -145,7 +145,7 @@ class Relay:
             return list(session.scalars(query))
 
     def _take_lease(self) -> bool:
-        """Renewed when half of it is over, so that no single event pays for a renewal."""
+        """Take or renew the lease, which is renewed after half its duration so that not every event pays for it."""
         asked = time.monotonic()
         with self._database.transaction() as session:
             if not hold(session, LEASE_NAME, self._holder, LEASE):

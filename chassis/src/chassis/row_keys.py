@@ -1,8 +1,8 @@
-"""Keys of rows, kept at training time so that a gate can tell whether a golden row was trained on.
+"""Row keys, stored at training time so that a gate can detect golden rows that were trained on.
 
-Three keys a row, each 64 bits: *exact* (every feature), *rounded* (numbers to three significant digits, so that a row
-written with another precision is still found) and *entity*. Kept as sorted arrays: 8 bytes a distinct key, 24 MB for a
-million rows. A key matches by chance with probability m / 2⁶⁴ for m distinct keys: 5·10⁻¹⁴ for a million.
+Three keys per row, 64 bits each: *exact* (every feature), *rounded* (numbers to three significant digits, so that a
+row written with another precision is still found) and *entity*. Stored as sorted arrays: 8 bytes per distinct key,
+24 MB for a million rows. A key matches by chance with probability m / 2⁶⁴ for m distinct keys: 5·10⁻¹⁴ for a million.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ METADATA = b"gauntlet.row_keys"
 
 @dataclass(frozen=True, eq=False)
 class RowKeys:
-    """The keys of n rows, in their order; `entity` is None where no entity is known."""
+    """The keys of n rows, in order; `entity` is None where no entity is known."""
 
     exact: Keys
     rounded: Keys
@@ -44,7 +44,7 @@ class RowKeys:
 class TrainedOn:
     """The distinct keys of the rows that a model was trained on, each kind sorted.
 
-    `columns` are those that exact and rounded keys were made of; `last_event_time` is that of the newest row.
+    `columns` are the inputs of the exact and rounded keys; `last_event_time` is that of the newest row.
     """
 
     columns: tuple[str, ...]
@@ -58,7 +58,7 @@ class TrainedOn:
     def of(
         frame: pd.DataFrame, columns: Sequence[str], entity: str | None = None, event_time: str | None = None
     ) -> TrainedOn:
-        """Raises ValueError for a column that is not there."""
+        """Compute the keys of training rows. Raises ValueError for a missing column."""
         keys = row_keys(frame, columns, entity)
         newest = frame[event_time].max() if event_time is not None and len(frame) else None
         return TrainedOn(
@@ -71,7 +71,7 @@ class TrainedOn:
         )
 
     def write(self, path: Path) -> None:
-        """As a Parquet file of (kind, key), described in its metadata."""
+        """Write a Parquet file of (kind, key) with the other fields in its metadata."""
         kept = [getattr(self, kind) for kind in KINDS]
         found = [keys if keys is not None else np.empty(0, np.uint64) for keys in kept]
         kinds = np.repeat(np.arange(len(KINDS), dtype=np.uint8), [len(keys) for keys in found])
@@ -87,7 +87,7 @@ class TrainedOn:
 
     @staticmethod
     def read(path: Path) -> TrainedOn:
-        """Raises ValueError for a file that is something else."""
+        """Read a file of `write`. Raises ValueError for any other file."""
         try:
             table = pq.read_table(path)
             about = json.loads((table.schema.metadata or {})[METADATA])
@@ -109,7 +109,7 @@ class TrainedOn:
 
 
 def row_keys(frame: pd.DataFrame, columns: Sequence[str], entity: str | None = None) -> RowKeys:
-    """Raises ValueError for a column that is not there."""
+    """Compute the keys of rows. Raises ValueError for a missing column."""
     wanted = [*columns, *([entity] if entity else [])]
     if missing := [name for name in wanted if name not in frame.columns]:
         raise ValueError(f"columns {missing} are missing; there are {sorted(map(str, frame.columns))[:30]}")
@@ -127,7 +127,7 @@ def row_keys(frame: pd.DataFrame, columns: Sequence[str], entity: str | None = N
 
 
 def as_utc(value: Any) -> datetime:
-    """A time without a zone is taken to be UTC."""
+    """Convert to UTC; a time without a zone is assumed to be UTC."""
     time: datetime = pd.Timestamp(value).to_pydatetime(warn=False)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
@@ -137,13 +137,13 @@ def _is_numeric(column: pd.Series[Any]) -> bool:
 
 
 def _bits(values: NDArray[np.float64]) -> Keys:
-    """One pattern a number: -0.0 is 0.0, and every NaN is the same."""
+    """Return one bit pattern per number: -0.0 equals 0.0, and all NaN are equal."""
     plain = np.where(np.isnan(values), np.nan, values + 0.0)
     return np.ascontiguousarray(plain).view(np.uint64)
 
 
 def _rounded(values: NDArray[np.float64]) -> Keys:
-    """Of sign, three significant digits and exponent, as integers: no rounding error of a float comes in."""
+    """Encode sign, three significant digits and exponent as integers, free of float rounding errors."""
     usable = np.isfinite(values) & (values != 0)
     safe = np.where(usable, np.abs(values), 1.0)
     exponent = np.floor(np.log10(safe))
@@ -155,7 +155,7 @@ def _rounded(values: NDArray[np.float64]) -> Keys:
 
 
 def _words(column: pd.Series[Any]) -> Keys:
-    """Of each value's text; a whole number is the same word as an integer and as a float. Missing is one word more."""
+    """Hash each value's text; a whole number has the same text as integer and as float. Missing has its own hash."""
     codes, values = pd.factorize(column)
     hashes = np.array([_hash(_word(value)) for value in values] + [_hash("\0missing")], dtype=np.uint64)
     return hashes[codes]

@@ -1,4 +1,4 @@
-"""A package's migrations, run on a connection by Alembic. Apart from `database`, which is imported far more often."""
+"""Runs a package's Alembic migrations on a connection. Separate from `database`, which is imported far more often."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 
 def upgrade(conn: Connection, package: str) -> None:
-    """Bring the tables of `package` up to date, inside the transaction of `conn`."""
+    """Migrate the tables of `package`, inside the transaction of `conn`."""
     config = alembic.config.Config()
     chassis = Path(str(importlib.resources.files("chassis")))
     own = Path(str(importlib.resources.files(package)))

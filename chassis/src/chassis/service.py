@@ -1,4 +1,4 @@
-"""A service process: parts that start in order, the HTTP side that tells how they are, a clean end."""
+"""A service process: starts parts in order, reports their state over HTTP, shuts down cleanly."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ log = get_logger(__name__)
 
 
 class Part(Protocol):
-    """Something that a service starts and stops. `start` raises Transient to be tried again."""
+    """A component that a service starts and stops. `start` raises Transient to be retried."""
 
     name: str
 
@@ -46,7 +46,7 @@ class Part(Protocol):
 
 
 class Topics:
-    """A Part: makes the topics that are missing, reports those that are wrong."""
+    """A Part: creates missing topics and reports misconfigured ones."""
 
     name = "topics"
 
@@ -62,7 +62,7 @@ class Topics:
 
 
 class Schema:
-    """A Part: brings the tables of the chassis and of `package` up to date."""
+    """A Part: migrates the tables of the chassis and of `package`."""
 
     name = "database"
 
@@ -78,7 +78,7 @@ class Schema:
 
 
 class Startup:
-    """Starts parts one after another, again and again while what they need is away."""
+    """Starts parts one after another, retrying while a dependency is unavailable."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = parts
@@ -119,10 +119,10 @@ def build_app(
     entry: Callable[[FastAPI], Any] | None = None,
     accept_when_ready: bool = False,
 ) -> FastAPI:
-    """The service's HTTP side. /health: the process lives. /ready: the parts have started and every check passes.
+    """Build the service's HTTP app. /health: the process runs. /ready: the parts have started and every check passes.
 
-    `entry` may put an ASGI application of its own in front, which sees every request first. `accept_when_ready`: no
-    connection is taken before the service is ready, for one that shares its port with others that are.
+    `entry` may wrap the app in another ASGI application, which receives every request first. `accept_when_ready`:
+    accept no connection before the service is ready, for a process that shares its port with ready ones.
     """
     startup = Startup(parts)
 
@@ -193,7 +193,7 @@ _failed_to_start: list[BaseException] = []
 
 
 def listen(name: str, settings: ServiceSettings) -> socket.socket | None:
-    """A socket bound to the service's address; None, with the reason on standard error, when that is taken."""
+    """Return a socket bound to the service's address; on failure print the reason to standard error, return None."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -202,7 +202,7 @@ def listen(name: str, settings: ServiceSettings) -> socket.socket | None:
         listener.close()
         prefix = settings.model_config.get("env_prefix", "")
         what = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-        print(  # noqa: T201  # for the person who started it, before there is a log
+        print(  # noqa: T201  # for the operator, before there is a log
             f"{name}: {settings.host}:{settings.port} {what}. Set {prefix}PORT to another port, "
             f"or stop what listens there (`ss -ltnp 'sport = :{settings.port}'`).",
             file=sys.stderr,
@@ -212,7 +212,7 @@ def listen(name: str, settings: ServiceSettings) -> socket.socket | None:
 
 
 def _metrics() -> CollectorRegistry:
-    """Of all processes behind this port, where the Prometheus client was told that there are several."""
+    """Return the metrics of all processes behind this port, if the Prometheus client is set up for several."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return REGISTRY
     registry = CollectorRegistry()
@@ -229,7 +229,7 @@ async def _failing(checks: Mapping[str, Check]) -> dict[str, str]:
                 await asyncio.wait_for(asyncio.to_thread(check), CHECK_SECONDS)
         except TimeoutError:
             return f"no answer within {CHECK_SECONDS:g} s"
-        except Exception as error:  # a check says why by raising whatever it likes
+        except Exception as error:  # a check may raise any exception to give its reason
             return str(error) or type(error).__name__
         return None
 
@@ -238,7 +238,7 @@ async def _failing(checks: Mapping[str, Check]) -> dict[str, str]:
 
 
 def _end_process_on_error(starting: asyncio.Task[None]) -> None:
-    """An error that waiting does not mend: say it and end, so that whoever supervises us sees it."""
+    """Log an error that retrying cannot fix and end the process, so that its supervisor notices."""
     if starting.cancelled() or (error := starting.exception()) is None:
         return
     log.critical("cannot start", error=f"{type(error).__name__}: {error}", exc_info=error)

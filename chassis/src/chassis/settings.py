@@ -1,4 +1,4 @@
-"""Settings: environment variables, read once, a description a field."""
+"""Settings: environment variables, read once; every field has a description."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class ServiceSettings(KafkaSettings):
         return value.upper() if isinstance(value, str) else value
 
     def database(self, service: str) -> str:
-        """The URL of `service`'s own database; makes the folder of a SQLite file."""
+        """Return the URL of `service`'s own database; create the folder of a SQLite file."""
         if self.database_url:
             return self.database_url
         folder = self.data_dir.resolve() / "databases"

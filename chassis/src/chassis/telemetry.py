@@ -1,4 +1,4 @@
-"""Structured logs that carry the story they belong to."""
+"""Structured logs with correlation ids."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def get_logger(name: str) -> Any:
 
 
 def configure_logging(service: str, level: str = "INFO", log_format: Literal["text", "json"] = "text") -> None:
-    """Send structlog's and the standard library's records to stderr in one form, with `service` on each."""
+    """Send records of structlog and the standard library to stderr in one format, with `service` on each."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -56,7 +56,7 @@ def configure_logging(service: str, level: str = "INFO", log_format: Literal["te
 
 @contextmanager
 def story(envelope: Envelope[Any]) -> Iterator[None]:
-    """Within the block, every log line names the event's story, model and version."""
+    """Within the block, every log line carries the event's correlation id, model and version."""
     names = {"correlation_id": envelope.correlation_id, "model_name": envelope.model_name}
     if (version := getattr(envelope.data, "model_version", None)) is not None:
         names["model_version"] = version

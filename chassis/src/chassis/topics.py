@@ -1,4 +1,4 @@
-"""The topics: their configuration, their creation, and a report of those that exist with a wrong one."""
+"""The topics: their configuration, their creation, and a report of misconfigured ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LIFECYCLE = {"cleanup.policy": "delete", "retention.ms": str(90 * DAY_MS)}
 
 @dataclass(frozen=True)
 class TopicSpec:
-    """A topic as it must be; `name` without prefix."""
+    """The required configuration of a topic; `name` without prefix."""
 
     name: str
     config: dict[str, str] = field(default_factory=dict)
@@ -46,7 +46,7 @@ def topic_specs() -> tuple[TopicSpec, ...]:
 
 
 def ensure_topics(settings: KafkaSettings) -> tuple[str, ...]:
-    """Create what is missing. Returns what is there but wrong, a sentence each; nothing that exists is changed.
+    """Create missing topics. Returns one sentence per misconfigured topic; existing topics are not changed.
 
     Raises Transient when the broker cannot be reached.
     """
@@ -63,7 +63,7 @@ def ensure_topics(settings: KafkaSettings) -> tuple[str, ...]:
 
 
 def unreachable(settings: KafkaSettings, error: Exception) -> str:
-    """Kafka clients say the same for a wrong address, password or CA: name all three."""
+    """Describe a failed connection: Kafka clients raise the same for a wrong address, password or CA, so name all."""
     return (
         f"cannot reach Kafka at {settings.kafka_bootstrap_servers} ({settings.kafka_security_protocol}): {error}. "
         "Is it running there? Check KAFKA_BOOTSTRAP_SERVERS, KAFKA_SECURITY_PROTOCOL and the SASL and SSL settings"
@@ -84,14 +84,14 @@ def _ensure(admin: Any, settings: KafkaSettings) -> tuple[str, ...]:
         try:
             admin.create_topics([new])
         except TopicAlreadyExistsError:
-            continue  # another service was quicker
+            continue  # another service created it first
     _await_visible(admin, {settings.topic_prefix + spec.name for spec in missing})
     present = [spec for spec in specs if spec not in missing]
     return misconfigured(present, _configs(admin, settings, present), settings)
 
 
 def _await_visible(admin: Any, names: set[str]) -> None:
-    """A created topic reaches the broker's metadata a little later; who subscribes before may wait minutes for it."""
+    """Wait for created topics to reach the broker's metadata: an earlier subscriber may wait minutes for them."""
     deadline = time.monotonic() + VISIBLE_SECONDS
     while missing := names - set(admin.list_topics()):
         if time.monotonic() > deadline:
@@ -102,7 +102,7 @@ def _await_visible(admin: Any, names: set[str]) -> None:
 def misconfigured(
     specs: Sequence[TopicSpec], actual: dict[str, dict[str, str]], settings: KafkaSettings
 ) -> tuple[str, ...]:
-    """How each topic's configuration differs from what is needed, with the command that mends it."""
+    """Describe how each topic's configuration differs from the required one, with the command that fixes it."""
     wrong: list[str] = []
     for spec in specs:
         name = settings.topic_prefix + spec.name

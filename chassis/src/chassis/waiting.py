@@ -1,4 +1,4 @@
-"""Waiting for an event that may never come."""
+"""Waiting for an event with a timeout."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 
 
 async def set_within(event: asyncio.Event, seconds: float) -> bool:
-    """Whether `event` was set before `seconds` had passed.
+    """Return whether `event` is set within `seconds`.
 
-    Not by asyncio.wait_for, which before Python 3.12 may swallow a cancellation that comes as the event is set: a loop
-    that waits here would then go on, and whoever stops it would wait for ever.
+    Does not use asyncio.wait_for, which before Python 3.12 may swallow a cancellation that arrives as the event is
+    set: the waiting loop would continue, and its stop() would wait forever.
     """
     try:
         async with asyncio.timeout(seconds):

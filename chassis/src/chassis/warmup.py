@@ -1,4 +1,4 @@
-"""Modules that are imported before anything needs them, so that no request has to wait for an import."""
+"""Imports modules ahead of their first use, so that no request has to wait for an import."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = get_logger(__name__)
 
 
 async def preload(modules: Iterable[str]) -> None:
-    """Import them in a thread, one after another. One that fails is a warning: what needs it will raise."""
+    """Import modules in a thread, one after another. A failure is only logged: the code that needs it will raise."""
     for module in modules:  # one call each: a service that stops waits for one import at most
         await asyncio.to_thread(_import, module)
 
@@ -20,14 +20,14 @@ async def preload(modules: Iterable[str]) -> None:
 def _import(module: str) -> None:
     try:
         importlib.import_module(module)
-    except Exception as error:  # whatever somebody's module raises
+    except Exception as error:  # a module may raise anything
         log.warning("cannot preload", module=module, error=f"{type(error).__name__}: {error}")
 
 
 class Warmup:
     """A Part, the last one: imports `modules` in the background as soon as the service has started.
 
-    For what is too expensive to import before `/ready`, and too slow for the first request that needs it.
+    For modules too expensive to import before `/ready`, and too slow to import in the first request.
     """
 
     name = "warm-up"

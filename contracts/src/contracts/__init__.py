@@ -1,4 +1,4 @@
-"""The events: what Gauntlet's services may say to each other."""
+"""The events that Gauntlet's services exchange."""
 
 from contracts.catalogue import BY_TYPE, EVENTS, types_on
 from contracts.event import MODEL_NAME_PATTERN, Envelope, Event, ModelName, ModelVersion, content_id, new_envelope

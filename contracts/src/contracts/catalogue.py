@@ -1,4 +1,4 @@
-"""Every event type there is, by name and by topic."""
+"""All event types, by name and by topic."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ BY_TYPE: dict[str, type[Event]] = {event.type: event for event in EVENTS}
 
 
 def types_on(topic: str) -> tuple[type[Event], ...]:
-    """The event types that travel on `topic` (without prefix)."""
+    """Return the event types on `topic` (without prefix)."""
     return tuple(event for event in EVENTS if event.topic == topic)

@@ -1,4 +1,4 @@
-"""What every event has in common: a frozen value, and the CloudEvents attributes around it."""
+"""The common base of events: a frozen value, wrapped in CloudEvents attributes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def new_envelope(
     event_id: str | None = None,
     time: datetime | None = None,
 ) -> Envelope[E]:
-    """Wrap `data`; with a `cause`, the story (correlation id) goes on and the parent (causation id) is named."""
+    """Wrap `data`; with a `cause`, inherit its correlation id and set the causation id to its id."""
     own_id = event_id or str(uuid4())
     return Envelope(
         id=own_id,
@@ -79,7 +79,7 @@ def new_envelope(
 
 
 def content_id(event_type: str, key: bytes, value: bytes) -> str:
-    """An id for an event that came without headers: equal content, equal id, however the JSON is spaced or ordered.
+    """Derive an id for an event without headers: equal content gives an equal id, whatever the JSON spacing and order.
 
     Raises ValueError when `value` is not JSON.
     """

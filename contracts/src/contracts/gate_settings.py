@@ -1,4 +1,4 @@
-"""What a policy may say of the gates that look closer: at leaks, groups of rows, dirty input, consumers."""
+"""Policy settings of the specialised gates: leakage, slices, fairness, robustness, dependents."""
 
 from __future__ import annotations
 

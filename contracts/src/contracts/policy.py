@@ -1,4 +1,4 @@
-"""The policy of a model: what it must prove, on which rows, and what happens then (`policies/<model>.yaml`)."""
+"""The policy of a model: its gates, the rows they use, and what follows (`policies/<model>.yaml`)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Metric:
     problems: tuple[Problem, ...]
     greater_is_better: bool
     of_every_class: bool = False
-    """It needs the score of each class, which PredictionMade does not carry."""
+    """Requires the scores of all classes, which PredictionMade does not contain."""
 
 
 METRICS: dict[str, Metric] = {
@@ -52,7 +52,7 @@ def _known_metric(name: str) -> str:
 
 
 def _duration(value: Any) -> Any:
-    """Read `1h`, `30m`, `10s`, `2d` besides what pydantic reads itself."""
+    """Parse `1h`, `30m`, `10s`, `2d` in addition to pydantic's own formats."""
     units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
     if isinstance(value, str) and value[-1:] in units and value[:-1].replace(".", "", 1).isdigit():
         return timedelta(**{units[value[-1]]: float(value[:-1])})
@@ -60,7 +60,7 @@ def _duration(value: Any) -> Any:
 
 
 def _off_is_false(value: Any) -> Any:
-    """`latency: on` is the gate with its defaults, `latency: off` leaves it out."""
+    """Map YAML's `on` to the gate's defaults; `latency: off` disables it."""
     return {} if value is True or value is None else value
 
 
@@ -292,6 +292,6 @@ class ModelPolicy(Section):
 
     @property
     def digest(self) -> str:
-        """Of what is judged, not the text: comments, order, and what only serving does change nothing."""
+        """Return the digest of what gates depend on; comments, order and serving settings do not matter."""
         judged = self.model_dump_json(exclude={"features", "serving"})
         return "sha256:" + hashlib.sha256(judged.encode()).hexdigest()

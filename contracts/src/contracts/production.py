@@ -1,4 +1,4 @@
-"""What production says of a model: predictions, the truth that follows them, and drift."""
+"""Events from production: predictions, the labels that follow them, and drift."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a policy may set of the processes that run a model: the sandbox that judges it, the replicas that serve it."""
+"""Policy settings of the processes that run a model: the sandbox that judges it, the replicas that serve it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON Schema of every event type, and what makes a newer schema compatible with all before it.
+"""JSON Schema of every event type, and the compatibility check against all earlier schemas.
 
 `python -m contracts.schema` adds a golden file for each type whose schema has changed; golden files are never edited.
 """
@@ -21,13 +21,13 @@ def schema_of(event: type[Event]) -> dict[str, Any]:
 
 
 def golden_schemas(event: type[Event]) -> list[dict[str, Any]]:
-    """All that were ever published, oldest first."""
+    """Return all published schemas, oldest first."""
     files = sorted((GOLDEN / event.type).glob("*.json"), key=lambda path: int(path.stem))
     return [json.loads(path.read_text()) for path in files]
 
 
 def incompatibilities(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What a reader of one schema could not make of a writer of the other; empty when compatible both ways.
+    """Return the differences that break a reader of one schema with a writer of the other; empty if compatible.
 
     Fields may be added if they are optional; nothing is removed, retyped, or made required.
     """

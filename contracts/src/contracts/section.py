@@ -1,4 +1,4 @@
-"""What every part of a policy is."""
+"""The base class of all parts of a policy."""
 
 from __future__ import annotations
 

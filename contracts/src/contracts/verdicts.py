@@ -1,4 +1,4 @@
-"""The words in which a gate answers: Passed, Failed or Inconclusive, never a bare bool."""
+"""The outcomes of a gate: Passed, Failed or Inconclusive, never a plain bool."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class GateVerdict(Value):
 
 
 def overall(verdicts: Iterable[GateVerdict]) -> Outcome:
-    """Failed if any gate failed, else Inconclusive if any was (or if none ran), else Passed."""
+    """Return Failed if any gate failed, else Inconclusive if any was (or none ran), else Passed."""
     outcomes = {verdict.outcome for verdict in verdicts}
     if Outcome.FAILED in outcomes:
         return Outcome.FAILED

@@ -1,4 +1,4 @@
-"""A real Apache Kafka as a child process: started, stopped, killed and started again on the same data."""
+"""A real Apache Kafka as a child process: can be started, stopped, killed and restarted on the same data."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from embedded_kafka.probe import answers, free_ports, taken
 from embedded_kafka.process import BrokerProcess, format_storage
 from embedded_kafka.startup_cache import startup_flags
 
-STARTED = "Kafka Server started"  # the line the broker logs when it serves
+STARTED = "Kafka Server started"  # the line the broker logs when it is ready
 PORT_LOST = "Address already in use"
-ATTEMPTS = 3  # a free port can be taken by somebody else between our choice and the broker's start
+ATTEMPTS = 3  # another process can take a free port between our choice and the broker's start
 LOCK_SECONDS = 5.0  # a broker whose parent was killed needs a moment to end
 POLL_SECONDS = 0.02
 LOG_LINES_IN_ERRORS = 15
@@ -36,8 +36,8 @@ CAUSE = re.compile(
 class EmbeddedKafka:
     """One broker in KRaft mode on 127.0.0.1 that keeps its data in `data_dir`.
 
-    `port` None takes a free one. `settings` are broker settings that win over ours. `start_timeout` (seconds) does not
-    count the download of the first time. The broker ends when this process ends, even if that is killed.
+    `port` None takes a free one. `settings` override our broker settings. `start_timeout` (seconds) excludes the first
+    download. The broker ends when this process ends, even if that is killed.
     """
 
     def __init__(
@@ -61,19 +61,19 @@ class EmbeddedKafka:
 
     @property
     def port(self) -> int:
-        """The port clients connect to; known once started, or when it was asked for."""
+        """The port that clients connect to; known once started, or if it was requested."""
         if self._port is None:
             raise StartFailed("this broker has no port yet: call start() first, or ask for a port")
         return self._port
 
     @property
     def bootstrap_servers(self) -> str:
-        """What clients call `bootstrap.servers`."""
+        """The value of the clients' `bootstrap.servers`."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int | None:
-        """The process id of the broker itself (a JVM), None when it does not run."""
+        """The process id of the broker itself (a JVM), None when it is not running."""
         process = self._process
         return process.pid if process and process.running else None
 
@@ -83,7 +83,7 @@ class EmbeddedKafka:
         return self.pid is not None
 
     def start(self) -> EmbeddedKafka:
-        """Start the broker and return when it answers requests; starting a running one changes nothing.
+        """Start the broker and return when it responds to requests; do nothing if it is running.
 
         Raises PortTaken, StartFailed, DownloadFailed or DigestMismatch.
         """
@@ -93,12 +93,12 @@ class EmbeddedKafka:
             return self
 
     def stop(self, timeout: float = 15.0) -> None:
-        """Stop the broker cleanly, by force after `timeout` seconds; no process is left. Stopping twice is fine."""
+        """Stop the broker cleanly, or by force after `timeout` seconds; leaves no process. May be called twice."""
         with self._lock:
             self._clear(timeout)
 
     def kill(self) -> None:
-        """Kill the broker with SIGKILL, as a power cut would; start() brings it back on the same data and port."""
+        """Kill the broker with SIGKILL, like a power failure; start() restarts it on the same data and port."""
         with self._lock:
             if self._process:
                 self._process.kill()
@@ -113,7 +113,7 @@ class EmbeddedKafka:
         self.stop()
 
     def _start(self) -> None:
-        self._clear(timeout=0.0)  # what a broker that died left behind
+        self._clear(timeout=0.0)  # leftovers of a broker that died
         jars = installed_jars()
         flags = startup_flags(jars)
         self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ class EmbeddedKafka:
                 "stop the program that has it, or choose another port"
             )
         for attempt in range(1, ATTEMPTS + 1):
-            if self._port is None or taken(self._port):  # a restart keeps the port clients know, when it can
+            if self._port is None or taken(self._port):  # a restart keeps the known port if possible
                 self._port = free_ports(1)[0]
             try:
                 self._launch(jars, flags)
@@ -152,7 +152,7 @@ class EmbeddedKafka:
     def _await_answer(self) -> None:
         assert self._process is not None
         deadline = time.monotonic() + self._start_timeout
-        # The log line says that it is this broker that answers, not one of somebody else who was quicker on the port.
+        # The log line proves that this broker responds, not another one that took the port first.
         while not (STARTED in self._log() and answers(self.port)):
             if not self._process.running:
                 raise self._failed(f"Kafka ended while starting (exit code {self._process.exit_code})")
@@ -166,7 +166,7 @@ class EmbeddedKafka:
             process.stop(timeout)
 
     def _log(self) -> str:
-        """What the broker has written since its last start."""
+        """Return the broker's log since its last start."""
         try:
             with self.log_file.open("rb") as file:
                 file.seek(self._log_from)
@@ -176,7 +176,7 @@ class EmbeddedKafka:
 
     def _failed(self, what: str) -> StartFailed:
         log = self._log()
-        # Kafka says why in the first lines of an error; the rest of it is where, and how everything else was shut down.
+        # The first lines of a Kafka error give the cause; the rest is the stack trace and the shutdown.
         causes = list(dict.fromkeys(CAUSE.findall(log)))[:CAUSES_IN_ERRORS]
         lines = causes or log.splitlines()[-LOG_LINES_IN_ERRORS:]
         return StartFailed("\n  ".join([f"{what}. Its log is {self.log_file} and says:", *lines]))

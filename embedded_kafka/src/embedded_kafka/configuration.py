@@ -1,4 +1,4 @@
-"""The broker's settings: one node that is broker and controller, on loopback, for one machine's work and tests."""
+"""The broker's settings: one node as broker and controller, on loopback, for local work and tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 
 
 def server_properties(log_dir: Path, port: int, controller_port: int, overrides: Mapping[str, str]) -> str:
-    """Return the text of server.properties; `overrides` win over every setting here."""
+    """Return the text of server.properties; `overrides` take precedence over every setting here."""
     settings = {
         "process.roles": "broker,controller",
         "node.id": "1",
@@ -19,14 +19,14 @@ def server_properties(log_dir: Path, port: int, controller_port: int, overrides:
         "controller.listener.names": "CONTROLLER",
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
         "log.dirs": str(log_dir),
-        # Topics are made on purpose: one that is made by a typo would not be compacted and have one partition.
+        # Topics are created explicitly: one created by a typo would have one partition and no compaction.
         "auto.create.topics.enable": "false",
         "message.max.bytes": str(MAX_MESSAGE_BYTES),
         "replica.fetch.max.bytes": str(MAX_MESSAGE_BYTES),
         # The default of 5 ms holds a consumer that commits every message to 140 messages a second; 0 gives 950.
         "group.coordinator.append.linger.ms": "0",
         "group.initial.rebalance.delay.ms": "0",
-        # After kill -9 the old incarnation must expire before the new one is let in: 2.3 s with these, 11.5 s without.
+        # After kill -9 the old incarnation must expire before the new one can join: 2.3 s with these, 11.5 s without.
         "broker.session.timeout.ms": "1000",
         "broker.heartbeat.interval.ms": "300",
         "offsets.topic.replication.factor": "1",

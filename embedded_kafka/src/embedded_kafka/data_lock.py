@@ -1,4 +1,4 @@
-"""One broker a data directory. Kafka looks for another one too late: it has then already written to the other's log."""
+"""Locks a data directory for one broker. Kafka's own check comes too late: after writing to the other's log."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ POLL_SECONDS = 0.05
 
 @contextmanager
 def locked(path: Path, timeout: float) -> Iterator[int]:
-    """Hold the lock and yield its descriptor: a process that inherits it holds the lock on until that process ends.
+    """Hold the lock and yield its descriptor: a process that inherits it keeps the lock until it ends.
 
-    Raises StartFailed when somebody else holds it for longer than `timeout` seconds.
+    Raises StartFailed when another process holds it for longer than `timeout` seconds.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:

@@ -1,14 +1,14 @@
-"""What can go wrong, each with what to do about it in its message."""
+"""The errors of this package; each message includes a remedy."""
 
 from __future__ import annotations
 
 
 class EmbeddedKafkaError(Exception):
-    """Any failure of this package."""
+    """Base class of the errors of this package."""
 
 
 class DownloadFailed(EmbeddedKafkaError):
-    """Apache Kafka is not in the cache and could not be fetched."""
+    """Apache Kafka is not in the cache and could not be downloaded."""
 
 
 class DigestMismatch(EmbeddedKafkaError):
@@ -16,8 +16,8 @@ class DigestMismatch(EmbeddedKafkaError):
 
 
 class PortTaken(EmbeddedKafkaError):
-    """The port asked for is in use; the message names it."""
+    """The requested port is in use; the message names it."""
 
 
 class StartFailed(EmbeddedKafkaError):
-    """The broker ended, or did not answer in time; the message says where its log is and how it ends."""
+    """The broker ended, or did not respond in time; the message gives the path and the end of its log."""

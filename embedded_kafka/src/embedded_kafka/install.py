@@ -1,4 +1,4 @@
-"""Puts the pinned jars into the user's cache: fetched once, verified by digest, safe when two processes do it."""
+"""Installs the pinned jars in the user's cache: downloads once, verifies digests, safe for concurrent processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from embedded_kafka.lock import KAFKA_VERSION, Jar, pinned_jars, sha256_of
 
 CACHE_VARIABLE = "EMBEDDED_KAFKA_CACHE"
 REPOSITORY_VARIABLE = "EMBEDDED_KAFKA_REPOSITORY"
-CONNECTIONS = 8  # 45 small files: waiting for answers, not bandwidth, is what takes long one by one
+CONNECTIONS = 8  # 45 small files: one by one, latency dominates, not bandwidth
 
 
 def cache_dir() -> Path:
@@ -37,15 +37,15 @@ def repository_url() -> str:
 
 
 def install_dir(jars: Sequence[Jar]) -> Path:
-    """Return where this very set of jars belongs; another set gets another directory, so the two never mix."""
+    """Return the directory of exactly this set of jars; another set has another directory, so they never mix."""
     pins = hashlib.sha256("".join(sorted(jar.sha256 for jar in jars)).encode()).hexdigest()
     return cache_dir() / f"kafka-{KAFKA_VERSION}-{pins[:12]}"
 
 
 def installed_jars(jars: Sequence[Jar] | None = None) -> list[Path]:
-    """Return the verified jars, fetching what is missing.
+    """Return the verified jars, downloading missing ones.
 
-    Raises DownloadFailed when one is missing and cannot be fetched, DigestMismatch when a file is not the pinned one.
+    Raises DownloadFailed when a missing one cannot be downloaded, DigestMismatch when a file is not the pinned one.
     """
     jars = pinned_jars() if jars is None else jars
     directory = install_dir(jars)
@@ -71,7 +71,7 @@ def verified(jars: Sequence[Jar], directory: Path) -> list[Path]:
 
 
 def _install(jars: Sequence[Jar], directory: Path) -> None:
-    """Fetch into a directory beside the final one, and rename it when every digest is right: it is whole or absent."""
+    """Download into a temporary directory and rename it once every digest matches: it is complete or absent."""
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=directory.parent) as temporary:
         staging = Path(temporary, "jars")
         staging.mkdir()
@@ -89,7 +89,7 @@ def _install(jars: Sequence[Jar], directory: Path) -> None:
 
 
 class _Fetch:
-    """Fetches one jar with jgo from the repository in use."""
+    """Downloads one jar with jgo from the repository in use."""
 
     def __init__(self, repository: Path, advance: Callable[[int], None]) -> None:
         from jgo.maven import MavenContext, PythonResolver
@@ -106,9 +106,7 @@ class _Fetch:
         try:
             return self._once(jar)
         except DownloadFailed:
-            return self._once(
-                jar
-            )  # one more try: a dropped connection is common, a second in a row is a reason to say so
+            return self._once(jar)  # retry once: a dropped connection is common, two in a row are worth reporting
 
     def _once(self, jar: Jar) -> Path:
         from requests import RequestException
@@ -119,7 +117,7 @@ class _Fetch:
             return artifact.resolve()
         except (RequestException, RuntimeError, OSError) as error:
             if artifact.cached_path:
-                artifact.cached_path.unlink(missing_ok=True)  # half a file would be taken for the whole one
+                artifact.cached_path.unlink(missing_ok=True)  # a partial file would be taken for the complete one
             raise DownloadFailed(
                 f"Apache Kafka {KAFKA_VERSION} is not in {cache_dir()} yet, and {jar.coordinate} could not be fetched "
                 f"from {self.url}: {_shortly(error)}\n"

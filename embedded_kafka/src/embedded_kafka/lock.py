@@ -1,4 +1,4 @@
-"""The jars of Apache Kafka, pinned by version and SHA-256; `python -m embedded_kafka.lock` writes them anew."""
+"""The jars of Apache Kafka, pinned by version and SHA-256; `python -m embedded_kafka.lock` rewrites the file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from importlib.resources import files
 from pathlib import Path
 
 KAFKA_VERSION = "4.3.1"
-LOG4J_VERSION = "2.25.4"  # the one Kafka brings; the binding below must match it
+LOG4J_VERSION = "2.25.4"  # the version in Kafka; the binding below must match it
 ENDPOINTS = (
     f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}",
-    # Kafka logs through SLF4J and brings no binding to Log4j; without one its log is lost.
+    # Kafka logs through SLF4J without a binding to Log4j; without one its log is lost.
     f"org.apache.logging.log4j:log4j-slf4j-impl:{LOG4J_VERSION}",
 )
 LOCK_FILE = "jars.lock"
@@ -53,10 +53,10 @@ def render(jars: list[Jar]) -> str:
 
 
 def resolve() -> list[Jar]:
-    """Resolve the endpoints afresh and fetch every jar once, to know its digest and size.
+    """Resolve the endpoints again and download every jar once, to determine its digest and size.
 
-    One endpoint at a time, the first to name an artifact wins: resolved together, the managed versions of Log4j's BOM
-    would replace Kafka's own (kafka-clients 3.9.1 beside a 4.3.1 broker).
+    One endpoint at a time, the first with an artifact wins: resolved together, the managed versions of Log4j's BOM
+    would replace Kafka's own (kafka-clients 3.9.1 with a 4.3.1 broker).
     """
     import jgo
     from jgo.maven import MavenContext

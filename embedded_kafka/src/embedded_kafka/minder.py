@@ -1,8 +1,8 @@
-"""Runs a command for as long as its standard input stays open: a child that never outlives a parent that was killed.
+"""Runs a command for as long as its standard input stays open, so that it never outlives a killed parent.
 
 Started as `python minder.py COMMAND…`; prints the child's pid. The parent holds the other end of the pipe: when it
-closes it, or dies in whatever way, the child gets SIGTERM, and SIGKILL after GRACE_SECONDS. A parent-death signal would
-be shorter, but fires when the thread that started the child ends, and exists on Linux only.
+closes it, or dies in any way, the child gets SIGTERM, and SIGKILL after GRACE_SECONDS. A parent-death signal would be
+simpler, but fires when the thread that started the child ends, and exists on Linux only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GRACE_SECONDS = 20.0
 
 def main(command: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Descriptors that the parent passed on stay open in the child, too: a lock on them lives as long as the child does.
+    # Inherited descriptors stay open in the child: a lock on them is held as long as the child runs.
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), close_fds=False)
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     sys.stdout.write(f"{child.pid}\n")

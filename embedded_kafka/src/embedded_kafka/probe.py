@@ -1,4 +1,4 @@
-"""Asks a broker one real question (ApiVersions, version 0) over a plain socket: an open port alone proves little."""
+"""Sends a broker one real request (ApiVersions, version 0) over a plain socket: an open port alone proves little."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ API_VERSIONS = 18
 
 
 def answers(port: int, timeout: float = 1.0) -> bool:
-    """Return whether a Kafka broker on loopback port `port` answers a request."""
+    """Return whether a Kafka broker on loopback port `port` responds to a request."""
     header = struct.pack(">hhih", API_VERSIONS, 0, 1, -1)  # api key, its version, correlation id, no client id
     try:
         with socket.create_connection(("127.0.0.1", port), timeout) as connection:
@@ -21,7 +21,7 @@ def answers(port: int, timeout: float = 1.0) -> bool:
 
 
 def taken(port: int) -> bool:
-    """Return whether nobody can listen on loopback port `port` now (a connection in TIME_WAIT does not count)."""
+    """Return whether loopback port `port` is in use (a connection in TIME_WAIT does not count)."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -32,7 +32,7 @@ def taken(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return that many different loopback ports that are free now."""
+    """Return `count` different loopback ports that are currently free."""
     listeners = [socket.socket() for _ in range(count)]
     try:
         for listener in listeners:

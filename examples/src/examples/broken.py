@@ -1,7 +1,7 @@
 """Registers a version that loads but raises on predict: `python -m examples.broken flights --tracking-uri URI`.
 
 The pipeline was fitted with a column that is known only after the fact (the label itself), and its signature does not
-mention it. So it looks excellent to whoever trained it, and fails on the first row of production.
+mention it. So it looks excellent in training, and fails on the first row of production.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROWS = 2000
 
 
 def broken_pipeline(recipe: Any, frame: pd.DataFrame) -> Pipeline:
-    """Fitted on the features and on the label; predicting without the label's column raises ValueError."""
+    """Fit on the features and the label; predicting without the label's column raises ValueError."""
     seen = frame[list(recipe.features)].assign(**{AFTERWARDS: frame[recipe.label].astype("float64")})
     columns = ColumnTransformer([("afterwards", FunctionTransformer(), [AFTERWARDS])], remainder="drop")
     return Pipeline([("columns", columns), ("regression", LogisticRegression())]).fit(seen, frame[recipe.label])

@@ -1,4 +1,4 @@
-"""The examples by name; a recipe is imported only when it is asked for."""
+"""The examples by name; a recipe is imported only on request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ EXAMPLES = ("flights", "churn")
 
 
 def recipe_of(name: str) -> Any:
-    """The recipe of an example; KeyError names the examples that there are."""
+    """Return the recipe of an example. Raises KeyError, which lists the examples, for an unknown name."""
     if name not in EXAMPLES:
         raise KeyError(f"no example {name!r}: there are {', '.join(EXAMPLES)}")
     return import_module(f"examples.{name}").recipe

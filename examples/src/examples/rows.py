@@ -1,7 +1,7 @@
 """Prints a window's rows as production would send them: `python -m examples.rows flights 2013-06`.
 
 One JSON object a line, oldest first: `row` is what the prediction endpoint takes (features, entity, event time; a
-missing number is null), `label` is the truth, which is known only later.
+missing number is null), `label` is the true label, which is known only later.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CHUNK = 1000
 
 
 def lines(frame: pd.DataFrame, label: str) -> Iterator[str]:
-    """The rows of `frame` as JSON objects with `row` and `label`."""
+    """Yield the rows of `frame` as JSON objects with `row` and `label`."""
     for start in range(0, len(frame), CHUNK):
         part = frame.iloc[start : start + CHUNK]
         rows = part.drop(columns=label).to_json(
@@ -30,7 +30,7 @@ def lines(frame: pd.DataFrame, label: str) -> Iterator[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m examples.rows", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("example", choices=EXAMPLES)
     parser.add_argument("window", help="such as 2013-06 or month_001")

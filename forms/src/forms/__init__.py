@@ -1,7 +1,7 @@
-"""What a fitted model is compiled to for serving, and the proof that it answers alike.
+"""Compiles a fitted model for serving, and verifies that the compiled model predicts the same.
 
-The libraries that compile and run forms, and pandas, are imported with the first name that needs them: whoever only
-keeps forms and their proofs, as the gatekeeper does, goes without.
+The libraries that compile and run models, and pandas, are imported by the first name that needs them: a process that
+only stores compiled models and parity reports, such as the gatekeeper, does not import them.
 """
 
 from importlib import import_module

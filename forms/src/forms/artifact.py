@@ -1,7 +1,7 @@
-"""The serving artifact of a version: its form, and some golden rows with the answers that it was judged by.
+"""The serving artifact of a version: its compiled model, and some golden rows with the predictions that were judged.
 
-A folder beside the model, which it leaves as it is. Whoever serves the model opens the form instead of compiling it
-again, and holds what the model answers there against what it answered at the gate.
+A folder separate from the model, which stays unchanged. Serving loads the compiled model instead of compiling again,
+and compares the model's predictions there with those recorded at the gate.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ import numpy as np
 
 FORM, ANSWERS = "form", "answers.json"
 KEYS = {"rows", "answers"}
-"""Of the second; whoever adds one has to say how an older reader is to take it."""
+"""Of ANSWERS; a new key needs a rule for older readers."""
 TOLERANCE = 1e-6
-"""Between two machines, relative above 1 and absolute below: sums may be added up in another order."""
+"""Between two machines, relative above 1 and absolute below: the order of summation may differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedPredictions:
-    """`rows` as they would be sent; `answers` to them, one a row: a score, the scores of all classes, or a label."""
+    """`rows` as in a request; `answers`: one prediction per row, a score, the scores of all classes, or a label."""
 
     rows: Sequence[dict[str, Any]]
     answers: Sequence[Any]
 
     def only(self, count: int) -> RecordedPredictions:
-        """The first of them."""
+        """Return the first `count` rows."""
         return RecordedPredictions(self.rows[:count], self.answers[:count])
 
     def is_comparable(self, found: Sequence[Any]) -> bool:
-        """Answers of this shape: a classifier's may be read as one score a row, or one a class."""
+        """Whether the shapes agree: a classifier may return one score per row, or one per class."""
         return np.shape(self.answers) == np.shape(found)
 
     def differing(self, found: Sequence[Any]) -> int | None:
-        """The first row that is answered otherwise; None where all are alike, or not comparable."""
+        """Return the first row whose prediction differs; None if all agree, or are not comparable."""
         if not self.is_comparable(found):
             return None
         theirs, ours = np.asarray(self.answers), np.asarray(found)
@@ -52,13 +52,13 @@ class RecordedPredictions:
 
 @dataclass(frozen=True, slots=True)
 class ServingArtifact:
-    """`form`: what `forms.dumps` has made, if there is a form; not opened before it is needed."""
+    """`form`: the output of `forms.dumps`, if there is a compiled model; opened only when needed."""
 
     form: bytes | None
     recorded: RecordedPredictions | None
 
     def write(self, folder: Path) -> None:
-        """Into an empty folder."""
+        """Write into an empty folder."""
         if self.form is not None:
             (folder / FORM).write_bytes(self.form)
         if self.recorded is not None:
@@ -67,7 +67,7 @@ class ServingArtifact:
 
 
 def read(folder: Path) -> ServingArtifact:
-    """Raises OSError, and ValueError for what is no serving artifact."""
+    """Read a folder. Raises OSError, and ValueError if it is not a serving artifact."""
     form, answers = folder / FORM, folder / ANSWERS
     recorded = None
     if answers.exists():

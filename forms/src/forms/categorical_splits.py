@@ -1,4 +1,4 @@
-"""Splits by category made splits by number: what ONNX Runtime compares one by one is looked up once a row instead."""
+"""Turns categorical splits into numeric ones: one table lookup per row instead of ONNX Runtime's comparisons."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from forms.form import Unsupported
 from forms.trees import Ensemble, Tree
 
 LARGEST = 64_000_000
-"""Entries of all tables, a byte each."""
+"""Entries of all tables, one byte each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Appends to a row, for every split by category, 0 where its category goes left, and 1 where right."""
+    """Appends to a row, for every categorical split, 0 if its category goes left, 1 if right."""
 
     tables: tuple[tuple[int, np.ndarray], ...]
-    """(feature, (codes, splits)). The matrix has the row's code in the feature's column."""
+    """(feature, (codes, splits)). The matrix contains the row's code in the feature's column."""
 
     def __call__(self, matrix: np.ndarray) -> np.ndarray:
-        if len(matrix) == 1:  # in numpy a step on one row costs what it costs on thirty
+        if len(matrix) == 1:  # in NumPy a step costs the same for one row as for thirty
             row = matrix[0]
             found = [row, *(table[int(row[feature])] for feature, table in self.tables)]
             return np.concatenate(found, dtype=np.float64)[None, :]
@@ -31,10 +31,9 @@ class Sides:
 
 
 def sides(ensemble: Ensemble) -> tuple[Ensemble, Sides, dict[int, dict[int, int]]]:
-    """The ensemble without splits by category; what its matrix needs; and the codes: feature → category → code.
+    """Return the ensemble without categorical splits, the extension of its matrix, and feature → category → code.
 
-    A missing category has the code of the key -1, one that no split names that of -2.
-    Raises Unsupported.
+    A missing category has the code of the key -1, a category in no split that of -2. Raises Unsupported.
     """
     splits: dict[int, dict[tuple[frozenset[int], bool], int]] = {feature: {} for feature in ensemble.categorical}
     for tree in ensemble.trees:

@@ -1,4 +1,4 @@
-"""What a fitted encoder of categories does to each value, found by asking it once, not by repeating its rules."""
+"""Tabulates a fitted categorical encoder by calling it once per value, instead of reimplementing its rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from forms.encoder import Table, dense
 from forms.form import Column, Unsupported
 
 DTYPES = {"double": "float64", "long": "int64", "integer": "int32", "boolean": "bool", "string": "object"}
-"""What a column arrives as at the model. MLflow's float is left out: a category is looked up by its exact value."""
+"""dtypes of the columns at the model. MLflow's float is left out: categories are looked up by exact value."""
 
 NULLABLE = ("double", "string")
 
@@ -26,10 +26,10 @@ def tables(
     categories: Sequence[Any],
     code: Callable[[np.ndarray, int], float],
 ) -> list[Table]:
-    """One a column. `transformer` takes all `columns`; `categories` are those it knows, an array a column.
+    """Return one table per column. `transformer` takes all `columns`; `categories`: its known values per column.
 
-    `code(answered, column)` reads a column's code from what the transformer answered to one row, (width,).
-    Raises Unsupported for columns that no table can stand for.
+    `code(output, column)` reads a column's code from the transformer's output for one row, (width,).
+    Raises Unsupported for columns that a table cannot represent.
     """
     for column in columns:
         if column.kind not in DTYPES:
@@ -45,7 +45,7 @@ def tables(
                 for at, other in enumerate(columns)
             }
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of feature names, and of unknown categories: what was asked for
+                warnings.simplefilter("ignore")  # about feature names and unknown categories, both expected
                 answered = dense(transformer.transform(pd.DataFrame(arrays)))
             return [code(row, place) for row in answered]
 
@@ -53,7 +53,7 @@ def tables(
         others.append(_stranger(column, values))
         try:
             codes: list[float | None] = [*asked([*values, *others])]
-        except (ValueError, TypeError):  # it refuses one or the other
+        except (ValueError, TypeError):  # it rejects at least one value
             codes = [*_codes(transformer, asked, values), *(_outcome(asked, other) for other in others)]
         table = dict(zip(values, codes, strict=False))
         *missing, unknown = codes[len(values) :]
@@ -77,7 +77,7 @@ def _known(values: Any, column: Column) -> list[Any]:
 
 
 def _other(column: Column, none: float | None, nan: float | None, unknown: float | None) -> Callable[[Any], float]:
-    """Codes; None where the transformer refuses such a value."""
+    """The arguments are codes; None where the transformer rejects such a value."""
 
     def other(value: Any) -> float:
         outcome = none if value is None else nan if value != value else unknown
@@ -96,7 +96,7 @@ def _codes(transformer: Any, asked: Callable[[Sequence[Any]], list[float]], valu
 
 
 def _outcome(asked: Callable[[Sequence[Any]], list[float]], value: Any) -> float | None:
-    """None where the transformer refuses it."""
+    """Return the code, or None if the transformer rejects the value."""
     try:
         return asked([value])[0]
     except (ValueError, TypeError):

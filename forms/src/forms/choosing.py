@@ -1,4 +1,4 @@
-"""Which form a model is served in: the fastest that is proven to answer as the model itself does."""
+"""Chooses the fastest compiled model whose predictions are verified to equal the model's own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from forms.proof import answered, prove
 
 PROBES = 500
 MOST_CALLS = 24
-"""Of the native model, to find out which rows of one kind it refuses; each costs milliseconds."""
+"""Calls of the native model to find the rows of one kind that it rejects; each takes milliseconds."""
 
 
 def choose(
@@ -25,10 +25,10 @@ def choose(
     rows: Sequence[Row],
     tolerance: float = 1e-6,
 ) -> CompilationResult:
-    """Prove the forms of an MLflow pyfunc on `rows` and on some hundred more that are made of them.
+    """Verify the compiled models of an MLflow pyfunc on `rows` and on some hundred rows derived from them.
 
-    Those have values missing, unseen, extreme, next to each other in double and in single precision. `ask` is the
-    native model, of any number of rows. Raises what `ask` raises beyond Exception.
+    Those contain missing, unseen and extreme values, and neighbours in double and single precision. `ask` calls the
+    native model with any number of rows. Propagates BaseExceptions of `ask` that are not Exceptions.
     """
     try:
         model, method = estimator_of(pyfunc)
@@ -40,7 +40,7 @@ def choose(
     known: list[Row] = []
     answers: list[np.ndarray] = []
     refused_rows: list[Row] = []
-    # Apart: many a model refuses missing values or made-up ones, and is then quickly known to answer all the others.
+    # In separate calls: many models reject missing or synthetic values; the other rows then need only one call.
     for some, is_holed in product((rows, parity_rows(rows, columns, PROBES)), (False, True)):
         part = [row for row in some if (None in row) is is_holed]
         more, theirs, not_answered = answered(ask, part, MOST_CALLS)
@@ -61,12 +61,12 @@ def choose(
 
 
 def none(reason: str) -> CompilationResult:
-    """No form at all."""
+    """Return a result without a compiled model."""
     return CompilationResult(refused=(Rejection("any", reason),))
 
 
 def estimator_of(pyfunc: Any) -> tuple[Any, str]:
-    """The fitted estimator inside an MLflow pyfunc, and the name of the method that answers.
+    """Return the fitted estimator inside an MLflow pyfunc, and the name of its prediction method.
 
     Raises NotImplementedError when there is none.
     """

@@ -1,4 +1,4 @@
-"""From a fitted model to the forms that it can be served in."""
+"""Compiles a fitted model into the forms that it can be served in."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from forms.tree_models import TreeModel, recode, tree_model
 
 
 def candidates(model: Any, columns: Sequence[Column], method: str) -> tuple[list[CompiledModel], list[Rejection]]:
-    """Every form that `model` can be had in, fastest first, and why the others cannot. Never raises.
+    """Return every compiled form of `model`, fastest first, and the rejected forms with reasons. Never raises.
 
-    `model`: what the library made: a scikit-learn pipeline or estimator; LightGBM's and XGBoost's, or their boosters.
-    `method`: what is asked of it, "predict" or "predict_proba". None of the forms is proved yet.
+    `model`: a scikit-learn pipeline or estimator; a LightGBM or XGBoost estimator or booster.
+    `method`: "predict" or "predict_proba". None of the forms is verified yet.
     """
     steps, estimator = (model.steps[:-1], model.steps[-1][1]) if isinstance(model, Pipeline) else ([], model)
     try:
@@ -45,13 +45,13 @@ def candidates(model: Any, columns: Sequence[Column], method: str) -> tuple[list
     for name, compiler in compilers:
         try:
             forms.append(compiler())
-        except Exception as error:  # a library that says no in its own way must not cost the model its other forms
+        except Exception as error:  # one library's error must not prevent the other forms
             refused.append(Rejection(name, _reason(error)))
     return forms, refused
 
 
 def _roots(model: Any, columns: Sequence[Column]) -> list[Part]:
-    """The columns in the order in which the model was fitted."""
+    """Return the columns in the order in which the model was fitted."""
     places = {column.name: place for place, column in enumerate(columns)}
     names = getattr(model, "feature_names_in_", None)
     order = range(len(columns)) if names is None else [places[name] for name in names if name in places]
@@ -88,7 +88,7 @@ def _treelite(found: TreeModel, method: str) -> CompiledModel:
 
 
 class Gtil:
-    """treelite's own engine: the sums before the link. Pickled as treelite writes its models."""
+    """treelite's own engine: computes the sums before the link. Pickled in treelite's model format."""
 
     def __init__(self, model: treelite.Model, dtype: Any, outputs: int) -> None:
         self._model, self._dtype, self._outputs = model, dtype, outputs

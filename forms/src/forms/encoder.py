@@ -1,4 +1,4 @@
-"""From rows to the matrix that an estimator takes: one array made of Python values, then whole-matrix steps."""
+"""Encodes rows into the matrix that an estimator takes: one array from Python values, then whole-matrix steps."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 from forms.form import Row
 
 Node = Callable[[np.ndarray], np.ndarray]
-"""From the base matrix (n, m) to a part of the estimator's (n, k); never changes what it is given."""
+"""Maps the base matrix (n, m) to a part of the estimator's matrix (n, k); never modifies its argument."""
 
 
 class Table(dict[Any, float]):
-    """What a value of a category becomes. `other` answers for None and for what is no key; it may raise ValueError."""
+    """Maps categories to codes. `other` maps None and values that are not keys; it may raise ValueError."""
 
     def __init__(self, known: Mapping[Any, float], other: Callable[[Any], float]) -> None:
         super().__init__(known)
@@ -26,19 +26,19 @@ class Table(dict[Any, float]):
         return self.other(value)
 
     def then(self, second: Callable[[float], float]) -> Table:
-        """Both, one after the other."""
+        """Return the composition of this table and `second`."""
         first = self.other
         return Table({value: second(code) for value, code in self.items()}, lambda value: second(first(value)))
 
 
 @dataclass(slots=True)
 class Base:
-    """The first matrix: each column is a column of the rows, as a number or through a table."""
+    """The base matrix: each column is a column of the rows, as a number or mapped through a table."""
 
     inputs: list[int] = field(default_factory=list)
     tables: list[tuple[int, Table]] = field(default_factory=list)
     singles: list[int] = field(default_factory=list)
-    """Columns of single precision (MLflow's float): what was sent is rounded as the model sees it."""
+    """Columns of single precision (MLflow's float): values are rounded as for the model."""
 
     def add(self, index: int, table: Table | None = None, *, single: bool = False) -> int:
         self.inputs.append(index)
@@ -51,7 +51,7 @@ class Base:
 
 
 class Encoder:
-    """Callable: rows to a matrix (n, k). Raises ValueError for values that the fitted transformers refuse."""
+    """Callable: rows to a matrix (n, k). Raises ValueError for values that the fitted transformers reject."""
 
     def __init__(self, base: Base, node: Node) -> None:
         self._width = len(base.inputs)
@@ -65,7 +65,7 @@ class Encoder:
     def __call__(self, rows: Sequence[Row]) -> np.ndarray:
         try:
             base = self._base(rows)
-        except (TypeError, OverflowError) as error:  # a list where a word should be; a whole number beyond any float
+        except (TypeError, OverflowError) as error:  # a list instead of a string; an integer beyond the range of floats
             raise ValueError(f"a value that its column does not take: {error}") from error
         return self._node(base)
 
@@ -92,7 +92,7 @@ class Encoder:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Columns of the base matrix. `single`: computed with in single precision, as a frame of such columns would be."""
+    """Columns of the base matrix. `single`: computations use single precision, as for a frame of such columns."""
 
     start: int
     stop: int
@@ -116,7 +116,7 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """`fills`, one a column, where a value is missing."""
+    """Replaces missing values by `fills`, one per column."""
 
     node: Node
     fills: np.ndarray
@@ -129,9 +129,9 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """(x − offset) ÷ scale, in this order; None leaves one out.
+    """(x − offset) ÷ scale, in this order; None omits a step.
 
-    `is_rounded`: both are rounded to the precision of x first, which only matters where that is single.
+    `is_rounded`: both are first rounded to the precision of x, which only matters for single precision.
     """
 
     node: Node
@@ -169,7 +169,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class OneHot:
-    """Base columns from `start` to `stop` hold the place of the one in (n, width), or `width` for none."""
+    """Base columns from `start` to `stop` contain the position of the one in (n, width), or `width` for none."""
 
     start: int
     stop: int
@@ -184,7 +184,7 @@ class OneHot:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """A fitted transformer as it is, on numbers."""
+    """Calls a fitted transformer unchanged, on numbers."""
 
     node: Node
     transform: Callable[[np.ndarray], Any]
@@ -195,7 +195,7 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Nodes side by side."""
+    """Concatenates nodes column-wise."""
 
     nodes: tuple[Node, ...]
 

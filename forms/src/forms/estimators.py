@@ -1,4 +1,4 @@
-"""The last step of a model, the estimator: from the matrix to answers, without scikit-learn's checks a call."""
+"""The last step of a model, the estimator: maps the matrix to predictions, without scikit-learn's per-call checks."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ Answer = Callable[[np.ndarray], np.ndarray]
 
 REGRESSIONS = (LinearRegression, Ridge, RidgeCV, Lasso, LassoCV, ElasticNet, ElasticNetCV, SGDRegressor, LinearSVR)
 LOGARITHMIC = (PoissonRegressor, GammaRegressor)
-"""The exponential of the sum is what they answer."""
+"""They predict the exponential of the sum."""
 CLASSIFIERS = (LogisticRegression, LogisticRegressionCV, SGDClassifier, RidgeClassifier, LinearSVC)
 
 
 def linear(model: Any, method: str) -> Answer:
-    """Raises Unsupported for a model that is not linear, or whose probabilities are made another way."""
+    """Compile a linear model. Raises Unsupported for other models, or other kinds of probabilities."""
     if not callable(getattr(model, method, None)) or method not in ("predict", "predict_proba"):
         raise Unsupported(f"{type(model).__name__} has no {method}")
     if isinstance(model, LOGARITHMIC):
@@ -70,7 +70,7 @@ def linear(model: Any, method: str) -> Answer:
 
 
 def native(model: Any, method: str) -> Answer:
-    """The estimator as it is, on a matrix instead of a frame."""
+    """Return the estimator's own method, called with a matrix instead of a frame."""
     if not callable(getattr(model, method, None)):
         raise Unsupported(f"{type(model).__name__} has no {method}")
     answer: Answer = getattr(without_names(model), method)
@@ -80,13 +80,13 @@ def native(model: Any, method: str) -> Answer:
 
 
 def _was_fitted_on_objects(model: Any) -> bool:
-    """Histogram boosting compares its categories in the type that it was fitted on."""
+    """Whether the model needs object arrays: histogram boosting compares categories in the type it was fitted on."""
     encoder = getattr(getattr(model, "_preprocessor", None), "named_transformers_", {}).get("encoder")
     return encoder is not None and any(values.dtype == object for values in encoder.categories_)
 
 
 def both(positive: np.ndarray) -> np.ndarray:
-    """The probabilities of two classes (n, 2), from that of the second (n,)."""
+    """Return the probabilities of two classes (n, 2), given that of the second (n,)."""
     found = np.empty((len(positive), 2), dtype=positive.dtype)
     found[:, 1] = positive
     found[:, 0] = 1 - positive
@@ -94,13 +94,13 @@ def both(positive: np.ndarray) -> np.ndarray:
 
 
 def labels(classes: Any, probabilities: Answer) -> Answer:
-    """The class of the largest probability; of equal ones the first."""
+    """Predict the class of the largest probability; of equal ones the first."""
     known = np.asarray(classes)
     return lambda matrix: known[probabilities(matrix).argmax(axis=1)]
 
 
 def only_finite(answer: Answer) -> Answer:
-    """As scikit-learn refuses NaN and infinity. Raises ValueError."""
+    """Raise ValueError for NaN and infinity, as scikit-learn does."""
 
     def checked(matrix: np.ndarray) -> np.ndarray:
         if not np.isfinite(matrix).all():
@@ -111,7 +111,7 @@ def only_finite(answer: Answer) -> Answer:
 
 
 def not_infinite(answer: Answer) -> Answer:
-    """As scikit-learn refuses infinity where it allows NaN. Raises ValueError."""
+    """Raise ValueError for infinity, as scikit-learn does where it allows NaN."""
 
     def checked(matrix: np.ndarray) -> np.ndarray:
         if np.isinf(matrix).any():
@@ -122,7 +122,7 @@ def not_infinite(answer: Answer) -> Answer:
 
 
 def single(answer: Answer) -> Answer:
-    """On values rounded to single precision, as the trees of scikit-learn and XGBoost are grown and asked."""
+    """Round values to single precision, as trees of scikit-learn and XGBoost do in training and prediction."""
 
     def rounded(matrix: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):

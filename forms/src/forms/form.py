@@ -1,4 +1,4 @@
-"""What a model is compiled to, why it was not, and what was found out about it."""
+"""Compiled models, rejected forms with reasons, and parity reports."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ class Column:
 
 
 class Unsupported(Exception):
-    """The model has a part that this form has no equal of; the message says which."""
+    """The model has a part that this form does not support; the message names it."""
 
 
 class CompiledModel(Protocol):
-    """One way to compute the model's answers. Thread-safe; uses one thread; logs nothing."""
+    """One way to compute the model's predictions. Thread-safe; uses one thread; logs nothing."""
 
     @property
     def name(self) -> str: ...
 
     def predict(self, rows: Sequence[Row]) -> np.ndarray:
-        """What the model answers to `rows` (at least one): shape (n,) or (n, k).
+        """Predict `rows` (at least one): shape (n,) or (n, k).
 
-        Raises ValueError for rows that the model itself refuses, such as an unknown category where it knows no way out.
+        Raises ValueError for rows that the model itself rejects, such as an unknown category it cannot handle.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A form that cannot be had for this model."""
+    """A form that is not available for this model, with the reason."""
 
     form: str
     reason: str
@@ -50,13 +50,13 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class ParityReport:
-    """How a form's answers compare with the model's own."""
+    """The comparison of a compiled model's predictions with the model's own."""
 
     form: str
     rows: int
     labels_differ: int
     largest_difference: float
-    """Of two scores, absolute; infinite where one of them is not a number and the other is."""
+    """Absolute difference of two scores; infinite where exactly one of them is NaN."""
     tolerance: float
 
     @property
@@ -66,7 +66,7 @@ class ParityReport:
 
 @dataclass(frozen=True, slots=True)
 class CompilationResult:
-    """`form` None: none is proven, the model is served as it is. `refused`: why the faster ones are not used."""
+    """`form` None: none was verified, the native model is served. `refused`: why faster forms are not used."""
 
     form: CompiledModel | None = None
     proof: ParityReport | None = None
@@ -77,7 +77,7 @@ class CompilationResult:
         return NATIVE if self.form is None else self.form.name
 
     def about(self) -> dict[str, Any]:
-        """As JSON, for people."""
+        """Return a JSON summary for display."""
         parity = self.proof and {
             "rows": self.proof.rows,
             "labels_differ": self.proof.labels_differ,
@@ -90,7 +90,7 @@ class CompilationResult:
 
 @dataclass(frozen=True, slots=True)
 class MatrixModel:
-    """Rows to a matrix, a matrix to answers."""
+    """Encodes rows into a matrix, and predicts from the matrix."""
 
     name: str
     encode: Callable[[Sequence[Row]], np.ndarray]

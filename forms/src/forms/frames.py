@@ -1,4 +1,4 @@
-"""Between rows as JSON brings them and the DataFrame that a model takes."""
+"""Converts between rows from JSON and the DataFrame that a model takes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from forms.categories import DTYPES
 from forms.form import Column, Row
 
 FRAME_DTYPES = {**DTYPES, "float": "float32", "datetime": "datetime64[ns]"}
-"""Of the arrays that a pyfunc is given, by MLflow's name of a column's type."""
+"""dtypes of the arrays passed to a pyfunc, by MLflow's name of a column's type."""
 
 
 def frame_of(rows: Sequence[Row], columns: Sequence[Column]) -> pd.DataFrame:
-    """`rows` are at least one. Raises ValueError or TypeError for a value that its column's type has no place for."""
+    """Build a frame of at least one row. Raises ValueError or TypeError for a value outside its column's type."""
     values = zip(*rows, strict=True)
     arrays = {
         column.name: np.array(given, dtype=FRAME_DTYPES[column.kind])
@@ -26,10 +26,9 @@ def frame_of(rows: Sequence[Row], columns: Sequence[Column]) -> pd.DataFrame:
 
 
 def rows_of(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Row]:
-    """Without the rows that JSON cannot bring: infinite numbers, whole numbers and truths that are missing.
+    """Return the rows that JSON can represent: omits infinite numbers, and missing integers and booleans.
 
-    Raises ValueError or TypeError for values that are not of their column's type, KeyError for a column that is not
-    there.
+    Raises ValueError or TypeError for values that are not of their column's type, KeyError for a missing column.
     """
     usable = np.ones(len(frame), dtype=bool)
     found = []

@@ -1,4 +1,4 @@
-"""Trees run by ONNX Runtime: one operator, in the precision of the model's own library."""
+"""Tree ensembles run by ONNX Runtime: one operator, in the precision of the model's own library."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ CHUNK = 10_000
 
 
 def runner(ensemble: Ensemble) -> Callable[[np.ndarray], np.ndarray]:
-    """From the matrix (n, features) to (n, outputs), the sum before the link. One thread, the caller's.
+    """Return a function from the matrix (n, features) to the sums before the link (n, outputs), in the caller's thread.
 
-    Raises Unsupported; splits by category have to be made splits by number before.
+    Raises Unsupported; categorical splits have to be converted to numeric ones first.
     """
     if ensemble.categorical:
         raise Unsupported("splits by category")
@@ -50,7 +50,7 @@ def runner(ensemble: Ensemble) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _by_leaf(ensemble: Ensemble) -> Callable[[np.ndarray], np.ndarray]:
-    """Of leaves of several values, which the operator has not: it says which leaf, and the values are looked up."""
+    """Run trees with multi-valued leaves, which the operator lacks: it returns leaf numbers for a table lookup."""
     if ensemble.dtype != np.float64:
         raise Unsupported("leaves of several values in single precision")
     values, numbered, known = [], [], 0
@@ -73,17 +73,17 @@ def _by_leaf(ensemble: Ensemble) -> Callable[[np.ndarray], np.ndarray]:
 
 
 class Session:
-    """ONNX Runtime on a model in the precision `dtype`. Pickled as that model; what a pickle opens does not keep it."""
+    """An ONNX Runtime session in the precision `dtype`. Pickled as its model, which an unpickled session drops."""
 
     def __init__(self, model: bytes | memoryview, dtype: Any, *, keep: bool = True) -> None:
-        """Raises Unsupported for a model that it does not take."""
+        """Raises Unsupported for a model that ONNX Runtime rejects."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
         try:
             with _as_file(model) as path:
                 self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its exceptions have no common class
+        except Exception as error:  # ONNX Runtime's exceptions have no common class
             raise Unsupported(f"ONNX Runtime: {error}") from error
         self._model = model if keep else None
         self._dtype = dtype
@@ -101,7 +101,7 @@ class Session:
 
 @contextmanager
 def _as_file(model: bytes | memoryview) -> Iterator[str]:
-    """Its path. As bytes it would be copied, and every other thread wait for that; a file is read without them."""
+    """Yield the path of a temporary file: bytes would be copied while holding the GIL, a file is read without it."""
     with NamedTemporaryFile(suffix=".onnx") as file:
         file.write(model)
         file.flush()
@@ -111,7 +111,7 @@ def _as_file(model: bytes | memoryview) -> Iterator[str]:
 def _model(ensemble: Ensemble) -> bytes:
     nodes = _Nodes()
     for output, base in enumerate(ensemble.base):
-        if base:  # first, so that sums are made in the order of the model's own library
+        if base:  # first, so that the order of summation is that of the model's own library
             nodes.constant(output, float(base))
     for tree in ensemble.trees:
         nodes.tree(tree, tree.outputs[0], tree.values[:, 0])
@@ -132,14 +132,14 @@ def _model(ensemble: Ensemble) -> bytes:
 
 
 class _Nodes:
-    """The operator's flat lists, in pieces: inner nodes of all trees in one numbering, leaves in another."""
+    """The operator's flat lists, in pieces: inner nodes of all trees are numbered together, leaves separately."""
 
     def __init__(self) -> None:
         self._pieces: dict[str, list[np.ndarray]] = {name: [] for name in (*WHOLE, *NUMBERS)}
         self._inner = self._leaves = 0
 
     def constant(self, output: int, value: float) -> None:
-        """A tree of one leaf: a split whose sides are the same."""
+        """Add a tree of one leaf: a split with identical sides."""
         leaf = {"nodeids": [self._leaves], "leafs": [1]}
         self._add(
             tree_roots=[self._inner],
@@ -179,7 +179,7 @@ class _Nodes:
         self._leaves += len(pieces["leaf_targetids"])
 
     def write(self, operator: Any, outputs: int, mode: int, dtype: Any) -> None:
-        """As attributes of `operator`. Of a large forest piece by piece, so that no other thread waits for long."""
+        """Write the attributes of `operator`; piece by piece, so that a large forest does not block other threads."""
         single = {"n_targets": outputs, "aggregate_function": 1, "post_transform": 0}  # 1: the sum
         operator.attribute.extend([helper.make_attribute(name, value) for name, value in single.items()])
         for name in WHOLE:

@@ -1,4 +1,4 @@
-"""Rows that try what a compiled form may get wrong."""
+"""Rows that exercise likely errors of a compiled model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXTREMES: dict[str, tuple[Any, ...]] = {
 
 
 def parity_rows(rows: Sequence[Row], columns: Sequence[Column], limit: int = 500, seed: int = 0) -> list[Row]:
-    """At most `limit` rows, made of those of `rows`; the same for the same `seed`.
+    """Return at most `limit` rows derived from `rows`; deterministic for a `seed`.
 
     In turn: a column missing (where its type allows it), an extreme or unseen value, the neighbours of a value in
     double and in single precision, a value of another row, and all of this in several columns at once.

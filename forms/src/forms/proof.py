@@ -1,4 +1,4 @@
-"""Whether a form answers as the model does, on rows made to find out."""
+"""Verifies that a compiled model predicts as the model does, on rows made for this purpose."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ LABELS = "OUSb?"
 def answered(
     ask: Callable[[Sequence[Row]], Any], rows: Sequence[Row], most_calls: int = 48
 ) -> tuple[list[Row], np.ndarray, list[Row]]:
-    """Those of `rows` that the model answers, its answers, and some that it refuses, by raising whatever it raises.
+    """Return the `rows` that the model predicts, its predictions, and some rows that it rejects with an exception.
 
-    `ask` is the model itself, of any number of rows. One call if it answers them all; otherwise half and half again;
-    rows about which nothing is known after `most_calls` are left out.
+    `ask` calls the model with any number of rows: once if it accepts them all, otherwise by bisection; rows that are
+    undecided after `most_calls` are omitted.
     """
     known: list[Row] = []
     answers: list[np.ndarray] = []
     refused: list[Row] = []
     waiting, calls = deque([list(rows)] if rows else []), 0
     while waiting and calls < most_calls:
-        part = waiting.popleft()  # wide before deep: many small parts tell more than one row that is pinned down
+        part = waiting.popleft()  # breadth first: many small parts are more informative than one isolated row
         calls += 1
         try:
             found = np.asarray(ask(part))
@@ -45,11 +45,11 @@ def answered(
 def prove(
     form: CompiledModel, rows: Sequence[Row], expected: np.ndarray, tolerance: float = 1e-6, refused: Sequence[Row] = ()
 ) -> ParityReport | Rejection:
-    """Compare with `expected`, the model's own answers to `rows`: (n,) or (n, k).
+    """Compare with `expected`, the model's own predictions for `rows`: (n,) or (n, k).
 
-    Labels must be equal: the largest of the k, or which side of 0.5 a lone probability is on, or the answers themselves
-    where they are labels. Scores may differ by `tolerance`, absolute. What the model itself refuses (`refused`)
-    the form has to refuse too.
+    Labels must be equal: the largest of the k, or the side of 0.5 of a single probability, or the predictions
+    themselves where they are labels. Scores may differ by `tolerance`, absolute. The form must also reject the rows
+    that the model rejects (`refused`).
     """
     for row in refused:
         try:

@@ -1,4 +1,4 @@
-"""A proven form as bytes: made where a model is judged, opened where it is served."""
+"""Serialises a verified compiled model: written where a model is judged, loaded where it is served."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import cloudpickle
 from forms.form import CompilationResult
 
 COMPILED = ("linear", "onnxruntime", "treelite")
-"""The others hold the model's own estimator, which whoever serves it has anyway."""
+"""The other forms contain the model's own estimator, which a replica loads anyway."""
 LIBRARIES = ("gauntlet-forms", "numpy", "scipy", "scikit-learn", "onnxruntime", "treelite", "cloudpickle")
 FORMAT = 2
-"""To be raised whenever what an older `forms` has written would compute something else, or nothing, today."""
+"""Increment whenever output of an older `forms` would load with different results, or not at all."""
 
 
 class VersionMismatch(Exception):
-    """Written by other versions than those that would read it; the message says which. Compile the model again."""
+    """Written with other library versions than the installed ones; the message lists them. Compile the model again."""
 
 
 def dumps(choice: CompilationResult) -> bytes | None:
-    """None for a choice that is not worth keeping. What is opened from it answers bit for bit as `choice.form` does."""
+    """Serialise a choice; None if it is not worth storing. The loaded model predicts bit for bit as `choice.form`."""
     if choice.form is None or choice.name not in COMPILED:
         return None
     blocks: list[memoryview] = []
@@ -34,7 +34,7 @@ def dumps(choice: CompilationResult) -> bytes | None:
 
 
 def loads(data: bytes) -> CompilationResult:
-    """Raises VersionMismatch; for bytes that `dumps` did not make, anything. Trust them as far as their writer."""
+    """Load bytes of `dumps`; as unsafe as unpickling. Raises VersionMismatch, or anything for other bytes."""
     end = data.index(b"\n")
     head, now = json.loads(data[:end]), _made_with()
     if (then := head["made_with"]) != now:

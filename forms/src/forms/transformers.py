@@ -1,4 +1,4 @@
-"""Fitted scikit-learn transformers, read into the steps of an encoder."""
+"""Converts fitted scikit-learn transformers into the steps of an encoder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NUMERIC = ("double", "float", "long", "integer", "boolean")
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A column as it was sent."""
+    """An input column, unchanged."""
 
     index: int
     column: Column
@@ -47,7 +47,7 @@ class Raw:
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """A column through a table."""
+    """An input column mapped through a table."""
 
     index: int
     table: Table
@@ -60,7 +60,7 @@ class Coded:
 
 @dataclass(frozen=True, slots=True)
 class Hot:
-    """Columns through tables that say where the one stands."""
+    """Columns mapped through tables to the positions of the ones."""
 
     coded: Sequence[Coded]
     width: int
@@ -74,7 +74,7 @@ class Hot:
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
-    """Parts side by side, through a step."""
+    """Concatenated parts, passed through a step."""
 
     parts: Sequence[Part]
     step: Callable[[Node], Node]
@@ -88,7 +88,7 @@ Part = Raw | Coded | Hot | Stepped
 
 
 def encoder(parts: Sequence[Part]) -> Encoder:
-    """Raises Unsupported."""
+    """Build an encoder. Raises Unsupported."""
     base = Base()
     return Encoder(base, beside(parts, base))
 
@@ -113,7 +113,7 @@ def beside(parts: Sequence[Part], base: Base) -> Node:
 
 
 def transformed(transformer: Any, parts: Sequence[Part]) -> list[Part]:
-    """What a fitted transformer makes of `parts`. Raises Unsupported."""
+    """Return the output parts of a fitted transformer applied to `parts`. Raises Unsupported."""
     if isinstance(transformer, str) or transformer is None:
         return [] if transformer == "drop" else list(parts)
     if isinstance(transformer, FunctionTransformer) and transformer.func is None:
@@ -140,12 +140,12 @@ def transformed(transformer: Any, parts: Sequence[Part]) -> list[Part]:
 
 
 def _encodes(transformer: Any) -> bool:
-    """Whether it is an encoder of categories, maybe after imputers."""
+    """Whether it is a categorical encoder, possibly after imputers."""
     if isinstance(transformer, Pipeline):
         *before, last = [step for _, step in transformer.steps if step not in (None, "passthrough")] or [None]
         return _encodes(last) and all(isinstance(step, SimpleImputer) for step in before)
     if isinstance(transformer, TargetEncoder):
-        return str(transformer.target_type_) != "multiclass"  # otherwise a column for every class
+        return str(transformer.target_type_) != "multiclass"  # multiclass would produce a column per class
     return isinstance(transformer, OneHotEncoder | OrdinalEncoder)
 
 
@@ -159,7 +159,7 @@ def _categories(transformer: Any, parts: Sequence[Raw]) -> list[Part]:
     if isinstance(last, OrdinalEncoder | TargetEncoder):
         found = tables(transformer, columns, last.categories_, lambda answered, place: float(answered[place]))
         return [Coded(part.index, table) for part, table in zip(parts, found, strict=True)]
-    ends = np.cumsum(last._n_features_outs)  # the number of columns each got; not public
+    ends = np.cumsum(last._n_features_outs)  # the number of columns of each category; not public
     width = int(ends[-1])
 
     def place_of_one(answered: np.ndarray, place: int) -> float:
@@ -199,7 +199,7 @@ def _numbers(transformer: Any, parts: Sequence[Part]) -> list[Part]:
 
 
 def _step(transformer: Any, width: int) -> tuple[Callable[[Node], Node], int]:
-    """Of a transformer of numbers: the node to put behind another, and how many columns come out."""
+    """For a numeric transformer, return a function that wraps a node, and the number of output columns."""
     if isinstance(transformer, StandardScaler):
         mean = transformer.mean_ if transformer.with_mean else None
         scale = transformer.scale_ if transformer.with_std else None
@@ -225,7 +225,7 @@ def _imputing(imputer: SimpleImputer, width: int) -> tuple[Callable[[Node], Node
         fills = np.asarray(imputer.statistics_, dtype=np.float64)
     except (ValueError, TypeError):
         raise Unsupported("a SimpleImputer of words without an encoder after it") from None
-    kept = np.flatnonzero(~np.isnan(fills))  # a column that had no value at all is dropped
+    kept = np.flatnonzero(~np.isnan(fills))  # columns without any value are dropped
     if len(kept) == width:
         return lambda node: Fill(node, fills), width
     return lambda node: Fill(Take(node, kept.tolist()), fills[kept]), len(kept)
@@ -238,7 +238,7 @@ def _as_it_is(transformer: Any, width: int) -> tuple[Callable[[Node], Node], int
     nameless = without_names(transformer)
     try:
         out = np.shape(dense_transform(nameless, np.zeros((1, width))))[1]
-    except Exception as error:  # whatever a transformer says to zeros
+    except Exception as error:  # a transformer may raise anything for zeros
         raise Unsupported(f"the transformer {name}: {type(error).__name__}: {error}") from error
     return lambda node: Apply(node, nameless.transform), out
 
@@ -248,7 +248,7 @@ def dense_transform(transformer: Any, values: np.ndarray) -> np.ndarray:
 
 
 def without_names(estimator: Any) -> Any:
-    """A shallow copy that does not warn of arrays, which have no names of columns."""
+    """Return a shallow copy that does not warn about arrays without column names."""
     if "feature_names_in_" not in vars(estimator):
         return estimator
     nameless = copy.copy(estimator)

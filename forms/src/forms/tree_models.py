@@ -1,4 +1,4 @@
-"""The libraries' tree ensembles: what each does to its input before the first split, and to the sum after the last."""
+"""The libraries' tree ensembles: how each transforms its input before the trees, and the sum after them."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ BOOSTINGS = (GradientBoostingClassifier, GradientBoostingRegressor)
 
 @dataclass(frozen=True, slots=True)
 class TreeModel:
-    """`guard` is put around the whole answer: what is refused, and how values are rounded first."""
+    """`guard` wraps the whole prediction: it rejects invalid input and rounds values."""
 
     parts: list[Part]
-    """The columns that its splits see."""
+    """The columns that the splits use."""
     source: treelite.Model
     ensemble: Ensemble
     classes: Any
     guard: Callable[[Answer], Answer]
 
     def answer(self, sums: Answer, method: str) -> Answer:
-        """`sums` is what an engine makes of the matrix, before the link."""
+        """Return the prediction function; `sums` is an engine that maps the matrix to sums before the link."""
         link = self.ensemble.link
         if self.classes is None:
             return self.guard(lambda matrix: link(sums(matrix)))
@@ -68,7 +68,7 @@ class TreeModel:
 
 
 def tree_model(model: Any, parts: Sequence[Part], method: str) -> TreeModel:
-    """Raises Unsupported."""
+    """Read a fitted tree ensemble of any supported library. Raises Unsupported."""
     library = type(model).__module__.split(".")[0]
     classes = getattr(model, "classes_", None)
     if method not in ("predict", "predict_proba") or (method == "predict_proba" and classes is None):
@@ -108,7 +108,7 @@ def tree_model(model: Any, parts: Sequence[Part], method: str) -> TreeModel:
 
 
 def recode(parts: list[Part], feature: int, code: Callable[[Any], float], known: Sequence[Any]) -> None:
-    """The column of categories that is the trees' `feature`, through `code`; `known` are its usual values.
+    """Map the categorical column of the trees' `feature` through `code`; `known` are its usual values.
 
     Raises Unsupported.
     """
@@ -128,7 +128,7 @@ def _as_it_comes(answer: Answer) -> Answer:
 
 
 def _forest(model: Any) -> Any:
-    """treelite takes a lone tree as a forest of one."""
+    """Wrap a single tree in a forest of one, which treelite accepts."""
     if isinstance(model, DecisionTreeClassifier | DecisionTreeRegressor):
         kind = RandomForestClassifier if isinstance(model, DecisionTreeClassifier) else RandomForestRegressor
         forest = kind(n_estimators=1)
@@ -140,13 +140,13 @@ def _forest(model: Any) -> Any:
 
 
 def _histograms(model: Any, parts: list[Part]) -> tuple[list[Part], treelite.Model]:
-    """Its encoder of categories becomes part of ours; treelite sees the codes that it makes."""
+    """Move the model's categorical encoder into ours; treelite then gets a model of its codes."""
     if model._preprocessor is None:
         return parts, imported(treelite.sklearn.import_model, model)
     encoder = model._preprocessor.transformers_[0][1]
     places = np.flatnonzero(model.is_categorical_)
     for place, categories in zip(places.tolist(), encoder.categories_, strict=True):
-        known = [value for value in categories.tolist() if value == value]  # None is one like any other, NaN is none
+        known = [value for value in categories.tolist() if value == value]  # None is an ordinary category, NaN is not
         codes = {value: float(number) for number, value in enumerate(known)}
         recode(parts, place, _code_or_nan(codes), known)
     coded = copy.copy(model)
@@ -175,7 +175,7 @@ def _lightgbm(model: Any) -> treelite.Model:
 
 
 def _zeros_right(ensemble: Ensemble) -> Ensemble:
-    """LightGBM reads what is as small as ±1e-35f as 0, so that the threshold −1e-35f itself is not left of itself."""
+    """Adjust thresholds: LightGBM reads values within ±1e-35f as 0, so the value −1e-35f goes right there."""
     below = np.nextafter(-SMALLEST, -np.inf)
     trees = [
         replace(tree, threshold=np.where(tree.threshold == -SMALLEST, below, tree.threshold)) for tree in ensemble.trees

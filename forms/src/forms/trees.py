@@ -1,4 +1,4 @@
-"""Ensembles of trees: read by treelite from every library that it knows, as flat arrays that any engine can take."""
+"""Tree ensembles as flat arrays for any engine, read by treelite from every library it supports."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from scipy.special import expit
 from forms.form import Unsupported
 
 LT, LE = 2, 3
-"""treelite's operators that occur: a row goes left if its value is less (or equal)."""
+"""The operators of treelite in use: a row goes left if its value is less (or equal)."""
 LOCATION = re.compile(r"^\[[\d:]+\] \S+: ")
-"""Of the line of treelite's source that says no."""
+"""The source location at the start of treelite's error messages."""
 
 LARGEST = 20_000_000
-"""Nodes. Above it the compiled form would take gigabytes."""
+"""Nodes. A larger compiled model would take gigabytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Arrays of one item a node; node 0 is the root. A leaf has `left` -1."""
+    """Arrays with one item per node; node 0 is the root. A leaf has `left` -1."""
 
     left: np.ndarray
     right: np.ndarray
@@ -33,15 +33,15 @@ class Tree:
     threshold: np.ndarray
     missing_left: np.ndarray
     categories: dict[int, frozenset[int]]
-    """Of a node that splits by category: those that go left."""
+    """The categories that go left, by categorical node."""
     outputs: tuple[int, ...]
     values: np.ndarray
-    """(nodes, len(outputs)): what a leaf adds to which output."""
+    """(nodes, len(outputs)): the values that a leaf adds to the outputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """answers = link(base + the sum of its leaves [÷ number of trees])."""
+    """predictions = link(base + the sum of its leaves [÷ number of trees])."""
 
     trees: tuple[Tree, ...]
     features: int
@@ -49,15 +49,15 @@ class Ensemble:
     is_strict: bool
     """Left is < the threshold, not ≤."""
     dtype: Any
-    """Of thresholds and leaves, and of every sum."""
+    """The precision of thresholds, leaves and sums."""
     base: np.ndarray
     is_average: bool
     link: Callable[[np.ndarray], np.ndarray]
-    """From (n, outputs) to what the library answers: (n,), or (n, classes) of probabilities."""
+    """Maps (n, outputs) to the library's predictions: (n,), or (n, classes) of probabilities."""
 
     @property
     def categorical(self) -> dict[int, list[int]]:
-        """Feature → every category that a split names, sorted."""
+        """Feature → all categories in its splits, sorted."""
         found: dict[int, set[int]] = {}
         for tree in self.trees:
             for node, left in tree.categories.items():
@@ -66,7 +66,7 @@ class Ensemble:
 
 
 def read(model: treelite.Model) -> Ensemble:
-    """Raises Unsupported."""
+    """Read a treelite model. Raises Unsupported."""
     header = model.get_header_accessor()
 
     def text(name: str) -> str:
@@ -117,7 +117,7 @@ def _tree(accessor: Any, class_id: int, outputs: int, is_binary_vector: bool) ->
             np.argsort(np.argsort(field("leaf_vector_begin")[leaves]))
         ]
         where = tuple(range(outputs))
-        if is_binary_vector:  # one less the other
+        if is_binary_vector:  # the first is one minus the second
             values, where = values[:, 1:], (0,)
     categories: dict[int, frozenset[int]] = {}
     missing_left = field("default_left").astype(bool)
@@ -155,7 +155,7 @@ def _link(name: str, header: Any, is_binary_vector: bool) -> Callable[[np.ndarra
 
 
 def exponential(sums: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # infinity, as the library answers; without its warning
+    with np.errstate(over="ignore"):  # infinity, as the library returns; without the warning
         raised: np.ndarray = np.exp(sums)
     return raised
 
@@ -167,7 +167,7 @@ def softmax(sums: np.ndarray) -> np.ndarray:
 
 
 def imported(importer: Callable[[Any], treelite.Model], model: Any) -> treelite.Model:
-    """Raises Unsupported with treelite's own reason."""
+    """Import a model into treelite. Raises Unsupported with treelite's reason."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that chassis.schema_migration hands over, inside its transaction."""
+"""Alembic's entry point: runs on the connection given by chassis.schema_migration, inside its transaction."""
 
 from alembic import context
 

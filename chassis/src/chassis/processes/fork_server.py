@@ -1,12 +1,12 @@
-"""A process with the third-party libraries imported, which forks Python processes on request (Linux).
+"""A fork server: has third-party libraries imported and forks Python processes on request (Linux).
 
-`python -P -m chassis.processes.fork_server LISTENER LIFELINE FOLDER MODULES`, the first two being file descriptors of
+`python -P -m chassis.processes.fork_server LISTENER LIFELINE FOLDER MODULES`; the first two are file descriptors of
 sockets. It imports no service and starts no thread. `launcher` is its client.
 
 A client sends one byte and a socket over its connection. The server forks at once; only the child reads the request
 from that socket. So no environment, argument or descriptor of one process ever enters the memory of the server, from
-which the next process (a sandbox, say) is forked. Over the connection the server sends `pid NUMBER`, later
-`exit STATUS`. The process remains a zombie until the client acknowledges, so its number cannot be reused before.
+which the next process (for example a sandbox) is forked. Over the connection the server sends `pid NUMBER`, later
+`exit STATUS`. The process remains a zombie until the client acknowledges, so its pid is not reused before that.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Child:
 
 
 class Server:
-    """The loop of the parent process."""
+    """The event loop of the parent process."""
 
     def __init__(self, listener: socket.socket, lifeline: socket.socket) -> None:
         self._listener, self._lifeline = listener, lifeline
@@ -53,7 +53,7 @@ class Server:
         self._owned = True
 
     def run(self) -> socket.socket | None:
-        """Serve until the owner has gone and no child is left. Returns a request's socket in each forked child.
+        """Serve until the owner has exited and no child is left. Returns the request's socket in each forked child.
 
         Returns None in the server itself, at its end.
         """
@@ -76,7 +76,7 @@ class Server:
             self._waiting.add(connection)
             self._selector.register(connection, selectors.EVENT_READ)
         elif item is self._lifeline:
-            self._owned = False  # an owner sends nothing: it has gone
+            self._owned = False  # the owner never sends data, so this is its exit
             self._selector.unregister(self._lifeline)
         elif item == self._woken:
             with contextlib.suppress(BlockingIOError):
@@ -108,7 +108,7 @@ class Server:
         return None
 
     def _leave(self, connection: socket.socket) -> None:
-        """In the child: let go of everything that is the server's."""
+        """In the child: release everything that belongs to the server."""
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
@@ -120,7 +120,7 @@ class Server:
         for handle in (self._woken, self._wake):
             os.close(handle)
         os.setsid()
-        # Whoever waits for this process hears of its end through the server: it does not outlive the server.
+        # Clients learn of this process's exit through the server, so it must not outlive the server.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != self._pid:
             os._exit(1)
@@ -138,7 +138,7 @@ class Server:
                 self._reap(pid)
 
     def _hear(self, connection: socket.socket) -> None:
-        """The client acknowledges the end of its process, or has gone."""
+        """Handle an acknowledgement of a process's exit, or the client's disconnection."""
         with contextlib.suppress(ConnectionError):
             if not connection.recv(64):
                 raise ConnectionError
@@ -176,10 +176,10 @@ def main(listener: int, lifeline: int, folder: str, modules: list[str]) -> None:
     for name in modules:
         try:
             importlib.import_module(name)
-        except Exception as error:  # a library that is not there, or broken, will say more to who needs it
+        except Exception as error:  # a missing or broken library raises again where it is used
             missing[name] = f"{type(error).__name__}: {error}"
     gc.collect()
-    gc.freeze()  # the collector of a child would touch, and so copy, every page of the libraries
+    gc.freeze()  # garbage collection in a child would touch, and so copy, every page of the libraries
     gc.disable()
     owner = socket.socket(fileno=lifeline)
     threads = len(os.listdir("/proc/self/task"))

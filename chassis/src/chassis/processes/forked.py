@@ -1,4 +1,4 @@
-"""The first moments of a forked process, until it is what the request describes: as `python` would have made it."""
+"""Turns a freshly forked process into the one that the request describes, as if started by `python`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ import time
 from typing import NoReturn
 
 SAFE_DESCRIPTOR = 200
-"""Descriptors of a request are moved above this number before they are put in place."""
+"""Descriptors of a request are moved above this number before they are assigned their final numbers."""
 MOST_DESCRIPTORS = 64
 THREADS = {
     "blas": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),
     "openmp": ("OMP_NUM_THREADS",),
 }
-"""The variables that the numeric libraries read when they are loaded, in their order."""
+"""The variables that the numeric libraries read at load time, in order of precedence."""
 
 
 def received(source: socket.socket, most: int) -> tuple[bytes, list[int]]:
-    """One message with its descriptors, which programs that this process starts do not inherit."""
+    """Receive one message with its descriptors, which are not inherited by child programs."""
     handles = array.array("i")
     message, ancillary, _, _ = source.recvmsg(1, socket.CMSG_SPACE(most * handles.itemsize), socket.MSG_CMSG_CLOEXEC)
     for level, kind, data in ancillary:
@@ -37,7 +37,7 @@ def received(source: socket.socket, most: int) -> tuple[bytes, list[int]]:
 
 
 def become(request: socket.socket) -> NoReturn:
-    """Read the request and be the process that it describes, as `python` would be: never returns."""
+    """Read the request and run the process it describes, as `python` would; never returns."""
     with request:
         _, handles = received(request, MOST_DESCRIPTORS)
         with request.makefile("rb") as stream:
@@ -75,16 +75,16 @@ def _place(handles: list[int], numbers: list[int]) -> None:
 
 
 def _show(command: list[str], environment: dict[str, str]) -> None:
-    """Let `ps`, and who looks for a process by its environment, see what they would see of a program of its own.
+    """Make `ps`, and searches by environment, see this process as they would see a separate program.
 
-    The kernel shows the memory in which the arguments and the environment of the server were; see proc(5).
+    The kernel exposes the memory that held the arguments and the environment of the server; see proc(5).
     """
     with contextlib.suppress(OSError, ValueError, IndexError):
         with open("/proc/self/stat") as file:
             fields = file.read().rpartition(")")[2].split()
         start, end, first, last = (int(fields[number]) for number in (45, 46, 47, 48))  # from the third of stat(5) on
         _overwrite(start, end, [argument.encode() for argument in command])
-        # What tells processes apart comes first: the area may be too small for all of it.
+        # Variables that distinguish processes come first: the area may be too small for all.
         ordered = sorted(environment.items(), key=lambda item: not item[0].startswith("GAUNTLET_"))
         _overwrite(first, last, [f"{name}={value}".encode(errors="surrogateescape") for name, value in ordered])
         with open("/proc/self/comm", "w") as file:
@@ -92,7 +92,7 @@ def _show(command: list[str], environment: dict[str, str]) -> None:
 
 
 def _overwrite(start: int, end: int, strings: list[bytes]) -> None:
-    """As many of the strings as fit, and zeros behind them."""
+    """Write as many of the strings as fit, padded with zeros."""
     kept = b""
     for string in strings:
         if len(kept) + len(string) + 1 >= end - start:
@@ -103,10 +103,10 @@ def _overwrite(start: int, end: int, strings: list[bytes]) -> None:
 
 
 def _open_streams() -> None:
-    """Anew, on the descriptors of the request; buffered as Python buffers."""
+    """Reopen the standard streams on the request's descriptors, buffered as Python does."""
     at_once = bool(os.environ.get("PYTHONUNBUFFERED"))
     given = io.BufferedReader(io.FileIO(0, "r", closefd=False))
-    errors = sys.stdin.errors  # of input and output: by the locale, which is the server's, too
+    errors = sys.stdin.errors  # of input and output: depends on the locale, which equals the server's
     sys.stdin = io.TextIOWrapper(given, encoding="utf-8", errors=errors)
     for name, number in (("stdout", 1), ("stderr", 2)):
         file = io.FileIO(number, "w", closefd=False)
@@ -123,14 +123,14 @@ def _open_streams() -> None:
 
 
 def _limit_threads() -> None:
-    """As many threads as the variables of this process say.
+    """Set the thread counts that the variables of this process request.
 
-    The libraries were loaded with one thread, so that the server has none beside its own. OpenMP keeps the number a
-    thread: one that the program starts later and that computes with OpenMP itself uses one.
+    The libraries were loaded with one thread, so that the server has no other threads. OpenMP keeps the count per
+    thread: a thread that the program starts later and that uses OpenMP itself computes with one.
     """
     cores = len(os.sched_getaffinity(0))
     wanted = {interface: _threads(names, cores) for interface, names in THREADS.items()}
-    wanted["blas"] = min(wanted["blas"], cores)  # OpenBLAS takes no more than that from its variables
+    wanted["blas"] = min(wanted["blas"], cores)  # OpenBLAS caps its variables at the number of cores
     if set(wanted.values()) == {1}:
         return
     with contextlib.suppress(ImportError):
@@ -148,6 +148,6 @@ def _threads(names: tuple[str, ...], default: int) -> int:
 
 
 def _reseed() -> None:
-    """`random` does so by itself after a fork; NumPy's global generator would be the same in every process."""
+    """Reseed NumPy's global generator, which would be identical in every fork; `random` reseeds itself."""
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()

@@ -1,7 +1,7 @@
-"""Starts Python processes: forked from a warm process where one was set up (Linux), as programs of their own elsewhere.
+"""Starts Python processes: forked from a fork server if there is one (Linux), else as separate programs.
 
-`start(command, …)` is used as `subprocess.Popen(command, …, start_new_session=True)` is. A process in whose environment
-the `variable` of an `owner.ForkServer` is, is forked by that server, and so are the processes that it starts.
+`start(command, …)` is used like `subprocess.Popen(command, …, start_new_session=True)`. A process whose environment
+contains the `variable` of an `owner.ForkServer` is forked by that server, and so are the processes it starts.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from typing import IO, Any, Protocol
 from chassis.processes.fork_server import DIES_WITH_CLIENT
 
 FORK_SERVER = "GAUNTLET_FORK_SERVER"
-"""The variable that says where the fork server is, and for which Python installation."""
+"""The environment variable with the address of the fork server and its Python installation."""
 
 CONNECT_SECONDS = 60.0
 LOOK_SECONDS = 0.05
 
 
 class Process(Protocol):
-    """What `start` returns: the part of subprocess.Popen that is used here."""
+    """The return type of `start`: the subset of subprocess.Popen in use."""
 
     @property
     def pid(self) -> int: ...
@@ -65,17 +65,17 @@ def start(
     pass_fds: Sequence[int] = (),
     dies_with_client: bool = False,
 ) -> Process:
-    """Start `command` in a session of its own; the other arguments are those of subprocess.Popen.
+    """Start `command` in a new session; the other arguments are those of subprocess.Popen.
 
     `dies_with_client`: a forked process, with its group, is killed when this process ends, however it ends. Without a
-    fork server the process has to see to that itself. Raises OSError as Popen does.
+    fork server the process has to ensure that itself. Raises OSError as Popen does.
     """
     environment = dict(os.environ if env is None else env)
     address = _address(environment) or _address(os.environ)
     python = _python(command) if address else None
     if address and python is not None:
         with suppress(OSError, EOFError):
-            # The server is gone, or does not take it: a program of its own is as good, only slower.
+            # The server is gone or rejects the request: fall back to a separate program, which is only slower.
             request = {**python, "command": list(command), "env": environment, "cwd": str(cwd or Path.cwd())}
             return _forked(address, request, (stdin, stdout, stderr), pass_fds, dies_with_client)
     return subprocess.Popen(
@@ -91,7 +91,7 @@ def start(
 
 
 class ForkedProcess:
-    """A process that a fork server forked for this one. Safe to use from several threads."""
+    """A process forked by a fork server for this process. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -147,13 +147,13 @@ class ForkedProcess:
 
 
 def _address(environment: Mapping[str, str]) -> str | None:
-    """Of the fork server that an environment names, if it runs this very Python installation."""
+    """Return the address of the fork server in an environment, if it runs the same Python installation."""
     path, _, prefix = environment.get(FORK_SERVER, "").rpartition(os.pathsep)
     return path if path and prefix == sys.prefix else None
 
 
 def _python(command: Sequence[str]) -> dict[str, Any] | None:
-    """What this command asks of Python; None when it is another program, or asks for what a fork cannot give."""
+    """Parse a Python command line; return None for another program, or for options that a fork cannot honour."""
     if not command or command[0] != sys.executable:
         return None
     rest = list(command[1:])
@@ -196,7 +196,7 @@ def _forked(
 
 
 class _Streams:
-    """Standard input, output and error as descriptors: pipes are made, what is not given is inherited."""
+    """Standard input, output and error as descriptors: creates pipes; streams not given are inherited."""
 
     def __init__(self, streams: Sequence[int | IO[Any] | None]) -> None:
         self.theirs: list[int] = []
@@ -213,7 +213,7 @@ class _Streams:
             os.close(handle)
 
     def ours(self) -> tuple[IO[bytes] | None, IO[bytes] | None]:
-        """The other ends of the pipes, from now on the caller's."""
+        """Return the other ends of the pipes, which the caller then owns."""
         ends, self._ours = self._ours, {}
         stdin = os.fdopen(ends[0], "wb") if 0 in ends else None
         stdout = os.fdopen(ends[1], "rb") if 1 in ends else None
@@ -236,7 +236,7 @@ class _Streams:
 
 
 def line_of(source: socket.socket) -> str:
-    """The next line, without its end. Raises EOFError when the other side has gone."""
+    """Read the next line, without its newline. Raises EOFError when the other side has closed."""
     received = b""
     while not received.endswith(b"\n"):
         chunk = source.recv(1)

@@ -1,8 +1,8 @@
 """`python -m chassis.processes.mlflow_server …` is `mlflow server … --workers 1`, started with a third of the work.
 
-MLflow's command imports all of MLflow, starts `python -m uvicorn`, which imports it again, and waits for that: here it
-is one process. And MLflow runs fifty migrations over each new database: here a new SQLite database is the copy of an
-empty one, made once for a user and a version of MLflow.
+MLflow's command imports all of MLflow, starts `python -m uvicorn`, which imports it again, and waits for it: here one
+process does both. And MLflow runs fifty migrations on each new database: here a new SQLite database is copied from an
+empty one, created once per user and MLflow version.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     start = getattr(server, "_exec_cmd", None)
 
     def here(command: Sequence[Any], *, extra_env: Mapping[str, str], **options: Any) -> Any:
-        if list(command[:3]) != UVICORN:  # an MLflow that starts something else does so in its own way
+        if list(command[:3]) != UVICORN:  # an MLflow version that starts something else: leave it alone
             assert start is not None
             return start(command, extra_env=extra_env, **options)
         os.environ.update(extra_env)
@@ -48,9 +48,9 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def prepare(store: str, cache: Path | None = None) -> bool:
-    """Put an empty database where a SQLite `store` has none yet. Returns whether it did.
+    """Create an empty database for a SQLite `store` that has none. Returns whether it did.
 
-    It is a convenience: where it does not work, MLflow makes the database itself.
+    Only an optimisation: if it fails, MLflow creates the database itself.
     """
     path = Path(store.removeprefix(SQLITE))
     if not store.startswith(SQLITE) or path.exists():
@@ -65,14 +65,14 @@ def prepare(store: str, cache: Path | None = None) -> bool:
         unfinished = path.with_name(f".{path.name}.{os.getpid()}")
         shutil.copyfile(prepared, unfinished)
         unfinished.replace(path)
-    except Exception as error:  # a full disk, or an MLflow that makes its tables in another way
+    except Exception as error:  # a full disk, or an MLflow version that creates its tables differently
         print(f"no prepared database for MLflow ({type(error).__name__}: {error})", file=sys.stderr)  # noqa: T201
         return False
     return True
 
 
 def _make(prepared: Path) -> None:
-    """The tables, and nothing in them: not even MLflow's first experiment, which says where artifacts go."""
+    """Create empty tables: without even MLflow's default experiment, which stores the artifact location."""
     from mlflow.store.db.utils import _safe_initialize_tables
     from mlflow.store.tracking.dbmodels import models  # noqa: F401  # its tables are known once it is imported
     from sqlalchemy import create_engine

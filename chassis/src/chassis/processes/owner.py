@@ -1,4 +1,4 @@
-"""The owner's end of a fork server: starts it, says where it is, and ends it."""
+"""The owner's end of a fork server: starts it, provides its address, and stops it."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ LIBRARIES = (
     *("mlflow.pyfunc", "mlflow.models", "mlflow.sklearn", "mlflow.pyfunc.scoring_server", "treelite"),
     *("onnx", "rapidfuzz", "threadpoolctl", "skops.io"),
 )
-"""What a fork server imports: nothing that starts a thread (onnxruntime does), or that reads what differs between the
-processes from the environment as it is imported (prometheus_client does)."""
+"""The modules that a fork server imports: none that starts a thread (onnxruntime does), or that on import reads
+process-specific environment variables (prometheus_client does)."""
 
 INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "TZ", "TMPDIR", "MLFLOW_LOGGING_LEVEL", "MLFLOW_CONFIGURE_LOGGING")
 INHERITED_PREFIXES = ("LANG", "LC_", "LD_", "OPENBLAS_CORETYPE", "OPENBLAS_L2", "SSL_", "XDG_", "COVERAGE_")
-"""The environment of the server itself is what libraries may read while they are imported: it holds no credential."""
+"""The server's own environment: what libraries may read on import. It contains no credentials."""
 WHEN_LOADED = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # its thread
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
-    # Threads of OpenMP spin while they wait: on busy cores that costs a training several times the work itself.
+    # OpenMP threads spin while waiting: on busy cores a training then takes several times as long.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB")}
 AREA = "GAUNTLET_AREA"
 AREA_BYTES = 16_384
-"""Room in which a forked process shows its own environment."""
+"""Space in which a forked process shows its own environment."""
 
 STOP_SECONDS = 5.0
 
@@ -47,7 +47,7 @@ class ForkServer:
     """The owner's end of a fork server. It and all it forked end some time after the owner, at the latest with it.
 
     `start` returns at once; requests wait until the libraries are imported. `environment` is added to the server's own,
-    which every forked process shows besides what it was given.
+    which every forked process shows in addition to the given one.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None, libraries: Sequence[str] = LIBRARIES) -> None:
@@ -59,7 +59,7 @@ class ForkServer:
 
     @property
     def variable(self) -> dict[str, str]:
-        """What a process has to have in its environment for `start` to fork; empty where nothing can be forked."""
+        """The environment variable that makes `start` fork; empty where forking is not possible."""
         return {FORK_SERVER: f"{self._folder / 'socket'}{os.pathsep}{sys.prefix}"} if self._folder else {}
 
     @property
@@ -67,7 +67,7 @@ class ForkServer:
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def start(self) -> ForkServer:
-        """Does nothing where processes cannot be forked safely (macOS: its frameworks do not survive a fork)."""
+        """Start the server; do nothing where forking is not safe (macOS: its frameworks do not survive a fork)."""
         if sys.platform != "linux":
             return self
         self._folder = Path(tempfile.mkdtemp(prefix="gauntlet-fork-"))
@@ -78,7 +78,7 @@ class ForkServer:
             with theirs:
                 handles = [listener.fileno(), theirs.fileno()]
                 arguments = [*map(str, handles), str(self._folder), ",".join(self._libraries)]
-                # A server may itself be forked from another one: then its libraries are there already.
+                # A server may itself be forked from another one, with its libraries already imported.
                 self._process = start(
                     [sys.executable, "-P", "-m", "chassis.processes.fork_server", *arguments],
                     env=self._own_environment(),
@@ -90,8 +90,8 @@ class ForkServer:
     def await_ready(self) -> dict[str, Any]:
         """Wait until the libraries are imported.
 
-        Returns the number of `threads` of the server, and of each library that is `missing` the reason. Raises
-        EOFError when the server has ended instead, OSError after a minute.
+        Returns the number of `threads` of the server, and the reason for each `missing` library. Raises EOFError when
+        the server has exited, OSError after a minute.
         """
         assert self._lifeline is not None
         self._lifeline.settimeout(CONNECT_SECONDS)
@@ -99,7 +99,7 @@ class ForkServer:
         return found
 
     def stop(self) -> None:
-        """End the server and every process that it forked and that still runs."""
+        """Stop the server and all its forked processes that still run."""
         if self._process is None or self._lifeline is None or self._folder is None:
             return
         self._lifeline.close()
