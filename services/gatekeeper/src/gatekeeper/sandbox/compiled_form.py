@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gatekeeper.evidence.formats import Unreadable, upgraded
 from gatekeeper.sandbox.results import count, seconds
 
 TOLERANCE = 1e-6
@@ -73,15 +72,6 @@ def from_untrusted(said: Any, tolerance: float) -> CompilationReport:
         return CompilationReport(name, None if parity is None else _parity(parity, tolerance), refused)
     except (KeyError, TypeError, ValueError, AttributeError):
         return unknown("what its process said of it makes no sense")
-
-
-def form_of(evidence: Mapping[str, Any]) -> str | None:
-    """The form in a word, of the evidence of a verdict; None for one that has none, as older ones have."""
-    try:
-        form = upgraded(evidence)["measured"]["serving_form"] if "measured" in evidence else None
-    except Unreadable as error:
-        return f"not known: {error}"
-    return None if form is None else form["name"] or f"not known: {form['problem']}"
 
 
 def _plain(text: str) -> str:
