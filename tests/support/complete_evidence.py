@@ -1,7 +1,8 @@
 """Evidence in which every field is set, as today's dataclasses are written down.
 
-A change of them is a new format of evidence: raise `FORMAT`, add the step to `gatekeeper/evidence/formats.py`, and then
-`PYTHONPATH=tests .venv/bin/python -m support.complete_evidence`, which writes the golden document of that format.
+A change of them is a new format of evidence: raise `FORMAT`, add the step to `gatekeeper/database/evidence_formats.py`,
+and then `PYTHONPATH=tests .venv/bin/python -m support.complete_evidence`, which writes the golden document of that
+format.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import pandas as pd
 from chassis.mlmodel import MLmodel
 from contracts import Dataset, GateVerdict, ModelRegistered, Outcome, Trigger
 from contracts.policy import ModelPolicy
+from gatekeeper.database.evidence_formats import FORMAT
 from gatekeeper.evaluation.golden_rows import GoldenRows
 from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evidence import document as evidence
-from gatekeeper.evidence.formats import FORMAT
 from gatekeeper.policy.gates import integrity
 from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError

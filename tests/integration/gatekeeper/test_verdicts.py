@@ -14,7 +14,7 @@ from contracts import GateFailed, GatePassed, ModelRegistered, Outcome, Promoted
 from contracts.policy import ModelPolicy
 from forms import loads
 from forms.artifact import read
-from gatekeeper.evaluation.gates import asked_for
+from gatekeeper.evaluation.gate_runner import asked_for
 from support.bus_client import BusClient
 from support.candidates import ANYONES, Candidates
 from support.gatekeepers import Gatekeepers

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from gatekeeper.database import golden_datasets
+from gatekeeper.database.evidence_formats import FORMAT, STEPS, Unreadable, serving_form_of, upgraded
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence import document as evidence
-from gatekeeper.evidence.formats import FORMAT, STEPS, Unreadable, upgraded
-from gatekeeper.sandbox import compiled_form
 from gatekeeper.tournaments import comparison
 from support import complete_evidence
 from support.complete_evidence import FOLDER, golden_document
@@ -108,7 +107,7 @@ def test_what_came_later_is_said_to_be_unknown_in_older_documents() -> None:
     ) * 3
     assert measurements.probe.isolation == {}
     assert policy.gates.integrity is False and policy.candidates == "newest"
-    assert compiled_form.form_of(stored("1-oldest")) is None and compiled_form.form_of(stored("2")) == "onnxruntime"
+    assert serving_form_of(stored("1-oldest")) is None and serving_form_of(stored("2")) == "onnxruntime"
 
 
 OBJECTS = [
@@ -156,7 +155,7 @@ def test_a_renamed_key_is_an_error_that_says_where(path: str) -> None:
             read(document)
         where = re.sub(r"\.(\d+)", r"[\1]", path).replace("tournament.gated.measured", "measured")
         assert f"{where} holds '{key}_as_it_is_called_now'" in str(caught.value)
-        assert "evidence/formats.py" in str(caught.value)
+        assert "database/evidence_formats.py" in str(caught.value)
 
 
 @pytest.mark.parametrize("path", OBJECTS)
@@ -179,7 +178,7 @@ def test_so_are_those_of_the_document_itself() -> None:
 def test_another_format_is_not_guessed_at(said: Any) -> None:
     with pytest.raises(Unreadable, match=r"its format is|no evidence of any format"):
         upgraded({**stored("2"), "format": said})
-    assert "not known" in str(compiled_form.form_of({**stored("2"), "format": said}))
+    assert "not known" in str(serving_form_of({**stored("2"), "format": said}))
 
 
 @pytest.mark.parametrize("key", ["measured", "policy", "tournament"])

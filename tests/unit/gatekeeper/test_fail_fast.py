@@ -11,8 +11,7 @@ from chassis.database import Database
 from contracts import GateVerdict, ModelRegistered, Outcome, new_envelope, overall
 from contracts.policy import ModelPolicy
 from gatekeeper.database import queries
-from gatekeeper.evaluation.gate_runner import run_gates, summary
-from gatekeeper.evaluation.gates import ready
+from gatekeeper.evaluation.gate_runner import ready, run_gates, summary
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.policy.fail_fast import first_failed, not_run, was_run
 from gatekeeper.policy.needs import Need

@@ -9,8 +9,8 @@ import pytest
 
 from chassis.database import Database
 from chassis.jobs import Jobs
-from gatekeeper.promotion.gate_job import GATE
-from gatekeeper.tournaments.job import DRIFTED, TOURNAMENT
+from gatekeeper.database.job_kinds import GATE, TOURNAMENT
+from gatekeeper.tournaments.job import DRIFTED
 
 KINDS = [GATE, TOURNAMENT]
 

@@ -25,13 +25,14 @@ from gatekeeper.api.models import deciding_router, reading_router
 from gatekeeper.api.tournaments import tournaments_router
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
-from gatekeeper.database.recorder import MIRROR, Recorder
+from gatekeeper.database.job_kinds import GATE, MIRROR, TOURNAMENT
+from gatekeeper.database.recorder import Recorder
 from gatekeeper.evaluation.evaluator import Evaluator
 from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.handlers import Handlers
 from gatekeeper.promotion.commands import Decisions
-from gatekeeper.promotion.gate_job import GATE, GateJob
+from gatekeeper.promotion.gate_job import GateJob
 from gatekeeper.promotion.mlflow_mirror import Mirror
 from gatekeeper.promotion.reconciler import Reconciler
 from gatekeeper.promotion.restore import Restoration
@@ -39,7 +40,7 @@ from gatekeeper.replay import Replayer
 from gatekeeper.sandbox.part import SandboxPart
 from gatekeeper.sandbox.sandbox import Sandbox
 from gatekeeper.settings import Settings
-from gatekeeper.tournaments.job import TOURNAMENT, TournamentJob
+from gatekeeper.tournaments.job import TournamentJob
 from gatekeeper.tournaments.runner import Tournament
 
 SERVICE = "gatekeeper"

@@ -14,12 +14,12 @@ from chassis.telemetry import get_logger
 from contracts import DriftDetected, Envelope, ModelLoaded, ModelLoadFailed, ModelRegistered
 from contracts.policy import ModelPolicy
 from gatekeeper.database import queries
+from gatekeeper.database.job_kinds import GATE, TOURNAMENT
 from gatekeeper.database.recorder import Recorder, without_policy
 from gatekeeper.database.tables import ReplicaRow
 from gatekeeper.policy.tournament_trigger import Skip, after_drift
-from gatekeeper.promotion.gate_job import GATE
 from gatekeeper.tournaments.eligibility import tournament_trigger
-from gatekeeper.tournaments.job import DRIFTED, TOURNAMENT
+from gatekeeper.tournaments.job import DRIFTED
 
 LARGEST_VERSION = 2**31 - 1  # the databases' integer columns
 

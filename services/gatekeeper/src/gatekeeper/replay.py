@@ -12,12 +12,12 @@ from chassis.errors import NotFound
 from contracts import GateVerdict, Outcome, overall
 from contracts.policy import ModelPolicy
 from gatekeeper.artifacts.cache import Artifacts
+from gatekeeper.database.evidence_formats import Unreadable, upgraded
 from gatekeeper.evaluation import golden_rows
 from gatekeeper.evaluation.gate_runner import run_gates
 from gatekeeper.evaluation.golden_rows import Unusable
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence import document as evidence
-from gatekeeper.evidence.formats import Unreadable, upgraded
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.policy import tournament
 from gatekeeper.tournaments import comparison

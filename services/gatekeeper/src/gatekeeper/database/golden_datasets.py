@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from chassis.errors import Permanent
 from contracts import Dataset
 from gatekeeper.database import queries
+from gatekeeper.database.evidence_formats import upgraded
 from gatekeeper.database.tables import CandidateRow, GoldenRow, TournamentRow
-from gatekeeper.evidence.formats import upgraded
 from gatekeeper.policy.tournament_trigger import LATEST
 
 

@@ -27,12 +27,12 @@ from contracts import (
 )
 from contracts.policy import ModelPolicy
 from gatekeeper.database import queries
+from gatekeeper.database.job_kinds import MIRROR
 from gatekeeper.database.tables import SUPERSEDED, UNJUDGED, CandidateRow
 from gatekeeper.policy.promotion import CandidateResult, Hold, Promote, Reevaluate, after_gates, after_tournament
 from gatekeeper.telemetry import GATES, PROMOTIONS, VERDICTS, after_commit
 
 ACTOR = "gatekeeper"
-MIRROR = "mirror"
 
 STATES = {Outcome.PASSED: "passed", Outcome.FAILED: "failed", Outcome.INCONCLUSIVE: "inconclusive"}
 

@@ -18,7 +18,7 @@ from contracts.policy import Latency, Minimum, ModelPolicy, Performance
 from gatekeeper.artifacts import scan
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
-from gatekeeper.evaluation import compilation, gates, golden_rows, perturbations, training_overlap
+from gatekeeper.evaluation import compilation, gate_runner, golden_rows, perturbations, training_overlap
 from gatekeeper.evaluation.gate_runner import ended_by
 from gatekeeper.evaluation.golden_rows import GoldenRows, Unusable, chosen_rows
 from gatekeeper.evaluation.lineage import Provenance
@@ -156,7 +156,7 @@ class Evaluator:
         other = replace(measurements, champion=version, **nothing)
         untimed = policy.model_copy(update={"gates": policy.gates.model_copy(update={"latency": False})})
         self._ask_champion(other, version, untimed, cancelled)
-        if Need.TRAINING_KEYS in gates.needs(policy) and other.champion_answers is not None:
+        if Need.TRAINING_KEYS in gate_runner.needs(policy) and other.champion_answers is not None:
             description = other.champion_description or measurements.description
             other.champion_overlap = training_overlap.find(event, description, rows, self._artifacts.dataset)
         return other
@@ -308,5 +308,5 @@ def _compares(policy: ModelPolicy, needs: frozenset[Need]) -> bool:
     """Return whether a gate compares with the champion; a fixed minimum alone does not."""
     settings = policy.gates.performance
     minimum = isinstance(settings, Performance) and isinstance(settings.rule, Minimum)
-    own = {gate.name for gate in gates.asked_for(policy) if Need.CHAMPION in gate.needs}
+    own = {gate.name for gate in gate_runner.asked_for(policy) if Need.CHAMPION in gate.needs}
     return Need.CHAMPION in needs and not (minimum and own == {"performance"})

@@ -2,15 +2,74 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+from typing import Any, Protocol
+
 from chassis.telemetry import get_logger
 from contracts import GateVerdict, Outcome
 from contracts.policy import ModelPolicy
-from gatekeeper.evaluation.gates import Gate, asked_for, ready
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.policy.fail_fast import first_failed, not_run, was_run
+from gatekeeper.policy.gates import (
+    dependents,
+    fairness,
+    functional,
+    integrity,
+    latency,
+    leakage,
+    lineage,
+    performance,
+    robustness,
+    slices,
+)
 from gatekeeper.policy.needs import Need
+from gatekeeper.policy.section import Section
 
 log = get_logger(__name__)
+
+
+class Gate(Protocol):
+    @property
+    def name(self) -> str:
+        """That of its settings in the policy."""
+
+    @property
+    def needs(self) -> frozenset[Need]: ...
+
+    def facts(self, measurements: Measurements, policy: ModelPolicy) -> Any: ...
+
+    def decide(self, facts: Any, settings: Any) -> GateVerdict: ...
+
+    def section(self, verdict: GateVerdict) -> Section: ...
+
+
+GATES: tuple[Gate, ...] = (
+    lineage,
+    integrity,
+    functional,
+    leakage,
+    performance,
+    slices,
+    fairness,
+    robustness,
+    latency,
+    dependents,
+)
+
+
+def asked_for(policy: ModelPolicy) -> tuple[Gate, ...]:
+    """The gates that `policy` does not leave out."""
+    return tuple(gate for gate in GATES if getattr(policy.gates, gate.name) is not False)
+
+
+def ready(policy: ModelPolicy, known: frozenset[Need]) -> tuple[Gate, ...]:
+    """The first of them, up to one that needs more than what is `known` so far."""
+    return tuple(takewhile(lambda gate: gate.needs <= known, asked_for(policy)))
+
+
+def needs(policy: ModelPolicy) -> frozenset[Need]:
+    """What has to be measured for them."""
+    return frozenset().union(*(gate.needs for gate in asked_for(policy)))
 
 
 def run_gates(measurements: Measurements, policy: ModelPolicy) -> tuple[GateVerdict, ...]:

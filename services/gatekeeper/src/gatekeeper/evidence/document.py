@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from contracts.policy import ModelPolicy
+from gatekeeper.database.evidence_formats import FORMAT, Unreadable, same_keys
 from gatekeeper.evaluation.measurements import Measurements
-from gatekeeper.evidence.formats import FORMAT, Unreadable, same_keys
 
 INLINE = 64
 """Arrays with up to this many elements are written into the document."""

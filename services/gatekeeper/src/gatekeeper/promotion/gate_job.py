@@ -36,8 +36,6 @@ from gatekeeper.tournaments.eligibility import champion_of
 from gatekeeper.tournaments.job import own_metrics, won
 from gatekeeper.tournaments.runner import Skipped, Tournament
 
-GATE = "gate"
-
 log = get_logger(__name__)
 
 

@@ -14,9 +14,9 @@ from chassis.job_worker import JobRun, Record
 from chassis.registry import Registry
 from chassis.telemetry import get_logger
 from gatekeeper.database import queries
+from gatekeeper.database.evidence_formats import serving_form_of
 from gatekeeper.read_models import CandidateView, candidate_view
 from gatekeeper.report.page import render
-from gatekeeper.sandbox import compiled_form
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -105,7 +105,7 @@ def _tags(session: Session, model_name: str, model_version: int) -> dict[str, st
         tags["gauntlet.candidate_id"] = row.id
         if row.policy_digest:
             tags["gauntlet.policy_digest"] = row.policy_digest
-        if form := compiled_form.form_of(row.evidence):
+        if form := serving_form_of(row.evidence):
             tags["gauntlet.serving_form"] = form
     if promotion is not None:
         tags["gauntlet.epoch"] = str(promotion.epoch)

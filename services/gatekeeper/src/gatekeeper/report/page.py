@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from contracts import GateVerdict, Outcome
-from gatekeeper.evaluation.gates import GATES
+from gatekeeper.evaluation.gate_runner import GATES
 from gatekeeper.policy.section import Interval, Section
 from gatekeeper.read_models import CandidateView
 from gatekeeper.report import form, tournament

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gatekeeper.evidence.formats import Unreadable, upgraded
 from gatekeeper.sandbox.results import count, seconds
 
 TOLERANCE = 1e-6

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from contracts import GateVerdict
 from contracts.policy import ModelPolicy, Performance, Retained
+from gatekeeper.database.evidence_formats import Unreadable
 from gatekeeper.evaluation.gate_runner import run_gates
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence import document as evidence
 from gatekeeper.evidence.document import Keep, Load
-from gatekeeper.evidence.formats import Unreadable
 from gatekeeper.policy import tournament
 from gatekeeper.policy.gates import leakage, performance
 from gatekeeper.policy.gates.leakage import Overlap

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from contracts import Cause, ModelRegistered, Outcome
 from contracts.policy import ModelPolicy, Retained
 from gatekeeper.database import golden_datasets, queries
+from gatekeeper.database.evidence_formats import upgraded
 from gatekeeper.database.tables import UNJUDGED, CandidateRow, PromotionRow
 from gatekeeper.evaluation.measurements import Champion
-from gatekeeper.evidence.formats import upgraded
 from gatekeeper.policy.fail_fast import was_run
 from gatekeeper.policy.tournament_trigger import NewestGolden, TournamentTrigger
 

@@ -33,7 +33,6 @@ from gatekeeper.tournaments.comparison import TournamentResult
 from gatekeeper.tournaments.eligibility import champion_of, tournament_trigger
 from gatekeeper.tournaments.runner import Skipped, Tournament
 
-TOURNAMENT = "tournament"
 DRIFTED = "drifted_version"
 """Key in the job's payload."""
 

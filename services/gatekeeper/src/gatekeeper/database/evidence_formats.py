@@ -54,17 +54,26 @@ def upgraded(document: Mapping[str, Any]) -> Document:
     return found
 
 
+def serving_form_of(evidence: Mapping[str, Any]) -> str | None:
+    """The form in a word, of the evidence of a verdict; None for one that has none, as older ones have."""
+    try:
+        form = upgraded(evidence)["measured"]["serving_form"] if "measured" in evidence else None
+    except Unreadable as error:
+        return f"not known: {error}"
+    return None if form is None else form["name"] or f"not known: {form['problem']}"
+
+
 def same_keys(path: str, found: Mapping[str, Any], known: frozenset[str]) -> None:
     """Raise Unreadable for an extra or missing key: if ignored, a renamed key would look like an unknown value."""
     if more := sorted(found.keys() - known):
         raise Unreadable(
             f"{path} holds {_list(more)}, which format {FORMAT} does not have; read it with the version that wrote it,"
-            " or add the step that was forgotten to gatekeeper/evidence/formats.py"
+            " or add the step that was forgotten to gatekeeper/database/evidence_formats.py"
         )
     if fewer := sorted(known - found.keys()):
         raise Unreadable(
             f"{path} lacks {_list(fewer)}, which format {FORMAT} has; it was changed since it was written, or the step"
-            " that fills it in was forgotten in gatekeeper/evidence/formats.py"
+            " that fills it in was forgotten in gatekeeper/database/evidence_formats.py"
         )
 
 
