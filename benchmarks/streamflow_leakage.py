@@ -28,7 +28,7 @@ def main() -> int:
     print("|---|--:|--:|--:|--:|--:|---|---|")
     without = seeds_trap.POLICY.gates.model_copy(update={"leakage": False})
     for champion_seed, seed in SEEDS:
-        measured = seeds_trap.measured(champion_seed, seed)
+        measured = seeds_trap.measurements(champion_seed, seed)
         details = leakage.decide(leakage.facts(measured, seeds_trap.POLICY), Leakage()).details
         naive_policy = seeds_trap.POLICY.model_copy(update={"gates": without})
         naive = performance.decide(performance.facts(measured, naive_policy), Performance())

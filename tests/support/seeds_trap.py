@@ -65,7 +65,7 @@ def train(rows: pd.DataFrame, seed: int) -> Trained:
     return Trained(forest, TrainedOn.of(rows, FEATURES, churn.USER))
 
 
-def measured(champion_seed: int = 7, seed: int = 42) -> Measurements:
+def measurements(champion_seed: int = 7, seed: int = 42) -> Measurements:
     """What the gatekeeper would have measured: the challenger's own validation rows are the golden ones."""
     rows = subscribers()
     champion = train(split(rows, champion_seed)[0], champion_seed)

@@ -74,8 +74,8 @@ def test_what_other_libraries_have_made_is_not_opened() -> None:
     (choice, *_), _ = choices("linear")
     data = dumps(choice)
     assert data is not None
-    older = data.replace(b'"format": 1', b'"format": 0', 1)
-    with pytest.raises(VersionMismatch, match="format 0, here 1"):
+    older = data.replace(b'"format": 2', b'"format": 1', 1)
+    with pytest.raises(VersionMismatch, match="format 1, here 2"):
         loads(older)
 
 

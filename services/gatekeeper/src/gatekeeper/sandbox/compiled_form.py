@@ -1,4 +1,4 @@
-"""The compiled form of a candidate, as reported by its process: shown to users, never used in a verdict."""
+"""The form that a candidate would be served in, as its process said: shown to people, never a reason for a verdict."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from gatekeeper.sandbox.results import count, seconds
 
 TOLERANCE = 1e-6
-"""Absolute difference of scores, if the policy sets none; the same default as serving."""
+"""Of scores, absolute, where the policy says nothing; serving's own default."""
 ROWS = 5000
-"""Maximum number of golden rows in the parity check."""
+"""Golden rows that it is proven on, at most."""
 MOST_ROWS = 2 * ROWS
-"""Maximum number of golden rows and rows made of them."""
+"""Golden rows and those that are made of them."""
 SECONDS = 60.0
-"""Maximum wall-clock time."""
+"""Wall clock, at most."""
 MOST_REFUSED, LONGEST_REASON = 8, 300
 NAME = re.compile(r"[a-z0-9_+]{1,40}")
 NATIVE = "native"
@@ -24,7 +24,7 @@ NATIVE = "native"
 
 @dataclass(frozen=True)
 class Parity:
-    """Differences between the predictions of the form and the model. `largest_difference`: of scores, absolute."""
+    """How the form's answers compare with the model's own. `largest_difference`: of two scores, absolute."""
 
     rows: int
     labels_differ: int
@@ -40,7 +40,7 @@ class RefusedForm:
 
 @dataclass(frozen=True)
 class CompilationReport:
-    """`name` is None if the form is unknown; `problem` gives the reason. `seconds`: wall-clock time of the check."""
+    """`name` None: it is not known, and `problem` says why. `seconds`: what finding out took, wall clock."""
 
     name: str | None = None
     parity: Parity | None = None
@@ -57,9 +57,9 @@ def unknown(problem: str) -> CompilationReport:
 
 
 def from_untrusted(said: Any, tolerance: float) -> CompilationReport:
-    """Validate the untrusted report of a candidate's process (`forms.CompilationResult.about`).
+    """What a candidate's process said of its form (`forms.CompilationResult.about`), as far as it can be true.
 
-    `tolerance` is the one that the parity check had to use.
+    `tolerance` is the one that it was to prove the form with.
     """
     try:
         name, parity = _name(said["name"]), said["parity"]
@@ -74,17 +74,8 @@ def from_untrusted(said: Any, tolerance: float) -> CompilationReport:
         return unknown("what its process said of it makes no sense")
 
 
-def form_of(evidence: Mapping[str, Any]) -> str | None:
-    """Return the name of the form from the evidence of a verdict; None if, as in older verdicts, there is none."""
-    try:
-        form = upgraded(evidence)["measured"]["serving_form"] if "measured" in evidence else None
-    except Unreadable as error:
-        return f"not known: {error}"
-    return None if form is None else form["name"] or f"not known: {form['problem']}"
-
-
 def _plain(text: str) -> str:
-    """Return `text` on one line, without control characters that a terminal would interpret."""
+    """On one line, without anything that a terminal would obey."""
     return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
 
 
@@ -95,7 +86,7 @@ def _name(value: Any) -> str:
 
 
 def _parity(said: Mapping[str, Any], tolerance: float) -> Parity:
-    """Parse a parity report. Raises ValueError if it does not prove parity."""
+    """Raises ValueError for one that proves nothing."""
     rows, difference = count(said["rows"], MOST_ROWS), seconds(said["largest_difference"])
     if rows == 0 or said["labels_differ"] != 0 or difference is None or difference > tolerance:
         raise ValueError
