@@ -1,1 +1,1 @@
-"""ModelRegistered in; GatePassed, GateFailed and Promoted out. Owns every decision."""
+"""Makes every decision: consumes ModelRegistered; emits GatePassed, GateFailed and Promoted."""

@@ -1,4 +1,4 @@
-"""The gatekeeper, put together."""
+"""Assembly of the gatekeeper service."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def build(settings: Settings) -> FastAPI:
             jobs,
             {GATE: gating.run, TOURNAMENT: playing.run},
             on_failed={GATE: gating.on_failed, TOURNAMENT: playing.on_failed},
-            one_queue=True,  # what is compared on the same golden rows spends of their α one after the other
+            one_queue=True,  # comparisons on the same golden rows spend their α one after another
         )
         parts += [SandboxPart(sandbox), worker]
     parts.append(
@@ -105,7 +105,7 @@ def build(settings: Settings) -> FastAPI:
             grace=timedelta(seconds=settings.reconcile_grace_seconds),
         )
     )
-    parts.append(Warmup("mlflow", "scipy.stats"))  # for promotions by hand, and for verdicts replayed
+    parts.append(Warmup("mlflow", "scipy.stats"))  # for manual promotions and replays of verdicts
     checks: dict[str, Check] = {
         "broker": bus.check,
         "database": database.check,

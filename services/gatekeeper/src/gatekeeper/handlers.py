@@ -1,4 +1,4 @@
-"""One function an event: what the gatekeeper does when it hears of something."""
+"""Event handlers of the gatekeeper: one method per event type."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gatekeeper.promotion.gate_job import GATE
 from gatekeeper.tournaments.eligibility import tournament_trigger
 from gatekeeper.tournaments.job import DRIFTED, TOURNAMENT
 
-LARGEST_VERSION = 2**31 - 1  # of the databases' integers
+LARGEST_VERSION = 2**31 - 1  # the databases' integer columns
 
 log = get_logger(__name__)
 
@@ -33,11 +33,11 @@ class Handlers:
         self._policies = policies
 
     def on_model_registered(self, session: Session, envelope: Envelope[ModelRegistered]) -> None:
-        """A version becomes a candidate, once, whoever tells of it and however often; its gates are a job."""
+        """Add the version as a candidate, once however often it is announced, and enqueue its gate job."""
         self.enter(session, envelope)
 
     def enter(self, session: Session, envelope: Envelope[ModelRegistered]) -> bool:
-        """False when the version is a candidate already."""
+        """Add a candidate; return False when the version is one already."""
         event = envelope.data
         if event.model_version > LARGEST_VERSION:
             raise Permanent(f"model_version {event.model_version} is larger than any version of MLflow")
@@ -59,7 +59,7 @@ class Handlers:
         return True
 
     def on_drift_detected(self, session: Session, envelope: Envelope[DriftDetected]) -> None:
-        """Retained versions are compared where there are new golden rows; the trainer trains whatever comes of it."""
+        """Enqueue a tournament of retained versions if there are new golden rows; the trainer trains regardless."""
         name = envelope.data.model_name
         policy = self._policies.get(name)
         action = after_drift(tournament_trigger(session, name, envelope.data.model_version, policy), policy)

@@ -1,4 +1,4 @@
-"""What the HTTP API answers: shapes, and how they are read from the tables."""
+"""Response models of the HTTP API, and how they are read from the tables."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def promotion_view(row: PromotionRow) -> PromotionView:
 
 
 def promotion_view_of(envelope: Envelope[Promoted]) -> PromotionView:
-    """Of one that was decided just now."""
+    """View of a promotion that was decided just now."""
     own = {"promoted_at": envelope.time, "restored": False, "event_id": envelope.id}
     return PromotionView.model_validate({**envelope.data.model_dump(mode="json"), **own})
 

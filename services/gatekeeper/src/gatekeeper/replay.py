@@ -1,4 +1,4 @@
-"""Verdicts reached again from what was kept: under the policy of then, or under another one."""
+"""Re-evaluate stored evidence, under the original policy or another one."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from gatekeeper.tournaments.comparison import TournamentDecision, TournamentInpu
 
 
 class NoEvidence(ValueError):
-    """The verdict cannot be reached again; the text says what is missing."""
+    """The verdict cannot be re-evaluated; the message names what is missing."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that is not as it was. `where` is a path into the verdict, such as `performance.details.se`."""
+    """A changed value. `where` is a path into the verdict, such as `performance.details.se`."""
 
     where: str
     then: Any
@@ -39,9 +39,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class TournamentReplay:
-    """A tournament played again: who won `then` and who wins `now`, None when the champion stays.
+    """A replayed tournament: the original winner (`then`) and the new one (`now`), None when the champion stays.
 
-    `unknown` says what the evidence does not hold: without that, `now` is only as far as it goes.
+    `unknown` names what the evidence lacks; `now` then covers only what the evidence supports.
     """
 
     then: int | None
@@ -57,9 +57,9 @@ class TournamentReplay:
 
 @dataclass(frozen=True)
 class VerdictReplay:
-    """`agrees` when there is no difference at all. `versions` are the libraries that have changed since.
+    """`agrees`: there is no difference at all. `versions`: libraries that have changed since.
 
-    `tournament`: the one on the golden rows of the verdict; None without one.
+    `tournament`: the one on the verdict's golden rows; None if none was played.
     """
 
     verdicts: tuple[GateVerdict, ...]
@@ -77,14 +77,14 @@ class VerdictReplay:
 
 
 class Replayer:
-    """Needs the evidence and the golden snapshot, neither the models nor their training data."""
+    """Re-evaluates verdicts from the evidence and the golden snapshot, without the models or their training data."""
 
     def __init__(self, artifacts: Artifacts, kept: EvidenceStore) -> None:
         self._artifacts = artifacts
         self._kept = kept
 
     def replay(self, document: Mapping[str, Any], verdicts: tuple[GateVerdict, ...]) -> VerdictReplay:
-        """Under the policy of then. Raises NoEvidence, and Transient when MLflow is away."""
+        """Re-evaluate under the original policy. Raises NoEvidence, and Transient when MLflow is unavailable."""
         document, measurements, policy = self._read(document)
         now = run_gates(measurements, policy)
         again = self._again(document, measurements, now, policy)
@@ -93,14 +93,14 @@ class Replayer:
     def what_if(
         self, document: Mapping[str, Any], verdicts: tuple[GateVerdict, ...], policy: ModelPolicy
     ) -> VerdictReplay:
-        """Under another policy, on the golden rows and answers of then. Raises as `replay`."""
+        """Re-evaluate the original golden rows and predictions under another policy. Raises as `replay`."""
         document, measurements, then = self._read(document)
         measurements.problem = policy.problem
         now = run_gates(measurements, policy)
         return self._compare(document, verdicts, now, self._otherwise(document, measurements, now, then, policy))
 
     def replay_tournament(self, document: Mapping[str, Any], policy: ModelPolicy | None = None) -> TournamentReplay:
-        """One that a drift gave rise to, under the policy of then or another one. Raises as `replay`."""
+        """Re-evaluate a tournament caused by a drift, under the original policy or another. Raises as `replay`."""
         document, measurements, then = self._read(document)
         if policy is None:
             again = self._again(document, measurements, (), then)
@@ -118,7 +118,7 @@ class Replayer:
         candidate: Sequence[GateVerdict],
         policy: ModelPolicy,
     ) -> TournamentReplay | None:
-        """The tournament under the policy of then, to the last digit."""
+        """The tournament under the original policy, compared to the last digit."""
         played = document.get("tournament")
         if played is None:
             return None
@@ -139,17 +139,17 @@ class Replayer:
         then: ModelPolicy,
         policy: ModelPolicy,
     ) -> TournamentReplay | None:
-        """The tournament under another policy, as far as the evidence goes; None where neither has one."""
+        """The tournament under another policy, as far as the evidence allows; None where neither policy has one."""
         played = document.get("tournament")
         if tournament.comparison(policy) is None:
             reason = "this policy compares no retained versions"
             return None if played is None else TournamentReplay(played["winner"], reason=reason)
         if played is None:
-            why = "no tournament was played then, so what earlier versions answer to these rows is not known"
+            why = "no tournament was played then, so the predictions of earlier versions on these rows are unknown"
             return TournamentReplay(None, unknown=why) if measurements.champion_answers is not None else None
         if policy.problem != then.problem:
             return TournamentReplay(
-                played["winner"], unknown=f"the answers of then are those to a {then.problem} problem"
+                played["winner"], unknown=f"the original predictions are for a {then.problem} problem"
             )
         try:
             asked, gated = self._contest(played, measurements, then)
@@ -165,7 +165,7 @@ class Replayer:
     def _contest(
         self, played: Mapping[str, Any], measurements: Measurements, policy: ModelPolicy
     ) -> tuple[TournamentInput, Measurements | None]:
-        """Who was asked, and what was measured of the best. `policy`: that of then. Raises NoEvidence."""
+        """The tournament's input and the measurements of the best. `policy`: the original one. Raises NoEvidence."""
         try:
             found, gated = comparison.read(played, partial(self._kept.load, measurements.event.model_name))
             if gated is not None:
@@ -182,7 +182,7 @@ class Replayer:
         candidate: Sequence[GateVerdict],
         policy: ModelPolicy,
     ) -> tuple[TournamentDecision, int | None]:
-        """How it ends, and the best version if its gates decide but were not run then."""
+        """The decision, and the best version if its gates decide but were not run originally."""
         settings = tournament.comparison(policy)
         assert settings is not None, "the policy wants a tournament"
         standing = comparison.rank(measurements, asked, policy, settings)
@@ -193,7 +193,7 @@ class Replayer:
         return decided, best if wanted and own is None else None
 
     def _read(self, document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Measurements, ModelPolicy]:
-        """Also the document in today's format."""
+        """Also returns the document, upgraded to the current format."""
         if "measured" not in document:
             raise NoEvidence("it was judged before evidence was kept, or by nothing that could be measured")
         try:

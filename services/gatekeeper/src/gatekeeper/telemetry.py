@@ -1,4 +1,4 @@
-"""What the gatekeeper counts. Counted after the commit: a transaction that is tried again must not count twice."""
+"""Metrics of the gatekeeper. They count after the commit, so that a retried transaction does not count twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP API of evidence: verdicts replayed, judged under another policy, and golden datasets."""
+"""The HTTP API of evidence: replays of verdicts, what-if under another policy, and golden datasets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP: reading what was decided, and people's own decisions."""
+"""The HTTP API of models: reading decisions, and manual decisions."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def reading_router(database: Database, decisions: Decisions, policies: dict[str,
 
 
 def deciding_router(decisions: Decisions, ready: Callable[[], None]) -> APIRouter:
-    """`ready` raises Transient while the past is not known yet: nobody decides on half of it."""
+    """`ready` raises Transient until the history is restored: no decision is made on an incomplete one."""
     router = APIRouter(tags=["people's decisions"], responses=problems(404, 409, 503))
 
     @router.post("/models/{model_name}/promote")

@@ -1,4 +1,4 @@
-"""The HTTP API of the tournaments that drifts gave rise to: shown, and played again from their evidence."""
+"""The HTTP API of the tournaments caused by drifts: reading them, and replaying them from their evidence."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _row(session: Session, model_name: str, number: int) -> TournamentRow:
 
 @contextmanager
 def needed(title: str) -> Iterator[None]:
-    """409 without the evidence, 503 while MLflow is away."""
+    """Respond 409 without the evidence, 503 while MLflow is unavailable."""
     try:
         yield
     except NoEvidence as error:

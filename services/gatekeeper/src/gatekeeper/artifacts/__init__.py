@@ -1,1 +1,1 @@
-"""Model files, read without running anything of them."""
+"""Static inspection of model files: none of their code is run."""

@@ -1,4 +1,4 @@
-"""Known vulnerabilities, from a folder of advisories in the OSV format (JSON or YAML); no network is asked.
+"""Known vulnerabilities, from a folder of advisories in the OSV format (JSON or YAML); no network is used.
 
 Such folders: https://github.com/pypa/advisory-database, or the PyPI export of https://osv.dev, unpacked.
 """
@@ -33,7 +33,7 @@ class _Advisory:
     events: tuple[Mapping[str, str], ...]
 
     def concerns(self, version: str) -> bool:
-        """As https://ossf.github.io/osv-schema/#evaluation: listed by number, or within a range."""
+        """Is the version affected: listed, or within a range? See https://ossf.github.io/osv-schema/#evaluation."""
         if version in self.versions:
             return True
         try:
@@ -43,7 +43,7 @@ class _Advisory:
 
 
 class Advisories:
-    """Read once, when first asked; again when the folder has changed. Safe to use from several threads."""
+    """Read on first use, and again when the folder has changed. Thread-safe."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -53,7 +53,7 @@ class Advisories:
         self._count = 0
 
     def look_up(self, versions: Mapping[str, str]) -> tuple[int | None, tuple[Vulnerability, ...]]:
-        """How many advisories were looked through (None: there are none to look in), and what they say."""
+        """Return how many advisories were searched (None: there are none), and those that apply."""
         with self._lock:
             self._refresh()
             if not self._count:

@@ -1,4 +1,4 @@
-"""Models and datasets of MLflow, on disk: each is fetched once, by its digest where that is known."""
+"""Disk cache of MLflow's models and datasets: each is fetched once, by its digest where that is known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MEBIBYTE = 1024 * 1024
 
 
 class Artifacts:
-    """Below `folder`, at most `limit_mb` of both together; several processes may share it. All methods block."""
+    """Caches in `folder`, at most `limit_mb` of both together; several processes may share it. All methods block."""
 
     def __init__(self, folder: Path, registry: Registry, limit_mb: int) -> None:
         self._registry = registry
@@ -32,7 +32,7 @@ class Artifacts:
         return self._datasets.take(partial(self._registry.download, uri), digest)
 
     def prune(self) -> None:
-        """Remove what was not used for longest, until what is left is within the limit."""
+        """Remove the least recently used entries until the rest is within the limit."""
         self._models.trim((), self._datasets)
 
 

@@ -1,7 +1,7 @@
-"""What a pickle would import, read from its opcodes: nothing is unpickled, imported or called.
+"""The imports of a pickle, read from its opcodes: nothing is unpickled, imported or called.
 
-The opcodes are those of `pickletools`. Strings are followed through stack and memo, so that what a STACK_GLOBAL imports
-is known; where it cannot be known, UNKNOWN stands for it, and that is on nobody's allow-list.
+The opcodes are those of `pickletools`. Strings are tracked through stack and memo to resolve what a STACK_GLOBAL
+imports; where that is impossible, UNKNOWN stands for it, which is on no allow-list.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PERSISTENT = frozenset(("PERSID", "BINPERSID"))
 
 
 class Unreadable(Exception):
-    """Not a pickle, or none that can be followed to its end."""
+    """Not a pickle, or one that cannot be followed to its end."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Pickle:
 
 
 def read(file: BinaryIO) -> Pickle:
-    """One pickle, to its STOP. Raises Unreadable."""
+    """Read one pickle, to its STOP. Raises Unreadable."""
     machine = _Machine()
     number = 0
     try:
@@ -98,7 +98,7 @@ class _Machine:
             self._stack.append(None)
 
     def _generic(self, opcode: pickletools.OpcodeInfo) -> None:
-        """Any other opcode, by what pickletools says of its effect on the stack."""
+        """Apply any other opcode by its stack effect as documented by pickletools."""
         before, after = opcode.stack_before, opcode.stack_after
         if pickletools.markobject in before:
             while self._stack.pop() is not _MARK:
@@ -111,5 +111,5 @@ class _Machine:
 
 
 def joined(module: str, name: str) -> str:
-    """How a global is written: with a colon where its name goes through attributes."""
+    """Format a global: with a colon where its name goes through attributes."""
     return f"{module}:{name}" if "." in name else f"{module}.{name}"

@@ -1,4 +1,4 @@
-"""What a model says it needs, compared with what is installed here, and with known vulnerabilities."""
+"""A model's declared requirements, compared with the packages installed here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Installed = Callable[[str], str | None]
 
 
 def installed_here(package: str) -> str | None:
-    """Gatekeeper and serving are installed together, so that this is what serving has."""
+    """The installed version; serving has the same, since gatekeeper and serving are installed together."""
     try:
         return importlib.metadata.version(package)
     except (importlib.metadata.PackageNotFoundError, ValueError):
@@ -29,7 +29,7 @@ def installed_here(package: str) -> str | None:
 
 
 def declared(folder: Path, installed: Installed = installed_here) -> tuple[tuple[Dependency, ...], tuple[str, ...]]:
-    """The requirements of a model folder, checked; and the lines that could not be (options, addresses)."""
+    """Check the requirements of a model folder; also return the lines that cannot be checked (options, addresses)."""
     lines, python = _lines(folder)
     found: dict[str, Dependency] = {}
     unread: list[str] = []
@@ -59,7 +59,7 @@ def _checked(requirement: Requirement, installed: Installed) -> Dependency:
 
 
 def _lines(folder: Path) -> tuple[list[str], str | None]:
-    """requirements.txt if there is one, else the pip section of conda.yaml; and the Python version, if it is said."""
+    """requirements.txt if there is one, else the pip section of conda.yaml; and the Python version, if declared."""
     conda = _yaml(folder / "conda.yaml")
     listed = conda.get("dependencies")
     entries: list[Any] = listed if isinstance(listed, list) else []

@@ -1,4 +1,4 @@
-"""What a model's files are, and what opening them would run: read, without opening any of them as a model."""
+"""The formats of a model's files, and what loading them would run, without loading any of them as a model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BY_SUFFIX: Mapping[str, Format] = {
     **dict.fromkeys((".xgb", ".ubj", ".lgb", ".cb", ".cbm"), "native"),
     **dict.fromkeys((".json", ".yaml", ".yml", ".txt", ".csv", ".parquet", ".md", ".npy", ".npz"), "data"),
 }
-"""What a file is taken for that is nothing else by its first bytes."""
+"""The format of a file whose first bytes do not identify it."""
 
 log = get_logger(__name__)
 
@@ -63,7 +63,7 @@ def inspect(
 
 
 def _versions(needed: tuple[Dependency, ...]) -> dict[str, str]:
-    """What would be imported where the model is served."""
+    """Versions that would be imported where the model is served."""
     return {item.package: item.installed for item in needed if item.installed is not None and item.package != "python"}
 
 
@@ -101,7 +101,7 @@ def _begins_like_pickle(head: bytes) -> bool:
 
 
 def _pickle_of_old(content: BinaryIO, name: str, opened: bool) -> File | None:
-    """Protocols 0 and 1 have no first bytes of their own: it is one if it can be followed to a STOP that imports."""
+    """Protocols 0 and 1 have no magic bytes: a file is one if it can be followed to its STOP and imports anything."""
     content.seek(0)
     with suppress(pickles.Unreadable):
         if pickles.read(content).names:
@@ -131,19 +131,19 @@ def _pickle(content: BinaryIO, name: str, opened: bool) -> File:
 
 
 def _naming(names: tuple[str, ...]) -> BinaryIO:
-    """A pickle that names the same and does nothing: for the scanner, which keeps each opcode of a file in memory."""
+    """A pickle with the same names and no effect, for the scanner, which keeps each opcode of a file in memory."""
     pairs = (item.split(":") if ":" in item else item.rpartition(".")[::2] for item in names)
     return io.BytesIO(b"".join(f"c{module}\n{name}\n0".encode() for module, name in pairs) + b"N.")
 
 
 def _scan(content: BinaryIO, name: str) -> tuple[tuple[str, ...], bool]:
-    """What picklescan holds to be dangerous, a signal and no proof; and whether it could read the file."""
+    """Globals that picklescan rates dangerous (a signal, no proof), and whether it could read the file."""
     from picklescan.scanner import SafetyLevel, scan_pickle_bytes  # 0.14 s, and only pickles need it
 
-    logging.getLogger("picklescan").setLevel(logging.CRITICAL)  # what it finds is in the verdict
+    logging.getLogger("picklescan").setLevel(logging.CRITICAL)  # its findings are in the verdict
     try:
         result = scan_pickle_bytes(content, name)
-    except Exception as error:  # whatever a crafted file makes the scanner raise
+    except Exception as error:  # a crafted file may make the scanner raise anything
         log.warning("the scanner failed", file=name, error=f"{type(error).__name__}: {error}")
         return (), False
     found = {pickles.joined(item.module, item.name) for item in result.globals if item.safety is SafetyLevel.Dangerous}
@@ -188,14 +188,14 @@ def _inner(archive: zipfile.ZipFile, item: str, size: int) -> File:
 
 
 def _skops(path: Path, name: str, opened: bool, schema_bytes: int) -> File:
-    """Its types, whatever the model itself says is to be trusted: MLflow takes that list from the model's own file."""
+    """Its types, ignoring the model's own list of trusted types, which MLflow reads from the model's own file."""
     if schema_bytes > LARGEST_SCHEMA:
         return File(name, "skops", opened, problem=f"its schema has {schema_bytes:,} bytes")
-    from skops.io import get_untrusted_types  # imports scikit-learn whole: seconds, and only skops files need it
+    from skops.io import get_untrusted_types  # imports all of scikit-learn: seconds, and only skops files need it
 
     try:
         return File(name, "skops", opened, tuple(sorted(get_untrusted_types(file=path))))
-    except Exception as error:  # whatever a crafted file makes it raise
+    except Exception as error:  # a crafted file may make it raise anything
         return File(name, "skops", opened, problem=f"skops cannot read it: {type(error).__name__}: {str(error)[:200]}")
 
 
@@ -217,7 +217,7 @@ def _flavour(description: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _description(folder: Path) -> Mapping[str, Any]:
     try:
         return mlmodel.content(folder)
-    except ValueError:  # the candidate is refused for it elsewhere; its files are looked at all the same
+    except ValueError:  # the candidate is rejected for it elsewhere; its files are inspected anyway
         return {}
 
 

@@ -1,1 +1,1 @@
-"""Playing a promotion policy over a model's history: what it would have served, beside what it could have."""
+"""Backtest a promotion policy on a model's history: what it would have served, compared with the best possible."""

@@ -1,4 +1,4 @@
-"""`python -m gatekeeper.backtest HISTORY POLICY`: play a policy over what `python -m trainer.history` has written."""
+"""`python -m gatekeeper.backtest HISTORY POLICY`: backtest a policy on a history from `python -m trainer.history`."""
 
 from __future__ import annotations
 

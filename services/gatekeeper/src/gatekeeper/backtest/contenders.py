@@ -1,4 +1,4 @@
-"""Who is champion next? The policies that are compared, each a function of what was known at the time."""
+"""The policies compared in a backtest: each chooses the next champion from the data available at the time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def always() -> Contender:
 
 
 def newest(name: str, metric: str, settings: Performance) -> Contender:
-    """The newest version, if it passes the performance gate against the champion on the newest window."""
+    """Choose the newest version if it passes the performance gate against the champion on the newest window."""
 
     def choose(history: History, window: int, champion: int) -> int:
         verdict = _gate(history, window, champion, metric, settings)
@@ -53,9 +53,9 @@ def retained(
     windows: int = 1,
     oldest: int | None = None,
 ) -> Contender:
-    """The newest version by the gate, and earlier ones by a tournament on the newest `windows`; the better one wins.
+    """Choose the newest version by the gate or an earlier one by a tournament on the newest `windows`; the better wins.
 
-    Retained are the newest `most` of the earlier ones besides the champion, none older than `oldest` windows. A version
+    Retained are the newest `most` of the earlier ones except the champion, none older than `oldest` windows. A version
     is never judged on a window that it was trained on.
     """
 
@@ -113,7 +113,7 @@ def _facts(history: History, champion: int, judged: range, metric: str) -> tourn
 
 
 def _entrant(history: History, version: int, judged: range) -> tournament.Entrant:
-    """Windows before the version's first one belong to its training: the answers there are blanks, marked unclean."""
+    """Windows before the version's first one belong to its training: their predictions are blank, marked unclean."""
     parts = [history.answers.get((version, at)) for at in judged]
     some = next(part for part in reversed(parts) if part is not None)
     blanks = [
@@ -132,7 +132,7 @@ def _entrant(history: History, version: int, judged: range) -> tournament.Entran
 
 
 def _clusters(history: History, judged: range) -> NDArray[np.int64] | None:
-    """None when no entity has more than one of these rows."""
+    """The rows' clusters; None when no entity has more than one of these rows."""
     if len(judged) == 1:
         only = history.windows[judged[0]]
         return only.clusters if only.repeats else None
@@ -147,7 +147,7 @@ def _blank(like: Predictions, rows: int) -> Predictions:
 
 
 def standard(metric: str, own: Contender | None = None) -> list[Contender]:
-    """What any policy is compared with; `own` is the policy at hand."""
+    """The standard contenders of a comparison; `own` is the given policy."""
     found = [never(), always(), newest("newest, if better by 0.01", metric, _delta(0.01))]
     for rule in ("non_inferior", "superior"):
         found.append(newest(f"newest, if {_RULES[rule]}", metric, Performance(rule=rule)))

@@ -1,4 +1,4 @@
-"""What every version of a model said of every window that came after its training, with what was true."""
+"""The predictions of every version of a model on every window after its training, with the labels."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ FORMAT = 1
 
 
 class Unreadable(ValueError):
-    """The folder holds no history that can be played."""
+    """The folder has no usable history."""
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """The rows of one stretch of time. `clusters` numbers the entity of each row, where entities are known."""
+    """The rows of one time window. `clusters`: the number of each row's entity, where entities are known."""
 
     name: str
     truth: NDArray[Any]
@@ -37,7 +37,7 @@ class Window:
 
     @cached_property
     def repeats(self) -> bool:
-        """Has any entity more than one row?"""
+        """Does any entity have more than one row?"""
         return self.clusters is not None and len(np.unique(self.clusters)) < len(self.clusters)
 
 
@@ -45,7 +45,7 @@ class Window:
 class History:
     """Windows are numbered from 0, versions from 1.
 
-    Version v arrives when window v - 1 has its labels; it was trained on what came before that window, is judged on it
+    Version v arrives when window v - 1 has its labels; it was trained on the data before that window, is judged on it
     first, and could serve from window v on. `answers` has (version, window) for every window from v - 1 on.
     """
 
@@ -55,12 +55,12 @@ class History:
     model: str = "model"
     trained_on: Mapping[int, str] = field(default_factory=dict)
     verdicts: dict[tuple[Any, ...], GateVerdict] = field(default_factory=dict, repr=False)
-    """Comparisons that were made: contenders that differ in little ask for the same ones."""
+    """Cache of comparisons: similar contenders make the same ones."""
     _values: dict[tuple[str, int, int], float] = field(default_factory=dict, repr=False)
 
     @property
     def served(self) -> range:
-        """The windows that somebody serves: all but the first, which only judges version 1."""
+        """The served windows: all but the first, which only judges version 1."""
         return range(1, len(self.windows))
 
     def versions(self, window: int) -> range:
@@ -76,7 +76,7 @@ class History:
         return self._values[key]
 
     def worth(self, metric: str, version: int, window: int) -> float:
-        """The metric so signed that more is better."""
+        """The metric, signed so that higher is better."""
         return direction(metric) * self.value(metric, version, window)
 
     def weight(self, window: int) -> int:
@@ -84,7 +84,7 @@ class History:
 
 
 def read(folder: Path) -> History:
-    """The history that `python -m trainer.history` has written. Raises Unreadable."""
+    """Read the history written by `python -m trainer.history`. Raises Unreadable."""
     try:
         described = json.loads((folder / "history.json").read_text())
         rows = pq.read_table(folder / "rows.parquet")

@@ -1,4 +1,4 @@
-"""A policy played over a history, and the best that anybody could have done with the same versions."""
+"""Replay a policy on a history, and compute the best possible result with the same versions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gatekeeper.policy.statistics.estimates import direction
 
 @dataclass(frozen=True)
 class Played:
-    """`champions` and `values` (the metric) have one entry a served window."""
+    """`champions` and `values` (the metric) have one entry per served window."""
 
     name: str
     champions: tuple[int, ...]
     values: tuple[float, ...]
     value: float
-    """Of all served windows, weighted by their rows: for a mean of losses, that of all served rows."""
+    """Mean over all served windows, weighted by rows: for a mean loss, the mean over all served rows."""
 
     @property
     def promotions(self) -> int:
@@ -27,7 +27,7 @@ class Played:
 
 
 def play(history: History, contender: Contender, metric: str) -> Played:
-    """Version 1 begins; after each window the contender chooses who serves the next one."""
+    """Replay: version 1 serves first; after each window the contender chooses the version for the next one."""
     champion = 1
     champions = [champion]
     for window in history.served[:-1]:
@@ -37,7 +37,7 @@ def play(history: History, contender: Contender, metric: str) -> Played:
 
 
 def measured(history: History, name: str, champions: Sequence[int], metric: str) -> Played:
-    """What these champions, one a served window, have served."""
+    """The result of these champions, one per served window."""
     values = [history.value(metric, version, window) for version, window in zip(champions, history.served, strict=True)]
     weights = [history.weight(window) for window in history.served]
     total = sum(value * weight for value, weight in zip(values, weights, strict=True))
@@ -45,7 +45,7 @@ def measured(history: History, name: str, champions: Sequence[int], metric: str)
 
 
 def oracle_of_all(history: History, metric: str) -> Played:
-    """Who knows each window in advance, and may take any version there is."""
+    """Oracle: sees each window in advance, and may choose any available version."""
     champions = []
     for window in history.served:
         worth = {version: history.worth(metric, version, window) for version in history.versions(window)}
@@ -54,7 +54,7 @@ def oracle_of_all(history: History, metric: str) -> Played:
 
 
 def oracle_newest_or_stay(history: History, metric: str) -> Played:
-    """Who knows all windows in advance, and may each time take the newest version or stay: the best such sequence."""
+    """Oracle: sees all windows in advance, and each time takes the newest version or stays; the best such sequence."""
     best: dict[int, tuple[float, tuple[int, ...]]] = {1: (0.0, ())}
     for window in history.served:
         newest = window
@@ -72,5 +72,5 @@ def oracle_newest_or_stay(history: History, metric: str) -> Played:
 
 
 def regret(played: Played, best: Played, metric: str) -> float:
-    """How much worse than the best, in the metric's unit."""
+    """Shortfall from the best, in the metric's unit; positive is worse."""
     return direction(metric) * (best.value - played.value)

@@ -1,4 +1,4 @@
-"""One policy and the usual ones over one history: who served what, and at what cost."""
+"""Compare a policy with the standard ones on one history: versions served, and regret."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gatekeeper.backtest.replay import Played, oracle_newest_or_stay, oracle_of_
 
 
 def of_policy(policy: ModelPolicy, metric: str) -> Contender:
-    """What this policy would have done."""
+    """The contender that follows this policy."""
     name, settings = "this policy", policy.gates.performance
     if not isinstance(settings, Performance):
         return Contender(name, contenders.always().choose)
@@ -23,7 +23,7 @@ def of_policy(policy: ModelPolicy, metric: str) -> Contender:
 
 
 def report(history: History, policy: ModelPolicy, metric: str) -> dict[str, Any]:
-    """Everything that is worth showing, as JSON knows it. Raises statistics.Unmeasurable."""
+    """The whole report as JSON-compatible data. Raises statistics.Unmeasurable."""
     best = oracle_of_all(history, metric)
     played = [play(history, one, metric) for one in contenders.standard(metric, of_policy(policy, metric))]
     return {
@@ -47,7 +47,7 @@ def _row(played: Played, best: Played, metric: str) -> dict[str, Any]:
 
 
 def markdown(found: dict[str, Any]) -> Iterable[str]:
-    """The table, line by line."""
+    """The report as a Markdown table, line by line."""
     yield f"| {found['model']}: who serves the next window | promotions | {found['metric']} served | regret |"
     yield "|---|--:|--:|--:|"
     for row in found["contenders"]:

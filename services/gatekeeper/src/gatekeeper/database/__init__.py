@@ -1,1 +1,1 @@
-"""The tables, the queries on them, and what records a decision."""
+"""The tables, the queries on them, and the recorder of decisions."""

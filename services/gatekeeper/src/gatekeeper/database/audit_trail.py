@@ -1,4 +1,4 @@
-"""The audit trail in the database: rows are appended one after another, whoever writes them, and read in a stream."""
+"""The audit trail in the database: appends are serialized across all writers; rows are read as a stream."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def append(
     evidence: dict[str, Any],
     correlation_id: str | None,
 ) -> Entry:
-    """The next row, linked to the last. The head stays locked until the transaction ends: other writers wait."""
+    """Append a row, linked to the last. The head stays locked until the transaction ends: other writers wait."""
     query = select(AuditHeadRow).with_for_update().execution_options(populate_existing=True)
     head = session.scalars(query).one()
     entry = linked(
@@ -53,14 +53,14 @@ def append(
 
 
 def verified(session: Session, noted: str | None = None) -> Proof:
-    """Follow the chain through every row, a few in memory at a time. The session must not have been used before."""
-    if session.get_bind().dialect.name == "postgresql":  # else rows that are added meanwhile would not be in the head
+    """Verify the chain through every row, a few in memory at a time. The session must not have been used before."""
+    if session.get_bind().dialect.name == "postgresql":  # else rows added meanwhile would not be in the head
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     row = session.scalars(select(AuditHeadRow)).first()
     head = Head(row.count, row.digest) if row else None
     try:
         return verify(_entries(session, ROWS_AT_ONCE), head, noted)
-    except (TypeError, ValueError):  # a row holds what its columns cannot hold: which one?
+    except (TypeError, ValueError):  # a row has values that its columns cannot hold: find it
         return verify(_entries(session, 1), head, noted)
 
 

@@ -1,4 +1,4 @@
-"""Golden datasets that people made, and how many challengers each dataset has seen."""
+"""Golden datasets created by people, and how many challengers were compared on each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gatekeeper.policy.tournament_trigger import LATEST
 
 
 def wanted(session: Session, model_name: str, said: str | None) -> Dataset | None:
-    """What `golden.dataset` of a policy names; None when it names nothing. Raises Permanent when it is not there."""
+    """The dataset that a policy's `golden.dataset` names; None when it names none. Raises Permanent when missing."""
     if said is None:
         return None
     row = newest(session, model_name) if said == LATEST else session.get(GoldenRow, (model_name, said))
@@ -30,9 +30,9 @@ def wanted(session: Session, model_name: str, said: str | None) -> Dataset | Non
 
 
 def challengers(session: Session, model_name: str, digest: str, *, but: str | None = None) -> int:
-    """How many were compared with a champion on this dataset: each of them has spent some of α.
+    """Count the challengers compared with a champion on this dataset: each has spent some of its α.
 
-    The retained versions of a tournament together are one more.
+    The retained versions of a tournament together count as one.
     """
     query = select(CandidateRow.evidence).where(
         CandidateRow.model_name == model_name,
@@ -46,7 +46,7 @@ def challengers(session: Session, model_name: str, digest: str, *, but: str | No
 
 
 def played_on(session: Session, model_name: str, digest: str) -> bool:
-    """Was there a tournament on this dataset, because of a drift or of a new candidate?"""
+    """Was a tournament played on this dataset, caused by a drift or by a new candidate?"""
     query = select(CandidateRow.evidence).where(
         CandidateRow.model_name == model_name, CandidateRow.golden_digest == digest
     )
@@ -71,7 +71,7 @@ def newest_judged_on(session: Session, model_name: str, champion_version: int) -
 
 
 def tournament_on(session: Session, model_name: str, digest: str) -> TournamentRow | None:
-    """The one that a drift gave rise to."""
+    """The tournament on this dataset that a drift caused."""
     query = select(TournamentRow).where(TournamentRow.model_name == model_name, TournamentRow.golden_digest == digest)
     return session.scalars(query).first()
 
@@ -96,7 +96,7 @@ def all_of(session: Session, model_name: str) -> Sequence[GoldenRow]:
 
 
 def add(session: Session, model_name: str, dataset: Dataset, *, actor: str, note: str) -> GoldenRow:
-    """The same content is the same dataset: added once, whoever adds it again."""
+    """Add a dataset. The same content is the same dataset: adding it again returns the existing row."""
     queries.lock(session, model_name)
     row = session.get(GoldenRow, (model_name, dataset.digest))
     if row is not None:
@@ -126,6 +126,6 @@ def add(session: Session, model_name: str, dataset: Dataset, *, actor: str, note
 
 
 def _entered(evidence: Mapping[str, Any]) -> bool:
-    """Was anybody compared in a tournament? Then it has spent of α."""
+    """Did a tournament compare any version? Then it has spent some of α."""
     played = upgraded(evidence).get("tournament")
     return bool(played and played["entrants"])

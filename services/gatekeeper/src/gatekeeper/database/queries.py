@@ -1,4 +1,4 @@
-"""Queries on the gatekeeper's tables. Every function takes the caller's session and leaves committing to it."""
+"""Queries on the gatekeeper's tables. Every function uses the caller's session; the caller commits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def candidate_id(model_name: str, model_version: int) -> str:
 
 
 def add_candidate(session: Session, envelope: Envelope[ModelRegistered]) -> CandidateRow | None:
-    """None when the version is a candidate already, whoever said so first."""
+    """Add a candidate; None when the version is one already."""
     event = envelope.data
     row = {
         "id": candidate_id(event.model_name, event.model_version),
@@ -56,7 +56,7 @@ def candidate(session: Session, model_name: str, model_version: int) -> Candidat
 
 
 def candidate_by_id(session: Session, row_id: str) -> CandidateRow | None:
-    return None if "\0" in row_id else session.get(CandidateRow, row_id)  # which PostgreSQL would not even compare
+    return None if "\0" in row_id else session.get(CandidateRow, row_id)  # PostgreSQL rejects NUL even in a comparison
 
 
 def count_by_state(session: Session, model_name: str) -> dict[str, int]:
@@ -89,7 +89,7 @@ def verdicts(session: Session, of: CandidateRow) -> tuple[GateVerdict, ...]:
 
 
 def lock(session: Session, model_name: str) -> ModelRow:
-    """The model's row, held until the transaction ends: decisions on one model come one after another."""
+    """Lock the model's row until the transaction ends: decisions on one model are serialized."""
     session.execute(insert_of(session)(ModelRow).values(name=model_name).on_conflict_do_nothing())
     query = select(ModelRow).where(ModelRow.name == model_name)
     return session.scalars(query.with_for_update().execution_options(populate_existing=True)).one()
@@ -123,7 +123,7 @@ def promotions(session: Session, model_name: str, limit: int = 1000) -> Sequence
 
 
 def promotion_of(session: Session, model_name: str, model_version: int) -> PromotionRow | None:
-    """The newest time that this version became champion."""
+    """The newest promotion of this version."""
     query = select(PromotionRow).where(
         PromotionRow.model_name == model_name, PromotionRow.model_version == model_version
     )
@@ -138,7 +138,7 @@ def epochs_of(session: Session, model_name: str, model_version: int) -> list[int
 
 
 def past_champions(session: Session, model_name: str) -> frozenset[int]:
-    """Every version that was ever champion; after a restore, also those that are only known as a predecessor."""
+    """Every version that was ever champion; after a restore, also those known only as a previous version."""
     found: set[int] = set()
     for row in promotions(session, model_name):
         found.add(row.model_version)
@@ -167,7 +167,7 @@ def add_promotion(
 
 
 def state(session: Session, model_name: str) -> State:
-    """What decisions on this model rest on."""
+    """The state that decisions on this model use."""
     current = champion(session, model_name)
     row = model(session, model_name)
     query = select(func.max(PromotionRow.promoted_at)).where(
@@ -182,7 +182,7 @@ def state(session: Session, model_name: str) -> State:
 
 
 def model_names(session: Session) -> set[str]:
-    """Every model that this database knows anything of."""
+    """Every model with a row in this database."""
     found: set[str] = set()
     for column in (CandidateRow.model_name, PromotionRow.model_name, ModelRow.name):
         found.update(session.scalars(select(column).distinct()))
@@ -200,7 +200,7 @@ def add_audit(
     evidence: dict[str, Any] | None = None,
     correlation_id: str | None = None,
 ) -> None:
-    """One row more, in this transaction; from here to its end no other transaction can add one."""
+    """Append a row in this transaction; until it ends, no other transaction can append one."""
     audit_trail.append(
         session,
         action=action,
@@ -225,12 +225,12 @@ def replicas(session: Session, model_name: str) -> Sequence[ReplicaRow]:
 
 
 def replica(session: Session, name: str, model_name: str, role: str) -> ReplicaRow:
-    """The row of this replica, made when there is none."""
+    """The row of this replica, created if missing."""
     values = {"replica": name, "model_name": model_name, "role": role}
     session.execute(insert_of(session)(ReplicaRow).values(values).on_conflict_do_nothing())
     return session.get_one(ReplicaRow, (name, model_name))
 
 
 def insert_of(session: Session) -> Any:
-    """An INSERT that knows ON CONFLICT, of this session's database."""
+    """An INSERT with ON CONFLICT support, in the dialect of this session's database."""
     return sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert

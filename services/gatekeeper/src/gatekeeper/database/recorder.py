@@ -1,4 +1,4 @@
-"""Recording decisions: rows, events, audit and the job that mirrors them to MLflow, in the caller's transaction."""
+"""Record decisions in the caller's transaction: rows, events, audit, and the job that mirrors them to MLflow."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class TournamentWinner:
-    """A retained version that won a tournament, with its metrics on the golden rows of it."""
+    """A retained version that won a tournament, with its metrics on the tournament's golden rows."""
 
     model_version: int
     reason: str
@@ -50,7 +50,7 @@ class TournamentWinner:
 
 @dataclass(frozen=True)
 class CandidateVerdict:
-    """What came of gating one candidate."""
+    """The result of gating one candidate."""
 
     event: ModelRegistered
     verdicts: tuple[GateVerdict, ...]
@@ -66,14 +66,14 @@ class CandidateVerdict:
 
 
 class Recorder:
-    """Every method writes into the session it is given, and nothing else."""
+    """Every method writes to the given session only."""
 
     def __init__(self, outbox: Outbox, jobs: Jobs) -> None:
         self._outbox = outbox
         self._jobs = jobs
 
     def judged(self, session: Session, candidate_verdict: CandidateVerdict, policy: ModelPolicy | None) -> None:
-        """The verdict, and the promotion that follows from it. Raises RunAgain when the champion has changed."""
+        """Record a verdict and the promotion that follows from it. Raises RunAgain when the champion has changed."""
         queries.lock(session, candidate_verdict.event.model_name)
         row = queries.candidate(session, candidate_verdict.event.model_name, candidate_verdict.event.model_version)
         if row is None or row.state not in UNJUDGED:
@@ -140,7 +140,7 @@ class Recorder:
         *,
         evidence_id: str,
     ) -> bool:
-        """Has the winner of the tournament become champion? Not when the model is frozen, or wants approval."""
+        """Promote a tournament's winner; False when the model is frozen or requires approval."""
         row = queries.candidate(session, policy.model, won.model_version)
         if row is None:
             return False
@@ -164,7 +164,7 @@ class Recorder:
         return False
 
     def superseded(self, session: Session, row: CandidateRow, reason: str) -> None:
-        """Not gated, since its time has passed."""
+        """Record that a candidate is not gated because it was superseded."""
         if row.state not in UNJUDGED:
             return
         row.state, row.reason, row.judged_at = SUPERSEDED, reason, datetime.now(UTC)
@@ -185,7 +185,7 @@ class Recorder:
         evidence_id: str | None = None,
         baseline: Mapping[str, float] | None = None,
     ) -> Envelope[Promoted]:
-        """A candidate becomes champion. Its own verdict and metrics are the evidence, unless others are given."""
+        """Promote a candidate. Its own verdict and metrics are the evidence, unless others are given."""
         registered = queries.envelope_of(row).data
         event = Promoted(
             model_name=row.model_name,
@@ -213,7 +213,7 @@ class Recorder:
         cause: Envelope[Any] | None = None,
         gated_candidate: str | None = None,
     ) -> Envelope[Promoted]:
-        """Make `event` the newest epoch: row, event, audit, mirror."""
+        """Record `event` as the newest epoch: row, event, audit, mirror."""
         envelope = self._outbox.emit(session, event, cause=cause)
         queries.add_promotion(session, envelope, gated_candidate=gated_candidate)
         queries.add_audit(
@@ -238,7 +238,7 @@ class Recorder:
         return envelope
 
     def republish(self, session: Session, event_id: str, event: Promoted) -> None:
-        """Say a promotion again, under the same id: the topic has lost it."""
+        """Emit a promotion again under the same id, after the topic has lost it."""
         self._outbox.emit(session, event, event_id=event_id)
 
     def audit(self, session: Session, action: str, row: CandidateRow, reason: str, cause: Envelope[Any] | None) -> None:
@@ -254,7 +254,7 @@ class Recorder:
         )
 
     def mirror(self, session: Session, model_name: str, model_version: int | None, cause: Envelope[Any] | None) -> None:
-        """Have MLflow's aliases, and this version's tags, follow what is recorded here."""
+        """Enqueue the job that updates MLflow's aliases, and this version's tags, to the recorded state."""
         payload = {"model_version": model_version}
         self._jobs.enqueue(session, kind=MIRROR, key=model_name, payload=payload, cause=cause)
 

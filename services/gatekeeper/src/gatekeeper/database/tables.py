@@ -16,7 +16,7 @@ UNJUDGED = (REGISTERED, GATING)
 
 
 class ModelRow(Base):
-    """A model that people froze, or whose champion changed: the row that is locked while its champion is decided."""
+    """A model that was frozen, or whose champion changed: this row is locked while its champion is decided."""
 
     __tablename__ = "models"
 
@@ -25,11 +25,11 @@ class ModelRow(Base):
     frozen_reason: Mapped[str | None] = mapped_column(Text)
     frozen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     mirrored: Mapped[dict[str, Any] | None] = mapped_column(Json)
-    """The aliases that were last written to MLflow; None while that is not known."""
+    """The aliases last written to MLflow; None while unknown."""
 
 
 class CandidateRow(Base):
-    """A version that asked to be champion. `state`: registered, gating, passed, failed, inconclusive, superseded."""
+    """A version to be gated. `state`: registered, gating, passed, failed, inconclusive, superseded."""
 
     __tablename__ = "candidates"
     __table_args__ = (UniqueConstraint("model_name", "model_version"),)
@@ -45,14 +45,14 @@ class CandidateRow(Base):
     artifact_uri: Mapped[str | None] = mapped_column(Text)
     artifact_digest: Mapped[str | None] = mapped_column(String(80))
     serving_artifact: Mapped[dict[str, Any] | None] = mapped_column(Json)
-    """Where and what it is: contracts.ServingArtifact."""
+    """Its location and digest: contracts.ServingArtifact."""
     champion_version: Mapped[int | None] = mapped_column(Integer)
-    """The champion that it was compared with."""
+    """The champion it was compared with."""
     golden_digest: Mapped[str | None] = mapped_column(String(80), index=True)
-    """The dataset that it was judged on."""
+    """The dataset it was judged on."""
     policy_digest: Mapped[str | None] = mapped_column(String(80))
     metrics: Mapped[dict[str, float]] = mapped_column(Json)
-    """Its own on the golden rows."""
+    """Its own metrics on the golden rows."""
     evidence: Mapped[dict[str, Any]] = mapped_column(Json)
     gating_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     judged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -77,7 +77,7 @@ class VerdictRow(Base):
 
 
 class PromotionRow(Base):
-    """One epoch of one model. `gated_candidate` is set when the gates promoted it: at most once a candidate."""
+    """One epoch of one model. `gated_candidate` is set when the gates promoted it: at most once per candidate."""
 
     __tablename__ = "promotions"
 
@@ -88,14 +88,14 @@ class PromotionRow(Base):
     actor: Mapped[str] = mapped_column(Text)
     promoted_at: Mapped[datetime] = mapped_column(UtcDateTime)
     restored: Mapped[bool] = mapped_column(Boolean)
-    """Learnt from the topic, not decided with this database."""
+    """Restored from the topic, not decided with this database."""
     gated_candidate: Mapped[str | None] = mapped_column(String(220), unique=True)
     event_id: Mapped[str] = mapped_column(Text)
     event: Mapped[dict[str, Any]] = mapped_column(Json)
 
 
 class AuditRow(Base):
-    """Who did what, to which version, why, when, on what evidence. Rows are only added, each linked to the last."""
+    """Actor, action, version, reason, time and evidence of a decision. Append-only; each row links to the last."""
 
     __tablename__ = "audit"
 
@@ -114,7 +114,7 @@ class AuditRow(Base):
 
 
 class AuditHeadRow(Base):
-    """One row: where the trail ends. It is locked while a row is added, and betrays a last row that is gone."""
+    """One row: the end of the trail. It is locked during an append, and reveals whether last rows were removed."""
 
     __tablename__ = "audit_head"
 
@@ -124,7 +124,7 @@ class AuditHeadRow(Base):
 
 
 class GoldenRow(Base):
-    """A golden dataset that people made: `number` counts a model's, from 1 on."""
+    """A golden dataset created by a person; `number` counts per model, from 1 on."""
 
     __tablename__ = "golden"
     __table_args__ = (UniqueConstraint("model_name", "number"),)
@@ -140,7 +140,7 @@ class GoldenRow(Base):
 
 
 class TournamentRow(Base):
-    """Retained versions against the champion on a golden dataset, because of a drift: once a dataset."""
+    """A tournament caused by a drift: retained versions against the champion, once per golden dataset."""
 
     __tablename__ = "tournaments"
     __table_args__ = (UniqueConstraint("model_name", "golden_digest"),)
@@ -156,11 +156,11 @@ class TournamentRow(Base):
     drift_event_id: Mapped[str | None] = mapped_column(Text)
     played_at: Mapped[datetime] = mapped_column(UtcDateTime)
     evidence: Mapped[dict[str, Any]] = mapped_column(Json)
-    """As that of a candidate, with the champion in its place."""
+    """Evidence as of a candidate, with the champion in its place."""
 
 
 class ReplicaRow(Base):
-    """What a serving replica last said of a model: the version that answers, and the last failure to load one."""
+    """The last report of a serving replica on a model: the loaded version, and the last failure to load one."""
 
     __tablename__ = "replicas"
 

@@ -1,1 +1,1 @@
-"""Measuring a candidate, and running the gates over the measurements."""
+"""Measure a candidate and run the gates on the measurements."""

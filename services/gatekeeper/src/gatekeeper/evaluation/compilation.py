@@ -1,4 +1,4 @@
-"""The form that a candidate would be served in, found out in the sandbox: the verdict does not depend on it."""
+"""Parity check of a candidate's compiled form in the sandbox; the verdict does not depend on it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def prove(
     tolerance: float | None,
     cancelled: threading.Event,
 ) -> tuple[CompilationReport, bytes | None]:
-    """On golden rows that it has answered; also the form itself, if it is worth keeping.
+    """Check the compiled form on golden rows; also return the compiled model, if it is worth keeping.
 
     `tolerance` is the policy's, if it has one.
-    Raises Cancelled only; what else goes wrong is in what is returned.
+    Raises only Cancelled; the report contains any other error.
     """
     rows, probe = measurements.golden, measurements.probe
     if rows is None:
@@ -45,7 +45,7 @@ def prove(
         found, form = sandbox.form(Request(folder, measurements.problem, None, some, limits), tolerance, cancelled)
     except Cancelled:
         raise
-    except Exception as error:  # whatever breaks here, the verdict has all that it needs
-        log.exception("serving form not found out", model_name=measurements.event.model_name)
+    except Exception as error:  # the verdict does not depend on this check
+        log.exception("the parity check of the compiled form failed", model_name=measurements.event.model_name)
         found, form = compiled_form.unknown(f"{type(error).__name__}: {error}"), None
     return found.after(time.monotonic() - began), form

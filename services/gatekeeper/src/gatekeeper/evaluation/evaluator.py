@@ -1,4 +1,4 @@
-"""Measuring a candidate: artifact, golden rows, champion and candidate in the sandbox, and the facts for each gate."""
+"""Measure a candidate: artifact, golden rows, champion and candidate in the sandbox, and the facts for each gate."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Say = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class EvaluationTask:
-    """A candidate, what it is compared with, and on what: `golden` None is what was registered with the version."""
+    """A candidate, its champion and its golden dataset; `golden` None: the dataset registered with the version."""
 
     found: Provenance
     policy: ModelPolicy
@@ -47,7 +47,7 @@ class EvaluationTask:
 class Evaluator:
     """Gathers facts; decides nothing.
 
-    Raises Transient when MLflow is away or the sandbox does not work, Cancelled when nobody waits any more.
+    Raises Transient if MLflow is unavailable or the sandbox fails, Cancelled if the result is no longer needed.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Evaluator:
         self._proves_form = proves_form
 
     def measure(self, task: EvaluationTask, cancelled: threading.Event, say: Say) -> Measurements:
-        """All that the gates of the policy need."""
+        """Measure everything that the gates of the policy need."""
         found, champion, policy = task.found, task.champion, task.policy
         measurements = Measurements(
             found.event,
@@ -88,7 +88,7 @@ class Evaluator:
         return measurements
 
     def _gather(self, measurements: Measurements, task: EvaluationTask, cancelled: threading.Event, say: Say) -> None:
-        """In the order of the gates, so that with `fail_fast` nothing is measured for those after one that failed."""
+        """Measure in the order of the gates, so that `fail_fast` skips measurements for gates after a failed one."""
         champion, policy, needs = task.champion, task.policy, gates.needs(task.policy)
         say(0.1, "fetching the artifact")
         with measurements.timed("fetch"):
@@ -127,10 +127,10 @@ class Evaluator:
                 measurements.serving_form, measurements.form = proven
 
     def champion(self, task: EvaluationTask, cancelled: threading.Event) -> Measurements:
-        """The champion alone on the golden rows of the task, in the candidate's place."""
+        """Measure the champion alone on the golden rows of the task, in place of the candidate."""
         champion = task.champion
         assert champion is not None and task.found.event.model_version == champion.model_version, "it was traced"
-        event = task.found.event.model_copy(update={"artifact_uri": champion.artifact_uri})  # what answers now
+        event = task.found.event.model_copy(update={"artifact_uri": champion.artifact_uri})  # served now
         measurements = Measurements(event, task.policy.problem, champion=champion, k=task.k)
         if self._fetch_artifact(measurements) is not None:
             self._fetch_golden(measurements, task)
@@ -148,7 +148,7 @@ class Evaluator:
         policy: ModelPolicy,
         cancelled: threading.Event,
     ) -> Measurements:
-        """Another version on the golden rows of `measurements`, in the champion's place."""
+        """Measure another version on the golden rows of `measurements`, in place of the champion."""
         rows = measurements.golden
         assert rows is not None, "asked for with golden rows only"
         nothing = {"champion_description": None, "champion_probe": None, "champion_overlap": None}
@@ -275,7 +275,7 @@ class Evaluator:
         if measurements.probe.golden is not None and rows is not None:
             assert measurements.artifact_digest is not None and measurements.golden_digest is not None
             key = (measurements.artifact_digest, measurements.golden_digest, rows.classes)
-            self._predictions.put(*key, measurements.probe.golden)  # should it become champion, these are known
+            self._predictions.put(*key, measurements.probe.golden)  # reused if it becomes champion
 
     def _dirty_rows(
         self, measurements: Measurements, features: pd.DataFrame, policy: ModelPolicy
@@ -297,7 +297,7 @@ def _batch_rows(policy: ModelPolicy) -> int:
 
 
 def _ended(measurements: Measurements, policy: ModelPolicy, *known: Need) -> bool:
-    """Has a gate failed already, of a policy that says `fail_fast`?"""
+    """Return whether a gate has already failed under a policy with `fail_fast`."""
     failed = ended_by(measurements, policy, frozenset(known))
     if failed is not None:
         measurements.stopped = f"not measured: the gate {failed.gate} failed, and the policy of then says fail_fast"
@@ -305,7 +305,7 @@ def _ended(measurements: Measurements, policy: ModelPolicy, *known: Need) -> boo
 
 
 def _compares(policy: ModelPolicy, needs: frozenset[Need]) -> bool:
-    """Not for a fixed minimum alone, which looks at no champion."""
+    """Return whether a gate compares with the champion; a fixed minimum alone does not."""
     settings = policy.gates.performance
     minimum = isinstance(settings, Performance) and isinstance(settings.rule, Minimum)
     own = {gate.name for gate in gates.asked_for(policy) if Need.CHAMPION in gate.needs}

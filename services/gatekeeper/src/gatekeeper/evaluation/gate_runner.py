@@ -1,4 +1,4 @@
-"""Running the gates of a policy, in order, over what was measured."""
+"""Run the gates of a policy, in order, on the measurements."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ log = get_logger(__name__)
 
 
 def run_gates(measurements: Measurements, policy: ModelPolicy) -> tuple[GateVerdict, ...]:
-    """One verdict a gate that the policy does not leave out. A gate that breaks is Inconclusive: gates fail closed.
+    """Return one verdict per enabled gate. A gate that raises is Inconclusive: gates fail closed.
 
-    With `fail_fast`, those after the first that failed say that they were not run. Nothing but `measurements` and
-    `policy` goes into it, so that it can be repeated from what was kept.
+    With `fail_fast`, gates after the first failed one are reported as not run. Depends only on `measurements` and
+    `policy`, so that it can be repeated from stored evidence.
     """
     return _judged(asked_for(policy), measurements, policy)
 
 
 def ended_by(measurements: Measurements, policy: ModelPolicy, known: frozenset[Need]) -> GateVerdict | None:
-    """With `fail_fast`, the gate that fails on what is `known` so far: nothing more has to be measured."""
+    """With `fail_fast`, return the gate that fails on what is `known` so far, which ends the measurements."""
     return first_failed(_judged(ready(policy, known), measurements, policy)) if policy.gates.fail_fast else None
 
 
@@ -38,14 +38,14 @@ def _judged(gates: tuple[Gate, ...], measurements: Measurements, policy: ModelPo
 def _decided(gate: Gate, measurements: Measurements, policy: ModelPolicy) -> GateVerdict:
     try:
         return gate.decide(gate.facts(measurements, policy), getattr(policy.gates, gate.name))
-    except Exception as error:  # whatever breaks in a gate, the candidate has not passed it
+    except Exception as error:  # a candidate does not pass a gate that raises
         log.exception("gate broke", gate=gate.name)
         reason = f"the gate itself failed: {type(error).__name__}: {error}"
         return GateVerdict(gate=gate.name, outcome=Outcome.INCONCLUSIVE, reason=reason)
 
 
 def summary(outcome: Outcome, verdicts: tuple[GateVerdict, ...]) -> str:
-    """The verdict in a sentence: what stood in the way, or how it passed."""
+    """Summarize the verdict in a sentence: the reasons against promotion, or how it passed."""
     if not verdicts:
         return "the policy names no gate"
     if outcome is Outcome.PASSED:

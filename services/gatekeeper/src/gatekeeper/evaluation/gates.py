@@ -1,8 +1,8 @@
 """The gates, in the order in which they run.
 
-A gate is a module of `gatekeeper.policy`: its name, what has to be measured for it, the facts that it takes from what
-was measured, a pure decision on them, and what it shows of that. A new one is a module there, a line here, its settings
-in `contracts`, and a table of cases.
+A gate is a module of `gatekeeper.policy`: its name, the measurements that it needs, the facts that it extracts from
+them, a pure decision on the facts, and its section of the report. A new gate is a module there, a line here, its
+settings in `contracts`, and a table of test cases.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gatekeeper.policy.section import Section
 class Gate(Protocol):
     @property
     def name(self) -> str:
-        """That of its settings in the policy."""
+        """Name of its settings in the policy."""
 
     @property
     def needs(self) -> frozenset[Need]: ...
@@ -59,15 +59,15 @@ GATES: tuple[Gate, ...] = (
 
 
 def asked_for(policy: ModelPolicy) -> tuple[Gate, ...]:
-    """The gates that `policy` does not leave out."""
+    """Return the gates that `policy` enables."""
     return tuple(gate for gate in GATES if getattr(policy.gates, gate.name) is not False)
 
 
 def ready(policy: ModelPolicy, known: frozenset[Need]) -> tuple[Gate, ...]:
-    """The first of them, up to one that needs more than what is `known` so far."""
+    """Return the leading gates, up to the first that needs more than what is `known` so far."""
     return tuple(takewhile(lambda gate: gate.needs <= known, asked_for(policy)))
 
 
 def needs(policy: ModelPolicy) -> frozenset[Need]:
-    """What has to be measured for them."""
+    """Return the measurements that the enabled gates need."""
     return frozenset().union(*(gate.needs for gate in asked_for(policy)))

@@ -22,13 +22,13 @@ from gatekeeper.policy.predictions import canonical, number_of
 
 
 class Unusable(ValueError):
-    """These rows cannot be used; the text says why."""
+    """These rows cannot be used; the message gives the reason."""
 
 
 @dataclass(frozen=True, eq=False)
 class GoldenRows:
-    """`rows` holds every column but the label; `truth` numbers, or places in `classes`: those that the candidate names,
-    then any other that the rows hold."""
+    """`rows` holds every column but the label; `truth` the labels as numbers, or as indices into `classes`: the
+    candidate's classes, then any others in the rows."""
 
     rows: pd.DataFrame
     truth: NDArray[Any]
@@ -42,7 +42,7 @@ class GoldenRows:
 
     @cached_property
     def entities(self) -> NDArray[np.int64] | None:
-        """(n,) rows of one entity share a number; None where no entity is known."""
+        """Return (n,) entity numbers, shared by the rows of one entity; None without an entity column."""
         if self.entity not in self.rows.columns:
             return None
         codes, _ = pd.factorize(self.rows[self.entity], use_na_sentinel=False)
@@ -50,14 +50,14 @@ class GoldenRows:
 
     @property
     def until(self) -> str | None:
-        """Event time of the newest row, ISO 8601 in UTC; None where rows have no time."""
+        """Return the event time of the newest row, ISO 8601 in UTC; None if rows have no time."""
         if self.event_time not in self.rows.columns or self.rows[self.event_time].isna().all():
             return None
         return as_utc(self.rows[self.event_time].max()).isoformat()
 
     def groups(self, column: str, bins: int) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-        """Names of the groups by a column, and (n,) the number of each row's; numbers of many values are cut at
-        quantiles into at most `bins`, and what is missing is a group of its own."""
+        """Return the names of the groups by a column, and (n,) group numbers of the rows. Numeric columns with many
+        values are cut at quantiles into at most `bins`; missing values form a separate group."""
         values = self.rows[column]
         if pd.api.types.is_numeric_dtype(values.dtype) and values.nunique() > bins:
             values = pd.qcut(values.astype(np.float64), bins, duplicates="drop").astype(str)
@@ -65,19 +65,19 @@ class GoldenRows:
         return tuple(str(name) for name in names), codes.astype(np.int64)
 
     def features_for(self, model: MLmodel) -> pd.DataFrame:
-        """The columns that this model's signature names; without names, all that are features. Never the label."""
+        """Return the columns named by the model's signature; without names, all feature columns. Never the label."""
         if model.inputs is not None:
             return self.rows[[name for name in model.inputs if name in self.rows.columns]]
         return self.rows.drop(columns=[name for name in self.rows.columns if name in self.not_features])
 
 
 def read(path: Path, model: MLmodel, policy: ModelPolicy) -> GoldenRows:
-    """The labelled rows of a Parquet file, at most `golden.max_rows` of them, the same ones each time."""
+    """Read at most `golden.max_rows` labelled rows of a Parquet file, the same each time. Raises Unusable."""
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise Unusable(f"the evaluation dataset is no readable Parquet file: {error}") from error
-    roles = {**model.roles, **_roles_of(table)}  # a candidate does not choose the label that it is judged on
+    roles = {**model.roles, **_roles_of(table)}  # a candidate must not choose the label that it is judged on
     frame = table.to_pandas()
     entity, event_time = policy.entity or roles.get("entity"), roles.get("event_time")
     not_features = {name for name in (policy.entity, roles.get("entity"), event_time) if name}
@@ -101,7 +101,7 @@ def read(path: Path, model: MLmodel, policy: ModelPolicy) -> GoldenRows:
 
 
 def chosen_rows(n: int, most: int) -> NDArray[np.int64]:
-    """Positions of at most so many of n rows, in order: those whose position has the smallest hash (splitmix64).
+    """Return positions of at most `most` of n rows, in order: those with the smallest hashes (splitmix64).
 
     Not a library's random generator, whose stream may change, and not every k-th row, which may have a pattern.
     """
@@ -148,7 +148,7 @@ def _encode(
     if problem == "binary" and len(classes) != 2:
         raise Unusable(f"the model names {len(classes)} classes; a binary problem has two")
     if problem == "multiclass":
-        # A class that the candidate does not name is one all the same: the champion may have it right.
+        # Keep classes that the candidate does not name: the champion may predict them correctly.
         named = {canonical(name) for name in classes}
         unnamed = {canonical(name): name for name in labels.unique().tolist() if canonical(name) not in named}
         classes = (*classes, *(unnamed[text] for text in sorted(unnamed)))

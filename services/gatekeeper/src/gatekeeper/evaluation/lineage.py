@@ -1,4 +1,4 @@
-"""What is known of a version: its event, completed from MLflow (version → run → lineage tag)."""
+"""Provenance of a version: its event, completed from MLflow (version → run → lineage tag)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMIT_TAG = "mlflow.source.git.commit"
 
 @dataclass(frozen=True)
 class Provenance:
-    """`event` holds all that is known; `version` is None when MLflow does not know it."""
+    """`event` holds all known fields; `version` is None if MLflow has no such version."""
 
     event: ModelRegistered
     version: RegisteredVersion | None
@@ -32,9 +32,9 @@ class Provenance:
 
 
 def trace(registry: Registry, event: ModelRegistered) -> Provenance:
-    """Ask MLflow for what the event leaves out. Raises Transient when it cannot be asked.
+    """Complete the event from MLflow. Raises Transient if MLflow is unavailable.
 
-    What the event says counts before what the run says; where the artifact lies is MLflow's to say.
+    Fields of the event take precedence over those of the run; the artifact's location is always MLflow's.
     """
     try:
         version = registry.version(event.model_name, event.model_version)
@@ -64,7 +64,7 @@ def _run(registry: Registry, run_id: str | None) -> Run | None:
 
 
 def _logged(run: Run | None) -> dict[str, Any]:
-    """What MLflow itself keeps of any run."""
+    """Return the fields that MLflow itself stores for any run."""
     if run is None:
         return {}
     metrics = {name: value for name, value in run.data.metrics.items() if math.isfinite(value)}
@@ -87,7 +87,7 @@ def _validated(content: dict[str, Any]) -> ModelRegistered | None:
 
 
 def _mlflow_training_digest(run: Run | None) -> str | None:
-    """The digest that `mlflow.log_input(…, context="training")` left, for models that were not trained by us."""
+    """Return the digest from `mlflow.log_input(…, context="training")`, for models not trained by the trainer."""
     for item in run.inputs.dataset_inputs if run and run.inputs else ():
         if any(tag.key == "mlflow.data.context" and tag.value == "training" for tag in item.tags):
             return f"mlflow:{item.dataset.digest}"

@@ -1,4 +1,4 @@
-"""What was found out about one candidate: all that its gates decide on, and all that is kept to decide again."""
+"""Measurements of one candidate: the input of its gates, and of the evidence stored for re-evaluation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gatekeeper.sandbox.sandbox import Probe
 
 @dataclass(frozen=True)
 class Champion:
-    """What a candidate is compared with."""
+    """The version that a candidate is compared with."""
 
     model_version: int
     epoch: int
@@ -37,7 +37,7 @@ class Champion:
 
 @dataclass(eq=False)
 class Measurements:
-    """A field that is None could not be found out; its `*_problem` says why."""
+    """A field that is None could not be measured; its `*_problem` gives the reason."""
 
     event: ModelRegistered
     problem: Problem
@@ -46,36 +46,36 @@ class Measurements:
     training_digest: str | None = None
     champion: Champion | None = None
     k: int = 1
-    """This is the k-th challenger on its golden dataset."""
+    """The candidate is the k-th challenger on its golden dataset."""
     artifact_digest: str | None = None
     artifact_problem: str | None = None
     integrity: integrity.Facts | None = None
     description: MLmodel = field(default_factory=MLmodel)
     champion_description: MLmodel | None = None
     evaluation_digest: str | None = None
-    """Of the dataset that was registered with the version."""
+    """Digest of the dataset that was registered with the version."""
     evaluation_problem: str | None = None
     golden_digest: str | None = None
-    """Of the dataset that it is judged on."""
+    """Digest of the dataset that it is judged on."""
     golden_uri: str | None = None
     golden_until: str | None = None
-    """Event time of the newest golden row, ISO 8601 in UTC; None where rows have no time."""
+    """Event time of the newest golden row, ISO 8601 in UTC; None if rows have no time."""
     golden: GoldenRows | None = None
     golden_problem: str | None = None
     overlap: Overlap | None = None
     champion_overlap: Overlap | None = None
     probe: Probe | None = None
     dirty_rows: NDArray[np.int64] | None = None
-    """Positions of the golden rows of which there are dirty versions."""
+    """Positions of the golden rows that have dirty versions."""
     champion_probe: Probe | None = None
     champion_answers: Predictions | None = None
     champion_problem: str | None = None
     stopped: str | None = None
-    """Why no more was measured, though it could have been (`fail_fast`)."""
+    """Why measuring stopped early (`fail_fast`)."""
     serving_form: CompilationReport | None = None
-    """For people: no gate looks at it."""
+    """For users: no gate reads it."""
     form: bytes | None = None
-    """Itself, as a candidate's process wrote it: for serving; no evidence, and never opened here."""
+    """The compiled model as a candidate's process wrote it: for serving; no evidence, and never opened here."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -93,7 +93,7 @@ class Measurements:
         return self.answers(self.probe.golden)
 
     def compared(self, rows: NDArray[np.bool_]) -> dict[str, Any]:
-        """Labels and both models' answers on some of the golden rows, by the names that the facts of gates have."""
+        """Return labels and both models' predictions on some golden rows, keyed by field names of the gates' facts."""
         challenger, champion = self.challenger_answers, self.champion_answers
         return {
             "truth": self.golden.truth[rows] if self.golden else None,
@@ -104,15 +104,15 @@ class Measurements:
 
     @property
     def clusters(self) -> NDArray[np.int64] | None:
-        """(n,) golden rows of one entity share a number; None where no entity is known."""
+        """Return (n,) entity numbers, shared by golden rows of one entity; None without an entity column."""
         return None if self.golden is None else self.golden.entities
 
     def answers(self, values: NDArray[Any]) -> Predictions:
-        """Raw answers to golden rows, in the golden rows' classes."""
+        """Convert raw predictions on golden rows to the golden rows' classes."""
         return as_answers(values, self.problem, self.golden.classes if self.golden else None)
 
     def measurement_error(self, *stages: Stage) -> MeasurementError | None:
-        """What kept these stages of the probe from ending well, and whose fault that is."""
+        """Return the error that prevented these stages of the probe, and its source."""
         if self.probe is None:
             return MeasurementError(
                 ErrorSource.EARLIER, self.stopped or "not measured: there is no usable artifact (see lineage)"
@@ -129,7 +129,7 @@ class Measurements:
         return MeasurementError(ErrorSource.CANDIDATE, f"the model {fault.what} while {fault.stage.value}")
 
     def comparison_error(self) -> MeasurementError | None:
-        """What keeps champion and challenger from being compared on golden rows."""
+        """Return the error that prevents comparing champion and challenger on golden rows."""
         if found := self.measurement_error(Stage.GOLDEN):
             return found
         if self.golden_problem is not None:
@@ -141,7 +141,7 @@ class Measurements:
         return None
 
     def other_error(self) -> MeasurementError | None:
-        """The same, for a gate that is not the one to blame the candidate for it."""
+        """Return the same error, for a gate that does not blame the candidate for it."""
         found = self.comparison_error()
         if found is None or found.blame is not ErrorSource.CANDIDATE:
             return found

@@ -1,4 +1,4 @@
-"""Dirty versions of golden rows: what production sends on a bad day. The same ones each time."""
+"""Dirty versions of golden rows, as faulty production data would be. The same each time."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Change = Callable[[Column, np.ndarray, np.random.Generator], Column]
 
 
 def perturb(rows: pd.DataFrame, perturbations: Sequence[str], share: float) -> dict[str, pd.DataFrame]:
-    """Each kind in every column that it applies to, in this share of the cells; a kind without columns is left out.
+    """Apply each kind to a `share` of the cells of every column that it fits; kinds without columns are omitted.
 
-    Whole numbers are left as they are: they can be neither missing nor noisy without becoming another type, which a
-    signature rightly refuses.
+    Integer columns stay unchanged: missing or noisy values would change their type, which a signature rightly
+    refuses.
     """
     found: dict[str, pd.DataFrame] = {}
     for kind in perturbations:

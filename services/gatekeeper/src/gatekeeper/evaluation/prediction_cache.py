@@ -1,4 +1,4 @@
-"""What models answered to golden rows, kept on disk: a champion is asked once a golden dataset."""
+"""Cache of predictions on golden rows, on disk: a champion predicts once per golden dataset."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gatekeeper.policy.predictions import Classes
 
 
 class PredictionCache:
-    """One file a model, dataset, order of classes and number of rows; models and datasets are named by digests."""
+    """One file per model, dataset, order of classes and number of rows; digests identify models and datasets."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

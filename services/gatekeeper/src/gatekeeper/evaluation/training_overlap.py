@@ -1,4 +1,4 @@
-"""Which golden rows a model was trained on, told by the keys that were kept when it was trained."""
+"""Find the golden rows that a model was trained on, by the row keys stored at training."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from gatekeeper.evaluation.golden_rows import GoldenRows
 from gatekeeper.policy.gates.leakage import ENTITY, EXACT, ROUNDED, TIME, Mask, Overlap
 
 CONVENTION = "datasets/training_keys.parquet"
-"""Where a run keeps the keys when no event says where."""
+"""Default path of the keys in a run, if no event names one."""
 
 Fetch = Callable[[str, str | None], tuple[Path, str]]
 
 
 def find(event: ModelRegistered, description: MLmodel, rows: GoldenRows, fetch: Fetch) -> Overlap:
-    """From the keys that the version or its run names, else from its training rows. Raises Transient."""
+    """Compute the overlap from the keys of the version or its run, else from its training rows. Raises Transient."""
     tried: list[str] = []
     sources: list[tuple[Dataset | str, bool]] = []
     if event.training_keys is not None:
@@ -48,7 +48,7 @@ def find(event: ModelRegistered, description: MLmodel, rows: GoldenRows, fetch: 
 
 
 def compare(trained: TrainedOn, rows: GoldenRows) -> Overlap:
-    """Raises ValueError when the golden rows lack a column that the keys were made of."""
+    """Compare row keys. Raises ValueError if the golden rows lack a column that the keys were made from."""
     entity = rows.entity if trained.entity is not None and rows.entity in rows.rows.columns else None
     keys = row_keys(rows.rows, trained.columns, entity)
     masks: dict[str, Mask] = {
@@ -67,7 +67,7 @@ def compare(trained: TrainedOn, rows: GoldenRows) -> Overlap:
 
 
 def _shared(keys: Keys) -> float:
-    """The share of rows whose key another row has as well."""
+    """Return the share of rows whose key another row also has."""
     _, number, counts = np.unique(keys, return_inverse=True, return_counts=True)
     return float((counts[number] > 1).mean()) if len(keys) else 0.0
 

@@ -1,1 +1,1 @@
-"""What a verdict rests on: the document, its files, and the artifact for serving."""
+"""Evidence of a verdict: the document, its files, and the serving artifact."""

@@ -1,7 +1,7 @@
-"""What a verdict rests on, written down so that it can be reached again: `Measurements` as a document and its arrays.
+"""The evidence of a verdict, stored so that it can be re-evaluated: `Measurements` as a document and its arrays.
 
 Golden rows are not copied: the document names their snapshot by digest. Long arrays are Parquet files named by digest,
-so that the answers of a champion are kept once, however many challengers they were compared with.
+so that a champion's predictions are stored once, however many challengers they are compared with.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence.formats import FORMAT, Unreadable, same_keys
 
 INLINE = 64
-"""Arrays of no more elements are written into the document."""
+"""Arrays with up to this many elements are written into the document."""
 LIBRARIES = ("mlflow", "numpy", "pandas", "scikit-learn", "pyarrow", "scipy")
 
 Keep = Callable[[bytes], str]
-"""Keeps a file and returns its digest."""
+"""Stores a file and returns its digest."""
 Load = Callable[[str], bytes]
 
 NOT_EVIDENCE = frozenset({"golden", "form"})
-"""Fields of `Measurements` that are not written down: rows that the document names, and what serving gets."""
+"""Fields of `Measurements` that are not stored: rows that the document names, and the serving artifact's data."""
 
 
 def write(measurements: Measurements, policy: ModelPolicy, keep: Keep) -> dict[str, Any]:
-    """The document, JSON; every long array goes to `keep` as a Parquet file."""
+    """Write the document as JSON; `keep` stores every long array as a Parquet file."""
     rows = measurements.golden
     found = {
         each.name: encode(getattr(measurements, each.name), keep)
@@ -65,9 +65,9 @@ def write(measurements: Measurements, policy: ModelPolicy, keep: Keep) -> dict[s
 
 
 def read(document: Mapping[str, Any], load: Load) -> tuple[Measurements, ModelPolicy]:
-    """All but the golden rows, which the caller reads from their snapshot. Raises Unreadable.
+    """Read everything but the golden rows, which the caller reads from their snapshot. Raises Unreadable.
 
-    `document`: in today's format, as `upgraded` returns it.
+    `document`: in the current format, as `upgraded` returns it.
     """
     try:
         measurements: Measurements = decode(Measurements, document["measured"], load, "measured", NOT_EVIDENCE)
@@ -79,12 +79,12 @@ def read(document: Mapping[str, Any], load: Load) -> tuple[Measurements, ModelPo
 
 
 def versions() -> dict[str, str]:
-    """Of what computes: another version may compute another last digit."""
+    """Versions of Python and the numeric libraries: another version may compute another last digit."""
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
 
 
 def to_parquet(array: NDArray[Any]) -> bytes:
-    """A column for (n,), one a column for (n, k)."""
+    """Write one column for shape (n,), k columns for shape (n, k)."""
     columns = [array] if array.ndim == 1 else list(array.T)
     table = pa.table({str(number): pa.array(column) for number, column in enumerate(columns)})
     table = table.replace_schema_metadata({b"dimensions": str(array.ndim).encode()})
@@ -104,7 +104,7 @@ def from_parquet(content: bytes) -> NDArray[Any]:
 
 
 def encode(value: Any, keep: Keep) -> Any:
-    """As JSON; every long array goes to `keep` as a Parquet file."""
+    """Encode as JSON; `keep` stores every long array as a Parquet file."""
     if isinstance(value, np.ndarray):
         if value.size <= INLINE:
             return {"array": value.tolist(), "dtype": value.dtype.str, "shape": list(value.shape)}
@@ -125,10 +125,10 @@ def encode(value: Any, keep: Keep) -> Any:
 
 
 def decode(kind: Any, value: Any, load: Load, path: str, left_out: frozenset[str] = frozenset()) -> Any:
-    """`value` as the type that the annotation `kind` names; what an annotation leaves open stays as JSON has it.
+    """Decode `value` as the type that the annotation `kind` names; values without a specific type stay as in JSON.
 
-    Raises Unreadable for an object that has not just the fields of its dataclass but `left_out`: `path` says where.
-    An event may have more: whoever reads one never knows all that a newer writer says.
+    Raises Unreadable, with `path`, for an object whose fields differ from those of its dataclass less `left_out`.
+    An event may have more fields: a newer writer may have added some.
     """
     if value is None or kind is Any:
         return value

@@ -1,7 +1,7 @@
-"""Every format that evidence was ever written in, and the step from each to the next.
+"""All formats of stored evidence, and the step from each to the next.
 
-Whoever adds, removes or renames a field of what is kept (`Measurements` and all that it holds, or a tournament) raises
-`FORMAT` and adds a step: stored verdicts have to be reached again. The golden documents of the tests hold every format.
+When adding, removing or renaming a stored field (of `Measurements`, anything in it, or a tournament), increment
+`FORMAT` and add a step: stored verdicts must stay re-evaluable. The tests' golden documents cover every format.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Document = dict[str, Any]
 
 ALWAYS = frozenset({"format", "policy", "policy_digest", "measured", "golden", "versions"})
 SOMETIMES = frozenset({"tournament", "output"})
-"""Of a document itself; what it holds are the fields of dataclasses, which `evidence.decode` compares."""
+"""Keys of the document itself; those within it are fields of dataclasses, which `evidence.decode` compares."""
 OF_A_TOURNAMENT = frozenset(
     {
         *("champion_version", "golden_digest", "k", "winner", "reason", "best", "entrants", "absent", "gates"),
@@ -25,13 +25,13 @@ OF_A_TOURNAMENT = frozenset(
 
 
 class Unreadable(ValueError):
-    """The evidence is not what any version up to this one writes; the text says why."""
+    """The evidence has no format of any version up to this one; the message explains why."""
 
 
 def upgraded(document: Mapping[str, Any]) -> Document:
-    """The document in today's format; `document` stays as it is. Raises Unreadable.
+    """Return the document in the current format; `document` is not modified. Raises Unreadable.
 
-    One without `measurements` is returned as it is: that verdict was reached before evidence was kept, or without any.
+    One without `measured` is returned unchanged: its verdict predates stored evidence, or has none.
     """
     if "measured" not in document:
         return dict(document)
@@ -55,7 +55,7 @@ def upgraded(document: Mapping[str, Any]) -> Document:
 
 
 def same_keys(path: str, found: Mapping[str, Any], known: frozenset[str]) -> None:
-    """Raises Unreadable for a key too many or too few: ignored, a renamed one would look like one not known."""
+    """Raise Unreadable for an extra or missing key: if ignored, a renamed key would look like an unknown value."""
     if more := sorted(found.keys() - known):
         raise Unreadable(
             f"{path} holds {_list(more)}, which format {FORMAT} does not have; read it with the version that wrote it,"
@@ -73,12 +73,12 @@ def _list(keys: list[str]) -> str:
 
 
 def _from_1(document: Document) -> Document:
-    """Format 1 grew without a number: what came with time is filled in, as what it was before there was a field."""
+    """Format 1 gained fields without a new number: fill in later fields with their value before they existed."""
     before = document["measured"]
     later = ("golden_uri", "golden_until", "integrity", "stopped", "serving_form")
     measurements = {
         **dict.fromkeys(later),
-        **{key: value for key, value in before.items() if key not in ("golden", "form")},  # null, always
+        **{key: value for key, value in before.items() if key not in ("golden", "form")},  # always null
     }
     for probe in ("probe", "champion_probe"):
         if measurements.get(probe) is not None:
@@ -88,7 +88,7 @@ def _from_1(document: Document) -> Document:
         if measurements.get(description) is not None:
             measurements[description] = {"kinds": None, **measurements[description]}
     policy = {"candidates": "newest", **document["policy"]}
-    if "integrity" not in before:  # there was no such gate, whatever the policy says today where it says nothing
+    if "integrity" not in before:  # the gate did not exist then, whatever today's default is
         policy["gates"] = {**policy["gates"], "integrity": False}
     played = document.get("tournament")
     if played:
@@ -98,4 +98,4 @@ def _from_1(document: Document) -> Document:
 
 
 STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1}
-"""By the format that each begins with."""
+"""Keyed by the format that each step starts from."""

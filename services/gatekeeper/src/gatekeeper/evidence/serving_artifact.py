@@ -1,4 +1,4 @@
-"""What a version that passed hands to whoever serves it: its proven form, and golden rows with the answers it gave."""
+"""The serving artifact of a version that passed: its compiled model, and golden rows with its predictions."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from gatekeeper.evidence.store import EvidenceStore
 
 ROWS = 32
 TRIED = 4 * ROWS
-"""Golden rows of which those are taken that JSON can bring."""
+"""Number of golden rows tried; those that JSON can represent are used."""
 
 log = get_logger(__name__)
 
 
 def keep(measurements: Measurements, store: EvidenceStore) -> contracts.ServingArtifact | None:
-    """In MLflow, beside the evidence. None where there is nothing to keep, or it cannot be kept now.
+    """Store it in MLflow with the evidence. Returns None where there is nothing to store, or storing fails.
 
-    Serving does without: it compiles the model itself, and warms it up with its input example.
+    Serving works without it: it compiles the model itself, and warms it up with its input example.
     """
     artifact = ServingArtifact(measurements.form, recorded(measurements))
     if artifact.form is None and artifact.recorded is None:
@@ -47,9 +47,9 @@ def keep(measurements: Measurements, store: EvidenceStore) -> contracts.ServingA
 
 
 def recorded(measurements: Measurements) -> RecordedPredictions | None:
-    """Some golden rows and the answers to them that were judged; None for a model whose answers need not be the same.
+    """Some golden rows with the judged predictions; None for a model whose predictions are not reproducible.
 
-    Without classes of its own a classifier may be read otherwise by whoever serves it.
+    None for a classifier without its own classes too: serving might interpret its predictions differently.
     """
     probe, rows, model = measurements.probe, measurements.golden, measurements.description
     if probe is None or probe.golden is None or rows is None or model.inputs is None or model.kinds is None:
@@ -67,7 +67,7 @@ def recorded(measurements: Measurements) -> RecordedPredictions | None:
     for place in chosen_rows(len(features), TRIED).tolist():
         try:
             usable = rows_of(features.iloc[[place]], columns)
-        except (ValueError, TypeError):  # a value that is not of its column's type: MLflow may have made it one
+        except (ValueError, TypeError):  # a value that is not of its column's type; MLflow may have converted it
             continue
         if usable and len(found) < ROWS:
             found.append({column.name: value for column, value in zip(columns, usable[0], strict=True)})

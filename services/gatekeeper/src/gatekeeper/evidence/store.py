@@ -1,4 +1,4 @@
-"""Files that verdicts rest on, named by what they hold: on disk, and with a run of our own in MLflow."""
+"""Content-addressed evidence files: on disk, and in an MLflow run of our own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OBJECTS = "objects"
 
 
 class EvidenceStore:
-    """The disk is a cache: what is not there, or not what it says, is fetched from MLflow."""
+    """The disk is a cache: a file that is missing, or whose digest differs, is fetched from MLflow."""
 
     def __init__(self, folder: Path, registry: Registry) -> None:
         self._folder = folder
@@ -25,7 +25,7 @@ class EvidenceStore:
 
     @contextmanager
     def writing(self, model_name: str) -> Iterator[Keep]:
-        """Within, files are kept on disk; at the end all are in MLflow too. Raises Transient when it is away."""
+        """Store files on disk within the context, in MLflow at its end. Raises Transient when MLflow is unavailable."""
         new: list[Path] = []
 
         def keep(content: bytes) -> str:
@@ -47,7 +47,7 @@ class EvidenceStore:
                 self._sent(path).touch()
 
     def load(self, model_name: str, digest: str) -> bytes:
-        """Raises Transient, and NotFound when neither disk nor MLflow has it, unchanged."""
+        """Load a file by digest. Raises Transient, and NotFound when neither disk nor MLflow has it unchanged."""
         path = self._path(digest)
         if path.exists() and digest_file(path) == digest:
             return path.read_bytes()
@@ -60,11 +60,11 @@ class EvidenceStore:
         return fetched.read_bytes()
 
     def add(self, model_name: str, path: Path, folder: str) -> str:
-        """Keep a file as it is named; returns its URI."""
+        """Store a file under its own name; returns its URI."""
         return self._registry.upload(self._registry.own_run(EXPERIMENT, model_name), path, folder)
 
     def add_folder(self, model_name: str, path: Path, folder: str) -> str:
-        """Keep the files of a folder as `folder`; returns its URI. Raises Transient when MLflow is away."""
+        """Store the files of a folder as `folder`; returns its URI. Raises Transient when MLflow is unavailable."""
         return self._registry.upload_folder(self._registry.own_run(EXPERIMENT, model_name), path, folder)
 
     def _path(self, digest: str) -> Path:

@@ -1,4 +1,4 @@
-"""Is the challenger good enough on its own: a cold start, and the rule `minimum`."""
+"""Judge the challenger on its own, without a champion: the cold start and the rule `minimum`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gatekeeper.policy.compared import Facts, interval, percent, verdict
 from gatekeeper.policy.statistics import estimates
 from gatekeeper.policy.statistics.estimates import Estimate, Predictions, direction
 
-NEAR_MISS = 0.01  # a fixed minimum's risk is reported for a model that misses it by this
+NEAR_MISS = 0.01  # the risk of a fixed minimum is reported for a model this far below it
 
 
 def minimum(
     facts: Facts, truth: NDArray[Any], challenger: Predictions, settings: Performance, least_of: dict[str, float]
 ) -> GateVerdict:
-    """Fixed values for single metrics; without a champion the floor and the trivial baseline hold as well."""
+    """Require fixed values of single metrics; without a champion, also the floor and the trivial baseline."""
     misses: list[str] = []
     measurements: dict[str, Any] = {}
     for metric, least in least_of.items():
@@ -48,7 +48,7 @@ def minimum(
 
 
 def cold_start(facts: Facts, truth: NDArray[Any], challenger: Predictions, settings: Performance) -> GateVerdict:
-    """No champion: every floor, and better than a constant answer, at the confidence bound."""
+    """Without a champion: require every floor, and better than a constant prediction, at the confidence bound."""
     bars = [(facts.metric, estimates.trivial(facts.metric, truth), "a constant answer's", True)]
     bars += [(metric, value, "the floor", False) for metric, value in settings.floor.items()]
     verdicts = [

@@ -1,9 +1,9 @@
-"""Which globals a pickle may name without being able to run code of its own: the guarantee of `allow_listed`.
+"""Globals that a pickle may name without being able to run arbitrary code: the guarantee of `allow_listed`.
 
 A global is `module.name`, as an unpickler would import it (`module:a.b` where the name has dots). An entry is one such
-name, or `package.*`: every class of that package and its submodules. A pickle may call whatever it may name, with
-arguments of its choosing; so an entry belongs here only when nothing that can be given to it does harm. `numpy.*` would
-let in `numpy.f2py` and `numpy.testing`, `pandas.*` would let in what reads pickles: therefore single names, and classes
+name, or `package.*`: every class of that package and its submodules. A pickle may call any global that it may name,
+with arbitrary arguments; so an entry belongs here only if no argument makes it harmful. `numpy.*` would allow
+`numpy.f2py` and `numpy.testing`, `pandas.*` would allow readers of pickles: therefore single names, and all classes
 only of scikit-learn.
 """
 
@@ -62,18 +62,18 @@ NOT_MODELS = frozenset(
     {"_build_utils", "_testing", "_test_common", "callback", "conftest", "datasets", "estimator_checks", "externals"}
     | {"test", "tests", "testing", "f2py", "distutils", "setup", "_repr_html"}
 )
-"""Parts of packages that `package.*` does not let in: they write files, open sockets or run other programs."""
+"""Parts of packages that `package.*` does not allow: they write files, open sockets or run other programs."""
 
 
 def outside(names: Iterable[str], allowed: Iterable[str]) -> tuple[str, ...]:
-    """Those of `names` that no entry of `allowed` lets in, in their order."""
+    """Return the `names` that no entry of `allowed` allows, in their order."""
     entries = frozenset(allowed)
     packages = tuple(entry.removesuffix("*") for entry in entries if entry.endswith(".*"))
     return tuple(name for name in names if name not in entries and not _is_class_in(name, packages))
 
 
 def _is_class_in(name: str, packages: tuple[str, ...]) -> bool:
-    """Classes are written with a capital letter. `module:a.B`, which goes through attributes, could be anybody's."""
+    """Match capitalized names, which are classes. `module:a.B` goes through attributes, so its origin is unknown."""
     module, _, last = name.rpartition(".")
     if not last.lstrip("_")[:1].isupper() or not f"{module}.".startswith(packages):
         return False

@@ -1,4 +1,4 @@
-"""What is known of the golden rows and of both models' answers to them, and how a verdict on that is written."""
+"""Facts about the golden rows and both models' predictions, and the verdicts of the performance gate on them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from gatekeeper.policy.statistics.estimates import Estimate, Predictions
 
 GATE = "performance"
 
-FEWEST_ROWS = 30  # below, the normal approximation of the bounds is not to be believed
+FEWEST_ROWS = 30  # below, the normal approximation of the bounds is unreliable
 FEWEST_OF_A_CLASS = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """Labels of the golden rows and what both models said of them. `champion_version` is None in a cold start.
+    """Labels of the golden rows and both models' predictions. `champion_version` is None in a cold start.
 
     `clusters`: each row's entity as a number, where rows of one entity repeat (negative: unknown, a row alone).
-    `k`: this is the k-th challenger that these golden rows have seen, from 1 on.
+    `k`: the challenger is the k-th one judged on these golden rows, from 1 on.
     """
 
     problem: Problem
@@ -42,7 +42,7 @@ class Facts:
 
 
 def too_few(facts: Facts, truth: NDArray[Any]) -> str | None:
-    """Why nothing is decided on so few rows. Of an entity, all rows count once: together they say little more."""
+    """Return why there are too few rows, or None. Rows of one entity count once: they add little information."""
     codes = codes_of(facts.clusters, len(truth))
     what = "golden rows" if codes is None else "entities among the golden rows"
     each = np.arange(len(truth)) if codes is None else codes
@@ -52,7 +52,7 @@ def too_few(facts: Facts, truth: NDArray[Any]) -> str | None:
     classes: NDArray[Any] = np.array([])
     if facts.problem == "binary":
         classes = np.array([0, 1])
-    elif facts.metric in ("f1", "roc_auc_ovr"):  # each class weighs as much as any other, however rare
+    elif facts.metric in ("f1", "roc_auc_ovr"):  # all classes have equal weight, however rare
         classes = np.unique(truth)
     counts = [len(np.unique(each[truth == number])) for number in classes]
     if counts and min(counts) < FEWEST_OF_A_CLASS:
@@ -66,7 +66,7 @@ def percent(alpha: float) -> str:
 
 
 def interval(found: Estimate) -> dict[str, Any]:
-    """What an estimate is made of, for the evidence."""
+    """Return the parts of an estimate, for the evidence."""
     details = {"se": found.se, "lower": found.lower, "upper": found.upper, "method": found.method}
     if found.entities is not None:
         details["entities"] = found.entities

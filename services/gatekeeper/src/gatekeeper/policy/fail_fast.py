@@ -1,4 +1,4 @@
-"""`fail_fast`: the gates after the first one that failed are not run, and each of them says so."""
+"""`fail_fast`: gates after the first failed one are not run, and are reported as such."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from contracts import GateVerdict, Outcome
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 
 NOT_RUN = "not_run"
-"""In the details of a gate that was not run: the gate that failed before it."""
+"""Key in the details of a gate that was not run: the gate that failed before it."""
 
 
 def first_failed(verdicts: Iterable[GateVerdict]) -> GateVerdict | None:
-    """The verdict that ends the run. Inconclusive does not: the gates after it may still fail, and say more."""
+    """Return the verdict that ends the run. Inconclusive does not: later gates may still fail, which is informative."""
     return next((verdict for verdict in verdicts if verdict.outcome is Outcome.FAILED), None)
 
 
 def not_run(gate: str, failed: GateVerdict) -> GateVerdict:
-    """The verdict of a gate after `failed`: Inconclusive, since nothing is known of what it asks."""
+    """Return the verdict of a gate after `failed`: Inconclusive, since it measured nothing."""
     reason = f"not run: the gate {failed.gate} failed, and the policy says fail_fast"
     found = MeasurementError(ErrorSource.EARLIER, reason).verdict(gate)
     return found.model_copy(update={"details": {**found.details, NOT_RUN: failed.gate}})

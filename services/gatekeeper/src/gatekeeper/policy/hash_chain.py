@@ -1,7 +1,7 @@
-"""The hash chain of the audit trail: how a row is linked to the one before, and where a chain is broken.
+"""The hash chain of the audit trail: links each row to the previous one, and finds where a chain is broken.
 
-The chain has no key: it finds what was changed by whoever did not write the whole trail anew. Against that, note the
-head's digest where this database's owner cannot write, and verify with it later.
+The chain has no key: it detects changes, unless the whole trail was rewritten. Against that, note the head's digest
+where the owner of this database cannot write, and verify with it later.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 GENESIS = "sha256:" + "0" * 64
-"""What the first row links to."""
+"""Previous digest of the first row."""
 
 
 class Kind(StrEnum):
@@ -46,7 +46,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Head:
-    """What is kept beside the rows: how many there are, and the last one's digest."""
+    """Stored separately from the rows: their number, and the digest of the last one."""
 
     count: int
     digest: str
@@ -54,7 +54,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Break:
-    """The first place at which the trail is not what was written."""
+    """The first position at which the trail differs from what was written."""
 
     sequence: int
     kind: Kind
@@ -63,9 +63,9 @@ class Break:
 
 @dataclass(frozen=True)
 class Proof:
-    """`rows` are verified; `digest` is the last one's, of a trail that is whole, for noting it elsewhere.
+    """`rows`: number of verified rows; `digest`: of the last row of an intact trail, to be noted elsewhere.
 
-    `noted_at` is the verified row whose digest was noted before.
+    `noted_at`: the verified row whose digest was noted before.
     """
 
     rows: int
@@ -75,7 +75,7 @@ class Proof:
 
 
 def linked(entry: Entry) -> Entry:
-    """The entry with its digest. Raises TypeError or ValueError for what has no canonical form."""
+    """Return the entry with its digest. Raises TypeError or ValueError if it has no canonical form."""
     return replace(entry, digest=digest_of(entry))
 
 
@@ -84,7 +84,7 @@ def digest_of(entry: Entry) -> str:
 
 
 def canonical(entry: Entry) -> bytes:
-    """JSON in ASCII, keys sorted, no spaces, times in UTC to the microsecond, numbers as `plain` has them."""
+    """Serialize as ASCII JSON: sorted keys, no spaces, times in UTC to the microsecond, numbers as in `plain`."""
     fields = asdict(entry)
     del fields["digest"]
     fields["at"] = entry.at.astimezone(UTC).isoformat(timespec="microseconds")
@@ -93,9 +93,9 @@ def canonical(entry: Entry) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """What comes back alike from every database: PostgreSQL keeps JSON numbers as decimals and knows no 1.0e23 or -0.0.
+    """Normalize to values that every database returns unchanged: PostgreSQL has no 1.0e23 or -0.0, only decimals.
 
-    Whole floats become integers. Raises ValueError for NaN and infinity, TypeError for what is not JSON.
+    Integral floats become integers. Raises ValueError for NaN and infinity, TypeError for what is not JSON.
     """
     if value is None or isinstance(value, str | bool | int):
         return value
@@ -111,7 +111,7 @@ def plain(value: Any) -> Any:
 
 
 def verify(entries: Iterable[Entry], head: Head | None, noted: str | None = None) -> Proof:
-    """Follow the chain, in the order of `sequence`, to its end or its first broken place."""
+    """Verify the chain, in the order of `sequence`, up to its end or its first break."""
     rows, last, noted_at = 0, GENESIS, 0 if noted == GENESIS else None
     rest = iter(entries)
     broken: Break | None = None
@@ -145,7 +145,7 @@ def _broken(entry: Entry, place: int, last: str, head: Head | None, rest: Iterat
         return None
     if follows:
         return Break(place, Kind.CHANGED, f"row {place} does not say what it said when it was written")
-    if intact:  # so the row before is another than this one was written after
+    if intact:  # so the previous row was replaced
         if place == 1:
             return Break(1, Kind.CHANGED, "row 1 does not begin the chain: it was replaced")
         return Break(place - 1, Kind.CHANGED, f"row {place - 1} is not the one after which row {place} was written")
@@ -160,7 +160,7 @@ def _is_intact(entry: Entry) -> bool:
 
 
 def _moved(entry: Entry, place: int, head: Head | None, rest: Iterator[Entry]) -> Break:
-    """Neither intact in this place nor following: is it intact in another place?"""
+    """Classify a row that is neither linked nor intact at its position, by whether it is intact at another one."""
     most = max(head.count if head else 0, place) + 1
     was = next((k for k in range(1, most + 1) if _is_intact(replace(entry, sequence=k))), None)
     if was is None:

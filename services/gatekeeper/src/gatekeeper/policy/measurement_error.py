@@ -1,4 +1,4 @@
-"""Why a gate could not measure what it needs, and whose fault that is."""
+"""Errors that prevent a gate from measuring, and their source."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contracts import GateVerdict, Outcome
 
 
 class ErrorSource(StrEnum):
-    """Only the candidate's own fault fails a gate; whatever else keeps it from measuring leaves it undecided."""
+    """Only errors of the candidate fail a gate; all others leave it Inconclusive."""
 
     CANDIDATE = "candidate"
     CHAMPION = "champion"
@@ -20,7 +20,7 @@ class ErrorSource(StrEnum):
 
 @dataclass(frozen=True)
 class MeasurementError:
-    """Something that kept a gate from measuring."""
+    """An error that prevented a gate from measuring."""
 
     blame: ErrorSource
     what: str

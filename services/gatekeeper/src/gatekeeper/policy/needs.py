@@ -1,4 +1,4 @@
-"""What a gate may ask to be measured."""
+"""Measurements that a gate may require."""
 
 from __future__ import annotations
 

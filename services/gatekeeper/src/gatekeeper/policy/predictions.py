@@ -1,4 +1,4 @@
-"""From the arrays that a model's predictions are to class numbers in the order of the golden rows' classes."""
+"""Convert arrays of a model's predictions to class numbers in the order of the golden rows' classes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Classes = tuple[Any, ...] | None
 
 
 def as_answers(values: NDArray[Any], problem: Problem, classes: Classes) -> Predictions:
-    """`values`: regression: numbers; binary: scores of the second class; multiclass: scores (n, k), or labels (n,)."""
+    """Convert `values`: regression: numbers; binary: scores of class 1; multiclass: scores (n, k), or labels (n,)."""
     if problem == "regression":
         return Predictions(labels=values)
     if problem == "binary":
@@ -25,9 +25,9 @@ def as_answers(values: NDArray[Any], problem: Problem, classes: Classes) -> Pred
 
 
 def aligned(values: NDArray[Any], problem: Problem, own: Classes, wanted: Classes) -> NDArray[Any]:
-    """Scores of a model that names its classes `own`, in the order `wanted`; a class it does not know has score 0.
+    """Reorder scores from the classes `own` to the classes `wanted`; a class that the model lacks has score 0.
 
-    Raises ValueError for a binary model of other classes.
+    Raises ValueError for a binary model with other classes.
     """
     names, asked = [canonical(name) for name in own or ()], [canonical(name) for name in wanted or ()]
     if names == asked or problem == "regression" or (problem == "multiclass" and values.ndim == 1):
@@ -42,7 +42,7 @@ def aligned(values: NDArray[Any], problem: Problem, own: Classes, wanted: Classe
 
 
 def number_of(values: NDArray[Any], classes: tuple[Any, ...]) -> NDArray[np.int64]:
-    """The class number of each value; -1 for none. 1, 1.0, True and "1" are the same class."""
+    """Return the class number of each value; -1 for none. 1, 1.0, True and "1" are the same class."""
     numbers = {canonical(name): number for number, name in enumerate(classes)}
     return np.array([numbers.get(canonical(value), -1) for value in values.tolist()], dtype=np.int64)
 

@@ -1,4 +1,4 @@
-"""What follows from a verdict, and from a person's wish, given the state of the model."""
+"""Decide on promotion after a verdict or a user's request, given the state of the model."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from contracts import Cause, Outcome
 
 @dataclass(frozen=True)
 class State:
-    """A model as its gatekeeper knows it. Epoch 0 and no champion before the first promotion."""
+    """State of a model in its gatekeeper. Epoch 0 and no champion before the first promotion."""
 
     champion_version: int | None = None
     epoch: int = 0
     frozen: bool = False
     restored_at: datetime | None = None
-    """When the newest promotion was made that was learnt from the topic, not decided here."""
+    """Time of the newest promotion that was restored from the topic, not decided here."""
 
 
 @dataclass(frozen=True)
 class CandidateResult:
-    """A candidate at the end of its gates."""
+    """A candidate after its gates."""
 
     model_version: int
     outcome: Outcome
@@ -40,14 +40,14 @@ class Promote:
 
 @dataclass(frozen=True)
 class Hold:
-    """It stays challenger; a person may promote it."""
+    """The version stays challenger; a user may promote it."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Reevaluate:
-    """The verdict rests on a comparison that no longer holds."""
+    """The verdict is based on an outdated comparison."""
 
     reason: str
 
@@ -59,13 +59,13 @@ class Refuse:
 
 @dataclass(frozen=True)
 class Superseded:
-    """Its time has passed: it was registered before a promotion that this gatekeeper did not see."""
+    """The version was registered before a promotion that this gatekeeper restored from the topic."""
 
     reason: str
 
 
 def is_past(registered_at: datetime, state: State) -> Superseded | None:
-    """May this version still be gated? Not after a restore, when the promotions it led to are already made."""
+    """Return Superseded for a version registered before a restored promotion: its promotions were already made."""
     if state.restored_at is None or registered_at > state.restored_at:
         return None
     return Superseded(
@@ -75,7 +75,7 @@ def is_past(registered_at: datetime, state: State) -> Superseded | None:
 
 
 def after_gates(candidate: CandidateResult, state: State) -> Promote | Hold | Reevaluate | Refuse:
-    """What becomes of a candidate whose gates have all answered."""
+    """Decide on a candidate whose gates have all returned verdicts."""
     if candidate.model_version == state.champion_version:
         return Hold("it is the champion already")
     if candidate.compared_with != state.champion_version:
@@ -98,7 +98,7 @@ def after_gates(candidate: CandidateResult, state: State) -> Promote | Hold | Re
 
 
 def after_tournament(candidate: CandidateResult, winner: int, state: State) -> Promote | Hold | Reevaluate | Refuse:
-    """A retained version won on the candidate's golden rows: what would have become of a candidate becomes of it."""
+    """Decide on a retained version that won on the candidate's golden rows, as on a candidate."""
     action = after_gates(replace(candidate, model_version=winner, outcome=Outcome.PASSED), state)
     if not isinstance(action, Promote):
         return action
@@ -106,7 +106,7 @@ def after_tournament(candidate: CandidateResult, winner: int, state: State) -> P
 
 
 def on_request(version: int, outcome: Outcome | None, gating: bool, state: State) -> Promote | Refuse:
-    """A person wants `version` promoted. `outcome` is None for a version that was never judged."""
+    """Decide on a user's request to promote `version`. `outcome` is None for a version without a verdict."""
     if state.frozen:
         return Refuse("the model is frozen; unfreeze it first (rollback stays possible)")
     if version == state.champion_version:
@@ -122,7 +122,7 @@ def on_request(version: int, outcome: Outcome | None, gating: bool, state: State
 def on_rollback(
     to: int | None, previous: int | None, past_champions: frozenset[int], state: State
 ) -> tuple[int, Promote] | Refuse:
-    """A person wants the previous champion, or the earlier champion `to`, back. Allowed when frozen."""
+    """Decide on a user's rollback to the previous champion, or to the earlier champion `to`. Allowed when frozen."""
     if state.champion_version is None:
         return Refuse("there is no champion to roll back from")
     target = previous if to is None else to

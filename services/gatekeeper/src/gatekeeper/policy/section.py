@@ -1,4 +1,4 @@
-"""What a gate shows of its verdict in the report, besides outcome and reason."""
+"""The section of a gate's verdict in the report, besides outcome and reason."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contracts import GateVerdict
 
 @dataclass(frozen=True)
 class Interval:
-    """A measured value with its confidence bounds, and what it is held against."""
+    """A measured value with its confidence bounds, and the bound that it is compared with."""
 
     label: str
     value: float
@@ -33,9 +33,9 @@ class Section:
     intervals: tuple[Interval, ...] = ()
     tables: tuple[Table, ...] = ()
     to_pass: str | None = None
-    """What would have to be true for this gate to pass."""
+    """Condition for this gate to pass."""
 
 
 def plain(verdict: GateVerdict) -> Section:
-    """For a gate that has nothing to draw."""
+    """Return an empty section."""
     return Section()

@@ -1,4 +1,4 @@
-"""How far a model came when it was loaded and asked in the sandbox: what gates name when it came no further."""
+"""The stages of a probe in the sandbox; gates name the stage that a model failed in."""
 
 from __future__ import annotations
 

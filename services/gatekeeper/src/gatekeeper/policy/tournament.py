@@ -1,10 +1,9 @@
-"""Which of the versions that are kept should be champion, on rows that none of those compared was trained on?
+"""Tournament: choose the champion among retained versions, on rows that no compared version was trained on.
 
-Each entrant is judged against the champion by the performance gate itself; of those that pass and are better, the best
-wins. Together they are one more challenger of their golden dataset: what α the k-th of these may spend they share
-equally, so that by Bonferroni's inequality the chance that any of them replaces a champion that is as good is at most
-that. Not to be inferior is not enough here: nothing is new about a version that is kept, and the champion would change
-for nothing.
+The performance gate judges each entrant against the champion; the best of those that pass and are better wins. Together
+the entrants count as the k-th challenger of their golden dataset and share its α equally, so that by Bonferroni's
+inequality α bounds the chance that any of them replaces an equally good champion. Non-inferiority is not enough here: a
+retained version is not new, and the champion would change without gain.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from gatekeeper.policy.statistics.estimates import Predictions, direction
 
 @dataclass(frozen=True, eq=False)
 class Entrant:
-    """A version and what it said of the golden rows. `clean` marks those that it was not trained on; None is all."""
+    """A version and its predictions on the golden rows. `clean`: rows that it was not trained on; None: all."""
 
     model_version: int
     answers: Predictions
@@ -36,7 +35,7 @@ class Entrant:
 class Facts:
     """`clusters`: each row's entity as a number, where rows of one entity repeat.
 
-    `k`: the entrants together are the k-th challenger that these golden rows have seen, from 1 on.
+    `k`: the entrants together are the k-th challenger judged on these golden rows, from 1 on.
     """
 
     problem: Problem
@@ -50,7 +49,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Result:
-    """`winner` is None when the champion stays. One verdict an entrant, by version."""
+    """`winner` is None if the champion stays. One verdict per entrant, by version."""
 
     winner: int | None
     reason: str
@@ -59,14 +58,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Ending:
-    """Who is to become champion, if anybody, and why."""
+    """The version to become champion, if any, and the reason."""
 
     winner: int | None
     reason: str
 
 
 def comparison(policy: ModelPolicy) -> Performance | None:
-    """The settings by which retained versions are compared; None where the policy wants no tournament."""
+    """Return the settings for comparing retained versions; None if the policy has no tournament."""
     settings = policy.gates.performance
     if not isinstance(policy.candidates, Retained) or not isinstance(settings, Performance):
         return None
@@ -74,20 +73,20 @@ def comparison(policy: ModelPolicy) -> Performance | None:
 
 
 def decide(facts: Facts, settings: Performance) -> Result:
-    """The champion stays unless somebody is shown to be better."""
+    """Choose the winner; the champion stays unless an entrant is shown to be better."""
     own = shared(settings, len(facts.entrants))
     verdicts = {entrant.model_version: compare(facts, entrant, own) for entrant in facts.entrants}
     return best(facts.champion.model_version, verdicts)
 
 
 def shared(settings: Performance, entrants: int) -> Performance:
-    """What each of so many entrants has to prove, and at which level."""
+    """Return the settings for each of `entrants`: superiority, at an equal share of alpha."""
     rule = "superior" if settings.rule == "non_inferior" else settings.rule
     return settings.model_copy(update={"rule": rule, "alpha": settings.alpha / max(1, entrants)})
 
 
 def compare(facts: Facts, entrant: Entrant, settings: Performance) -> GateVerdict:
-    """The performance gate's verdict on one entrant, on rows that neither it nor the champion was trained on."""
+    """Judge one entrant with the performance gate, on rows that neither it nor the champion was trained on."""
     rows = _both(facts.champion.clean, entrant.clean)
     return performance.decide(
         performance.Facts(
@@ -105,7 +104,7 @@ def compare(facts: Facts, entrant: Entrant, settings: Performance) -> GateVerdic
 
 
 def best(champion_version: int, verdicts: Mapping[int, GateVerdict]) -> Result:
-    """Who wins, given each entrant's verdict against this champion."""
+    """Return the winner, given each entrant's verdict against this champion."""
     gains = {version: gain(verdict) for version, verdict in verdicts.items()}
     passed = [
         version for version, verdict in verdicts.items() if verdict.outcome is Outcome.PASSED and gains[version] > 0
@@ -121,7 +120,7 @@ def best(champion_version: int, verdicts: Mapping[int, GateVerdict]) -> Result:
 
 
 def outdoes(verdict: GateVerdict, candidate: Sequence[GateVerdict]) -> bool:
-    """Is this one better than the new candidate, if there is one and it has passed its gates?"""
+    """Return whether the entrant beats the new candidate; true without a candidate that passed its gates."""
     if overall(candidate) is not Outcome.PASSED:
         return True
     own = next((found for found in candidate if found.gate == performance.name), None)
@@ -129,9 +128,9 @@ def outdoes(verdict: GateVerdict, candidate: Sequence[GateVerdict]) -> bool:
 
 
 def ending(result: Result, candidate: Sequence[GateVerdict], gates: Sequence[GateVerdict]) -> Ending:
-    """`candidate`: verdicts on the new version, none without one; `gates`: on the best, on the same rows.
+    """Decide the tournament. `candidate`: verdicts on the new version, if any; `gates`: on the best, on the same rows.
 
-    The best has to pass every gate of its policy, like any other version.
+    The best must pass every gate of its policy, like any other version.
     """
     if result.winner is None:
         return Ending(None, result.reason)
@@ -145,7 +144,7 @@ def ending(result: Result, candidate: Sequence[GateVerdict], gates: Sequence[Gat
 
 
 def gain(verdict: GateVerdict) -> float:
-    """How much better than the champion; minus infinity when that could not be measured."""
+    """Return the gain over the champion in the metric; minus infinity if it could not be measured."""
     found = verdict.details.get("difference")
     if found is not None:
         return float(found)

@@ -1,4 +1,4 @@
-"""Production drifts: are there new rows on which earlier versions may be compared, before anything is trained?"""
+"""After drift: decide whether new golden rows allow a tournament of earlier versions, before any training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LATEST = "latest"
 
 @dataclass(frozen=True)
 class NewestGolden:
-    """The newest golden dataset that people made; `number` counts a model's, from 1 on."""
+    """The newest golden dataset that users created; `number` counts the model's datasets, from 1 on."""
 
     number: int
     digest: str
@@ -22,19 +22,19 @@ class NewestGolden:
 
 @dataclass(frozen=True)
 class TournamentTrigger:
-    """What is known of a model when a drift of one of its versions is told of."""
+    """State of a model when drift of one of its versions is reported."""
 
     drifted_version: int
     champion_version: int | None
     newest: NewestGolden | None = None
     judged_on: int | None = None
-    """Number of the newest golden dataset that the champion was judged on; None: on none of them."""
+    """Number of the newest golden dataset that the champion was judged on; None: none."""
     judged_at: datetime | None = None
-    """When the champion had its own verdict."""
+    """Time of the champion's own verdict."""
     played: bool = False
-    """There was a tournament on the newest golden dataset already."""
+    """A tournament on the newest golden dataset has already taken place."""
     others: int = 0
-    """Earlier versions that may play."""
+    """Number of earlier versions that may take part."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Skip:
 
 
 def after_drift(trigger: TournamentTrigger, policy: ModelPolicy | None) -> Play | Skip:
-    """Only on golden rows that are newer than those that the champion was judged on, and once on each."""
+    """Decide on a tournament: only on golden rows newer than those the champion was judged on, once per dataset."""
     if policy is None:
         return Skip("the model has no policy")
     if comparison(policy) is None:

@@ -1,1 +1,1 @@
-"""What a verdict leads to: the gate job, people's commands, MLflow's aliases, and repair after a loss."""
+"""Promotion: the gate job, manual commands, MLflow's aliases, the reconciler, and restoring after a loss."""

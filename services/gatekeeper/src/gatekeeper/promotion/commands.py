@@ -1,4 +1,4 @@
-"""People's decisions: promote, roll back, freeze, unfreeze. Each in one transaction, each audited."""
+"""Manual decisions: promote, roll back, freeze, unfreeze. Each runs in one transaction and is audited."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ OUTCOMES = {state: outcome for outcome, state in STATES.items()}
 
 
 class CommandRefused(Permanent):
-    """The state of the model does not allow it; the text says what would."""
+    """The state of the model does not allow the command; the message explains what would."""
 
 
 class Decisions:
-    """All methods block. They raise NotFound, CommandRefused, and Transient when MLflow or database are away."""
+    """Manual commands. All methods block; they raise NotFound, CommandRefused, and Transient when MLflow or the
+    database is unavailable.
+    """
 
     def __init__(
         self,
@@ -43,7 +45,7 @@ class Decisions:
         self._policies = policies
 
     def promote(self, model_name: str, model_version: int, *, actor: str, reason: str) -> Envelope[Promoted]:
-        """Make a version champion, whatever its verdict; which verdict it had is recorded as the cause."""
+        """Make a version champion, whatever its verdict; the cause records whether it had passed its gates."""
         self.known(model_name)
         digest, uri = self._digest_of(model_name, model_version)
         with self._database.transaction() as session:
@@ -79,7 +81,7 @@ class Decisions:
             return self._recorder.record_promotion(session, event)
 
     def freeze(self, model_name: str, *, actor: str, reason: str) -> ModelRow:
-        """From now on only people change the champion."""
+        """Stop automatic promotions: only manual commands change the champion."""
         self.known(model_name)
         with self._database.transaction() as session:
             row = queries.lock(session, model_name)
@@ -100,7 +102,7 @@ class Decisions:
             return row
 
     def known(self, model_name: str) -> None:
-        """Raises NotFound for a model that has neither a policy nor a past."""
+        """Raise NotFound for a model that has neither a policy nor a history."""
         with self._database.reading() as session:
             if model_name not in self._policies and model_name not in queries.model_names(session):
                 raise NotFound(f"model {model_name!r} is unknown: it has no policy and no version was registered")
@@ -115,7 +117,7 @@ class Decisions:
         return row
 
     def _digest_of(self, model_name: str, model_version: int) -> tuple[str, str]:
-        """Digest and URI of a version's artifact; fetched when its gates never did. Raises NotFound, CommandRefused."""
+        """Digest and URI of a version's artifact, fetched if its gates never ran. Raises NotFound, CommandRefused."""
         version = self._registry.version(model_name, model_version)
         with self._database.reading() as session:
             row = self._candidate(session, model_name, model_version)
@@ -155,7 +157,7 @@ def _again(
     uri: str | None,
     digest: str | None,
 ) -> Promoted:
-    """The promotion of a version that was champion before, with what was known of it then."""
+    """The promotion of an earlier champion, with the data of its earlier promotion."""
     then = Promoted.model_validate(earlier.event) if earlier else None
     return Promoted(
         model_name=model_name,

@@ -1,4 +1,4 @@
-"""The job `gate`: one candidate from the registered version to a verdict."""
+"""The job `gate`: takes one candidate from registration to verdict."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ log = get_logger(__name__)
 
 
 class GateJob:
-    """Runs outside transactions; what it returns is recorded in the one that ends the job."""
+    """Runs outside transactions; the returned record is written in the transaction that ends the job."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class GateJob:
     def _task(
         self, found: Provenance, champion: Champion | None, policy: ModelPolicy, candidate_id: str
     ) -> EvaluationTask:
-        """What it is compared with and on, and how many were before it: both count for what α is left."""
+        """The champion, the golden dataset and the number of earlier comparisons on it, which determines the α left."""
         name = found.event.model_name
         with self._database.reading() as session:
             wanted = golden_datasets.wanted(session, name, policy.golden.dataset)
@@ -123,7 +123,7 @@ class GateJob:
     def _evidence(
         self, measurements: Measurements, played: TournamentResult | None, policy: ModelPolicy
     ) -> dict[str, Any]:
-        """The document; its arrays are in MLflow when this returns. Raises Transient when they cannot be."""
+        """The evidence document, with its arrays stored in MLflow. Raises Transient when they cannot be stored."""
         with self._kept.writing(measurements.event.model_name) as keep:
             document = evidence.write(measurements, policy, keep)
             if played is not None:
@@ -135,7 +135,7 @@ class GateJob:
     def _play(
         self, task: EvaluationTask, measurements: Measurements, verdicts: tuple[GateVerdict, ...], run: JobRun
     ) -> TournamentResult | None:
-        """A tournament that breaks changes nothing: the candidate's own verdict stands."""
+        """Play the tournament; if it fails, the candidate's own verdict stands."""
         began = time.monotonic()
         try:
             played = self._tournament.play(
@@ -153,9 +153,9 @@ class GateJob:
         return played
 
     def on_failed(self, session: Session, job: Job, error: str) -> None:
-        """The gatekeeper's own error: Inconclusive, so that nobody waits for a verdict that never comes."""
+        """Record an error of the gatekeeper itself as Inconclusive, so that every candidate gets a verdict."""
         row = session.get(CandidateRow, job.payload.get("candidate_id", ""))
-        if row is None:  # or a tournament, which a replica of an older version has queued meanwhile under this kind
+        if row is None:  # or it is a tournament that a replica of an older version queued under this kind
             return
         champion = queries.champion(session, row.model_name)
         candidate_verdict = CandidateVerdict(
@@ -185,4 +185,4 @@ def _observe(seconds: dict[str, float]) -> None:
 
 
 def _nothing(session: Session) -> None:
-    """The candidate has its verdict already."""
+    """Record nothing: the candidate has its verdict already."""

@@ -1,4 +1,4 @@
-"""The job `mirror`: MLflow's aliases and version tags follow what is decided here."""
+"""The job `mirror`: updates MLflow's aliases and version tags to the gatekeeper's decisions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Aliases:
-    """Who should carry them; None: nobody."""
+    """The version that each alias points to; None: no version."""
 
     champion: int | None
     challenger: int | None
@@ -37,7 +37,7 @@ class Aliases:
 
     @staticmethod
     def in_registry(registry: Registry, model_name: str) -> Aliases:
-        """Raises Transient; NotFound for a model that MLflow does not know."""
+        """Read the aliases from MLflow. Raises Transient; NotFound for a model that MLflow does not have."""
         return Aliases.of(registry.aliases(model_name))
 
     @staticmethod
@@ -46,14 +46,14 @@ class Aliases:
 
 
 class Mirror:
-    """Always writes what is true when it runs, so that late and repeated runs do no harm."""
+    """Writes the current state whenever it runs, so that late and repeated runs do no harm."""
 
     def __init__(self, database: Database, registry: Registry) -> None:
         self._database = database
         self._registry = registry
 
     def run(self, run: JobRun) -> Record:
-        """Raises Transient while MLflow is away: the job waits, and the model's later ones behind it."""
+        """Raises Transient while MLflow is unavailable: the job waits, and the model's later jobs wait behind it."""
         name = run.job.key
         version: int | None = run.job.payload.get("model_version")
         with self._database.reading() as session:
@@ -90,7 +90,7 @@ class Mirror:
 
 
 def _view(session: Session, model_name: str, model_version: int | None) -> CandidateView | None:
-    """What there is to report of a version; None before its verdict."""
+    """The data for the report of a version; None before its verdict."""
     row = None if model_version is None else queries.candidate(session, model_name, model_version)
     return None if row is None or row.judged_at is None else candidate_view(session, row)
 

@@ -1,4 +1,4 @@
-"""Finds what happened in MLflow behind our back: versions without an event, and aliases moved by hand."""
+"""Reconciles MLflow with the database: versions registered without an event, and aliases moved by hand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = get_logger(__name__)
 
 
 class Reconciler:
-    """A Part: compares, every so often, the models that have a policy. MLflow away: it waits for the next time."""
+    """A Part: periodically reconciles the models that have a policy; skips a round while MLflow is unavailable."""
 
     name = "reconciler"
 
@@ -49,7 +49,7 @@ class Reconciler:
         self._every = every
         self._grace = grace
         self._seen: dict[str, int | None] = {}
-        """MLflow's mark of each model's last change, once all versions up to it are known here."""
+        """MLflow's timestamp of each model's last change, once all versions up to it are recorded here."""
         self._trouble: str | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -67,7 +67,7 @@ class Reconciler:
             await asyncio.to_thread(self.round)
 
     def round(self) -> None:
-        """Look once at every model. What goes wrong is logged when it begins and when it ends, not each time."""
+        """Reconcile every model once. A failure is logged when it begins and when it ends, not each time."""
         measurement_error: str | None = None
         try:
             models = [model for model in self._registry.models() if model.name in self._policies]
@@ -79,7 +79,7 @@ class Reconciler:
                 self._put_back(model)
             except (Transient, Permanent) as error:
                 measurement_error = str(error)
-            except Exception as error:  # one odd version must not keep the others from being found
+            except Exception as error:  # one bad version must not prevent finding the others
                 log.exception("not reconciled", model_name=model.name)
                 measurement_error = f"{type(error).__name__}: {error}"
         if (measurement_error is None) != (self._trouble is None):
@@ -89,7 +89,7 @@ class Reconciler:
         self._trouble = measurement_error
 
     def _take_in(self, model: RegisteredModel) -> None:
-        """Versions that nobody told of, as if somebody had."""
+        """Enter versions that have no event as if there had been one."""
         model_name, waiting = model.name, False
         if model.changed is not None and self._seen.get(model_name) == model.changed:
             return
@@ -115,20 +115,20 @@ class Reconciler:
             self._seen[model_name] = model.changed
 
     def _put_back(self, model: RegisteredModel) -> None:
-        """Aliases that somebody moved. While one of our own mirror jobs is on its way, nothing is known."""
+        """Restore aliases that were moved in MLflow. Skips while a mirror job is pending: aliases are not settled."""
         model_name = model.name
         with self._database.reading() as session:
             before = self._settled(session, model_name)
         if before is None or Aliases.of(model.aliases) == before:
             return
-        found = Aliases.in_registry(self._registry, model_name)  # the list may be older than our own last change
+        found = Aliases.in_registry(self._registry, model_name)  # the list may predate our own last change
         if found == before:
             return
         with self._database.transaction() as session:
             row = queries.lock(session, model_name)
             if self._settled(session, model_name) != before:
                 return
-            row.mirrored = None  # another gatekeeper, or the next round, must not see the same move again
+            row.mirrored = None  # so that another gatekeeper, or the next round, does not detect the same move again
             queries.add_audit(
                 session,
                 "aliases put back",
@@ -141,7 +141,7 @@ class Reconciler:
             self._recorder.mirror(session, model_name, None, None)
 
     def _settled(self, session: Session, model_name: str) -> Aliases | None:
-        """What MLflow should say, if it has been told."""
+        """The aliases that MLflow should have, if they have been mirrored."""
         row, decided = queries.model(session, model_name), Aliases.decided(session, model_name)
         return decided if row is not None and row.mirrored == asdict(decided) else None
 

@@ -1,6 +1,6 @@
-"""What the `promoted` topic knows and this database does not: learnt before anything else is consumed.
+"""Restore promotions that the `promoted` topic has and this database lacks, before anything else is consumed.
 
-docs/adr/0005 tells what a wiped or older database must not do.
+docs/adr/0005 lists what a wiped or older database must not do.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 
 class Restoration:
-    """A Part. Its `start` ends when the topic has been read to its end and adopted; then it goes on following."""
+    """A Part. `start` returns when the topic has been read to its end and adopted; it then follows the topic."""
 
     name = "restoration"
 
@@ -41,7 +41,7 @@ class Restoration:
         self.done = False
 
     async def start(self) -> None:
-        """Raises Transient when broker or database are away."""
+        """Read and adopt the topic. Raises Transient when the broker or the database is unavailable."""
         self._read = []
         follower = Follower(self._settings, [Promoted], self._on_promoted)
         await follower.start()
@@ -59,9 +59,9 @@ class Restoration:
             await self._follower.stop()
 
     def check(self) -> None:
-        """Raises Transient until everything is adopted."""
+        """Raise Transient until everything is adopted."""
         if not self.done:
-            raise Transient("still reading the promotions of the past")
+            raise Transient("still reading the history of promotions")
 
     async def _on_promoted(self, envelope: Envelope[Promoted]) -> None:
         if not self.done:
@@ -72,9 +72,9 @@ class Restoration:
                 await asyncio.to_thread(self._adopt_one, envelope)
                 return
             except Transient as error:
-                log.warning("promotion not looked at yet", error=str(error))
+                log.warning("promotion not adopted yet", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
-            except Exception:  # the follower must go on: the next record may be the truth
+            except Exception:  # the follower must continue: the next record may be valid
                 log.exception("promotion not adopted", model_name=envelope.model_name, epoch=envelope.data.epoch)
                 return
 
@@ -99,7 +99,7 @@ class Restoration:
             self._adopt(session, envelope.model_name, [envelope])
 
     def _adopt(self, session: Session, model_name: str, envelopes: Sequence[Envelope[Promoted]]) -> None:
-        """Take over every epoch above our own."""
+        """Adopt every epoch above our own."""
         queries.lock(session, model_name)
         current = queries.champion(session, model_name)
         own = current.epoch if current else 0
@@ -124,7 +124,7 @@ class Restoration:
         self._recorder.mirror(session, model_name, newest.data.model_version, None)
 
     def _repeat_what_is_lost(self, session: Session, model_name: str, seen: Sequence[Envelope[Any]]) -> None:
-        """The last record of a model is all that compaction keeps: if it is not the newest epoch, say that again."""
+        """Republish the newest epoch unless it is the model's last record: compaction keeps only the last record."""
         current = queries.champion(session, model_name)
         if current is None or (seen and seen[-1].data.epoch == current.epoch):
             return
@@ -134,7 +134,7 @@ class Restoration:
 
 
 def _is_storable(envelope: Envelope[Promoted]) -> bool:
-    """Could it be one of ours? What no database of ours can hold must not keep the service from starting."""
+    """Can the database store it? An event that it cannot store must not prevent the service from starting."""
     event = envelope.data
     numbers = (event.epoch, event.model_version, event.previous_version or 0)
     storable = max(numbers) <= LARGEST_VERSION and "\\u0000" not in envelope.model_dump_json()

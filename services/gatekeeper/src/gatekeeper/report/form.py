@@ -1,4 +1,4 @@
-"""What the page of a verdict shows of the form that the candidate would be served in."""
+"""The section of the verdict page on the candidate's serving form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Shown:
 
 
 def shown(measurements: Mapping[str, Any] | None) -> Shown | None:
-    """None for evidence that has no form, as older one has, or one that is written otherwise."""
+    """The section; None for evidence without a serving form (older evidence), or with one in another format."""
     form = (measurements or {}).get("serving_form")
     if form is None:
         return None

@@ -1,4 +1,4 @@
-"""A verdict as one self-contained HTML page: no script, no font, no image from anywhere."""
+"""A verdict as one self-contained HTML page: no scripts, external fonts or images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gatekeeper.read_models import CandidateView
 from gatekeeper.report import form, tournament
 
 WIDTH, EDGE = 560, 12
-"""Of a drawing, in pixels, and its free edge on both sides."""
+"""Width of a plot and its padding on both sides, in pixels."""
 
 WORDS = {
     "passed": "may become champion: every gate of its policy passed",
@@ -24,7 +24,7 @@ WORDS = {
 
 
 def render(candidate: CandidateView) -> str:
-    """The page of a judged candidate, UTF-8 text."""
+    """Render the page of a judged candidate as UTF-8 text."""
     environment = Environment(
         loader=PackageLoader("gatekeeper.report"),
         autoescape=select_autoescape(default=True, default_for_string=True),
@@ -52,7 +52,7 @@ def render(candidate: CandidateView) -> str:
 
 
 def cell(value: Any) -> str:
-    """A number with four figures that count; nothing is a dash."""
+    """Format a number with four significant figures; None is a dash."""
     if value is None:
         return "–"
     if isinstance(value, float):
@@ -61,7 +61,7 @@ def cell(value: Any) -> str:
 
 
 def drawn(intervals: Sequence[Interval]) -> list[dict[str, Any]]:
-    """Places in pixels on one scale for all: lower, value, upper, bound and zero."""
+    """Positions in pixels on a common scale: lower, value, upper, bound and zero."""
     marks = [0.0, *(mark for each in intervals for mark in (each.lower, each.upper, each.value))]
     marks += [each.bound for each in intervals if each.bound is not None]
     low, high = min(marks), max(marks)
@@ -86,7 +86,7 @@ def drawn(intervals: Sequence[Interval]) -> list[dict[str, Any]]:
 
 
 def _section(gate: Any, verdict: GateVerdict) -> Section:
-    """A verdict of an older version may lack what a newer one shows: then it shows nothing more."""
+    """The gate's section of the page; empty where a verdict of an older version lacks its data."""
     if gate is None:
         return Section()
     try:

@@ -1,4 +1,4 @@
-"""What the page of a verdict shows of the tournament on its golden rows."""
+"""The section of the verdict page on the tournament on its golden rows."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ COLUMNS = ("version", "compared", "metric", "its own", "champion's", "golden row
 
 
 def section(played: Mapping[str, Any] | None) -> Section | None:
-    """Each entrant's difference to the champion, drawn, and a table of all who were asked; None without one.
+    """Plot each entrant's difference to the champion, and tabulate all entrants; None without a tournament.
 
-    Nor of one that an older version wrote otherwise.
+    None too for one that an older version wrote in another format.
     """
     if played is None or not {"winner", "reason"} <= played.keys():
         return None

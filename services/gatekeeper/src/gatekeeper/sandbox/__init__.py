@@ -1,1 +1,1 @@
-"""Where candidate code runs: a process of its own, with limits and without credentials."""
+"""Run candidate code in a separate process, with resource limits and without credentials."""

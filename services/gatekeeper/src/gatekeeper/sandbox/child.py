@@ -1,7 +1,7 @@
-"""The inner side of the sandbox: limits itself, loads the model, asks it, and writes down what came of it.
+"""The inner side of the sandbox: limits itself, loads the model, collects its predictions and writes the results.
 
-Forked from the template. From the moment the model is loaded, nothing that this process says can be trusted: candidate
-code runs in it.
+Forked from the fork server. Once the model is loaded, no output of this process can be trusted: candidate code runs in
+it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ NOT_ISOLATED = 70
 
 
 class Facts:
-    """What is known so far; written whole at each step, so that a crash leaves the step before."""
+    """Results so far; the whole file is rewritten at each step, so that a crash leaves the previous step."""
 
     def __init__(self, scratch: Path) -> None:
         self._path = scratch / FACTS
@@ -56,27 +56,27 @@ class Facts:
 
 
 class WrongAnswer(Exception):
-    """The model answered, but with something that is no answer."""
+    """The model returned something that is not valid predictions."""
 
 
 def main(scratch: Path, expected: Isolation, begins: int) -> int:
-    """Returns the exit code. A child that is less isolated than `expected` runs nothing.
+    """Run one probe and return the exit code. A child that is less isolated than `expected` loads no model.
 
-    Into the pipe `begins` goes the memory in KiB that is used before the model is loaded.
+    Writes the memory in KiB used before the model is loaded to the pipe `begins`.
     """
     facts = Facts(scratch)
     facts.note(stage=Stage.STARTING)
     request = json.loads((scratch / REQUEST).read_text())
     os.chdir(scratch)
     os.environ.update(HOME=str(scratch), TMPDIR=str(scratch), MPLCONFIGDIR=str(scratch))
-    tempfile.tempdir = None  # what the template has found out is not writable here
+    tempfile.tempdir = None  # the fork server's cached folder is not writable here
     isolation = confine(scratch, Path(request["model"]), processes=request["processes"])
     if is_open(isolation.network) > is_open(expected.network) or is_open(isolation.files) > is_open(expected.files):
         sys.stderr.write(f"less isolated than expected: {isolation.gaps}\n")
         return NOT_ISOLATED
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{scratch / 'mlflow.db'}"
 
-    import mlflow.pyfunc  # the template has done so; at the top it would burden the gatekeeper
+    import mlflow.pyfunc  # the fork server has imported it; at the top, the gatekeeper would pay for it
     import pandas as pd
 
     features = pd.read_parquet(scratch / FEATURES) if request["features"] else None
@@ -96,7 +96,7 @@ def main(scratch: Path, expected: Isolation, begins: int) -> int:
         facts.note(fault="memory")
     except WrongAnswer as error:
         facts.note(fault="answer", error=str(error)[:2000])
-    except BaseException as error:  # whatever candidate code raises, SystemExit too, is its answer
+    except BaseException as error:  # anything that candidate code raises, SystemExit too, is a result
         text = " ".join(str(error).split()) or "without a message"
         facts.note(fault="raised", error=f"{type(error).__name__}: {text}"[:2000])
     return 0
@@ -131,7 +131,7 @@ def _question(
         np.save(scratch / BATCH_SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
 
     if (tolerance := request["form_tolerance"]) is not None:
-        from gatekeeper.sandbox.compile_probe import proved  # the template has imported it
+        from gatekeeper.sandbox.compile_probe import proved  # the fork server has imported it
 
         facts.note(form=proved(model, features, tolerance, scratch / FORM))
         return
@@ -159,7 +159,7 @@ def _question(
     for name, frame in dirt.items():
         try:
             ask(dirty(name, "npy"), frame)
-        except Exception as error:  # it may answer the others
+        except Exception as error:  # it may predict the other kinds
             faults[name] = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
     facts.note(dirty_faults=faults)
 
@@ -167,7 +167,7 @@ def _question(
 
 
 def _input_example(folder: str) -> Any:
-    """The rows that were logged with the model, as a DataFrame; None when there are none."""
+    """Return the input example logged with the model, as a DataFrame; None if there is none."""
     import mlflow.models
     import numpy as np
     import pandas as pd
@@ -182,7 +182,7 @@ def _input_example(folder: str) -> Any:
 
 
 def _batches(frame: Any, rows: int) -> list[Any]:
-    """Some batches of so many rows of `frame`, one after the other; at its end they begin again at its start."""
+    """Return consecutive batches of `rows` rows of `frame`, wrapping around at its end."""
     import numpy as np
 
     different = min(TIMED_BATCHES, -(-len(frame) // rows))
@@ -192,7 +192,7 @@ def _batches(frame: Any, rows: int) -> list[Any]:
 def _time_calls(
     predict: Callable[[Any], Any], frames: list[Any], warm_up: int, calls: int, budget: float
 ) -> list[float]:
-    """Seconds of predictions, after a few that warm up. Ends early when the budget (seconds) is used up."""
+    """Return the seconds of each prediction, after warm-up calls. Ends early when `budget` (seconds) is used up."""
     for number in range(warm_up):
         predict(frames[number % len(frames)])
     seconds: list[float] = []
@@ -208,11 +208,11 @@ def _resident_kb() -> int:
     statm = Path("/proc/self/statm")
     if statm.exists():
         return int(statm.read_text().split()[1]) * resource.getpagesize() // 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # macOS: bytes, and the most so far
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # macOS: bytes, and the peak so far
 
 
 def _limit(seconds: float, memory_bytes: int) -> None:
-    """Hard limits; the memory is the candidate's own, on top of what this process uses before it loads."""
+    """Set hard limits; `memory_bytes` is added to what this process uses before it loads the model."""
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
     used = pages * resource.getpagesize()
     _set(resource.RLIMIT_AS, used + memory_bytes)

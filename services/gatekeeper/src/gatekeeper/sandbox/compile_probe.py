@@ -1,4 +1,4 @@
-"""The inner side of the proof of a serving form: what serving will do when it loads the model, on golden rows."""
+"""The inner side of the parity check of a compiled model: compiles as serving does, and compares on golden rows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from gatekeeper.sandbox.compiled_form import LONGEST_REASON
 
 
 def proved(model: Any, features: pd.DataFrame, tolerance: float, into: Path) -> dict[str, Any]:
-    """Which form, how it compares with `model` on `features` and rows made of them, and why a faster one is not used.
+    """Return the chosen form, its parity with `model` on `features` and rows made of them, and the refused forms.
 
-    The form itself goes `into` a file, if it is worth keeping. Raises whatever the model raises when it is asked.
+    Writes the compiled model to the file `into`, if it is worth keeping. Raises any error of the model's `predict`.
     """
     schema = model.metadata.get_input_schema()
     if schema is None or schema.is_tensor_spec() or not all(spec.name for spec in schema.inputs):
@@ -33,7 +33,7 @@ def proved(model: Any, features: pd.DataFrame, tolerance: float, into: Path) -> 
         return np.asarray(model.predict(frame_of(rows, columns)))
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of unknown categories: what is asked for
+        warnings.simplefilter("ignore")  # of unknown categories: they are intended
         choice = choose(model, columns, ask, rows_of(features, columns), tolerance)
     if (kept := dumps(choice)) is not None:
         into.write_bytes(kept)
@@ -44,7 +44,7 @@ def proved(model: Any, features: pd.DataFrame, tolerance: float, into: Path) -> 
 
 
 def _column(spec: Any) -> Column:
-    """Raises TypeError for a type that JSON has no column for."""
+    """Convert a column of the signature. Raises TypeError for a type that JSON requests cannot carry."""
     if not isinstance(spec.type, DataType) or spec.type is DataType.binary:
         raise TypeError(f"column {spec.name!r} has type {spec.type}, which is not served")
     return Column(spec.name, spec.type.name)

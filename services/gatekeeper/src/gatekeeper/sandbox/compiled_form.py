@@ -1,4 +1,4 @@
-"""The form that a candidate would be served in, as its process said: shown to people, never a reason for a verdict."""
+"""The compiled form of a candidate, as reported by its process: shown to users, never used in a verdict."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gatekeeper.evidence.formats import Unreadable, upgraded
 from gatekeeper.sandbox.results import count, seconds
 
 TOLERANCE = 1e-6
-"""Of scores, absolute, where the policy says nothing; serving's own default."""
+"""Absolute difference of scores, if the policy sets none; the same default as serving."""
 ROWS = 5000
-"""Golden rows that it is proven on, at most."""
+"""Maximum number of golden rows in the parity check."""
 MOST_ROWS = 2 * ROWS
-"""Golden rows and those that are made of them."""
+"""Maximum number of golden rows and rows made of them."""
 SECONDS = 60.0
-"""Wall clock, at most."""
+"""Maximum wall-clock time."""
 MOST_REFUSED, LONGEST_REASON = 8, 300
 NAME = re.compile(r"[a-z0-9_+]{1,40}")
 NATIVE = "native"
@@ -25,7 +25,7 @@ NATIVE = "native"
 
 @dataclass(frozen=True)
 class Parity:
-    """How the form's answers compare with the model's own. `largest_difference`: of two scores, absolute."""
+    """Differences between the predictions of the form and the model. `largest_difference`: of scores, absolute."""
 
     rows: int
     labels_differ: int
@@ -41,7 +41,7 @@ class RefusedForm:
 
 @dataclass(frozen=True)
 class CompilationReport:
-    """`name` None: it is not known, and `problem` says why. `seconds`: what finding out took, wall clock."""
+    """`name` is None if the form is unknown; `problem` gives the reason. `seconds`: wall-clock time of the check."""
 
     name: str | None = None
     parity: Parity | None = None
@@ -58,9 +58,9 @@ def unknown(problem: str) -> CompilationReport:
 
 
 def from_untrusted(said: Any, tolerance: float) -> CompilationReport:
-    """What a candidate's process said of its form (`forms.CompilationResult.about`), as far as it can be true.
+    """Validate the untrusted report of a candidate's process (`forms.CompilationResult.about`).
 
-    `tolerance` is the one that it was to prove the form with.
+    `tolerance` is the one that the parity check had to use.
     """
     try:
         name, parity = _name(said["name"]), said["parity"]
@@ -76,7 +76,7 @@ def from_untrusted(said: Any, tolerance: float) -> CompilationReport:
 
 
 def form_of(evidence: Mapping[str, Any]) -> str | None:
-    """The form in a word, of the evidence of a verdict; None for one that has none, as older ones have."""
+    """Return the name of the form from the evidence of a verdict; None if, as in older verdicts, there is none."""
     try:
         form = upgraded(evidence)["measured"]["serving_form"] if "measured" in evidence else None
     except Unreadable as error:
@@ -85,7 +85,7 @@ def form_of(evidence: Mapping[str, Any]) -> str | None:
 
 
 def _plain(text: str) -> str:
-    """On one line, without anything that a terminal would obey."""
+    """Return `text` on one line, without control characters that a terminal would interpret."""
     return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
 
 
@@ -96,7 +96,7 @@ def _name(value: Any) -> str:
 
 
 def _parity(said: Mapping[str, Any], tolerance: float) -> Parity:
-    """Raises ValueError for one that proves nothing."""
+    """Parse a parity report. Raises ValueError if it does not prove parity."""
     rows, difference = count(said["rows"], MOST_ROWS), seconds(said["largest_difference"])
     if rows == 0 or said["labels_differ"] != 0 or difference is None or difference > tolerance:
         raise ValueError

@@ -1,4 +1,4 @@
-"""All processes that came of one, even those that left its session or lost their parents (Linux: by /proc)."""
+"""All descendants of a process, even those that left its session or lost their parents (Linux: by /proc)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ROUND_SECONDS = 0.01
 
 
 def adopt_orphans() -> None:
-    """A grandchild whose parent has died becomes this process's child, and cannot hide by that."""
+    """Make this process the parent of orphaned grandchildren, so that they cannot escape."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def of(ancestor: int) -> set[int]:
-    """Everything that lives and came of `ancestor`, which is not among them."""
+    """Return the living descendants of `ancestor`, without itself."""
     children: dict[int, list[int]] = {}
     for pid, parent in _all():
         children.setdefault(parent, []).append(pid)
@@ -38,7 +38,7 @@ def of(ancestor: int) -> set[int]:
 
 
 def end_all(ancestor: int) -> bool:
-    """Stop them all, so that none can start another, then kill them. False when some still live after a while."""
+    """Stop all descendants, so that none can start another, then kill them. False if some remain after the rounds."""
     stopped: set[int] = set()
     for _ in range(ROUNDS):
         new = of(ancestor) - stopped
@@ -63,7 +63,7 @@ def _send(pid: int, number: signal.Signals) -> None:
 
 
 def _all() -> Iterator[tuple[int, int]]:
-    """(process, its parent), zombies left out."""
+    """Yield (process id, parent id) of all processes except zombies."""
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, ValueError, IndexError):
             fields = (folder / "stat").read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""How much a process has on disk: what lies in its folder, and what it holds open although it was deleted."""
+"""Disk usage of a process: files in its folder, and deleted files that it holds open."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_ENTRIES = 20_000
 
 
 def used(folder: Path, processes: Iterable[int]) -> int:
-    """Bytes. A folder with very many entries counts as endless: looking further would take longer than it may."""
+    """Return the bytes used. A folder with more than MOST_ENTRIES counts as endless: a scan would take too long."""
     total, entries = 0, 0
     left = [str(folder)]
     while left:
@@ -29,7 +29,7 @@ def used(folder: Path, processes: Iterable[int]) -> int:
 
 
 def _deleted(process: int) -> int:
-    """Of files that it holds open and that have no name any more (Linux)."""
+    """Return the bytes of deleted files that the process holds open (Linux)."""
     total = 0
     with suppress(OSError), os.scandir(f"/proc/{process}/fd") as handles:
         for handle in handles:

@@ -1,7 +1,7 @@
-"""A clean process that has imported what every probe needs, and forks one child a probe: seconds saved each time.
+"""A clean process that imports the modules of every probe once and forks one child per probe, which saves seconds.
 
-`python -I -B -m gatekeeper.sandbox.fork_server FD`, FD being a stream socket to the gatekeeper. It loads no model
-itself.
+`python -I -B -m gatekeeper.sandbox.fork_server FD`, where FD is a stream socket to the gatekeeper. It never
+loads a model itself.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ IMPORTED_ONCE = (
         "gatekeeper.sandbox.compile_probe",
     ),
 )
-"""A replica that swaps a model in has these loaded as well, so the load time measured here is the one it will see."""
+"""A replica that loads a model has also imported these, so the load time measured here is representative."""
 
 
 def die_with_parent(parent: int) -> None:
-    """A gatekeeper that is killed must not leave candidate code behind (Linux)."""
+    """Die with the gatekeeper, so that killing it leaves no candidate code running (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
@@ -44,10 +44,10 @@ def die_with_parent(parent: int) -> None:
 
 
 def serve(control: socket.socket) -> None:
-    """One probe after another: scratch folder and output pipe in, process id out; "ended" out, "reap" in, end out.
+    """Serve probes one by one: scratch folder and output pipe in, process id out; "ended" out, "reap" in, end out.
 
-    The end: exit code, and in KiB the peak of the child's memory and what it had before it loaded the model. Before the
-    first probe: the isolation that children will have, as JSON.
+    The end: exit code, and in KiB the child's peak memory and its memory before it loaded the model. Before the first
+    probe: the isolation of the children, as JSON.
     """
     for name in IMPORTED_ONCE:
         importlib.import_module(name)
@@ -71,11 +71,11 @@ def serve(control: socket.socket) -> None:
             code = child.main(Path(message.decode()), isolation, writing)
             with suppress(Exception):
                 sys.stdout.flush()
-            os._exit(code)  # what the candidate registered to run at exit stays unrun
+            os._exit(code)  # exit handlers of the candidate do not run
         os.close(handles[0])
         os.close(writing)
         control.sendall(b"%d\n" % pid)
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # a zombie's number cannot be given to another process
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # a zombie's process id cannot be reused
         control.sendall(ENDED)
         if control.recv(len(REAP)) != REAP:
             return
@@ -86,9 +86,9 @@ def serve(control: socket.socket) -> None:
 
 
 def _without_processes_of_joblib() -> None:
-    """A forest with n_jobs asks joblib for a pool, whose locks are files in /dev/shm, which a candidate may not write.
+    """Disable joblib's multiprocessing: its pools need lock files in /dev/shm, which a candidate may not write.
 
-    JOBLIB_MULTIPROCESSING=0 says so to a program; in a forked process joblib is imported already.
+    A forest with n_jobs uses such a pool. JOBLIB_MULTIPROCESSING=0 has no effect after a fork: joblib is imported.
     """
     for name, module in list(sys.modules.items()):
         if name.startswith("joblib.") and hasattr(module, "mp"):
@@ -102,13 +102,13 @@ def _reap_orphans() -> None:
 
 
 def _number(pipe: int) -> int:
-    """What the child wrote before any code of the candidate ran; it has closed its end since."""
+    """Read the number that the child wrote before candidate code ran; the child has closed its end."""
     with os.fdopen(pipe, "rb") as file:
         return int(file.read(32) or 0)
 
 
 def _become(output: int) -> None:
-    """A session of its own, whose output goes to the gatekeeper."""
+    """Start a new session and redirect its output to the gatekeeper."""
     os.setsid()
     for stream in (1, 2):
         os.dup2(output, stream)
@@ -118,5 +118,5 @@ def _become(output: int) -> None:
 if __name__ == "__main__":
     if os.getppid() == (gatekeeper := int(os.environ["GAUNTLET_PARENT"])):
         die_with_parent(gatekeeper)
-    # Else a fork server is the parent, which sees to that; or the gatekeeper is dead, and `control` says so.
+    # Else the parent is a fork server, which kills this process; or the gatekeeper is dead, and `control` is closed.
     serve(socket.socket(fileno=int(sys.argv[1])))

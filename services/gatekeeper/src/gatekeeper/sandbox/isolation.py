@@ -1,4 +1,4 @@
-"""What the operating system does to keep a candidate's process to itself, and what it does not: said, not assumed."""
+"""How the operating system isolates a candidate's process; gaps are tested and reported, not assumed away."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DEVICES = ("null", "zero", "full", "random", "urandom")
 
 @dataclass(frozen=True)
 class Isolation:
-    """Each field is what is in force ("isolated", "confined", …), or "open: " and why it is not."""
+    """Each field names the isolation in force ("isolated", "confined", …), or is "open: " and the reason."""
 
     network: str
     files: str
@@ -46,7 +46,7 @@ def is_open(said: str) -> bool:
 
 
 def confine(scratch: Path, model: Path, *, processes: bool) -> Isolation:
-    """Confine this process, which must have one thread only: what cannot be done is said in what is returned."""
+    """Confine this process, which must have a single thread. The result lists what could not be confined."""
     if sys.platform != "linux":
         return Isolation(*(f"open: {sys.platform} has no Landlock and no seccomp",) * 3)
     try:
@@ -70,7 +70,7 @@ def confine(scratch: Path, model: Path, *, processes: bool) -> Isolation:
 
 
 def tried(folder: Path) -> Isolation:
-    """What `confine` does here, found out by a process that is confined and then tries what it may not."""
+    """Test what `confine` achieves here: fork a process that confines itself and then attempts forbidden actions."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -87,7 +87,7 @@ def tried(folder: Path) -> Isolation:
 
 
 def _escapes(found: Isolation) -> dict[str, str]:
-    """What is said to be closed and is open."""
+    """Return the fields that `found` reports as closed and that are open."""
     open_ones: dict[str, str] = {}
     if not is_open(found.network):
         with suppress(OSError), socket.socket() as opened:
@@ -103,7 +103,7 @@ def _escapes(found: Isolation) -> dict[str, str]:
 
 
 def _without_network(instead_of: Unavailable) -> str:
-    """A network namespace of its own, in which there is nothing: the second way."""
+    """Enter an empty network namespace: the fallback without seccomp."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0:
         return "isolated (network namespace)"
@@ -111,13 +111,13 @@ def _without_network(instead_of: Unavailable) -> str:
 
 
 def _drop_capabilities() -> None:
-    """For a service that runs as root, whose capabilities go past some of the checks (CAP_PERFMON reads any memory)."""
+    """Drop the capabilities of a service that runs as root: some bypass the checks (CAP_PERFMON reads any memory)."""
     header, none = struct.pack("=Ii", CAPABILITY_VERSION, 0), bytes(24)
     ctypes.CDLL(None).capset(header, none)
 
 
 def _readable(model: Path, processes: bool) -> Iterator[Path]:
-    """Python, its packages, the system's libraries, and the model. No home, no data folder, no other process."""
+    """Yield Python, its packages, the system's libraries, and the model. No home, no data folder, no other process."""
     yield model
     yield from {Path(item) for item in (sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path) if item}
     yield from map(Path, SYSTEM)

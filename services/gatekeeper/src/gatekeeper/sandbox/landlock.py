@@ -1,6 +1,6 @@
-"""Landlock (Linux 5.13): from here on this process may touch only the files it is given, and nothing takes that back.
+"""Landlock (Linux 5.13): irrevocably restrict this process to the files that it is given.
 
-https://docs.kernel.org/userspace-api/landlock.html. It also keeps the process from looking into others (their memory
+https://docs.kernel.org/userspace-api/landlock.html. It also prevents the process from reading others (their memory
 and environment through /proc) and, from ABI 6 on, from signalling them. Called through `ctypes`: the standard library
 has no wrapper.
 """
@@ -29,7 +29,7 @@ ABSTRACT_SOCKETS_AND_SIGNALS = 0b11  # ABI 6
 
 
 class Unavailable(Exception):
-    """The kernel does not do it; the text says why."""
+    """The kernel does not support it; the message gives the reason."""
 
 
 def restrict(readable: Iterable[Path], writable: Iterable[Path]) -> int:
@@ -64,7 +64,7 @@ def _allow(libc: ctypes.CDLL, ruleset: int, path: Path, access: int) -> None:
     try:
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return  # not there: nothing to allow
+        return  # does not exist: nothing to allow
     try:
         if not stat.S_ISDIR(os.fstat(handle).st_mode):
             access &= OF_A_FILE | IOCTL_DEV

@@ -1,4 +1,4 @@
-"""The sandbox as a part of the service: warm when the first candidate comes, gone when the service is."""
+"""The sandbox as a part of the service: warm before the first candidate, closed when the service stops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = get_logger(__name__)
 
 
 class SandboxPart:
-    """A Part. A sandbox that does not start is said in the log; each candidate tries it again."""
+    """A Part. A sandbox that does not start is logged as an error; each candidate retries the start."""
 
     name = "sandbox"
 

@@ -1,4 +1,4 @@
-"""The outer end of the template: starts it, has it run one child at a time, and ends a child with all it started."""
+"""The client of the fork server: starts it, runs one child at a time, and ends a child with all its descendants."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ KEPT_OUTPUT = 8 * 1024
 
 
 class Cancelled(GauntletError):
-    """The probe was ended because nobody wants its result any more."""
+    """The probe was ended because its result is no longer needed."""
 
 
 class SandboxBroken(Transient):
-    """The sandbox itself does not work, at the moment; that says nothing about the candidate, which waits."""
+    """The sandbox itself fails temporarily; this is no evidence about the candidate, which waits."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """`by`: what ended a child before its own end, if anything. `output`: the end of what it printed.
+    """`by`: why the child ended early or with an error, if it did. `output`: the end of what it printed.
 
-    `peak_mb`: the most memory that it had at once beyond what it had before it loaded the model, as the kernel
-    counts; None when it did not come so far.
+    `peak_mb`: peak memory beyond what the child used before it loaded the model, as measured by the kernel; None if it
+    did not reach loading.
     """
 
     by: str | None
@@ -49,9 +49,9 @@ class Ended:
 
 
 class ForkServer:
-    """The process that children are forked from. After an error it is not to be used again.
+    """The process that children are forked from. It must not be used again after an error.
 
-    `isolation` is what was found out about the isolation of its children.
+    `isolation` is the tested isolation of its children.
     """
 
     def __init__(self, home: Path) -> None:
@@ -82,7 +82,7 @@ class ForkServer:
         self._process.wait()
 
     def run(self, scratch: Path, seconds: float, disk_bytes: int, cancelled: threading.Event) -> Ended:
-        """Run one child until it ends, or takes too long or too much disk. Raises Cancelled or SandboxBroken."""
+        """Run one child until it ends or exceeds its time or disk limit. Raises Cancelled or SandboxBroken."""
         output, child = self._start(scratch)
         try:
             too_much = self._wait(scratch, seconds, disk_bytes, cancelled)
@@ -102,13 +102,13 @@ class ForkServer:
             socket.send_fds(self._control, [str(scratch).encode()], [writing])
         except OSError as error:
             os.close(reading)
-            raise SandboxBroken(f"the sandbox's template is gone: {error}") from error
+            raise SandboxBroken(f"the sandbox's fork server is gone: {error}") from error
         finally:
             os.close(writing)
         return Tail(reading), int(self._line(START_SECONDS) or 0)
 
     def _wait(self, scratch: Path, seconds: float, disk_bytes: int, cancelled: threading.Event) -> str | None:
-        """Until the child has ended; what it did too much of when it had to be given up."""
+        """Wait until the child ends. Returns the limit that it exceeded, if any."""
         now = time.monotonic()
         deadline, look_at_disk = now + seconds, now + DISK_SECONDS
         while self._line(POLL_SECONDS) is None:
@@ -124,7 +124,7 @@ class ForkServer:
         return None
 
     def _line(self, seconds: float) -> bytes | None:
-        """The template's next line; None when there is none yet. Raises SandboxBroken when it is gone."""
+        """Return the fork server's next line; None after `seconds` without one. Raises SandboxBroken if it has died."""
         deadline = time.monotonic() + seconds
         while b"\n" not in self._received:
             ready, _, _ = select.select([self._control], [], [], max(0.0, deadline - time.monotonic()))
@@ -132,17 +132,17 @@ class ForkServer:
                 return None
             chunk = self._control.recv(4096)
             if not chunk:
-                raise SandboxBroken("the sandbox's template has died")
+                raise SandboxBroken("the sandbox's fork server has died")
             self._received += chunk
         line, _, self._received = self._received.partition(b"\n")
         return line + b"\n"
 
     def _end(self, child: int) -> None:
-        """Kill the child's group, and (Linux) whatever else came of it."""
+        """Kill the child's process group, and (Linux) all other descendants. Raises SandboxBroken if some remain."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child, signal.SIGKILL)
         if not descendants.end_all(self._process.pid):
-            raise SandboxBroken("processes of the candidate are left that cannot be ended")
+            raise SandboxBroken("some processes of the candidate cannot be ended")
 
 
 class Tail:
@@ -154,7 +154,7 @@ class Tail:
         self._thread.start()
 
     def text(self) -> str:
-        self._thread.join(1.0)  # who escaped may hold the pipe open; its words do not matter
+        self._thread.join(1.0)  # an escaped process may hold the pipe open; its output does not matter
         return self._kept.decode(errors="replace").replace("\x00", "")
 
     def _read(self, handle: int) -> None:
@@ -164,7 +164,7 @@ class Tail:
 
 
 def _how(code: int) -> str | None:
-    """What an exit code says, if it is not the end that was meant."""
+    """Describe an exit code; None for a normal exit."""
     if code < 0:
         hint = " (out of memory or CPU time)" if -code in (signal.SIGKILL, signal.SIGXCPU) else ""
         return f"was killed by signal {-code}{hint}"
@@ -172,7 +172,7 @@ def _how(code: int) -> str | None:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """Nothing is inherited but the way to programs: credentials live in environments."""
+    """Inherit only PATH: environments hold credentials."""
     one_thread = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB")}
     return {
         "JOBLIB_MULTIPROCESSING": "0",

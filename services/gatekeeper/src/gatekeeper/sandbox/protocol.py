@@ -11,5 +11,5 @@ FORM = "form.bin"
 
 
 def dirty(name: str, suffix: str) -> str:
-    """Of one kind of dirty rows: `parquet` goes in, `npy` comes out."""
+    """Return the file name for one kind of dirty rows: `parquet` for the rows, `npy` for the predictions."""
     return f"dirty-{name}.{suffix}"

@@ -1,4 +1,4 @@
-"""Reading what a sandbox left behind: files that candidate code may have written, replaced or made up."""
+"""Read the result files of a sandbox, which candidate code may have written, replaced or forged."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGEST_FACTS = 64 * 1024
-BYTES_A_ROW = 2048  # probabilities of 256 classes, or a long word
+BYTES_A_ROW = 2048  # probabilities of 256 classes, or a long string
 MOST_COLUMNS = 256
 LARGEST_NUMBER = 1e12
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """A JSON object; empty for anything else."""
+    """Read a JSON object; empty for anything else."""
     raw = _plain_file(path, LARGEST_FACTS)
     try:
         found = json.loads(raw) if raw is not None else {}
@@ -30,18 +30,18 @@ def facts(path: Path) -> dict[str, Any]:
 
 
 def count(value: Any, most: int) -> int:
-    """A number of rows; 0 for anything else."""
+    """Validate a number of rows; 0 for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= most else 0
 
 
 def seconds(value: Any) -> float | None:
-    """A number that is not negative; None for anything else, such as a whole number that no float can hold."""
+    """Validate a non-negative number; None for anything else, such as an integer that no float can hold."""
     usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST_NUMBER
     return float(value) if usable else None
 
 
 def answers(path: Path, rows: int) -> NDArray[Any] | None:
-    """(rows,) or (rows, k) of finite numbers, or (rows,) of words; None for anything else."""
+    """Read predictions: (rows,) or (rows, k) finite numbers, or (rows,) strings; None for anything else."""
     values = _array(path, 4096 + rows * BYTES_A_ROW)
     if values is None or values.ndim not in (1, 2) or len(values) != rows:
         return None
@@ -54,7 +54,7 @@ def answers(path: Path, rows: int) -> NDArray[Any] | None:
 
 
 def timings(path: Path, most: int) -> tuple[float, ...]:
-    """Seconds, none of them negative; empty for anything else."""
+    """Read non-negative seconds; empty for anything else."""
     values = _array(path, 4096 + most * 8)
     if values is None or values.ndim != 1 or values.dtype.kind != "f":
         return ()
@@ -63,12 +63,12 @@ def timings(path: Path, most: int) -> tuple[float, ...]:
 
 
 def content(path: Path, most: int) -> bytes | None:
-    """As it is; None for what is no file, or larger."""
+    """Read raw bytes; None if it is not a regular file or is larger than `most`."""
     return _plain_file(path, most)
 
 
 def _array(path: Path, most_bytes: int) -> NDArray[Any] | None:
-    """An .npy file whose header says what its size says; never a pickle."""
+    """Read an .npy file whose header matches its size; never a pickle."""
     raw = _plain_file(path, most_bytes)
     if raw is None:
         return None
@@ -87,7 +87,7 @@ def _array(path: Path, most_bytes: int) -> NDArray[Any] | None:
 
 
 def _plain_file(path: Path, most: int) -> bytes | None:
-    """A link, a pipe or a device that the candidate put there is not followed, nor waited for."""
+    """Read a regular file; do not follow links or block on pipes or devices that the candidate created."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

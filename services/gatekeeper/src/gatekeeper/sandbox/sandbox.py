@@ -1,4 +1,4 @@
-"""The outer side of the sandbox: starts it, ends it, and believes nothing that comes out of it."""
+"""The outer side of the sandbox: starts it, ends it, and validates all of its output."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """`processes`: it may start processes of its own; `disk_mb`: on disk at once."""
+    """`processes`: the candidate may start processes; `disk_mb`: maximum disk usage at any time."""
 
     seconds: float
     memory_mb: int
@@ -58,7 +58,7 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A model folder, and the feature rows that it shall answer (None: only its input example)."""
+    """A model folder, and the feature rows to predict (None: only its input example)."""
 
     model: Path
     problem: str
@@ -66,14 +66,14 @@ class Request:
     features: pd.DataFrame | None
     limits: Limits
     golden_only: bool = False
-    """Do not ask the input example: a champion has been through that."""
+    """Skip the input example: a champion has already passed it."""
     timed: bool = True
     batch_rows: int = 100
-    """Of each of the batches that are timed."""
+    """Rows of each timed batch."""
     dirty: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    """Rows that are harder to answer, by what was done to them."""
+    """Perturbed rows, by kind of perturbation."""
     form_tolerance: float | None = None
-    """Only prove the form that it would be served in, on `features`: its scores may differ by as much."""
+    """Only check the compiled form on `features`; its scores may differ by this much."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,12 @@ class Fault:
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """What a model did. Arrays have been checked for size and kind, and hold as many rows as were asked.
+    """Results of one model. Arrays have been checked for size and kind, and hold as many rows as requested.
 
-    `fault` is None when all of it went well. A fault in a late stage leaves the results of the earlier ones.
-    `peak_memory_mb` is beyond what the process had before it loaded the model, as the kernel counts; `load_memory_mb`
-    as the process itself said after loading. `isolation`: what kept it from network, files and other processes.
-    `seconds` are of one-row predictions, `batch_seconds` of batches of `batch_rows`: None where none were asked.
+    `fault` is None if all stages succeeded. A fault in a late stage keeps the results of the earlier ones.
+    `peak_memory_mb` is beyond what the process used before it loaded the model, as measured by the kernel;
+    `load_memory_mb` as the process itself reported after loading. `isolation`: from network, files and other processes.
+    `seconds` are of one-row predictions, `batch_seconds` of batches of `batch_rows`: None where none were requested.
     """
 
     fault: Fault | None = None
@@ -122,18 +122,18 @@ class Sandbox:
         self._template: ForkServer | None = None
 
     def probe(self, request: Request, cancelled: threading.Event) -> Probe:
-        """Load and ask a model in a process of its own. Raises Cancelled, or SandboxBroken."""
+        """Load a model in a separate process and collect its predictions. Raises Cancelled or SandboxBroken."""
         probe, isolation = self._asked(request, cancelled, _read)
         return replace(probe, isolation=isolation.as_json())
 
     def form(
         self, request: Request, tolerance: float, cancelled: threading.Event
     ) -> tuple[CompilationReport, bytes | None]:
-        """Load a model in another process, and prove the form that it would be served in on its features.
+        """Load a model in another process, and check its compiled form on its features.
 
-        Also the form itself, as that process wrote it, for whoever serves the model; nothing here opens it.
+        Also returns the compiled model as that process wrote it, for serving; it is never opened here.
 
-        Another one, so that neither the time and memory that this takes nor its end count against the candidate.
+        A second process, so that neither the time and memory of this nor its end count against the candidate.
         Raises as `probe`.
         """
         return self._asked(replace(request, form_tolerance=tolerance), cancelled, partial(_read_form, tolerance))[0]
@@ -146,7 +146,7 @@ class Sandbox:
                 raise SandboxBroken(f"the sandbox cannot work: {error}") from error
 
     def warm_up(self) -> None:
-        """Start now, so that the first candidate need not wait for it."""
+        """Start the fork server now, so that the first candidate does not wait for it."""
         with self._lock:
             self._ready()
 
@@ -181,7 +181,7 @@ class Sandbox:
         except Cancelled:
             self._discard()
             raise
-        except (SandboxBroken, OSError) as error:  # the template is gone: its end of the socket may be reset
+        except (SandboxBroken, OSError) as error:  # the fork server is gone: its end of the socket may be reset
             self._discard()
             if results.facts(scratch / FACTS):  # it was alive when the candidate began
                 return Ended("killed the process that watches it", str(error))

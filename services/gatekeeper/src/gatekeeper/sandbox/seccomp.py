@@ -1,7 +1,7 @@
-"""A seccomp filter (Linux): system calls that a model has no need of fail with EPERM from here on, for good.
+"""A seccomp filter (Linux): system calls that a model does not need fail with EPERM from here on, irrevocably.
 
-No sockets, no signals to others, no new namespaces, no looking into other processes, no memory that outlives the
-process; unless it is allowed, no new processes either (threads are). Built and installed through `ctypes`:
+No sockets, no signals to others, no new namespaces, no access to other processes, no memory that outlives the
+process; unless allowed, no new processes either (threads are). Built and installed through `ctypes`:
 https://docs.kernel.org/userspace-api/seccomp_filter.html.
 """
 
@@ -29,7 +29,7 @@ FORBIDDEN_ANYWHERE = {"pidfd_send_signal": 424, "io_uring_setup": 425, "pidfd_op
 
 @dataclass(frozen=True)
 class Machine:
-    """An architecture: what the kernel calls it, and the numbers of its system calls."""
+    """An architecture: its audit constant in the kernel, and the numbers of its system calls."""
 
     audit: int
     clone: int
@@ -74,7 +74,7 @@ MACHINES = {
 
 
 def install(*, processes: bool) -> None:
-    """For the calling thread and all that it starts. `processes`: it may start some. Raises Unavailable."""
+    """Filter the calling thread and all that it starts. `processes`: it may start processes. Raises Unavailable."""
     machine = MACHINES.get(platform.machine())
     if machine is None:
         raise Unavailable(f"no filter is written for {platform.machine()}")
@@ -87,7 +87,7 @@ def install(*, processes: bool) -> None:
 
 
 def _program(machine: Machine, own: int, processes: bool) -> bytes:
-    """Each rule ends in an answer or falls through to the next."""
+    """Build the filter; each rule returns an action or falls through to the next."""
     fail, no_such_call = FAIL | errno.EPERM, FAIL | errno.ENOSYS
     rules: list[bytes] = [
         _op(LOAD, ARCHITECTURE),
@@ -95,7 +95,7 @@ def _program(machine: Machine, own: int, processes: bool) -> bytes:
         _op(RETURN, KILL),
         _op(LOAD, NUMBER),
         *_answer(JUMP_AT_LEAST, OTHER_ABI, fail),
-        *_answer(JUMP_EQUAL, CLONE3, no_such_call),  # its flags lie in memory; libc then asks for clone
+        *_answer(JUMP_EQUAL, CLONE3, no_such_call),  # its flags are in memory; libc then falls back to clone
     ]
     for number in (*machine.forbidden, *FORBIDDEN_ANYWHERE.values()):
         rules += _answer(JUMP_EQUAL, number, fail)
@@ -121,10 +121,10 @@ def _answer(test: int, value: int, answer: int) -> list[bytes]:
 
 
 def _only(*values: int) -> list[bytes]:
-    """The argument that is loaded must be one of `values`."""
+    """Require the loaded argument to be one of `values`."""
     return [*(op for value in values for op in _answer(JUMP_EQUAL, value, ALLOW)), _op(RETURN, FAIL | errno.EPERM)]
 
 
 def _of_argument(number: int, rules: list[bytes]) -> list[bytes]:
-    """`rules`, which all end in an answer, on the first argument of one call."""
+    """Apply `rules`, which all return an action, to the first argument of one call."""
     return [_op(JUMP_EQUAL, number, 0, len(rules) + 1), _op(LOAD, FIRST_ARGUMENT), *rules]

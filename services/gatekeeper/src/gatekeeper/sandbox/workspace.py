@@ -1,4 +1,4 @@
-"""A folder of our own for scratch files; those of processes that were killed are swept away."""
+"""A private folder for scratch files; folders of killed processes are removed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOCK = ".lock"
 
 
 class Workspace:
-    """`path` exists, and is ours, until `close` or the end of this process: the lock on it ends with its holder."""
+    """`path` exists and is locked until `close` or the end of this process, which releases the lock."""
 
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ class Workspace:
 
 @contextmanager
 def _locked(root: Path) -> Iterator[None]:
-    """One process at a time makes and sweeps: a folder is seen by others only when its lock is held."""
+    """Serialize creation and removal: other processes see a folder only once its lock is held."""
     handle = os.open(root / LOCK, os.O_CREAT | os.O_RDWR)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -47,6 +47,6 @@ def _remove_if_dead(folder: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)
     except BlockingIOError:
-        pass  # its process lives
+        pass  # its process is alive
     finally:
         os.close(handle)

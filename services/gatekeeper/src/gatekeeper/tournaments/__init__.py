@@ -1,1 +1,1 @@
-"""Earlier versions compared with the champion on new golden rows."""
+"""Tournaments: earlier versions compared with the champion on new golden rows."""

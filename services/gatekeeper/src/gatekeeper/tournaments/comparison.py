@@ -1,4 +1,4 @@
-"""What a tournament rests on, how it ends, and both written down: the same when it is played, and played again."""
+"""Input, ranking, decision and evidence of a tournament; playing and replaying share this code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gatekeeper.policy.tournament import Ending, Entrant, Result
 
 @dataclass(frozen=True, eq=False)
 class EntrantPredictions:
-    """A retained version that was asked the golden rows. A field that is None could not be had; `problem` says why."""
+    """A retained version's predictions on the golden rows. `problem` explains any field that is None."""
 
     model_version: int
     registered_at: str
@@ -39,9 +39,9 @@ class EntrantPredictions:
 
 @dataclass(frozen=True, eq=False)
 class TournamentInput:
-    """Who was asked, newest first, besides what was measured of the champion and the golden rows.
+    """The entrants, newest first; the measurements of the champion and the golden rows are separate.
 
-    `k`: together they are the k-th challenger that these golden rows have seen, from 1 on.
+    `k`: together the entrants are the k-th challenger on these golden rows, from 1 on.
     """
 
     k: int
@@ -52,7 +52,7 @@ class TournamentInput:
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Each entrant against the champion; `absent` says of the others why they could not be compared."""
+    """Each entrant against the champion; `absent`: why the others could not be compared."""
 
     result: Result
     absent: Mapping[int, str]
@@ -60,7 +60,7 @@ class Ranking:
 
 @dataclass(frozen=True, eq=False)
 class TournamentDecision:
-    """How it ended. `gates`: all verdicts on the best, none when nobody had to be gated."""
+    """The outcome. `gates`: all verdicts on the best version, empty when no version had to be gated."""
 
     champion_version: int
     golden_digest: str
@@ -70,7 +70,7 @@ class TournamentDecision:
     gates: tuple[GateVerdict, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """JSON: what people are shown, and what a replay has to reach again."""
+        """The decision as JSON: what the API shows, and what a replay must reproduce."""
         verdicts = self.standing.result.verdicts
         return {
             "champion_version": self.champion_version,
@@ -87,7 +87,7 @@ class TournamentDecision:
 
 @dataclass(frozen=True, eq=False)
 class TournamentResult:
-    """A tournament with all that it rests on. `gated`: the best on the same golden rows, when it was gated."""
+    """A tournament with its evidence. `gated`: measurements of the best on the same golden rows, if it was gated."""
 
     tournament_input: TournamentInput
     decided: TournamentDecision
@@ -97,7 +97,7 @@ class TournamentResult:
 def rank(
     measurements: Measurements, tournament_input: TournamentInput, policy: ModelPolicy, settings: Performance
 ) -> Ranking:
-    """Everybody against the champion, on rows that neither was trained on."""
+    """Compare every entrant with the champion, on rows that neither was trained on."""
     assert (
         measurements.golden is not None
         and measurements.champion is not None
@@ -131,7 +131,7 @@ def decide(
     gated: Measurements | None,
     policy: ModelPolicy,
 ) -> TournamentDecision:
-    """`candidate`: the verdicts on the new version, none without one; `gated`: what was measured of the best."""
+    """Decide the tournament. `candidate`: verdicts on the new version, if any; `gated`: measurements of the best."""
     assert measurements.champion is not None and measurements.golden_digest is not None, (
         "it was compared with on these rows"
     )
@@ -147,7 +147,7 @@ def decide(
 
 
 def wanted(tournament_input: TournamentInput, policy: ModelPolicy) -> TournamentInput:
-    """Of those who were asked then, the ones whom this policy would have asked."""
+    """Restrict the original entrants to those that this policy would have compared."""
     settings = policy.candidates
     assert isinstance(settings, Retained), "the policy wants a tournament"
     at, oldest = datetime.fromisoformat(tournament_input.played_at), settings.max_age
@@ -160,7 +160,7 @@ def wanted(tournament_input: TournamentInput, policy: ModelPolicy) -> Tournament
 
 
 def not_asked(tournament_input: TournamentInput, then: ModelPolicy, policy: ModelPolicy) -> str | None:
-    """Whom this policy might have asked besides, but the policy of then did not."""
+    """Describe the versions that this policy might have compared but the original policy did not."""
     before, now = then.candidates, policy.candidates
     if not isinstance(before, Retained) or not isinstance(now, Retained):
         return None
@@ -172,13 +172,13 @@ def not_asked(tournament_input: TournamentInput, then: ModelPolicy, policy: Mode
 
 
 def write(played: TournamentResult, policy: ModelPolicy, keep: Keep) -> dict[str, Any]:
-    """As evidence: JSON, its arrays with `keep`."""
+    """Write the tournament as evidence: JSON, with its arrays stored through `keep`."""
     gated = None if played.gated is None else evidence.write(played.gated, policy, keep)
     return {**played.decided.document(), "contest": evidence.encode(played.tournament_input, keep), "gated": gated}
 
 
 def read(document: Mapping[str, Any], load: Load) -> tuple[TournamentInput, Measurements | None]:
-    """`document`: in today's format. Without golden rows, which the caller has. Raises Unreadable."""
+    """Read `document` (in the current format), without the golden rows, which the caller has. Raises Unreadable."""
     if document["contest"] is None:
         raise Unreadable("the answers of its entrants were not kept")
     try:
@@ -193,7 +193,7 @@ def read(document: Mapping[str, Any], load: Load) -> tuple[TournamentInput, Meas
 
 
 def _entrant(asked: EntrantPredictions, champion_clean: NDArray[np.bool_], policy: ModelPolicy) -> Entrant | str:
-    """Or why this one cannot be compared."""
+    """The entrant, or why it cannot be compared."""
     if asked.answers is None:
         return asked.problem or "it gave no answers"
     settings, overlap = policy.gates.leakage, asked.overlap
@@ -210,7 +210,7 @@ def _entrant(asked: EntrantPredictions, champion_clean: NDArray[np.bool_], polic
 
 
 def _gates(standing: Ranking, gated: Measurements, policy: ModelPolicy) -> tuple[GateVerdict, ...]:
-    """Among several, it had less of α than alone: the tournament's comparison is the one that counts."""
+    """Verdicts on the best. Among several it had less α than alone, so the tournament's comparison counts."""
     best = standing.result.winner
     assert best == gated.event.model_version, "the best was gated"
     return tuple(

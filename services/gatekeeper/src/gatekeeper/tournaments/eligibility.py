@@ -1,4 +1,4 @@
-"""Which versions a policy keeps as candidates, and until when the champion's golden rows went."""
+"""Versions that a policy retains as candidates, and the event time of the champion's newest golden row."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from gatekeeper.policy.fail_fast import was_run
 from gatekeeper.policy.tournament_trigger import NewestGolden, TournamentTrigger
 
 SAFETY = ("lineage", "integrity", "functional", "latency")
-"""A version that did not pass one of these in its time is not asked again."""
+"""A version that did not pass one of these when it was judged is not eligible."""
 
 
 @dataclass(frozen=True)
 class RetainedVersion:
-    """A version that may play; `event` is what was known of it when it was judged."""
+    """An eligible version; `event` is its registration as it was when judged."""
 
     version: Champion
     event: ModelRegistered
@@ -31,9 +31,9 @@ class RetainedVersion:
 
 
 def retained(session: Session, model_name: str, policy: ModelPolicy, *outside: int | None) -> list[RetainedVersion]:
-    """Newest first: judged before, safe to run, and not one of `outside`, such as the champion.
+    """Eligible versions, newest first: judged before, safe to run, and not in `outside` (such as the champion).
 
-    Not one that a person rolled back from: what a person took away, only a person brings back.
+    Excludes versions that a person rolled back from: only a manual decision can bring them back.
     """
     settings = policy.candidates
     assert isinstance(settings, Retained), "the policy wants a tournament"
@@ -48,7 +48,7 @@ def retained(session: Session, model_name: str, policy: ModelPolicy, *outside: i
         query = query.where(CandidateRow.registered_at >= datetime.now(UTC) - settings.max_age)
     found: list[RetainedVersion] = []
     for row in session.scalars(query.order_by(CandidateRow.model_version.desc())):
-        # A gate that was not run (fail_fast) says nothing against it; to win, it has to pass that one too.
+        # A gate that was not run (fail_fast) does not count against it; to win, it has to pass that one too.
         outcomes = {verdict.gate: verdict.outcome for verdict in queries.verdicts(session, row) if was_run(verdict)}
         if not outcomes or any(outcomes.get(gate, Outcome.PASSED) is not Outcome.PASSED for gate in SAFETY):
             continue
@@ -61,8 +61,8 @@ def retained(session: Session, model_name: str, policy: ModelPolicy, *outside: i
 
 
 def judged_until(session: Session, model_name: str, champion_version: int) -> str | None:
-    """Event time of the newest row that the champion was judged on, as its own evidence has it, and that of what made
-    it champion; None where rows have no time."""
+    """Event time of the newest row that the champion was judged on, by its own evidence and the evidence of its
+    promotion; None where rows have no time."""
     row = queries.candidate(session, model_name, champion_version)
     promotion = queries.promotion_of(session, model_name, champion_version)
     evidence = [] if row is None else [row.evidence]
@@ -77,7 +77,7 @@ def judged_until(session: Session, model_name: str, champion_version: int) -> st
 def tournament_trigger(
     session: Session, model_name: str, drifted_version: int, policy: ModelPolicy | None
 ) -> TournamentTrigger:
-    """What `policy.tournament_trigger` decides on."""
+    """The input of `policy.tournament_trigger`."""
     champion = queries.champion(session, model_name)
     newest = golden_datasets.newest(session, model_name)
     if champion is None or newest is None or policy is None or not isinstance(policy.candidates, Retained):

@@ -1,4 +1,4 @@
-"""A tournament because of a drift: retained versions on a new golden dataset, before anything is trained."""
+"""The job `tournament`, caused by a drift: compares retained versions on a new golden dataset before training."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from gatekeeper.tournaments.runner import Skipped, Tournament
 
 TOURNAMENT = "tournament"
 DRIFTED = "drifted_version"
-"""In the payload of such a job."""
+"""Key in the job's payload."""
 
 log = get_logger(__name__)
 
 
 class TournamentJob:
-    """Runs outside transactions; what it returns is recorded in the one that ends the job."""
+    """Runs outside transactions; the returned record is written in the transaction that ends the job."""
 
     def __init__(
         self,
@@ -62,11 +62,11 @@ class TournamentJob:
         self._policies = policies
 
     def run(self, run: JobRun) -> Record:
-        """Raises Transient when MLflow is away, or nobody waits any more."""
+        """Raises Transient when MLflow is unavailable or the job is cancelled."""
         name, drifted = run.job.key, run.job.payload[DRIFTED]
         policy = self._policies.get(name)
         with self._database.reading() as session:
-            # Again, since it waited for its turn: somebody may have played, or become champion.
+            # Check again after queueing: there may be a new tournament or champion.
             action = after_drift(tournament_trigger(session, name, drifted, policy), policy)
             if isinstance(action, Skip):
                 return partial(_nothing, name, action.reason)
@@ -106,11 +106,11 @@ class TournamentJob:
     def _record(
         self, session: Session, job: Job, row: TournamentRow, won: TournamentWinner | None, policy: ModelPolicy
     ) -> None:
-        """Raises RunAgain when the champion has changed."""
+        """Record the tournament. Raises RunAgain when the champion has changed."""
         queries.lock(session, row.model_name)
         now = queries.state(session, row.model_name)
         if now.champion_version != row.champion_version:
-            raise RunAgain(f"played against champion v{row.champion_version}, but v{now.champion_version} answers now")
+            raise RunAgain(f"played against v{row.champion_version}, but v{now.champion_version} is champion now")
         session.add(row)
         log.info("tournament played", tournament=row.id, winner=row.winner, reason=row.reason)
         spent = row.evidence["tournament"]
@@ -143,7 +143,7 @@ class TournamentJob:
             self._recorder.promote_winner(session, won, candidate_result, policy, job.cause, evidence_id=row.id)
 
     def on_failed(self, session: Session, job: Job, error: str) -> None:
-        """Nothing is played and no α spent; a golden dataset that is made after it is a new occasion."""
+        """Audit the failure. No α is spent; a golden dataset created later can trigger a new tournament."""
         queries.add_audit(
             session,
             "tournament broke",
@@ -165,7 +165,7 @@ def won(played: TournamentResult, policy: ModelPolicy) -> TournamentWinner | Non
 
 
 def own_metrics(measurements: Measurements, policy: ModelPolicy) -> dict[str, float]:
-    """Those of the version that was gated, on the golden rows that it may be judged on."""
+    """Metrics of the gated version, on the golden rows that are clean for it."""
     answers, rows = measurements.challenger_answers, measurements.golden
     if answers is None or rows is None:
         return {}
@@ -174,5 +174,5 @@ def own_metrics(measurements: Measurements, policy: ModelPolicy) -> dict[str, fl
 
 
 def _nothing(model_name: str, reason: str, session: Session) -> None:
-    """The job ends without a tournament: no α is spent."""
+    """End the job without a tournament: no α is spent."""
     log.info("no tournament", model_name=model_name, reason=reason)

@@ -1,7 +1,7 @@
-"""Retained versions on golden rows that are new: is one of them better than the champion, and than the new candidate?
+"""Compare retained versions with the champion and the new candidate on new golden rows.
 
-Only for policies that say `candidates: retained` (docs/adr/0014). The answers of a retained version are kept like those
-of a champion, so that each is asked once a golden dataset. The winner is gated in full on these rows before it counts.
+Only for policies with `candidates: retained` (docs/adr/0014). Predictions of a retained version are cached like those
+of a champion, so each version predicts a golden dataset once. The winner must pass all gates on these rows.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Skipped:
-    """Why none was played."""
+    """No tournament was played; `reason` explains why."""
 
     reason: str
 
 
 class Tournament:
-    """Gathers what `tournament_input` decides on. Raises Transient and Cancelled as measuring does."""
+    """Gathers the `TournamentInput` and decides on it. Raises Transient and Cancelled as measuring does."""
 
     def __init__(self, database: Database, registry: Registry, evaluator: Evaluator) -> None:
         self._database = database
@@ -50,9 +50,9 @@ class Tournament:
         cancelled: threading.Event,
         say: Say,
     ) -> TournamentResult | Skipped:
-        """`measurements`: of the champion on the golden rows, and of the new candidate, whose verdicts are `candidate`.
+        """Play one. `measurements`: of the champion and of the new candidate, whose verdicts are `candidate`.
 
-        Not on rows older than those that the champion was judged on: yesterday's champion would be best on them.
+        Skips rows older than those that the champion was judged on: the previous champion would be best on them.
         """
         settings = tournament.comparison(task.policy)
         if settings is None:
@@ -96,7 +96,7 @@ class Tournament:
     def _gate(
         self, one: RetainedVersion, task: EvaluationTask, measurements: Measurements, k: int, cancelled: threading.Event
     ) -> Measurements:
-        """The winner has to pass every gate of its policy on these rows, like any other version."""
+        """Run every gate of the policy for the winner on these rows, as for any other version."""
         assert measurements.golden_digest is not None and measurements.golden_uri is not None, "it has answered them"
         own = EvaluationTask(
             found=trace(self._registry, one.event),

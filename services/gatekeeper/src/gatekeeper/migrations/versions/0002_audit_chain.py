@@ -1,6 +1,6 @@
 """The audit trail becomes a chain: a gapless sequence instead of the id, digests, and the head.
 
-Rows that are there already are chained in the order of their ids. What happened to them before cannot be known.
+Existing rows are chained in the order of their ids. Earlier changes to them cannot be detected.
 """
 
 from dataclasses import asdict
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from chassis.columns import BigId, Json, UtcDateTime
-from gatekeeper.policy.hash_chain import GENESIS, Entry, linked, plain  # their form is fixed for good by the digests
+from gatekeeper.policy.hash_chain import GENESIS, Entry, linked, plain  # the digests fix their format permanently
 
 revision = "0002"
 down_revision = "0001"
@@ -58,7 +58,7 @@ def upgrade() -> None:
     op.drop_index("ix_audit_model_name", "audit")
     op.drop_table("audit")
     op.rename_table("audit_chained", "audit")
-    if op.get_bind().dialect.name == "postgresql":  # SQLite keeps no names of constraints that anybody could see
+    if op.get_bind().dialect.name == "postgresql":  # SQLite does not expose constraint names
         op.execute("ALTER TABLE audit RENAME CONSTRAINT pk_audit_chained TO pk_audit")
     op.create_index("ix_audit_model_name", "audit", ["model_name"])
 

@@ -1,4 +1,4 @@
-"""Tournaments that a drift gave rise to."""
+"""Tournaments caused by a drift."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What a candidate that passed is served with, beside its model."""
+"""The serving artifact of a candidate that passed, stored with its model."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Tournaments are jobs of a kind of their own; an older version queued them as gate jobs with another payload."""
+"""Tournament jobs get their own kind; an older version queued them as gate jobs with another payload."""
 
 import sqlalchemy as sa
 from alembic import op

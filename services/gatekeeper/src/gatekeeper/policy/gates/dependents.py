@@ -1,4 +1,4 @@
-"""Gate: does the model break what is downstream of it?"""
+"""Gate: the model does not break its downstream consumers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ALPHA = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """What each model declares as its output, and both models' answers to the clean golden rows."""
+    """Declared output of each model, and both models' predictions on the clean golden rows."""
 
     measurement_error: MeasurementError | None = None
     truth: NDArray[Any] | None = None
@@ -53,7 +53,7 @@ def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
 
 
 def decide(facts: Facts, settings: Dependents) -> GateVerdict:
-    """Failed when the declared output differs, the scores jump, or a consumer's decisions change too much."""
+    """Fail if the declared output differs, the scores shift, or a consumer's decisions change too much."""
     if facts.measurement_error is not None:
         return facts.measurement_error.verdict(name)
     if facts.champion_version is None:
@@ -104,7 +104,7 @@ def _consumer(
     theirs: NDArray[Any],
     settings: Dependents,
 ) -> tuple[dict[str, Any], list[str]]:
-    """What it would act on with either model, and what of that is too different."""
+    """Compare a consumer's decisions with either model; return the details and the excessive differences."""
     if consumer.threshold is None:
         return {}, []
     acts, acted = mine >= consumer.threshold, theirs >= consumer.threshold
@@ -134,21 +134,21 @@ def _decisions(acts: NDArray[np.bool_]) -> Predictions:
 
 
 def _shift(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
-    """The Kolmogorov-Smirnov distance of two samples."""
-    from scipy.stats import ks_2samp  # takes a second to import: with the first verdict, not with the service
+    """Return the Kolmogorov-Smirnov distance of two samples."""
+    from scipy.stats import ks_2samp  # takes a second to import: on the first verdict, not at startup
 
     return float(ks_2samp(mine, theirs).statistic)
 
 
 def _numbers(answers: Predictions) -> NDArray[np.float64]:
-    """One number a row: the score of class 1, the highest score of several classes, or the predicted number."""
+    """Return one number per row: the score of class 1, the highest of several scores, or the predicted number."""
     if answers.scores is None:
         return np.asarray(answers.labels, dtype=np.float64)
     return np.asarray(answers.scores if answers.scores.ndim == 1 else answers.scores.max(axis=1), dtype=np.float64)
 
 
 def section(verdict: GateVerdict) -> Section:
-    """Each consumer: what it would act on, before and after."""
+    """Show each consumer's decisions, before and after."""
     consumers = verdict.details.get("consumers", {})
     rows = tuple(
         (consumer, found.get("flagged_before"), found.get("flagged"), found.get("before"), found.get("value"))

@@ -1,4 +1,4 @@
-"""Gate: does the model treat groups of people alike, and not less alike than the champion does?"""
+"""Gate: the model treats groups of people equally, within a limit and relative to the champion."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 name = "fairness"
 needs = frozenset({Need.CANDIDATE, Need.CHAMPION, Need.TRAINING_KEYS})
 
-EVERY_VALUE = 20  # a sensitive number, such as an age, is cut into no more groups than this
+EVERY_VALUE = 20  # maximum number of groups of a numeric sensitive column, such as age
 
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """Clean golden rows: labels (n,), both models' answers, and the groups by each sensitive column."""
+    """Clean golden rows: labels (n,), both models' predictions, and the groups by each sensitive column."""
 
     problem: Problem
     measurement_error: MeasurementError | None = None
@@ -54,7 +54,7 @@ def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
 
 
 def decide(facts: Facts, settings: Fairness) -> GateVerdict:
-    """Failed above the limit, or worse than the champion by more than the margin, in any sensitive column."""
+    """Fail above the limit, or if worse than the champion by more than the margin, in any sensitive column."""
     if facts.measurement_error is not None:
         return facts.measurement_error.verdict(name)
     if facts.problem != "binary":
@@ -122,7 +122,7 @@ def _problems(column: str, found: dict[str, Any], facts: Facts, settings: Fairne
 
 
 def _selected(truth: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Share of the rows that are labelled 1."""
+    """Return the share of the rows that are labelled 1."""
     return float(np.mean(labels == 1))
 
 
@@ -135,7 +135,7 @@ def _false_positives(truth: NDArray[Any], labels: NDArray[Any]) -> float:
 
 
 def _share_of(rows: NDArray[np.bool_], labels: NDArray[Any]) -> float:
-    """Share of these rows that are labelled 1; 0 where there are none, as fairlearn has it."""
+    """Return the share of these rows that are labelled 1; 0 without rows, as in fairlearn."""
     return float(np.count_nonzero(labels[rows] == 1) / np.count_nonzero(rows)) if rows.any() else 0.0
 
 
@@ -144,11 +144,11 @@ RATES = {
     "equal_opportunity_difference": (_true_positives,),
     "equalized_odds_difference": (_true_positives, _false_positives),
 }
-"""By fairlearn's name of the metric. The values are fairlearn's too, which itself would bring pandas into a policy."""
+"""By fairlearn's name of the metric. Values equal fairlearn's, which is not used here because it needs pandas."""
 
 
 def _difference(metric: str, truth: NDArray[Any], labels: NDArray[Any], groups: NDArray[Any]) -> float:
-    """Between the groups with the largest and the smallest rate; the larger one, of a metric of two rates.
+    """Return the difference between the largest and smallest rate of the groups; the larger one of two rates.
 
     `truth`, `labels`, `groups`: (n,); the labels are 0 and 1.
     """
@@ -165,7 +165,7 @@ def _undecided(reason: str, columns: dict[str, Any] | None = None) -> GateVerdic
 
 
 def section(verdict: GateVerdict) -> Section:
-    """Each sensitive column: challenger, champion, and the groups."""
+    """Show each sensitive column: challenger, champion, and the groups."""
     rows = tuple(
         (
             column,

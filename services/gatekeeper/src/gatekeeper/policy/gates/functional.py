@@ -1,4 +1,4 @@
-"""Gate: does the model load and answer?"""
+"""Gate: the model loads and predicts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SUM_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """What came of loading the model and asking it the same rows twice."""
+    """Results of loading the model and predicting the same rows twice."""
 
     problem: Problem
     measurement_error: MeasurementError | None = None
@@ -39,7 +39,7 @@ class Facts:
     first: Predictions | None = None
     second: Predictions | None = None
     isolation: Mapping[str, str] = field(default_factory=dict)
-    """What kept the model from network, files and other processes while it was asked, or did not."""
+    """Isolation of the model from network, files and other processes, with gaps."""
 
 
 def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
@@ -56,7 +56,7 @@ def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
 
 
 def _asks_for_label(measurements: Measurements) -> MeasurementError | None:
-    """No model is given the label; one that wants it was fitted to it, whatever it would answer without."""
+    """Return an error if the signature has the label column: such a model was fitted to it, and never receives it."""
     label = measurements.golden.label if measurements.golden else measurements.description.roles.get("label")
     if label is None or label not in (measurements.description.inputs or ()):
         return None
@@ -88,7 +88,7 @@ def decide(facts: Facts, settings: Functional) -> GateVerdict:
 
 
 def alike(first: Predictions, second: Predictions) -> bool:
-    """Equal to the last bit."""
+    """Return whether predictions are bitwise equal."""
     if (first.scores is None) != (second.scores is None) or not np.array_equal(first.labels, second.labels):
         return False
     return first.scores is None or second.scores is None or np.array_equal(first.scores, second.scores)
@@ -114,7 +114,7 @@ def _complaint(problem: Problem, rows: int, answers: Predictions) -> str | None:
 
 
 def _classes(measurements: Measurements, *answers: NDArray[Any] | None) -> tuple[Any, ...]:
-    """Those that the model or its golden rows name; for a model that answers with words, those that it has said."""
+    """Return the classes of the model or its golden rows; for string predictions without them, those predicted."""
     known = measurements.description.classes or (measurements.golden.classes if measurements.golden else None)
     if known is not None:
         return known

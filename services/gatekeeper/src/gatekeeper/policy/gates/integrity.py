@@ -1,6 +1,6 @@
-"""Gate: is the artifact the one that was registered, and what does opening it run and need?
+"""Gate: the artifact is the registered one, and opening it runs no forbidden code and needs only what is installed.
 
-Judged on what was read of the files; nothing of the model has run for it.
+Decides on the contents of the files; no code of the model has run.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ section = plain
 Format = Literal["pickle", "skops", "onnx", "native", "data", "code", "other"]
 
 CARRIES_CODE = "cloudpickle."
-"""What cloudpickle calls to make functions and classes of code that lies in the pickle itself."""
+"""Prefix of the globals by which cloudpickle builds functions and classes from code inside the pickle."""
 
 RUNS_NOTHING = frozenset({"mlflow.sklearn", "mlflow.onnx", "mlflow.xgboost", "mlflow.lightgbm", "mlflow.catboost"})
-"""Loaders that run no code of the model's folder, but what its file makes them run."""
+"""Loaders that run no code of the model's folder except what its file triggers."""
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of the artifact. `names`: what opening it imports; `flagged`: those that a scanner warns of."""
+    """One file of the artifact. `names`: globals imported on opening; `flagged`: those that a scanner warns of."""
 
     path: str
     format: Format
     opened: bool = False
-    """Named by the MLmodel file as what the loader opens."""
+    """The MLmodel file names it as opened by the loader."""
     names: tuple[str, ...] = ()
     flagged: tuple[str, ...] = ()
     problem: str | None = None
-    """Why it could not be read to its end."""
+    """Reason why it could not be read completely."""
 
 
 @dataclass(frozen=True)
 class Dependency:
-    """A declared requirement, and what is installed where models are served; None: nothing."""
+    """A declared requirement, and the version installed where models are served; None: not installed."""
 
     package: str
     requirement: str
@@ -66,7 +66,7 @@ class Vulnerability:
 
 @dataclass(frozen=True)
 class Facts:
-    """What was read. `advisories` is the number of those that were looked through, None when there is no source."""
+    """Contents of the artifact. `advisories`: number of advisories checked, None without a source."""
 
     trouble: MeasurementError | None = None
     declared: str | None = None
@@ -86,7 +86,7 @@ def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
 
 
 def decide(facts: Facts, settings: Integrity) -> GateVerdict:
-    """Failed names everything that is wrong; Passed says what opening the model runs, and what was not checked."""
+    """Fail with all problems; a pass lists what opening the model runs, and what was not checked."""
     if facts.trouble is not None:
         return facts.trouble.verdict(name)
     allowed = (*DEFAULT, *settings.allow)

@@ -1,4 +1,4 @@
-"""Gate: is the model fast enough, one row and a batch at a time and to load, and small enough?"""
+"""Gate: the model is fast enough, for single rows, for batches and to load, and small enough."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ FEWEST_CALLS = 20  # below, the largest observation is the 95th percentile
 
 @dataclass(frozen=True)
 class Facts:
-    """Seconds of each one-row prediction, of each batch and of loading, and the peak of memory in MiB.
+    """Seconds of each one-row prediction, of each batch and of loading, and the peak memory in MiB.
 
-    `champion_seconds` and `champion_batch_seconds` are the champion's, on the same machine just after; empty when it
-    was not timed. `batch_seconds` is None where nobody timed batches, as older versions did not.
+    `champion_seconds` and `champion_batch_seconds` are the champion's, on the same machine just after; empty if it was
+    not timed. `batch_seconds` is None if batches were not timed, as in older versions.
     """
 
     measurement_error: MeasurementError | None = None
@@ -44,7 +44,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of calls of one kind, the champion's, and how many milliseconds are allowed (None: any)."""
+    """Seconds of calls of one kind, the champion's, and the limit in milliseconds (None: no limit)."""
 
     what: str
     seconds: tuple[float, ...]
@@ -70,7 +70,7 @@ def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
 
 
 def decide(facts: Facts, settings: Latency) -> GateVerdict:
-    """Too slow or too large fails; what could not be timed is Inconclusive."""
+    """Fail if too slow or too large; Inconclusive if it could not be timed."""
     if facts.measurement_error is not None:
         return facts.measurement_error.verdict(name)
     if facts.load_seconds is None or not facts.seconds:
@@ -122,7 +122,7 @@ def _judge(facts: Facts, load: float, settings: Latency) -> tuple[Outcome, str]:
 
 
 def _batches(facts: Facts, settings: Latency) -> list[tuple[Outcome, str]]:
-    """Nothing where none were timed and the policy bounds none."""
+    """Judge the batches; empty if none were timed and the policy sets no bound on them."""
     bounded = settings.batch_p95_ms is not None
     if not facts.batch_seconds:
         return [(Outcome.INCONCLUSIVE, "no batch was timed")] if bounded else []
@@ -136,7 +136,7 @@ def _batches(facts: Facts, settings: Latency) -> list[tuple[Outcome, str]]:
 
 
 def _keeps_pace(pace: Pace, facts: Facts, settings: Latency) -> tuple[Outcome, str]:
-    """Absolutely, where a bound is named, and beside the champion, where one is asked for."""
+    """Compare with the absolute bound and with the champion, where the policy sets them."""
     calls, p95, allowed = len(pace.seconds), _ms(pace.seconds, 0.95), pace.allowed_ms
     compared = settings.times_champion is not None and facts.champion_version is not None
     few = calls < FEWEST_CALLS and (allowed is not None or compared)

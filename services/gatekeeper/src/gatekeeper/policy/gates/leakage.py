@@ -1,6 +1,6 @@
-"""Gate: was the candidate, or the champion, tested on rows that it was trained on?
+"""Gate: enough golden rows remain that neither the candidate nor the champion was trained on.
 
-On such rows a model is better than it will ever be again. They are taken out, and every comparison is made on the rest.
+On training rows a model scores better than in production. They are removed, and models are compared on the rest.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ Mask = NDArray[np.bool_]
 EXACT, ROUNDED, ENTITY, TIME = "exact", "rounded", "entity", "time"
 WORDS = {EXACT: "exactly", ROUNDED: "to three digits", ENTITY: "by entity", TIME: "not later than the training rows"}
 MOST_SHARED = 0.05
-"""Golden rows that share a key with another of themselves: above this, equal keys are no sign of the same row."""
+"""Maximum share of golden rows with duplicate keys: above it, equal keys do not indicate the same row."""
 
 
 @dataclass(frozen=True, eq=False)
 class Overlap:
-    """Golden rows that a model was trained on: a mask (n,) for each way to tell; `unknown` says why none is known.
+    """Golden rows that a model was trained on: a mask (n,) per kind of match; `unknown`: why none is known.
 
-    `shared` is the share of golden rows whose key another golden row has as well. `later` says whether all golden rows
-    are later than all training rows; None where there are no times.
+    `shared`: share of golden rows whose key another golden row also has. `later`: whether all golden rows are later
+    than all training rows; None without times.
     """
 
     unknown: str | None = None
     rows: int = 0
-    """That the model was trained on."""
+    """Number of training rows."""
     masks: Mapping[str, Mask] = field(default_factory=dict)
     shared: Mapping[str, float] = field(default_factory=dict)
     later: bool | None = None
@@ -53,7 +53,7 @@ class Overlap:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One model: what it was trained on, by which ways to tell, and what it answered to the golden rows."""
+    """One model: its overlap, the kinds of match that count, and its predictions on the golden rows."""
 
     label: str
     overlap: Overlap | None
@@ -66,7 +66,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """The candidate first, then the champion if there is one; `truth` holds the labels of the n golden rows."""
+    """The candidate first, then the champion, if any; `truth` holds the labels of the n golden rows."""
 
     metric: str
     measurement_error: MeasurementError | None = None
@@ -93,7 +93,7 @@ def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
 
 
 def ways(overlap: Overlap | None, settings: Leakage, golden: Golden) -> tuple[str, ...]:
-    """The ways to tell that count: those whose keys are distinct enough, entity and time as the policy says."""
+    """Return the kinds of match that count: keys that are distinct enough; entity and time as set by the policy."""
     if overlap is None:
         return ()
     found = [way for way in (EXACT, ROUNDED) if way in overlap.masks and overlap.shared.get(way, 0.0) <= MOST_SHARED]
@@ -107,7 +107,7 @@ def ways(overlap: Overlap | None, settings: Leakage, golden: Golden) -> tuple[st
 
 
 def trained_on(overlap: Overlap | None, counted: tuple[str, ...], n: int) -> Mask:
-    """(n,) golden rows that count as trained on."""
+    """Return the mask (n,) of golden rows that count as trained on."""
     found = np.zeros(n, dtype=np.bool_)
     if overlap is not None:
         for way in counted:
@@ -116,13 +116,13 @@ def trained_on(overlap: Overlap | None, counted: tuple[str, ...], n: int) -> Mas
 
 
 def clean_rows(measurements: Measurements, policy: ModelPolicy) -> Mask:
-    """(n,) golden rows on which models may be judged; all of them where the policy leaves this gate out."""
+    """Return the mask (n,) of golden rows for judging both models; all rows if the policy disables this gate."""
     n = 0 if measurements.golden is None else len(measurements.golden.truth)
     return clean_for(measurements.overlap, policy, n) & clean_for(measurements.champion_overlap, policy, n)
 
 
 def clean_for(overlap: Overlap | None, policy: ModelPolicy, n: int) -> Mask:
-    """(n,) golden rows on which this one model may be judged; what is not known of it counts as clean."""
+    """Return the mask (n,) of golden rows for judging one model; rows count as clean if the overlap is unknown."""
     settings = policy.gates.leakage
     if settings is False:
         return np.ones(n, dtype=np.bool_)
@@ -130,9 +130,9 @@ def clean_for(overlap: Overlap | None, policy: ModelPolicy, n: int) -> Mask:
 
 
 def decide(facts: Facts, settings: Leakage) -> GateVerdict:
-    """Passed when enough clean rows are left; whether a model was trained on the others is no fault of the candidate.
+    """Pass if enough clean rows remain; the candidate is not blamed for training on the others.
 
-    Not to know is Inconclusive, unless the policy says `unknown: pass`.
+    Inconclusive if the overlap is unknown, unless the policy sets `unknown: pass`.
     """
     if facts.measurement_error is not None:
         return facts.measurement_error.verdict(name)
@@ -201,7 +201,7 @@ def _about(side: Side, n: int) -> dict[str, Any]:
 
 
 def _metrics(facts: Facts, rows: Mask) -> dict[str, float]:
-    """The metric of each model on these rows, where it is defined."""
+    """Return the metric of each model on these rows, where it is defined."""
     found: dict[str, float] = {}
     assert facts.truth is not None, "asked for with labels only"
     for side in facts.sides:
@@ -221,7 +221,7 @@ def _verdict(outcome: Outcome, reason: str, details: dict[str, Any], n: int) -> 
 
 
 def section(verdict: GateVerdict) -> Section:
-    """Both comparisons side by side: on all rows, and on the clean ones."""
+    """Show both comparisons: on all rows, and on the clean ones."""
     details = verdict.details
     if "models" not in details:
         return Section()

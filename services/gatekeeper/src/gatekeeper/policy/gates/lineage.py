@@ -1,4 +1,4 @@
-"""Gate: do we know where the version came from?"""
+"""Gate: the origin of the version is known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ section = plain
 
 @dataclass(frozen=True)
 class Facts:
-    """What MLflow, the event and the files say; None is unknown. Digests are `sha256:<hex>`."""
+    """Facts from MLflow, the event and the files; None is unknown. Digests are `sha256:<hex>`."""
 
     version_found: bool
     run_id: str | None = None
@@ -55,7 +55,7 @@ def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
 
 
 def decide(facts: Facts, settings: Lineage) -> GateVerdict:
-    """Passed when nothing is missing and no digest differs; the reason names everything that is wrong."""
+    """Pass if nothing is missing and no digest differs; the reason names all problems."""
     problems = list(_problems(facts))
     reason = "; ".join(problems) or "run, training data, code version and signature are known, and all digests agree"
     details = {

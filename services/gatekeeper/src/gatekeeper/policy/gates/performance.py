@@ -1,4 +1,4 @@
-"""Gate: is the challenger good enough, against the champion on the same golden rows or, without one, on its own?"""
+"""Gate: the challenger is good enough, against the champion on the same golden rows or, without one, on its own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ needs = frozenset({Need.CANDIDATE, Need.CHAMPION, Need.TRAINING_KEYS})
 
 
 def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
-    """The clean golden rows: those that neither model was trained on."""
+    """Select the clean golden rows: those that neither model was trained on."""
     clean, clusters = leakage.clean_rows(measurements, policy), measurements.clusters
     return Facts(
         problem=policy.problem,
@@ -40,7 +40,7 @@ def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
 
 
 def decide(facts: Facts, settings: Performance) -> GateVerdict:
-    """Whatever cannot be measured is Inconclusive, with the reason."""
+    """Decide by the rule of the policy; Inconclusive, with the reason, if something cannot be measured."""
     if facts.measurement_error is not None:
         return facts.measurement_error.verdict(name)
     if facts.truth is None or facts.challenger is None or len(facts.truth) == 0:
@@ -75,7 +75,7 @@ def decide(facts: Facts, settings: Performance) -> GateVerdict:
 def _relative(
     facts: Facts, found: Difference, trivial: float, settings: Performance, alpha: float, details: dict[str, Any]
 ) -> GateVerdict:
-    """A bound that decides, decides; otherwise too few rows are Inconclusive (docs/adr/0004)."""
+    """Decide by the confidence bounds, if they are decisive; else too few rows are Inconclusive (docs/adr/0004)."""
     worth = direction(facts.metric) * (found.second - trivial)
     margin = settings.margin_share * max(0.0, worth)
     bound = -margin if settings.rule == "non_inferior" else 0.0
@@ -101,7 +101,7 @@ def _relative(
 
 
 def _delta(facts: Facts, found: Difference, delta: float, details: dict[str, Any]) -> GateVerdict:
-    """A fixed step on the point estimates, with the chance that an equal model would have passed it."""
+    """Decide by a fixed difference of point estimates; report the chance that an equal model passes."""
     outcome = Outcome.PASSED if found.value > delta else Outcome.FAILED
     risk = 1 - NormalDist().cdf(delta / found.se) if found.se > 0 else float(delta < 0)
     reason = (
@@ -130,7 +130,7 @@ def _level(facts: Facts, settings: Performance, alpha: float) -> str:
 
 
 def section(verdict: GateVerdict) -> Section:
-    """The difference with its bounds, and what is missing to a pass."""
+    """Show the difference with its bounds, and what is missing for a pass."""
     details = verdict.details
     if verdict.metric is None or "difference" not in details:
         return Section(to_pass=_more_rows(verdict))

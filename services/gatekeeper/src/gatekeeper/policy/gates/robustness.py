@@ -1,4 +1,4 @@
-"""Gate: does the model survive dirty input: missing cells, words it never saw, extreme numbers, noise?"""
+"""Gate: the model is robust to dirty input: missing cells, unseen categories, extreme numbers, noise."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ WORDS = {
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """The labels of m golden rows, the answers to them as they are, and to each dirty version of them.
+    """Labels of m golden rows, and the predictions on the clean rows and on each dirty version.
 
-    `faults` says which dirty rows it could not answer, and why. What is in neither does not apply to the columns.
+    `faults`: errors by kind of dirty rows. Kinds in neither do not apply to the columns.
     """
 
     metric: str
@@ -64,7 +64,7 @@ def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
 
 
 def decide(facts: Facts, settings: Robustness) -> GateVerdict:
-    """Failed when dirty rows crash it, or cost more than the margin, a share of its clean metric over the trivial."""
+    """Fail if dirty rows crash the model or cost more than the margin, a share of its clean gain over the trivial."""
     if facts.measurement_error is not None:
         return facts.measurement_error.verdict(name)
     if facts.truth is None or facts.clean is None or len(facts.truth) == 0:
@@ -111,7 +111,7 @@ def decide(facts: Facts, settings: Robustness) -> GateVerdict:
 
 
 def section(verdict: GateVerdict) -> Section:
-    """The metric on each kind of dirty rows, or what it raised."""
+    """Show the metric on each kind of dirty rows, or the error raised."""
     details = verdict.details
     if "dirty" not in details:
         return Section()

@@ -1,4 +1,4 @@
-"""Gate: is the challenger worse than the champion for some group of rows?"""
+"""Gate: the challenger is not worse than the champion on any group of rows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Grouping:
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """Clean golden rows: labels, both models' answers, and the groups by each declared column."""
+    """Clean golden rows: labels, both models' predictions, and the groups by each declared column."""
 
     metric: str
     measurement_error: MeasurementError | None = None
@@ -55,7 +55,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Slice:
-    """One group that is large enough to be judged; `p` is that of a loss beyond the margin being chance."""
+    """One group that is large enough to be judged; `p` is the p-value of a loss beyond the margin."""
 
     label: str
     difference: Difference
@@ -82,7 +82,7 @@ def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
 def grouped(
     measurements: Measurements, columns: Sequence[str], bins: int, rows: NDArray[np.bool_]
 ) -> Mapping[str, Grouping] | MeasurementError:
-    """Some of the golden rows by each of these columns; trouble when one of them is not there."""
+    """Group the selected golden rows by each of these columns; return an error if a column is missing."""
     golden = measurements.golden
     if golden is None:
         return {}
@@ -94,7 +94,7 @@ def grouped(
 
 
 def decide(facts: Facts, settings: Slices) -> GateVerdict:
-    """Failed when a slice is shown to lose more than its margin, at alpha over all slices together (Holm 1979)."""
+    """Fail if a slice is shown to lose more than its margin, at family-wise level alpha over all slices (Holm 1979)."""
     if facts.measurement_error is not None:
         return facts.measurement_error.verdict(name)
     if facts.truth is None or facts.challenger is None or len(facts.truth) == 0:
@@ -186,7 +186,7 @@ def _told(found: Slice, lost: bool) -> dict[str, Any]:
 
 
 def section(verdict: GateVerdict) -> Section:
-    """Each slice's difference with its bounds, the worst first."""
+    """Show each slice's difference with its bounds, the worst first."""
     found = sorted(verdict.details.get("slices", ()), key=lambda each: float(each["difference"]))
     intervals = tuple(
         Interval(

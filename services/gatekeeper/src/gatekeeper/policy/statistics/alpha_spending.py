@@ -1,4 +1,4 @@
-"""Many challengers, one golden dataset: what share of alpha each of them is judged with."""
+"""Alpha spending: share alpha among the many challengers of one golden dataset."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def spent(alpha: float, k: int) -> float:
-    """The level for the k-th challenger, from 1 on: over however many there will be, they add up to alpha.
+    """Return the level for the k-th challenger, from 1 on; over any number of challengers, the sum is at most alpha.
 
     Σ 1/k² = π²/6 (Euler). By Bonferroni's inequality, alpha bounds the chance that any is promoted by mistake.
     """

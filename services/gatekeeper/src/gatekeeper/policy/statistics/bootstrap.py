@@ -17,24 +17,24 @@ from gatekeeper.policy.statistics.delong import Floats
 from gatekeeper.policy.statistics.metrics import Predictions, Unmeasurable, finite, one_score_a_row, scores_of_each
 
 RESAMPLED = ("pr_auc", "f1", "roc_auc_ovr")
-"""Those whose variance has no closed form here."""
+"""Metrics whose variance has no closed form here."""
 
 DRAWS = 2000
 SEED = 20130101
-FEWEST_BEYOND = 20  # draws beyond a percentile; with fewer of them it is chance where it lies
-CELLS = 500_000  # weights held at a time
+FEWEST_BEYOND = 20  # draws beyond a percentile; with fewer, its position is random
+CELLS = 500_000  # weights in memory at a time
 
 Counts = NDArray[np.int32]
-"""(draws, units): how often each row, or each entity, was drawn."""
+"""(draws, units): number of times that each row, or each entity, was drawn."""
 
 Statistic = Callable[[Counts], Floats]
 """From counts (draws, units) to values (draws,); NaN where it is not defined."""
 
 
 def counts(units: int, draws: int = DRAWS, seed: int = SEED) -> Iterator[Counts]:
-    """Multinomial counts, some draws at a time.
+    """Yield multinomial counts, in batches of draws.
 
-    From the bits of PCG64, whose stream NumPy guarantees; that of its distributions may change with a release, and a
+    Uses the bits of PCG64, whose stream NumPy guarantees; that of its distributions may change with a release, and a
     verdict must be repeatable to the last digit. Multiply-shift from 32 bits: biased by less than units / 2³².
     """
     bits = np.random.PCG64(seed)
@@ -47,18 +47,18 @@ def counts(units: int, draws: int = DRAWS, seed: int = SEED) -> Iterator[Counts]
 
 
 def resampled(statistics: Sequence[Statistic], units: int, draws: int = DRAWS, seed: int = SEED) -> Floats:
-    """Values (statistics, draws): each draw is the same for every statistic, which is what pairs them."""
+    """Return values (statistics, draws). All statistics share each draw, which pairs them."""
     parts = [[statistic(some) for statistic in statistics] for some in counts(units, draws, seed)]
     return np.concatenate([np.array(part) for part in parts], axis=1)
 
 
 def observed(statistic: Statistic, units: int) -> float:
-    """The statistic on the rows as they are."""
+    """Return the statistic on the original rows."""
     return float(statistic(np.ones((1, units), dtype=np.int32))[0])
 
 
 def percentiles(draws: Floats, alpha: float) -> tuple[float, float] | None:
-    """One-sided bounds at level 1 - alpha; None when too few draws lie beyond them for that to be a bound."""
+    """Return one-sided bounds at level 1 - alpha; None if too few draws lie beyond them."""
     if alpha * len(draws) < FEWEST_BEYOND:
         return None
     lower, upper = np.quantile(draws, [alpha, 1 - alpha])
@@ -66,7 +66,7 @@ def percentiles(draws: Floats, alpha: float) -> tuple[float, float] | None:
 
 
 def statistic_of(metric: str, truth: NDArray[Any], answers: Predictions, codes: Codes | None) -> Statistic:
-    """Of one of RESAMPLED. Raises Unmeasurable."""
+    """Return the statistic of a metric in RESAMPLED. Raises Unmeasurable."""
     if metric == "pr_auc":
         if not (truth == 1).any():
             raise Unmeasurable("there are no positive golden rows")
@@ -78,13 +78,13 @@ def statistic_of(metric: str, truth: NDArray[Any], answers: Predictions, codes: 
 
 
 def average_precision(truth: NDArray[Any], scores: Floats, codes: NDArray[np.intp] | None) -> Statistic:
-    """Area under the precision-recall curve as Σ (Rₖ - Rₖ₋₁) Pₖ; rows of equal score are taken together.
+    """Return the area under the precision-recall curve, Σ (Rₖ - Rₖ₋₁) Pₖ; rows of equal score are grouped.
 
-    `codes` says which unit each row belongs to; None: each row is one.
+    `codes`: unit of each row; None: each row is one.
     """
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
-    # For each row, the last one whose score is the same: precision is defined there.
+    # For each row, the last one of equal score: precision is defined there.
     last = np.searchsorted(-ranked, -ranked, side="right") - 1
     positive = np.flatnonzero(np.asarray(truth)[order] == 1)
     ends, group = np.unique(last[positive], return_inverse=True)
@@ -97,7 +97,7 @@ def average_precision(truth: NDArray[Any], scores: Floats, codes: NDArray[np.int
         found = np.take(np.cumsum(of_positives, axis=1, dtype=np.int32), positives_until, axis=1)
         answered = np.take(np.cumsum(rows, axis=1, dtype=np.int32), ends, axis=1)
         with np.errstate(invalid="ignore"):
-            # A group that was not drawn, with none above it, has 0/0; its rows have the weight zero.
+            # A group that was not drawn, with none above it, has 0/0; its rows have weight zero.
             precision = np.nan_to_num(found / answered)
             value: Floats = (of_positives * np.take(precision, group, axis=1)).sum(axis=1) / found[:, -1]
         return value
@@ -106,9 +106,9 @@ def average_precision(truth: NDArray[Any], scores: Floats, codes: NDArray[np.int
 
 
 def roc_auc_ovr(truth: NDArray[Any], scores: Floats, codes: NDArray[np.intp] | None) -> Statistic:
-    """Area under the ROC curve of each class against the rest, as Mann-Whitney's U; the mean over the classes.
+    """Return the mean over the classes of the area under the ROC curve against the rest, as Mann-Whitney's U.
 
-    `scores` are (n, k). NaN for a draw without a row of some class, or of nothing else.
+    `scores` are (n, k). NaN for a draw without a row of some class, or with rows of one class only.
     """
     parts = [_against_the_rest(truth == number, scores[:, number], codes) for number in range(scores.shape[1])]
 
@@ -130,10 +130,10 @@ def _against_the_rest(is_it: NDArray[np.bool_], scores: Floats, codes: NDArray[n
         of_class = np.take(rows, positive, axis=1)
         cumulative = np.zeros((len(rows), len(columns) + 1), dtype=np.int32)
         np.cumsum(rows, axis=1, out=cumulative[:, 1:])
-        # Twice the rows that are lower, equal ones as half. Of those, the class's own are as many as its rows squared.
+        # Twice the number of lower rows, equal ones as half. The class's own rows add the square of their number.
         twice = np.take(cumulative, below, axis=1)
         twice += np.take(cumulative, until, axis=1)
-        # Whole numbers below 2⁵³, exact in whatever order.
+        # Integers below 2⁵³: exact in any order.
         lower = np.einsum("ij,ij->i", of_class, twice, dtype=np.float64)
         positives = of_class.sum(axis=1, dtype=np.float64)
         negatives = cumulative[:, -1] - positives
@@ -145,8 +145,8 @@ def _against_the_rest(is_it: NDArray[np.bool_], scores: Floats, codes: NDArray[n
 
 
 def f1(truth: NDArray[Any], labels: NDArray[Any], codes: NDArray[np.intp] | None, *, macro: bool) -> Statistic:
-    """F₁ of class 1 or, `macro`, the mean of each class's F₁ over the classes that are there or are answered."""
-    said = np.where(labels < 0, -2, labels)  # an unknown class is never the one that it is answered with
+    """Return F₁ of class 1 or, if `macro`, the mean F₁ over the classes that occur or are predicted."""
+    said = np.where(labels < 0, -2, labels)  # an unknown class never equals the predicted one
     classes = np.union1d(truth, said) if macro else np.array([1])
     is_it, says_it = truth[:, None] == classes, said[:, None] == classes
     parts = np.hstack([is_it & says_it, is_it, says_it]).T.astype(np.float64)
@@ -155,7 +155,7 @@ def f1(truth: NDArray[Any], labels: NDArray[Any], codes: NDArray[np.intp] | None
     k = len(classes)
 
     def statistic(drawn: Counts) -> Floats:
-        # Sums of whole numbers, exact in whatever order. A matrix product would wake the threads of BLAS for it.
+        # Sums of integers: exact in any order. A matrix product would start the threads of BLAS.
         sums = np.einsum("ij,kj->ik", drawn.astype(np.float64), parts)
         both, either = 2 * sums[:, :k], sums[:, k : 2 * k] + sums[:, 2 * k :]
         there = either > 0

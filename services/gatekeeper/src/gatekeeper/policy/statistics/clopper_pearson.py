@@ -10,7 +10,7 @@ STEPS = 80  # bisections: each halves the interval, 80 exhaust a float64
 
 
 def at_least(successes: int, n: int, p: float) -> float:
-    """P(X >= successes) for X binomial(n, p)."""
+    """Return P(X >= successes) for X binomial(n, p)."""
     if successes <= 0 or p >= 1.0:
         return 1.0
     if p <= 0.0:
@@ -23,7 +23,7 @@ def at_least(successes: int, n: int, p: float) -> float:
 
 
 def lower_bound(successes: int, n: int, alpha: float) -> float:
-    """The p at which so many successes, or more, have probability alpha."""
+    """Return the p at which P(X >= successes) is alpha."""
     if successes == 0:
         return 0.0
     low, high = 0.0, 1.0
@@ -34,5 +34,5 @@ def lower_bound(successes: int, n: int, alpha: float) -> float:
 
 
 def upper_bound(successes: int, n: int, alpha: float) -> float:
-    """The p at which so many successes, or fewer, have probability alpha."""
+    """Return the p at which P(X <= successes) is alpha."""
     return 1.0 - lower_bound(n - successes, n, alpha)

@@ -20,9 +20,9 @@ Codes = NDArray[np.intp]
 
 
 def codes_of(clusters: NDArray[Any] | None, n: int) -> Codes | None:
-    """Each row's entity, from 0 on without gaps; None when all are distinct, so that rows are independent.
+    """Return each row's entity, from 0 on without gaps; None if all are distinct, so that rows are independent.
 
-    A negative code is an unknown entity (pandas.factorize has -1 for a missing value): such a row stands alone.
+    A negative code is an unknown entity (pandas.factorize has -1 for a missing value): such a row is its own entity.
     """
     if clusters is None:
         return None
@@ -37,7 +37,7 @@ def codes_of(clusters: NDArray[Any] | None, n: int) -> Codes | None:
 
 
 def standard_error(influence: Floats, codes: Codes | None) -> float:
-    """Of the mean of the influences. Raises Unmeasurable with fewer than two units."""
+    """Return the standard error of the mean influence. Raises Unmeasurable with fewer than two units."""
     n = len(influence)
     if codes is None:
         if n < 2:
@@ -50,9 +50,9 @@ def standard_error(influence: Floats, codes: Codes | None) -> float:
 
 
 def design_effect(values: Floats, codes: Codes | None) -> float:
-    """By how much the variance of the mean is larger than that of independent rows: at least 1, as in Rao and Scott.
+    """Return the variance of the mean relative to that of independent rows: at least 1, as in Rao and Scott.
 
-    Equal values have no variance to compare; then as if all rows of an entity were always alike.
+    Equal values have no variance to compare; then all rows of an entity count as perfectly correlated.
     """
     if codes is None:
         return 1.0

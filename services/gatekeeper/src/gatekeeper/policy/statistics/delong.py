@@ -17,7 +17,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 
 def midranks(values: Floats) -> Floats:
-    """Ranks from 1; equal values share the mean of the ranks that they take."""
+    """Return ranks from 1; equal values share their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     shared: Floats = (last - (counts - 1) / 2.0)[inverse]
@@ -25,10 +25,10 @@ def midranks(values: Floats) -> Floats:
 
 
 def delong(truth: NDArray[Any], *scores: Floats, codes: NDArray[np.intp] | None = None) -> tuple[Floats, Floats]:
-    """AUC of each of the k score vectors, shape (k,), and their covariance, shape (k, k).
+    """Return the AUC of each of the k score vectors, shape (k,), and their covariance, shape (k, k).
 
     `truth` holds 0 and 1; `codes` each row's entity, 0, 1, … without gaps (None: rows are independent).
-    Raises ValueError with fewer than two rows, or entities, of either class: no variance then.
+    Raises ValueError with fewer than two rows, or entities, of either class: the variance is undefined.
     """
     positive = np.asarray(truth) == 1
     m, n = int(positive.sum()), int((~positive).sum())
@@ -52,7 +52,7 @@ def delong(truth: NDArray[Any], *scores: Floats, codes: NDArray[np.intp] | None 
 def _over_entities(
     of_positives: Floats, of_negatives: Floats, positives: NDArray[np.intp], negatives: NDArray[np.intp], count: int
 ) -> Floats:
-    """Obuchowski's covariance: the placements, less the AUC, are summed within each entity first."""
+    """Return Obuchowski's covariance: the placements, minus the AUC, are first summed within each entity."""
     (_, m), (_, n) = of_positives.shape, of_negatives.shape
     with_positives, with_negatives = len(np.unique(positives)), len(np.unique(negatives))
     if with_positives < 2 or with_negatives < 2:

@@ -41,14 +41,14 @@ __all__ = [
     "z",
 ]
 
-POWER_Z = 0.84  # NormalDist().inv_cdf(0.8), as gates.md writes it
+POWER_Z = 0.84  # NormalDist().inv_cdf(0.8), as in gates.md
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """A value with its standard error and one-sided confidence bounds, each at level 1 - alpha.
 
-    `entities` is how many independent units the n rows are; None: each row is one. `draws` are the bootstrap's.
+    `entities`: number of independent units in the n rows; None: each row is one. `draws` are the bootstrap's.
     """
 
     value: float
@@ -63,9 +63,9 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference(Estimate):
-    """How much better the first model is than the second; above zero is better, whatever the metric's direction.
+    """Gain of the first model over the second; positive is better, regardless of the metric's direction.
 
-    `pairs` of a difference of proportions: rows that only the first has right, that only the second has, and all.
+    `pairs`, for proportions: rows that only the first predicts correctly, that only the second does, and all.
     """
 
     first: float
@@ -80,7 +80,7 @@ def z(alpha: float) -> float:
 def estimate(
     metric: str, truth: NDArray[Any], answers: Predictions, alpha: float, clusters: NDArray[Any] | None = None
 ) -> Estimate:
-    """The metric of one model. `clusters` names each row's entity where rows of one repeat. Raises Unmeasurable."""
+    """Estimate the metric of one model. `clusters`: each row's entity, if entities repeat. Raises Unmeasurable."""
     n = some(len(truth))
     codes = codes_of(clusters, n)
     if metric in bootstrap.RESAMPLED:
@@ -110,10 +110,10 @@ def difference(
     alpha: float,
     clusters: NDArray[Any] | None = None,
 ) -> Difference:
-    """How much better `first` is than `second` on the same rows. Raises Unmeasurable.
+    """Estimate the gain of `first` over `second` on the same rows. Raises Unmeasurable.
 
-    AUC by DeLong; accuracy by Tango's score interval and McNemar's exact test; what `bootstrap` names by the paired
-    bootstrap; everything else by the paired mean. Over entities where they repeat.
+    AUC by DeLong; accuracy by Tango's score interval and McNemar's exact test; bootstrap.RESAMPLED by the paired
+    bootstrap; all others by the paired mean. Over entities if they repeat.
     """
     n = some(len(truth))
     codes = codes_of(clusters, n)
@@ -141,9 +141,9 @@ def difference(
 
 
 def p_value(found: Difference, against: float) -> float:
-    """One-sided: how probable a difference this low is if the true one is `against`.
+    """Return the one-sided p-value: probability of a difference this low if the true one is `against`.
 
-    Small when it is lower, beyond chance; below alpha exactly when the upper bound at alpha is below `against`
+    Below alpha exactly if the upper bound at alpha is below `against`
     (but for ties of the bootstrap's draws, and McNemar's test at zero).
     """
     if found.draws is not None:
@@ -158,19 +158,19 @@ def p_value(found: Difference, against: float) -> float:
 
 
 def rows_for_power(n: int, se: float, effect: float, alpha: float) -> int | None:
-    """Rows at which an effect of this size is seen four times in five (n₈₀ of gates.md); None for no effect."""
+    """Return the rows needed to detect an effect of this size with power 0.8 (n₈₀ of gates.md); None for no effect."""
     if effect <= 0:
         return None
     return math.ceil(n * ((z(alpha) + POWER_Z) * se / effect) ** 2)
 
 
 def power(se: float, effect: float, alpha: float) -> float:
-    """How often an effect of this size is seen with this standard error."""
+    """Return the power to detect an effect of this size at this standard error."""
     return NormalDist().cdf(effect / se - z(alpha)) if se > 0 else float(effect > 0)
 
 
 def all_metrics(problem: str, truth: NDArray[Any], answers: Predictions) -> dict[str, float]:
-    """Every metric that this problem has and these answers allow."""
+    """Return all metrics of the problem that are defined for these predictions."""
     found: dict[str, float] = {}
     for metric in METRICS.values():
         if problem in metric.problems:
@@ -184,7 +184,7 @@ def all_metrics(problem: str, truth: NDArray[Any], answers: Predictions) -> dict
 
 
 def value(metric: str, truth: NDArray[Any], answers: Predictions) -> float:
-    """The metric alone, without what it costs to know how certain it is. Raises Unmeasurable."""
+    """Return the metric alone, without its costly standard error. Raises Unmeasurable."""
     if metric == "roc_auc":
         return float(_delong(truth, None, answers)[0][0])
     if metric == "accuracy":
@@ -206,7 +206,7 @@ def _normal(value: float, se: float, alpha: float, method: str) -> dict[str, Any
 
 
 def _from_draws(value: float, draws: Floats, alpha: float) -> dict[str, Any]:
-    """Percentile bounds; further out than the draws reach, normal ones with their standard error."""
+    """Return percentile bounds; with too few draws beyond them, normal bounds with the draws' standard error."""
     defined = draws[np.isfinite(draws)]
     if not math.isfinite(value) or len(defined) < len(draws) / 2:
         raise Unmeasurable("no golden row is of the class, and none was answered with it")
@@ -226,10 +226,10 @@ def _delong(truth: NDArray[Any], codes: Codes | None, *answers: Predictions) -> 
 
 
 def _perfect_ranking_slack(truth: NDArray[Any], alpha: float, codes: Codes | None) -> float:
-    """How far below 1 the AUC of a model that ranks all rows perfectly may be.
+    """Return the distance of the lower bound from 1 for the AUC of a perfect ranking.
 
-    There is no variance to estimate it from. But rows paired off at random, one of each class, no entity twice, are
-    independent trials, and all succeeded: Clopper–Pearson over those pairs is exact.
+    The variance cannot be estimated. But random pairs of rows, one of each class, no entity twice, are independent
+    trials, and all succeeded: Clopper–Pearson over those pairs is exact.
     """
     positive = np.asarray(truth) == 1
     each = np.arange(len(truth)) if codes is None else codes
@@ -239,7 +239,7 @@ def _perfect_ranking_slack(truth: NDArray[Any], alpha: float, codes: Codes | Non
 
 
 def _accuracy(truth: NDArray[Any], answers: Predictions, alpha: float, codes: Codes | None) -> Estimate:
-    """Clopper–Pearson; of entities, with as many rows as their variance is worth, and counts rounded outwards."""
+    """Estimate by Clopper–Pearson; for entities, with the effective number of rows, and counts rounded outwards."""
     right = metrics.hits(truth, answers)
     n, hits = len(right), int(right.sum())
     rows = max(1, math.floor(n / design_effect(right.astype(np.float64), codes)))
@@ -256,9 +256,9 @@ def _accuracy(truth: NDArray[Any], answers: Predictions, alpha: float, codes: Co
 def _accuracy_difference(
     truth: NDArray[Any], first: Predictions, second: Predictions, alpha: float, codes: Codes | None
 ) -> Difference:
-    """Tango's score bounds; above (below) zero only when McNemar's exact test says so as well.
+    """Estimate with Tango's score bounds; above (below) zero only if McNemar's exact test also rejects.
 
-    Of entities: wins, losses and rows are divided by the design effect of the paired difference.
+    For entities, wins, losses and rows are divided by the design effect of the paired difference.
     """
     right, other = metrics.hits(truth, first), metrics.hits(truth, second)
     n = len(right)
@@ -272,7 +272,7 @@ def _accuracy_difference(
         upper = 0.0
     return Difference(
         value=(only_first - only_second) / n,
-        se=(upper - lower) / (2 * z(alpha)),  # not the sample's, which is zero when no row is discordant
+        se=(upper - lower) / (2 * z(alpha)),  # not the sample's, which is zero if no row is discordant
         lower=lower,
         upper=upper,
         method="Tango",
@@ -284,7 +284,7 @@ def _accuracy_difference(
 
 
 def _mcnemar(wins: float, losses: float) -> float:
-    """McNemar's exact p-value; parts of a row that a design effect leaves are counted against it."""
+    """Return McNemar's exact p-value; fractional counts from a design effect are rounded conservatively."""
     whole = math.floor(wins)
     return clopper_pearson.at_least(whole, whole + math.ceil(losses), 0.5)
 

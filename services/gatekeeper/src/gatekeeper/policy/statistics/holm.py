@@ -1,4 +1,4 @@
-"""Several tests at once: the chance that any of them rejects by mistake stays at alpha.
+"""Holm's correction for multiple tests: the family-wise error rate stays at alpha.
 
 S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:
-    """Each p-value such that comparing it with alpha alone is Holm's step-down test; in the order given."""
+    """Return adjusted p-values, in the order given; comparing each with alpha is Holm's step-down test."""
     if any(not 0 <= p <= 1 for p in p_values):
         raise ValueError(f"not p-values: {list(p_values)}")
     found = [0.0] * len(p_values)
@@ -21,5 +21,5 @@ def adjusted(p_values: Sequence[float]) -> list[float]:
 
 
 def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
-    """Which hypotheses are rejected, in the order given."""
+    """Return which hypotheses are rejected, in the order given."""
     return [p <= alpha for p in adjusted(p_values)]

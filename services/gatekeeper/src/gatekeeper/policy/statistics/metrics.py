@@ -1,4 +1,4 @@
-"""What each metric is: its value, each row's part in it, and what the best constant answer would have."""
+"""The metrics: value, influence of each row, and value of the best constant prediction."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from contracts.policy import METRICS
 from gatekeeper.policy.statistics.delong import Floats
 
-SMALLEST_PROBABILITY = 1e-15  # log loss of a certain and wrong answer is large, not infinite
+SMALLEST_PROBABILITY = 1e-15  # log loss of a certain, wrong prediction is large, not infinite
 
 
 class Unmeasurable(ValueError):
-    """The metric is not defined on this data; the text says why."""
+    """The metric is not defined on this data; the message gives the reason."""
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model said of n rows.
+    """Predictions of a model on n rows.
 
     Classification: `labels` are class numbers (0, 1, …; -1 for an unknown class), `scores` the probability of class 1
     (n,) of a binary model or of each class (n, k). Regression: `labels` are the predicted numbers, without scores.
@@ -32,17 +32,17 @@ class Predictions:
     scores: Floats | None = None
 
     def only(self, rows: NDArray[Any]) -> Predictions:
-        """The answers to these rows: positions, or a mask."""
+        """Select the predictions on these rows: positions, or a mask."""
         return Predictions(self.labels[rows], None if self.scores is None else self.scores[rows])
 
 
 def direction(metric: str) -> int:
-    """+1 when greater is better, -1 when smaller is."""
+    """Return +1 if greater is better, -1 if smaller is."""
     return 1 if METRICS[metric].greater_is_better else -1
 
 
 def scores_of(answers: Predictions) -> Floats:
-    """Raises Unmeasurable without scores, or with one that is not finite."""
+    """Return the scores. Raises Unmeasurable if there are none, or one is not finite."""
     if answers.scores is None:
         raise Unmeasurable("the model answers with labels only; this metric needs probabilities")
     return finite(answers.scores)
@@ -56,7 +56,7 @@ def one_score_a_row(metric: str, answers: Predictions) -> Floats:
 
 
 def scores_of_each(metric: str, truth: NDArray[Any], answers: Predictions) -> Floats:
-    """(n, k), a column a class. Raises Unmeasurable also where a class has no row: nothing can be ranked above it."""
+    """Return scores (n, k), one column per class. Also raises Unmeasurable if a class has no row (AUC undefined)."""
     scores = scores_of(answers)
     if scores.ndim != 2:
         raise Unmeasurable(f"{metric} needs the scores of every class")
@@ -87,12 +87,12 @@ def some(n: int) -> int:
 
 
 def hits(truth: NDArray[Any], answers: Predictions) -> NDArray[np.bool_]:
-    """Which rows were answered right. A class that nobody knows is answered right by nobody."""
+    """Return which rows are predicted correctly; rows of an unknown class never are."""
     return np.asarray((finite(answers.labels) == truth) & (truth >= 0))
 
 
 def mean_metric(metric: str, truth: NDArray[Any], answers: Predictions) -> tuple[float, Floats]:
-    """The value and each row's influence on it: the value's variance is that of the influences, over n."""
+    """Return the value and each row's influence: the variance of the value is that of the influences, over n."""
     measure = _LOSSES.get(metric)
     if measure is None:
         raise Unmeasurable(f"unknown metric {metric!r}")
@@ -106,7 +106,7 @@ def mean_metric(metric: str, truth: NDArray[Any], answers: Predictions) -> tuple
 
 
 def trivial(metric: str, truth: NDArray[Any]) -> float:
-    """The metric of the best constant answer on these rows: what a model must beat to know anything."""
+    """Return the metric of the best constant prediction on these rows: the baseline that a useful model beats."""
     some(len(truth))
     if metric in ("roc_auc", "roc_auc_ovr"):
         return 0.5
@@ -128,7 +128,7 @@ def trivial(metric: str, truth: NDArray[Any]) -> float:
     if metric == "pr_auc":
         return rate
     if metric == "f1":
-        # Always answering one class finds all of it: F₁ = 2s / (1 + s), and nothing of the others.
+        # Always predicting one class has F₁ = 2s / (1 + s) on it (recall 1), and 0 on the others.
         if classes.min() >= 0 and classes.max() <= 1:
             return 2 * rate / (1 + rate)
         return float((2 * shares / (1 + shares)).max()) / len(classes)
@@ -136,7 +136,7 @@ def trivial(metric: str, truth: NDArray[Any]) -> float:
 
 
 def _trivial_mape(truth: NDArray[Any]) -> float:
-    """Σ|y - c|/|y| is least at the median of y weighted by 1/|y|."""
+    """Return the least MAPE: Σ|y - c|/|y| is minimal at the median of y weighted by 1/|y|."""
     weights = 1 / _without_zero(truth)
     order = np.argsort(truth, kind="stable")
     share = np.cumsum(weights[order])

@@ -12,8 +12,8 @@ STEPS = 60
 
 
 def score(wins: float, losses: float, n: float, delta: float) -> float:
-    """The standardised distance of (wins - losses)/n from `delta`, with the variance that `delta` implies."""
-    # The most likely share of losses, q, given that wins have the share q + delta.
+    """Return the standardised distance of (wins - losses)/n from `delta`, with the variance that `delta` implies."""
+    # Maximum-likelihood share of losses, q, given that wins have the share q + delta.
     a, b, c = 2 * n, -(wins + losses) + (2 * n - wins + losses) * delta, -losses * delta * (1 - delta)
     q = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)
     variance = n * (2 * q + delta * (1 - delta))
@@ -24,13 +24,13 @@ def score(wins: float, losses: float, n: float, delta: float) -> float:
 
 
 def bounds(wins: float, losses: float, n: float, z: float) -> tuple[float, float]:
-    """The differences at which the observed one is z standard errors away, below and above."""
+    """Return the differences z standard errors below and above the observed one."""
     observed = (wins - losses) / n
     return _where(wins, losses, n, z, -1.0, observed), _where(wins, losses, n, -z, observed, 1.0)
 
 
 def _where(wins: float, losses: float, n: float, wanted: float, low: float, high: float) -> float:
-    """The score falls as delta grows."""
+    """Bisect for the delta with the score `wanted`; the score decreases in delta."""
     for _ in range(STEPS):
         middle = (low + high) / 2
         low, high = (middle, high) if score(wins, losses, n, middle) > wanted else (low, middle)
