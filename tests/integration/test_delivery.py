@@ -205,7 +205,7 @@ def test_one_bad_row_of_a_batch_does_not_cost_the_others(counting: Counting, bus
 
 
 def test_two_replicas_share_the_work_and_one_takes_over_from_the_other(counting: Counting, bus: BusClient) -> None:
-    first = counting.start()
+    first = counting.start(dying_at="from_outside")
     eventually(counting.ready)
     counting.start()
     eventually(counting.ready)

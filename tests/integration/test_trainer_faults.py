@@ -60,7 +60,7 @@ def alive(pid: int) -> bool:
 @on_sqlite
 def test_killed_in_training_another_trainer_takes_over(trainers: Trainers, bus: BusClient, registry: Registry) -> None:
     model = trainers.model("gated", recipe="gated")
-    first = trainers.start()
+    first = trainers.start(dying_at="from_outside")
     eventually(trainers.ready, timeout=60)
     bus.publish(TrainingRequested(model_name=model), times=2)
     (pid,) = eventually(trainers.trained_by, timeout=TRAINING_SECONDS)
@@ -97,7 +97,7 @@ def test_a_trainer_that_hangs_past_its_lease_and_wakes_up_adds_nothing(
     trainers: Trainers, bus: BusClient, registry: Registry
 ) -> None:
     model = trainers.model("gated", recipe="gated")
-    first = trainers.start()
+    first = trainers.start(dying_at="from_outside")
     eventually(trainers.ready, timeout=60)
     bus.publish(TrainingRequested(model_name=model))
     eventually(trainers.trained_by, timeout=TRAINING_SECONDS)
@@ -134,7 +134,7 @@ def test_two_trainers_train_each_request_once_and_one_outlives_the_other(
     trainers: Trainers, bus: BusClient, registry: Registry
 ) -> None:
     models = [trainers.model(f"m{number}", recipe="recipe") for number in range(3)]
-    first = trainers.start()
+    first = trainers.start(dying_at="from_outside")
     trainers.start()
     eventually(lambda: trainers.ready(0) and trainers.ready(1), timeout=60)
     for model in models:

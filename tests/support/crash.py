@@ -1,7 +1,7 @@
 """Run a service that kills itself (-9) at a chosen point, once: `python -m support.crash POINT FLAG MODULE`.
 
 The point is reached by wrapping the real code in this process; the product knows nothing of it. FLAG is a file: when it
-exists, the process has died before, and runs unharmed now.
+exists, the process has died before, and runs unharmed now. What it leaves behind runs out soon (see below).
 """
 
 from __future__ import annotations
@@ -75,9 +75,14 @@ def before_result(die: Callable[[], None]) -> None:
     JobWorker._settle = dying  # type: ignore[method-assign]
 
 
-def leave_short_leases() -> None:
-    """So that who takes over need not wait as long as in production for the leases of the dead."""
+def from_outside(_die: Callable[[], None]) -> None:
+    """Nowhere: the test kills it, or lets it hang."""
+
+
+def leave_little_to_wait_for() -> None:
+    """Leases and group membership of the dead run out sooner than in production, for who takes over."""
     chassis.relay.LEASE = SHORT
+    chassis.bus.SESSION_MS, chassis.bus.HEARTBEAT_MS = int(1000 * SHORT.total_seconds()), 500
     init = Jobs.__init__
 
     def short(self: Any, *args: Any, **options: Any) -> None:
@@ -86,7 +91,9 @@ def leave_short_leases() -> None:
     Jobs.__init__ = short  # type: ignore[method-assign]
 
 
-POINTS = {point.__name__: point for point in (before_transaction, before_commit, before_mark, before_result)}
+POINTS = {
+    point.__name__: point for point in (before_transaction, before_commit, before_mark, before_result, from_outside)
+}
 
 
 def main(point: str, flag: str, module: str) -> None:
@@ -97,7 +104,7 @@ def main(point: str, flag: str, module: str) -> None:
             return
         os.kill(os.getpid(), signal.SIGKILL)
 
-    leave_short_leases()
+    leave_little_to_wait_for()
     POINTS[point](die)
     raise SystemExit(importlib.import_module(module).main())
 

@@ -72,8 +72,8 @@ class Gatekeepers:
         self.ports.append(port)
         return process
 
-    def start_ready(self, **settings: str) -> Process:
-        process = self.start(**settings)
+    def start_ready(self, *, dying_at: str | None = None, **settings: str) -> Process:
+        process = self.start(dying_at=dying_at, **settings)
         eventually(self.ready, timeout=90, interval=0.1)
         return process
 

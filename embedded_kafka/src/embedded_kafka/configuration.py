@@ -26,6 +26,8 @@ def server_properties(log_dir: Path, port: int, controller_port: int, overrides:
         # The default of 5 ms holds a consumer that commits every message to 140 messages a second; 0 gives 950.
         "group.coordinator.append.linger.ms": "0",
         "group.initial.rebalance.delay.ms": "0",
+        # Below the default of 6 s a client may choose how long the group waits for a member that was killed.
+        "group.min.session.timeout.ms": "1000",
         # After kill -9 the old incarnation must expire before the new one can join: 2.3 s with these, 11.5 s without.
         "broker.session.timeout.ms": "1000",
         "broker.heartbeat.interval.ms": "300",

@@ -61,7 +61,7 @@ def counted(bus: BusClient, model_name: str) -> list[tuple[str, int]]:
 def test_killed_in_the_middle_of_a_candidate_the_other_takes_over(
     gatekeepers: Gatekeepers, model_name: str, own_bus: BusClient, slow: Slow
 ) -> None:
-    first = gatekeepers.start_ready()
+    first = gatekeepers.start_ready(dying_at="from_outside")
     own_bus.publish(slow.version(model_name), times=2)
     eventually(lambda: gatekeepers.get("/models") and gatekeepers.candidate(model_name, 1)["state"] == "gating")
     gatekeepers.start_ready()
