@@ -147,7 +147,7 @@ class ArtifactCache:
         except OSError:
             if not entry.exists():
                 raise
-            log.info("another process was quicker", entry=entry.name)  # equal digest, equal content
+            log.info("another process added the entry first", entry=entry.name)  # equal digest, equal content
         return entry
 
     def _remove(self, entry: Path) -> None:

@@ -134,7 +134,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
             except (Permanent, ValueError) as error:
                 return await self._bury([(record, _text(error)) for record in _records(message)], attempt)
             except Transient as error:
-                log.warning("waits and tries again", attempt=attempt, error=_text(error))
+                log.warning("transient error; retrying", attempt=attempt, error=_text(error))
             except Exception as error:  # a bug, or a library's error: must neither be lost nor block forever
                 log.exception("handler failed", attempt=attempt)
                 if attempt >= UNEXPECTED_ATTEMPTS:

@@ -51,7 +51,7 @@ def content(folder: Path) -> Mapping[str, Any]:
     """Parse the file. Raises ValueError when the folder contains no MLflow model, or the file is too large."""
     path = folder / "MLmodel"
     if not path.is_file():
-        raise ValueError("the artifact is no MLflow model: it has no MLmodel file")
+        raise ValueError("the artifact is not an MLflow model: it has no MLmodel file")
     if path.stat().st_size > LARGEST:
         raise ValueError(f"the MLmodel file is larger than {LARGEST} bytes")
     try:

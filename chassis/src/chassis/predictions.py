@@ -29,7 +29,7 @@ def read(raw: Any, problem: str, classes: Sequence[Any] | None = None, rows: int
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim not in (1, 2):
-        raise ValueError(f"answer has shape {values.shape}; expected (rows,) or (rows, classes)")
+        raise ValueError(f"prediction has shape {values.shape}; expected (rows,) or (rows, classes)")
     if rows is not None and len(values) != rows:
         raise ValueError(f"{len(values)} answers for {rows} rows")
     if problem == "multiclass" and values.ndim == 1:
@@ -37,11 +37,11 @@ def read(raw: Any, problem: str, classes: Sequence[Any] | None = None, rows: int
     numbers = _numbers(values)
     if problem == "regression":
         if numbers.ndim != 1:
-            raise ValueError(f"answer has shape {numbers.shape}; a regression answers one number a row")
+            raise ValueError(f"prediction has shape {numbers.shape}; a regression predicts one number a row")
         return Predictions(numbers, None)
     if np.any((numbers < 0) | (numbers > 1)):
         bad = numbers[(numbers < 0) | (numbers > 1)].flat[0]
-        raise ValueError(f"answer {bad!r} is no probability: it is outside [0, 1]")
+        raise ValueError(f"prediction {bad!r} is not a probability: it is outside [0, 1]")
     if problem == "binary":
         return _binary(numbers, classes)
     names = np.asarray(classes if classes is not None else np.arange(numbers.shape[1]))
@@ -53,7 +53,7 @@ def read(raw: Any, problem: str, classes: Sequence[Any] | None = None, rows: int
 def _binary(numbers: np.ndarray[Any, Any], classes: Sequence[Any] | None) -> Predictions:
     if numbers.ndim == 2:
         if numbers.shape[1] != 2:
-            raise ValueError(f"answer has shape {numbers.shape}; a binary model answers (rows,) or (rows, 2)")
+            raise ValueError(f"prediction has shape {numbers.shape}; a binary model predicts (rows,) or (rows, 2)")
         numbers = numbers[:, 1]
     names = np.asarray(classes) if classes is not None and len(classes) == 2 else np.array([0, 1])
     return Predictions(names[(numbers >= THRESHOLD).astype(int)], numbers)
@@ -64,7 +64,7 @@ def _numbers(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         values = values.astype(float)
     if not np.issubdtype(values.dtype, np.number) or np.issubdtype(values.dtype, np.complexfloating):
         first = values.flat[0] if values.size else None
-        raise ValueError(f"answers of type {type(first).__name__} ({first!r}); expected numbers")
+        raise ValueError(f"predictions of type {type(first).__name__} ({first!r}); expected numbers")
     numbers = values.astype(float)
     if not np.all(np.isfinite(numbers)):
         count = int(np.sum(~np.isfinite(numbers)))

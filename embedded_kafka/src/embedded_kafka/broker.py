@@ -63,7 +63,7 @@ class EmbeddedKafka:
     def port(self) -> int:
         """The port that clients connect to; known once started, or if it was requested."""
         if self._port is None:
-            raise StartFailed("this broker has no port yet: call start() first, or ask for a port")
+            raise StartFailed("this broker has no port yet: call start() first, or request a port")
         return self._port
 
     @property

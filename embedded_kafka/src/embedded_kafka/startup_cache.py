@@ -60,7 +60,7 @@ def _run_once(jars: Sequence[Path], flags: Sequence[str], directory: Path) -> No
         deadline = time.monotonic() + TRAINING_SECONDS
         while not answers(port):
             if not process.running or time.monotonic() > deadline:
-                raise TimeoutError(f"no answer on port {port}")
+                raise TimeoutError(f"no response on port {port}")
             time.sleep(0.05)
     finally:
         process.stop(TRAINING_SECONDS)  # Java writes the cache at exit

@@ -1,1 +1,1 @@
-""""""
+"""Example recipes: flights and churn."""

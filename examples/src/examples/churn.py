@@ -82,7 +82,7 @@ class ChurnRecipe:
     def window_at(self, time: datetime) -> str:
         """Return the newest snapshot at `time` (aware). Raises ValueError before the first one."""
         if time.tzinfo is None:
-            raise ValueError(f"the time {time.isoformat()} has no time zone; say which one, for example +00:00")
+            raise ValueError(f"the time {time.isoformat()} has no time zone; specify one, for example +00:00")
         taken = [window for window in self.windows() if snapshot_at(window) <= time]
         if not taken:
             first = self.windows()[0]
@@ -156,5 +156,5 @@ def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 def _label(values: pd.Series, window: str) -> pd.Series:
     words = values.astype(str).str.lower().map({"true": 1, "false": 0, "1": 1, "0": 0, "1.0": 1, "0.0": 0})
     if words.isna().any():
-        raise ValueError(f"{window}: churn_label holds {values[words.isna()].iloc[0]!r}; only True and False may be")
+        raise ValueError(f"{window}: churn_label holds {values[words.isna()].iloc[0]!r}; only True and False are valid")
     return words.astype(np.int64)

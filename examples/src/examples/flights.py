@@ -46,7 +46,7 @@ class FlightsRecipe:
     def window_at(self, time: datetime) -> str:
         """Return the month of `time` (aware) in New York. Raises ValueError outside 2013."""
         if time.tzinfo is None:
-            raise ValueError(f"the time {time.isoformat()} has no time zone; say which one, for example +00:00")
+            raise ValueError(f"the time {time.isoformat()} has no time zone; specify one, for example +00:00")
         month = time.astimezone(NEW_YORK).strftime("%Y-%m")
         if month not in WINDOWS:
             raise ValueError(f"no flights at {time.isoformat()}: the windows are {WINDOWS[0]} to {WINDOWS[-1]}")

@@ -92,7 +92,7 @@ def _codes(transformer: Any, asked: Callable[[Sequence[Any]], list[float]], valu
     try:
         return asked(values)
     except (ValueError, TypeError) as error:
-        raise Unsupported(f"{type(transformer).__name__} refuses a category of its own: {error}") from error
+        raise Unsupported(f"{type(transformer).__name__} rejects one of its own categories: {error}") from error
 
 
 def _outcome(asked: Callable[[Sequence[Any]], list[float]], value: Any) -> float | None:

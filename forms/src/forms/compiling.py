@@ -108,7 +108,7 @@ def _opened(model: bytes, dtype: Any, outputs: int) -> Gtil:
 
 def _native(estimator: Any, parts: list[Part], method: str) -> CompiledModel:
     if not isinstance(estimator, BaseEstimator):
-        raise Unsupported(f"{type(estimator).__name__} is no scikit-learn estimator")
+        raise Unsupported(f"{type(estimator).__name__} is not a scikit-learn estimator")
     return MatrixModel(_native_name(estimator), encoder(parts), native(estimator, method))
 
 

@@ -49,7 +49,7 @@ def linear(model: Any, method: str) -> Answer:
         flat = coefficients.ndim == 2 and coefficients.shape[1] == 1 and np.ndim(model.coef_) == 1
         return lambda matrix: _sums(matrix, coefficients, intercept, flat=flat)
     if not isinstance(model, CLASSIFIERS) or np.asarray(model.classes_).ndim != 1:
-        raise Unsupported(f"{type(model).__name__} is none of the linear models known")
+        raise Unsupported(f"{type(model).__name__} is not a supported linear model")
     coefficients, intercept = np.asarray(model.coef_, dtype=np.float64).T, model.intercept_
     is_binary = coefficients.shape[1] == 1
 

@@ -102,7 +102,7 @@ def tree_model(model: Any, parts: Sequence[Part], method: str) -> TreeModel:
             return single(not_infinite(answer))
 
     else:
-        raise Unsupported(f"{type(model).__name__} is none of the ensembles of trees known")
+        raise Unsupported(f"{type(model).__name__} is not a supported tree ensemble")
     ensemble = read(source)
     return TreeModel(found, source, _zeros_right(ensemble) if library == "lightgbm" else ensemble, classes, guard)
 
@@ -168,7 +168,7 @@ def _code_or_nan(codes: dict[Any, float]) -> Callable[[Any], float]:
 def _lightgbm(model: Any) -> treelite.Model:
     booster = getattr(model, "booster_", model)
     if getattr(booster, "pandas_categorical", None):
-        raise Unsupported("LightGBM fitted on a frame's category columns, which JSON has not")
+        raise Unsupported("LightGBM fitted on a frame's category columns, which JSON cannot represent")
     if booster.params.get("zero_as_missing"):
         raise Unsupported("LightGBM with zero_as_missing")
     return imported(treelite.frontend.from_lightgbm, booster)
