@@ -170,7 +170,7 @@ def _features(session: Session, window: WindowRow) -> list[str]:
 
 
 def _frame(rows: list[str], features: list[str]) -> pd.DataFrame:
-    """Return the features that any row has, and some of the other names: a request may carry thousands."""
+    """Return the features that any row has, and empty columns for some other names: a request may have thousands."""
     parsed = [orjson.loads(row) for row in rows]
     seen = set().union(*parsed)
     others = sorted(clean(name) for name in seen.difference(features))[:MOST_OTHERS]
