@@ -55,6 +55,6 @@ def check(running: Running, protocol: Protocol, subject: Subject) -> None:
             assert protocol.scores is not None
             got, wanted = np.asarray(protocol.scores(answer.json())), np.asarray(subject.scores[number])
             if got.shape != wanted.shape or not np.abs(got - wanted).max() <= TOLERANCE:
-                raise Wrong(f"{answer.url}: {got[:5]} where the native model says {wanted[:5]} (request {number})")
+                raise Wrong(f"{answer.url}: {got[:5]} where the native model predicts {wanted[:5]} (request {number})")
 
         list(threads.map(ask, range(len(subject.requests))))

@@ -18,7 +18,7 @@ PIPE_WIDTH = 200
 
 
 def console() -> Console:
-    """Return the console for results (standard output); what reads a pipe wants long lines, not folded ones."""
+    """Return the console for results (standard output); a pipe gets long lines, not folded ones."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
     return Console(highlight=False, emoji=False, width=width)  # the id a:b:0 is not an emoji
 

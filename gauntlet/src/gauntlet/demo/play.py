@@ -125,7 +125,7 @@ class Play:
             failures=self.traffic.failures,
         )
 
-    # Answers
+    # Responses
 
     def await_answer(self, role: str, version: int) -> str:
         """Await a replica (serving or staging) that predicts with this version."""

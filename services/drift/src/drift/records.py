@@ -39,7 +39,7 @@ def label_record(envelope: Envelope[GroundTruthReceived], now: datetime) -> dict
     """Return columns of a LabelRow, `request_id` and `row`. Raises ValueError without prediction reference or label."""
     event = envelope.data
     if event.request_id is None and event.entity_id is None:
-        raise ValueError("ground truth names neither request_id nor entity_id: nobody knows what it is the truth of")
+        raise ValueError("ground truth names neither request_id nor entity_id: it cannot be matched to a prediction")
     if event.label is None:
         raise ValueError("ground truth without a label: label is null")
     request_id = identity(event.request_id) if event.request_id is not None else None

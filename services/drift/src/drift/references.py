@@ -66,7 +66,7 @@ class References:
             found = digest_file(fetched)
             if found != dataset.digest:
                 raise Permanent(
-                    f"reference {dataset.uri} has digest {found}, but the promotion said {dataset.digest}: "
+                    f"reference {dataset.uri} has digest {found}, but the promotion names {dataset.digest}: "
                     "somebody changed it after the promotion; register the version again"
                 )
             fetched.replace(path)

@@ -57,7 +57,7 @@ def classes_of(estimator: Any, problem: Problem) -> list[Any]:
         raise Permanent(f"{type(estimator).__name__} has no predict_proba, which a {problem} model needs")
     classes = [value.item() if isinstance(value, np.generic) else value for value in estimator.classes_]
     if problem == "binary" and classes != [0, 1]:
-        raise Permanent(f"the model knows the classes {classes}; a binary one must have seen 0 and 1 in training")
+        raise Permanent(f"the model has the classes {classes}; a binary one must have seen 0 and 1 in training")
     return classes
 
 

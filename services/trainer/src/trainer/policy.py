@@ -139,7 +139,7 @@ def ending(exit_status: int, reported: str | None, last_log_line: str | None) ->
     if exit_status == 0 and reported is None:
         return Done()
     if exit_status == TEMPORARY_FAILURE:
-        return Retry(reported or last_log_line or "the training process asked to be run again later")
+        return Retry(reported or last_log_line or "the training process requested a later retry")
     if exit_status < 0:
         cause = " (SIGKILL: out of memory, most often)" if exit_status == -9 else ""
         return Failed(f"the training process was ended by signal {-exit_status}{cause}")
