@@ -1,4 +1,4 @@
-"""Latencies of the loop on a separate stack: registered → Promoted, Promoted → first new response, drift → new champion.
+"""Latencies of the loop on its own stack: registered → Promoted, Promoted → first new response, drift → new champion.
 
 `python -m benchmarks.lifecycle [ROUNDS]` (20 by default) prints Markdown tables, the memory of each process too.
 """
