@@ -1,4 +1,4 @@
-"""All benchmarks, one after another: `make bench`. The last one ends with an exit code of its own."""
+"""All benchmarks, one after another: `make bench`. The last one sets the exit code."""
 
 import runpy
 

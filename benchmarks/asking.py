@@ -1,5 +1,5 @@
-"""Clients of a replica in a process of their own, that ask without a pause between answers but the one that keeps two
-cores from being the only thing measured."""
+"""Clients of a replica in a separate process. They send requests back to back, with only a pause that keeps two cores
+from being the only thing measured."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Asked:
 
 
 class Asker:
-    """One connection that is kept; a request that fails in any way is a failure."""
+    """One persistent connection; a request that fails in any way counts as a failure."""
 
     def __init__(self, port: int, model: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
@@ -38,7 +38,7 @@ class Asker:
         self._body = json.dumps({"rows": [{f"f{number}": 0.1 * number for number in range(FEATURES)}]})
 
     def ask(self) -> Any:
-        """The answer; None for a failure."""
+        """Return the response; None for a failure."""
         try:
             self._connection.request("POST", self._path, self._body)
             response = self._connection.getresponse()
@@ -50,7 +50,7 @@ class Asker:
 
 
 def load(port: int, model: str, running: Event, stopping: Event, results: Any) -> None:
-    """Runs in a process of its own; puts every request as (started, seconds, failed)."""
+    """Send requests, in a separate process; put every request as (started, seconds, failed)."""
     asked: list[tuple[float, float, bool]] = []
 
     def client() -> None:
@@ -81,7 +81,7 @@ class Requests:
         return sum(each.failed for each in self.asked)
 
     def between(self, start: float, end: float) -> Requests:
-        """Those that were under way at some moment between the two."""
+        """Return the requests that were in flight at some moment between the two."""
         return Requests([each for each in self.asked if each.started < end and each.started + each.seconds > start])
 
     @property
@@ -91,7 +91,7 @@ class Requests:
 
 @contextmanager
 def asking(port: int, model: str) -> Iterator[Requests]:
-    """Clients ask for as long as the block runs; it starts with the first answer."""
+    """Send requests while the block runs; it starts with the first response."""
     context = multiprocessing.get_context("spawn")
     running, stopping, results = context.Event(), context.Event(), context.Queue()
     process = context.Process(target=load, args=(port, model, running, stopping, results), daemon=True)

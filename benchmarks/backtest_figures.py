@@ -1,7 +1,7 @@
 """The figures of docs/explanation/backtest.md: which policy serves best, over flights and generated churn streams.
 
 `python benchmarks/backtest_figures.py CACHE [choose|report]` prints Markdown tables. Policies are compared on some
-streams (`choose`), and what was chosen is reported on others (`report`). The answers of every version are made once and
+streams (`choose`), and the chosen ones are reported on others (`report`). Each version's predictions are made once and
 kept in CACHE (a quarter of an hour of one core); after that, a part takes a few minutes.
 """
 
@@ -100,7 +100,7 @@ RULES = {
 
 
 def field() -> list[Contender]:
-    """Everything that was tried."""
+    """Return all policies that were tried."""
     found = [contenders.never(), contenders.always()]
     found += [contenders.newest(f"newest, {name}", METRIC, rule) for name, rule in RULES.items()]
     for most, windows in ((5, 1), (10, 1), (20, 1), (None, 1), (10, 2), (None, 2), (10, 3), (None, 3)):
@@ -112,7 +112,7 @@ def field() -> list[Contender]:
 
 
 def finalists() -> list[Contender]:
-    """What was chosen, and what it is to be compared with."""
+    """Return the chosen policy, and the policies to compare it with."""
     shown = ("non-inferior", "superior", "better", "better by 0.01")
     return [
         contenders.never(),
@@ -127,7 +127,7 @@ def finalists() -> list[Contender]:
 CHOSEN = "retained, superior"
 
 Results = dict[str, dict[str, list[tuple[Played, float]]]]
-"""By policy and kind of stream: what was served, and the regret."""
+"""By policy and kind of stream: the versions served, and the regret."""
 
 
 def play_all(found: Sequence[Stream], field: Sequence[Contender]) -> Results:
@@ -143,7 +143,7 @@ def play_all(found: Sequence[Stream], field: Sequence[Contender]) -> Results:
 
 
 def print_table(played: Results) -> None:
-    """One row a policy: by kind of stream the mean served metric and the mean number of promotions."""
+    """Print one row per policy: by kind of stream, the mean served metric and mean number of promotions."""
     kinds = list(next(iter(played.values())))
     print("\n| policy | " + " | ".join(f"{kind} | prom." for kind in kinds) + " | mean regret |")
     print("|---|" + "--:|--:|" * len(kinds) + "--:|")
@@ -157,7 +157,7 @@ def print_table(played: Results) -> None:
 
 
 def print_differences(played: Results, chosen: str) -> None:
-    """How much better (less) the loss of the chosen policy is than that of each other one, stream by stream."""
+    """Print how much lower the loss of the chosen policy is than that of each other one, stream by stream."""
     kinds = list(played[chosen])
     print(f"\n| {chosen}, less loss than | " + " | ".join(kinds) + " |")
     print("|---|" + "--:|" * len(kinds))

@@ -1,4 +1,4 @@
-"""Outbox and inbox: how soon a committed event reaches the next service's handler, and how many do so a second.
+"""Outbox and inbox: time from commit to the next service's handler, and events per second.
 
 `python -m benchmarks.delivery` prints a Markdown table. One process, a real broker, SQLite and PostgreSQL.
 """
@@ -30,7 +30,7 @@ MANY, MODELS = 5_000, 50
 
 
 class Receiver:
-    """The handler: notes when each event arrived."""
+    """The handler: records when each event arrived."""
 
     def __init__(self) -> None:
         self.arrived: dict[int, float] = {}
@@ -71,7 +71,7 @@ async def wait_for(receiver: Receiver, count: int) -> None:
 
 
 async def measure(settings: ServiceSettings, sender: Database, taker: Database) -> tuple[list[float], float]:
-    """Milliseconds from commit to handler of each paced event; events a second through all of it."""
+    """Measure milliseconds from commit to handler of each paced event, and events per second end to end."""
     async with pipeline(settings, sender, taker) as receiver:
         await asyncio.to_thread(send, sender, 1, 1)
         await wait_for(receiver, 1)

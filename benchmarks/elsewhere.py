@@ -1,5 +1,5 @@
-"""Brings versions in as a replica does, in a process that answers nobody: what its work costs others by itself, because
-they share the machine, and not because they share the interpreter."""
+"""Load versions as a replica does, in a process that serves no requests: measures the cost to others of sharing the
+machine, as opposed to sharing the interpreter."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _serve(orders: Connection, folder: Path, tracking_uri: str) -> None:
 
 @contextmanager
 def elsewhere(folder: Path, tracking_uri: str) -> Iterator[Callable[[Version], None]]:
-    """Gives what brings a version in there, and waits for it."""
+    """Yield a function that loads a version in that process, and waits for it."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, folder, tracking_uri), daemon=True)

@@ -37,7 +37,7 @@ CHALLENGERS, STREAMS = 20, 1000
 
 
 def models(random: np.random.Generator, n: int, correlation: float, aucs: Sequence[float]) -> Iterator[Predictions]:
-    """Answers of models with these true AUCs; the first half of the rows is positive."""
+    """Draw scores of models with these true AUCs; the first half of the rows is positive."""
     common = random.normal(size=n)
     for auc in aucs:
         apart = np.sqrt(2) * NormalDist().inv_cdf(auc) * (labels(n) - 0.5)
@@ -76,7 +76,7 @@ def print_rules() -> None:
 
 
 def print_streams() -> None:
-    """Equal challengers, one after another on the same golden rows: how often at least one of them is promoted."""
+    """Print how often at least one of several equal challengers on the same golden rows is promoted."""
     print(f"\n| {CHALLENGERS} equal challengers, 500 rows, ρ 0.9 | at least one promoted |\n|---|--:|")
     random = np.random.default_rng(20)
     found = dict.fromkeys(("superior", "superior, α₁", "delta 0.01"), 0)

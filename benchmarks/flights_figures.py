@@ -1,4 +1,4 @@
-"""The figures of examples/flights.md: who wins on which month, and how far consecutive windows drift.
+"""The figures of examples/flights.md: which model wins on which month, and how far consecutive windows drift.
 
 `python benchmarks/flights_figures.py [models|windows|drift]` prints Markdown tables; all of them without an argument.
 """
@@ -39,7 +39,7 @@ def scores(first: int, last: int, rows: pd.DataFrame) -> np.ndarray:
 
 
 def delong(labels: np.ndarray, champion: np.ndarray, challenger: np.ndarray) -> tuple[float, float]:
-    """Difference of the areas and its standard error (DeLong 1988 by midranks, Sun and Xu 2014)."""
+    """Return the difference of the areas and its standard error (DeLong 1988 by midranks, Sun and Xu 2014)."""
     positive = labels == 1
     m, n = int(positive.sum()), int((~positive).sum())
     areas, v10, v01 = [], [], []

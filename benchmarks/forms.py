@@ -1,7 +1,7 @@
-"""Microseconds a call of every form of one model: gradient boosting of 20 features, 4 of them categories.
+"""Microseconds per call of every form of one model: gradient boosting of 20 features, 4 of them categories.
 
-`python -m benchmarks.forms`. Rows differ from call to call, as requests do: a row asked again and again is answered
-twice as fast, since the processor has learned its way through the trees.
+`python -m benchmarks.forms`. Rows differ from call to call, as requests do: a repeated row is predicted twice as fast,
+since the processor's branch predictor has learned its path through the trees.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ REPEATS = 7
 
 
 def fitted() -> tuple[Pipeline, pd.DataFrame]:
-    """The model and the table it was fitted on: 100 trees of 31 leaves."""
+    """Return the model and the table it was fitted on: 100 trees of 31 leaves."""
     chance = np.random.default_rng(0)
     frame = pd.DataFrame(chance.normal(size=(ROWS, len(NUMBERS))), columns=NUMBERS)
     frame = frame.mask(chance.random(frame.shape) < 0.03)
@@ -58,7 +58,7 @@ def to_frame(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def microseconds(ask: Callable[[Any], Any], batches: Sequence[Any]) -> float:
-    """Of one call, the best of several passes over `batches`."""
+    """Time one call: the best of several passes over `batches`."""
     passes = []
     for _ in range(REPEATS):
         began = time.perf_counter()

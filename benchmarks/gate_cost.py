@@ -1,4 +1,4 @@
-"""What a verdict costs: `python -m benchmarks.gate_cost`.
+"""The cost of a verdict: `python -m benchmarks.gate_cost`.
 
 A forest of about 100 MB and 20,000 golden rows through the real measuring, gates and evidence, every gate on; MLflow's
 files are in a folder, so that its server is not measured. Then a hundred small candidates, each replayed.
@@ -103,7 +103,7 @@ class Bench:
         return Provenance(event, known, run_found=True, training_digest=self.keys.digest), size
 
     def judge(self, found: Provenance, champion: Provenance) -> tuple[dict[str, float], bool]:
-        """Seconds of each step, and whether a replay from the evidence agrees."""
+        """Return seconds of each step, and whether a replay from the evidence agrees."""
         event = champion.event
         best = Champion(event.model_version, 1, event.artifact_uri or "", event.artifact_digest or "")
         began = time.perf_counter()

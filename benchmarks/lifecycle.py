@@ -1,4 +1,4 @@
-"""The loop's latencies on a stack of its own: registered → Promoted, Promoted → first new answer, drift → new champion.
+"""Latencies of the loop on its own stack: registered → Promoted, Promoted → first new response, drift → new champion.
 
 `python -m benchmarks.lifecycle [ROUNDS]` (20 by default) prints Markdown tables, the memory of each process too.
 """
@@ -31,7 +31,7 @@ JUNE = datetime(2013, 6, 15, tzinfo=UTC)
 
 
 def _policies(folder: Path) -> Path:
-    """The shipped policy, but for an equal model passing: each round promotes the champion's own run once more."""
+    """Write the shipped policy, changed to pass an equal model: each round promotes the champion's own run again."""
     policy = yaml.safe_load((POLICIES / f"{MODEL}.yaml").read_text())
     policy["gates"]["performance"]["rule"] = "non_inferior"
     policy["candidates"] = "newest"
@@ -42,7 +42,7 @@ def _policies(folder: Path) -> Path:
 
 
 def drift(version: int) -> DriftDetected:
-    """As the drift service says it; here said by us, so that only what follows is measured."""
+    """Build DriftDetected as the drift service emits it; published here, so that only its consequences are measured."""
     window = DriftWindow(id=f"benchmark-{version}", rows=4000, start=JUNE, end=JUNE)
     return DriftDetected(
         model_name=MODEL, model_version=version, kind=DriftKind.DATA, window=window, drift_share=0.8, reason="benchmark"
@@ -59,7 +59,7 @@ class Measured:
         self.loops: list[float] = []
 
     def again(self, run_id: str) -> None:
-        """Register the champion's own run once more: an equal model passes, and is promoted."""
+        """Register the champion's own run again: an equal model passes, and is promoted."""
         request = new_envelope(TrainingRequested(model_name=MODEL, from_run=run_id), source="benchmark")
         self._play.site.broker.publish(request)
         self._follow(self._play.await_registered(request).model_version)

@@ -1,8 +1,8 @@
-"""What publishing PredictionMade takes from a replica's throughput.
+"""The cost of publishing PredictionMade in a replica's throughput.
 
-`python -m benchmarks.prediction_cost [--pairs 10] [--seconds 3]` prints a Markdown table. Two replicas of one model are
-side by side, one of them publishes; the load goes to one and then the other, in pairs that change their order. The
-ratio is of each pair, so that a machine that is slow for a minute is slow for both.
+`python -m benchmarks.prediction_cost [--pairs 10] [--seconds 3]` prints a Markdown table. Two replicas of one model run
+side by side, one of them publishes; the load alternates between them, in pairs of alternating order. The ratio is
+taken within each pair, so that a machine that is slow for a minute slows both.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.serving.own import Gauntlet, Surroundings, surroundings
 from benchmarks.serving.subjects import BATCH_ROWS, Subject, subjects
 
 LOADS = ((1, 64), (BATCH_ROWS, 16))
-"""Rows a request, connections."""
+"""Rows per request, connections."""
 WARM_UP_SECONDS = 5.0
 PUBLISHED = "gauntlet_serving_predictions_published_total"
 DROPPED = "gauntlet_serving_predictions_dropped_total"
@@ -39,13 +39,13 @@ class Pair:
 
 
 def counted(port: int, name: str) -> float:
-    """The sum of a counter over its labels."""
+    """Return the sum of a counter over its labels."""
     lines = httpx.get(f"http://127.0.0.1:{port}/metrics").text.splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((name + "{", name + " ")))
 
 
 def measured(publishing: int, quiet: int, body: Path, connections: int, pairs: int, seconds: float) -> list[Pair]:
-    """By ports."""
+    """Measure the replicas on these ports."""
     sides = [partial(wrk.run, protocols.OWN.url(port), body, connections, seconds) for port in (publishing, quiet)]
     found = []
     for pair in starmap(Pair, wrk.in_turns(*sides, pairs)):

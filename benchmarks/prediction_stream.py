@@ -1,8 +1,8 @@
-"""PredictionMade events a second into drift's database: real broker, real handler, windows filled, jobs enqueued.
+"""PredictionMade events per second into drift's database: real broker, real handler, windows filled, jobs enqueued.
 
 `python -m benchmarks.prediction_stream` prints a Markdown table. The events are on the topic before the clock starts:
-what is measured is how fast a service that fell behind catches up. `replayed` reads the same events a second time.
-CPU is of this process, consumer and decoding included: it depends less than the rate on what else the machine does.
+it measures how fast a service that fell behind catches up. `replayed` reads the same events a second time.
+CPU is of this process, consumer and decoding included: it depends less than the rate on other load of the machine.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CARRIERS, ORIGINS = ("UA", "DL", "AA", "B6", "EV"), ("EWR", "JFK", "LGA")
 
 
 def prediction(number: int, model: str, rng: np.random.Generator) -> PredictionMade:
-    """A row as flights has them: ten features, 700 bytes of JSON."""
+    """Make a row like those of flights: ten features, 700 bytes of JSON."""
     return PredictionMade(
         model_name=model,
         request_id=f"request-{number // 100:08d}",
@@ -67,7 +67,7 @@ def fill_topic(settings: Settings, models: Sequence[str]) -> None:
 
 
 class Taker:
-    """The service's handler, with a count of what it committed and the size of each batch."""
+    """The service's handler, with counts of commits and the size of each batch."""
 
     def __init__(self, database: Database, settings: Settings, models: Sequence[str]) -> None:
         self.batches: list[int] = []
@@ -94,7 +94,7 @@ def promoted(model: str) -> Promoted:
 
 
 async def catch_up(settings: Settings, database: Database, taker: Taker, group: str) -> tuple[float, float]:
-    """Events a second from the first batch to the last, and microseconds of CPU an event."""
+    """Return events per second from the first batch to the last, and microseconds of CPU per event."""
     taker.batches.clear()
     bus = Bus(settings, service=group, database=database)
     bus.on_batch(PredictionMade, taker.take)
@@ -135,7 +135,7 @@ Rates = list[tuple[float, float]]
 
 
 def measure(kafka: EmbeddedKafka, kind: str, models: Sequence[str], folder: Path) -> tuple[Rates, Rates]:
-    """Of new events and of events that are there already, each round on an empty database."""
+    """Measure new events and events already stored, each round on an empty database."""
     settings = Settings(
         _env_file=None,
         kafka_bootstrap_servers=kafka.bootstrap_servers,

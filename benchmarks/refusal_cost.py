@@ -1,7 +1,7 @@
-"""What it costs to say what is wrong with a request, beside answering a good one.
+"""The cost of rejecting a request with a reason, compared with serving a valid one.
 
-`python -m benchmarks.refusal_cost [--pairs 4] [--seconds 2]` prints a Markdown table. One replica; the load goes to it
-with good requests and with faulty ones, in pairs that change their order. The ratio is of each pair.
+`python -m benchmarks.refusal_cost [--pairs 4] [--seconds 2]` prints a Markdown table. One replica; the load sends
+valid and faulty requests, in pairs of alternating order. The ratio is taken within each pair.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.serving.own import Gauntlet, Surroundings, surroundings
 from benchmarks.serving.subjects import BATCH_ROWS, CATEGORIES, NUMBERS, Rows, subjects
 
 LOADS = ((1, 64), (BATCH_ROWS, 16))
-"""Rows a request, connections."""
+"""Rows per request, connections."""
 WARM_UP_SECONDS = 3.0
 
 FAULTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -30,7 +30,7 @@ FAULTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "a field that is not known": lambda row: row | {"colour": "blue"},
     "every field is wrong": lambda row: dict.fromkeys((*NUMBERS, *CATEGORIES), ()),
 }
-"""What is done to the last row of a request."""
+"""Changes to the last row of a request."""
 
 
 def faulty(request: Rows, fault: str) -> Rows:
@@ -38,7 +38,7 @@ def faulty(request: Rows, fault: str) -> Rows:
 
 
 def refused_with(url: str, request: Rows) -> str:
-    """What the answer says. Raises RuntimeError when it is no refusal."""
+    """Return the response's detail. Raises RuntimeError when it is no refusal."""
     answer = httpx.post(url, content=protocols.OWN.encode(request))
     if answer.status_code != 422:
         raise RuntimeError(f"{answer.status_code} instead of 422: {answer.text[:500]}")
@@ -48,7 +48,7 @@ def refused_with(url: str, request: Rows) -> str:
 def compared(
     url: str, good: Path, bad: Path, connections: int, pairs: int, seconds: float
 ) -> list[tuple[float, float]]:
-    """Good answers and refusals a second, of each pair. Raises RuntimeError when one was answered as the other."""
+    """Return good responses and refusals per second, of each pair. Raises RuntimeError on unexpected responses."""
     sides = [partial(wrk.run, url, bodies, connections, seconds) for bodies in (good, bad)]
     found = []
     for answered, refused in wrk.in_turns(*sides, pairs):

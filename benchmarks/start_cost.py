@@ -1,8 +1,8 @@
-"""What a stack costs until it is ready: `python -m benchmarks.start_cost [--against COMMIT] [--rounds 3]`.
+"""The cost of starting a stack: `python -m benchmarks.start_cost [--against COMMIT] [--rounds 3]`.
 
 CPU seconds of all processes, wall time and memory (PSS: what processes share is divided among them) of `gauntlet up` in
-a new data directory, with Kafka's and MLflow's caches warm. `--against` installs another commit beside this one, with
-bytecode, and starts both in turns. Linux only: memory and orphans are counted through /proc and prctl.
+a new data directory, with Kafka's and MLflow's caches warm. `--against` also installs another commit, with
+bytecode, and starts both in turn. Linux only: memory and orphans are counted through /proc and prctl.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def remove(checkout: Path) -> None:
 
 
 def measured(checkout: Path) -> Cost:
-    """One start. Raises RuntimeError, with what was printed, when the stack does not become ready."""
+    """Measure one start. Raises RuntimeError with the output when the stack does not become ready."""
     with tempfile.TemporaryDirectory(prefix="gauntlet-start-cost-") as name:
         folder = Path(name)
         command = [
@@ -86,7 +86,7 @@ def measured(checkout: Path) -> Cost:
 
 
 def _cost(wall: float) -> Cost:
-    """Of everything that came of this process; what has ended is counted by who waited for it."""
+    """Sum over all descendants of this process; ended ones are counted by the process that waited for them."""
     cpu, pss, count = 0.0, 0.0, 0
     for process in psutil.Process().children(recursive=True):
         try:
@@ -100,7 +100,7 @@ def _cost(wall: float) -> Cost:
 
 
 def _offset() -> int:
-    """Of ports that are free now."""
+    """Return an offset of free ports."""
     for _ in range(100):
         offset = free_ports()["kafka"] - DEFAULT_PORTS["kafka"]
         listening = {item.laddr.port for item in psutil.net_connections("tcp") if item.status == psutil.CONN_LISTEN}
@@ -111,7 +111,7 @@ def _offset() -> int:
 
 
 def table(costs: dict[str, list[Cost]]) -> list[str]:
-    """A row a build with the medians, and the ratios of the last to the first."""
+    """Return one row per build with the medians, and the ratios of the last to the first."""
     names = [field.name for field in fields(Cost)]
     lines = ["| build | CPU s | wall s | PSS MiB | processes |", "|---|" + "--:|" * len(names)]
     medians = {
@@ -133,7 +133,7 @@ def run(against: str | None, rounds: int) -> None:
         if against:
             print(f"installing {against}", file=sys.stderr, flush=True)
             builds = {against: build(against, folder), **builds}
-        for checkout in builds.values():  # caches that are made once for a user
+        for checkout in builds.values():  # caches that are created once per user
             measured(checkout)
         costs: dict[str, list[Cost]] = {name: [] for name in builds}
         for number in range(rounds):

@@ -1,4 +1,4 @@
-"""The trap that this project began with, on the real data: `python -m benchmarks.streamflow_leakage`.
+"""The leakage that motivated this project, on the real data: `python -m benchmarks.streamflow_leakage`.
 
 Needs StreamFlow's two snapshots (STREAMFLOW_DATA); prints both comparisons for several seeds of the splits.
 """

@@ -1,7 +1,7 @@
-"""Swaps under load: failed requests, and how soon after Promoted was published the first new answer comes; what the
-loading of a model of 100 MB does to the answers of another; whether memory stays flat.
+"""Swaps under load: failed requests, time from publishing Promoted to the new version's first response, the effect of
+loading a model of 100 MB on another's responses, and whether memory stays flat.
 
-`python -m benchmarks.swap [--swaps 1000]` prints Markdown tables. A replica as a process of its own, a real broker, a
+`python -m benchmarks.swap [--swaps 1000]` prints Markdown tables. A replica as a separate process, a real broker, a
 real MLflow; small gradient-boosting models of 20 features, and a forest of 100 MB.
 """
 
@@ -40,7 +40,7 @@ MEMORY_SWAPS, ENDS = 200, 20
 FOREST_TREES, FOREST_ROWS, FOREST_LOADS = 235, 20_000, 3
 STEADY_SECONDS = 10.0
 GOLDEN = 32
-"""Rows in the serving artifact that each version has, as it has when it comes from the gate."""
+"""Rows in each version's serving artifact, as after the gate."""
 MEBIBYTE = 2**20
 
 
@@ -51,7 +51,7 @@ def rows(count: int) -> tuple[pd.DataFrame, pd.Series[Any]]:
 
 
 def versions(uploads: Uploads, model: str, estimator: Any, example: pd.DataFrame, count: int) -> list[Version]:
-    """One fit, but a seed and so a digest of its own each."""
+    """Make versions of one fit, each with its own seed and so its own digest."""
     return [
         uploads.version(
             model,
@@ -66,7 +66,7 @@ def versions(uploads: Uploads, model: str, estimator: Any, example: pd.DataFrame
 
 
 def small(uploads: Uploads) -> list[Version]:
-    """One more than are swapped to from MLflow: the first is there before."""
+    """Make one more than the swaps from MLflow: the first is loaded before."""
     frame, label = rows(1000)
     with threadpool_limits(1):
         estimator = HistGradientBoostingClassifier().fit(frame, label)
@@ -74,7 +74,7 @@ def small(uploads: Uploads) -> list[Version]:
 
 
 def forests(uploads: Uploads) -> tuple[list[Version], int]:
-    """And the bytes of one."""
+    """Return the versions, and the bytes of one."""
     frame, label = rows(FOREST_ROWS)
     forest = RandomForestClassifier(FOREST_TREES, n_jobs=2, random_state=0).fit(frame, label).set_params(n_jobs=1)
     return versions(uploads, FOREST, forest, frame.head(GOLDEN), FOREST_LOADS), len(cloudpickle.dumps(forest))
@@ -87,7 +87,7 @@ class Bench:
     forest_bytes: int = 0
     epochs: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     lines: list[str] = field(default_factory=list)
-    """What is wanted and whether it was reached."""
+    """Targets and whether they were reached."""
 
     def promote(self, version: Version) -> int:
         epoch = next(self.epochs)
@@ -97,7 +97,7 @@ class Bench:
     def first_new_answers(
         self, order: Sequence[Version], after_each: Callable[[], None] = lambda: None
     ) -> tuple[list[float], int]:
-        """Milliseconds from publishing each promotion to its first answer; failures of the asker."""
+        """Return milliseconds from publishing each promotion to its first response, and failed requests."""
         asker, took, failed = Asker(self.replica.port, MODEL), [], 0
         for version in order:
             published = time.perf_counter()
@@ -128,14 +128,14 @@ class Bench:
             self.wanted("Promoted → first new answer, p99 ms, on disk", p99(took), 300)
 
     def loading(self, made: Sequence[Version], load_elsewhere: Callable[[Version], None]) -> None:
-        """The small model answers while the forest comes from MLflow and is loaded, and again.
+        """Measure the small model's responses while the forest is fetched from MLflow and loaded, twice.
 
-        Before that, while another process does the same: what a machine of two cores makes of it in any case.
+        Before that, while another process does the same: the baseline of a machine of two cores.
         """
         spans: list[tuple[float, float]] = []
         with asking(self.replica.port, MODEL) as requests:
             begun = time.perf_counter()
-            time.sleep(STEADY_SECONDS)  # what is measured is this time, not something that is waited for
+            time.sleep(STEADY_SECONDS)  # this time is the measurement, not a wait for a condition
             there = time.perf_counter()
             for version in made:
                 load_elsewhere(version)
@@ -168,7 +168,7 @@ class Bench:
         self.wanted("the same, loaded by another process", found["by another process"] / found["before"], 1.5)
 
     def memory(self, order: Sequence[Version]) -> None:
-        """Resident memory of the replica and its workers after each swap."""
+        """Measure resident memory of the replica and its workers after each swap."""
         assert self.replica.process is not None
         replica = psutil.Process(self.replica.process.pid)
         resident: list[float] = []

@@ -1,4 +1,4 @@
-"""100,000 hostile requests to a replica: no 5xx but 503, memory bounded, good requests answered all along.
+"""100,000 hostile requests to a replica: no 5xx but 503, memory bounded, good requests served throughout.
 
 `python -m benchmarks.hostile [--requests 100000] [--connections 32] [--seed 0] [--workers 1] [--only 'deep JSON']`
 prints Markdown tables; the exit code is 1 when the promise is broken. A replica as a process of its own, a real broker,
@@ -38,11 +38,11 @@ from support.waiting import eventually
 
 MEBIBYTE = 2**20
 BOUND_MEBIBYTES = 1536
-"""By how much a worker's memory may grow: SERVING_MAX_HELD_BYTES (256 MiB), and a body of 16 MiB once parsed."""
+"""Most growth of a worker's memory: SERVING_MAX_HELD_BYTES (256 MiB), and a body of 16 MiB once parsed."""
 SAMPLE_SECONDS = 0.02
 SLOW = "slow clients"
 BODY_SECONDS = 5
-"""Of the replica, so that a slow body does not take the default's 30."""
+"""Timeout of the replica for a body, below the default of 30."""
 
 
 @dataclass
@@ -76,7 +76,7 @@ class Memory:
 
 
 def shuffled(random: Random, names: Sequence[str], share: float) -> Iterator[tuple[str, Case]]:
-    """Every class in its number of requests, in a random order; made when they are sent."""
+    """Yield each class's number of requests in random order, generated when sent."""
     order = [name for name in names for _ in range(max(1, round(CLASSES[name][1] * share)))]
     random.shuffle(order)
     for name in order:
@@ -84,7 +84,7 @@ def shuffled(random: Random, names: Sequence[str], share: float) -> Iterator[tup
 
 
 def attack(port: int, names: Sequence[str], arguments: argparse.Namespace) -> dict[str, Tally]:
-    """Slow clients have connections of their own: they would hold up all the others."""
+    """Send the requests; slow clients have separate connections, since they would block all others."""
     tallies, share = {name: Tally() for name in names}, arguments.requests / 100_000
     quick = shuffled(Random(arguments.seed), [name for name in names if name != SLOW], share)
     slow = shuffled(Random(arguments.seed + 1), [name for name in names if name == SLOW], share)
@@ -110,7 +110,7 @@ def show(tallies: dict[str, Tally]) -> None:
 def verdict(
     tallies: dict[str, Tally], memory: Memory, bound: float, after: float, good: Requests, same: bool, alive: bool
 ) -> bool:
-    """Whether the promise was kept. `bound`: MiB by which memory may have grown."""
+    """Print the results; return whether the promise was kept. `bound`: MiB by which memory may have grown."""
     wrong = [each for tally in tallies.values() for each in tally.wrong]
     for request, answer in wrong[:5]:
         print(f"\n5xx for {request[:300]!r}\n→ {answer!r}", file=sys.stderr)

@@ -22,7 +22,7 @@ PATHS = {
 
 @dataclass(frozen=True)
 class Case:
-    """`replies`: how many are waited for; 0 for who hangs up at once. `pause`: seconds before each further piece."""
+    """`replies`: how many to wait for; 0 to close the connection at once. `pause`: seconds before each next piece."""
 
     pieces: Iterable[bytes]
     replies: int = 1
@@ -46,12 +46,12 @@ def good() -> bytes:
 
 
 def row(random: Random, texts: list[bytes]) -> bytes:
-    """An object of the model's columns; the values are JSON, or nearly."""
+    """Build an object of the model's columns; the values are JSON, or nearly."""
     return b"{%s}" % b",".join(b'"%s":%s' % (name.encode(), random.choice(texts)) for name in COLUMNS)
 
 
 def in_some_form(random: Random, texts: list[bytes]) -> bytes:
-    """A request of one of the protocols, with the texts in the places of values."""
+    """Build a request of one of the protocols, with the texts as values."""
     protocol, a_row = random.choice(list(PATHS)), row(random, texts)
     some = random.choice(texts)
     if protocol == "predict":

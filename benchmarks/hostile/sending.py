@@ -1,4 +1,4 @@
-"""Sends cases over raw sockets, many connections at a time, and counts what came back."""
+"""Sends cases over raw sockets, many connections at a time, and counts the replies."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ REPLY_SECONDS = 90.0
 
 @dataclass
 class Tally:
-    """Of one class. `no_reply`: the server closed, or the client had hung up; `timeouts`: neither reply nor close."""
+    """Counts of one class. `no_reply`: the server or the client closed; `timeouts`: neither reply nor close."""
 
     cases: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     no_reply: int = 0
     timeouts: int = 0
     wrong: list[tuple[bytes, bytes]] = field(default_factory=list)
-    """Beginnings of requests and of their 5xx answers that are not 503."""
+    """Beginnings of requests and of their 5xx responses other than 503."""
 
 
 class Client:
@@ -70,7 +70,7 @@ class Client:
             await writer.drain()
 
     async def _replies(self, reader: asyncio.StreamReader, case: Case, tally: Tally, sent: bytearray) -> bool:
-        """Whether the server keeps the connection open."""
+        """Read replies; return whether the server keeps the connection open."""
         if case.replies == 0:
             tally.no_reply += 1
             return False
@@ -103,7 +103,7 @@ async def _reply(reader: asyncio.StreamReader) -> tuple[int, bytes, bytes]:
 
 
 async def send_all(port: int, cases: Iterator[tuple[str, Case]], connections: int, tallies: dict[str, Tally]) -> None:
-    """`cases` are shared by all connections; each takes the next one when it is done with the last."""
+    """Send `cases`, shared by all connections: each takes the next one after finishing its last."""
 
     async def one() -> None:
         client = Client(port)

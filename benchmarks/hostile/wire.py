@@ -1,4 +1,4 @@
-"""Hostile use of HTTP itself: heads, lengths, sizes, speed."""
+"""Hostile use of HTTP itself: headers, lengths, sizes, speed."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Bench:
         self._loads = [*(Load(1, connections) for connections in chosen.connections), BATCH]
 
     def compare(self, servers: Sequence[Server], subject: Subject, workers: int) -> None:
-        """Prints the table of one model. Servers run one after another, all of them in every round."""
+        """Print the table of one model. Servers run one after another, all of them in every round."""
         found: Found = defaultdict(list)
         reasons = {server.key: server.takes(subject, workers) for server in servers}
         for key, why_not in reasons.items():

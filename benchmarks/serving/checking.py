@@ -1,4 +1,4 @@
-"""Before a server is measured: it answers, and what the native model answers, also to many at once."""
+"""Checks before a server is measured: it responds, with the native model's predictions, also under concurrency."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ AT_ONCE = 16
 
 
 class Wrong(Exception):
-    """A server answers something else than the native model; its figures would mean nothing."""
+    """A server's predictions differ from the native model's; its figures would be meaningless."""
 
 
 def wait(running: Running, protocol: Protocol, subject: Subject) -> None:
-    """Until the first row is answered. Raises Gone, or Wrong with the last answer when none is good in time."""
+    """Wait for the first prediction. Raises Gone, or Wrong with the last response when none is good in time."""
     url, body = protocol.url(running.port), protocol.encode(subject.requests[0])
     deadline, last = time.monotonic() + START_SECONDS, "no answer"
     while time.monotonic() < deadline:
@@ -38,7 +38,7 @@ def wait(running: Running, protocol: Protocol, subject: Subject) -> None:
 
 
 def check(running: Running, protocol: Protocol, subject: Subject) -> None:
-    """Every request of the subject, many at once, so that batching which mixes up its callers is seen.
+    """Send every request of the subject, concurrently, to detect batching that mixes up its callers.
 
     Raises Wrong when a score is further than `TOLERANCE` from the native model's.
     """
@@ -55,6 +55,6 @@ def check(running: Running, protocol: Protocol, subject: Subject) -> None:
             assert protocol.scores is not None
             got, wanted = np.asarray(protocol.scores(answer.json())), np.asarray(subject.scores[number])
             if got.shape != wanted.shape or not np.abs(got - wanted).max() <= TOLERANCE:
-                raise Wrong(f"{answer.url}: {got[:5]} where the native model says {wanted[:5]} (request {number})")
+                raise Wrong(f"{answer.url}: {got[:5]} where the native model predicts {wanted[:5]} (request {number})")
 
         list(threads.map(ask, range(len(subject.requests))))

@@ -1,4 +1,4 @@
-"""A virtual environment a peer, kept between runs; what a peer needs never comes near the product's."""
+"""One virtual environment per peer, kept between runs and isolated from the product's."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ TOOLS = Path(__file__).parents[2] / ".tools" / "bin"
 
 
 def environment(peer: str, cache: Path) -> Path:
-    """The bin folder of `peer`'s environment below `cache`; made when its requirements are new there.
+    """Return the bin folder of `peer`'s environment below `cache`; created when its requirements are new there.
 
-    Raises RuntimeError, with what the installer said, when it cannot be made.
+    Raises RuntimeError with the installer's output when creation fails.
     """
     requirements = PEERS / peer / "requirements.txt"
     made_of = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""This service: a replica as a process of its own, with a real broker and a real MLflow."""
+"""This service: a replica as a separate process, with a real broker and a real MLflow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MODEL = "bench"
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a replica needs around it; started once a run."""
+    """Dependencies of a replica; started once per run."""
 
     bootstrap_servers: str
     tracking_uri: str
@@ -37,7 +37,7 @@ class Surroundings:
 
 @contextmanager
 def surroundings() -> Iterator[Surroundings]:
-    """A broker, an MLflow and a folder that is gone afterwards."""
+    """Start a broker, an MLflow and a temporary folder."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         mlflow = MlflowServer(folder / "mlflow")
@@ -85,5 +85,5 @@ class Gauntlet:
 
 
 def answers(port: int, path: str) -> bool:
-    """Whether there is anything at `path`."""
+    """Return whether `path` exists on the server."""
     return httpx.post(f"http://127.0.0.1:{port}{path}", json={}).status_code not in (404, 405)

@@ -1,4 +1,4 @@
-"""A model as code (MLflow's term): a pipeline, and a rule of somebody's own around it."""
+"""A model as code (MLflow's term): a pipeline, wrapped in a custom rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How each server wants to be asked, and where its answer has the scores (probabilities of class 1)."""
+"""Request format of each server, and the location of scores (probabilities of class 1) in its response."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Protocol:
-    """`scores` is None where no model answers."""
+    """`scores` is None where there is no model."""
 
     path: str
     body: Callable[[Rows], Any]
@@ -26,7 +26,7 @@ class Protocol:
         return f"http://127.0.0.1:{port}{self.path}"
 
     def written(self, path: Path, requests: Sequence[Rows]) -> Path:
-        """`path`, with a body a line: what wrk asks in turns."""
+        """Write one body per line, which wrk sends in turn; return `path`."""
         path.write_bytes(b"\n".join(self.encode(rows) for rows in requests))
         return path
 
@@ -40,7 +40,7 @@ def _split(rows: Rows) -> Any:
 
 
 def _tensors(rows: Rows) -> Any:
-    """Open Inference Protocol v2: an input a column, which MLServer's `pd` makes into a DataFrame."""
+    """Open Inference Protocol v2: one input per column, which MLServer's `pd` makes into a DataFrame."""
     inputs = []
     for name, value in rows[0].items():
         column: dict[str, Any] = {"name": name, "shape": [len(rows), 1], "data": [row[name] for row in rows]}

@@ -1,4 +1,4 @@
-"""The peers: how each is started, by its own documentation, with `workers` processes that compute."""
+"""The peers: how each is started, following its documentation, with `workers` processes that compute."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from benchmarks.serving.targets import ECHO, MLFLOW
 from support.processes import end, free_port, spawn
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""As this service has it: threads that fight over the cores make every one of them slower."""
+"""As in this service: threads that compete for the cores slow each other."""
 
 NO_ACCESS_LOG = "api_server.logging.access.enabled=false"
 
 
 class Gone(Exception):
-    """A server ended by itself; says its last words."""
+    """A server ended by itself; the message has its last output."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,21 @@ class Running:
 
 
 class Server(Interface):
-    """What is measured: `faces` are the protocols that one start of it answers, by their name in the table."""
+    """A measured server: `faces` are the protocols that one start of it serves, by their name in the table."""
 
     @property
     def key(self) -> str: ...
     @property
     def faces(self) -> Mapping[str, Protocol]: ...
     def takes(self, subject: Subject, workers: int) -> str | None:
-        """None when it can be measured so, otherwise why not."""
+        """Return None when it can be measured so, otherwise why not."""
 
     def running(self, subject: Subject, workers: int) -> AbstractContextManager[Running]: ...
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a command is made of."""
+    """Inputs of a start command."""
 
     bin: Path
     model: Path
@@ -128,7 +128,7 @@ def _litserve(start: Start) -> Sequence[str]:
 
 
 def _quiet(start: Start) -> Mapping[str, str]:
-    """BentoML keeps a home folder, reports its use to its makers, and logs every request, unless told not to."""
+    """Return settings against BentoML's defaults: a home folder, usage reports, and a log line per request."""
     return {"BENTOML_HOME": "home", "BENTOML_DO_NOT_TRACK": "true", "BENTOML_CONFIG_OPTIONS": NO_ACCESS_LOG}
 
 

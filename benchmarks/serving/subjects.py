@@ -1,4 +1,4 @@
-"""The models that every server is asked, the rows, and what the native model answers to them."""
+"""The models that every server serves, the rows, and the native model's predictions for them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ROLES = {"problem": "binary", "classes": [0, 1]}
 
 @dataclass(frozen=True)
 class Subject:
-    """A saved MLflow model; `scores` are the native probabilities of class 1, a list a request."""
+    """A saved MLflow model; `scores` are the native probabilities of class 1, one list per request."""
 
     name: str
     folder: Path
@@ -67,7 +67,7 @@ def fitted() -> Any:
 
 
 def subjects(folder: Path) -> list[Subject]:
-    """Saves both below `folder`; the second wraps the first in Python code that no compiler can take."""
+    """Save both below `folder`; the second wraps the first in Python code that no compiler can take."""
     model, example = fitted(), frame_of(np.random.default_rng(1), 5)
     compilable = folder / "gradient_boosting"
     digest = save(model, compilable, example=example, roles=ROLES)

@@ -24,7 +24,7 @@ Results = Mapping[tuple[str, Load], Measured]
 
 
 def table(results: Results, loads: Sequence[Load]) -> Iterable[str]:
-    """A line a server, in the order in which they were measured."""
+    """Yield one line per server, in the order of measurement."""
     yield "| | " + " | ".join(f"{load}: req/s | p50 ms | p99 ms" for load in loads) + " | failed |"
     yield "|---|" + "--:|--:|--:|" * len(loads) + "--:|"
     for server in dict.fromkeys(server for server, _ in results):

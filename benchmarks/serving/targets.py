@@ -1,4 +1,4 @@
-"""What is to be reached, as ratios of figures from one run, and by how much it is missed."""
+"""Targets, as ratios of figures from one run, and by how much they are missed."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def _rate_over(other: str, of: str = OURS) -> Callable[[Figures], float | None]:
 
 
 def _rate_over_best(figures: Figures) -> float | None:
-    """None when a peer was left out: it might be the best."""
+    """Return None when a peer was left out: it might be the best."""
     if not {OURS, *PEERS} <= set(figures):
         return None
     return figures[OURS].rate / max(figures[name].rate for name in PEERS)
 
 
 def _p99_over_best(figures: Figures) -> float | None:
-    """The lowest p99 of any peer, be it the one with the most requests a second or not."""
+    """Compare with the lowest p99 of any peer, whichever has the most requests per second."""
     if not {OURS, *PEERS} <= set(figures):
         return None
     return figures[OURS].p99 / min(figures[name].p99 for name in PEERS)

@@ -1,4 +1,4 @@
-"""The load: wrk, asked by a script that says its result as JSON."""
+"""The load: wrk, with a script that prints its result as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True)
 class Measured:
-    """Good answers a second; milliseconds of all requests, by wrk's reckoning; requests that failed in any way."""
+    """Good responses per second; milliseconds of all requests, as wrk computes them; failed requests of any kind."""
 
     rate: float
     p50: float
@@ -26,13 +26,13 @@ class Measured:
 
 
 def required() -> None:
-    """Raises RuntimeError when wrk is not there."""
+    """Raise RuntimeError when wrk is not installed."""
     if shutil.which("wrk") is None:
         raise RuntimeError("wrk is not on PATH: `apt-get install wrk`, `brew install wrk`, or github.com/wg/wrk")
 
 
 def run(url: str, bodies: Path, connections: int, seconds: float) -> Measured:
-    """Raises RuntimeError, with what wrk said, when it gives no result."""
+    """Run wrk. Raises RuntimeError, with wrk's output, when it gives no result."""
     options = ["-t", "1", "-c", str(connections), "-d", f"{seconds:g}s", "--timeout", f"{TIMEOUT_SECONDS}s"]
     command = ["wrk", *options, "--latency", "-s", str(SCRIPT), url, "--", str(bodies)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -44,7 +44,7 @@ def run(url: str, bodies: Path, connections: int, seconds: float) -> Measured:
 def in_turns(
     one: Callable[[], Measured], other: Callable[[], Measured], pairs: int
 ) -> Iterator[tuple[Measured, Measured]]:
-    """Both, as many times; which is first changes, so that a machine that slows down is slow for both."""
+    """Yield pairs of measurements in alternating order, so that a machine that slows down is slow for both."""
     for number in range(pairs):
         if number % 2:
             first = one()
@@ -55,7 +55,7 @@ def in_turns(
 
 
 def parse(output: str) -> Measured:
-    """Of what wrk printed with load.lua. Raises RuntimeError when the result is not in it, or there was no request."""
+    """Parse wrk's output with load.lua. Raises RuntimeError when it has no result, or there was no request."""
     line = next((line for line in output.splitlines() if line.startswith(PREFIX)), None)
     if line is None:
         raise RuntimeError(f"wrk printed no line that starts with {PREFIX!r}: {output[-500:]!r}")
@@ -71,7 +71,7 @@ def parse(output: str) -> Measured:
 
 
 def typical(rounds: Sequence[Measured]) -> Measured:
-    """The median of each figure, and all failures."""
+    """Return the median of each figure, and all failures."""
     return Measured(
         rate=statistics.median(each.rate for each in rounds),
         p50=statistics.median(each.p50 for each in rounds),

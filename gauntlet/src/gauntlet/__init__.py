@@ -1,1 +1,1 @@
-"""The command line: runs the stack on one machine and talks to it."""
+"""The command line: runs the stack on one machine and calls its services."""

@@ -1,4 +1,4 @@
-"""Arguments that mean the same in several commands, checked before anything is asked or published."""
+"""Arguments that mean the same in several commands, validated before anything is requested or published."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def model_name(name: str) -> str:
 
 
 def acting(actor: str | None) -> str:
-    """Return who acts: `actor`, or the user of this system."""
+    """Return the actor: `actor`, or the user of this system."""
     if actor is not None and not actor.strip():
         raise CliError("the actor is empty", "Name who decides with --actor or GAUNTLET_ACTOR.")
     try:
@@ -30,7 +30,7 @@ def acting(actor: str | None) -> str:
 
 
 def reason_given(reason: str) -> str:
-    """Return `reason`. Raises CliError for an empty one: the audit trail needs to know why."""
+    """Return `reason`. Raises CliError for an empty one: the audit trail requires a reason."""
     if not reason.strip():
         raise CliError("the reason is empty", "Say why with --reason: it is kept in the audit trail.")
     return reason.strip()

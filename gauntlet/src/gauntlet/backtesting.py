@@ -1,4 +1,4 @@
-"""The processes behind `gauntlet backtest`: rows are generated, versions trained and asked, the policy played."""
+"""The processes behind `gauntlet backtest`: generate rows, train versions and predict, play the policy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUIET = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
 
 @dataclass(frozen=True)
 class Cuts:
-    """How the rows are cut into windows; all None: by the recipe's own windows."""
+    """How to cut the rows into windows; all None: by the recipe's own windows."""
 
     every: str | None = None
     train: str | None = None
@@ -41,7 +41,7 @@ class Cuts:
 
 @dataclass(frozen=True)
 class Generated:
-    """Rows that examples.churn_data makes."""
+    """Rows that examples.churn_data generates."""
 
     drift: str
     seed: int
@@ -55,7 +55,7 @@ class Generated:
 
 
 def policy_file(model_name: str) -> Path:
-    """The file in POLICIES_DIR that is about this model. Raises CliError."""
+    """Return this model's policy file in POLICIES_DIR. Raises CliError."""
     folder = Path(os.environ.get("POLICIES_DIR", "policies"))
     known: dict[str, Path] = {}
     for path in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
@@ -69,7 +69,7 @@ def policy_file(model_name: str) -> Path:
 
 
 def play(policy: Path, cuts: Cuts, generated: Generated | None, metric: str | None, cache: Path) -> dict[str, Any]:
-    """The report of gatekeeper.backtest. What was trained for the same question before is taken from `cache`."""
+    """Return the report of gatekeeper.backtest. Versions trained for the same inputs before come from `cache`."""
     _checked(policy)
     asked = (str(policy.absolute()), astuple(cuts), astuple(generated) if generated else None)
     history = cache / f"{policy.stem}-{hashlib.sha256(repr(asked).encode()).hexdigest()[:12]}"
@@ -103,7 +103,7 @@ def _run(module: Sequence[str], environment: Mapping[str, str]) -> str:
 
 
 def _follow(module: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run a module that says its progress, a JSON object a line, and show it."""
+    """Run a module that prints its progress, one JSON object per line, and show it."""
     with (
         tempfile.TemporaryFile("w+") as errors,
         Progress(
@@ -132,13 +132,13 @@ def _follow(module: Sequence[str], environment: Mapping[str, str]) -> None:
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    """Recipes may be where the trainer would look for them."""
+    """Build the environment; recipes may be where the trainer would look for them."""
     paths = [os.environ.get("TRAINER_RECIPE_PATH", ""), os.environ.get("PYTHONPATH", "")]
     return {**QUIET, **os.environ, **more, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 
 def _failure(module: str, said: str) -> CliError:
-    """The last line is the reason, be it a sentence or the end of a traceback."""
+    """Build the error: the last line is the reason, a sentence or the end of a traceback."""
     lines = said.strip().splitlines()
     what = "usage: " if lines and lines[0].startswith("usage:") else ""
     reason = lines[-1].partition("error: ")[2] if what and lines else (lines[-1] if lines else "it gave no reason")

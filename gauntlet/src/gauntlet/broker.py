@@ -1,4 +1,4 @@
-"""Kafka as the commands see it: publish and be acknowledged, read a topic whole, follow topics."""
+"""Kafka client of the commands: acknowledged publishing, reading a whole topic, following topics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NEW_TOPIC_SECONDS = 2.0
 
 
 class Received(NamedTuple):
-    """A record and where it was; `record.topic` is without prefix."""
+    """A record and its position; `record.topic` is without prefix."""
 
     record: Record
     partition: int
@@ -35,15 +35,15 @@ class Received(NamedTuple):
 
 
 class Broker:
-    """Talks to the Kafka of the stack with kafka-python. Raises CliError when it does not answer."""
+    """Connects to the stack's Kafka with kafka-python. Raises CliError when it does not respond."""
 
     def __init__(self, data_dir: Path, bootstrap_servers: str | None) -> None:
         self.settings, self.address = kafka(data_dir, bootstrap_servers)
         self._knock()
-        logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what goes wrong is said once, by us
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)  # failures are reported once, by us
 
     def publish(self, envelope: Envelope[Any]) -> None:
-        """Send an event and wait until all replicas have it."""
+        """Send an event and wait until all replicas have stored it."""
         key, value, headers = encode(envelope)
         self.send([(envelope.data.topic, key, value, headers)])
 
@@ -72,7 +72,7 @@ class Broker:
             return list(following.history())
 
     def consumer(self) -> KafkaConsumer:
-        """Return a consumer without a group: reading leaves no trace on the broker."""
+        """Return a consumer without a group: reading leaves no state on the broker."""
         with _kafka_errors(self.address):
             return KafkaConsumer(
                 **self._options(),
@@ -85,7 +85,7 @@ class Broker:
             )
 
     def _knock(self) -> None:
-        """Fail at once, and with the true reason, when nothing listens: a Kafka client would try for seconds."""
+        """Fail at once, with the real reason, when nothing listens: a Kafka client would retry for seconds."""
         problem: OSError | None = None
         for server in self.settings.kafka_bootstrap_servers.split(","):
             host, _, port = server.strip().rpartition(":")
@@ -128,19 +128,19 @@ class Following:
         self._consumer.close()
 
     def history(self) -> Iterator[Received]:
-        """Yield what was there on entry, and end."""
+        """Yield the records that existed on entry, and end."""
         while not self._at_end():
             yield from self._poll()
 
     def news(self) -> Iterator[Received]:
-        """Yield what comes, for ever."""
+        """Yield new records, indefinitely."""
         while True:
             yield from self._poll()
 
     def _assign(self) -> None:
         deadline = time.monotonic() + NEW_TOPIC_SECONDS
         while self._look() and time.monotonic() < deadline:
-            time.sleep(0.1)  # a topic that was made a moment ago is not known everywhere yet
+            time.sleep(0.1)  # the metadata of a new topic may not have spread yet
         if len(self.missing) == len(self._wanted):
             raise CliError(
                 f"Kafka at {self._broker.address.at} has no topic {self._prefix + self._wanted[0]!r}",
@@ -186,7 +186,7 @@ def _kafka_errors(address: Address) -> Iterator[None]:
         yield
     except (KafkaConnectionError, KafkaTimeoutError, OSError) as error:
         text = str(error) or type(error).__name__
-        if "bootstrap" in text.lower():  # the same words for a wrong address, password or certificate
+        if "bootstrap" in text.lower():  # the same message for a wrong address, password or certificate
             text = "no connection within 5 s; the address, the security protocol, the password or the CA may be wrong"
         raise address.silent(text) from error
     except KafkaError as error:

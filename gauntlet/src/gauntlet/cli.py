@@ -39,7 +39,7 @@ app = typer.Typer(
 )
 
 # One line a command: `app.command("name")(module.function)`; groups with `app.add_typer(module.app, name="…")`.
-# Command modules import what is heavy (mlflow, pandas, kafka) inside their functions, so that --help stays quick.
+# Command modules import heavy libraries (mlflow, pandas, kafka) inside their functions, so that --help stays fast.
 
 
 @app.callback()
@@ -75,7 +75,7 @@ app.add_typer(policies.app, name="policy")
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line; errors are one message on standard error and exit code 1, never a traceback."""
+    """Run the command line; an error prints one message on standard error and exits with 1, without a traceback."""
     try:
         app(args=args, prog_name="gauntlet")
     except CliError as error:
@@ -83,7 +83,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        sys.exit(0)  # the reader of a pipe (head, less) has seen enough
+        sys.exit(0)  # the reader of a pipe (head, less) has closed it
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         _fail(what, "Check the path, its permissions and the room on the disk.")
@@ -100,7 +100,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _is_transport_error(error: Any) -> bool:
-    """Of httpx, which is imported only by the commands that use it, and only they can raise one."""
+    """Return whether it is httpx's, which only commands that may raise one import."""
     httpx = sys.modules.get("httpx")
     return httpx is not None and isinstance(error, httpx.TransportError)
 

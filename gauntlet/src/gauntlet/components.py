@@ -1,4 +1,4 @@
-"""The parts of a stack as the supervisor sees them: something to start, to ask, to stop, with a log to look into."""
+"""The parts of a stack, as the supervisor starts, checks and stops them, with their logs."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Part(Protocol):
     def pid(self) -> int | None: ...
 
     def start(self) -> None:
-        """Start it; may return before it is ready."""
+        """Start the part; may return before it is ready."""
 
     def problem(self) -> str | None:
-        """Ask it: None when it is ready, else why it is not."""
+        """Check readiness: return None when it is ready, else the reason why not."""
 
     def ended(self) -> str | None:
         """Return how it ended ("exit code 1", "SIGKILL"), None while it runs."""
@@ -90,7 +90,7 @@ class ProcessPart:
         self._environment = dict(environment)
         self._ready_path = ready_path
         self._process: Process | None = None
-        self._client = httpx.Client(timeout=3.0, trust_env=False)  # kept: making one costs a hundred requests
+        self._client = httpx.Client(timeout=3.0, trust_env=False)  # reused: creating one costs a hundred requests
 
     @property
     def pid(self) -> int | None:
@@ -124,7 +124,7 @@ class ProcessPart:
         if process is None:
             return
         with suppress(ProcessLookupError):
-            process.terminate()  # not its group: a service itself decides what becomes of the work it started
+            process.terminate()  # not its group: a service itself ends the work it started
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout)
         with suppress(ProcessLookupError, PermissionError):
@@ -133,7 +133,7 @@ class ProcessPart:
 
 
 def reason(answer: httpx.Response) -> str:
-    """Return why a service says that it is not ready: what `/ready` lists as failing, or the bare status."""
+    """Return why a service is not ready: the failing checks of `/ready`, or the bare status."""
     try:
         failing = answer.json()["failing"]
         return "; ".join(f"{name}: {why}" for name, why in failing.items())

@@ -1,4 +1,4 @@
-"""The checks of `gauntlet doctor`: each looks at one thing the stack needs, and knows what mends it."""
+"""The checks of `gauntlet doctor`: each checks one requirement of the stack, and has its fix."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MEMORY_NEEDED = 2.5 * GIBIBYTE
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check saw; `fix` says what to do, and may be advice on something that is still all right."""
+    """Result of one check; `fix` states what to do, and may be advice on something that still works."""
 
     name: str
     ok: bool
@@ -37,7 +37,7 @@ class Finding:
 
 
 def run_checks(data_dir: Path, port_offset: int) -> list[Finding]:
-    """Run every check. A check that fails in an unforeseen way is a finding, too."""
+    """Run every check. A check that fails unexpectedly is a finding, too."""
     try:
         config = configuration(data_dir, port_offset)
     except CliError as error:

@@ -1,4 +1,4 @@
-"""Where the parts of the stack are, and how we know: an option or variable, the running stack, or the default ports."""
+"""Addresses of the stack's parts, and their source: an option or variable, the running stack, or default ports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VARIABLES = {**URL_VARIABLES, "kafka": "KAFKA_BOOTSTRAP_SERVERS", "mlflow": "MLF
 
 
 class CliSettings(KafkaSettings):
-    """What the commands read of the services' settings, `.env` included."""
+    """The services' settings that the commands read, `.env` included."""
 
     mlflow_tracking_uri: str = Field("http://127.0.0.1:5000", alias="MLFLOW_TRACKING_URI")
     policies_dir: Path = Field(Path("policies"), alias="POLICIES_DIR")
@@ -25,7 +25,7 @@ class CliSettings(KafkaSettings):
 
 @dataclass(frozen=True)
 class Address:
-    """Where a part is; `named` when the caller said so, `running` when a stack of `data_dir` says so."""
+    """Address of a part; `named` when given by the caller, `running` when from a stack of `data_dir`."""
 
     part: str
     at: str
@@ -38,7 +38,7 @@ class Address:
         return {"kafka": "Kafka", "mlflow": "MLflow"}.get(self.part, f"the {self.part}")
 
     def silent(self, problem: str) -> CliError:
-        """Return the error for a part that does not answer there."""
+        """Return the error for a part that does not respond there."""
         option = f"--{self.part} or {VARIABLES[self.part]}"
         if self.named:
             return CliError(f"{self.title} at {self.at} does not answer: {problem}", f"Check {option}.")
@@ -54,14 +54,14 @@ class Address:
 
 
 def service(part: str, data_dir: Path, option: str | None) -> Address:
-    """Return where the service `part` is; `option` is what the caller gave, if anything."""
+    """Return the address of the service `part`; `option` is the caller's value, if any."""
     found: str = getattr(endpoints(data_dir), part)
     named = bool(option or os.environ.get(VARIABLES[part]))
     return Address(part, (option or found).rstrip("/"), data_dir, named, read_stack(data_dir) is not None)
 
 
 def kafka(data_dir: Path, option: str | None) -> tuple[CliSettings, Address]:
-    """Return how to connect to Kafka, and where that is. Security and prefix come from the environment and `.env`."""
+    """Return how to connect to Kafka, and its address. Security and prefix come from the environment and `.env`."""
     settings = stack_settings(option)
     found = endpoints(data_dir).kafka
     given = settings.model_fields_set
@@ -76,7 +76,7 @@ def kafka(data_dir: Path, option: str | None) -> tuple[CliSettings, Address]:
 
 
 def mlflow(data_dir: Path, option: str | None) -> Address:
-    """Return where MLflow's HTTP API is. Raises CliError for a tracking URI that is not HTTP."""
+    """Return the address of MLflow's HTTP API. Raises CliError for a tracking URI that is not HTTP."""
     settings = stack_settings()
     named = option or (settings.mlflow_tracking_uri if "mlflow_tracking_uri" in settings.model_fields_set else None)
     at = named or endpoints(data_dir).mlflow.tracking_uri
@@ -89,7 +89,7 @@ def mlflow(data_dir: Path, option: str | None) -> Address:
 
 
 def stack_settings(bootstrap_servers: str | None = None) -> CliSettings:
-    """Read the environment and `.env`. Raises CliError for a setting that is wrong."""
+    """Read the environment and `.env`. Raises CliError for an invalid setting."""
     try:
         if bootstrap_servers:
             return CliSettings(KAFKA_BOOTSTRAP_SERVERS=bootstrap_servers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class CliError(Exception):
-    """Ends a command with exit code 1; `message` says what happened with which value, `hint` what to do about it."""
+    """Ends a command with exit code 1; `message` states what happened with which value, `hint` the remedy."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)

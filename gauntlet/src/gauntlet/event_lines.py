@@ -1,4 +1,4 @@
-"""An event in one line: what a person who watches the bus wants to know of it."""
+"""One-line summaries of events, for people who watch the bus."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gauntlet.errors import CliError
 
 DEAD_LETTER = "DeadLetter"
 TOO_MANY: tuple[type[Event], ...] = (PredictionMade, GroundTruthReceived)
-"""Types that are shown only when they are asked for."""
+"""Types that are shown only on request."""
 
 
 def topics_of(types: Sequence[str]) -> tuple[list[str], set[str]]:
@@ -54,7 +54,7 @@ def topics_of(types: Sequence[str]) -> tuple[list[str], set[str]]:
 
 
 def summary(event: Event) -> str:
-    """Return what matters of `event` besides time, type, model and version."""
+    """Return the essentials of `event` besides time, type, model and version."""
     return next((_one_line(say(event)) for kind, say in WORDS.items() if isinstance(event, kind)), "")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 def form_rows(evidence: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Return what the evidence holds of it as rows of a table: the form, its parity, why the faster ones are not used.
 
-    Nothing for evidence that has none: a gatekeeper did not always look, and need not.
+    Empty for evidence without one: gatekeepers do not always measure it.
     """
     form = (evidence.get("measured") or {}).get("serving_form")
     if form is None:

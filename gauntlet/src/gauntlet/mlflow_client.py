@@ -1,4 +1,4 @@
-"""MLflow as the commands see it: is that version there? Over REST, since importing mlflow takes seconds."""
+"""MLflow client of the commands. Over REST, since importing mlflow takes seconds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FoundVersion:
 
 
 class MlflowClient:
-    """Asks one MLflow server. Raises CliError when it is away or does not have what was asked for."""
+    """Queries one MLflow server. Raises CliError when it is unavailable or lacks the requested object."""
 
     def __init__(self, data_dir: Path, tracking_uri: str | None) -> None:
         self.address = mlflow(data_dir, tracking_uri)
@@ -49,7 +49,7 @@ class MlflowClient:
         return FoundVersion(name, version, found.get("run_id") or None)
 
     def require_run(self, run_id: str) -> None:
-        """Raises CliError for a run that MLflow does not have."""
+        """Check that the run exists. Raises CliError for a run that MLflow does not have."""
         try:
             self._client.get(f"{API}/runs/get", run_id=run_id)
         except ServiceError as error:

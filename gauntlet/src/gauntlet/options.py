@@ -1,4 +1,4 @@
-"""Options that several commands share, so that they are spelt and explained once."""
+"""Options that several commands share, defined and documented once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DEFAULT_DATA_DIR = Path(".gauntlet")
 
 
 def count(text: object) -> int:
-    """Read a number from 1 up; Typer's own message would not say what was given."""
+    """Read a number from 1 up; Typer's own message would not show the given value."""
     try:
         number = int(str(text))
     except ValueError:

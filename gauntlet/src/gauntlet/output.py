@@ -18,9 +18,9 @@ PIPE_WIDTH = 200
 
 
 def console() -> Console:
-    """Return the console for results (standard output); what reads a pipe wants long lines, not folded ones."""
+    """Return the console for results (standard output); a pipe gets long lines, not folded ones."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
-    return Console(highlight=False, emoji=False, width=width)  # the id a:b:0 is no emoji
+    return Console(highlight=False, emoji=False, width=width)  # the id a:b:0 is not an emoji
 
 
 def notes() -> Console:
@@ -37,7 +37,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
     """Print rows under headings; None is shown as a dash and square brackets are not markup."""
     table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")  # half an id is no id
+        table.add_column(column, overflow="fold")  # a truncated id is useless
     for row in rows:
         table.add_row(*("–" if cell is None else escape(str(cell)) for cell in row))
     console().print(table)
@@ -56,7 +56,7 @@ def print_listing(
 
 
 def local_time(text: str) -> str:
-    """Return an ISO 8601 time as people here read it: to the second, in this machine's zone."""
+    """Return an ISO 8601 time in this machine's zone, to the second."""
     return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 

@@ -1,4 +1,4 @@
-"""A policy in words: what it will do, so that its author sees whether that is what was meant."""
+"""A policy in words: its effects, so that its author can check the intention."""
 
 from __future__ import annotations
 

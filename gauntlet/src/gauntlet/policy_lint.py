@@ -1,4 +1,4 @@
-"""Warnings of what is known to go wrong with a policy, with how often and with how many rows it would not."""
+"""Warnings of known problems of a policy, with their frequency and the number of rows that avoids them."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _rows(policy: ModelPolicy, gate: Performance) -> Iterator[Sentence]:
         return
     if isinstance(gate.rule, Minimum | Delta):
         return
-    alpha = gate.alpha * 6 / math.pi**2 if gate.alpha_spending else gate.alpha  # of the first challenger, the most
+    alpha = gate.alpha * 6 / math.pi**2 if gate.alpha_spending else gate.alpha  # of the first challenger, the largest
     margin = gate.margin_share * (ORDINARY - 0.5)
     needed = rows_needed(metric, margin, NORMAL.inv_cdf(1 - alpha) + POWER_Z, CLOSELY)
     if needed is not None and most < needed:
@@ -156,6 +156,6 @@ def _often(metric: str, delta: float, rows: int) -> str:
 
 
 def _rounded(rows: int) -> str:
-    """Two digits: the third would be the assumptions'."""
+    """Round to two digits: the assumptions allow no third."""
     digits = max(0, len(str(rows)) - 2)
     return f"{math.ceil(rows / 10**digits) * 10**digits:,}"

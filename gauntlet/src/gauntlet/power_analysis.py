@@ -1,6 +1,6 @@
 """How often chance decides a comparison of two models: standard errors before there are any golden rows.
 
-Nothing is known yet of the models, so both are taken to be ordinary: scores normal in either class, half of the rows
+Nothing is known of the models yet, so both are assumed ordinary: scores normal in either class, half of the rows
 positive, AUC and accuracy 0.75, correlated within a class by 0.7 to 0.9. `benchmarks/false_promotion.py` simulates it.
 """
 
@@ -39,7 +39,7 @@ def difference_error(metric: str, rows: int, correlation: float, level: float = 
 
 
 def disagreement(accuracy: float, correlation: float) -> float:
-    """Share of rows that only one of two equally accurate models has right."""
+    """Share of rows that only one of two equally accurate models predicts correctly."""
     limit = NORMAL.inv_cdf(accuracy)
 
     def given(common: float) -> float:

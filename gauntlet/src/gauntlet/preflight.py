@@ -1,4 +1,4 @@
-"""What must hold before a stack starts: its ports are free, and what runs elsewhere answers."""
+"""What must hold before a stack starts: its ports are free, and external servers respond."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def require_no_leftovers(data_dir: Path) -> None:
 
 
 def require_free_ports(parts: Iterable[Part]) -> None:
-    """Raise CliError that names every port that is taken, whose it is, and the option to move."""
+    """Raise CliError that names every port in use, its process, and the option to change ports."""
     wanted = {part.port: part.name for part in parts}
     occupied = [
         f"port {port}, which {name} needs, is taken" + (f" by {owner}" if (owner := listener(port)) else "")
@@ -43,7 +43,7 @@ def require_free_ports(parts: Iterable[Part]) -> None:
 
 
 def require_reachable(config: StackConfig) -> None:
-    """Raise CliError when a Kafka or an MLflow that was named does not answer."""
+    """Raise CliError when a configured external Kafka or MLflow does not respond."""
     if config.kafka_bootstrap_servers and (problem := kafka_problem(config.kafka_bootstrap_servers)):
         raise CliError(
             f"KAFKA_BOOTSTRAP_SERVERS names {config.kafka_bootstrap_servers}, which does not answer: {problem}",
@@ -57,7 +57,7 @@ def require_reachable(config: StackConfig) -> None:
 
 
 def kafka_problem(bootstrap_servers: str) -> str | None:
-    """Return why no broker of `bootstrap_servers` takes a connection, None when one does."""
+    """Return why no broker of `bootstrap_servers` accepts a connection, None when one does."""
     problem = "no address"
     for server in bootstrap_servers.split(","):
         host, _, port = server.strip().rpartition(":")
@@ -72,7 +72,7 @@ def kafka_problem(bootstrap_servers: str) -> str | None:
 
 
 def mlflow_problem(tracking_uri: str) -> str | None:
-    """Return why the MLflow server at `tracking_uri` does not answer, None when it does."""
+    """Return why the MLflow server at `tracking_uri` does not respond, None when it does."""
     if not tracking_uri.startswith(("http://", "https://")):
         return "it is not an http:// or https:// address, and the services need a server they can share"
     try:

@@ -1,4 +1,4 @@
-"""Processes told apart by more than their number: a pid alone may meanwhile belong to somebody else."""
+"""Processes identified by pid and start time: a pid alone may have been reused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def started(pid: int) -> float | None:
 
 
 def is_running(pid: int | None, process_started: float | None) -> bool:
-    """Return whether the very process that had `pid` and started then is still alive."""
+    """Return whether the process with `pid` and this start time is still alive."""
     if pid is None or process_started is None:
         return False
     found = started(pid)
@@ -62,7 +62,7 @@ def marked(variable: str, value: str) -> list[int]:
 
 
 def listener(port: int) -> str | None:
-    """Return who listens on `port`, as "name (pid 1)", as far as this user may know."""
+    """Return the process that listens on `port`, as "name (pid 1)", as far as permissions allow."""
     try:
         connections = psutil.net_connections("tcp")
     except psutil.Error:

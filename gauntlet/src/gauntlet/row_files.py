@@ -1,4 +1,4 @@
-"""Files of rows: CSV, Parquet and JSON lines, read as JSON values and written whole or not at all."""
+"""Files of rows: CSV, Parquet and JSON lines, read as JSON values and written atomically."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 def format_of(path: Path, given: str | None) -> str:
-    """Return the format of `path`: the one given, or what its suffix says."""
+    """Return the format of `path`: the given one, or that of its suffix."""
     wanted = given.lower() if given else SUFFIXES.get(path.suffix.lower())
     if wanted not in (CSV, PARQUET, JSON_LINES):
         what = f"--format {given!r}" if given else f"the suffix {path.suffix!r} of {path}"
@@ -38,7 +38,7 @@ def read_rows(path: Path, kind: str) -> list[Row]:
         elif kind == PARQUET:
             rows = _records(pd.read_parquet(path))
         else:
-            rows = _records(_csv(path, dtype_backend="numpy_nullable"))  # whole numbers stay whole beside a missing one
+            rows = _records(_csv(path, dtype_backend="numpy_nullable"))  # integers stay integers when one is missing
     if not rows:
         raise CliError(f"{path} has no rows")
     return rows
@@ -57,7 +57,7 @@ def read_frame(path: Path) -> pd.DataFrame:
 
 
 def _csv(path: Path, **options: Any) -> pd.DataFrame:
-    """Only an empty field is a missing value: "NA" may be an airline."""
+    """Read a CSV; only an empty field is a missing value: "NA" may be an airline."""
     return pd.read_csv(path, keep_default_na=False, na_values=[""], float_precision="round_trip", **options)
 
 
@@ -73,7 +73,7 @@ def _readable(path: Path, kind: str, hint: str | None) -> Iterator[None]:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside `path` that takes its place only if the block ends well."""
+    """Yield a temporary file next to `path` that replaces it only if the block succeeds."""
     if not path.parent.is_dir():
         raise CliError(f"there is no folder {path.parent} to write {path.name} into", "Make it, or change --output.")
     scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -121,7 +121,7 @@ def _records(frame: pd.DataFrame) -> list[Row]:
 
 
 def _column(values: list[Any]) -> Any:
-    """An array of the values' own type, whatever is missing among them."""
+    """Return an array of the values' own type, even with missing values."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {bool}:
         return pd.array(values, dtype="boolean")

@@ -1,4 +1,4 @@
-"""A stack that some other process runs: how it is configured here, how it is doing, and how it is ended."""
+"""A stack that another process runs: its configuration, status and shutdown."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from gauntlet.processes import end, is_running, marked
 from gauntlet.stack_config import MARK, StackConfig, offset_ports
 from gauntlet.stack_file import PartState, StackState, remove_stack
 
-SUPERVISOR_SECONDS = 45.0  # it gives each of three rounds of parts fifteen
+SUPERVISOR_SECONDS = 45.0  # it allows each of three rounds of parts fifteen
 LEFTOVER_SECONDS = 15.0
 HTTP_SECONDS = 3.0
 
 
 class StackSettings(CliSettings):
-    """What `gauntlet up` reads of the services' settings."""
+    """The services' settings that `gauntlet up` reads."""
 
     policies_dir: Path = Field(Path("policies"), alias="POLICIES_DIR")
 
@@ -82,7 +82,7 @@ def report(state: StackState) -> dict[str, Any]:
 
 
 def end_stack(state: StackState) -> list[str]:
-    """Stop a stack, whole or half dead, and return what was still running. Nobody else's process is touched."""
+    """Stop a stack, complete or partial, and return what was still running. Other processes are not touched."""
     running = [part.name for part in state.parts if is_running(part.pid, part.process_started)]
     supervisor = state.supervisor
     if supervisor.pid is not None and is_running(supervisor.pid, supervisor.process_started):
@@ -94,7 +94,7 @@ def end_stack(state: StackState) -> list[str]:
         if is_running(supervisor.pid, supervisor.process_started):
             with suppress(psutil.NoSuchProcess):
                 psutil.Process(supervisor.pid).kill()
-    # What the supervisor did not end: it may itself have been killed. Services before the servers they talk to.
+    # Processes that the supervisor did not end: it may have been killed. Services before the servers they use.
     for server in (False, True):
         left = [part for part in state.parts if (part.name in ("kafka", "mlflow")) is server]
         end([part.pid for part in left if part.pid and is_running(part.pid, part.process_started)], LEFTOVER_SECONDS)

@@ -1,4 +1,4 @@
-"""A service's HTTP API as the commands see it: JSON in, JSON out, every failure a CliError."""
+"""HTTP client of the services for the commands: JSON in, JSON out, every failure a CliError."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gauntlet.errors import CliError
 
 TIMEOUT = httpx.Timeout(30.0, connect=3.0)
 LONG_TIMEOUT = httpx.Timeout(600.0, connect=3.0)
-"""For what the service has to compute or to keep first."""
+"""For requests that the service has to compute or store first."""
 
 
 class ServiceError(CliError):
-    """The service answered with an error; `status` and `problem` (RFC 9457) are its own words."""
+    """The service responded with an error; `status` and `problem` (RFC 9457) are from its response."""
 
     def __init__(self, message: str, hint: str | None, status: int, problem: Mapping[str, Any]) -> None:
         super().__init__(message, hint)
@@ -27,11 +27,11 @@ class ServiceError(CliError):
 
 
 class ServiceClient:
-    """Talks to the service at `address`. Raises CliError when it is away, ServiceError when it says no."""
+    """Calls the service at `address`. Raises CliError when it is unavailable, ServiceError for an error response."""
 
     def __init__(self, address: Address, timeout: httpx.Timeout = TIMEOUT, auth: tuple[str, str] | None = None) -> None:
         self.address = address
-        # A proxy named by the environment is for the internet, not for a stack on this machine.
+        # A proxy of the environment is for the internet, not for a stack on this machine.
         self._client = httpx.Client(timeout=timeout, auth=auth, trust_env=not _is_here(address.at))
 
     def get(self, path: str, **params: Any) -> Any:
@@ -62,7 +62,7 @@ class ServiceClient:
 
 
 def gatekeeper_client(gatekeeper: str | None, data_dir: Path, timeout: httpx.Timeout = TIMEOUT) -> ServiceClient:
-    """Of the gatekeeper that is named, else of the stack's."""
+    """Return a client of the given gatekeeper, else of the stack's."""
     return ServiceClient(service("gatekeeper", data_dir, gatekeeper), timeout)
 
 

@@ -1,4 +1,4 @@
-"""The stack on this machine: every part started, waited for, kept running, and stopped in reverse order."""
+"""The stack on this machine: starts every part, awaits readiness, restarts, and stops in reverse order."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Note = Callable[[str, str], None]
 class Stack:
     """A stack in `config.data_dir`. Use it as a context manager, or call start() and stop().
 
-    `on_note(part, what)` is told what happens, such as "ended (SIGKILL); …"; it is called from several threads.
+    `on_note(part, what)` is called with what happens, such as "ended (SIGKILL); …", from several threads.
     """
 
     def __init__(self, config: StackConfig, on_note: Note = lambda _part, _what: None) -> None:
@@ -60,16 +60,16 @@ class Stack:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parts this machine runs, in the order they start."""
+        """Return the parts this machine runs, in the order they start."""
         return tuple(self._keepers)
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process id of every part that is alive."""
+        """Return the process id of every live part."""
         return {name: keeper.part.pid for name, keeper in self._keepers.items() if keeper.part.pid is not None}
 
     def started_at(self, name: str) -> float:
-        """When the process of part `name` started, in seconds since the epoch: with the pid, its identity."""
+        """Return when the process of part `name` started, in seconds since the epoch: with the pid, its identity."""
         pid = self._keeper(name).part.pid
         found = started(pid) if pid is not None else None
         if found is None:
@@ -77,7 +77,7 @@ class Stack:
         return found
 
     def url(self, name: str) -> str:
-        """Where part `name` answers."""
+        """Return the URL of part `name`."""
         if name == "kafka":
             return self.config.bootstrap_servers
         if name == "mlflow":
@@ -85,13 +85,13 @@ class Stack:
         return self._keeper(name).part.url
 
     def problem(self, name: str) -> str | None:
-        """Ask part `name` whether it is ready: None when it is, else why it is not."""
+        """Check whether part `name` is ready: None when it is, else why it is not."""
         part = self._keeper(name).part
         how = part.ended()
         return f"ended ({how})" if how else part.problem()
 
     def state(self) -> StackState:
-        """What stack.json says."""
+        """Return the contents of stack.json."""
         return StackState(
             data_dir=self.config.data_dir.absolute(),
             stack_id=self._id,
@@ -105,9 +105,9 @@ class Stack:
     # The whole
 
     def start(self, ready_seconds: float = READY_SECONDS) -> None:
-        """Start every part and return when all are ready; on failure what was started is stopped again.
+        """Start every part and wait until all are ready; on failure stop the started ones.
 
-        Raises CliError: another stack in this folder, a port that is taken, a part that ends or does not become ready.
+        Raises CliError: another stack in this folder, a port in use, a part that ends or does not become ready.
         """
         self.config.data_dir.mkdir(parents=True, exist_ok=True)
         try:
@@ -126,18 +126,18 @@ class Stack:
             raise
 
     def stop(self) -> None:
-        """Stop every part, last started first; no process is left. Stopping twice is fine."""
+        """Stop every part, last started first; no process is left. Idempotent."""
         for keeper in self._keepers.values():
             keeper.release()
         services = [service.name for service in reversed(SERVICES) if service.name in self._keepers]
-        # The services at the same time, then what they all need: a consumer that leaves its group needs the broker.
+        # The services concurrently, then what they all need: a consumer that leaves its group needs the broker.
         self._stop_parts(services)
         for name in reversed(self._keepers):
             if name not in services:
                 self._stop_parts([name])
         self._keepers.clear()
         self._fork_server.stop()
-        end(marked(MARK, self._id), timeout=1.0)  # the last net: what a part had started in a session of its own
+        end(marked(MARK, self._id), timeout=1.0)  # the last resort: processes started in other sessions
         if self._owner.is_locked:
             if self._written:  # not the file of a killed stack: `gauntlet down` still needs that
                 remove_stack(self.config.data_dir)
@@ -167,17 +167,17 @@ class Stack:
         self.start_part(name)
 
     def kill(self, name: str) -> int:
-        """Send SIGKILL to one part, as a crash would end it; it is started again by itself. Returns the pid it had."""
+        """Send SIGKILL to one part, like a crash; the supervisor restarts it. Returns the old pid."""
         pid = self._keeper(name).part.pid
         if pid is None:
             raise CliError(f"{name} is not running")
         os.kill(pid, signal.SIGKILL)
-        while started(pid) is not None:  # the kernel's work: milliseconds, and who asks after this sees it dead
+        while started(pid) is not None:  # takes the kernel milliseconds; a check after this sees it dead
             time.sleep(0.005)
         return pid
 
     def await_ready(self, name: str, ready_seconds: float = READY_SECONDS) -> None:
-        """Return when part `name` is ready, restarts included. Raises CliError after `ready_seconds`."""
+        """Wait until part `name` is ready, restarts included. Raises CliError after `ready_seconds`."""
         deadline = time.monotonic() + ready_seconds
         while problem := self.problem(name):
             if time.monotonic() > deadline:
@@ -194,7 +194,7 @@ class Stack:
         require_reachable(self.config)
         self._keepers = {part.name: Supervisor(part, self._note) for part in parts}
         servers = [part for part in parts if part.name not in self.config.services]
-        # Kafka starts while the libraries are imported. The services would only wait for it.
+        # Kafka starts while the libraries are imported; the services would only wait for it.
         with ThreadPoolExecutor(max_workers=len(servers) or 1) as pool:
             list(pool.map(self._start_part, servers))
         for part in parts:

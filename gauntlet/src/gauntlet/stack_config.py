@@ -1,4 +1,4 @@
-"""What a stack consists of: which parts, on which ports, with which settings, in which folder."""
+"""Configuration of a stack: its parts, ports, settings and folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gauntlet.stack_file import DEFAULT_PORTS
 
 MARK = "GAUNTLET_STACK_ID"
 MLFLOW_SETTINGS = {
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # evaluation jobs that nobody here asks for, four processes
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # evaluation jobs, which are not used here: four processes
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
@@ -45,7 +45,7 @@ def offset_ports(offset: int) -> dict[str, int]:
 
 
 def free_ports() -> dict[str, int]:
-    """Return a free port for every part, for stacks that must not meet another one (the demo, tests)."""
+    """Return a free port for every part, for stacks that must not conflict with others (the demo, tests)."""
     sockets = {name: socket.socket() for name in DEFAULT_PORTS}
     try:
         for listener in sockets.values():
@@ -58,9 +58,9 @@ def free_ports() -> dict[str, int]:
 
 @dataclass(frozen=True)
 class StackConfig:
-    """Everything a Stack needs to know.
+    """Complete configuration of a Stack.
 
-    `ports` has one for each part. `kafka_bootstrap_servers` and `mlflow_tracking_uri` name ones that run elsewhere:
+    `ports` has one for each part. `kafka_bootstrap_servers` and `mlflow_tracking_uri` name external servers:
     then the stack starts none of its own. `environment` is added to the environment of every service; `services` are
     the ones to run, all by default.
     """
@@ -119,9 +119,7 @@ def _mlflow(config: StackConfig, own: Mapping[str, str]) -> ProcessPart:
         *("--artifacts-destination", str(folder / "artifacts"), "--uvicorn-opts", "--log-level warning"),
     ]
     environment = {**os.environ, **MLFLOW_SETTINGS, **own}
-    environment.pop(
-        "MLFLOW_TRACKING_URI", None
-    )  # a server that takes itself for a client of another one does not start
+    environment.pop("MLFLOW_TRACKING_URI", None)  # a server configured as a client of another one does not start
     return ProcessPart("mlflow", command, environment, config.ports["mlflow"], "/health", _log(config, "mlflow"))
 
 

@@ -1,4 +1,4 @@
-"""The file `stack.json` of a data directory: what runs there, and where every part can be reached."""
+"""The file `stack.json` of a data directory: the running parts and their addresses."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class PartState(_Model):
     url: str
     port: int | None = None
     pid: int | None = None
-    process_started: float | None = None  # seconds since the epoch: a pid alone may be somebody else's by now
+    process_started: float | None = None  # seconds since the epoch: a pid alone may have been reused
     started_at: datetime | None = None
     restarts: int = 0
     log: Path | None = None
@@ -60,10 +60,10 @@ class MlflowState(_Model):
 
 
 class StackState(_Model):
-    """Everything `stack.json` says."""
+    """Contents of `stack.json`."""
 
     data_dir: Path
-    stack_id: str = ""  # every process of the stack carries it in its environment
+    stack_id: str = ""  # every process of the stack has it in its environment
     ready: bool = False  # every part has been ready once
     supervisor: PartState
     kafka: KafkaState
@@ -76,7 +76,7 @@ class StackState(_Model):
 
 
 class Endpoints(_Model):
-    """Where the commands find the services; see `endpoints`."""
+    """Addresses of the services for the commands; see `endpoints`."""
 
     gatekeeper: str
     serving: str
@@ -102,7 +102,7 @@ def read_stack(data_dir: Path) -> StackState | None:
 
 
 def write_stack(state: StackState) -> None:
-    """Replace `stack.json` in one step, so that a reader never sees half of it."""
+    """Replace `stack.json` atomically, so that a reader never sees half of it."""
     path = state.data_dir / STACK_FILE
     temporary = path.with_name(f".{STACK_FILE}.{os.getpid()}")
     temporary.write_text(state.model_dump_json(indent=2))
@@ -110,12 +110,12 @@ def write_stack(state: StackState) -> None:
 
 
 def remove_stack(data_dir: Path) -> None:
-    """Forget the stack of `data_dir`."""
+    """Remove the stack file of `data_dir`."""
     (data_dir / STACK_FILE).unlink(missing_ok=True)
 
 
 def endpoints(data_dir: Path) -> Endpoints:
-    """Return where to reach each service: variables (GATEKEEPER_URL, …), then the running stack, then default ports.
+    """Return the address of each service: variables (GATEKEEPER_URL, …), then the running stack, then default ports.
 
     The default ports make the commands work against `docker compose up`, which writes no stack file.
     """

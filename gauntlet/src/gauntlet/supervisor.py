@@ -1,4 +1,4 @@
-"""Keeps one part running: notices its end and starts it again, sooner the first time, later the more often it ends."""
+"""Keeps one part running: detects its end and restarts it, with a wait that grows the more often it ends."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gauntlet.components import Part
 LOOK_SECONDS = 0.1
 FIRST_WAIT_SECONDS = 0.25
 LONGEST_WAIT_SECONDS = 15.0
-SETTLED_SECONDS = 60.0  # who ran that long starts anew with the first wait
+SETTLED_SECONDS = 60.0  # after running that long, waits start from the first again
 
 
 class Supervisor:
-    """Supervises a part that was started by somebody else, between `watch` and `release`."""
+    """Supervises a part started elsewhere, between `watch` and `release`."""
 
     def __init__(self, part: Part, on_change: Callable[[str, str], None]) -> None:
         self.part = part
@@ -25,13 +25,13 @@ class Supervisor:
         self._thread: threading.Thread | None = None
 
     def watch(self) -> None:
-        """Begin to watch; returns at once."""
+        """Begin to watch; return at once."""
         self._released.clear()
         self._thread = threading.Thread(target=self._run, name=f"keeper-{self.part.name}", daemon=True)
         self._thread.start()
 
     def release(self) -> None:
-        """Stop watching: what happens to the part after this is not undone."""
+        """Stop watching: the part is not restarted after this."""
         self._released.set()
         if self._thread:
             self._thread.join()
@@ -45,7 +45,7 @@ class Supervisor:
                 continue
             if time.monotonic() - since > SETTLED_SECONDS:
                 wait = FIRST_WAIT_SECONDS
-            self.part.stop(timeout=0.0)  # what it left behind, such as a job's process
+            self.part.stop(timeout=0.0)  # leftover processes, such as a job's
             self._on_change(self.part.name, f"ended ({how}); starting it again in {wait:g} s, log {self.part.log}")
             if self._released.wait(wait):
                 return
@@ -56,7 +56,7 @@ class Supervisor:
     def _start_again(self) -> None:
         try:
             self.part.start()
-        except Exception as error:  # whatever keeps it from starting, the next round tries again
+        except Exception as error:  # whatever prevents the start, the next round retries
             self._on_change(self.part.name, f"could not be started: {error}")
             return
         self.restarts += 1

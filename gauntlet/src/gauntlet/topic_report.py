@@ -1,4 +1,4 @@
-"""The topics of a broker: partitions, configuration, offsets, and what of it is not as it must be."""
+"""The topics of a broker: partitions, configuration, offsets, and deviations from the required state."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _configurations(admin: KafkaAdminClient, names: list[str]) -> dict[str, dict
     if not names:
         return {}
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-    # Without "all" the answer leaves out defaults, and a topic that should be compacted but is not looks well.
+    # Without "all" the response omits defaults, and a topic that should be compacted but is not looks fine.
     found = admin.describe_configs(resources, config_filter="all")["topic"]
     return {name: {key: entry["value"] for key, entry in settings.items()} for name, settings in found.items()}
 

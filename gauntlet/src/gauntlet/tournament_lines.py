@@ -1,4 +1,4 @@
-"""A tournament for people: who was compared with the champion, by how much, who won or why nobody did."""
+"""Tournaments as text: entrants compared with the champion, differences, the winner or why there is none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COLUMNS = ("version", "compared", "metric", "its own", "champion", "better by", 
 
 
 def print_tournament(played: Mapping[str, Any]) -> None:
-    """Print what the evidence holds of a tournament: each entrant, then how it ended."""
+    """Print a tournament from its evidence: each entrant, then the outcome."""
     title = f"Tournament against champion v{played['champion_version']}"
     rows = [*_entrants(played), *_absent(played)]
     if rows:
@@ -21,13 +21,13 @@ def print_tournament(played: Mapping[str, Any]) -> None:
 
 
 def ending(played: Mapping[str, Any]) -> str:
-    """Return in a sentence who won, or why nobody did."""
+    """Return the winner in a sentence, or why there is none."""
     winner = played["winner"]
     return f"tournament: {f'v{winner} won' if winner else 'nobody won'}: {played['reason']}"
 
 
 def again(found: Mapping[str, Any]) -> str:
-    """Return in a sentence how a tournament ends when it is played again, beside how it ended then."""
+    """Return the replayed outcome of a tournament in a sentence, next to the original one."""
     now, then = _who(found["now"]), _who(found["then"])
     if found["unknown"]:
         so_far = f"; as far as that goes, {now} wins" if found["now"] else ""
@@ -51,7 +51,7 @@ def _entrants(played: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
         won = " (won)" if str(played["winner"]) == version else ""
         outcome = f"{verdict['outcome']}{won}"
         n = None if verdict["n"] is None else f"{verdict['n']:,}"
-        # What was not measured has no figures, and its reason says why.
+        # Unmeasured entrants have no figures, only a reason.
         why = verdict["reason"] if figures[2] is None else None
         yield f"v{version}", outcome, verdict["metric"], *map(number, figures), number(bound), n, why
 

@@ -1,4 +1,4 @@
-"""A verdict for people: gate by gate, with what was observed and what it was compared with."""
+"""Verdicts as text: gate by gate, with the observed values and their references."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ STYLES = {"Passed": "green", "Failed": "red", "Inconclusive": "yellow"}
 
 
 def verdict_lines(candidate: Mapping[str, Any]) -> Iterable[str]:
-    """Return the whole verdict on a candidate as lines of markup: what came of it, then each gate."""
+    """Return the whole verdict on a candidate as lines of markup: the outcome, then each gate."""
     yield headline(candidate)
     for verdict in candidate["verdicts"]:
         yield gate_line(verdict)
 
 
 def headline(candidate: Mapping[str, Any]) -> str:
-    """Return what came of a candidate, and why, as a line of markup."""
+    """Return the outcome of a candidate, and its reason, as a line of markup."""
     state = str(candidate["state"]).capitalize()
     champion = candidate["champion_version"]
     against = f" against champion v{champion}" if champion else ""
     name = escape(f"{candidate['model_name']} v{candidate['model_version']}")
-    # The gates below say it themselves, one by one.
+    # The gates' lines below state it one by one.
     reason = escape(f": {candidate['reason']}" if candidate["reason"] and not candidate["verdicts"] else "")
     return f"[{STYLES.get(state, 'bold')}]{state}[/] {name}{against}{reason}"
 
@@ -39,12 +39,12 @@ def gate_line(verdict: Mapping[str, Any]) -> str:
 
 
 def outcome_of(verdict: Mapping[str, Any]) -> str:
-    """Return what a gate answered; one that was not run, because an earlier one failed, has answered nothing."""
+    """Return a gate's outcome; a gate that did not run, because an earlier one failed, has none."""
     return "Not run" if (verdict.get("details") or {}).get("not_run") else str(verdict["outcome"])
 
 
 def gate_numbers(verdict: Mapping[str, Any]) -> Iterable[str]:
-    """Return the evidence in numbers: only what there is."""
+    """Return the available numbers of the evidence."""
     metric = verdict.get("metric")
     if verdict.get("observed") is not None:
         yield f"{metric or 'observed'} {number(verdict['observed'])}"
@@ -57,10 +57,10 @@ def gate_numbers(verdict: Mapping[str, Any]) -> Iterable[str]:
 
 
 def rows_of(verdict: Mapping[str, Any]) -> str:
-    """Return how many rows or calls a verdict rests on; none is a dash."""
+    """Return how many rows or calls a verdict is based on; none is a dash."""
     return "–" if verdict["n"] is None else f"{verdict['n']:,}"
 
 
 def number(value: float | None) -> str:
-    """Return `value` with four figures that count; None is a dash."""
+    """Return `value` with four significant digits; None is a dash."""
     return "–" if value is None else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""`--wait`: a training, and then a verdict, followed over HTTP until there is an end to tell."""
+"""`--wait`: follow a training, and then a verdict, over HTTP until its end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gauntlet.verdict_lines import verdict_lines
 
 POLL_SECONDS = 0.3
 SILENCE_SECONDS = 15.0
-"""A service that restarts is not a reason to give up."""
+"""Longest silence of a service: a restart is no reason to give up."""
 UNJUDGED = ("registered", "gating")
 
 
@@ -35,7 +35,7 @@ class Deadline:
 
 
 def wait_for_training(trainer: Address, request: Envelope[Any], deadline: Deadline) -> int:
-    """Show the progress of the job that `request` led to, and return the version that came of it."""
+    """Show the progress of the job of `request`, and return its version."""
     client = ServiceClient(trainer)
     waiting = Waiting(deadline, f"the trainer has not taken up event {request.id} yet")
     with _progress() as show:
@@ -81,14 +81,14 @@ def wait_for_verdict(gatekeeper: Address, name: str, version: int, deadline: Dea
 
 
 class Waiting:
-    """For what is waited, and how long: until the deadline, or until a service has been silent for too long."""
+    """What to wait for, and how long: until the deadline, or until a service is silent for too long."""
 
     def __init__(self, deadline: Deadline, what: str) -> None:
         self._deadline = deadline
         self.what = what
 
     def polled(self, ask: Callable[[], Any]) -> Iterator[Any]:
-        """Yield answers until the caller has seen enough; None while the service is away or does not know."""
+        """Yield responses until the caller stops; None while the service is unavailable or has no such object."""
         heard = time.monotonic()
         while True:
             answer = None
@@ -114,7 +114,7 @@ class Waiting:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[float | None, str], None]]:
-    """A bar for a person who watches; a line whenever it changes for a log."""
+    """Show a bar on a terminal; print a line per change in a log."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     terminal = notes().is_terminal
     with Progress(*columns, console=notes(), transient=True, disable=not terminal) as progress:

@@ -1,4 +1,4 @@
-"""BentoML's service with its adaptive batching, which takes lists; given DataFrames, 1.4.39 never answers."""
+"""BentoML's service with its adaptive batching, which takes lists; given DataFrames, 1.4.39 never responds."""
 
 import os
 import pickle

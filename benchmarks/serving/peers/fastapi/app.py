@@ -1,4 +1,4 @@
-"""What one writes first: a pydantic model a row, and the scikit-learn pipeline on a DataFrame."""
+"""The obvious first version: a pydantic model per row, and the scikit-learn pipeline on a DataFrame."""
 
 import os
 import pickle

@@ -1,1 +1,1 @@
-"""One module a group of commands; gauntlet.cli hangs them on the application."""
+"""One module per group of commands; gauntlet.cli registers them."""

@@ -1,4 +1,4 @@
-"""`gauntlet audit NAME` and `audit verify`: who did what, and whether the trail is still what was written."""
+"""`gauntlet audit NAME` and `audit verify`: the audit trail, and the check of its integrity."""
 
 from __future__ import annotations
 

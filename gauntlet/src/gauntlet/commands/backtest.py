@@ -1,4 +1,4 @@
-"""`gauntlet backtest`: what a policy would have done with a model's past."""
+"""`gauntlet backtest`: simulate a policy over a model's history."""
 
 from __future__ import annotations
 

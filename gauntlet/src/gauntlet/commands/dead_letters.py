@@ -1,4 +1,4 @@
-"""`gauntlet dead-letters`: what a service gave up on, and the way back."""
+"""`gauntlet dead-letters`: list, show, replay and discard events that a service gave up on."""
 
 from __future__ import annotations
 
@@ -121,16 +121,16 @@ def discard(
 
 
 def _send_again(broker: Broker, letter: DeadLetter) -> None:
-    """A crash between the two sends leaves the letter: it may be replayed twice, never lost."""
+    """Send the original, then the tombstone. A crash between the two keeps the letter: replayed twice, never lost."""
     from chassis.topics import DEAD_LETTERS
 
-    # kafka-python cannot send a header without a value, and to every reader of ours it is as good as absent.
+    # kafka-python cannot send a header without a value, and our consumers treat it as absent.
     headers = [(name, content) for name, content in letter.headers if content is not None]
     broker.send([(letter.topic, letter.key, letter.value, headers), (DEAD_LETTERS, letter.id.encode(), None, [])])
 
 
 def _open(kafka: str | None, data_dir: Path) -> tuple[Broker, dict[str, DeadLetter]]:
-    """Return the letters that are there, by id, oldest first: one of copies, none that a tombstone took away."""
+    """Return the letters by id, oldest first, without duplicates and those removed by a tombstone."""
     from chassis.dead_letters import DeadLetter
     from chassis.topics import DEAD_LETTERS
     from gauntlet.broker import Broker

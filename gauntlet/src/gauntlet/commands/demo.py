@@ -26,7 +26,7 @@ OWN_FOLDER = "demo"
 
 
 class Example(StrEnum):
-    """Which data the story is played on."""
+    """The data of the story."""
 
     flights = "flights"
     churn = "churn"
@@ -92,7 +92,7 @@ def demo(
 
 
 def _environment(example: Example, data: Path | None, data_dir: Path, stack: bool) -> dict[str, str]:
-    """What the services and the examples must know besides."""
+    """Return additional variables for the services and the examples."""
     from gauntlet.demo import churn
 
     if example is not Example.churn:
@@ -119,7 +119,7 @@ def _own(data_dir: Path, environment: dict[str, str], story: Story) -> Iterator[
     from gauntlet.stack_file import URL_VARIABLES
 
     for name in (*URL_VARIABLES.values(), "KAFKA_BOOTSTRAP_SERVERS", "MLFLOW_TRACKING_URI"):
-        os.environ.pop(name, None)  # they name somebody else's stack
+        os.environ.pop(name, None)  # they name another stack
     os.environ.update(OWN_SETTINGS)
     policies = Path(os.environ.get("POLICIES_DIR", "policies"))
     config = own_config(data_dir / OWN_FOLDER, policies, environment)
@@ -140,7 +140,7 @@ def _running(data_dir: Path, example: Example) -> Site:
 def _prepared(
     example: Example, site: Site, environment: dict[str, str], story: Story
 ) -> Iterator[tuple[Play, list[Step]]]:
-    """The story's rows, readers and senders; all of them end with it."""
+    """Start the story's rows, readers and senders; stop them with it."""
     from gauntlet.demo import churn, flights
     from gauntlet.demo.feed import Feed
     from gauntlet.demo.journal import Journal

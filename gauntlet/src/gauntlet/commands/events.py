@@ -1,4 +1,4 @@
-"""`gauntlet events tail`: what the services say to each other, as they say it."""
+"""`gauntlet events tail`: the services' events, live."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _all(following: Following, from_beginning: bool) -> Iterator[Received]:
 
 
 def _in_time(following: Following) -> Iterable[Received]:
-    """History comes partition by partition; streams are too long to be sorted."""
+    """Sort history, which comes partition by partition; streams are too long to be sorted."""
     from gauntlet.event_lines import TOO_MANY
 
     streams = {event.topic for event in TOO_MANY}
@@ -126,7 +126,7 @@ def _read(received: Received, max_bytes: int) -> dict[str, Any] | None:
 
 
 def _is_wanted(event: dict[str, Any], names: set[str], model: str | None) -> bool:
-    """An event that cannot be read may be any type, so it is always wanted."""
+    """Filter events; one that cannot be read may be of any type, so it always passes."""
     return (model is None or event["model_name"] == model) and ("error" in event or event["type"] in names)
 
 

@@ -1,4 +1,4 @@
-"""`gauntlet golden`: the labelled rows that versions are judged on, as datasets that do not change."""
+"""`gauntlet golden`: the labelled rows that versions are judged on, as immutable datasets."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def replay(
 
 
 def _chosen(client: ServiceClient, name: str, which: str) -> dict[str, Any]:
-    """The one golden dataset of this number, or whose digest begins so."""
+    """Return the golden dataset of this number or digest prefix."""
     found = client.get(f"/models/{name}/golden")
     wanted = which.removeprefix("sha256:")
     fitting = [each for each in found if str(each["number"]) == which or each["digest"][7:].startswith(wanted)]
@@ -181,7 +181,7 @@ def keys(
 
 
 def _parquet(file: Path) -> bytes:
-    """A Parquet file is kept byte by byte: its digest is the one that its owner knows."""
+    """Return Parquet bytes; a Parquet file stays byte for byte, so that its digest is the one its owner has."""
     from gauntlet.row_files import read_frame
 
     frame = read_frame(file)

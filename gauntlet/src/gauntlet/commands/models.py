@@ -1,4 +1,4 @@
-"""`gauntlet models`, `candidates` and `show`: what the gatekeeper knows and decided."""
+"""`gauntlet models`, `candidates` and `show`: the gatekeeper's state and decisions."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _version(replica: Mapping[str, Any]) -> str:
 
 
 def _troubles(model: Mapping[str, Any]) -> Iterator[str]:
-    """Who lags and why, and why nothing is promoted by gates."""
+    """Yield which replicas lag and why, and why gates promote nothing."""
     name = model["model_name"]
     for replica in model["replicas"]:
         if replica["lagging"]:

@@ -1,4 +1,4 @@
-"""`gauntlet policy`: what a policy file will do, before a service reads it."""
+"""`gauntlet policy`: explain and check a policy file, before a service reads it."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def predict(
 
 
 def _check(source: Path, rows: Sequence[Row], drop: Sequence[str]) -> None:
-    """Find, before anything is sent, what serving could not tell, or would tell only after many rows."""
+    """Find, before sending, errors that serving could not report, or only after many rows."""
     for name in drop:
         if name not in rows[0]:
             raise CliError(f"--drop {name!r}: {source} has no such column", f"It has: {', '.join(rows[0])}")
@@ -134,7 +134,7 @@ def _joined(row: Row, answer: Any, place: int) -> Row:
 
 
 def _in_file(error: ServiceError, source: Path, start: int) -> CliError:
-    """Say where in the file, instead of where in the request, a row is wrong."""
+    """Convert the position of a wrong row from the request to the file."""
     faults = [fault for fault in error.problem.get("errors") or [] if fault.get("row") is not None]
     if not faults:
         return error

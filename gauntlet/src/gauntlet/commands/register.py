@@ -1,4 +1,4 @@
-"""`gauntlet register`: have a version that is in MLflow judged."""
+"""`gauntlet register`: submit a version in MLflow to the gates."""
 
 from __future__ import annotations
 

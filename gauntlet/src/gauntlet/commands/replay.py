@@ -1,4 +1,4 @@
-"""`gauntlet replay` and `gauntlet what-if`: verdicts of the past reached again, and judged otherwise."""
+"""`gauntlet replay` and `gauntlet what-if`: re-evaluate stored evidence under the original or another policy."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def what_if(
 
 
 def wanted_policy(file: Path) -> ModelPolicy:
-    """Return the policy of a file. Raises CliError for one that is not valid."""
+    """Return the policy of a file. Raises CliError for an invalid one."""
     from chassis.policies import PolicyError, load_policy
 
     try:
@@ -105,7 +105,7 @@ def wanted_policy(file: Path) -> ModelPolicy:
 
 
 def print_again(played: Mapping[str, Any]) -> None:
-    """Print whether a tournament ends as it did then, to the last digit, and what differs."""
+    """Print whether a tournament ends as originally, to the last digit, and the differences."""
     from gauntlet.tournament_lines import again
 
     digits = ", to the last digit of every comparison" if played["agrees"] else ""
@@ -114,7 +114,7 @@ def print_again(played: Mapping[str, Any]) -> None:
 
 
 def print_differences(differences: Sequence[Mapping[str, Any]]) -> None:
-    """Print the first of them; nothing when there are none."""
+    """Print the first differences; nothing when there are none."""
     if differences:
         print_table(("where", "then", "now"), [_row(each) for each in differences[:MOST_DIFFERENCES]])
     if len(differences) > MOST_DIFFERENCES:

@@ -144,7 +144,7 @@ def _detached(data_dir: Path, port_offset: int) -> None:
         with notes().status("starting the stack"):
             state = _await_detached(data_dir, supervisor, log)
     except BaseException:
-        supervisor.terminate()  # Ctrl-C means the stack, not only this wait for it
+        supervisor.terminate()  # Ctrl-C stops the stack, not only this wait for it
         raise
     _show_urls(state)
     notes().print(

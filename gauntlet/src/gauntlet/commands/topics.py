@@ -1,4 +1,4 @@
-"""gauntlet topics: what is on the broker, beside what should be."""
+"""gauntlet topics: the broker's topics, compared with the required ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gauntlet train`: ask for a new version."""
+"""`gauntlet train`: request a new version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must be true in each step: small functions that return what was seen, or raise StepFailed with the numbers."""
+"""Checks of the steps: small functions that return what was observed, or raise StepFailed with the numbers."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ LATEST_ROLLBACK_SECONDS = 1.0
 
 
 class StepFailed(Exception):
-    """A step of the story was not true; the message says what was seen instead, with numbers."""
+    """A step's check failed; the message states what was observed instead, with numbers."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process's identity: a pid may be given again, with its start it is the same process."""
+    """A process's identity: a pid may be reused, pid and start time together are unique."""
 
     pid: int
     started: float
 
 
 def trained(event: ModelRegistered, training: str | None, golden: str | None) -> str:
-    """The version was made from the windows that the story says, and is judged on the ones it says."""
+    """Check that the version was trained on the story's windows, and is judged on its golden ones."""
     for role, dataset, expected in (("training", event.training, training), ("evaluation", event.evaluation, golden)):
         found = dataset.window if dataset else None
         if expected is not None and found != expected:
@@ -47,7 +47,7 @@ def trained(event: ModelRegistered, training: str | None, golden: str | None) ->
 
 
 def passed(event: GatePassed | GateFailed, champion: int | None) -> str:
-    """Every gate passed, compared with the champion that is in charge (None: there is none yet)."""
+    """Check that every gate passed, compared with the current champion (None: there is none yet)."""
     _compared_with(event, champion)
     if not isinstance(event, GatePassed) or event.outcome is not Outcome.PASSED:
         raise StepFailed(f"v{event.model_version} did not pass: {_failures(event)}")
@@ -59,7 +59,7 @@ def passed(event: GatePassed | GateFailed, champion: int | None) -> str:
 
 
 def refused_for_performance(event: GatePassed | GateFailed, champion: int) -> str:
-    """The only gate that stopped it is performance, and its numbers say worse (not merely unproven)."""
+    """Check that only the gate `performance` failed, with numbers that show worse (not merely unproven)."""
     _compared_with(event, champion)
     if not isinstance(event, GateFailed):
         raise StepFailed(f"v{event.model_version} passed, though it is worse: {_gate(event, 'performance').reason}")
@@ -74,7 +74,7 @@ def refused_for_performance(event: GatePassed | GateFailed, champion: int) -> st
 
 
 def refused_as_broken(event: GatePassed | GateFailed) -> str:
-    """The functional gate failed it, with the model's own error as the reason."""
+    """Check that the functional gate failed it, with the model's own error as the reason."""
     if not isinstance(event, GateFailed):
         raise StepFailed(f"v{event.model_version} passed, though it raises on predict")
     verdict = _gate(event, "functional")
@@ -84,7 +84,7 @@ def refused_as_broken(event: GatePassed | GateFailed) -> str:
 
 
 def promoted(event: Promoted, *, version: int, previous: int | None, cause: Cause, above_epoch: int) -> str:
-    """This version, after that one, for that cause, in a higher epoch."""
+    """Check that this version followed that one, for that cause, in a higher epoch."""
     found = (event.model_version, event.previous_version, event.cause)
     if found != (version, previous, cause) or event.epoch <= above_epoch:
         raise StepFailed(
@@ -95,7 +95,7 @@ def promoted(event: Promoted, *, version: int, previous: int | None, cause: Caus
 
 
 def drifted(event: DriftDetected, *, version: int, kinds: Collection[DriftKind]) -> str:
-    """Of the version that answers, of one of these kinds, with its own numbers over its own limits."""
+    """Check that the drift is of the serving version, of one of these kinds, with scores over their limits."""
     if event.model_version != version or event.kind not in kinds:
         expected = " or ".join(kinds)
         raise StepFailed(f"drift of v{event.model_version}, kind {event.kind}; expected v{version}, {expected}")
@@ -110,7 +110,7 @@ def drifted(event: DriftDetected, *, version: int, kinds: Collection[DriftKind])
 def swapped(
     switches: Sequence[tuple[int, int]], *, old: int, new: int, seconds: float, requests: int, failures: Sequence[str]
 ) -> str:
-    """Answers went from the old version to the new one once, and no request failed."""
+    """Check that responses changed from the old version to the new one once, and no request failed."""
     if failures:
         raise StepFailed(f"{len(failures)} of {requests:,} requests failed; the first: {failures[0]}")
     if list(switches) != [(old, new)]:
@@ -120,14 +120,14 @@ def swapped(
 
 
 def answered_within(seconds: float, version: int) -> str:
-    """A rollback's promise."""
+    """Check the time limit of a rollback."""
     if seconds > LATEST_ROLLBACK_SECONDS:
         raise StepFailed(f"v{version} answered after {seconds:.2f} s, later than {LATEST_ROLLBACK_SECONDS:g} s")
     return f"v{version} answered {seconds * 1000:,.0f} ms after it was asked for"
 
 
 def same_processes(before: Mapping[str, Process], after: Mapping[str, Process], but: Collection[str] = ()) -> str:
-    """Every part is the very process it was, `but` these, which are new ones."""
+    """Check that every part is still the same process, `but` these, which are new ones."""
     changed = {name for name in before if after.get(name) != before[name]}
     if changed != set(but):
         wrong = ", ".join(sorted(changed ^ set(but)))
@@ -140,7 +140,7 @@ def same_processes(before: Mapping[str, Process], after: Mapping[str, Process], 
 
 
 def exactly_once(version: int, verdicts: Sequence[GateResult], promotions: Sequence[Promoted]) -> str:
-    """One verdict on the version, and one promotion if it passed, none if not; counted on the topics themselves."""
+    """Check for one verdict on the version, and one promotion only if it passed; counted on the topics themselves."""
     if len(verdicts) != 1:
         raise StepFailed(f"{len(verdicts)} verdicts on v{version}, expected one")
     is_passed = isinstance(verdicts[0], GatePassed)
@@ -150,7 +150,7 @@ def exactly_once(version: int, verdicts: Sequence[GateResult], promotions: Seque
 
 
 def judged_after(killed: datetime, judged: datetime, version: int) -> None:
-    """The gatekeeper was killed before it had a verdict: otherwise nothing was interrupted."""
+    """Check that the gatekeeper was killed before its verdict: otherwise nothing was interrupted."""
     if judged <= killed:
         late = (killed - judged).total_seconds()
         raise StepFailed(f"the verdict on v{version} was out {late:.2f} s before the kill: nothing was interrupted")

@@ -1,4 +1,4 @@
-"""The story on subscribers of a video service: the steps that make sense for two snapshots of the same people."""
+"""The story on subscribers of a video service: the steps that apply to two snapshots of the same people."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_WINDOWS = 2
 
 
 class ChurnStory:
-    """`windows` are the snapshots there are; the first is trained on, the last one's subscribers are sent."""
+    """`windows` are the available snapshots; the first is trained on, the last one's subscribers are sent."""
 
     def __init__(self, play: Play, windows: Sequence[str]) -> None:
         self._play = play
@@ -64,7 +64,7 @@ class ChurnStory:
         return f"{seen}; {self._play.await_answer('serving', self._v1)}"
 
     def drift(self) -> str:
-        """Not seeing a drift is an answer, too: whether there is one is the data's to say."""
+        """Watch for drift; no drift is a valid outcome, too: it depends on the data."""
         self._play.truth.start()
         self._play.traffic.start()
         watch = DriftWatch(self._play, self._v1)
@@ -83,7 +83,7 @@ class ChurnStory:
         return f"{checks.trained(event, self._windows[-1], None)}; {why}"
 
     def gate_second(self) -> str:
-        """Without a drift a newer version need not be better, and the gate may rightly keep v1."""
+        """Await the verdict; without drift a newer version need not be better, and the gate may rightly keep v1."""
         verdict = self._play.await_verdict(self._v2)
         if self._drift is None and isinstance(verdict, GateFailed):
             self._refusal = verdict.reason
@@ -122,7 +122,7 @@ class ChurnStory:
 
 
 def snapshots(folder: Path) -> list[str]:
-    """The snapshots in a folder, oldest first. Raises CliError when there are none."""
+    """Return the snapshots in a folder, oldest first. Raises CliError when there are none."""
     if not folder.is_dir():
         raise CliError(f"{folder} is not a folder", "Name a folder that holds month_000, month_001, … with --data.")
     found = sorted(path.name for path in folder.glob("month_[0-9][0-9][0-9]") if path.is_dir())
@@ -135,7 +135,7 @@ def snapshots(folder: Path) -> list[str]:
 
 
 def generate(folder: Path) -> Path:
-    """Make two snapshots of the same schema, with a sudden drift between them."""
+    """Generate two snapshots of the same schema, with a sudden drift between them."""
     done = subprocess.run(
         [sys.executable, "-m", "examples.churn_data", str(folder), *GENERATE], capture_output=True, check=False
     )

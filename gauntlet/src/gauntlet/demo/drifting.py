@@ -29,7 +29,7 @@ class DriftWatch:
         self._drift = play.site.service("drift")
 
     def await_drift(self, most_windows: int) -> Envelope[DriftDetected] | None:
-        """A window's rows at once, then at the pace of users until it is judged; None after so many without drift."""
+        """Send a window's rows at once, then at users' pace until it is judged; None after so many without drift."""
         until(self._is_known, KNOWN_SECONDS, f"the drift service's knowing v{self._version} as champion")
         size = self._drift.get(self._path)["rules"]["window_rows"]
         for window in range(1, most_windows + 1):
@@ -45,11 +45,11 @@ class DriftWatch:
         return None
 
     def judged(self) -> list[dict[str, Any]]:
-        """The windows on which both of drift's rules have spoken, oldest first."""
+        """Return the windows judged by both drift rules, oldest first."""
         return _judged(self._windows())
 
     def _is_announced_by(self, window: int) -> bool:
-        """Whether a drift was announced by the time that this window (counted from 1) was judged by both rules."""
+        """Return whether a drift was announced by the time this window (counted from 1) was judged by both rules."""
         deadline = time.monotonic() + WINDOW_SECONDS
         while True:
             windows = self._windows()

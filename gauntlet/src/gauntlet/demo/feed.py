@@ -1,4 +1,4 @@
-"""Rows to send, from the examples: a subprocess prints them, since the command line knows no recipe."""
+"""Rows to send, from the examples: a subprocess prints them, since the command line imports no recipe."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ FIRST_ROW_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Row:
-    """What is sent, and the truth that is known only later."""
+    """A row to send, and its label, which is known only later."""
 
     sent: Mapping[str, Any]
     label: int
 
 
 class Feed:
-    """The rows of one window in their order; when they are used up they begin again, which is counted."""
+    """The rows of one window in order; when used up they start over, which is counted."""
 
     def __init__(self, example: str, window: str, environment: Mapping[str, str]) -> None:
         self.window = window
@@ -42,7 +42,7 @@ class Feed:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
 
     def start(self) -> None:
-        """Returns at once; rows come within seconds."""
+        """Start loading and return at once; rows arrive within seconds."""
         self._process = subprocess.Popen(
             self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._said
         )
@@ -54,11 +54,11 @@ class Feed:
             self._process.wait()
 
     def peek(self, count: int) -> list[Row]:
-        """The first rows, without using them up. Raises StepFailed when there are none."""
+        """Return the first rows, without using them up. Raises StepFailed when there are none."""
         return [_row(line) for line in self._wait(0, count)]
 
     def take(self, count: int) -> list[Row]:
-        """The next rows. Raises StepFailed when there are none."""
+        """Return the next rows. Raises StepFailed when there are none."""
         lines = self._wait(self._next, count)
         if not lines:
             self.rounds, self._next = self.rounds + 1, 0

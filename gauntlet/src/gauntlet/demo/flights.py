@@ -25,7 +25,7 @@ MOST_WINDOWS = 3
 
 
 class FlightsStory:
-    """Holds what later steps need of earlier ones."""
+    """The steps, with the state that later ones need of earlier ones."""
 
     def __init__(self, play: Play) -> None:
         self._play = play
@@ -71,7 +71,7 @@ class FlightsStory:
         try:
             self._processes = self._play.site.processes()
         except Skipped:
-            pass  # said by the step that shows them
+            pass  # printed by the step that shows them
         return f"{seen}; {answer}"
 
     def drift(self) -> str:
@@ -97,7 +97,7 @@ class FlightsStory:
     def swap_second(self) -> str:
         promotion, seen = self._play.await_promoted(self._v2, Cause.GATE)
         swap = self._play.await_swap(promotion, old=self._v1)
-        # Only now: what trains beside a swap would be measured with it.
+        # Only now: a training during a swap would distort its measurement.
         self._requests[WORSE] = self._play.request_training(WORSE, "as of November")
         self._broken = self._play.register_broken()
         assert self._drift is not None
@@ -122,7 +122,7 @@ class FlightsStory:
         processes = self._gatekeeper()
         version = self._broken()
         self._play.announce(version, "somebody was sure of it")
-        # Trains while the broken one is judged: the two do not meet.
+        # Trains while the broken one is judged: they do not interfere.
         self._requests[INTERRUPTED] = self._play.request_training(INTERRUPTED, "to be interrupted")
         seen = checks.refused_as_broken(self._play.await_verdict(version))
         if self._gatekeeper() != processes:
@@ -159,16 +159,16 @@ class FlightsStory:
 
     def forward(self) -> str:
         asked = self._play.decide("promote", {"model_version": self._forward_to, "reason": "and forward again"})
-        # It passed its gates before: with a person's word that is an approval, not an override.
+        # It passed its gates before: a person's promotion is then an approval, not an override.
         return self._play.await_decision(asked, self._forward_to, Cause.APPROVAL, old=self._v1)
 
     def _train(self, window: str, reason: str) -> ModelRegistered:
-        """The version of a window; asked for earlier, or now."""
+        """Return the version of a window; requested earlier, or now."""
         request = self._requests.get(window) or self._play.request_training(window, reason)
         return self._play.await_registered(request)
 
     def _follow_promotion(self, version: int) -> str | None:
-        """When the gates passed it, its promotion and its first answer; None when they did not."""
+        """If the gates passed it, await its promotion and first response; None if they did not."""
         if not self._play.journal.every(GatePassed, where=version_is(version)):
             return None
         old = self._champion()

@@ -1,4 +1,4 @@
-"""Everything that the bus says of one model, read as it comes: the story waits for events, and counts them."""
+"""All events of one model, read as they arrive: the story waits for events, and counts them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def anything(_envelope: Envelope[Any]) -> bool:
 
 
 class Journal:
-    """Use it as a context manager. Records are kept one by one: an event published twice is there twice."""
+    """Use it as a context manager. Records are kept individually: an event published twice appears twice."""
 
     def __init__(self, broker: Broker, model_name: str) -> None:
         self._broker = broker
@@ -71,7 +71,7 @@ class Journal:
         self._thread.join(timeout=5)
 
     def every(self, *types: type[E], where: Where = anything) -> list[Envelope[E]]:
-        """All that came so far, in the order they came."""
+        """Return all that arrived so far, in order of arrival."""
         with self._changed:
             return [found for found in self._entries if isinstance(found.data, types) and where(found)]
 
@@ -83,7 +83,7 @@ class Journal:
         where: Where = anything,
         unless: Callable[[], str | None] = lambda: None,
     ) -> Envelope[E]:
-        """The first such event, come already or within `seconds`. Raises StepFailed, at once when `unless` says why."""
+        """Return the first such event, old or within `seconds`. Raises StepFailed, at once if `unless` has a reason."""
         deadline = time.monotonic() + seconds
         while True:
             if found := self.every(*types, where=where):
@@ -96,7 +96,7 @@ class Journal:
                 self._changed.wait(min(left, 0.5))
 
     def training_failure(self, request: Envelope[Any]) -> str | None:
-        """Why the training that `request` asked for failed, if it did."""
+        """Return why the training of `request` failed, if it did."""
         failed = self.every(TrainingFailed, where=lambda found: found.correlation_id == request.correlation_id)
         return f"the training failed: {failed[0].data.reason}" if failed else None
 
@@ -137,7 +137,7 @@ class Journal:
             try:
                 envelope = decode(record, self._broker.settings.max_event_bytes)
             except Malformed:
-                continue  # not ours to judge: the services keep it as a dead letter
+                continue  # ignored here: the services keep it as a dead letter
             if envelope.model_name == self._model_name:
                 with self._changed:
                     self._entries.append(envelope)

@@ -1,4 +1,4 @@
-"""What both stories are made of: a version trained, judged, promoted, answering; decisions of people."""
+"""Building blocks of both stories: a version trained, judged, promoted, serving; decisions of people."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Verdict = Envelope[GatePassed | GateFailed]
 
 @dataclass
 class Play:
-    """One model's story at a site; it remembers which version is champion, and since which epoch."""
+    """One model's story at a site; tracks which version is champion, and since which epoch."""
 
     site: Site
     journal: Journal
@@ -64,14 +64,14 @@ class Play:
     # A version
 
     def request_training(self, window: str | None, reason: str) -> Envelope[TrainingRequested]:
-        """Ask for a version; the trainer takes it up at once."""
+        """Request a version; the trainer starts at once."""
         event = TrainingRequested(model_name=self.model_name, window=window, reason=reason, requested_by=ACTOR)
         request = new_envelope(event, source=ACTOR)
         self.site.broker.publish(request)
         return request
 
     def await_registered(self, cause: Envelope[Any]) -> ModelRegistered:
-        """The version that came of a request or of a drift."""
+        """Await the version that a request or a drift caused."""
         self.say("waiting for the trainer")
         found = self.journal.wait(
             ModelRegistered,
@@ -95,11 +95,11 @@ class Play:
         return found.data
 
     def verdict_time(self, version: int) -> datetime:
-        """When the (first) verdict on a version was recorded."""
+        """Return when the (first) verdict on a version was recorded."""
         return self.journal.every(GatePassed, GateFailed, where=version_is(version))[0].time
 
     def await_promoted(self, version: int, cause: Cause) -> tuple[Envelope[Promoted], str]:
-        """The version's promotion after the one we know of, checked."""
+        """Await the version's promotion after the last known one, checked."""
         after = self.epoch
         found = self.journal.wait(
             Promoted,
@@ -112,7 +112,7 @@ class Play:
         return found, seen
 
     def await_swap(self, promotion: Envelope[Promoted], old: int) -> str:
-        """Production's answers change from the old version to the promoted one, once, and nothing fails."""
+        """Await production's switch from the old version to the promoted one, once, without failed requests."""
         version = promotion.data.model_version
         self.say(f"waiting for v{version} to answer")
         first = self.traffic.first_answer(version, promotion.time, SWAP_SECONDS)
@@ -125,10 +125,10 @@ class Play:
             failures=self.traffic.failures,
         )
 
-    # Answers
+    # Responses
 
     def await_answer(self, role: str, version: int) -> str:
-        """A replica (serving or staging) answers rows with this version."""
+        """Await a replica (serving or staging) that predicts with this version."""
         self.say(f"waiting for {role} to answer with v{version}")
         answered: dict[str, Any] = {}
 
@@ -142,7 +142,7 @@ class Play:
         return f"v{version} answers {len(answered['predictions'])} rows at {self.site.urls[role]}: {scores}"
 
     def ask(self, role: str) -> dict[str, Any] | None:
-        """Answer a few rows; None while the replica has no version yet."""
+        """Predict a few rows; None while the replica has no version yet."""
         rows = [row.sent for row in self.feed.peek(SAMPLE_ROWS)]
         url = f"{self.site.urls[role]}/models/{self.model_name}/predict"
         try:
@@ -156,14 +156,14 @@ class Play:
     # People
 
     def decide(self, action: str, body: Mapping[str, Any]) -> datetime:
-        """Post a person's decision to the gatekeeper; returns when it was asked."""
+        """Post a person's decision to the gatekeeper; return when it was sent."""
         gatekeeper = self.site.service("gatekeeper")
         asked = datetime.now(UTC)
         gatekeeper.post(f"/models/{self.model_name}/{action}", {**body, "actor": ACTOR})
         return asked
 
     def await_decision(self, asked: datetime, version: int, cause: Cause, old: int) -> str:
-        """What a person decided answers soon, counted from the moment it was asked."""
+        """Await responses of the version that a person chose; the limit counts from when it was requested."""
         promotion, seen = self.await_promoted(version, cause)
         swap = self.await_swap(promotion, old)
         took = (self.traffic.first_answer(version, promotion.time, SWAP_SECONDS) - asked).total_seconds()
@@ -172,7 +172,7 @@ class Play:
     # Candidates of the demo's own
 
     def register_broken(self) -> Callable[[], int]:
-        """Begin to register a version that raises on predict; call what is returned for its number."""
+        """Begin to register a version that raises on predict; call the returned function for its number."""
         command = [sys.executable, "-m", "examples.broken", self.example, "--tracking-uri", self.site.mlflow_uri]
         process = subprocess.Popen(
             command,
@@ -196,14 +196,14 @@ class Play:
         return version
 
     def announce(self, version: int, reason: str) -> None:
-        """Publish ModelRegistered with nothing but the version, as anybody might: the gatekeeper asks MLflow."""
+        """Publish ModelRegistered with only the version, as outsiders may: the gatekeeper reads the rest in MLflow."""
         event = ModelRegistered(
             model_name=self.model_name, model_version=version, trigger=Trigger(kind="manual", reason=reason)
         )
         self.site.broker.publish(new_envelope(event, source=ACTOR))
 
     def candidate_state(self, version: int) -> str | None:
-        """What the gatekeeper says of the candidate now; None while it does not know it."""
+        """Return the gatekeeper's current state of the candidate; None before there is one."""
         try:
             found = self.site.service("gatekeeper").get(f"/models/{self.model_name}/candidates/{version}")
         except ServiceError as error:
@@ -222,7 +222,7 @@ class Play:
         return checks.exactly_once(version, [one.data for one in verdicts], [one.data for one in promotions])
 
     def totals(self) -> str:
-        """The whole story's requests and events. Raises StepFailed for a failed request or a repeated verdict."""
+        """Return the story's requests and events. Raises StepFailed for a failed request or a repeated verdict."""
         for version in self.judged:
             self.counted_once(version)
         failures = [*self.traffic.failures, *self.truth.failures]

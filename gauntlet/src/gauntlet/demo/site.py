@@ -1,4 +1,4 @@
-"""Where the story plays: a stack of its own that this process runs, or one that runs already somewhere."""
+"""Where the story plays: a separate stack that this process runs, or one that already runs somewhere."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SERVICES = ("trainer", "gatekeeper", "drift", "serving", "staging")
 MARKER = "this-folder-is-gauntlet-demos-own"
 RESTART_SECONDS = 60.0
 
-# A demo that used the reader's own Kafka, MLflow or database would find other stories in them.
+# A demo that used the reader's own Kafka, MLflow or database would find other data in them.
 OWN_SETTINGS = {
     "DATABASE_URL": "",
     "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
     "TOPIC_PREFIX": "",
     "LOG_FORMAT": "text",
-    "OMP_NUM_THREADS": "1",  # seven processes share the cores: threads of one model would only wait for each other
+    "OMP_NUM_THREADS": "1",  # seven processes share the cores: threads of one model would only compete
 }
 
 
@@ -49,12 +49,12 @@ class Site:
         return ServiceClient(Address(name, self.urls[name], self.data_dir, named=True, running=self.stack is not None))
 
     def processes(self) -> dict[str, Process]:
-        """Every part's process. Raises Skipped where they are out of reach."""
+        """Return every part's process. Raises Skipped where they are out of reach."""
         stack = self._own("looking at processes")
         return {name: Process(pid, stack.started_at(name)) for name, pid in stack.pids.items()}
 
     def kill_and_await(self, name: str, say: Callable[[str], None]) -> float:
-        """SIGKILL one part and return how many seconds it took until its successor was ready."""
+        """SIGKILL one part and return the seconds until its successor was ready."""
         stack = self._own(f"killing the {name}")
         began = time.monotonic()
         killed = stack.kill(name)
@@ -67,7 +67,7 @@ class Site:
         return time.monotonic() - began
 
     def require_control(self, what: str) -> None:
-        """Raises Skipped where processes are out of reach."""
+        """Raise Skipped where processes are out of reach."""
         self._own(what)
 
     def _own(self, what: str) -> Stack:
@@ -77,7 +77,7 @@ class Site:
 
 
 def own_config(data_dir: Path, policies_dir: Path, environment: Mapping[str, str]) -> StackConfig:
-    """A stack on free ports in an empty folder. Raises CliError for a folder that holds something else."""
+    """Configure a stack on free ports in an empty folder. Raises CliError for a folder that holds something else."""
     if data_dir.exists():
         if any(data_dir.iterdir()) and not (data_dir / MARKER).exists():
             raise CliError(
@@ -97,14 +97,14 @@ def own_config(data_dir: Path, policies_dir: Path, environment: Mapping[str, str
 
 
 def own_site(stack: Stack) -> Site:
-    """The site of a stack that has been started."""
+    """Return the site of a started stack."""
     broker = Broker(stack.config.data_dir, stack.config.bootstrap_servers)
     urls = {name: stack.url(name) for name in SERVICES}
     return Site(urls, stack.config.tracking_uri, broker, stack.config.data_dir, stack)
 
 
 def running_site(data_dir: Path) -> Site:
-    """The stack that variables or `data_dir` name, else the one on the default ports. Raises CliError."""
+    """Return the stack that variables or `data_dir` name, else the one on the default ports. Raises CliError."""
     found = endpoints(data_dir)
     urls = {name: str(getattr(found, name)) for name in SERVICES}
     site = Site(urls, found.mlflow.tracking_uri, Broker(data_dir, None), data_dir)
@@ -114,7 +114,7 @@ def running_site(data_dir: Path) -> Site:
 
 
 def require_no_champion(site: Site, model_name: str) -> None:
-    """The story begins with a model that nobody has promoted yet. Raises CliError when somebody has."""
+    """Check that the model has no champion yet, as the story requires. Raises CliError when it has."""
     served: list[dict[str, Any]] = site.service("serving").get("/models")["models"]
     champion = next((found["model_version"] for found in served if found["model_name"] == model_name), None)
     if champion is not None:

@@ -1,4 +1,4 @@
-"""Plays steps one after another, shows each live, and sums them up; the first that is not true ends the story."""
+"""Plays steps in order, shows each live, and summarises them; the first failure ends the story."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Say = Callable[[str], None]
 
 
 class Skipped(Exception):
-    """A step that cannot be played here; the message says why."""
+    """A step that cannot be played here; the message has the reason."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """`play` returns what was seen to be true, in words; it raises StepFailed or Skipped."""
+    """`play` returns what was observed, in words; it raises StepFailed or Skipped."""
 
     title: str
     play: Callable[[], str]
@@ -39,7 +39,7 @@ class Played:
 
 
 class Story:
-    """`say` shows what is waited for, while a step is played."""
+    """`say` shows what a step is waiting for."""
 
     def __init__(self, console: Console) -> None:
         self.played: list[Played] = []
@@ -53,7 +53,7 @@ class Story:
             self._status.update(f"{escape(self._title)} [dim]{escape(what)}[/]")
 
     def play(self, steps: Sequence[Step]) -> bool:
-        """Play the steps; False, with the reason shown, when one was not true."""
+        """Play the steps; return False, with the reason shown, when one failed."""
         for step in steps:
             self._title = step.title
             began = time.monotonic()
@@ -71,7 +71,7 @@ class Story:
         return time.monotonic() - self._began
 
     def summary(self) -> Table:
-        """Step, what was seen, seconds."""
+        """Return a table: step, what was observed, seconds."""
         table = Table("", "step", "what was seen", title=f"{self.seconds:.0f} seconds", title_justify="left", box=None)
         table.add_column("s", justify="right")
         for played in self.played:

@@ -1,4 +1,4 @@
-"""Users: rows sent to the prediction endpoint without a pause, the truth following each answer, everything counted."""
+"""Users: rows sent to the prediction endpoint continuously, labels after each response, everything counted."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Pace:
-    """How many rows a request, and how many requests a second at most (None: as fast as they are answered)."""
+    """Rows per request, and most requests per second (None: as fast as responses arrive)."""
 
     rows: int
     per_second: float | None
 
 
 BURST = Pace(rows=100, per_second=None)
-STEADY = Pace(rows=1, per_second=15)  # of two cores that also train and judge
+STEADY = Pace(rows=1, per_second=15)  # on two cores that also train and judge
 
 
 @dataclass
 class Tally:
-    """What came of the requests, in the order of their answers."""
+    """Results of the requests, in order of their responses."""
 
     requests: int = 0
     rows: int = 0
     failures: list[str] = field(default_factory=list)
     rows_by_version: dict[int, int] = field(default_factory=dict)
     switches: list[tuple[int, int, datetime]] = field(default_factory=list)
-    """From which version to which, and when the first answer of the new one arrived."""
+    """From which version to which, and when the first response of the new one arrived."""
     version: int | None = None
 
     def answered(self, version: int, rows: int, at: datetime) -> None:
@@ -100,7 +100,7 @@ class Traffic:
             return dict(self._tally.rows_by_version)
 
     def await_rows(self, rows: int, seconds: float) -> None:
-        """Return when so many rows were answered since the start. Raises StepFailed."""
+        """Wait until so many rows were predicted since the start. Raises StepFailed."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while self._tally.rows < rows:
@@ -112,12 +112,12 @@ class Traffic:
                     raise StepFailed(f"{answered:,} of {rows:,} rows were answered within {seconds:g} s{last}")
 
     def switches(self, after: datetime) -> list[tuple[int, int]]:
-        """The changes of version that were seen from that time on."""
+        """Return the changes of version seen from that time on."""
         with self._changed:
             return [(old, new) for old, new, at in self._tally.switches if at >= after]
 
     def first_answer(self, version: int, after: datetime, seconds: float) -> datetime:
-        """When the first answer of `version` arrived that was a change, after that time. Raises StepFailed."""
+        """Return when the first response of a change to `version` arrived, after that time. Raises StepFailed."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while True:
@@ -160,7 +160,7 @@ class Traffic:
 
 
 def read_answer(answer: httpx.Response) -> dict[str, Any]:
-    """The body of an answer; StepFailed with the service's own words for a refusal."""
+    """Return the body of a response. Raises StepFailed with the service's message for a refusal."""
     try:
         body: dict[str, Any] = answer.json()
     except ValueError:
@@ -171,7 +171,7 @@ def read_answer(answer: httpx.Response) -> dict[str, Any]:
 
 
 def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Return when `condition` holds. Raises StepFailed after `seconds`."""
+    """Wait until `condition` holds. Raises StepFailed after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Ground truth: some time after each answer, what really happened, on the topic `ground-truth`."""
+"""Ground truth: labels, some time after each response, on the topic `ground-truth`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOURCE = "demo"
 
 
 class Truth:
-    """A thread that publishes labels by request and row. `failures` says what did not reach Kafka."""
+    """A thread that publishes labels by request and row. `failures` lists what did not reach Kafka."""
 
     def __init__(self, broker: Broker, model_name: str) -> None:
         self._broker = broker
@@ -40,7 +40,7 @@ class Truth:
             self._thread.join(10)
 
     def follows(self, request_id: str, labels: Sequence[int]) -> None:
-        """These are the labels of that request's rows; they are published a little later."""
+        """Enqueue the labels of that request's rows; they are published a little later."""
         self._queue.put((time.monotonic() + DELAY_SECONDS, request_id, labels))
 
     def _run(self) -> None:

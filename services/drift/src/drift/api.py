@@ -1,4 +1,4 @@
-"""HTTP: what drift sees of each model, and `score` for who does not want to wait for the window to fill."""
+"""HTTP: the drift state of each model, and `score` to judge a window before it is full."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WINDOW_ID = r"^[A-Za-z0-9._-]{1,250}$"
 LARGEST_INTEGER = 2**31 - 1
 
 SANDBOX = {"Content-Security-Policy": "sandbox allow-scripts allow-downloads", "X-Content-Type-Options": "nosniff"}
-"""A report is a page with scripts and with values that came from requests: it runs, but reaches nothing of ours."""
+"""A report contains scripts and values from requests: it may run, but must not reach this origin."""
 
 
 def build_router(database: Database, handlers: Handlers, policies: DriftPolicies, public_url: str) -> APIRouter:

@@ -1,4 +1,4 @@
-"""The only place that builds and wires drift."""
+"""Build and wire the drift service; nothing else does."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def build(settings: Settings) -> FastAPI:
 
     @cache
     def judge() -> WindowScorer:
-        """With the first window: until then nobody waits for pandas, SciPy and scikit-learn."""
+        """Created with the first window: until then pandas, SciPy and scikit-learn are not imported."""
         from drift.references import References
         from drift.window_scorer import WindowScorer
 

@@ -1,4 +1,4 @@
-"""DriftDetected: who is told of drift, and with which words."""
+"""Emission of DriftDetected events."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from drift.records import identity
 from drift.tables import WindowRow
 
 MOST_SCORES = 500
-"""In one event, which has to stay below the size that its readers accept; the window's page has them all."""
+"""In one event, to stay below the message size that consumers accept; the window's page has all scores."""
 
 log = get_logger(__name__)
 
 
 class DriftEmitter:
-    """Emits DriftDetected into the transaction that records the verdict, or records why not. The model is locked."""
+    """Emits DriftDetected in the transaction that records the verdict, or records why not. The model is locked."""
 
     def __init__(self, outbox: Outbox, policies: DriftPolicies, public_url: str) -> None:
         self._outbox = outbox
@@ -56,7 +56,7 @@ class DriftEmitter:
     def _announce(
         self, session: Session, window: WindowRow, verdict: Verdict, event_id: str | None, **evidence: Any
     ) -> tuple[str | None, str | None]:
-        """The id of the event, and the reason why drift was not announced."""
+        """Return the id of the event, and the reason why drift was not announced."""
         name, now = window.model_name, datetime.now(UTC)
         model = store.lock_model(session, name)
         version = store.version_of(session, name, window.model_version)
@@ -90,7 +90,7 @@ class DriftEmitter:
 
 
 def _told(window: WindowRow, verdict: Verdict, now: datetime) -> DriftWindow:
-    # More labels may have come while the performance was judged: say on how many it rests.
+    # More labels may have arrived while the performance was judged: state how many it is based on.
     return DriftWindow(
         id=window.id,
         rows=window.rows,

@@ -1,4 +1,4 @@
-"""One function an event. Each runs in one transaction; its effect happens once, however often the event comes."""
+"""Event handlers. Each runs in one transaction and is idempotent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = get_logger(__name__)
 
 
 class Handlers:
-    """on_promoted, on_predictions, on_ground_truth; and the jobs that follow from them."""
+    """on_promoted, on_predictions, on_ground_truth, and the jobs they enqueue."""
 
     def __init__(self, jobs: Jobs, policies: DriftPolicies, settings: Settings) -> None:
         self._jobs = jobs
@@ -33,7 +33,7 @@ class Handlers:
         self._settings = settings
 
     def on_promoted(self, session: Session, envelope: Envelope[Promoted]) -> None:
-        """Remember what the version is held against; the highest epoch of a model is its champion."""
+        """Store the version's reference and baseline; the version with the highest epoch is the champion."""
         event = envelope.data
         if "\\u0000" in event.model_dump_json():
             raise ValueError("a Promoted with a NUL character in a text")
@@ -45,7 +45,7 @@ class Handlers:
         if is_newest and model.champion_version not in (None, event.model_version):
             self._supersede(session, event, model.champion_version)
         if version.epoch is not None and model.champion_version != event.model_version:
-            # It was champion before: what is replayed of then must not fill the windows of now.
+            # It was champion before: replayed predictions of that time must not fill current windows.
             version.known_until = max(version.known_until or envelope.time, envelope.time)
         version.epoch, version.promoted_at = storable("epoch", event.epoch), envelope.time
         version.metric, version.baseline = event.metric, dict(event.baseline)
@@ -79,7 +79,7 @@ class Handlers:
             _count(session, metrics.LABELS, model_name, taken)
 
     def close_now(self, session: Session, window: WindowRow) -> str:
-        """End a window that is still filling, and have it judged as it is. Returns the id of the job."""
+        """Close a window that is still filling and enqueue its scoring. Returns the id of the job."""
         window.state, window.closed_at = COMPLETE, _now()
         self.enqueue_due_performance(session, [window])
         return self.enqueue_score(session, window)
@@ -88,7 +88,7 @@ class Handlers:
         return self._enqueue(session, SCORE, window)
 
     def enqueue_due_performance(self, session: Session, windows: Iterable[WindowRow], *, anyway: bool = False) -> None:
-        """For closed windows whose labels are there, or are waited for no longer (`anyway`: all of them)."""
+        """Enqueue performance jobs for closed windows with enough labels or an expired wait (`anyway`: for all)."""
         now = _now()
         for window in windows:
             if window.state == FILLING or window.performance_outcome is not None or not _is_promoted(session, window):
@@ -100,7 +100,7 @@ class Handlers:
 
     def _enqueue(self, session: Session, kind: str, window: WindowRow) -> str:
         job_id = f"{kind}:{window.key}"
-        # Known already? Only look: inserting would wait for a worker that is ending this job, and that waits for us.
+        # Check before inserting: an insert waits for a worker that is ending this job, which waits for us (a deadlock).
         if self._jobs.get(session, job_id) is None:
             payload = {"window": window.id}
             self._jobs.enqueue(session, kind=kind, key=window.model_name, payload=payload, job_id=job_id)
@@ -118,7 +118,7 @@ class Handlers:
 
 
 def _is_promoted(session: Session, window: WindowRow) -> bool:
-    """False while the promotion, which brings reference and baseline, is still on its way."""
+    """Return False until the promotion event, which carries reference and baseline, has arrived."""
     return store.version_of(session, window.model_name, window.model_version).epoch is not None
 
 
@@ -127,7 +127,7 @@ def _superseded_by(champion: int | None) -> str:
 
 
 def _by_model(envelopes: Iterable[Envelope[Any]]) -> list[tuple[str, list[Envelope[Any]]]]:
-    """In order of names, so that two transactions that lock several models never wait for each other."""
+    """Group by model, ordered by name, so that two transactions that lock several models cannot deadlock."""
     groups: dict[str, list[Envelope[Any]]] = {}
     for envelope in envelopes:
         groups.setdefault(envelope.model_name, []).append(envelope)

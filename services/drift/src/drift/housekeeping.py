@@ -1,4 +1,4 @@
-"""What time brings, not an event: windows overdue for judgement, rows and reports that are no longer needed."""
+"""Periodic work: judging overdue windows, deleting rows and reports that are no longer needed."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from drift.settings import Settings
 from drift.tables import COMPLETE, FILLING, LabelRow, ModelRow, ReportRow, VersionRow, WindowRow
 
 SETTLED = timedelta(minutes=1)
-"""Rows stay so long after their window was closed: replicas' clocks differ, and `known_until` compares them."""
+"""How long rows are kept after their window closed: replicas' clocks differ, and `known_until` compares them."""
 UNPROMOTED = timedelta(hours=1)
-"""So long a version's promotion may lag behind its first prediction."""
+"""How long a version's promotion may lag behind its first prediction."""
 AT_A_TIME = 10
-"""Windows whose rows leave in one transaction: it blocks the stream."""
+"""Windows whose rows are deleted in one transaction: it blocks ingestion."""
 
 log = get_logger(__name__)
 
 
 class Housekeeper:
-    """A Part. Several replicas may keep house at once; each step does what is left to do."""
+    """A Part. Several replicas may run it concurrently; each step does what is left to do."""
 
     name = "housekeeper"
 
@@ -51,12 +51,12 @@ class Housekeeper:
                 await asyncio.to_thread(self.sweep)
             except Transient as error:
                 log.warning("housekeeping waits", error=str(error))
-            except Exception:  # a sweep that fails must be seen, and must not be the last one
+            except Exception:  # a failed sweep must be logged, and must not be the last one
                 log.exception("housekeeping failed")
             await asyncio.sleep(self._settings.sweep_seconds)
 
     def sweep(self) -> None:
-        """One round over every version, a transaction a step."""
+        """Run one round over every version, one transaction per step."""
         with self._database.reading() as session:
             versions = [(item.model_name, item.model_version) for item in session.scalars(select(VersionRow))]
         for model_name, model_version in versions:
@@ -69,7 +69,7 @@ class Housekeeper:
             session.execute(delete(LabelRow).where(LabelRow.received_at < before))
 
     def _judge_overdue(self, model_name: str, model_version: int) -> None:
-        """Windows whose labels never came, or whose rows have to leave, are judged with what there is."""
+        """Judge windows whose labels never came, or whose rows must be deleted, on the available rows."""
         with self._database.reading() as session:
             overdue = self._overdue(session, model_name, model_version)
         if not overdue:
@@ -102,7 +102,7 @@ class Housekeeper:
         )
 
     def _prune_some(self, model_name: str, model_version: int) -> bool:
-        """True when there may be more."""
+        """Return True when more windows may be left to prune."""
         with self._database.reading() as session:
             version = session.get(VersionRow, (model_name, model_version))
             keys = self._prunable(session, version) if version else []
@@ -127,7 +127,7 @@ class Housekeeper:
         return list(session.scalars(query.order_by(WindowRow.number).limit(AT_A_TIME)))
 
     def _forget_old(self, model_name: str, model_version: int) -> None:
-        """Reports and verdicts beyond what is kept; those of an announced drift stay: its event links to them."""
+        """Delete reports and verdicts beyond retention; keep those of an announced drift, which its event links to."""
         silent = (WindowRow.data_event_id.is_(None), WindowRow.performance_event_id.is_(None))
         newest_first = select(WindowRow.key).where(_of(model_name, model_version)).order_by(WindowRow.number.desc())
         with self._database.reading() as session:
@@ -142,7 +142,7 @@ class Housekeeper:
                 store.forget(session, reports=reports[:1000], windows=windows[:1000])
 
     def _beyond(self, session: Session, version: VersionRow) -> ColumnElement[bool]:
-        """The windows whose rows are not kept: of a champion the older ones, of another version all."""
+        """Select windows whose rows are not kept: a champion's older ones, all of any other version."""
         model = session.get(ModelRow, version.model_name)
         if model is None or model.champion_version != version.model_version:
             return true()

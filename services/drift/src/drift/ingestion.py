@@ -1,4 +1,4 @@
-"""Rows and labels into the database, thousands in one transaction, each once however often it comes."""
+"""Ingestion of rows and labels: thousands in one transaction, each stored once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from drift.records import label_record, prediction_record
 from drift.tables import COMPLETE, LabelRow, ModelRow, PredictionRow, VersionRow, WindowRow
 
 CHUNK = 1000
-"""Values of one IN (…)."""
+"""Most values of one IN (…)."""
 
 KEPT, DUPLICATE, REPLAYED, SUPERSEDED = "kept", "duplicate", "replayed", "superseded"
 
@@ -30,7 +30,7 @@ Records = list[dict[str, Any]]
 
 @dataclass
 class Taken:
-    """What became of a batch: how many met which fate, and the windows that changed, by key."""
+    """Result of a batch: counts by outcome, and the windows that changed, by key."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     windows: dict[int, WindowRow] = field(default_factory=dict)
@@ -43,7 +43,7 @@ def take_predictions(
     window_size: int,
     now: datetime,
 ) -> Taken:
-    """Store the rows of one locked model that are new, in order of arrival, in the windows of their versions."""
+    """Store new rows of one locked model, in order of arrival, in the windows of their versions."""
     taken = Taken()
     by_version: dict[int, Records] = {}
     for record in _new_predictions(session, model.model_name, [prediction_record(item, now) for item in envelopes]):
@@ -66,7 +66,7 @@ def take_predictions(
 def take_labels(
     session: Session, model_name: str, envelopes: Sequence[Envelope[GroundTruthReceived]], now: datetime
 ) -> Taken:
-    """Keep the labels of one locked model that are new, and give them to the rows that wait for them."""
+    """Store new labels of one locked model, and assign them to the rows that wait for them."""
     records: dict[str, dict[str, Any]] = {}
     for envelope in envelopes:
         record = label_record(envelope, now)
@@ -90,7 +90,7 @@ def take_labels(
 
 
 def _new_predictions(session: Session, model_name: str, records: Records) -> Records:
-    """Without those that came before, in this batch or an earlier one."""
+    """Drop duplicates, within this batch or of an earlier one."""
     new: dict[tuple[str, int], dict[str, Any]] = {}
     for record in records:
         new.setdefault((record["request_id"], record["row"]), record)
@@ -133,7 +133,7 @@ def _put(window: WindowRow, records: Records, now: datetime) -> None:
 
 
 def _add_labels(session: Session, model_name: str, records: Records) -> None:
-    """Give new rows the labels that came before them."""
+    """Assign labels that arrived earlier to new rows."""
     by_key: dict[str, str] = {}
     for keys in _chunks([record["label_key"] for record in records]):
         query = select(LABELS.c.key, LABELS.c.label).where(LABELS.c.model_name == model_name, LABELS.c.key.in_(keys))
@@ -153,7 +153,7 @@ def _add_labels(session: Session, model_name: str, records: Records) -> None:
 
 
 def _label_requests(session: Session, model_name: str, labels: Records) -> set[int]:
-    """Give labels to the rows of their requests; returns the keys of the windows that got some."""
+    """Assign labels to the rows of their requests; return the keys of the windows that changed."""
     by_row = {(item["request_id"], item["row"]): item["label"] for item in labels}
     found: Records = []
     touched: set[int] = set()
@@ -167,7 +167,7 @@ def _label_requests(session: Session, model_name: str, labels: Records) -> set[i
 
 
 def _label_entities(session: Session, model_name: str, labels: Records) -> set[int]:
-    """Give labels to the rows of their entities up to their times; returns the keys of the windows that got some."""
+    """Assign labels to their entities' rows up to the labels' times; return the keys of the windows that changed."""
     by_entity: dict[str, list[EntityLabel]] = {}
     for item in labels:
         label = EntityLabel(item["label"], item["event_time"], item["sent_at"])

@@ -1,7 +1,7 @@
-"""Which label belongs to which row when only the entity is known.
+"""Match labels to rows when only the entity is known.
 
-A label tells how things stood at its time, so it is the truth of the entity's predictions up to then: by the times of
-the events where both are known, else by when the prediction was made and the label sent. The first label wins.
+A label describes the state at its time, so it applies to the entity's predictions up to that time: by event time where
+both are known, else by when the prediction was made and the label sent. The first label wins.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class EntityLabel(NamedTuple):
 
 
 def label_for(event_time: datetime | None, made_at: datetime, labels: Iterable[EntityLabel]) -> str | None:
-    """The label of a row of their entity, None when all of them are of an earlier time."""
+    """Return the label of a row of the same entity, None when all labels are earlier than the row."""
     for label in sorted(labels, key=lambda item: (item.event_time or item.sent_at, item.sent_at)):
         if event_time is not None and label.event_time is not None:
             belongs = event_time <= label.event_time

@@ -1,4 +1,4 @@
-"""What Prometheus sees of drift."""
+"""Prometheus metrics of the drift service."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ REPORT_SECONDS = Histogram("drift_report_seconds", "Time to draw a report", buck
 
 
 def once_committed(session: Session, count: Callable[[], object]) -> None:
-    """Count an effect when it is one: a transaction that rolls back is tried again, and would count twice."""
+    """Count after the commit: a transaction that rolls back is retried, and would count twice."""
     event.listen(session, "after_commit", lambda _session: count(), once=True)

@@ -1,4 +1,4 @@
-"""The metric of a window: what the champion answered, against what really happened."""
+"""The performance metric of a window: the champion's predictions against the labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from contracts.policy import METRICS
 from drift.policy import Labelled
 
 THRESHOLD = 0.5
-"""Of a score, where the answer carries no class."""
+"""On the score, where the prediction carries no class."""
 
 BINARY = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0}
 NEEDS_SCORES = {"roc_auc", "pr_auc", "log_loss", "brier"}
@@ -36,7 +36,7 @@ ERRORS = {
 
 @dataclass(frozen=True)
 class Answered:
-    """One labelled row; `score` is the probability of the positive class, `answer` the class or the number."""
+    """One labelled row; `score` is the probability of the positive class, `answer` the predicted class or number."""
 
     score: float | None
     answer: Scalar
@@ -44,7 +44,7 @@ class Answered:
 
 
 def measure(metric: str, window_rows: int, labelled: Sequence[Answered]) -> Labelled:
-    """Compute `metric` on the rows that can be read; how many could not is in `why`.
+    """Compute `metric` on the readable rows; `why` states how many were not.
 
     Raises KeyError for a metric that is not in METRICS.
     """
@@ -118,7 +118,7 @@ def _class(value: Scalar) -> float | None:
 
 
 def _text(value: Scalar) -> str | None:
-    """One spelling a class: 1, 1.0, True and "true" are the same."""
+    """Normalise a class label: 1, 1.0, True and "true" are the same."""
     if value is None:
         return None
     if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):

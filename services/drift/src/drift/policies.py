@@ -1,4 +1,4 @@
-"""What a policy asks of drift, for models that have one and for models that do not."""
+"""Drift rules of models with and without a policy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contracts.policy import Drift, ModelPolicy
 
 @dataclass(frozen=True)
 class DriftPolicies:
-    """The policies by model name. A model without one is watched with the defaults."""
+    """The policies by model name. A model without a policy is monitored with the defaults."""
 
     policies: Mapping[str, ModelPolicy]
 
@@ -19,7 +19,7 @@ class DriftPolicies:
         return policy.drift if policy else Drift()
 
     def metric(self, model_name: str, promoted: str | None) -> str | None:
-        """The metric that the promotion named, else the policy's."""
+        """Return the metric that the promotion named, else the policy's."""
         policy = self.policies.get(model_name)
         return promoted or (policy.metric if policy else None)
 

@@ -1,4 +1,4 @@
-"""What drift decides: when a window is judged, what its numbers mean, and whether anybody is told."""
+"""Drift decisions: when a window is judged, its verdict, and whether drift is announced."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from contracts import DriftKind, FeatureScore, Outcome
 from contracts.policy import METRICS
 
 MINIMUM_ROWS = 200
-"""Fewer rows, labelled or not, decide nothing: on one row nothing has ever drifted."""
+"""Fewer rows, labelled or not, give no verdict: a handful of rows cannot show drift."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Passed: no drift. Failed: drift. Inconclusive: nobody can say, and the reason says why."""
+    """Passed: no drift. Failed: drift. Inconclusive: undecidable, for `reason`."""
 
     kind: DriftKind
     outcome: Outcome
@@ -28,7 +28,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Labelled:
-    """What the labelled rows of a window say; `observed` is None when the metric could not be computed, `why` then."""
+    """Performance on a window's labelled rows; when the metric could not be computed, `observed` is None, see `why`."""
 
     rows: int
     labelled: int
@@ -39,7 +39,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Standing:
-    """What is known of a version at the moment of an announcement."""
+    """State of a version at the time of an announcement."""
 
     is_champion: bool
     champion_version: int | None
@@ -49,25 +49,25 @@ class Standing:
 
 @dataclass(frozen=True)
 class Announce:
-    """Tell everybody."""
+    """Emit the event."""
 
 
 @dataclass(frozen=True)
 class Hold:
-    """Drift, but nobody is told, for this reason."""
+    """Drift that is not announced, for this reason."""
 
     reason: str
 
 
 def refusal(rows: int) -> str | None:
-    """Why a window of so many rows is not judged; None when it is."""
+    """Return why a window of `rows` rows is not judged; None when it is."""
     if rows < MINIMUM_ROWS:
         return f"not enough rows: {rows} of at least {MINIMUM_ROWS}"
     return None
 
 
 def drift_share(scores: Sequence[FeatureScore]) -> float | None:
-    """The share of features with at least one score over its limit; None without scores."""
+    """Return the share of features with at least one score over its limit; None without scores."""
     features = {score.feature for score in scores}
     if not features:
         return None
@@ -75,7 +75,7 @@ def drift_share(scores: Sequence[FeatureScore]) -> float | None:
 
 
 def judge_data(rows: int, scores: Sequence[FeatureScore], limit: float) -> Verdict:
-    """Drift when the share of drifted features reaches `limit`."""
+    """Report drift when the share of drifted features reaches `limit`."""
     kind = DriftKind.DATA
     if (refused := refusal(rows)) is not None:
         return Verdict(kind, Outcome.INCONCLUSIVE, refused, rows, bound=limit)
@@ -92,7 +92,7 @@ def judge_data(rows: int, scores: Sequence[FeatureScore], limit: float) -> Verdi
 
 
 def judge_performance(window: Labelled, metric: str | None, baseline: float | None, drop: float) -> Verdict:
-    """Drift when the metric on the labelled rows is worse than the baseline by more than `drop`, in its direction."""
+    """Report drift when the labelled rows' metric is worse than the baseline by more than `drop`, in its direction."""
     bound = None
     if metric in METRICS and baseline is not None and math.isfinite(baseline):
         bound = baseline - drop if METRICS[metric].greater_is_better else baseline + drop
@@ -113,12 +113,12 @@ def judge_performance(window: Labelled, metric: str | None, baseline: float | No
 
 
 def performance_is_due(rows: int, labelled: int, share: float, waited: timedelta, maturity: timedelta) -> bool:
-    """Judge a complete window once so many of its rows have a label, or once nobody waits any longer."""
+    """Return whether a complete window has enough labelled rows, or its wait for labels is over."""
     return labelled >= share * rows or waited >= maturity
 
 
 def announcement(verdict: Verdict, standing: Standing, cooldown: timedelta, now: datetime) -> Announce | Hold | None:
-    """None when there is nothing to tell; one event a window and kind, one a version within the cooldown."""
+    """Decide on an event: at most one per window and kind, one per version within the cooldown; None without drift."""
     if verdict.outcome is not Outcome.FAILED or standing.announced:
         return None
     if not standing.is_champion:
@@ -147,7 +147,7 @@ def _cannot_judge(window: Labelled, metric: str | None, bound: float | None) -> 
 
 
 def _by_excess(scores: Sequence[FeatureScore]) -> dict[str, FeatureScore]:
-    """The worst score of each drifted feature, furthest over its limit first."""
+    """Return the worst score of each drifted feature, furthest over its limit first."""
     drifted = sorted((score for score in scores if score.drifted), key=lambda item: item.limit - item.score)
     worst: dict[str, FeatureScore] = {}
     for score in drifted:

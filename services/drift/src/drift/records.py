@@ -1,4 +1,4 @@
-"""Events as the rows that are stored: bounded, and in a form that both databases take."""
+"""Convert events to database rows: bounded, and valid in both databases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST_INTEGER = 2**31 - 1
 
 
 def prediction_record(envelope: Envelope[PredictionMade], now: datetime) -> dict[str, Any]:
-    """Columns of a PredictionRow, and `model_version` and `label_key`. Raises ValueError for what cannot be stored."""
+    """Return columns of a PredictionRow, `model_version` and `label_key`. Raises ValueError for unstorable values."""
     event = envelope.data
     request_id = identity(event.request_id)
     return {
@@ -36,10 +36,10 @@ def prediction_record(envelope: Envelope[PredictionMade], now: datetime) -> dict
 
 
 def label_record(envelope: Envelope[GroundTruthReceived], now: datetime) -> dict[str, Any]:
-    """Columns of a LabelRow, and `request_id` and `row`. Raises ValueError when it names no prediction or no label."""
+    """Return columns of a LabelRow, `request_id` and `row`. Raises ValueError without prediction reference or label."""
     event = envelope.data
     if event.request_id is None and event.entity_id is None:
-        raise ValueError("ground truth names neither request_id nor entity_id: nobody knows what it is the truth of")
+        raise ValueError("ground truth names neither request_id nor entity_id: it cannot be matched to a prediction")
     if event.label is None:
         raise ValueError("ground truth without a label: label is null")
     request_id = identity(event.request_id) if event.request_id is not None else None
@@ -58,18 +58,18 @@ def label_record(envelope: Envelope[GroundTruthReceived], now: datetime) -> dict
 
 
 def identity(text: str) -> str:
-    """`text` as it is stored: short enough for an index."""
+    """Return `text` as it is stored: short enough for an index."""
     stored = clean(text)
     return stored if len(stored) <= LONGEST_ID else "sha256:" + hashlib.sha256(stored.encode()).hexdigest()
 
 
 def clean(text: str) -> str:
-    """Without NUL and halves of surrogate pairs, which PostgreSQL refuses."""
+    """Remove NUL and lone surrogates, which PostgreSQL rejects."""
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def as_utc(when: datetime | None) -> datetime | None:
-    """A time without a zone is taken as UTC; one that no calendar reaches in UTC is None."""
+    """Convert to UTC; a time without a zone is taken as UTC, one out of range in UTC becomes None."""
     if when is None:
         return None
     try:
@@ -81,7 +81,7 @@ def as_utc(when: datetime | None) -> datetime | None:
 def dumps(value: Any) -> str:
     try:
         return orjson.dumps(value).decode()
-    except TypeError:  # an integer of more than 64 bits, or half of a surrogate pair
+    except TypeError:  # an integer of more than 64 bits, or a lone surrogate
         return json.dumps(value)
 
 
@@ -94,7 +94,7 @@ def _key_of_event(envelope: Envelope[Any]) -> str:
 
 
 def storable(name: str, value: int) -> int:
-    """Raises ValueError for an integer that no column holds."""
+    """Check the range of an integer. Raises ValueError when no column can hold it."""
     if value > LARGEST_INTEGER:
         raise ValueError(f"{name} {value} is larger than {LARGEST_INTEGER}")
     return value

@@ -1,4 +1,4 @@
-"""The rows that production is compared with: fetched from MLflow once, checked by digest, kept on disk and at hand."""
+"""Reference rows: fetched from MLflow once, checked by digest, cached on disk and in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ON_DISK, AT_HAND = 20, 2
 
 
 class References:
-    """Parquet files by digest. Safe to use from several threads."""
+    """Reference Parquet files by digest. Thread-safe."""
 
     def __init__(self, registry: Registry, folder: Path) -> None:
         self._registry = registry
@@ -29,10 +29,10 @@ class References:
         self._lock = threading.Lock()
 
     def frame(self, dataset: Dataset) -> pd.DataFrame:
-        """The rows of `dataset`; not to be changed.
+        """Return the rows of `dataset`; do not modify them.
 
-        Raises Transient while MLflow is away and the file is not here yet, NotFound when MLflow does not have it, and
-        Permanent when it is another file than the digest says, or no Parquet.
+        Raises Transient while MLflow is unavailable and the file is not cached, NotFound when MLflow does not have it,
+        and Permanent when the digest does not match or the file is not Parquet.
         """
         with self._lock:
             if dataset.digest in self._at_hand:
@@ -66,7 +66,7 @@ class References:
             found = digest_file(fetched)
             if found != dataset.digest:
                 raise Permanent(
-                    f"reference {dataset.uri} has digest {found}, but the promotion said {dataset.digest}: "
+                    f"reference {dataset.uri} has digest {found}, but the promotion names {dataset.digest}: "
                     "somebody changed it after the promotion; register the version again"
                 )
             fetched.replace(path)
@@ -77,5 +77,5 @@ class References:
 def _used_at(path: Path) -> float:
     try:
         return path.stat().st_mtime
-    except FileNotFoundError:  # another replica on the same folder was quicker
+    except FileNotFoundError:  # another replica on the same folder was faster
         return 0.0

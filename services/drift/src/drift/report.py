@@ -1,4 +1,4 @@
-"""Evidently: the page with the distributions that people look at. It decides nothing and phones nowhere."""
+"""Evidently's report with the distributions. It decides nothing and sends no telemetry."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from drift.report_page import Drawing
 from drift.scores import JENSEN_SHANNON, WASSERSTEIN, Comparison
 
 LONGEST_VALUE = 200
-"""Characters of a category that are drawn."""
+"""Most characters of a category that are rendered."""
 
 _one_at_a_time = threading.Lock()
-"""Evidently is not known to be thread-safe, and two reports at once need twice the memory."""
+"""Evidently may not be thread-safe, and two reports at once need twice the memory."""
 
 
 def render(comparison: Comparison, *, drift_share: float, most_rows: int) -> Drawing:
-    """Evidently's self-contained page, and what it was drawn from.
+    """Render Evidently's self-contained page; return it and a description of its data.
 
-    Takes seconds the first time (Evidently is imported here, 200 MB), about one afterwards.
+    Takes seconds the first time (Evidently is imported here, 200 MB), about one second afterwards.
     """
     reference, current = _sample(comparison.reference, most_rows), _sample(comparison.current, most_rows)
     drawn = [
@@ -43,7 +43,7 @@ def render(comparison: Comparison, *, drift_share: float, most_rows: int) -> Dra
 
 
 def _evidently(reference: pd.DataFrame, current: pd.DataFrame, comparison: Comparison, drift_share: float) -> str:
-    os.environ["DO_NOT_TRACK"] = "1"  # read by Evidently when it is asked to phone home
+    os.environ["DO_NOT_TRACK"] = "1"  # disables Evidently's telemetry
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
@@ -65,7 +65,7 @@ def _evidently(reference: pd.DataFrame, current: pd.DataFrame, comparison: Compa
 
 
 def _harmless(frame: pd.DataFrame, categorical: tuple[str, ...]) -> pd.DataFrame:
-    """Evidently writes values into its page as they are: a category `</script>…` from a request would be run there."""
+    """Escape values: Evidently writes them unescaped, so a category `</script>…` from a request would run."""
     names = [name for name in categorical if name in frame.columns]
     return frame.assign(**{name: frame[name].map(_shown) for name in names})
 
@@ -75,7 +75,7 @@ def _shown(value: str | None) -> str | None:
 
 
 def _sample(frame: pd.DataFrame, most_rows: int) -> pd.DataFrame:
-    """The same rows each time, so that a page that is drawn again is the same page."""
+    """Sample rows deterministically, so that rendering again gives the same page."""
     if len(frame) <= most_rows:
         return frame.reset_index(drop=True)
     return frame.sample(n=most_rows, random_state=0).sort_index().reset_index(drop=True)

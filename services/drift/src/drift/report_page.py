@@ -1,4 +1,4 @@
-"""The page of a window: its verdicts and scores, and below them what Evidently drew."""
+"""The page of a window: its verdicts and scores, followed by Evidently's report."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ BLIND = (
 
 @dataclass(frozen=True)
 class Drawing:
-    """Evidently's page, None where there was nothing to draw, and what it was drawn from."""
+    """Evidently's page, None without data to plot, and a description of its data."""
 
     page: str | None
     note: str
 
 
 def page_of(window: WindowRow, drawing: Drawing | None) -> str:
-    """One self-contained HTML page."""
+    """Return one self-contained HTML page."""
     note = drawing.note if drawing else "Not drawn: no drift, and other windows were waiting."
     box = _box(window, note)
     if drawing is None or drawing.page is None:

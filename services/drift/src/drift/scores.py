@@ -19,9 +19,9 @@ from contracts import FeatureScore
 
 WASSERSTEIN, JENSEN_SHANNON, MISSING = "wasserstein", "jensenshannon", "missing share"
 LIMIT = 0.1
-"""Evidently's own for both distances, and for a missing share that moved by ten points."""
+"""Evidently's default for both distances, and ten points for the missing share."""
 LEAST_VALUES = 30
-"""Present values on each side, below which a distance says nothing."""
+"""Fewest present values on each side for a meaningful distance."""
 LEAST_NORM = 0.001
 """Evidently's floor for the standard deviation of a (nearly) constant reference."""
 
@@ -39,12 +39,12 @@ class Comparison:
 
     @property
     def distances(self) -> tuple[str, ...]:
-        """The features whose distributions were compared, not only their missing shares."""
+        """Return the features whose distributions were compared, not only their missing shares."""
         return tuple(score.feature for score in self.scores if score.method != MISSING)
 
 
 def compare(reference: pd.DataFrame, current: pd.DataFrame) -> Comparison:
-    """Score the features that both frames have; the reference's types decide what is a number."""
+    """Score the features that both frames have; the reference's types decide which are numeric."""
     not_compared = {name: "not in the reference" for name in current.columns if name not in reference.columns}
     numeric, categorical = [], []
     for name in reference.columns:
@@ -83,7 +83,7 @@ def _score(name: str, reference: pd.Series, current: pd.Series, *, is_number: bo
 
 
 def _feature_score(name: str, method: str, score: float) -> FeatureScore:
-    # A distance of huge numbers may overflow; it is then as far as a float can say, and the event stays valid JSON.
+    # A distance of huge numbers may overflow; clip it to the largest float, so that the event stays valid JSON.
     finite = score if np.isfinite(score) else float(np.finfo(np.float64).max)
     return FeatureScore(feature=name, method=method, score=finite, limit=LIMIT, drifted=finite >= LIMIT)
 
@@ -102,7 +102,7 @@ def _jensen_shannon(reference: pd.Series, current: pd.Series) -> float:
 
 
 def _numbers(column: pd.Series) -> pd.Series:
-    """float64; what is no finite number (a word in a column of numbers, too) is missing."""
+    """Convert to float64; any value that is not a finite number (a word, too) becomes missing."""
     numbers = pd.to_numeric(column, errors="coerce").astype("float64")
     return numbers.where(np.isfinite(numbers))
 

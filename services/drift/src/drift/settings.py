@@ -1,4 +1,4 @@
-"""What can be set of drift; environment variables, prefix DRIFT_."""
+"""Settings of the drift service; environment variables with prefix DRIFT_."""
 
 from __future__ import annotations
 

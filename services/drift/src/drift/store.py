@@ -1,4 +1,4 @@
-"""Models, versions, windows and reports: what is asked of their tables, and how they change."""
+"""Queries and updates of models, versions, windows and reports."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from drift.tables import COMPLETE, FILLING, SUPERSEDED, ModelRow, PredictionRow,
 
 
 def insert_into(session: Session, table: Any) -> Any:
-    """An INSERT that knows ON CONFLICT, of the database at hand."""
+    """Return the database dialect's INSERT with ON CONFLICT."""
     insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     return insert(table)
 
 
 def lock_model(session: Session, model_name: str) -> ModelRow:
-    """The model's row, made if need be; until this transaction ends nobody else changes anything of the model."""
+    """Lock and return the model's row, created if missing; other transactions wait until this one ends."""
     query = select(ModelRow).where(ModelRow.model_name == model_name).with_for_update()
     found = session.scalars(query).first()
     if found is None:
@@ -33,7 +33,7 @@ def lock_model(session: Session, model_name: str) -> ModelRow:
 
 
 def version_of(session: Session, model_name: str, model_version: int) -> VersionRow:
-    """The version's row, made if need be; call with the model locked."""
+    """Return the version's row, created if missing; call with the model locked."""
     found = session.get(VersionRow, (model_name, model_version))
     if found is None:
         found = VersionRow(model_name=model_name, model_version=model_version, baseline={}, next_number=1)
@@ -43,7 +43,7 @@ def version_of(session: Session, model_name: str, model_version: int) -> Version
 
 
 def open_window(session: Session, version: VersionRow) -> WindowRow | None:
-    """The window that is being filled."""
+    """Return the window that is being filled."""
     return next(iter(in_state(session, version, FILLING)), None)
 
 
@@ -80,7 +80,7 @@ def newest_windows(session: Session, model_name: str, model_version: int | None,
 
 
 def in_state(session: Session, version: VersionRow, state: str) -> list[WindowRow]:
-    """The version's windows in `state`, oldest first."""
+    """Return the version's windows in `state`, oldest first."""
     query = select(WindowRow).where(
         WindowRow.model_name == version.model_name,
         WindowRow.model_version == version.model_version,
@@ -90,7 +90,7 @@ def in_state(session: Session, version: VersionRow, state: str) -> list[WindowRo
 
 
 def undecided(session: Session, version: VersionRow) -> list[WindowRow]:
-    """The version's windows that still wait for rows, for their score or for their performance."""
+    """Return the version's windows that still wait for rows, their score or their performance."""
     query = select(WindowRow).where(
         WindowRow.model_name == version.model_name,
         WindowRow.model_version == version.model_version,
@@ -100,7 +100,7 @@ def undecided(session: Session, version: VersionRow) -> list[WindowRow]:
 
 
 def supersede(windows: Iterable[WindowRow], reason: str, now: datetime) -> None:
-    """Close windows that nobody will judge any more; verdicts that were reached stay."""
+    """Close windows that will not be judged any more; existing verdicts stay."""
     for window in windows:
         if window.state in (FILLING, COMPLETE):
             window.state, window.closed_at = SUPERSEDED, window.closed_at or now
@@ -111,7 +111,7 @@ def supersede(windows: Iterable[WindowRow], reason: str, now: datetime) -> None:
 
 
 def count_labels(session: Session, windows: Iterable[WindowRow]) -> None:
-    """Bring `labelled` of the windows up to date."""
+    """Update `labelled` of the windows."""
     by_key = {window.key: window for window in windows}
     if not by_key:
         return
@@ -125,7 +125,7 @@ def count_labels(session: Session, windows: Iterable[WindowRow]) -> None:
 
 
 def prune_rows(session: Session, version: VersionRow, window: WindowRow) -> None:
-    """Delete the window's rows, and remember up to when they were made."""
+    """Delete the window's rows, and record the time of the newest."""
     of_window = PredictionRow.window_key == window.key
     newest = session.scalar(select(func.max(PredictionRow.made_at)).where(of_window))
     session.execute(delete(PredictionRow).where(of_window))
@@ -153,7 +153,7 @@ def report_of(session: Session, window: WindowRow) -> Drawing | None:
 
 
 def newest_judged(session: Session, model_name: str) -> WindowRow | None:
-    """The last window whose features or performance have a verdict."""
+    """Return the last window with a verdict on features or performance."""
     judged = WindowRow.data_outcome.is_not(None) | WindowRow.performance_outcome.is_not(None)
     query = select(WindowRow).where(WindowRow.model_name == model_name, judged).order_by(WindowRow.key.desc())
     return session.scalars(query.limit(1)).first()

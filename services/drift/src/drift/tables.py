@@ -17,7 +17,7 @@ SCORED, REFUSED, SUPERSEDED, FAILED = "scored", "refused", "superseded", "failed
 
 
 class ModelRow(Base):
-    """One model. Whoever changes its windows, rows or labels locks this row first."""
+    """One model. Lock this row before changing the model's windows, rows or labels."""
 
     __tablename__ = "drift_models"
 
@@ -27,7 +27,7 @@ class ModelRow(Base):
 
 
 class VersionRow(Base):
-    """One version: what its promotion said, and where its windows stand. `epoch` is None until it was promoted."""
+    """One version: the facts of its promotion and the state of its windows. `epoch` is None until promotion."""
 
     __tablename__ = "drift_versions"
 
@@ -40,12 +40,12 @@ class VersionRow(Base):
     reference: Mapped[dict[str, Any] | None] = mapped_column(Json)
     next_number: Mapped[int] = mapped_column(Integer)
     known_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    """Predictions made until then are history: their rows were pruned, and a replay must not count them again."""
+    """Rows of predictions made until then were pruned; a replay must not count them again."""
     last_detected_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class WindowRow(Base):
-    """`number` counts a version's windows from 1; `start` and `end` are of its rows."""
+    """A window; `number` counts a version's windows from 1; `start` and `end` are of its rows."""
 
     __tablename__ = "drift_windows"
     __table_args__ = (
@@ -90,7 +90,7 @@ class WindowRow(Base):
 
 
 class PredictionRow(Base):
-    """One row that was answered. `features`, `answer` and `label` are JSON texts; `seq` is the order of arrival."""
+    """One predicted row. `features`, `answer` and `label` are JSON texts; `seq` is the order of arrival."""
 
     __tablename__ = "drift_predictions"
     __table_args__ = (
@@ -122,7 +122,7 @@ Index(
 
 
 class LabelRow(Base):
-    """Ground truth, kept so that it may come before its prediction and twice. One of request and entity is set."""
+    """A label; it may arrive before its prediction, and twice. One of request and entity is set."""
 
     __tablename__ = "drift_labels"
     __table_args__ = (
@@ -141,11 +141,11 @@ class LabelRow(Base):
 
 
 class ReportRow(Base):
-    """Evidently's page of a window, gzipped. In the database, so that every replica can answer for it."""
+    """Evidently's page of a window, gzipped. In the database, so that every replica can return it."""
 
     __tablename__ = "drift_reports"
 
     window_key: Mapped[int] = mapped_column(BigId, ForeignKey("drift_windows.key"), primary_key=True)
     page: Mapped[bytes | None] = mapped_column(LargeBinary)
-    """None: there was nothing to draw."""
+    """None: no data to plot."""
     note: Mapped[str] = mapped_column(Text)

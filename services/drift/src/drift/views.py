@@ -1,4 +1,4 @@
-"""What the API answers: models, windows and their verdicts."""
+"""Response models of the API: models, windows and their verdicts."""
 
 from __future__ import annotations
 

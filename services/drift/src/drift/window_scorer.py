@@ -40,7 +40,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Scored:
-    """What scoring a window came to."""
+    """Result of scoring a window."""
 
     state: str
     verdict: Verdict
@@ -49,7 +49,7 @@ class Scored:
 
 
 class WindowScorer:
-    """Runs the jobs. A window that was judged, superseded or deleted meanwhile is left as it is."""
+    """Runs the jobs. A window that was judged, superseded or deleted meanwhile stays unchanged."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class WindowScorer:
         return lambda session: self._record_performance(session, window.id, verdict, metric)
 
     def on_score_failed(self, session: Session, job: Job, error: str) -> None:
-        """The window could not be scored and never will: say so where people look for its verdict."""
+        """Record a permanent scoring failure as the window's verdict."""
         window = self._locked(session, job.payload["window"])
         if window is not None and window.state == COMPLETE:
             window.state, window.data_outcome, window.data_reason = FAILED, Outcome.INCONCLUSIVE, clean(error)
@@ -118,7 +118,7 @@ class WindowScorer:
         verdict = judge_data(len(rows), comparison.scores, policy.drift_share)
         metrics.SCORE_SECONDS.observe(time.monotonic() - started)
         if verdict.outcome is Outcome.PASSED and not is_last:
-            # A report takes a hundred times as long as the verdict: while windows wait, only drift is drawn.
+            # A report takes a hundred times as long as a verdict: while windows wait, render reports of drift only.
             return Scored(SCORED, verdict, comparison)
         with metrics.REPORT_SECONDS.time():
             drawing = report.render(comparison, drift_share=policy.drift_share, most_rows=self._settings.report_rows)
@@ -155,7 +155,7 @@ class WindowScorer:
         return window, session.get(VersionRow, (window.model_name, window.model_version))
 
     def _locked(self, session: Session, window_id: str) -> WindowRow | None:
-        """The window, with its model locked before it is read: what another transaction did is seen."""
+        """Lock the model, then read the window, so that other transactions' changes are visible."""
         window = store.window_by_id(session, window_id)
         if window is None:
             return None
@@ -170,7 +170,7 @@ def _features(session: Session, window: WindowRow) -> list[str]:
 
 
 def _frame(rows: list[str], features: list[str]) -> pd.DataFrame:
-    """The features that any row has, and the names of some others: a request may carry thousands."""
+    """Return the features that any row has, and empty columns for some other names: a request may have thousands."""
     parsed = [orjson.loads(row) for row in rows]
     seen = set().union(*parsed)
     others = sorted(clean(name) for name in seen.difference(features))[:MOST_OTHERS]
@@ -187,7 +187,7 @@ def _answered(session: Session, window: WindowRow) -> list[Answered]:
 
 
 def _waiting(session: Session, window: WindowRow) -> int:
-    """How many of the model's windows wait to be scored, this one included."""
+    """Count the model's windows that wait to be scored, this one included."""
     waiting = select(func.count()).where(WindowRow.model_name == window.model_name, WindowRow.state == COMPLETE)
     return session.scalar(waiting) or 0
 

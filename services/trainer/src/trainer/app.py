@@ -1,4 +1,4 @@
-"""The trainer, put together."""
+"""Build and wire the trainer service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics of a fitted estimator on its golden rows."""
+"""Metrics of a fitted estimator on its golden rows."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from contracts.policy import Problem
 
 
 def evaluate(estimator: Any, features: pd.DataFrame, labels: pd.Series, problem: Problem) -> dict[str, float]:
-    """Every metric that `problem` has and that these rows define; one that is not finite is left out.
+    """Return every metric of `problem` that these rows define; those that are not finite are left out.
 
-    Raises Permanent when the estimator's answer cannot be judged.
+    Raises Permanent when the estimator's predictions cannot be evaluated.
     """
     if problem == "regression":
         answers = np.asarray(estimator.predict(features), dtype="float64").reshape(-1)
@@ -36,7 +36,7 @@ def evaluate(estimator: Any, features: pd.DataFrame, labels: pd.Series, problem:
         found["log_loss"] = float(metrics.log_loss(labels, scores, labels=classes))
     if problem == "multiclass" and set(labels.unique()) == set(classes) and len(classes) > 1:
         each = [metrics.roc_auc_score(labels == name, scores[:, at]) for at, name in enumerate(classes)]
-        found["roc_auc_ovr"] = float(np.mean(each))  # scikit-learn's own ovr, macro, would not take two classes
+        found["roc_auc_ovr"] = float(np.mean(each))  # scikit-learn's own ovr, macro, does not accept two classes
     if problem == "binary":
         positive = scores[:, classes.index(1)]
         found["brier"] = float(metrics.brier_score_loss(labels, positive, pos_label=1))
@@ -47,7 +47,7 @@ def evaluate(estimator: Any, features: pd.DataFrame, labels: pd.Series, problem:
 
 
 def classes_of(estimator: Any, problem: Problem) -> list[Any]:
-    """The classes in the order of the columns of the estimator's probabilities; none for a regression.
+    """Return the classes in the order of the probability columns; none for a regression.
 
     Raises Permanent for an estimator that the problem cannot use.
     """
@@ -57,7 +57,7 @@ def classes_of(estimator: Any, problem: Problem) -> list[Any]:
         raise Permanent(f"{type(estimator).__name__} has no predict_proba, which a {problem} model needs")
     classes = [value.item() if isinstance(value, np.generic) else value for value in estimator.classes_]
     if problem == "binary" and classes != [0, 1]:
-        raise Permanent(f"the model knows the classes {classes}; a binary one must have seen 0 and 1 in training")
+        raise Permanent(f"the model has the classes {classes}; a binary one must have seen 0 and 1 in training")
     return classes
 
 

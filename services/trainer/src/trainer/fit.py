@@ -1,4 +1,4 @@
-"""From windows to a fitted and judged estimator: rows loaded, split, trained on, evaluated, kept on disk."""
+"""From windows to a fitted, evaluated estimator: load, split, train, evaluate, store on disk."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from trainer.spec import TrainingSpec, TrainingTask
 Say = Callable[[float, str], None]
 
 RUNTIME = ("mlflow", "scikit-learn", "numpy", "pandas", "scipy", "cloudpickle")
-"""What every model needs to be loaded again; a recipe adds its own in `requirements`."""
+"""Packages that every model needs for loading; a recipe adds its own in `requirements`."""
 
 LONGEST_PARAM = 500
 
 KEYS = "training_keys"
-"""By these a gate recognises golden rows that were trained on; the training rows themselves need not be kept."""
+"""A gate detects golden rows that were trained on by these keys; training rows themselves need not be kept."""
 
 
 class File(BaseModel):
@@ -43,7 +43,7 @@ class File(BaseModel):
 
 
 class TrainedModel(BaseModel):
-    """A training that is complete but for MLflow. Written last: where this is, the files beside it are whole."""
+    """A training that is complete except for MLflow. Written last: if it exists, the other files are complete."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -64,15 +64,15 @@ class TrainedModel(BaseModel):
 
 
 def fit(spec: TrainingSpec, policy: ModelPolicy, say: Say) -> tuple[TrainedModel, Any]:
-    """Train, or take up what an earlier run of the same job has left in the work folder.
+    """Train, or reuse the result of an earlier run of the same job in the work folder.
 
-    Returns what was made and the estimator. Raises Permanent for what cannot be trained, and what the recipe raises.
+    Returns the result and the estimator. Raises Permanent when training is impossible, and what the recipe raises.
     """
     if policy.recipe is None:
         raise Permanent(f"the policy of {policy.model!r} names no recipe")
     say(0.02, f"recipe {policy.recipe}")
     recipe, module = load_recipe(policy.recipe)
-    cloudpickle.register_pickle_by_value(module)  # what the recipe file defines travels inside the model
+    cloudpickle.register_pickle_by_value(module)  # definitions of the recipe file are pickled inside the model
     code = code_version(module)
     fingerprint = "\n".join((spec.model_dump_json(exclude={"work_dir", "tracking_uri"}), code))
     kept = spec.work_dir / "made.json"
@@ -135,7 +135,7 @@ def _train(
 
 def _drift_window(recipe: Recipe, task: TrainingTask) -> str | None:
     if task.drifted_at is None or recipe.event_time is None:
-        return None  # rows without a time: the newest window is all that is known
+        return None  # rows without a time: only the newest window is known
     try:
         return recipe.window_at(task.drifted_at)
     except (ValueError, LookupError) as error:
@@ -174,7 +174,7 @@ def _split(recipe: Recipe, frame: pd.DataFrame, share: float) -> tuple[pd.DataFr
 
 
 def _sample(frame: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
-    """At most so many rows, the same ones each time, in their order."""
+    """Return at most `most` rows, deterministically, in their order."""
     if len(frame) <= most:
         return frame
     return frame.sample(most, random_state=seed).sort_index().reset_index(drop=True)
@@ -195,7 +195,7 @@ def _write_keys(folder: Path, recipe: Recipe, training: pd.DataFrame, window: st
 
 
 def put_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Whole or not at all: for a moment, two processes of one job may share the folder."""
+    """Write atomically: for a moment, two processes of one job may share the folder."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     write(partial)
     partial.replace(path)
@@ -226,7 +226,7 @@ def _requirements(names: Iterable[str]) -> list[str]:
 
 
 def roles(made: TrainedModel) -> dict[str, Any]:
-    """What `metadata["gauntlet"]` of the logged model says."""
+    """Return `metadata["gauntlet"]` of the logged model."""
     return {
         "problem": made.problem,
         "classes": made.classes,
@@ -238,7 +238,7 @@ def roles(made: TrainedModel) -> dict[str, Any]:
 
 
 def example_rows(made: TrainedModel, rows: int = 5) -> pd.DataFrame:
-    """A few golden rows as the model takes them; complete ones where there are any."""
+    """Return a few golden rows as model input; complete ones where there are any."""
     golden = pd.read_parquet(made.datasets["evaluation"].path, columns=list(made.features))
     complete = golden.dropna()
     return (golden if complete.empty else complete).head(rows).reset_index(drop=True)

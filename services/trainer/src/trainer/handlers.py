@@ -1,4 +1,4 @@
-"""What the trainer does about an event: it records a job, and nothing else."""
+"""Event handlers of the trainer: they only record a job."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Handlers:
         self._policies = policies
 
     def on_training_requested(self, session: Session, envelope: Envelope[TrainingRequested]) -> None:
-        """A mistake in the request becomes the job's failure, so that whoever asked is told by an event."""
+        """Record a job; an invalid request fails as a job, so that an event reports it to the requester."""
         event = envelope.data
         task = TrainingTask(
             model_name=event.model_name,
@@ -43,7 +43,7 @@ class Handlers:
         self._enqueue(session, task, envelope)
 
     def on_drift_detected(self, session: Session, envelope: Envelope[DriftDetected]) -> None:
-        """Trains again where a policy names a recipe; a drift of any other model is somebody else's to answer."""
+        """Record a retraining where the policy names a recipe; ignore drift of other models."""
         event = envelope.data
         policy = self._policies.get(event.model_name)
         if policy is None or policy.recipe is None:
@@ -71,7 +71,7 @@ class Handlers:
 
 
 def job_id_of(envelope: Envelope[Any]) -> str:
-    """The same event, the same job. A UUID, since the id also names a folder and stands in a query to MLflow."""
+    """Derive the job id from the event. A UUID, since it also names a folder and is part of an MLflow query."""
     return str(uuid5(NAMESPACE_URL, f"{envelope.source}\0{envelope.id}"))
 
 

@@ -1,8 +1,8 @@
-"""What every version of a model would have said: `python -m trainer.history POLICY OUT --every 14d --train 60d`.
+"""Predictions of every version of a model: `python -m trainer.history POLICY OUT --every 14d --train 60d`.
 
-Trains one version a window with the policy's recipe and keeps its answers to every window from its golden one on:
-OUT/history.json, OUT/rows.parquet (window, truth, entity), OUT/answers/v001.npy, … What is there already for the same
-recipe and the same rows is not made again. Standard output carries progress, a JSON object a line.
+Trains one version per window with the policy's recipe and stores its predictions on all windows from its golden one on:
+OUT/history.json, OUT/rows.parquet (window, truth, entity), OUT/answers/v001.npy, … Existing results for the same
+recipe and rows are reused. Standard output carries progress, one JSON object per line.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _answers(
     problem: Problem,
     classes: list[Any],
 ) -> NDArray[np.float64]:
-    """Regression (n,), binary the score of class 1 (n,), multiclass the scores of `classes` (n, k)."""
+    """Predict: regression (n,), binary the score of class 1 (n,), multiclass the scores of `classes` (n, k)."""
     estimator = recipe.train(frame.iloc[training].reset_index(drop=True))
     features = frame.iloc[following][list(recipe.features)].reset_index(drop=True)
     if problem == "regression":
@@ -122,7 +122,7 @@ def _classes(timeline: Timeline, recipe: Recipe, problem: Problem) -> list[Any]:
 
 
 def _fingerprint(policy: ModelPolicy, timeline: Timeline, recipe: Recipe, code: str) -> str:
-    """Of all that the answers depend on: recipe, rows, cuts and the library that fits."""
+    """Return a digest of all that the predictions depend on: recipe, rows, cuts and the fitting library."""
     digest = hashlib.sha256()
     for part in (FORMAT, policy.recipe, policy.problem, code.rpartition(" ")[2], version("scikit-learn")):
         digest.update(f"{part}\n".encode())
@@ -133,7 +133,7 @@ def _fingerprint(policy: ModelPolicy, timeline: Timeline, recipe: Recipe, code: 
 
 
 def _save(path: Path, values: NDArray[np.float64]) -> None:
-    with path.open("wb") as file:  # a name alone would have .npy added to it
+    with path.open("wb") as file:  # given a name, NumPy would append .npy
         np.save(file, values, allow_pickle=False)
 
 
@@ -145,7 +145,7 @@ def timeline_of(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Timeline:
-    """By time when `every` says so, else by the recipe's windows. Raises Permanent for what does not go together."""
+    """Cut by time if `every` is given, else by the recipe's windows. Raises Permanent for conflicting options."""
     if every is None:
         if train is not None or since is not None or until is not None:
             raise Permanent("--train, --from and --until cut by time; say with --every how long a window is")
@@ -156,7 +156,7 @@ def timeline_of(
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m trainer.history", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("policy", type=Path, help="the policy that names the recipe")
     parser.add_argument("out", type=Path, help="the folder to write into")
@@ -177,7 +177,7 @@ def main(argv: list[str] | None = None) -> int:
     except (Permanent, OSError) as error:
         sys.stderr.write(f"{' '.join(str(error).split())}\n")
         return FAILURE
-    except Exception as error:  # whatever a recipe raises: its last line is the reason that people are told
+    except Exception as error:  # whatever a recipe raises: its last line is the reported reason
         traceback.print_exc()
         sys.stderr.write(f"{last_line(error)}\n")
         return FAILURE

@@ -1,4 +1,4 @@
-"""The job `train`: a training process under the job's lease, and what its end means for the world."""
+"""The job `train`: runs a training process under the job's lease and emits its result."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TrainingError(Permanent):
 
 
 class TrainingJob:
-    """Runs one job at a time; many jobs of many models may wait."""
+    """Runs one job at a time; jobs of many models may wait."""
 
     def __init__(
         self, settings: Settings, database: Database, outbox: Outbox, policies: Mapping[str, ModelPolicy]
@@ -53,7 +53,7 @@ class TrainingJob:
         self._policies = policies
 
     def run(self, run: JobRun) -> Record:
-        """Train and register. Raises Transient while MLflow is away, TrainingError when no version came of it."""
+        """Train and register. Raises Transient while MLflow is unavailable, TrainingError when no version results."""
         job = run.job
         task = task_of(job.payload)
         policy = self._policies.get(task.model_name)
@@ -94,7 +94,7 @@ class TrainingJob:
             raise
         TRAININGS.labels(job.key, "registered").inc()
         SECONDS.labels(job.key).observe(time.monotonic() - started)
-        shutil.rmtree(spec.work_dir, ignore_errors=True)  # MLflow has it all now
+        shutil.rmtree(spec.work_dir, ignore_errors=True)  # everything is in MLflow now
 
         def record(session: Session) -> None:
             keep(session, job.id, tail, registered)
@@ -103,7 +103,7 @@ class TrainingJob:
         return record
 
     def on_failed(self, session: Session, job: Job, error: str) -> None:
-        """Tell the world, in the transaction in which the job fails."""
+        """Emit the failure event, in the transaction in which the job fails."""
         task = TrainingTask.model_validate(job.payload)
         failed = TrainingFailed(
             model_name=task.model_name,
@@ -151,7 +151,7 @@ class TrainingJob:
 
 
 def task_of(payload: Mapping[str, Any]) -> TrainingTask:
-    """Raises TrainingError for a payload that says more than this version knows: it would train something else."""
+    """Parse the payload. Raises TrainingError for unknown fields: ignoring them would train something else."""
     if unknown := sorted(payload.keys() - TrainingTask.model_fields.keys()):
         raise TrainingError(
             f"the job holds {', '.join(map(repr, unknown))}, which this version of the trainer does not know; the"
@@ -161,7 +161,7 @@ def task_of(payload: Mapping[str, Any]) -> TrainingTask:
 
 
 def forget_old(folder: Path, seconds: float = 7 * 86_400) -> None:
-    """Remove work folders that nobody has written to for a week: their jobs have ended elsewhere."""
+    """Remove work folders unchanged for a week: their jobs have ended elsewhere."""
     for left in folder.glob("*"):
         if time.time() - left.stat().st_mtime > seconds:
             log.info("old work folder removed", folder=str(left))
@@ -169,7 +169,7 @@ def forget_old(folder: Path, seconds: float = 7 * 86_400) -> None:
 
 
 def reason_of(error: str) -> str:
-    """The error without our own class name before it."""
+    """Return the error without the prefix of our own class name."""
     return error.removeprefix(f"{TrainingError.__name__}: ")
 
 

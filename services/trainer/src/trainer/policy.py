@@ -1,4 +1,4 @@
-"""Which windows to train and judge on, who is held out, and what the end of a training process means."""
+"""Choice of training and golden windows, held-out entities, and the outcome of a training process."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ RANGE = ".."
 
 @dataclass(frozen=True)
 class Plan:
-    """The windows that are trained on, and the rows that the result is judged on."""
+    """The training windows, and the golden rows."""
 
     training: tuple[str, ...]
     golden: str | None
-    """The window judged on; None when a share of the training windows' entities is held out instead."""
+    """The golden window; None when a share of the training windows' entities is held out instead."""
     holdout: float | None = None
 
     @property
@@ -35,7 +35,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Refusal:
-    """No training is possible; the reason is for the person who asked for it."""
+    """No training is possible; the reason is for the requester."""
 
     reason: str
 
@@ -50,8 +50,8 @@ def plan(
 ) -> Plan | Refusal:
     """Choose windows from a recipe's ordered ones.
 
-    A request names its training windows itself. A drift names the window whose labels are the newest there are: it is
-    the golden one, and what was before it is trained on. Without either, the newest window takes that place.
+    A request names its training windows. A drift names the window with the newest labels: it is the golden one, and
+    earlier windows are trained on. Without either, the newest window is the golden one.
     With fewer earlier windows than `training_windows`, those that exist are trained on.
     """
     ordered = list(windows)
@@ -82,12 +82,12 @@ def plan(
 
 
 def name_of(windows: Sequence[str]) -> str:
-    """`2013-04..2013-05`, or the one name."""
+    """Return `2013-04..2013-05`, or the one name."""
     return windows[0] if len(windows) == 1 else f"{windows[0]}{RANGE}{windows[-1]}"
 
 
 def is_held_out(entity: str, share: float) -> bool:
-    """Whether the entity belongs to the golden rows: the same answer for ever, whatever else is in the data."""
+    """Return whether the entity is held out for the golden rows: stable, independent of the other data."""
     return int.from_bytes(hashlib.sha256(entity.encode()).digest()[:8], "big") < share * 2**64
 
 
@@ -119,7 +119,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Retry:
-    """Something outside was away: wait and run again."""
+    """An external dependency was unavailable: wait and run again."""
 
     reason: str
 
@@ -132,14 +132,14 @@ class Failed:
 
 
 def ending(exit_status: int, reported: str | None, last_log_line: str | None) -> Done | Retry | Failed:
-    """What to do after a training process has ended by itself.
+    """Decide what follows after a training process has ended by itself.
 
     `exit_status` is negative for a signal, as `subprocess` has it; `reported` is the error that the process wrote.
     """
     if exit_status == 0 and reported is None:
         return Done()
     if exit_status == TEMPORARY_FAILURE:
-        return Retry(reported or last_log_line or "the training process asked to be run again later")
+        return Retry(reported or last_log_line or "the training process requested a later retry")
     if exit_status < 0:
         cause = " (SIGKILL: out of memory, most often)" if exit_status == -9 else ""
         return Failed(f"the training process was ended by signal {-exit_status}{cause}")

@@ -62,7 +62,7 @@ class TrainingProcess:
             return Ended(process.wait(), self._report())
 
     def log_tail(self) -> str:
-        """The newest few thousand characters of what was printed."""
+        """Return the last few thousand characters of the log."""
         try:
             with self._log.open("rb") as file:
                 file.seek(max(0, self._log.stat().st_size - TAIL_BYTES))
@@ -75,7 +75,7 @@ class TrainingProcess:
         with self._log.open("wb") as log:
             process = start(
                 [sys.executable, "-m", "trainer.training", str(spec_file), str(self._result)],
-                stdin=subprocess.PIPE,  # held open: the child takes its closing for our death
+                stdin=subprocess.PIPE,  # held open: the child ends when it closes
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=self._environment(),
@@ -102,7 +102,7 @@ class TrainingProcess:
         try:
             return TrainingReport.model_validate_json(self._result.read_text())
         except (FileNotFoundError, ValidationError):
-            return None  # it died before it could say how it went
+            return None  # it died before it wrote its report
 
 
 def _read(output: IO[bytes], lines: queue.Queue[Progress | None]) -> None:

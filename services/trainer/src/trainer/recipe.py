@@ -1,4 +1,4 @@
-"""What a user writes to bring a model of their own, and the checks of what it returns."""
+"""The interface of user-written recipes, and validation of what they return."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from contracts.policy import Problem
 
 
 class RecipeError(Permanent):
-    """The recipe cannot be found, or returned something else than it promises."""
+    """The recipe cannot be found, or violates its interface."""
 
 
 @runtime_checkable
@@ -55,7 +55,7 @@ class Recipe(Protocol):
 def load_recipe(reference: str) -> tuple[Recipe, ModuleType]:
     """The recipe that `package.module:attribute` names, and the module it is written in.
 
-    Raises RecipeError that says what is missing and what is nearest to it.
+    Raises RecipeError with what is missing and its nearest match.
     """
     module_name, _, attribute = reference.partition(":")
     try:
@@ -86,7 +86,7 @@ def load_recipe(reference: str) -> tuple[Recipe, ModuleType]:
 
 
 def load_window(recipe: Recipe, window: str, problem: Problem) -> pd.DataFrame:
-    """One window's rows, with the columns that are needed in a fixed order; raises RecipeError for anything amiss."""
+    """Return one window's rows, the needed columns in a fixed order; raises RecipeError for invalid rows."""
     frame = recipe.load(window)
     where = f"recipe {recipe.name!r}, window {window!r}"
     if not isinstance(frame, pd.DataFrame):
@@ -132,7 +132,7 @@ def _git(source: Path, *arguments: str) -> str | None:
             ["git", "-C", str(source.parent), *arguments], capture_output=True, text=True, timeout=5, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
-        return None  # no git here: the digest says it alone
+        return None  # no git here: the digest alone identifies it
     return done.stdout.strip() if done.returncode == 0 else None
 
 

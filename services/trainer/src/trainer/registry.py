@@ -30,10 +30,10 @@ LINEAGE_TAG = "gauntlet.lineage"
 """On a run: ModelRegistered as JSON; without model_version between the end of the run and its registration."""
 
 MLFLOW_DIGEST = 36
-"""MLflow's own dataset digests hold no more characters."""
+"""Most characters of MLflow's dataset digests."""
 
 UPLOAD_SECONDS = 60
-"""MLflow answers an upload when the file is in its store, which for a large model on an object store takes a while."""
+"""MLflow responds to an upload once the file is stored, which is slow for a large model on an object store."""
 
 LOGGED_MODEL = "models:/"
 
@@ -41,7 +41,7 @@ Lineage = Mapping[str, Any]
 
 
 class Publisher:
-    """Registers what one job made, or what an earlier run has."""
+    """Registers the model of one job, or of an earlier run."""
 
     def __init__(self, spec: TrainingSpec, say: Say) -> None:
         self._spec = spec
@@ -51,13 +51,13 @@ class Publisher:
         self._client = self._registry.client
 
     def registered_before(self) -> ModelRegistered | None:
-        """The version that an earlier, interrupted run of this job has registered."""
+        """Return the version that an earlier, interrupted run of this job registered."""
         with mlflow_errors(self._spec.tracking_uri):
             versions = self._of_this_job()
             return self._told(versions[0]) if versions else None
 
     def publish(self, made: TrainedModel, estimator: Any) -> ModelRegistered:
-        """Log a run with everything, then register its model."""
+        """Log a complete run, then register its model."""
         with mlflow_errors(self._spec.tracking_uri):
             run = self._finished_run()
             if run is None:
@@ -65,7 +65,7 @@ class Publisher:
             return self._register(run)
 
     def register_again(self, run_id: str) -> ModelRegistered:
-        """An earlier run's model as a new version, with that run's metrics, datasets and lineage."""
+        """Register an earlier run's model as a new version, with that run's metrics, datasets and lineage."""
         with mlflow_errors(self._spec.tracking_uri):
             run = self._run(run_id)
             if run.info.lifecycle_stage == "deleted":
@@ -110,7 +110,7 @@ class Publisher:
         return self._client.get_run(run_id)
 
     def _log_model(self, made: TrainedModel, estimator: Any, experiment: str, run_id: str) -> tuple[str, str]:
-        """As `mlflow.sklearn.log_model` does, without its trial run; returns the model's id and its files' digest."""
+        """Log like `mlflow.sklearn.log_model`, without its trial run; return the model's id and its files' digest."""
         logged = self._client.create_logged_model(experiment, name=self._task.model_name, source_run_id=run_id)
         description = Model(
             artifact_path=logged.artifact_location, run_id=run_id, model_uuid=logged.model_id, model_id=logged.model_id
@@ -154,7 +154,7 @@ class Publisher:
                 await_creation_for=0,
                 model_id=source.removeprefix(LOGGED_MODEL) if source.startswith(LOGGED_MODEL) else None,
             )
-        # Should two processes have come here at once, both keep the same one: the lowest.
+        # If two processes got here at once, both keep the same version: the lowest.
         version, *surplus = self._of_this_job()
         for other in surplus:
             try:
@@ -169,7 +169,7 @@ class Publisher:
         return [version for version in versions if version.tags.get(JOB_TAG) == self._spec.job_id]
 
     def _told(self, version: RegisteredVersion) -> ModelRegistered:
-        """What to tell of the version. Its run may be another process's: whoever was first, that version stands."""
+        """Return the event for the version. Its run may be another process's: the first version registered stands."""
         run = self._run(version.run_id or "")
         lineage = self._lineage(run)
         own = {
@@ -190,7 +190,7 @@ class Publisher:
             raise Permanent(f"run {run_id!r} is not in MLflow at {self._spec.tracking_uri}: {error}") from error
 
     def _lineage(self, run: Run) -> Lineage:
-        """What the run says of its model; for a run that is not ours, what MLflow knows of it."""
+        """Return the lineage logged on the run; for a run that is not ours, from MLflow's own records."""
         if LINEAGE_TAG in run.data.tags:
             lineage: Lineage = json.loads(run.data.tags[LINEAGE_TAG])
             return lineage
@@ -216,7 +216,7 @@ class Publisher:
         return str(found.experiment_id)
 
     def _finished_run(self) -> Run | None:
-        """The complete run of an interrupted earlier attempt; attempts that are not complete are marked as killed."""
+        """Return the complete run of an interrupted earlier attempt; mark incomplete attempts as killed."""
         query = f"tags.`{JOB_TAG}` = '{self._spec.job_id}'"
         runs = self._client.search_runs([self._experiment()], query)
         for run in runs:
@@ -226,7 +226,7 @@ class Publisher:
 
 
 def log_inputs(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) -> None:
-    """As MLflow's own, which looks whether it knows a dataset and then adds it: of two at once, one is refused."""
+    """Log inputs like MLflow, whose check-then-insert of a dataset rejects one of two concurrent calls."""
     try:
         client.log_inputs(run_id, datasets=inputs)
     except MlflowException as error:

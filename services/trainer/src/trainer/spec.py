@@ -1,4 +1,4 @@
-"""What the service tells a training process, and what the process answers: two JSON files."""
+"""Input and output of a training process: two JSON files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contracts.policy import ModelPolicy
 
 
 class TrainingTask(BaseModel):
-    """What a job is about: the payload that the handlers record."""
+    """The payload of a job, as the handlers record it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
@@ -24,7 +24,7 @@ class TrainingTask(BaseModel):
 
 
 class TrainingSpec(BaseModel):
-    """All that one training process needs to know."""
+    """Complete input of one training process."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -38,7 +38,7 @@ class TrainingSpec(BaseModel):
 
 
 class TrainingReport(BaseModel):
-    """How it went: the event to emit, or the error to tell."""
+    """Output of a training process: the event to emit, or the error to report."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 

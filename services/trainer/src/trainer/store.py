@@ -1,4 +1,4 @@
-"""What the trainer keeps of a job beside the job itself: the end of its log, and what came of it."""
+"""Stored results of training jobs: the end of the log, and the registered version."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class TrainingRow(Base):
 
 
 def keep(session: Session, job_id: str, log_tail: str, registered: ModelRegistered | None = None) -> None:
-    """Write what is known now; the newest word counts."""
+    """Write the current state; the last write wins."""
     values = {
-        "log_tail": log_tail.replace("\0", ""),  # which PostgreSQL does not hold
+        "log_tail": log_tail.replace("\0", ""),  # which PostgreSQL rejects
         "registered": registered.model_dump(mode="json") if registered else None,
         "updated_at": datetime.now(UTC),
     }

@@ -1,4 +1,4 @@
-"""A model's history as it would have been: which rows each version is trained on, and which windows come after."""
+"""A simulated model history: the training rows of each version, and the windows that follow."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Rows in the order of time, and the steps through them. What step i has judged serves step i + 1's window."""
+    """Rows in order of time, and the steps. The version judged in step i serves step i + 1's window."""
 
     frame: pd.DataFrame
     steps: tuple[Step, ...]
 
 
 def by_window(recipe: Recipe, problem: Problem, training_windows: int) -> Timeline:
-    """One step a window of the recipe, trained on so many windows before it."""
+    """Build one step per window of the recipe, trained on `training_windows` windows before it."""
     names = list(recipe.windows())
     _enough(names, training_windows + 2, f"{training_windows} windows to train on")
     frame, bounds = _load(recipe, names, problem)
@@ -60,7 +60,7 @@ def by_time(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Timeline:
-    """One step each `every`, trained on the rows of the time `train` before it; the last one may be shorter."""
+    """Build one step per `every`, trained on the rows of the preceding `train`; the last may be shorter."""
     if recipe.event_time is None:
         raise Permanent(f"recipe {recipe.name!r} names no event time to cut by; leave out --every to go by its windows")
     frame, _ = _load(recipe, list(recipe.windows()), problem)

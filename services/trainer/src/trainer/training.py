@@ -1,7 +1,7 @@
 """The training process: `python -m trainer.training SPEC RESULT`. It ends with its parent.
 
-Standard output carries progress, a JSON object a line; everything else that is printed goes to standard error, the log.
-Exit status: 0 with a result, 75 when MLflow is away, 1 for an error that the result names.
+Standard output carries progress, one JSON object per line; all other output goes to standard error, the log.
+Exit status: 0 with a result, 75 when MLflow is unavailable, 1 for an error that the result names.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     except Permanent as error:
         traceback.print_exc()
         report, status = TrainingReport(error=str(error)), FAILURE
-    except Exception as error:  # whatever a recipe raises: its last line is the reason that people are told
+    except Exception as error:  # whatever a recipe raises: its last line is the reported reason
         traceback.print_exc()
         report, status = TrainingReport(error=last_line(error)), FAILURE
     partial = result_path.with_suffix(".partial")
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _report(spec: TrainingSpec, say: Callable[[float, str], None]) -> TrainingReport:
-    from trainer.registry import Publisher  # seconds of imports: after the watch on the parent has begun
+    from trainer.registry import Publisher  # imports take seconds: start watching the parent first
 
     say(0.01, "asking MLflow for an earlier run of this job")
     publisher = Publisher(spec, say)
@@ -64,13 +64,13 @@ def _report(spec: TrainingSpec, say: Callable[[float, str], None]) -> TrainingRe
 
 
 def _end_with_the_parent() -> None:
-    """The parent holds the other end of our standard input: when that closes it is gone, and so is our lease."""
+    """End when standard input closes: its other end is the parent's, which is gone, and so is the lease."""
 
     def watch(inherited: int) -> None:
         while os.read(inherited, 1):
             pass
         if os.getpgrp() == os.getpid():
-            os.killpg(os.getpid(), signal.SIGKILL)  # with whatever the recipe has started
+            os.killpg(os.getpid(), signal.SIGKILL)  # with all processes that the recipe started
         os._exit(FAILURE)
 
     threading.Thread(target=watch, args=(os.dup(0),), daemon=True, name="parent").start()
@@ -80,7 +80,7 @@ def _end_with_the_parent() -> None:
 
 
 def own_standard_output() -> TextIO:
-    """Keep standard output for progress; what a recipe or a library prints joins the log."""
+    """Reserve standard output for progress; output of recipes and libraries goes to the log."""
     own = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     return own
