@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +90,10 @@ class Both:
 MODELS = {make.__name__: make for make in (trees, own_code)}
 
 
-@pytest.fixture(scope="module", params=MODELS)
-def both(
-    request: pytest.FixtureRequest, production: Replica, bus: BusClient, uploads: Uploads, tmp_path_factory: Any
-) -> Iterator[Both]:
-    folder = tmp_path_factory.mktemp("served")
-    name = f"{NAME}-{request.param}"
-    digest = MODELS[request.param](folder / "model")
+@contextmanager
+def serving(production: Replica, bus: BusClient, uploads: Uploads, model: str, folder: Path) -> Iterator[Both]:
+    name = f"{NAME}-{model}"
+    digest = MODELS[model](folder / "model")
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder / "model"), "-p", str(port)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it runs uvicorn by its name
@@ -109,6 +107,28 @@ def both(
         yield Both(production.client, f"/models/{name}/invocations", theirs)
     finally:
         end(serve)
+
+
+@pytest.fixture(scope="module")
+def servers(
+    production: Replica, bus: BusClient, uploads: Uploads, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Both]]:
+    """The servers of a model, started when it is first needed: a grid takes the models in any order."""
+    started: dict[str, Both] = {}
+    with ExitStack() as stack:
+
+        def of(model: str) -> Both:
+            if model not in started:
+                context = serving(production, bus, uploads, model, tmp_path_factory.mktemp("served"))
+                started[model] = stack.enter_context(context)
+            return started[model]
+
+        yield of
+
+
+@pytest.fixture(params=MODELS)
+def both(request: pytest.FixtureRequest, servers: Callable[[str], Both]) -> Both:
+    return servers(request.param)
 
 
 def answers(client: httpx.Client) -> bool:
