@@ -52,7 +52,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def no_registry_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client of MLflow puts its server into the environment of its process, which is one for many tests here."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

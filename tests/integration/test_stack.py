@@ -18,6 +18,8 @@ from support.cli import gauntlet
 from support.stack_cli import EVERYTHING, POLICIES, alive
 from support.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("no_registry_of_other_tests")
+
 
 @pytest.fixture(scope="module")
 def notes() -> list[tuple[str, str]]:

@@ -23,6 +23,8 @@ from support.mlflow_server import MlflowServer
 from support.stack_cli import EVERYTHING, POLICIES, alive, free_offset, up
 from support.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("no_registry_of_other_tests")
+
 
 @pytest.fixture
 def elsewhere(kafka: EmbeddedKafka, mlflow_server: MlflowServer, topic_prefix: str) -> dict[str, str]:

@@ -17,6 +17,8 @@ from gauntlet.stack_file import read_stack
 from support.cli import gauntlet
 from support.stack_cli import POLICIES, free_offset, up
 
+pytestmark = pytest.mark.usefixtures("no_registry_of_other_tests")
+
 
 @pytest.fixture(autouse=True)
 def policies(monkeypatch: pytest.MonkeyPatch) -> None:
