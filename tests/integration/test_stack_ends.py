@@ -91,6 +91,25 @@ def test_a_signal_ends_up_and_everything_it_started(
     assert read_stack(tmp_path) is None
 
 
+def test_a_terminal_that_has_gone_keeps_no_part_running(tmp_path: Path, mlflow_server: MlflowServer) -> None:
+    elsewhere = {"POLICIES_DIR": str(POLICIES), "MLFLOW_TRACKING_URI": mlflow_server.uri}
+    command = [sys.executable, "-m", "gauntlet", "up", "--data-dir", str(tmp_path), "--port-offset", free_offset()]
+    up = subprocess.Popen(command, env={**os.environ, **elsewhere}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        assert up.stdout is not None
+        up.stdout.readline()
+        state = eventually(lambda: (found := read_stack(tmp_path)) and len(alive(found)) >= 3 and found, timeout=60)
+        up.stdout.close()
+        up.send_signal(signal.SIGTERM)
+        up.wait(60)
+    finally:
+        up.kill()
+        left = alive(state)
+        gauntlet("down", "--data-dir", str(tmp_path))
+    assert left == {}
+    assert marked(MARK, state.stack_id) == []
+
+
 def test_a_service_that_cannot_start_ends_the_start_with_its_log(
     tmp_path: Path, kafka: EmbeddedKafka, mlflow_server: MlflowServer
 ) -> None:

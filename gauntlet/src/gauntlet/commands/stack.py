@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,9 +54,11 @@ def up(data_dir: DataDir = DEFAULT_DATA_DIR, port_offset: PortOffset = 0, detach
     finally:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # stopping has its own deadlines
-        if stack.names:
-            notes().print("stopping")
-        stack.stop()
+        try:
+            if stack.names:
+                notes().print("stopping")
+        finally:
+            stack.stop()
 
 
 def down(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
@@ -94,7 +97,8 @@ def _interrupt(enough: threading.Event) -> None:
 
 
 def _say(part: str, what: str) -> None:
-    notes().print(f"[dim]{time.strftime('%H:%M:%S')}[/] [bold]{part:<10}[/] {escape(what)}", soft_wrap=True)
+    with suppress(OSError, SystemExit):  # a terminal that has gone must not keep the stack from being stopped
+        notes().print(f"[dim]{time.strftime('%H:%M:%S')}[/] [bold]{part:<10}[/] {escape(what)}", soft_wrap=True)
 
 
 def _show_urls(state: StackState) -> None:
