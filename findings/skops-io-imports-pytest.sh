@@ -2,7 +2,7 @@
 # skops 0.16.0 with scikit-learn 1.9.1.
 #
 # One would expect: reading a model needs what the model needs. pytest is no dependency that skops declares.
-# Seen: where pytest is installed, `import skops.io` imports it (and with it pluggy, pdb's bdb and some 130 modules);
+# Seen: where pytest is installed, `import skops.io` imports it (and with it pluggy, pdb's bdb and about a hundred modules);
 # where it is not, skops.io is imported without. So the start of a server is slower in an environment that also has the
 # tools for tests, and what is loaded differs between the two.
 #
