@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic import Field, FiniteFloat
 
 from contracts.event import Event, ModelVersion, Value
+from contracts.policy import Problem
 from contracts.verdicts import GateVerdict, Outcome
 
 
@@ -25,6 +26,16 @@ class ServingArtifact(Value):
 
     uri: str = Field(min_length=1, description="Where the folder is")
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$", description="SHA-256 of the folder's files")
+
+
+class OutputFormat(Value):
+    """How the predictions of a version are read. It is what its gates used; serving and drift use the same."""
+
+    problem: Problem = Field(description="What the model predicts")
+    classes: tuple[str | int | float | bool, ...] = Field(
+        default=(), description="The classes in the order of the scores; empty: 0, 1, …, or no classes"
+    )
+    label: str | None = Field(default=None, description="Column of the golden rows that contains the ground truth")
 
 
 class Trigger(Value):
@@ -144,6 +155,9 @@ class Promoted(Event):
         default_factory=dict, description="The version's metrics on its golden rows, to which production is compared"
     )
     reference: Dataset | None = Field(default=None, description="The rows that production is compared with for drift")
+    output: OutputFormat | None = Field(
+        default=None, description="How its predictions are read; absent: as its model declares"
+    )
 
 
 class LoadReport(Event):
