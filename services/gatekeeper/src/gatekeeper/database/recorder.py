@@ -203,7 +203,7 @@ class Recorder:
             baseline=dict(row.metrics if baseline is None else baseline),
             reference=registered.reference,
         )
-        return self.record_promotion(session, event, cause=cause, gated_candidate=row.id if gated else None)
+        return self.record_promotion(session, event, cause=cause, gated_candidate=_once(row) if gated else None)
 
     def record_promotion(
         self,
@@ -299,12 +299,13 @@ def _result(
     )
 
 
+def _once(row: CandidateRow) -> str:
+    """Return the key under which the gates promote a version at most once per verdict."""
+    return row.id if row.judgement == 1 else f"{row.id}#{row.judgement}"
+
+
 def _serving_artifact(row: CandidateRow) -> ServingArtifact | None:
     return None if row.serving_artifact is None else ServingArtifact.model_validate(row.serving_artifact)
-
-
-def without_policy(event: ModelRegistered, registered_at: datetime) -> CandidateVerdict:
-    return CandidateVerdict(event, (), f"no policy for model {event.model_name!r} in POLICIES_DIR", registered_at)
 
 
 def _count(outcome: Outcome, verdicts: tuple[GateVerdict, ...]) -> None:
