@@ -283,6 +283,9 @@ class ModelPolicy(Section):
                 named |= self.gates.performance.rule.minimum.keys()
         for name in sorted(named):
             if self.problem not in METRICS[name].problems:
+                if name == self.metric and "metric" not in self.model_fields_set:
+                    fitting = ", ".join(sorted(each.name for each in METRICS.values() if self.problem in each.problems))
+                    raise ValueError(f"a {self.problem} problem needs `metric`, one of {fitting}")
                 raise ValueError(f"metric {name!r} is not defined for a {self.problem} problem")
         if self.golden.window == "holdout" and self.entity is None:
             raise ValueError("golden.window: holdout needs `entity`: rows of one entity must stay on one side")
