@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-FORMAT = 2
+FORMAT = 3
 
 Document = dict[str, Any]
 
@@ -106,5 +106,21 @@ def _from_1(document: Document) -> Document:
     return {**document, "measured": measurements, "policy": policy}
 
 
-STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1}
+def _from_2(document: Document) -> Document:
+    """Format 2 required every part of the lineage, and took no other version of a package than those declared."""
+    policy = {**document["policy"], "gates": {**document["policy"]["gates"]}}
+    gates = policy["gates"]
+    if isinstance(gates.get("lineage", {}), dict):
+        gates["lineage"] = {"require": ["run", "signature", "data", "code"]}
+    integrity = gates.get("integrity", {})
+    if isinstance(integrity, dict) and integrity.get("dependencies", "compatible") == "compatible":
+        gates["integrity"] = {**integrity, "dependencies": "exact"}
+    measured = {**document["measured"], "origin": None}
+    if facts := measured["integrity"]:
+        needed = [{**each, "same_major": False, "provider": None} for each in facts["dependencies"]]
+        measured["integrity"] = {**facts, "dependencies": needed}
+    return {**document, "policy": policy, "measured": measured}
+
+
+STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1, 2: _from_2}
 """Keyed by the format that each step starts from."""
