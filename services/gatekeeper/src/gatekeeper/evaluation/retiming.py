@@ -1,0 +1,73 @@
+"""Time a candidate and its champion again while the machine is too busy to tell, for a bounded time."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from contracts.policy import ModelPolicy
+from gatekeeper.evaluation.measurements import Measurements
+from gatekeeper.policy.gates import latency
+from gatekeeper.sandbox.processes import Cancelled
+from gatekeeper.sandbox.sandbox import Limits, Probe, Request, Sandbox
+
+PAUSES = (1.0, 5.0, 15.0)
+"""Seconds before each further try: what keeps a machine busy may end."""
+MOST_ROWS = 4000
+
+
+def until_quiet(
+    sandbox: Sandbox,
+    measurements: Measurements,
+    folder: Path,
+    champion: Path | None,
+    policy: ModelPolicy,
+    limits: Limits,
+    cancelled: threading.Event,
+) -> None:
+    """Replace the timings in `measurements` by later ones, until they decide or the tries are used up.
+
+    `folder`, `champion`: the models (None: the champion is not timed). Raises Cancelled and SandboxBroken.
+    """
+    settings = policy.gates.latency
+    if settings is False:
+        return
+    for pause in PAUSES:
+        if not latency.is_too_noisy(latency.facts(measurements, policy), settings):
+            return
+        if cancelled.wait(pause):
+            raise Cancelled("cancelled while the machine was too busy to time the model")
+        rows, classes = measurements.golden, measurements.description.classes
+        features = rows.features_for(measurements.description).head(MOST_ROWS) if rows else None
+        request = _request(folder, policy, classes or (rows.classes if rows else None), features, limits)
+        measurements.probe = _newer(measurements.probe, sandbox.probe(request, cancelled))
+        if champion is None or measurements.champion_probe is None or rows is None:
+            continue
+        description = measurements.champion_description or measurements.description
+        features = rows.features_for(description).head(MOST_ROWS)
+        request = _request(champion, policy, description.classes or rows.classes, features, limits)
+        measurements.champion_probe = _newer(measurements.champion_probe, sandbox.probe(request, cancelled))
+
+
+def _request(
+    folder: Path,
+    policy: ModelPolicy,
+    classes: tuple[object, ...] | None,
+    features: pd.DataFrame | None,
+    limits: Limits,
+) -> Request:
+    batch = policy.gates.latency.batch_rows if policy.gates.latency else 100
+    return Request(
+        folder, policy.problem, classes, features, limits, golden_only=features is not None, batch_rows=batch
+    )
+
+
+def _newer(before: Probe | None, now: Probe) -> Probe | None:
+    """Return the earlier results with the newer timings, if those were complete."""
+    if before is None or now.fault is not None:
+        return before
+    names = ("seconds", "batch_seconds", "noise", "batch_noise", "load_seconds", "load_cpu_seconds")
+    return replace(before, **{name: getattr(now, name) for name in names})
