@@ -248,8 +248,8 @@ class ModelPolicy(Section):
     model: ModelName
     problem: Problem = Field(
         default="binary",
-        description="What the model predicts. Default: found from the metric, the model and the label; the verdict says"
-        " which",
+        description="What the model predicts. Default: found from the metric, the model and the label (the verdict"
+        " says which); binary for a model with a recipe",
     )
     metric: MetricName = Field(
         default="roc_auc",
@@ -294,6 +294,8 @@ class ModelPolicy(Section):
         found = dict(content)
         if "problem" not in found and (problem := _only_problem(_metrics_named(found))):
             found["problem"] = problem
+        if "problem" not in found and found.get("recipe") is not None:
+            found["problem"] = "binary"  # the trainer must know it before there is a version
         if "metric" not in found and isinstance(problem := found.get("problem"), str) and problem in DEFAULT_METRIC:
             found["metric"] = DEFAULT_METRIC[problem]  # type: ignore[index]
         return found
@@ -322,6 +324,11 @@ class ModelPolicy(Section):
     def states_problem(self) -> bool:
         """Whether the policy, and not the version that is judged, determines the problem."""
         return "problem" in self.model_fields_set
+
+    @property
+    def states_metric(self) -> bool:
+        """Whether the metric is known before a version is judged."""
+        return self.states_problem or "metric" in self.model_fields_set
 
     def completed(self, problem: Problem) -> ModelPolicy:
         """The policy for a version of this problem, with its metric; `digest` stays that of the policy as written.

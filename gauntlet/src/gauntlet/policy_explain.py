@@ -6,7 +6,17 @@ import math
 from collections.abc import Iterator
 from datetime import timedelta
 
-from contracts.policy import METRICS, Delta, Integrity, Latency, Minimum, ModelPolicy, Performance, Retained
+from contracts.policy import (
+    DEFAULT_METRIC,
+    METRICS,
+    Delta,
+    Integrity,
+    Latency,
+    Minimum,
+    ModelPolicy,
+    Performance,
+    Retained,
+)
 
 Sentence = tuple[str, str]
 
@@ -29,6 +39,10 @@ def in_words(policy: ModelPolicy) -> list[Sentence]:
 
 def _problem(policy: ModelPolicy) -> str:
     together = f"; rows with the same {policy.entity} belong together" if policy.entity else ""
+    if not policy.states_problem:
+        defaults = ", ".join(f"{metric} if {problem}" for problem, metric in DEFAULT_METRIC.items())
+        metric = policy.metric if policy.states_metric else defaults
+        return f"the problem is found from each version and its golden rows, which are compared on {metric}{together}"
     better = "greater" if METRICS[policy.metric].greater_is_better else "smaller"
     return f"a {policy.problem} problem, compared on {policy.metric} ({better} is better){together}"
 
@@ -94,17 +108,18 @@ def _integrity(gate: Integrity) -> str:
 
 def _performance(policy: ModelPolicy, gate: Performance) -> Iterator[str]:
     bound = f"at {1 - gate.alpha:.0%} confidence"
+    metric = policy.metric if policy.states_metric else "metric"
     champion = "the champion on the same golden rows"
     match gate.rule:
         case Minimum(minimum=minimum):
             yield f"Must reach {_bounds(minimum)} on the golden rows; the champion is not looked at."
         case Delta(delta=delta):
-            yield f"Its {policy.metric} must be better than that of {champion} by more than {delta:g}, as measured."
+            yield f"Its {metric} must be better than that of {champion} by more than {delta:g}, as measured."
         case "superior":
-            yield f"Its {policy.metric} must be better than that of {champion}, {bound}."
+            yield f"Its {metric} must be better than that of {champion}, {bound}."
         case _:
             yield (
-                f"Its {policy.metric} must not be worse than that of {champion} by more than {gate.margin_share:.0%} "
+                f"Its {metric} must not be worse than that of {champion} by more than {gate.margin_share:.0%} "
                 f"of what the champion is better than a constant answer, {bound}."
             )
     if gate.alpha_spending and not isinstance(gate.rule, Minimum | Delta):
@@ -156,9 +171,10 @@ def _candidates(policy: ModelPolicy) -> str:
 def _drift(policy: ModelPolicy) -> str:
     drift = policy.drift
     then = "is trained again" if policy.recipe else "is announced (there is no recipe to train with)"
-    watched = f", or {policy.metric} on labelled rows is worse than at promotion by more than {drift.metric_drop:g}"
+    metric = policy.metric if policy.states_metric else "its metric"
+    watched = f", or {metric} on labelled rows is worse than at promotion by more than {drift.metric_drop:g}"
     unwatched = ""
-    if METRICS[policy.metric].of_every_class:
+    if policy.states_metric and METRICS[policy.metric].of_every_class:
         watched, unwatched = "", f" {policy.metric} is not watched: answers do not carry the score of each class."
     return (
         f"Each {drift.window.rows:,} answered rows, {policy.model} {then} when {drift.drift_share:.0%} of the columns "

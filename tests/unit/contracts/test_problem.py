@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from contracts.policy import DEFAULT_METRIC, METRICS, ModelPolicy
-from gatekeeper.policy.problem import Label, find
+from contracts.problem import Label, find
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,8 @@ def test_unknown_without_any_of_them(label: Label | None) -> None:
         ({"problem": "multiclass"}, True, "multiclass", "accuracy"),
         ({"metric": "rmse"}, True, "regression", "rmse"),
         ({"metric": "pr_auc"}, True, "binary", "pr_auc"),
+        ({"recipe": "shop:recipe"}, True, "binary", "roc_auc"),
+        ({"recipe": "shop:recipe", "metric": "mae"}, True, "regression", "mae"),
         ({"metric": "accuracy"}, False, "binary", "accuracy"),
         ({"gates": {"performance": {"floor": {"mape": 0.2}}}}, True, "regression", "mae"),
         ({"gates": {"performance": {"rule": {"minimum": {"roc_auc_ovr": 0.6}}}}}, True, "multiclass", "accuracy"),
