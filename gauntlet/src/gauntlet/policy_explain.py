@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from datetime import timedelta
 
+from contracts.gate_settings import Dependents, Fairness, Leakage, Robustness, Slices
 from contracts.policy import (
     DEFAULT_METRIC,
     METRICS,
@@ -84,10 +85,22 @@ def _gates(policy: ModelPolicy) -> Iterator[Sentence]:
         "It must load and answer twice alike, in the right shape and without NaN." if gates.functional else off,
     )
     yield (
+        "gate leakage",
+        _leakage(gates.leakage) if gates.leakage else f"{off} A version may be judged on its training rows.",
+    )
+    yield (
         "gate performance",
         " ".join(_performance(policy, gates.performance)) if gates.performance else f"{off} A worse model passes.",
     )
+    if gates.slices:
+        yield "gate slices", _slices(gates.slices)
+    if gates.fairness:
+        yield "gate fairness", _fairness(gates.fairness)
+    if gates.robustness:
+        yield "gate robustness", _robustness(gates.robustness)
     yield "gate latency", _latency(gates.latency) if gates.latency else off
+    if gates.dependents:
+        yield "gate dependents", _dependents(gates.dependents)
 
 
 def _integrity(gate: Integrity) -> str:
@@ -104,6 +117,49 @@ def _integrity(gate: Integrity) -> str:
         "ignore": " Known vulnerabilities are not looked for.",
     }[gate.vulnerabilities]
     return f"Its artifact must be the one that was registered. {loads}{also}.{needs}{known}"
+
+
+def _leakage(gate: Leakage) -> str:
+    entity = {
+        "auto": " Rows of an entity that was trained on count as trained on, unless all golden rows are later.",
+        "always": " Rows of an entity that was trained on count as trained on.",
+        "never": "",
+    }[gate.entity]
+    unknown = "is Inconclusive" if gate.unknown == "inconclusive" else "passes"
+    return (
+        f"Golden rows that a version or the champion was trained on are left out; at least {gate.minimum_rows:,} must "
+        f"remain.{entity} A version whose training rows are not known {unknown}."
+    )
+
+
+def _slices(gate: Slices) -> str:
+    return (
+        f"For no value of {' or '.join(gate.columns)} with at least {gate.minimum_rows:,} rows it may be worse than "
+        f"the champion by more than {gate.margin_share:.0%} of what the champion is better than a constant answer."
+    )
+
+
+def _fairness(gate: Fairness) -> str:
+    return (
+        f"Its {gate.metric} over the groups of {' and '.join(gate.columns)} must stay below {gate.limit:g}, and must "
+        f"not exceed the champion's by more than {gate.margin:g}."
+    )
+
+
+def _robustness(gate: Robustness) -> str:
+    return (
+        f"On {gate.share:.0%} of spoilt cells ({', '.join(gate.perturbations)}) it must not fail, and may lose "
+        f"{gate.margin_share:.0%} of what it is better than a constant answer."
+    )
+
+
+def _dependents(gate: Dependents) -> str:
+    names = ", ".join(consumer.name for consumer in gate.consumers)
+    consumers = f" Nothing may break for {names}." if names else ""
+    return (
+        "Its outputs must have the champion's names and types, and its scores may be distributed differently by at "
+        f"most {gate.max_shift:g} (Kolmogorov-Smirnov).{consumers}"
+    )
 
 
 def _performance(policy: ModelPolicy, gate: Performance) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.policy import ModelPolicy
+from contracts.policy import Gates, ModelPolicy
 from gauntlet.policy_explain import in_words
 from support.cli import gauntlet, ok
 
@@ -151,3 +151,18 @@ def test_a_problem_that_the_policy_leaves_out_is_found_later() -> None:
     assert "roc_auc if binary, accuracy if multiclass, mae if regression" in said()["model"]
     assert "compared on accuracy" in said(metric="accuracy")["model"]
     assert said(metric="mae")["model"] == "m: a regression problem, compared on mae (smaller is better)."
+
+
+def test_every_gate_that_is_on_is_said() -> None:
+    named = {
+        "slices": {"columns": ["plan"]},
+        "fairness": {"columns": ["sex"]},
+        "robustness": True,
+        "dependents": {"consumers": [{"name": "billing"}]},
+    }
+    words = said(gates=named, problem="binary")
+    assert {f"gate {gate}" for gate in Gates.model_fields if gate != "fail_fast"} <= words.keys()
+    assert "at least 200 must remain" in words["gate leakage"] and "is Inconclusive" in words["gate leakage"]
+    assert "plan" in words["gate slices"] and "sex" in words["gate fairness"] and "billing" in words["gate dependents"]
+    assert "passes" in said(gates={"leakage": {"unknown": "pass"}})["gate leakage"]
+    assert "gate slices" not in said()
