@@ -19,7 +19,7 @@ from support.drifting import POLICY, DriftService, customers, log_reference
 from support.mlflow_server import MlflowServer
 from support.shared_services import SharedServices
 
-MOST_TESTS = 30
+MOST_TESTS = 50
 SHARED: SharedServices[DriftService] = SharedServices("drift")
 
 

@@ -266,7 +266,7 @@ class Evaluator:
         self, measurements: Measurements, folder: Path, policy: ModelPolicy, cancelled: threading.Event
     ) -> None:
         rows = measurements.golden
-        classes = measurements.description.classes or (rows.classes if rows else None)
+        classes = measurements.classes
         features = rows.features_for(measurements.description) if rows else None
         dirty = self._dirty_rows(measurements, features, policy) if features is not None else {}
         limits, batch = self._limits(policy), _batch_rows(policy)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from chassis.mlmodel import MLmodel
 from chassis.row_keys import as_utc
 from chassis.splitmix64 import splitmix64
+from contracts.labels import BINARY, ClassLabels, in_order, number
 from contracts.policy import ModelPolicy
-from gatekeeper.policy.predictions import canonical, number_of
 
 
 class Unusable(ValueError):
@@ -138,21 +138,19 @@ def _label(frame: pd.DataFrame, roles: dict[str, Any], model: MLmodel, not_featu
 def _encode(
     labels: pd.Series[Any], problem: str, classes: tuple[Any, ...] | None
 ) -> tuple[NDArray[Any], tuple[Any, ...] | None]:
+    values = labels.tolist()
     if problem == "regression":
-        numbers = pd.to_numeric(labels, errors="coerce").to_numpy(dtype=np.float64)
-        if not np.isfinite(numbers).all():
-            raise Unusable("the label column holds values that are no finite numbers")
-        return numbers, None
-    if classes is None:
-        classes = (0, 1) if problem == "binary" else tuple(sorted(labels.unique().tolist(), key=str))
-    if problem == "binary" and len(classes) != 2:
-        raise Unusable(f"the model names {len(classes)} classes; a binary problem has two")
+        numbers = [number(value) for value in values]
+        if None in numbers:
+            raise Unusable(f"the label column holds {values[numbers.index(None)]!r}, which is no finite number")
+        return np.array(numbers, dtype=np.float64), None
+    known = ClassLabels(classes or (BINARY if problem == "binary" else in_order(values)))
+    if problem == "binary" and len(known.names) != 2:
+        raise Unusable(f"the model names {len(known.names)} classes; a binary problem has two")
     if problem == "multiclass":
         # Keep classes that the candidate does not name: the champion may predict them correctly.
-        named = {canonical(name) for name in classes}
-        unnamed = {canonical(name): name for name in labels.unique().tolist() if canonical(name) not in named}
-        classes = (*classes, *(unnamed[text] for text in sorted(unnamed)))
-    truth = number_of(labels.to_numpy(), classes)
+        known = known.with_others(values)
+    truth = np.array(known.numbers(values), dtype=np.int64)
     if problem == "binary" and (truth < 0).any():
-        raise Unusable(f"the label column holds {labels[truth < 0].tolist()[0]!r}, which is none of {list(classes)}")
-    return truth, classes
+        raise Unusable(f"the label column holds {values[int(truth.argmin())]!r}, which is none of {list(known.names)}")
+    return truth, known.names

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chassis.mlmodel import MLmodel
-from contracts import ModelRegistered
+from contracts import ModelRegistered, OutputFormat
 from contracts.policy import Problem
 from gatekeeper.evaluation.golden_rows import GoldenRows
 from gatekeeper.policy.gates import integrity
@@ -85,6 +85,24 @@ class Measurements:
             yield
         finally:
             self.seconds[step] = round(time.monotonic() - began, 3)
+
+    @property
+    def classes(self) -> tuple[Any, ...] | None:
+        """Return the classes of the candidate in the order of its scores: its own, else those of the golden rows."""
+        return self.description.classes or (self.golden.classes if self.golden else None)
+
+    @property
+    def output(self) -> OutputFormat | None:
+        """Return how the gates read the candidate's predictions, as serving and drift do; None without a model."""
+        if self.artifact_digest is None or self.artifact_problem is not None:
+            return None
+        classes = () if self.problem == "regression" else self.classes or ()
+        label = self.golden.label if self.golden else self.description.roles.get("label")
+        return OutputFormat(
+            problem=self.problem,
+            classes=tuple(name if isinstance(name, str | int | float) else str(name) for name in classes),
+            label=None if label is None else str(label),
+        )
 
     @property
     def challenger_answers(self) -> Predictions | None:
