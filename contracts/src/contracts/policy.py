@@ -247,6 +247,11 @@ class ModelPolicy(Section):
     metric: MetricName = Field(
         default="roc_auc", description="The metric on which champion and challenger are compared"
     )
+    label: str | None = Field(
+        default=None,
+        description="Column of the golden rows that holds the truth. Default: as the model's metadata or the golden"
+        " dataset names it",
+    )
     entity: str | None = Field(
         default=None,
         description="Column that identifies the entity of a row (customer, aircraft); its rows are not independent",
@@ -293,5 +298,7 @@ class ModelPolicy(Section):
     @property
     def digest(self) -> str:
         """Return the digest of what gates depend on; comments, order and serving settings do not matter."""
-        judged = self.model_dump_json(exclude={"features", "serving"})
+        # A key that was added later and is left out does not change the digest of the policies there were before.
+        later = {"label"} if self.label is None else set()
+        judged = self.model_dump_json(exclude={"features", "serving", *later})
         return "sha256:" + hashlib.sha256(judged.encode()).hexdigest()
