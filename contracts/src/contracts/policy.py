@@ -256,6 +256,11 @@ class ModelPolicy(Section):
         description="The metric on which champion and challenger are compared. Default: roc_auc of a binary problem,"
         " accuracy of a multiclass one, mae of a regression",
     )
+    label: str | None = Field(
+        default=None,
+        description="Column of the golden rows that holds the truth. Default: as the model's metadata or the golden"
+        " dataset names it",
+    )
     entity: str | None = Field(
         default=None,
         description="Column that identifies the entity of a row (customer, aircraft); its rows are not independent",
@@ -351,7 +356,9 @@ class ModelPolicy(Section):
         """Return the digest of what gates depend on; comments, order and serving settings do not matter."""
         if self._digest_as_written is not None:
             return self._digest_as_written
-        judged = self.model_dump_json(exclude={"features", "serving"})
+        # A key that was added later and is left out does not change the digest of the policies there were before.
+        later = {"label"} if self.label is None else set()
+        judged = self.model_dump_json(exclude={"features", "serving", *later})
         if not self.states_problem:
             judged = f"problem not stated: {judged}"
         return "sha256:" + hashlib.sha256(judged.encode()).hexdigest()

@@ -19,6 +19,7 @@ from chassis.database import Database
 from chassis.digests import digest_file
 from chassis.errors import Transient
 from chassis.http import Problem, problems
+from chassis.parquet import columns_of
 from contracts import Dataset, GateVerdict, overall
 from contracts.policy import ModelPolicy
 from gatekeeper.api.models import Text, Version
@@ -243,4 +244,4 @@ def _described(path: Path) -> tuple[int, dict[str, str]]:
         raise Problem(422, "no golden dataset", f"the body is no Parquet file: {error}") from error
     if about.num_rows == 0:
         raise Problem(422, "no golden dataset", "the file has no rows")
-    return about.num_rows, {name: str(kind) for name, kind in zip(schema.names, schema.types, strict=True)}
+    return about.num_rows, columns_of(schema)

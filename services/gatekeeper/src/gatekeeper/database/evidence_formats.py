@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-FORMAT = 2
+FORMAT = 3
 
 Document = dict[str, Any]
 
@@ -106,5 +106,10 @@ def _from_1(document: Document) -> Document:
     return {**document, "measured": measurements, "policy": policy}
 
 
-STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1}
+def _from_2(document: Document) -> Document:
+    """Format 3 says where the golden rows are from; without it, they are read as they were until then."""
+    return {**document, "measured": {"golden_source": None, **document["measured"]}}
+
+
+STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1, 2: _from_2}
 """Keyed by the format that each step starts from."""

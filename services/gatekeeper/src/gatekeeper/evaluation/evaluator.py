@@ -20,7 +20,7 @@ from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.evaluation import compilation, gate_runner, golden_rows, perturbations, training_overlap
 from gatekeeper.evaluation.gate_runner import ended_by
-from gatekeeper.evaluation.golden_rows import GoldenRows, Unusable, chosen_rows
+from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource, Unusable, chosen_rows
 from gatekeeper.evaluation.lineage import Provenance
 from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evaluation.prediction_cache import PredictionCache
@@ -31,16 +31,22 @@ from gatekeeper.sandbox.sandbox import Limits, Request, Sandbox
 
 Say = Callable[[float, str], None]
 
+REGISTERED = GoldenSource("the evaluation dataset that was registered with the version")
+
 
 @dataclass(frozen=True)
 class EvaluationTask:
-    """A candidate, what it is compared with, and on what: `golden` None is what was registered with the version."""
+    """A candidate, what it is compared with, and on what: `golden` None is what was registered with the version.
+
+    `golden_source` is that of `golden`.
+    """
 
     found: Provenance
     policy: ModelPolicy
     champion: Champion | None = None
     champion_event: ModelRegistered | None = None
     golden: Dataset | None = None
+    golden_source: GoldenSource | None = None
     k: int = 1
 
 
@@ -191,15 +197,19 @@ class Evaluator:
                     measurements.golden_problem = (
                         "the evaluation dataset is not the one that was registered (see lineage)"
                     )
+        measurements.golden_source = REGISTERED
         if task.golden is not None:
             measurements.golden_problem = None
+            measurements.golden_source = task.golden_source or GoldenSource(f"golden dataset {task.golden.digest}")
             path = self._fetch_own_golden(measurements, task.golden)
         elif path is not None and registered is not None:
             measurements.golden_digest, measurements.golden_uri = measurements.evaluation_digest, registered.uri
         if path is None or measurements.golden_problem is not None:
             return
         try:
-            measurements.golden = golden_rows.read(path, measurements.description, task.policy)
+            measurements.golden = golden_rows.read(
+                path, measurements.description, task.policy, measurements.golden_source
+            )
             measurements.golden_until = measurements.golden.until
         except Unusable as error:
             measurements.golden_problem = str(error)
