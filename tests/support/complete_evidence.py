@@ -89,6 +89,7 @@ def measured() -> Measurements:
     return Measurements(
         event=EVENT,
         problem="binary",
+        problem_because="the model has 2 classes",
         version_found=True,
         run_found=True,
         training_digest=DIGEST,

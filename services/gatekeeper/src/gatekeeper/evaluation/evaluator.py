@@ -48,6 +48,8 @@ class EvaluationTask:
     golden: Dataset | None = None
     golden_source: GoldenSource | None = None
     k: int = 1
+    problem_because: str | None = None
+    """How the problem was found that the policy as written does not state."""
 
 
 class Evaluator:
@@ -73,12 +75,28 @@ class Evaluator:
         self._advisories = advisories
         self._proves_form = proves_form
 
+    def completed(self, task: EvaluationTask) -> EvaluationTask:
+        """With the problem and metric of this version, where the policy leaves them out and they can be found.
+
+        Without golden rows they cannot, and nothing can be compared either.
+        """
+        if task.policy.states_problem or task.found.version is None:
+            return task
+        looked = Measurements(task.found.event, task.policy.problem)
+        if self._fetch_artifact(looked) is not None:
+            self._fetch_golden(looked, task)
+        if looked.golden is None or looked.golden.problem is None:
+            return task
+        policy = task.policy.completed(looked.golden.problem)
+        return replace(task, policy=policy, problem_because=looked.golden.because)
+
     def measure(self, task: EvaluationTask, cancelled: threading.Event, say: Say) -> Measurements:
         """All that the gates of the policy need."""
         found, champion, policy = task.found, task.champion, task.policy
         measurements = Measurements(
             found.event,
             policy.problem,
+            problem_because=task.problem_because,
             version_found=found.version is not None,
             run_found=found.run_found,
             training_digest=found.training_digest,
@@ -137,7 +155,9 @@ class Evaluator:
         champion = task.champion
         assert champion is not None and task.found.event.model_version == champion.model_version, "it was traced"
         event = task.found.event.model_copy(update={"artifact_uri": champion.artifact_uri})  # what answers now
-        measurements = Measurements(event, task.policy.problem, champion=champion, k=task.k)
+        measurements = Measurements(
+            event, task.policy.problem, problem_because=task.problem_because, champion=champion, k=task.k
+        )
         if self._fetch_artifact(measurements) is not None:
             self._fetch_golden(measurements, task)
         return (

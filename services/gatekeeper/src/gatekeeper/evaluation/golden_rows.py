@@ -14,12 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from chassis.label_column import label_of
 from chassis.mlmodel import MLmodel
 from chassis.parquet import frame_of
 from chassis.row_keys import as_utc
 from chassis.splitmix64 import splitmix64
 from contracts.labels import BINARY, ClassLabels, in_order, number
-from contracts.policy import ModelPolicy
+from contracts.policy import ModelPolicy, Problem
+from contracts.problem import find
 from gatekeeper.evaluation.golden_roles import GoldenSource, Roles, Unusable, of_old, roles_of
 
 __all__ = ["GoldenRows", "GoldenSource", "Unusable", "chosen_rows", "read"]
@@ -39,6 +41,9 @@ class GoldenRows:
     not_features: frozenset[str]
     entity: str | None = None
     event_time: str | None = None
+    problem: Problem | None = None
+    because: str | None = None
+    """How the problem was found that the policy does not state; None if it does."""
 
     @cached_property
     def entities(self) -> NDArray[np.int64] | None:
@@ -90,7 +95,8 @@ def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource |
     chosen = labelled.iloc[chosen_rows(len(labelled), policy.golden.max_rows)].reset_index(drop=True)
     if chosen.empty:
         raise Unusable("the evaluation dataset has no labelled rows")
-    truth, classes = _encode(chosen[label], policy.problem, model.classes)
+    problem, because = _problem(chosen[label], policy, model)
+    truth, classes = _encode(chosen[label], problem, model.classes)
     return GoldenRows(
         rows=chosen.drop(columns=[label]),
         truth=truth,
@@ -101,6 +107,8 @@ def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource |
         not_features=roles.not_features,
         entity=roles.entity,
         event_time=roles.event_time,
+        problem=problem,
+        because=because,
     )
 
 
@@ -113,6 +121,20 @@ def chosen_rows(n: int, most: int) -> NDArray[np.int64]:
         return np.arange(n, dtype=np.int64)
     hashes = splitmix64(np.arange(n, dtype=np.uint64))
     return np.sort(np.argsort(hashes, kind="stable")[:most]).astype(np.int64)
+
+
+def _problem(labels: pd.Series[Any], policy: ModelPolicy, model: MLmodel) -> tuple[Problem, str | None]:
+    """The policy's problem, or the one of this version. Raises Unusable when the policy's metrics do not have it."""
+    if policy.states_problem:
+        return policy.problem, None
+    found = find(model.roles.get("problem"), model.classes, label_of(labels))
+    if found is None:
+        raise Unusable(f"what {policy.model} predicts is not known: the policy has to say it (problem:)")
+    try:
+        policy.completed(found.problem)
+    except ValueError as error:
+        raise Unusable(f"this is a {found.problem} problem, because {found.because}; {error}") from error
+    return found.problem, found.because
 
 
 def _check_entity(frame: pd.DataFrame, roles: Roles) -> None:

@@ -41,6 +41,8 @@ class Measurements:
 
     event: ModelRegistered
     problem: Problem
+    problem_because: str | None = None
+    """How the problem was found that the policy as written does not state; None if it does."""
     version_found: bool = False
     run_found: bool = False
     training_digest: str | None = None

@@ -81,7 +81,8 @@ class GateJob:
                 registered_at = found.version.created_at
             if past := is_past(registered_at, state):
                 return partial(self._supersede, candidate_id=candidate_id, reason=past.reason)
-            task = self._task(found, champion, policy, candidate_id)
+            task = self._evaluator.completed(self._task(found, champion, policy, candidate_id))
+            policy = task.policy
             measurements = self._evaluator.measure(task, run.cancelled, run.progress)
             verdicts = run_gates(measurements, policy)
             played = self._play(task, measurements, verdicts, run)
@@ -117,7 +118,7 @@ class GateJob:
         if champion is not None:
             bare = ModelRegistered(model_name=name, model_version=champion.model_version)
             event = trace(self._registry, bare).event
-        return EvaluationTask(found, policy, champion, event, wanted, k)
+        return EvaluationTask(found, policy, champion, event, wanted, k=k)
 
     def _evidence(
         self, measurements: Measurements, played: TournamentResult | None, policy: ModelPolicy
