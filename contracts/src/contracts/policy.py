@@ -29,17 +29,19 @@ class Metric:
     greater_is_better: bool
     of_every_class: bool = False
     """Requires the scores of all classes, which PredictionMade does not contain."""
+    of_scores: bool = False
+    """Requires scores: from labels alone it cannot be computed."""
 
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("roc_auc", ("binary",), True),
-        Metric("roc_auc_ovr", ("multiclass",), True, of_every_class=True),
+        Metric("roc_auc", ("binary",), True, of_scores=True),
+        Metric("roc_auc_ovr", ("multiclass",), True, of_every_class=True, of_scores=True),
         Metric("accuracy", ("binary", "multiclass"), True),
-        Metric("log_loss", ("binary", "multiclass"), False),
-        Metric("brier", ("binary",), False),
-        Metric("pr_auc", ("binary",), True),
+        Metric("log_loss", ("binary", "multiclass"), False, of_scores=True),
+        Metric("brier", ("binary",), False, of_scores=True),
+        Metric("pr_auc", ("binary",), True, of_scores=True),
         Metric("f1", ("binary", "multiclass"), True),
         Metric("mae", ("regression",), False),
         Metric("rmse", ("regression",), False),

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import contextmanager
+from typing import IO, Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from chassis.processes.launcher import start
 from gauntlet.errors import CliError
 from gauntlet.output import notes
 
@@ -20,12 +22,8 @@ QUIET = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
 
 def run(module: Sequence[str], environment: Mapping[str, str]) -> str:
     """Run a module with its arguments; what it printed. Raises CliError with its reason when it fails."""
-    done = subprocess.run(
-        [sys.executable, "-m", *module], env=_environment(environment), capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise _failure(module[0], done.stderr)
-    return done.stdout
+    with _started(module, environment) as output:
+        return output.read().decode()
 
 
 def follow(module: Sequence[str], environment: Mapping[str, str]) -> Iterator[dict[str, Any]]:
@@ -33,30 +31,39 @@ def follow(module: Sequence[str], environment: Mapping[str, str]) -> Iterator[di
 
     Raises CliError with its reason when it fails.
     """
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with (
-        tempfile.TemporaryFile("w+") as errors,
-        Progress(
-            TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=notes(), transient=True
-        ) as bar,
-        subprocess.Popen(
-            [sys.executable, "-m", *module],
-            env=_environment(environment),
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        ) as process,
+        Progress(*columns, console=notes(), transient=True) as bar,
+        _started(module, environment) as output,
     ):
         task = bar.add_task("loading", total=1.0)
+        for line in output:
+            said = json.loads(line)
+            if "progress" in said:
+                bar.update(task, completed=said["progress"], description=said["message"])
+            else:
+                yield said
+
+
+@contextmanager
+def _started(module: Sequence[str], environment: Mapping[str, str]) -> Iterator[IO[bytes]]:
+    """The standard output of a module; it is ended with this block, and when it fails, its reason is raised."""
+    with tempfile.TemporaryFile("w+") as errors:
+        process = start(
+            [sys.executable, "-m", *module],
+            env=_environment(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            dies_with_client=True,
+        )
+        assert process.stdout is not None, "asked for"
         try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                said = json.loads(line)
-                if "progress" in said:
-                    bar.update(task, completed=said["progress"], description=said["message"])
-                else:
-                    yield said
+            with process.stdout as output:
+                yield output
         except BaseException:
             process.terminate()
+            process.wait()
             raise
         if process.wait() != 0:
             errors.seek(0)

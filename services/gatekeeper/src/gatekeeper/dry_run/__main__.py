@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 
 from chassis.errors import Permanent, Transient
 from chassis.policies import load_policy
+from chassis.telemetry import configure_logging
 from contracts import Dataset, ModelRegistered
 from gatekeeper.dry_run.judge import DryRun, Judge
 from gatekeeper.settings import Settings
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--golden", type=Path, metavar="FILE", help="Parquet file of golden rows")
     parser.add_argument("--dataset", metavar="JSON", help="or a dataset that the gatekeeper has: uri and digest")
     given = parser.parse_args(argv)
-    logging.disable(logging.WARNING)  # MLflow's advice about its own client; what matters is in the verdict
+    configure_logging("try", "ERROR")  # standard output is for progress and verdict
     try:
         with tempfile.TemporaryDirectory(prefix="gauntlet-try-") as folder:
             judge = Judge(Settings(), Path(folder))

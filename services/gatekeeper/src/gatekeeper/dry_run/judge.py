@@ -14,6 +14,7 @@ from contracts import Dataset, GateVerdict, ModelRegistered, Outcome, overall
 from contracts.policy import ModelPolicy
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
+from gatekeeper.dry_run.shortfalls import shortfalls
 from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator, Say
 from gatekeeper.evaluation.gate_runner import run_gates, summary
 from gatekeeper.evaluation.lineage import trace
@@ -83,7 +84,7 @@ class Judge:
         return DryRun(
             policy=task.policy,
             verdicts=verdicts,
-            missing=remedies(measurements, task.policy, verdicts),
+            missing=remedies(shortfalls(measurements, task.policy, verdicts)),
             champion_version=champion.model_version if champion else None,
             seconds=measurements.seconds,
         )
