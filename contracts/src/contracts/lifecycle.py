@@ -41,7 +41,9 @@ class OutputFormat(Value):
 class Trigger(Value):
     """Why a version was made."""
 
-    kind: str = Field(description="drift, request, re-registration, manual or reconciler")
+    kind: str = Field(
+        description="drift, request, re-registration, manual, reconciler or again (judge it again, with a reason)"
+    )
     event_id: str | None = Field(default=None, description="The event that caused it")
     reason: str | None = Field(default=None, description="The reason, in words")
 
