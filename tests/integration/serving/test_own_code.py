@@ -35,7 +35,7 @@ def hosts(replica: Replica) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if "serving.inference.model_host" in command and str(replica.folder) in command[-1]:
+        if "serving.inference.model_host" in command and any(str(replica.folder) in part for part in command):
             found.append(process)
     return found
 
