@@ -19,6 +19,7 @@ from mlflow.types import DataType
 
 from chassis.errors import Permanent, Transient
 from contracts import OutputFormat
+from serving.inference.hosted_model import HostedModel, brings_code
 from serving.inference.model import LoadedModel, first_line
 from serving.inference.signature import Column, Signature
 from serving.inference.validation import Row
@@ -36,13 +37,16 @@ KINDS = {
 PROBLEMS = ("binary", "multiclass", "regression")
 
 
-def load(artifact: Artifact, folder: Path) -> LoadedModel:
-    """Load a model. Blocks. Raises Permanent for what will never load, Transient when resources are short."""
+def load(artifact: Artifact, folder: Path, seconds: float = 300.0) -> LoadedModel:
+    """Load a model. Blocks; `seconds` limits a model that is loaded in a process of its own (`hosted_model`).
+
+    Raises Permanent for what will never load, Transient when resources are short.
+    """
     sys.dont_write_bytecode = True  # a model's own code would leave .pyc files in the cache, and change its digest
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pyfunc = mlflow.pyfunc.load_model(str(folder))
+            pyfunc: Any = HostedModel(folder, seconds) if brings_code(folder) else mlflow.pyfunc.load_model(str(folder))
         signature = read_signature(pyfunc.metadata, artifact.output)
         example = _example(pyfunc, signature)
     except (Permanent, Transient):
