@@ -9,6 +9,7 @@ import json
 import sys
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mlflow.models import Model
 from mlflow.types import DataType
 
 from chassis.errors import Permanent, Transient
+from chassis.scoring import scorer_of
 from contracts import OutputFormat
 from serving.inference.model import LoadedModel, first_line
 from serving.inference.signature import Column, Signature
@@ -43,7 +45,9 @@ def load(artifact: Artifact, folder: Path) -> LoadedModel:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pyfunc = mlflow.pyfunc.load_model(str(folder))
+        scorer = scorer_of(pyfunc, artifact.output.problem if artifact.output else None)
         signature = read_signature(pyfunc.metadata, artifact.output)
+        signature = replace(signature, classes=signature.classes or scorer.classes)
         example = _example(pyfunc, signature)
     except (Permanent, Transient):
         raise
@@ -51,7 +55,7 @@ def load(artifact: Artifact, folder: Path) -> LoadedModel:
         raise Transient("not enough memory to load the model") from error
     except (Exception, SystemExit) as error:  # unpickling runs the model's own code
         raise Permanent(f"cannot load the model: {type(error).__name__}: {first_line(error)}") from error
-    return LoadedModel(artifact, signature, example, pyfunc)
+    return LoadedModel(artifact, signature, example, pyfunc, scorer)
 
 
 def read_signature(model: Model, output: OutputFormat | None = None) -> Signature:
