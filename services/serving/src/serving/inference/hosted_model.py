@@ -29,10 +29,12 @@ import psutil
 from mlflow.models import Model
 
 from chassis.processes.launcher import Process, start
+from chassis.scoring import Scorer
 from chassis.telemetry import get_logger
-from serving.inference.model_host import received, send
+from serving.inference.host_protocol import Call, Loaded, received, send
 from serving.policy.versions import retry_delay
 
+PROGRAM = (sys.executable, "-P", "-m", "serving.inference.model_host")
 END_SECONDS = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds before a process that ended is started again; doubled each time that it ends again at once."""
@@ -55,12 +57,13 @@ class HostedModel:
     A process that ends is started again by the next call, after a pause; until then calls raise HostEnded.
     """
 
-    def __init__(self, folder: Path, seconds: float) -> None:
+    def __init__(self, folder: Path, seconds: float, problem: str | None = None) -> None:
         """Load the model. Blocks; `seconds` at most. So long may a prediction take, too, until `call_seconds` is set.
 
+        `problem`: what it was judged by, by which its `scorer` is found.
         Raises what loading raised, HostEnded, MemoryError when the process was killed.
         """
-        self._folder, self._seconds = folder, seconds
+        self._folder, self._seconds, self._problem = folder, seconds, problem
         self.call_seconds = seconds
         self.metadata: Any = Model.load(str(folder))
         self.input_example: Any = None
@@ -73,7 +76,9 @@ class HostedModel:
         self._ends = 0
         self._pause_until = 0.0
         self._host: _Host | None = None
-        self._start()
+        found = self._start()
+        predictor: Any = _Scores(self) if found.own else self
+        self.scorer = Scorer(predictor, found.method, found.classes, found.no_scores, found.certain)
 
     def get_raw_model(self) -> Any:
         """There is none on this side, as with a pyfunc of its own code. Raises NotImplementedError."""
@@ -81,7 +86,11 @@ class HostedModel:
 
     def predict(self, data: Any, params: Any = None) -> Any:
         """Predict as the model does. Raises what the model raised, HostEnded."""
-        request = pickle.dumps((data, params), protocol=pickle.HIGHEST_PROTOCOL)
+        return self.call(Call(data, params))
+
+    def call(self, call: Call) -> Any:
+        """Return the output of one call. Raises what the model raised, HostEnded."""
+        request = pickle.dumps(call, protocol=pickle.HIGHEST_PROTOCOL)
         with self._lock:
             if self._host is None:
                 if (left := self._pause_until - time.monotonic()) > 0:
@@ -105,10 +114,10 @@ class HostedModel:
         except psutil.Error:
             return 0
 
-    def _start(self) -> None:
-        host = _Host(self._folder)
+    def _start(self) -> Loaded:
+        host = _Host(self._folder, self._problem)
         try:
-            _read(host.loaded(self._seconds))
+            found: Loaded = _read(host.loaded(self._seconds))
         except Exception as error:
             self._ended()
             host.close()
@@ -116,6 +125,7 @@ class HostedModel:
                 raise MemoryError("the model's process was killed while it loaded") from error
             raise
         self._host = host
+        return found
 
     def _ended(self) -> None:
         self._host = None
@@ -123,15 +133,25 @@ class HostedModel:
         self._pause_until = time.monotonic() + retry_delay(self._ends, FIRST_PAUSE, LONGEST_PAUSE)
 
 
+class _Scores:
+    """What predicts the scores of a hosted model, where these are not what the model itself predicts."""
+
+    def __init__(self, model: HostedModel) -> None:
+        self._model = model
+
+    def predict(self, features: Any) -> Any:
+        return self._model.call(Call(features, scores=True))
+
+
 class _Host:
     """One run of the process; it ends with this object."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, problem: str | None) -> None:
         self._was_late = False
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = start(
-                [sys.executable, "-P", "-m", "serving.inference.model_host", str(theirs.fileno()), str(folder)],
+                [*PROGRAM, str(theirs.fileno()), str(folder), *([problem] if problem else [])],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 dies_with_client=True,

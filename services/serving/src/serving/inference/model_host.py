@@ -1,8 +1,9 @@
 """The process of a model that brings code of its own: loads it, and predicts what its replica sends.
 
-`python -m serving.inference.model_host SOCKET FOLDER`: a descriptor, and an MLflow model's folder. A message in either
-direction is its length (8 bytes, little-endian) and a pickle. The process sends one outcome when it has loaded the
-model, and one for each request (the arguments of `predict`): `(True, output)`, or `(False, error)`.
+`python -m serving.inference.model_host SOCKET FOLDER [PROBLEM]`: a descriptor, an MLflow model's folder, and the
+problem that it was judged by. A message in either direction is its length (8 bytes, little-endian) and a pickle. The
+process sends one outcome when it has loaded the model, with what is known of its scores (`Loaded`), and one for each
+request (`Call`): `(True, output)`, or `(False, error)`.
 
 It ends when the replica closes the socket, or ends in whatever way.
 """
@@ -21,29 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-LENGTH = 8
-
-
-def received(source: socket.socket) -> bytes:
-    """Return the next message. Raises EOFError when the other side has closed, TimeoutError as the socket does."""
-    return _exactly(source, int.from_bytes(_exactly(source, LENGTH), "little"))
-
-
-def send(target: socket.socket, message: bytes) -> None:
-    target.sendall(len(message).to_bytes(LENGTH, "little") + message)
-
-
-def _exactly(source: socket.socket, size: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < size:
-        try:
-            piece = source.recv(min(size - len(parts), 1 << 20))
-        except ConnectionError as error:
-            raise EOFError("the other side has ended") from error
-        if not piece:
-            raise EOFError("the other side has closed")
-        parts += piece
-    return bytes(parts)
+from serving.inference.host_protocol import Call, Loaded, received, send
 
 
 def outcome(work: Callable[[], Any]) -> bytes:
@@ -81,28 +60,36 @@ def _requests(source: socket.socket) -> queue.SimpleQueue[bytes]:
     return found
 
 
-def main(handle: int, folder: Path) -> None:
+def main(handle: int, folder: Path, problem: str | None) -> None:
     sys.dont_write_bytecode = True  # .pyc files in the cache would change the model's digest
     replica = socket.socket(fileno=handle)
     requests = _requests(replica)
 
     model: Any = None
+    scorer: Any = None
 
-    def load() -> None:
-        nonlocal model
+    def load() -> Loaded:
+        nonlocal model, scorer
         import mlflow.pyfunc  # here: that it cannot be imported is an outcome, too
+
+        from chassis.scoring import scorer_of
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = mlflow.pyfunc.load_model(str(folder))
+            loaded = mlflow.pyfunc.load_model(str(folder))
+        scorer = scorer_of(loaded, problem)
+        model = loaded
+        own = scorer.pyfunc is not model
+        return Loaded(scorer.method, scorer.classes, scorer.no_scores, scorer.certain, own)
 
     send(replica, outcome(load))
     if model is None:
         return
     while True:
-        data, params = pickle.loads(requests.get())
-        send(replica, outcome(partial(model.predict, data, params=params)))
+        call: Call = pickle.loads(requests.get())
+        work = partial(scorer.predict, call.data) if call.scores else partial(model.predict, call.data, call.params)
+        send(replica, outcome(work))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)
