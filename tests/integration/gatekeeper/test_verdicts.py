@@ -198,7 +198,7 @@ def test_a_model_without_a_policy_is_refused_and_its_owner_told(
     name = f"nobody-{gatekeeper.prefix[:-1]}"
     bus.publish(candidates.version(name, "good"))
     candidate = eventually(lambda: gatekeeper.get("/models") and gatekeeper.judged(name, 1))
-    assert candidate["state"] == "inconclusive" and "no policy for model" in candidate["reason"]
+    assert candidate["state"] == "inconclusive" and "has no policy in " in candidate["reason"]
     (failed,) = seen(lambda: of(bus, GateFailed, name))
     assert failed.data.outcome is Outcome.INCONCLUSIVE and name in failed.data.reason
     assert "judged" in {row["action"] for row in gatekeeper.get(f"/audit?model={name}")}

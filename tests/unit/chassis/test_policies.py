@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.policies import PolicyError, load_policies, load_policy
+from chassis.policies import PolicyError, load_policy
 from contracts.policy import Delta, Minimum, Performance
 
 
@@ -71,15 +71,3 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, line: int, 
 def test_what_is_no_policy_at_all_is_an_error_too(tmp_path: Path, text: str) -> None:
     with pytest.raises(PolicyError, match=r"model\.yaml"):
         load_policy(policy_file(tmp_path, text))
-
-
-def test_two_policies_for_one_model_are_refused(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / f"{name}.yaml").write_text("model: m\n")
-    with pytest.raises(PolicyError, match="a second policy for model 'm'"):
-        load_policies(tmp_path)
-
-
-def test_a_missing_folder_names_the_setting(tmp_path: Path) -> None:
-    with pytest.raises(PolicyError, match="POLICIES_DIR"):
-        load_policies(tmp_path / "nowhere")

@@ -8,6 +8,7 @@ import pytest
 
 from contracts.policy import ModelPolicy
 from gauntlet.policy_explain import in_words
+from gauntlet.stack_file import URL_VARIABLES
 from support.cli import gauntlet, ok
 
 GOOD = """\
@@ -142,3 +143,18 @@ def test_who_may_become_champion_is_said() -> None:
     assert "when it drifts" in said(candidates="retained", golden={"dataset": "latest"})["candidates"]
     kept = said(candidates={"retained": 10, "max_age": "90d"})["candidates"]
     assert "The newest 10 earlier versions, none registered more than 90 days ago" in kept
+
+
+def test_without_a_file_the_whole_folder_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in URL_VARIABLES.values():
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("POLICIES_DIR", raising=False)
+    Path("policies").mkdir()
+    Path("policies/flights.yaml").write_text(GOOD)
+    shown = ok("policy", "check")
+    assert "policies in policies/" in shown.out and "nothing runs" in shown.out
+    assert ok("policy", "check", "--json").json["in_force"]["flights"]["file"] == "flights.yaml"
+    Path("policies/broken.yaml").write_text("model: broken\nmetrik: mae\n")
+    ended = gauntlet("policy", "check")
+    assert ended.code == 1 and "flights.yaml" in ended.out
+    assert "policies/broken.yaml:2: metrik: unknown key 'metrik'; did you mean 'metric'?" in " ".join(ended.err.split())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from uuid import NAMESPACE_URL, uuid5
 
@@ -10,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from chassis.errors import Permanent
 from chassis.jobs import Jobs
+from chassis.policy_store import PolicyStore
 from chassis.telemetry import get_logger
 from contracts import DriftDetected, Envelope, ModelLoaded, ModelLoadFailed, ModelRegistered
-from contracts.policy import ModelPolicy
 from gatekeeper.database import queries
 from gatekeeper.database.job_kinds import GATE, TOURNAMENT
 from gatekeeper.database.recorder import Recorder, without_policy
@@ -27,7 +26,7 @@ log = get_logger(__name__)
 
 
 class Handlers:
-    def __init__(self, jobs: Jobs, recorder: Recorder, policies: Mapping[str, ModelPolicy]) -> None:
+    def __init__(self, jobs: Jobs, recorder: Recorder, policies: PolicyStore) -> None:
         self._jobs = jobs
         self._recorder = recorder
         self._policies = policies
@@ -46,7 +45,8 @@ class Handlers:
             return False
         self._recorder.audit(session, "registered", row, _by_whom(event), envelope)
         if event.model_name not in self._policies:
-            self._recorder.judged(session, without_policy(event, envelope.time), None)
+            why = self._policies.why_missing(event.model_name)
+            self._recorder.judged(session, without_policy(event, envelope.time, why), None)
             return True
         self._jobs.enqueue(
             session,

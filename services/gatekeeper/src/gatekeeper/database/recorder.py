@@ -303,8 +303,9 @@ def _serving_artifact(row: CandidateRow) -> ServingArtifact | None:
     return None if row.serving_artifact is None else ServingArtifact.model_validate(row.serving_artifact)
 
 
-def without_policy(event: ModelRegistered, registered_at: datetime) -> CandidateVerdict:
-    return CandidateVerdict(event, (), f"no policy for model {event.model_name!r} in POLICIES_DIR", registered_at)
+def without_policy(event: ModelRegistered, registered_at: datetime, why: str) -> CandidateVerdict:
+    """`why`: the sentence of `PolicyStore.why_missing`."""
+    return CandidateVerdict(event, (), why, registered_at)
 
 
 def _count(outcome: Outcome, verdicts: tuple[GateVerdict, ...]) -> None:

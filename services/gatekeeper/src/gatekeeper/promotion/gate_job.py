@@ -13,6 +13,7 @@ from chassis.database import Database
 from chassis.errors import Transient
 from chassis.job_worker import JobRun, Record
 from chassis.jobs import Job
+from chassis.policy_store import PolicyStore
 from chassis.registry import Registry
 from chassis.telemetry import get_logger
 from contracts import GateVerdict, ModelRegistered, Outcome, overall
@@ -50,7 +51,7 @@ class GateJob:
         tournament: Tournament,
         recorder: Recorder,
         kept: EvidenceStore,
-        policies: dict[str, ModelPolicy],
+        policies: PolicyStore,
     ) -> None:
         self._database = database
         self._registry = registry
@@ -71,9 +72,10 @@ class GateJob:
             state = queries.state(session, row.model_name)
             champion = champion_of(queries.champion(session, row.model_name))
         event, registered_at = envelope.data, envelope.time
-        policy = self._policies.get(event.model_name)
+        policy = self._policies.get(event.model_name)  # the whole job is judged by this one, whatever changes
         if policy is None:
-            candidate_verdict = without_policy(event, registered_at)
+            why = self._policies.why_missing(event.model_name)
+            candidate_verdict = without_policy(event, registered_at, why)
             return partial(self._recorder.judged, candidate_verdict=candidate_verdict, policy=None)
         try:
             found = trace(self._registry, event)
