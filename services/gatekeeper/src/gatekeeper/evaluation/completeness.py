@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sqlalchemy.orm import Session
 
 from chassis.errors import Permanent
+from chassis.policy_store import PolicyStore
 from contracts import Dataset
 from contracts.policy import ModelPolicy
 from gatekeeper.database import golden_datasets
@@ -22,9 +21,9 @@ FOUND = "reconciler"
 """`Trigger.kind` of a version that nobody announced: whoever logs it may not be done with it."""
 
 
-def policy_of(model_name: str, folder: Path) -> str:
-    """Name the policy that is missing, and where it is looked for."""
-    return f"a policy: a file {folder.resolve() / f'{model_name}.yaml'} that begins with `model: {model_name}`"
+def policy_of(model_name: str, policies: PolicyStore) -> str:
+    """Name the policy that is missing, and where it is looked for, or why its file cannot be used."""
+    return f"a policy: {policies.why_missing(model_name)}"
 
 
 def missing(session: Session, found: Provenance, policy: ModelPolicy) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 
@@ -50,7 +51,7 @@ class TournamentJob:
         tournament: Tournament,
         recorder: Recorder,
         kept: EvidenceStore,
-        policies: dict[str, ModelPolicy],
+        policies: Mapping[str, ModelPolicy],
     ) -> None:
         self._database = database
         self._registry = registry
