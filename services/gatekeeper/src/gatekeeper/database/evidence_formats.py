@@ -108,7 +108,11 @@ def _from_1(document: Document) -> Document:
 
 def _from_2(document: Document) -> Document:
     """Format 3 says where the golden rows are from; without it, they are read as they were until then."""
-    return {**document, "measured": {"golden_source": None, **document["measured"]}}
+    measurements = {"golden_source": None, **document["measured"]}
+    for description in ("description", "champion_description"):
+        if measurements.get(description) is not None:
+            measurements[description] = {"optional": [], **measurements[description]}
+    return {**document, "measured": measurements}
 
 
 STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1, 2: _from_2}
