@@ -230,9 +230,10 @@ class Evaluator:
             measurements.golden = golden_rows.read(
                 path, measurements.description, task.policy, measurements.golden_source
             )
+            measurements.golden.features_for(measurements.description)
             measurements.golden_until = measurements.golden.until
         except Unusable as error:
-            measurements.golden_problem = str(error)
+            measurements.golden, measurements.golden_problem = None, str(error)
 
     def _fetch_own_golden(self, measurements: Measurements, dataset: Dataset) -> Path | None:
         try:

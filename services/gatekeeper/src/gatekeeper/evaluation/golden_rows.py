@@ -18,6 +18,7 @@ from chassis.label_column import label_of
 from chassis.mlmodel import MLmodel
 from chassis.parquet import frame_of
 from chassis.row_keys import as_utc
+from chassis.signature_frame import Unfit, fitted
 from chassis.splitmix64 import splitmix64
 from contracts.labels import BINARY, UNKNOWN, ClassLabels, in_order, number
 from contracts.policy import ModelPolicy, Problem
@@ -89,11 +90,26 @@ class GoldenRows:
         codes, names = pd.factorize(values.astype(object).where(values.notna(), "(missing)"), sort=False)
         return tuple(str(name) for name in names), codes.astype(np.int64)
 
-    def features_for(self, model: MLmodel) -> pd.DataFrame:
+    def features_of(self, model: MLmodel) -> list[str]:
         """Return the columns named by the model's signature; without names, all feature columns. Never the label."""
         if model.inputs is not None:
-            return self.rows[[name for name in model.inputs if name in self.rows.columns]]
-        return self.rows.drop(columns=[name for name in self.rows.columns if name in self.not_features])
+            return [name for name in model.inputs if name in self.rows.columns]
+        return [name for name in self.rows.columns if name not in self.not_features]
+
+    def features_for(self, model: MLmodel) -> pd.DataFrame:
+        """Return these columns, in the types of the signature, as serving would. Raises Unusable for what is unfit."""
+        names = self.features_of(model)
+        absent = [name for name in model.inputs or () if name not in names and name != self.label]
+        if needed := [name for name in absent if name not in model.optional]:
+            raise Unusable(
+                f"the golden rows have no column {needed[0]!r}, which the model's signature requires"
+                f" ({_listed(self.rows.columns)})"
+            )
+        kinds = dict(zip(model.inputs, model.kinds, strict=True)) if model.inputs and model.kinds else {}
+        try:
+            return fitted(self.rows[names], kinds)
+        except Unfit as error:
+            raise Unusable(f"the golden rows do not fit the model's signature: {error}") from error
 
 
 def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource | None) -> GoldenRows:
