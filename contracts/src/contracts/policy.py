@@ -304,7 +304,7 @@ class ModelPolicy(Section):
         if "problem" not in found and found.get("recipe") is not None:
             found["problem"] = "binary"  # the trainer must know it before there is a version
         if "metric" not in found and isinstance(problem := found.get("problem"), str) and problem in DEFAULT_METRIC:
-            found["metric"] = DEFAULT_METRIC[problem]  # type: ignore[index]
+            found["metric"] = DEFAULT_METRIC[problem]
         return found
 
     @model_validator(mode="after")
