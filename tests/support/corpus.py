@@ -193,7 +193,7 @@ CORPUS: tuple[Bad, ...] = (
         "names another column as the label, one that it receives",
         "performance",
         "against a constant answer's 0.5000: not reached",
-        "return (frame['b'] > 0).to_numpy().astype(float)",
+        "return 0.1 + 0.8 * (frame['b'] > 0).to_numpy()",
         inputs=("a", "b"),
         roles={"label": "b"},
     ),
