@@ -38,8 +38,8 @@ from contracts import EVENTS, PredictionMade, new_envelope
 from contracts.policy import ModelPolicy
 from forms import artifact
 from gatekeeper.evaluation.measurements import Measurements
-from gatekeeper.evidence.document import is_evidence
 from gatekeeper.evidence import store
+from gatekeeper.evidence.document import is_evidence
 from gatekeeper.promotion.mlflow_mirror import Aliases
 from gatekeeper.tournaments.comparison import TournamentInput
 from gauntlet.cli import app as command_line
