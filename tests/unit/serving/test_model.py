@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ from mlflow.types.schema import Array
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression
 
-from chassis.digests import digest_tree
 from chassis.errors import Permanent
 from contracts import OutputFormat
 from serving.inference.mlflow_model import load
@@ -267,14 +264,3 @@ def test_a_file_that_is_no_model_never_loads(tmp_path: Path) -> None:
     (tmp_path / "model" / "model.pkl").write_bytes(b"no pickle")
     with pytest.raises(Permanent, match="cannot load the model: UnpicklingError"):
         load(Artifact("flights", 1, "none"), tmp_path / "model")
-
-
-def test_loading_leaves_no_trace_in_the_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "dont_write_bytecode", False)  # whatever the environment says
-    code = tmp_path / "own_code"
-    code.mkdir()
-    (code / "__init__.py").write_text("")
-    digest = save(pipeline(), tmp_path / "model", code_paths=[str(code)])
-    warm_up(load(Artifact("flights", 1, digest), tmp_path / "model"))
-    assert str(tmp_path) in str(importlib.import_module("own_code").__file__), "loaded from the artifact"
-    assert digest_tree(tmp_path / "model") == digest

@@ -210,7 +210,7 @@ class Recorder:
             reference=registered.reference,
             output=output or _output(session, row),
         )
-        return self.record_promotion(session, event, cause=cause, gated_candidate=row.id if gated else None)
+        return self.record_promotion(session, event, cause=cause, gated_candidate=_once(row) if gated else None)
 
     def record_promotion(
         self,
@@ -307,6 +307,11 @@ def _result(
     )
 
 
+def _once(row: CandidateRow) -> str:
+    """Return the key under which the gates promote a version at most once per verdict."""
+    return row.id if row.judgement == 1 else f"{row.id}#{row.judgement}"
+
+
 def _serving_artifact(row: CandidateRow) -> ServingArtifact | None:
     return None if row.serving_artifact is None else ServingArtifact.model_validate(row.serving_artifact)
 
@@ -317,10 +322,6 @@ def _output(session: Session, row: CandidateRow) -> OutputFormat | None:
         return OutputFormat.model_validate(row.output)
     earlier = queries.promotion_of(session, row.model_name, row.model_version)
     return None if earlier is None else Promoted.model_validate(earlier.event).output
-
-
-def without_policy(event: ModelRegistered, registered_at: datetime) -> CandidateVerdict:
-    return CandidateVerdict(event, (), f"no policy for model {event.model_name!r} in POLICIES_DIR", registered_at)
 
 
 def _count(outcome: Outcome, verdicts: tuple[GateVerdict, ...]) -> None:

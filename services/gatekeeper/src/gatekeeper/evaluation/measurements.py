@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from chassis.mlmodel import MLmodel
 from contracts import ModelRegistered, OutputFormat
 from contracts.policy import Problem
-from gatekeeper.evaluation.golden_rows import GoldenRows, Unusable
+from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource, Unusable
 from gatekeeper.policy.gates import integrity
 from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
@@ -41,6 +41,8 @@ class Measurements:
 
     event: ModelRegistered
     problem: Problem
+    problem_because: str | None = None
+    """How the problem was found that the policy as written does not state; None if it does."""
     version_found: bool = False
     run_found: bool = False
     training_digest: str | None = None
@@ -60,6 +62,8 @@ class Measurements:
     golden_uri: str | None = None
     golden_until: str | None = None
     """Event time of the newest golden row, ISO 8601 in UTC; None if rows have no time."""
+    golden_source: GoldenSource | None = None
+    """None in evidence before format 3."""
     golden: GoldenRows | None = None
     golden_problem: str | None = None
     overlap: Overlap | None = None

@@ -40,6 +40,7 @@ TIMED_BATCHES = 40
 LARGEST_FILE = 256 * 1024 * 1024
 MOST_FILES = 512
 NOT_ISOLATED = 70
+MLFLOW_ON_INPUT, MLFLOW_CAUSE = "Failed to enforce schema of data ", ". Error: "
 
 
 class Facts:
@@ -98,8 +99,7 @@ def main(scratch: Path, expected: Isolation, begins: int) -> int:
     except WrongAnswer as error:
         facts.note(fault="answer", error=str(error)[:2000])
     except BaseException as error:  # anything that candidate code raises, SystemExit too, is a result
-        text = " ".join(str(error).split()) or "without a message"
-        facts.note(fault="raised", error=f"{type(error).__name__}: {text}"[:2000])
+        facts.note(fault="raised", error=_told(error)[:2000])
     return 0
 
 
@@ -167,7 +167,7 @@ def _question(
         try:
             ask(dirty(name, "npy"), frame)
         except Exception as error:  # it may predict the other kinds
-            faults[name] = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+            faults[name] = _told(error)[:500]
     facts.note(dirty_faults=faults)
 
     time_calls(rows if features is None else features)
@@ -187,8 +187,31 @@ def _plain(name: Any) -> Any:
     return name if isinstance(name, str | int | float) else str(name)
 
 
+def _told(error: BaseException) -> str:
+    """Return an error on one line. MLflow's on input that does not fit begins with the input, all rows of it."""
+    text = " ".join(str(error).split()) or "without a message"
+    if text.startswith(MLFLOW_ON_INPUT) and (end := text.rfind(MLFLOW_CAUSE)) >= 0:
+        text = f"the input does not fit the signature: {text[end + len(MLFLOW_CAUSE) :]}"
+    return f"{type(error).__name__}: {text}"
+
+
 def _input_example(folder: str) -> Any:
-    """Return the input example logged with the model, as a DataFrame; None if there is none."""
+    """Return the input example logged with the model in the types of its signature; None if there is none."""
+    from chassis import mlmodel
+    from chassis.signature_frame import Unfit, fitted
+
+    example = _logged_example(folder)
+    about = mlmodel.read(Path(folder))
+    if example is None or about.inputs is None or about.kinds is None:
+        return example
+    try:
+        return fitted(example, dict(zip(about.inputs, about.kinds, strict=True)))
+    except Unfit:  # as MLflow reads it back: a missing integer, for one, is a float; the model's error names it
+        return example
+
+
+def _logged_example(folder: str) -> Any:
+    """Return it as a DataFrame."""
     import mlflow.models
     import numpy as np
     import pandas as pd

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 
@@ -50,7 +51,7 @@ class TournamentJob:
         tournament: Tournament,
         recorder: Recorder,
         kept: EvidenceStore,
-        policies: dict[str, ModelPolicy],
+        policies: Mapping[str, ModelPolicy],
     ) -> None:
         self._database = database
         self._registry = registry
@@ -76,7 +77,8 @@ class TournamentJob:
         assert policy is not None and champion is not None, "there is an occasion"
         dataset = Dataset(uri=row.uri, digest=digest, rows=row.rows)
         found = trace(self._registry, ModelRegistered(model_name=name, model_version=champion.model_version))
-        task = EvaluationTask(found, policy, champion, found.event, dataset, k)
+        task = self._evaluator.completed(EvaluationTask(found, policy, champion, found.event, dataset, k=k))
+        policy = task.policy
         try:
             run.progress(0.1, f"tournament: asking champion v{champion.model_version}")
             measurements = self._evaluator.champion(task, run.cancelled)

@@ -21,6 +21,7 @@ from mlflow.types import DataType
 from chassis.errors import Permanent, Transient
 from chassis.scoring import scorer_of
 from contracts import OutputFormat
+from serving.inference.hosted_model import HostedModel, brings_code
 from serving.inference.model import LoadedModel, first_line
 from serving.inference.signature import Column, Signature
 from serving.inference.validation import Row
@@ -38,14 +39,23 @@ KINDS = {
 PROBLEMS = ("binary", "multiclass", "regression")
 
 
-def load(artifact: Artifact, folder: Path) -> LoadedModel:
-    """Load a model. Blocks. Raises Permanent for what will never load, Transient when resources are short."""
+def load(artifact: Artifact, folder: Path, seconds: float = 300.0) -> LoadedModel:
+    """Load a model. Blocks; `seconds` limits a model that is loaded in a process of its own (`hosted_model`).
+
+    Raises Permanent for what will never load, Transient when resources are short.
+    """
+    pyfunc: Any
     sys.dont_write_bytecode = True  # a model's own code would leave .pyc files in the cache, and change its digest
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pyfunc = mlflow.pyfunc.load_model(str(folder))
-        scorer = scorer_of(pyfunc, artifact.output.problem if artifact.output else None)
+            problem = artifact.output.problem if artifact.output else None
+            if brings_code(folder):
+                hosted = HostedModel(folder, seconds, problem)
+                pyfunc, scorer = hosted, hosted.scorer
+            else:
+                pyfunc = mlflow.pyfunc.load_model(str(folder))
+                scorer = scorer_of(pyfunc, problem)
         signature = read_signature(pyfunc.metadata, artifact.output)
         signature = replace(signature, classes=signature.classes or scorer.classes)
         example = _example(pyfunc, signature)

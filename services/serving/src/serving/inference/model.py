@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chassis.column_types import READERS
 from chassis.errors import Permanent
 from chassis.predictions import as_array, read
 from chassis.telemetry import get_logger
-from serving.inference.column_types import READERS
 from serving.inference.prediction import Prediction
 from serving.inference.row_reader import InputBatch, RowReader, Values, frame_of
 from serving.inference.signature import Column, Signature
