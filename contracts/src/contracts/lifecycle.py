@@ -114,6 +114,9 @@ class GatePassed(GateResult):
     topic: ClassVar[str] = "gate-passed"
 
     serving_artifact: ServingArtifact | None = Field(default=None, description="What it is served with")
+    output: OutputFormat | None = Field(
+        default=None, description="How its predictions are read; absent: as its model declares"
+    )
 
 
 class GateFailed(GateResult):

@@ -26,17 +26,19 @@ class Metric:
     greater_is_better: bool
     of_every_class: bool = False
     """Requires the scores of all classes, which PredictionMade does not contain."""
+    of_scores: bool = False
+    """Requires scores: from labels alone it cannot be computed."""
 
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("roc_auc", ("binary",), True),
-        Metric("roc_auc_ovr", ("multiclass",), True, of_every_class=True),
+        Metric("roc_auc", ("binary",), True, of_scores=True),
+        Metric("roc_auc_ovr", ("multiclass",), True, of_every_class=True, of_scores=True),
         Metric("accuracy", ("binary", "multiclass"), True),
-        Metric("log_loss", ("binary", "multiclass"), False),
-        Metric("brier", ("binary",), False),
-        Metric("pr_auc", ("binary",), True),
+        Metric("log_loss", ("binary", "multiclass"), False, of_scores=True),
+        Metric("brier", ("binary",), False, of_scores=True),
+        Metric("pr_auc", ("binary",), True, of_scores=True),
         Metric("f1", ("binary", "multiclass"), True),
         Metric("mae", ("regression",), False),
         Metric("rmse", ("regression",), False),
@@ -276,12 +278,7 @@ class ModelPolicy(Section):
 
     @model_validator(mode="after")
     def _metrics_fit_the_problem(self) -> ModelPolicy:
-        named = {self.metric}
-        if isinstance(self.gates.performance, Performance):
-            named |= self.gates.performance.floor.keys()
-            if isinstance(self.gates.performance.rule, Minimum):
-                named |= self.gates.performance.rule.minimum.keys()
-        for name in sorted(named):
+        for name in self.metrics:
             if self.problem not in METRICS[name].problems:
                 raise ValueError(f"metric {name!r} is not defined for a {self.problem} problem")
         if self.golden.window == "holdout" and self.entity is None:
@@ -289,6 +286,16 @@ class ModelPolicy(Section):
         if self.features and self.features.key is None and self.entity is None:
             raise ValueError("features needs `key`, the column of the ids, or `entity`, whose name it has")
         return self
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Return the metrics that a version is judged by, in the order of their names."""
+        named = {self.metric}
+        if isinstance(self.gates.performance, Performance):
+            named |= self.gates.performance.floor.keys()
+            if isinstance(self.gates.performance.rule, Minimum):
+                named |= self.gates.performance.rule.minimum.keys()
+        return tuple(sorted(named))
 
     @property
     def digest(self) -> str:

@@ -18,7 +18,7 @@ from support.drift_bench import Bench
 from support.drifting import POLICY, DriftService, customers, log_reference
 from support.mlflow_server import MlflowServer
 
-MOST_TESTS = 30
+MOST_TESTS = 50
 
 
 RUNNING: dict[str, DriftService] = {}

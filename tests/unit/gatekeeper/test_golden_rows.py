@@ -94,7 +94,7 @@ def test_no_row_is_chosen_twice_and_the_choice_is_written_in_stone():
             FRAME.assign(late=["1", "x", "2", "3"]),
             NAMED,
             {"problem": "regression", "metric": "mae"},
-            "no finite numbers",
+            "holds 'x', which is no finite number",
         ),
     ],
 )

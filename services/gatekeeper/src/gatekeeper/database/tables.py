@@ -46,6 +46,8 @@ class CandidateRow(Base):
     artifact_digest: Mapped[str | None] = mapped_column(String(80))
     serving_artifact: Mapped[dict[str, Any] | None] = mapped_column(Json)
     """Its location and digest: contracts.ServingArtifact."""
+    output: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """How its gates read its predictions: contracts.OutputFormat."""
     champion_version: Mapped[int | None] = mapped_column(Integer)
     """The champion it was compared with."""
     golden_digest: Mapped[str | None] = mapped_column(String(80), index=True)

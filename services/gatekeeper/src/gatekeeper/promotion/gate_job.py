@@ -100,6 +100,7 @@ class GateJob:
             evidence=self._evidence(measurements, played, policy),
             won=won(played, policy) if played else None,
             serving_artifact=serving_artifact.keep(measurements, self._kept) if outcome is Outcome.PASSED else None,
+            output=measurements.output,
         )
         return partial(self._record, candidate_verdict=candidate_verdict, policy=policy, seconds=measurements.seconds)
 

@@ -160,7 +160,7 @@ def won(played: TournamentResult, policy: ModelPolicy) -> TournamentWinner | Non
     ending, gated = played.decided.ending, played.gated
     if ending.winner is None or gated is None:
         return None
-    return TournamentWinner(ending.winner, ending.reason, own_metrics(gated, policy))
+    return TournamentWinner(ending.winner, ending.reason, own_metrics(gated, policy), gated.output)
 
 
 def own_metrics(measurements: Measurements, policy: ModelPolicy) -> dict[str, float]:
