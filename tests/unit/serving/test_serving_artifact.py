@@ -75,7 +75,7 @@ def test_answers_of_a_classifier_are_compared_whether_or_not_it_names_its_classe
     _, given = ready()
     save(pipeline(), tmp_path / "anonymous", roles=None)
     model = load(Artifact("flights", 1, "none", output), tmp_path / "anonymous")
-    with pytest.raises(Permanent, match="golden row 0 is .* here and was .* at the gate"):
+    with pytest.raises(Permanent, match=r"golden row 0 is .* here and was .* at the gate"):
         warm_up(model, dataclasses.replace(recorded(given, answers=[answers] * len(FEATURES)), form=None), None)
     other = [[0.2, 0.3, 0.5]] * len(FEATURES)
     with pytest.raises(Permanent, match=r"of shape \(4,.*\) here, and were of shape \(4, 3\) at the gate"):

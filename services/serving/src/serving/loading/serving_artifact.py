@@ -56,6 +56,7 @@ def warm_up(model: LoadedModel, given: ServingArtifact, tolerance: float | None)
     if recorded is None or (rows := _read(model, recorded)) is None:
         models.warm_up(model)
         return None
+    model.missing_texts.know(recorded.rows)
     if given.form is not None and tolerance is not None:
         try:
             choice = _opened(model, given.form, recorded, rows, tolerance)
