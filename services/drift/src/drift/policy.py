@@ -77,14 +77,17 @@ def drift_share(scores: Sequence[FeatureScore]) -> float | None:
     return len({score.feature for score in scores if score.drifted}) / len(features)
 
 
-def judge_data(rows: int, scores: Sequence[FeatureScore], limit: float) -> Verdict:
-    """Report drift when the share of drifted features reaches `limit`."""
+def judge_data(rows: int, scores: Sequence[FeatureScore], limit: float, nothing_compared: str | None = None) -> Verdict:
+    """Report drift when the share of drifted features reaches `limit`.
+
+    `nothing_compared`: why there are no scores.
+    """
     kind = DriftKind.DATA
     if (refused := refusal(rows)) is not None:
         return Verdict(kind, Outcome.INCONCLUSIVE, refused, rows, bound=limit)
     share = drift_share(scores)
     if share is None:
-        reason = "no feature of the predictions is in the reference: nothing to compare"
+        reason = f"nothing to compare: {nothing_compared or 'no feature of the predictions is in the reference'}"
         return Verdict(kind, Outcome.INCONCLUSIVE, reason, rows, bound=limit)
     features = {score.feature for score in scores}
     drifted = _by_excess(scores)
