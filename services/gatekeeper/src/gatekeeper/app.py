@@ -36,6 +36,7 @@ from gatekeeper.promotion.gate_job import GateJob
 from gatekeeper.promotion.mlflow_mirror import Mirror
 from gatekeeper.promotion.reconciler import Reconciler
 from gatekeeper.promotion.restore import Restoration
+from gatekeeper.promotion.waiting import WaitingVersions
 from gatekeeper.replay import Replayer
 from gatekeeper.sandbox.part import SandboxPart
 from gatekeeper.sandbox.sandbox import Sandbox
@@ -86,7 +87,7 @@ def build(settings: Settings) -> FastAPI:
             proves_form=settings.proves_form,
         )
         tournament = Tournament(database, registry, evaluator)
-        gating = GateJob(database, registry, evaluator, tournament, recorder, kept, policies)
+        gating = GateJob(database, registry, evaluator, tournament, recorder, kept, policies, settings.policies_dir)
         playing = TournamentJob(database, registry, evaluator, tournament, recorder, kept, policies)
         worker = JobWorker(
             jobs,
@@ -102,6 +103,7 @@ def build(settings: Settings) -> FastAPI:
             handlers,
             recorder,
             policies,
+            WaitingVersions(database, registry, jobs, policies, settings.policies_dir),
             every=timedelta(seconds=settings.reconcile_seconds),
             grace=timedelta(seconds=settings.reconcile_grace_seconds),
         )
