@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from contracts import DriftKind, FeatureScore, Outcome
+from contracts.drift_settings import MetricDrop, allowed_drop, drop_in_words
 from contracts.policy import METRICS
 
 MINIMUM_ROWS = 200
@@ -97,11 +98,12 @@ def judge_data(rows: int, scores: Sequence[FeatureScore], limit: float, nothing_
     return Verdict(kind, Outcome.PASSED, found + (f": {_named(drifted)}" if drifted else ""), rows, share, limit)
 
 
-def judge_performance(window: Labelled, metric: str | None, baseline: float | None, drop: float) -> Verdict:
+def judge_performance(window: Labelled, metric: str | None, baseline: float | None, drop: MetricDrop) -> Verdict:
     """Report drift when the labelled rows' metric is worse than the baseline by more than `drop`, in its direction."""
     bound = None
     if metric in METRICS and baseline is not None and math.isfinite(baseline):
-        bound = baseline - drop if METRICS[metric].greater_is_better else baseline + drop
+        worst = allowed_drop(drop, baseline)
+        bound = baseline - worst if METRICS[metric].greater_is_better else baseline + worst
     missing = _cannot_judge(window, metric, bound)
     if missing is not None or metric is None or bound is None or window.observed is None:
         return Verdict(
@@ -112,7 +114,7 @@ def judge_performance(window: Labelled, metric: str | None, baseline: float | No
     side = ("below" if greater_is_better else "above") if worse else "within"
     reason = (
         f"{metric} {window.observed:.4f} on {window.labelled:,} labelled rows is {side} its bound {bound:.4f} "
-        f"(baseline {baseline:.4f}, allowed drop {drop:g}){_also(window)}"
+        f"(baseline {baseline:.4f}, may be worse by {drop_in_words(drop)}){_also(window)}"
     )
     outcome = Outcome.FAILED if worse else Outcome.PASSED
     return Verdict(DriftKind.PERFORMANCE, outcome, reason, window.labelled, window.observed, bound)
