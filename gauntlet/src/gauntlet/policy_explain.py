@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from datetime import timedelta
 
+from contracts.drift_settings import drop_in_words
 from contracts.gate_settings import Dependents, Fairness, Leakage, Robustness, Slices
 from contracts.policy import (
     DEFAULT_METRIC,
@@ -227,8 +228,9 @@ def _candidates(policy: ModelPolicy) -> str:
 def _drift(policy: ModelPolicy) -> str:
     drift = policy.drift
     then = "is trained again" if policy.recipe else "is announced (there is no recipe to train with)"
+    drop = drop_in_words(drift.metric_drop)
     metric = policy.metric if policy.states_metric else "its metric"
-    watched = f", or {metric} on labelled rows is worse than at promotion by more than {drift.metric_drop:g}"
+    watched = f", or {metric} on labelled rows is worse than at promotion by more than {drop}"
     unwatched = ""
     if policy.states_metric and METRICS[policy.metric].of_every_class:
         watched, unwatched = "", f" {policy.metric} is not watched: answers do not carry the score of each class."

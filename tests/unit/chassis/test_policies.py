@@ -63,6 +63,12 @@ def test_the_digest_is_of_the_meaning_not_of_the_text(tmp_path: Path) -> None:
         ("model: m\nstrategy: canary\n", 2, "strategy"),
         ("model: m\ngolden: {window: holdout}\n", 1, "needs `entity`"),
         ("model: m\ndrift: {cooldown: soon}\n", 2, "got 'soon'"),
+        (
+            "model: m\ndrift:\n  metric_drop: {absolut: 3}\n",
+            3,
+            "drift.metric_drop: metric_drop is {relative: 0.05}, 5 % of",
+        ),
+        ("model: m\ndrift: {metric_drop: {relative: 0}}\n", 2, "drift.metric_drop.relative: Input should be greater"),
         ("model: m\nrecipe: not-a-path\n", 2, "recipe"),
         ("metric: roc_auc\n", 1, "model is missing"),
     ],
@@ -82,6 +88,8 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, line: int, 
         "model: m\ncandidates: {retaind: 3}\n",
         "model: m\ngolden: {window: holdout}\n",
         "model: m\nfloor: {roc_auc: 0.6}\n",
+        "model: m\ndrift: {metric_drop: 5 %}\n",
+        "model: m\ndrift: {metric_drop: {absolut: 3}}\n",
     ],
 )
 def test_one_mistake_is_one_line_about_what_was_written(tmp_path: Path, text: str) -> None:
