@@ -112,7 +112,13 @@ class Minimum(Section):
 
 
 class Lineage(Section):
-    """The run, the digest of the training data, the code version and the signature must be known."""
+    """Where the version comes from is known, and every digest that was registered agrees with what is there."""
+
+    require: tuple[Literal["run", "signature", "data", "code"], ...] = Field(
+        default=("run", "signature"),
+        description="What must be known: the MLflow run, the signature, a digest of the training data, a version of the"
+        " code. What is missing is shown in the verdict either way",
+    )
 
 
 class Integrity(Section):
@@ -126,9 +132,10 @@ class Integrity(Section):
     allow: tuple[str, ...] = Field(
         default=(), description="Additional names that pickles may import: package.module.name, or package.*"
     )
-    dependencies: Literal["compatible", "ignore"] = Field(
+    dependencies: Literal["compatible", "exact", "ignore"] = Field(
         default="compatible",
-        description="compatible: the packages that the model declares are installed where it is served",
+        description="Whether the packages that the model declares are installed where it is served. compatible: in the"
+        " same major version, and other differences are shown; exact: in a version that the model declares",
     )
     vulnerabilities: Literal["check", "require", "ignore"] = Field(
         default="check",

@@ -100,6 +100,7 @@ class Evaluator:
             version_found=found.version is not None,
             run_found=found.run_found,
             training_digest=found.training_digest,
+            origin=found.origin,
             champion=champion,
             k=task.k,
         )
