@@ -235,7 +235,7 @@ def test_a_model_logged_by_anyone_says_what_it_lacks(
     candidate = gatekeeper.judged(model_name, 1)
     assert candidate["state"] == "failed"
     assert "training data is unknown" in verdict(candidate, "lineage")["reason"]
-    assert "no evaluation dataset" in verdict(candidate, "performance")["reason"]
+    assert "there are no golden rows: the version registered none" in verdict(candidate, "performance")["reason"]
     assert "neither an input example nor golden rows" in verdict(candidate, "functional")["reason"]
 
 

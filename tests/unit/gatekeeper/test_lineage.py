@@ -30,7 +30,8 @@ class Fake:
     def __init__(self, *, run_id="r", tags=None, metrics=None, inputs=(), missing=False, away=False) -> None:
         self.found = RegisteredVersion("m", 2, run_id, "runs:/r/model", datetime.now(UTC), {})
         data = SimpleNamespace(tags=tags or {}, metrics=metrics or {})
-        self.only_run = SimpleNamespace(data=data, inputs=SimpleNamespace(dataset_inputs=list(inputs)))
+        inputs = SimpleNamespace(dataset_inputs=list(inputs))
+        self.only_run = SimpleNamespace(data=data, inputs=inputs, info=SimpleNamespace(run_id="r"))
         self.missing, self.away = missing, away
 
     def version(self, name, version):
@@ -44,6 +45,9 @@ class Fake:
         if run_id != "r":
             raise NotFound("no such run")
         return self.only_run
+
+    def artifacts(self, run_id, folder=None):
+        return set()
 
 
 MINIMAL = ModelRegistered(model_name="m", model_version=2)

@@ -112,7 +112,8 @@ def _from_2(document: Document) -> Document:
     for description in ("description", "champion_description"):
         if measurements.get(description) is not None:
             measurements[description] = {"optional": [], **measurements[description]}
-    return {**document, "measured": measurements}
+    golden = document["golden"] and {"entity": None, "event_time": None, **document["golden"]}
+    return {**document, "measured": measurements, "golden": golden}
 
 
 STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1, 2: _from_2}

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from chassis.mlmodel import MLmodel
@@ -21,6 +20,7 @@ from chassis.signature_frame import Unfit, fitted
 from chassis.splitmix64 import splitmix64
 from contracts.policy import ModelPolicy
 from gatekeeper.evaluation.golden_roles import GoldenSource, Roles, Unusable, of_old, roles_of
+from gatekeeper.evaluation.golden_tables import read_table
 from gatekeeper.policy.predictions import canonical, number_of
 
 __all__ = ["GoldenRows", "GoldenSource", "Unusable", "chosen_rows", "read"]
@@ -93,8 +93,8 @@ def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource |
     `source` None: as evidence before format 3 was read, which must be judged again as it was judged then.
     """
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
+        table = read_table(path)
+    except (pa.ArrowException, ValueError, OSError) as error:
         raise Unusable(f"the evaluation dataset is no readable Parquet file: {error}") from error
     if source is None:
         frame, roles = table.to_pandas(), of_old(table, model, policy)

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from chassis.errors import NotFound
 from chassis.registry import RegisteredVersion, Registry
 from contracts import ModelRegistered
+from gatekeeper.evaluation import golden_sources
+from gatekeeper.evaluation.golden_roles import GoldenSource
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -29,6 +31,10 @@ class Provenance:
     version: RegisteredVersion | None
     run_found: bool = False
     training_digest: str | None = None
+    golden_source: GoldenSource | None = None
+    """Where the evaluation dataset is from, where the version registered none and its run has one."""
+    golden_tried: tuple[str, ...] = ()
+    """Where golden rows were looked for, and why there are none."""
 
 
 def trace(registry: Registry, event: ModelRegistered) -> Provenance:
@@ -51,7 +57,12 @@ def trace(registry: Registry, event: ModelRegistered) -> Provenance:
     }
     completed = _validated({**_logged(run), **tag, **said, **fixed}) or _validated({**said, **fixed}) or event
     training = completed.training.digest if completed.training else _mlflow_training_digest(run)
-    return Provenance(completed, version, run is not None, training)
+    source, tried = None, ()
+    if completed.evaluation is None:
+        found = golden_sources.of_run(registry, run)
+        completed = completed.model_copy(update={"evaluation": found.dataset})
+        source, tried = found.source, found.tried
+    return Provenance(completed, version, run is not None, training, source, tried)
 
 
 def _run(registry: Registry, run_id: str | None) -> Run | None:

@@ -22,6 +22,7 @@ from gatekeeper.database.recorder import CandidateVerdict, Recorder, without_pol
 from gatekeeper.database.tables import GATING, UNJUDGED, CandidateRow
 from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator
 from gatekeeper.evaluation.gate_runner import run_gates, summary
+from gatekeeper.evaluation.golden_roles import GoldenSource
 from gatekeeper.evaluation.lineage import Provenance, trace
 from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evidence import document as evidence
@@ -109,14 +110,16 @@ class GateJob:
         """The champion, the golden dataset and the number of earlier comparisons on it, which determines the α left."""
         name = found.event.model_name
         with self._database.reading() as session:
-            wanted = golden_datasets.wanted(session, name, policy.golden.dataset)
-            digest = wanted.digest if wanted else found.event.evaluation.digest if found.event.evaluation else None
+            own = found.event.evaluation
+            wanted = golden_datasets.wanted(session, name, policy.golden.dataset, or_newest=own is None)
+            source = GoldenSource(*golden_datasets.names(session, name, wanted.digest)) if wanted else None
+            digest = wanted.digest if wanted else own.digest if own else None
             k = 1 if digest is None else golden_datasets.challengers(session, name, digest, but=candidate_id) + 1
         event = None
         if champion is not None:
             bare = ModelRegistered(model_name=name, model_version=champion.model_version)
             event = trace(self._registry, bare).event
-        return EvaluationTask(found, policy, champion, event, wanted, k)
+        return EvaluationTask(found, policy, champion, event, wanted, source, k)
 
     def _evidence(
         self, measurements: Measurements, played: TournamentResult | None, policy: ModelPolicy
