@@ -116,7 +116,9 @@ def measured() -> Measurements:
         golden_digest=DIGEST,
         golden_uri=DATASET.uri,
         golden_until="2013-03-31T00:00:00+00:00",
-        golden=GoldenRows(pd.DataFrame({"a": SCORES}), np.array([0, 1, 1]), (0, 1), "late", 5, 2, frozenset()),
+        golden=GoldenRows(
+            pd.DataFrame({"a": SCORES}), np.array([0, 1, 1]), (0, 1), "late", 5, 2, frozenset(), "who", "at"
+        ),
         golden_problem="no label",
         golden_source=GoldenSource("golden dataset 1", {"label": "late"}),
         overlap=OVERLAP,

@@ -123,7 +123,8 @@ def _from_2(document: Document) -> Document:
     if facts := measured["integrity"]:
         needed = [{**each, "same_major": False, "provider": None} for each in facts["dependencies"]]
         measured["integrity"] = {**facts, "dependencies": needed}
-    return {**document, "policy": policy, "measured": measured}
+    golden = document["golden"] and {"entity": None, "event_time": None, **document["golden"]}
+    return {**document, "policy": policy, "measured": measured, "golden": golden}
 
 
 STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1, 2: _from_2}
