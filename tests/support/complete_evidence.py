@@ -18,7 +18,7 @@ from chassis.mlmodel import MLmodel
 from contracts import Dataset, GateVerdict, ModelRegistered, Outcome, Trigger
 from contracts.policy import ModelPolicy
 from gatekeeper.database.evidence_formats import FORMAT
-from gatekeeper.evaluation.golden_rows import GoldenRows
+from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource
 from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evidence import document as evidence
 from gatekeeper.policy.gates import integrity, lineage
@@ -46,7 +46,7 @@ DATASET = Dataset(uri="runs:/r/golden.parquet", digest=DIGEST, rows=3, window="2
 SCORES = np.array([0.125, 0.5, 0.875])
 ANSWERS = Predictions(np.array([0, 1, 1]), SCORES)
 OVERLAP = Overlap("no keys", 10, {"exact": np.array([True, False, False])}, {"exact": 0.25}, True)
-DESCRIPTION = MLmodel(True, ("a",), (0, 1), {"label": "late"}, '["double"]', ("double",))
+DESCRIPTION = MLmodel(True, ("a",), (0, 1), {"label": "late"}, '["double"]', ("double",), ("a",))
 TROUBLE = MeasurementError(ErrorSource.CANDIDATE, "its folder is empty")
 PROBE = Probe(
     fault=Fault(Stage.DIRTY, "raised KeyError: 'a'"),
@@ -93,6 +93,7 @@ def measured() -> Measurements:
     return Measurements(
         event=EVENT,
         problem="binary",
+        problem_because="the model has 2 classes",
         version_found=True,
         run_found=True,
         training_digest=DIGEST,
@@ -119,8 +120,11 @@ def measured() -> Measurements:
         golden_digest=DIGEST,
         golden_uri=DATASET.uri,
         golden_until="2013-03-31T00:00:00+00:00",
-        golden=GoldenRows(pd.DataFrame({"a": SCORES}), np.array([0, 1, 1]), (0, 1), "late", 5, 2, frozenset()),
+        golden=GoldenRows(
+            pd.DataFrame({"a": SCORES}), np.array([0, 1, 1]), (0, 1), "late", 5, 2, frozenset(), "who", "at"
+        ),
         golden_problem="no label",
+        golden_source=GoldenSource("golden dataset 1", {"label": "late"}),
         overlap=OVERLAP,
         champion_overlap=OVERLAP,
         probe=PROBE,

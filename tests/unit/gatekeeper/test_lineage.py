@@ -32,7 +32,7 @@ class Fake:
     ) -> None:
         self.found = RegisteredVersion("m", 2, run_id, "runs:/r/model", datetime.now(UTC), {})
         data = SimpleNamespace(tags=tags or {}, metrics=metrics or {})
-        info = SimpleNamespace(status="FINISHED", lifecycle_stage=stage)
+        info = SimpleNamespace(run_id="r", status="FINISHED", lifecycle_stage=stage)
         self.only_run = SimpleNamespace(info=info, data=data, inputs=SimpleNamespace(dataset_inputs=list(inputs)))
         self.missing, self.away = missing, away
 
@@ -47,6 +47,9 @@ class Fake:
         if run_id != "r":
             raise NotFound("no such run")
         return self.only_run
+
+    def artifacts(self, run_id, folder=None):
+        return set()
 
 
 MINIMAL = ModelRegistered(model_name="m", model_version=2)

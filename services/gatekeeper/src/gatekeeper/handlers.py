@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from uuid import NAMESPACE_URL, uuid5
 
 from sqlalchemy.orm import Session
 
-from chassis.errors import Permanent
 from chassis.jobs import Jobs
+from chassis.policy_store import PolicyStore
 from chassis.telemetry import get_logger
 from contracts import DriftDetected, Envelope, ModelLoaded, ModelLoadFailed, ModelRegistered
-from contracts.policy import ModelPolicy
 from gatekeeper.database import queries, registrations
 from gatekeeper.database.job_kinds import GATE, TOURNAMENT
 from gatekeeper.database.recorder import Recorder
@@ -21,13 +19,11 @@ from gatekeeper.policy.tournament_trigger import Skip, after_drift
 from gatekeeper.tournaments.eligibility import tournament_trigger
 from gatekeeper.tournaments.job import DRIFTED
 
-LARGEST_VERSION = 2**31 - 1  # the databases' integer columns
-
 log = get_logger(__name__)
 
 
 class Handlers:
-    def __init__(self, jobs: Jobs, recorder: Recorder, policies: Mapping[str, ModelPolicy]) -> None:
+    def __init__(self, jobs: Jobs, recorder: Recorder, policies: PolicyStore) -> None:
         self._jobs = jobs
         self._recorder = recorder
         self._policies = policies
@@ -41,8 +37,6 @@ class Handlers:
     def enter(self, session: Session, envelope: Envelope[ModelRegistered]) -> bool:
         """Add a candidate; return False when the version is one already."""
         event = envelope.data
-        if event.model_version > LARGEST_VERSION:
-            raise Permanent(f"model_version {event.model_version} is larger than any version of MLflow")
         row = queries.add_candidate(session, envelope)
         if row is None:
             return False
@@ -107,8 +101,6 @@ class Handlers:
 
 
 def _replica(session: Session, event: ModelLoaded | ModelLoadFailed) -> ReplicaRow:
-    if max(event.model_version, event.epoch or 0) > LARGEST_VERSION:
-        raise Permanent(f"model_version {event.model_version} or epoch {event.epoch} is out of range")
     return queries.replica(session, event.replica, event.model_name, event.role)
 
 

@@ -107,7 +107,8 @@ def _from_1(document: Document) -> Document:
 
 
 def _from_2(document: Document) -> Document:
-    """Format 2 required every part of the lineage, and took no other version of a package than those declared."""
+    """Until format 3, every policy stated its problem, required every part of the lineage, and took no other version of
+    a package than those declared; golden rows were read as they were found."""
     policy = {**document["policy"], "gates": {**document["policy"]["gates"]}}
     gates = policy["gates"]
     if isinstance(gates.get("lineage", {}), dict):
@@ -115,14 +116,18 @@ def _from_2(document: Document) -> Document:
     integrity = gates.get("integrity", {})
     if isinstance(integrity, dict) and integrity.get("dependencies", "compatible") == "compatible":
         gates["integrity"] = {**integrity, "dependencies": "exact"}
-    measured = {**document["measured"], "origin": None}
+    measured = {"golden_source": None, "problem_because": None, "origin": None, **document["measured"]}
+    for description in ("description", "champion_description"):
+        if measured.get(description) is not None:
+            measured[description] = {"optional": [], **measured[description]}
     if facts := measured["integrity"]:
         needed = [{**each, "same_major": False, "provider": None} for each in facts["dependencies"]]
         measured["integrity"] = {**facts, "dependencies": needed}
     for probe in ("probe", "champion_probe"):
         if measured[probe] is not None:
             measured[probe] = {**measured[probe], "load_cpu_seconds": None, "noise": None, "batch_noise": None}
-    return {**document, "policy": policy, "measured": measured}
+    golden = document["golden"] and {"entity": None, "event_time": None, **document["golden"]}
+    return {**document, "policy": policy, "measured": measured, "golden": golden}
 
 
 STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1, 2: _from_2}

@@ -52,6 +52,8 @@ class CandidateRow(Base):
     artifact_digest: Mapped[str | None] = mapped_column(String(80))
     serving_artifact: Mapped[dict[str, Any] | None] = mapped_column(Json)
     """Its location and digest: contracts.ServingArtifact."""
+    output: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """How its gates read its predictions: contracts.OutputFormat."""
     champion_version: Mapped[int | None] = mapped_column(Integer)
     """The champion it was compared with."""
     golden_digest: Mapped[str | None] = mapped_column(String(80), index=True)
@@ -168,7 +170,10 @@ class AuditHeadRow(Base):
 
 
 class GoldenRow(Base):
-    """A golden dataset created by a person; `number` counts per model, from 1 on."""
+    """A golden dataset created by a person; `number` counts per model, from 1 on.
+
+    `label`, `entity`, `event_time`: names of its columns, None where the person named none.
+    """
 
     __tablename__ = "golden"
     __table_args__ = (UniqueConstraint("model_name", "number"),)
@@ -181,6 +186,9 @@ class GoldenRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     created_by: Mapped[str] = mapped_column(Text)
     note: Mapped[str] = mapped_column(Text)
+    label: Mapped[str | None] = mapped_column(Text)
+    entity: Mapped[str | None] = mapped_column(Text)
+    event_time: Mapped[str | None] = mapped_column(Text)
 
 
 class TournamentRow(Base):

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from chassis import mlmodel
 from chassis.errors import NotFound
 from contracts import Dataset, ModelRegistered
-from contracts.policy import Latency, Minimum, ModelPolicy, Performance
+from contracts.policy import METRICS, Latency, Minimum, ModelPolicy, Performance
 from gatekeeper.artifacts import scan
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.evaluation import compilation, gate_runner, golden_rows, perturbations, retiming, training_overlap
 from gatekeeper.evaluation.gate_runner import ended_by
-from gatekeeper.evaluation.golden_rows import GoldenRows, Unusable, chosen_rows
+from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource, Unusable, chosen_rows
 from gatekeeper.evaluation.lineage import Provenance
 from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evaluation.prediction_cache import PredictionCache
@@ -32,17 +32,25 @@ from gatekeeper.sandbox.sandbox import Limits, Request, Sandbox
 
 Say = Callable[[float, str], None]
 
+REGISTERED = GoldenSource("the evaluation dataset that was registered with the version")
+
 
 @dataclass(frozen=True)
 class EvaluationTask:
-    """A candidate, what it is compared with, and on what: `golden` None is what was registered with the version."""
+    """A candidate, what it is compared with, and on what: `golden` None is what was registered with the version.
+
+    `golden_source` is that of `golden`.
+    """
 
     found: Provenance
     policy: ModelPolicy
     champion: Champion | None = None
     champion_event: ModelRegistered | None = None
     golden: Dataset | None = None
+    golden_source: GoldenSource | None = None
     k: int = 1
+    problem_because: str | None = None
+    """How the problem was found that the policy as written does not state."""
 
 
 class Evaluator:
@@ -68,12 +76,28 @@ class Evaluator:
         self._advisories = advisories
         self._proves_form = proves_form
 
+    def completed(self, task: EvaluationTask) -> EvaluationTask:
+        """With the problem and metric of this version, where the policy leaves them out and they can be found.
+
+        Without golden rows they cannot, and nothing can be compared either.
+        """
+        if task.policy.states_problem or task.found.version is None:
+            return task
+        looked = Measurements(task.found.event, task.policy.problem)
+        if self._fetch_artifact(looked) is not None:
+            self._fetch_golden(looked, task)
+        if looked.golden is None or looked.golden.problem is None:
+            return task
+        policy = task.policy.completed(looked.golden.problem)
+        return replace(task, policy=policy, problem_because=looked.golden.because)
+
     def measure(self, task: EvaluationTask, cancelled: threading.Event, say: Say) -> Measurements:
         """All that the gates of the policy need."""
         found, champion, policy = task.found, task.champion, task.policy
         measurements = Measurements(
             found.event,
             policy.problem,
+            problem_because=task.problem_because,
             version_found=found.version is not None,
             run_found=found.run_found,
             training_digest=found.training_digest,
@@ -135,7 +159,9 @@ class Evaluator:
         champion = task.champion
         assert champion is not None and task.found.event.model_version == champion.model_version, "it was traced"
         event = task.found.event.model_copy(update={"artifact_uri": champion.artifact_uri})  # what answers now
-        measurements = Measurements(event, task.policy.problem, champion=champion, k=task.k)
+        measurements = Measurements(
+            event, task.policy.problem, problem_because=task.problem_because, champion=champion, k=task.k
+        )
         if self._fetch_artifact(measurements) is not None:
             self._fetch_golden(measurements, task)
         return (
@@ -181,7 +207,12 @@ class Evaluator:
     def _fetch_golden(self, measurements: Measurements, task: EvaluationTask) -> None:
         registered = measurements.event.evaluation
         if registered is None and task.golden is None:
-            measurements.golden_problem = "no evaluation dataset was registered with the version"
+            looked = "; ".join(("the version registered none", *task.found.golden_tried))
+            name = measurements.event.model_name
+            measurements.golden_problem = (
+                f"there are no golden rows: {looked}; and none were created:"
+                f" gauntlet golden create {name} FILE --label COLUMN"
+            )
             return
         path: Path | None = None
         if registered is not None:
@@ -195,18 +226,23 @@ class Evaluator:
                     measurements.golden_problem = (
                         "the evaluation dataset is not the one that was registered (see lineage)"
                     )
+        measurements.golden_source = task.found.golden_source or REGISTERED
         if task.golden is not None:
             measurements.golden_problem = None
+            measurements.golden_source = task.golden_source or GoldenSource(f"golden dataset {task.golden.digest}")
             path = self._fetch_own_golden(measurements, task.golden)
         elif path is not None and registered is not None:
             measurements.golden_digest, measurements.golden_uri = measurements.evaluation_digest, registered.uri
         if path is None or measurements.golden_problem is not None:
             return
         try:
-            measurements.golden = golden_rows.read(path, measurements.description, task.policy)
+            measurements.golden = golden_rows.read(
+                path, measurements.description, task.policy, measurements.golden_source
+            )
+            measurements.golden.features_for(measurements.description)
             measurements.golden_until = measurements.golden.until
         except Unusable as error:
-            measurements.golden_problem = str(error)
+            measurements.golden, measurements.golden_problem = None, str(error)
 
     def _fetch_own_golden(self, measurements: Measurements, dataset: Dataset) -> Path | None:
         try:
@@ -254,28 +290,44 @@ class Evaluator:
     ) -> NDArray[Any]:
         rows, description = measurements.golden, measurements.champion_description
         assert rows is not None and description is not None, "read before"
-        classes = description.classes or rows.classes
-        features = rows.features_for(description)
-        limits = self._limits(policy)
-        batch = _batch_rows(policy)
         request = Request(
-            folder, policy.problem, classes, features, limits, golden_only=True, timed=timed, batch_rows=batch
+            folder,
+            policy.problem,
+            description.classes,
+            rows.features_for(description),
+            self._limits(policy),
+            golden_classes=rows.classes,
+            golden_only=True,
+            timed=timed,
+            batch_rows=_batch_rows(policy),
         )
         measurements.champion_probe = probe = self._sandbox.probe(request, cancelled)
         if probe.golden is None:
             raise Unusable(f"on the golden rows it {probe.fault.what if probe.fault else 'gave no answers'}")
-        return aligned(probe.golden, policy.problem, classes, rows.classes)
+        own = description.classes or probe.classes or rows.classes
+        return aligned(probe.golden, policy.problem, own, rows.classes)
 
     def _ask_candidate(
         self, measurements: Measurements, folder: Path, policy: ModelPolicy, cancelled: threading.Event
     ) -> None:
         rows = measurements.golden
-        classes = measurements.description.classes or (rows.classes if rows else None)
         features = rows.features_for(measurements.description) if rows else None
         dirty = self._dirty_rows(measurements, features, policy) if features is not None else {}
         limits, batch = self._limits(policy), _batch_rows(policy)
-        request = Request(folder, policy.problem, classes, features, limits, batch_rows=batch, dirty=dirty)
+        request = Request(
+            folder,
+            policy.problem,
+            measurements.description.classes,
+            features,
+            limits,
+            golden_classes=rows.classes if rows else None,
+            metrics=[name for name in policy.metrics if METRICS[name].of_scores],
+            batch_rows=batch,
+            dirty=dirty,
+        )
         measurements.probe = self._sandbox.probe(request, cancelled)
+        measurements.adopt_classes()
+        rows = measurements.golden
         if measurements.probe.golden is not None and rows is not None:
             assert measurements.artifact_digest is not None and measurements.golden_digest is not None
             key = (measurements.artifact_digest, measurements.golden_digest, rows.classes)

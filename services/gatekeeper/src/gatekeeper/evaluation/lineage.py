@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from chassis.errors import NotFound
 from chassis.registry import RegisteredVersion, Registry
 from contracts import ModelRegistered
+from gatekeeper.evaluation import golden_sources
+from gatekeeper.evaluation.golden_roles import GoldenSource
 from gatekeeper.policy.gates.lineage import Origin
 
 if TYPE_CHECKING:
@@ -39,6 +41,10 @@ class Provenance:
     """As in MLflow: RUNNING, FINISHED, …; None without a run."""
     training_digest: str | None = None
     origin: Origin | None = None
+    golden_source: GoldenSource | None = None
+    """Where the evaluation dataset is from, where the version registered none and its run has one."""
+    golden_tried: tuple[str, ...] = ()
+    """Where golden rows were looked for, and why there are none."""
 
 
 def trace(registry: Registry, event: ModelRegistered) -> Provenance:
@@ -62,9 +68,14 @@ def trace(registry: Registry, event: ModelRegistered) -> Provenance:
     }
     completed = _validated({**_logged(run), **tag, **said, **fixed}) or _validated({**said, **fixed}) or event
     training = completed.training.digest if completed.training else _mlflow_training_digest(run)
+    source, tried = None, ()
+    if completed.evaluation is None:
+        found = golden_sources.of_run(registry, run)
+        completed = completed.model_copy(update={"evaluation": found.dataset})
+        source, tried = found.source, found.tried
     origin = Origin(deleted, _is_claimed(completed.code_version, run, tag), _source(run))
     status = run.info.status if run else None
-    return Provenance(completed, version, run is not None and not deleted, status, training, origin)
+    return Provenance(completed, version, run is not None and not deleted, status, training, origin, source, tried)
 
 
 def _run(registry: Registry, run_id: str | None) -> Run | None:

@@ -6,9 +6,9 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
-from contracts.policy import ModelPolicy
+from chassis.mlmodel import MLmodel
+from contracts.policy import Latency, ModelPolicy
+from gatekeeper.evaluation.golden_rows import GoldenRows
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.policy.gates import latency
 from gatekeeper.sandbox.processes import Cancelled
@@ -40,28 +40,25 @@ def until_quiet(
             return
         if cancelled.wait(pause):
             raise Cancelled("cancelled while the machine was too busy to time the model")
-        rows, classes = measurements.golden, measurements.description.classes
-        features = rows.features_for(measurements.description).head(MOST_ROWS) if rows else None
-        request = _request(folder, policy, classes or (rows.classes if rows else None), features, limits)
+        description, rows = measurements.description, measurements.golden
+        request = _request(folder, description, rows, policy, limits)
         measurements.probe = _newer(measurements.probe, sandbox.probe(request, cancelled))
-        if champion is None or measurements.champion_probe is None or rows is None:
-            continue
-        description = measurements.champion_description or measurements.description
-        features = rows.features_for(description).head(MOST_ROWS)
-        request = _request(champion, policy, description.classes or rows.classes, features, limits)
-        measurements.champion_probe = _newer(measurements.champion_probe, sandbox.probe(request, cancelled))
+        if champion is not None and measurements.champion_probe is not None and rows is not None:
+            request = _request(champion, measurements.champion_description or description, rows, policy, limits)
+            measurements.champion_probe = _newer(measurements.champion_probe, sandbox.probe(request, cancelled))
 
 
-def _request(
-    folder: Path,
-    policy: ModelPolicy,
-    classes: tuple[object, ...] | None,
-    features: pd.DataFrame | None,
-    limits: Limits,
-) -> Request:
-    batch = policy.gates.latency.batch_rows if policy.gates.latency else 100
+def _request(folder: Path, model: MLmodel, rows: GoldenRows | None, policy: ModelPolicy, limits: Limits) -> Request:
+    """Return a request for the timings; without golden rows they are of the input example."""
     return Request(
-        folder, policy.problem, classes, features, limits, golden_only=features is not None, batch_rows=batch
+        folder,
+        policy.problem,
+        model.classes,
+        rows.features_for(model).head(MOST_ROWS) if rows else None,
+        limits,
+        golden_classes=rows.classes if rows else None,
+        golden_only=rows is not None,
+        batch_rows=(policy.gates.latency or Latency()).batch_rows,
     )
 
 

@@ -174,4 +174,5 @@ def _again(
         metric=then.metric if then else None,
         baseline=then.baseline if then else {},
         reference=then.reference if then else None,
+        output=then.output if then else None,
     )
