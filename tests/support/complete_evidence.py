@@ -112,6 +112,7 @@ def measured() -> Measurements:
             unread_requirements=("-r other.txt",),
             advisories=7,
             vulnerabilities=(integrity.Vulnerability("p", "1.0", "CVE-1", "reads files"),),
+            suggests=True,
         ),
         description=DESCRIPTION,
         champion_description=DESCRIPTION,

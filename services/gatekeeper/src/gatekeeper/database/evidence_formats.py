@@ -122,7 +122,7 @@ def _from_2(document: Document) -> Document:
             measured[description] = {"optional": [], **measured[description]}
     if facts := measured["integrity"]:
         needed = [{**each, "same_major": False, "provider": None} for each in facts["dependencies"]]
-        measured["integrity"] = {**facts, "dependencies": needed}
+        measured["integrity"] = {**facts, "dependencies": needed, "suggests": False}
     for probe in ("probe", "champion_probe"):
         if measured[probe] is not None:
             measured[probe] = {**measured[probe], "load_cpu_seconds": None, "noise": None, "batch_noise": None}
