@@ -16,14 +16,14 @@ import orjson
 from starlette.responses import Response
 
 from chassis.http import Problem
+from chassis.row_reader import InputBatch
+from chassis.row_validation import RowsRefused
 from serving.http.asgi import JSON, RawRequest, RawResponse
 from serving.http.json_bodies import LARGE
 from serving.http.openapi import ERROR_TEXT, refusals, success
 from serving.http.prediction_service import PredictionService
 from serving.inference.batcher import INLINE_ROWS
 from serving.inference.model import LoadedModel, ModelFailed
-from serving.inference.row_reader import InputBatch
-from serving.inference.validation import RowsRefused
 from serving.loading.model_state import ActiveVersion
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ import psutil
 from mlflow.models import Model
 
 from chassis.processes.launcher import Process, start
-from chassis.scoring import Scorer
+from chassis.scoring import Scorer, numbers_of
 from chassis.telemetry import get_logger
 from serving.inference.host_protocol import Call, Loaded, received, send
 from serving.policy.versions import retry_delay
@@ -78,7 +78,9 @@ class HostedModel:
         self._host: _Host | None = None
         found = self._start()
         predictor: Any = _Scores(self) if found.own else self
-        self.scorer = Scorer(predictor, found.method, found.classes, found.no_scores, found.certain)
+        self.scorer = Scorer(
+            predictor, found.method, found.classes, found.no_scores, found.certain, numbers_of(self.metadata)
+        )
 
     def get_raw_model(self) -> Any:
         """There is none on this side, as with a pyfunc of its own code. Raises NotImplementedError."""
