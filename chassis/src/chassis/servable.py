@@ -85,10 +85,10 @@ def _of_table(schema: Any) -> tuple[Column, ...]:
 
 def _column(spec: Any) -> Column:
     if not isinstance(spec.type, DataType) or spec.type not in KINDS:  # an Array, Object or Map is not hashable
-        served = ", ".join(KINDS.values())
+        kind, served = _named(spec.type), ", ".join(KINDS.values())
         raise Permanent(
-            f"column {spec.name!r} has type {_named(spec.type)}; served columns are {served}: make several columns of it, or a"
-            " text that the model's own code parses, and infer the signature from those"
+            f"column {spec.name!r} has type {kind}; served columns are {served}: make several columns of it, or a text"
+            " that the model's own code parses, and infer the signature from those"
         )
     return Column(str(spec.name), KINDS[spec.type], bool(spec.required))
 

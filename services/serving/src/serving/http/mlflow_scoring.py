@@ -114,6 +114,8 @@ def quick(model: LoadedModel, request: RawRequest) -> InputBatch | None:
         return None
     try:
         rows = _rows(orjson.loads(request.body))
+        if model.signature.is_tensor and not _are_arrays(rows):  # MLflow takes a table by the order of its columns
+            return None
         table = model.reader.read(rows, len(rows)) if rows else None
     except (orjson.JSONDecodeError, RowsRefused):
         return None
@@ -131,11 +133,17 @@ def _rows(body: Any) -> list[Any] | None:
             width = len(names)
             if all(isinstance(row, list) and len(row) == width for row in data) and _distinct(names):
                 return [dict(zip(names, row, strict=True)) for row in data]
+        case {"inputs": [*rows]} if _are_arrays(rows):
+            return rows
         case {"inputs": {**columns}}:
             lists: list[Any] = list(columns.values())
             if lists and all(isinstance(given, list) and len(given) == len(lists[0]) for given in lists):
                 return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
     return None
+
+
+def _are_arrays(rows: list[Any] | None) -> bool:
+    return rows is not None and all(isinstance(row, list) for row in rows)
 
 
 def _distinct(names: list[Any]) -> bool:
