@@ -82,7 +82,7 @@ def predictions(
             ),
             source="serving",
         )
-        for number, row in enumerate(frame.to_dict("records"))
+        for number, row in enumerate(frame.to_dict("records") or [{}] * len(frame))  # pandas has none without columns
     ]
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
+from contracts.drift_settings import FORMER_DROP, Drift
+from contracts.durations import Duration
 from contracts.event import ModelName
 from contracts.gate_settings import Dependents, Fairness, Leakage, Robustness, Slices
 from contracts.runtime_settings import Features, Sandbox, Serving
@@ -56,14 +57,6 @@ def _known_metric(name: str) -> str:
     return name
 
 
-def _duration(value: Any) -> Any:
-    """Parse `1h`, `30m`, `10s`, `2d` in addition to pydantic's own formats."""
-    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-    if isinstance(value, str) and value[-1:] in units and value[:-1].replace(".", "", 1).isdigit():
-        return timedelta(**{units[value[-1]]: float(value[:-1])})
-    return value
-
-
 def _off_is_false(value: Any) -> Any:
     """Map YAML's `on` to the gate's defaults; `latency: off` disables it."""
     return {} if value is True or value is None else value
@@ -76,7 +69,6 @@ def _retained_is_all_defaults(value: Any) -> Any:
 
 
 MetricName = Annotated[str, AfterValidator(_known_metric)]
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
 class Training(Section):
@@ -120,7 +112,13 @@ class Minimum(Section):
 
 
 class Lineage(Section):
-    """The run, the digest of the training data, the code version and the signature must be known."""
+    """Where the version comes from is known, and every digest that was registered agrees with what is there."""
+
+    require: tuple[Literal["run", "signature", "data", "code"], ...] = Field(
+        default=("run", "signature"),
+        description="What must be known: the MLflow run, the signature, a digest of the training data, a version of the"
+        " code. What is missing is shown in the verdict either way",
+    )
 
 
 class Integrity(Section):
@@ -134,9 +132,10 @@ class Integrity(Section):
     allow: tuple[str, ...] = Field(
         default=(), description="Additional names that pickles may import: package.module.name, or package.*"
     )
-    dependencies: Literal["compatible", "ignore"] = Field(
+    dependencies: Literal["compatible", "exact", "ignore"] = Field(
         default="compatible",
-        description="compatible: the packages that the model declares are installed where it is served",
+        description="Whether the packages that the model declares are installed where it is served. compatible: in the"
+        " same major version, and other differences are shown; exact: in a version that the model declares",
     )
     vulnerabilities: Literal["check", "require", "ignore"] = Field(
         default="check",
@@ -222,25 +221,6 @@ class Retained(Section):
     )
     max_age: Duration | None = Field(
         default=None, description="Maximum age of a retained version, since its registration"
-    )
-
-
-class DriftRows(Section):
-    """How large a window of production rows is."""
-
-    rows: int = Field(default=2000, ge=200, description="Rows of a window")
-
-
-class Drift(Section):
-    """When production has drifted from the rows that the champion was trained on."""
-
-    window: DriftRows = DriftRows()
-    drift_share: float = Field(default=0.5, gt=0, le=1, description="Share of the columns that must have drifted")
-    metric_drop: float = Field(
-        default=0.05, gt=0, description="How much worse the metric on labelled rows must be than on the golden rows"
-    )
-    cooldown: Duration = Field(
-        default=timedelta(hours=1), description="Minimum time between two DriftDetected; a promotion ends it"
     )
 
 
@@ -365,7 +345,12 @@ class ModelPolicy(Section):
             return self._digest_as_written
         # A key that was added later and is left out does not change the digest of the policies there were before.
         later = {"label"} if self.label is None else set()
-        judged = self.model_dump_json(exclude={"features", "serving", *later})
+        written = self
+        if self.drift.metric_drop == Drift().metric_drop:
+            # Nor does a default that has changed: no gate depends on it.
+            former = self.drift.model_copy(update={"metric_drop": FORMER_DROP})
+            written = self.model_copy(update={"drift": former})
+        judged = written.model_dump_json(exclude={"features", "serving", *later})
         if not self.states_problem:
             judged = f"problem not stated: {judged}"
         return "sha256:" + hashlib.sha256(judged.encode()).hexdigest()

@@ -292,8 +292,8 @@ def test_a_byte_order_mark_is_no_part_of_the_policy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "place"), [("floor: {roc_auc: 0.6}", "under gates.performance"), ("p95_ms: 5", "under gates.latency")]
+    ("line", "place"), [("floor: {roc_auc: 0.6}", "gates.performance.floor"), ("p95_ms: 5", "gates.latency.p95_ms")]
 )
 def test_a_key_at_the_wrong_place_is_told_where_it_belongs(line: str, place: str) -> None:
-    with pytest.raises(PolicyError, match=f"is at the wrong place; it belongs {place}"):
+    with pytest.raises(PolicyError, match=f"in this place; it belongs to {place}"):
         parse_policy(f"model: m\n{line}\n".encode(), Path("m.yaml"))

@@ -112,9 +112,12 @@ def test_what_follows_a_failed_gate_is_said() -> None:
 def test_a_metric_that_answers_do_not_carry_is_said_to_be_unwatched() -> None:
     words = said(problem="multiclass", metric="roc_auc_ovr")["drift"]
     assert "roc_auc_ovr is not watched" in words and "worse than at promotion" not in words
-    assert "its metric on labelled rows is worse than at promotion by more than 0.05; for" in said()["drift"]
+    assert (
+        "its metric on labelled rows is worse than at promotion by more than 5 % of the baseline; for"
+        in said()["drift"]
+    )
     watched = said(problem="binary")["drift"]
-    assert "roc_auc on labelled rows is worse than at promotion by more than 0.05; for" in watched
+    assert "roc_auc on labelled rows is worse than at promotion by more than 5 % of the baseline; for" in watched
 
 
 def test_batches_and_the_champion_are_said_where_they_count() -> None:

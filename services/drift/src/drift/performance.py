@@ -108,9 +108,7 @@ def _classes(metric: str, labelled: Sequence[Answered], problem: Problem, names:
         said = [_said(row, known, problem) for row in labelled]
     silent = _silent(sum(value is None for value in said), "score" if metric in NEEDS_SCORES else "class")
     which = f"it is none of the classes {', '.join(map(repr, known.names))}" + ("" if names else UNNAMED)
-    return _readable(
-        said, truth, _unread(unread, which), _silent(silent, "score" if metric in NEEDS_SCORES else "class")
-    )
+    return _readable(said, truth, _unread(unread, which), silent)
 
 
 def _readable(said: Sequence[float | None], truth: Sequence[float | None], *unread: str) -> _Read:

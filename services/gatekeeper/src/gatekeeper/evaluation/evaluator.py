@@ -100,6 +100,7 @@ class Evaluator:
             version_found=found.version is not None,
             run_found=found.run_found,
             training_digest=found.training_digest,
+            origin=found.origin,
             champion=champion,
             k=task.k,
         )
@@ -203,7 +204,12 @@ class Evaluator:
     def _fetch_golden(self, measurements: Measurements, task: EvaluationTask) -> None:
         registered = measurements.event.evaluation
         if registered is None and task.golden is None:
-            measurements.golden_problem = "no evaluation dataset was registered with the version"
+            looked = "; ".join(("the version registered none", *task.found.golden_tried))
+            name = measurements.event.model_name
+            measurements.golden_problem = (
+                f"there are no golden rows: {looked}; and none were created:"
+                f" gauntlet golden create {name} FILE --label COLUMN"
+            )
             return
         path: Path | None = None
         if registered is not None:
@@ -217,7 +223,7 @@ class Evaluator:
                     measurements.golden_problem = (
                         "the evaluation dataset is not the one that was registered (see lineage)"
                     )
-        measurements.golden_source = REGISTERED
+        measurements.golden_source = task.found.golden_source or REGISTERED
         if task.golden is not None:
             measurements.golden_problem = None
             measurements.golden_source = task.golden_source or GoldenSource(f"golden dataset {task.golden.digest}")

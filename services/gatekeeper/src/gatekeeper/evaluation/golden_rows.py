@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from chassis.label_column import label_of
@@ -24,6 +23,7 @@ from contracts.labels import BINARY, UNKNOWN, ClassLabels, in_order, number
 from contracts.policy import ModelPolicy, Problem
 from contracts.problem import find
 from gatekeeper.evaluation.golden_roles import GoldenSource, Roles, Unusable, of_old, roles_of
+from gatekeeper.evaluation.golden_tables import read_table
 
 __all__ = ["GoldenRows", "GoldenSource", "Unusable", "chosen_rows", "read"]
 
@@ -136,8 +136,8 @@ def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource |
     `source` None: as evidence before format 3 was read, which must be judged again as it was judged then.
     """
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
+        table = read_table(path)
+    except (pa.ArrowException, ValueError, OSError) as error:
         raise Unusable(f"the evaluation dataset is no readable Parquet file: {error}") from error
     if source is None:
         frame, roles = table.to_pandas(), of_old(table, model, policy)

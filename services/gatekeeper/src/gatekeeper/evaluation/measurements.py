@@ -15,7 +15,7 @@ from chassis.mlmodel import MLmodel
 from contracts import ModelRegistered, OutputFormat
 from contracts.policy import Problem
 from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource, Unusable
-from gatekeeper.policy.gates import integrity
+from gatekeeper.policy.gates import integrity, lineage
 from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.predictions import as_answers
@@ -46,6 +46,7 @@ class Measurements:
     version_found: bool = False
     run_found: bool = False
     training_digest: str | None = None
+    origin: lineage.Origin | None = None
     champion: Champion | None = None
     k: int = 1
     """The candidate is the k-th challenger on its golden dataset."""

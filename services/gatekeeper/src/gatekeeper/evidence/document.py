@@ -56,6 +56,8 @@ def write(measurements: Measurements, policy: ModelPolicy, keep: Keep) -> dict[s
         else {
             "digest": measurements.golden_digest,
             "label": rows.label,
+            "entity": rows.entity,
+            "event_time": rows.event_time,
             "found": rows.found,
             "unlabelled": rows.unlabelled,
             "used": len(rows.truth),

@@ -121,15 +121,15 @@ class GateJob:
         """The champion, the golden dataset and the number of earlier comparisons on it, which determines the α left."""
         name = found.event.model_name
         with self._database.reading() as session:
-            wanted = golden_datasets.wanted(session, name, policy.golden.dataset)
-            digest = wanted.digest if wanted else found.event.evaluation.digest if found.event.evaluation else None
+            wanted, source = completeness.golden_of(session, found, policy)
+            digest = completeness.golden_digest(found, wanted, policy)
             own = Comparison(candidate_id, champion.model_version if champion else None, policy.digest)
             k = 1 if digest is None else golden_datasets.challengers(session, name, digest, but=own) + 1
         event = None
         if champion is not None:
             bare = ModelRegistered(model_name=name, model_version=champion.model_version)
             event = trace(self._registry, bare).event
-        return EvaluationTask(found, policy, champion, event, wanted, k=k)
+        return EvaluationTask(found, policy, champion, event, wanted, source, k)
 
     def _evidence(
         self, measurements: Measurements, played: TournamentResult | None, policy: ModelPolicy

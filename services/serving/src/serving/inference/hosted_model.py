@@ -31,10 +31,9 @@ from mlflow.models import Model
 from chassis.processes.launcher import Process, start
 from chassis.scoring import Scorer, numbers_of
 from chassis.telemetry import get_logger
-from serving.inference.host_protocol import Call, Loaded, received, send
+from serving.inference.model_host import HostedScorer, Request, received, send
 from serving.policy.versions import retry_delay
 
-PROGRAM = (sys.executable, "-P", "-m", "serving.inference.model_host")
 END_SECONDS = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds before a process that ended is started again; doubled each time that it ends again at once."""
@@ -58,9 +57,9 @@ class HostedModel:
     """
 
     def __init__(self, folder: Path, seconds: float, problem: str | None = None) -> None:
-        """Load the model. Blocks; `seconds` at most. So long may a prediction take, too, until `call_seconds` is set.
+        """Load the model, judged by `problem`. Blocks; `seconds` at most.
 
-        `problem`: what it was judged by, by which its `scorer` is found.
+        So long may a prediction take, too, until `call_seconds` is set.
         Raises what loading raised, HostEnded, MemoryError when the process was killed.
         """
         self._folder, self._seconds, self._problem = folder, seconds, problem
@@ -76,11 +75,13 @@ class HostedModel:
         self._ends = 0
         self._pause_until = 0.0
         self._host: _Host | None = None
-        found = self._start()
-        predictor: Any = _Scores(self) if found.own else self
-        self.scorer = Scorer(
-            predictor, found.method, found.classes, found.no_scores, found.certain, numbers_of(self.metadata)
-        )
+        self._scorer = self._start()
+
+    def scorer(self) -> Scorer:
+        """Return what `chassis.scoring.scorer_of` finds in the model's process."""
+        found = self._scorer  # a Scorer kept here would keep this object, and so the process, alive
+        pyfunc: Any = _Scores(self) if found.own else self
+        return Scorer(pyfunc, found.method, found.classes, found.no_scores, found.certain, numbers_of(self.metadata))
 
     def get_raw_model(self) -> Any:
         """There is none on this side, as with a pyfunc of its own code. Raises NotImplementedError."""
@@ -88,11 +89,11 @@ class HostedModel:
 
     def predict(self, data: Any, params: Any = None) -> Any:
         """Predict as the model does. Raises what the model raised, HostEnded."""
-        return self.call(Call(data, params))
+        return self.ask(Request(False, data, params))
 
-    def call(self, call: Call) -> Any:
-        """Return the output of one call. Raises what the model raised, HostEnded."""
-        request = pickle.dumps(call, protocol=pickle.HIGHEST_PROTOCOL)
+    def ask(self, asked: Request) -> Any:
+        """Return the answer of the model's process. Raises what the model raised, HostEnded."""
+        request = pickle.dumps(asked, protocol=pickle.HIGHEST_PROTOCOL)
         with self._lock:
             if self._host is None:
                 if (left := self._pause_until - time.monotonic()) > 0:
@@ -116,10 +117,10 @@ class HostedModel:
         except psutil.Error:
             return 0
 
-    def _start(self) -> Loaded:
+    def _start(self) -> HostedScorer:
         host = _Host(self._folder, self._problem)
         try:
-            found: Loaded = _read(host.loaded(self._seconds))
+            found: HostedScorer = _read(host.loaded(self._seconds))
         except Exception as error:
             self._ended()
             host.close()
@@ -136,13 +137,17 @@ class HostedModel:
 
 
 class _Scores:
-    """What predicts the scores of a hosted model, where these are not what the model itself predicts."""
+    """The model as it was judged, where that is not what its `predict` returns."""
 
     def __init__(self, model: HostedModel) -> None:
         self._model = model
+        self.metadata = model.metadata
 
-    def predict(self, features: Any) -> Any:
-        return self._model.call(Call(features, scores=True))
+    def predict(self, data: Any) -> Any:
+        return self._model.ask(Request(True, data, None))
+
+    def get_raw_model(self) -> Any:
+        return self._model.get_raw_model()
 
 
 class _Host:
@@ -152,8 +157,9 @@ class _Host:
         self._was_late = False
         self._socket, theirs = socket.socketpair()
         with theirs:
+            arguments = [str(theirs.fileno()), str(folder), problem or ""]
             self._process = start(
-                [*PROGRAM, str(theirs.fileno()), str(folder), *([problem] if problem else [])],
+                [sys.executable, "-P", "-m", "serving.inference.model_host", *arguments],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 dies_with_client=True,

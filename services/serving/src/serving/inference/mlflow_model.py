@@ -32,8 +32,8 @@ def load(artifact: Artifact, folder: Path, seconds: float = 300.0) -> LoadedMode
             warnings.simplefilter("ignore")
             problem = artifact.output.problem if artifact.output else None
             if brings_code(folder):
-                hosted = HostedModel(folder, seconds, problem)
-                pyfunc, scorer = hosted, hosted.scorer
+                pyfunc = HostedModel(folder, seconds, problem)
+                scorer = pyfunc.scorer()
             else:
                 pyfunc = mlflow.pyfunc.load_model(str(folder))
                 scorer = scorer_of(pyfunc, problem)

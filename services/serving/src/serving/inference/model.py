@@ -16,6 +16,7 @@ from chassis.predictions import as_array, read
 from chassis.row_reader import InputBatch, RowReader, Values, frame_of
 from chassis.row_validation import MISSING, Row, RowsRefused, fault_of
 from chassis.telemetry import get_logger
+from serving.inference.missing_texts import MissingTexts
 from serving.inference.prediction import Prediction
 from serving.policy.versions import Artifact
 
@@ -54,11 +55,13 @@ class LoadedModel:
     pyfunc: Any
     scorer: Scorer | None = None
     reader: RowReader = field(init=False)
+    missing_texts: MissingTexts = field(init=False)
     form: Any = None
     batches: bool = False
 
     def __post_init__(self) -> None:
         self.reader = RowReader(self.signature)
+        self.missing_texts = MissingTexts(self.artifact, self.signature, self.example)
 
     @property
     def has_times(self) -> bool:

@@ -1,9 +1,9 @@
 """The process of a model that brings code of its own: loads it, and predicts what its replica sends.
 
-`python -m serving.inference.model_host SOCKET FOLDER [PROBLEM]`: a descriptor, an MLflow model's folder, and the
-problem that it was judged by. A message in either direction is its length (8 bytes, little-endian) and a pickle. The
-process sends one outcome when it has loaded the model, with what is known of its scores (`Loaded`), and one for each
-request (`Call`): `(True, output)`, or `(False, error)`.
+`python -m serving.inference.model_host SOCKET FOLDER PROBLEM`: a descriptor, an MLflow model's folder, and the problem
+by which it was judged, if it is known. A message in either direction is its length (8 bytes, little-endian) and a
+pickle. The process sends one outcome when it has loaded the model, `(True, HostedScorer)`, and one for each request:
+`(True, output)`; or `(False, error)`. A request is a `Request`.
 
 It ends when the replica closes the socket, or ends in whatever way.
 """
@@ -20,9 +20,49 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from serving.inference.host_protocol import Call, Loaded, received, send
+LENGTH = 8
+
+
+class Request(NamedTuple):
+    """`scores`: predict as the model was judged (`chassis.scoring`), not as MLflow's scoring server."""
+
+    scores: bool
+    data: Any
+    params: Any
+
+
+class HostedScorer(NamedTuple):
+    """A `chassis.scoring.Scorer`, without the model. `own`: it predicts otherwise than MLflow's scoring server."""
+
+    method: str
+    classes: tuple[Any, ...] | None
+    no_scores: str | None
+    certain: bool
+    own: bool
+
+
+def received(source: socket.socket) -> bytes:
+    """Return the next message. Raises EOFError when the other side has closed, TimeoutError as the socket does."""
+    return _exactly(source, int.from_bytes(_exactly(source, LENGTH), "little"))
+
+
+def send(target: socket.socket, message: bytes) -> None:
+    target.sendall(len(message).to_bytes(LENGTH, "little") + message)
+
+
+def _exactly(source: socket.socket, size: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < size:
+        try:
+            piece = source.recv(min(size - len(parts), 1 << 20))
+        except ConnectionError as error:
+            raise EOFError("the other side has ended") from error
+        if not piece:
+            raise EOFError("the other side has closed")
+        parts += piece
+    return bytes(parts)
 
 
 def outcome(work: Callable[[], Any]) -> bytes:
@@ -68,7 +108,7 @@ def main(handle: int, folder: Path, problem: str | None) -> None:
     model: Any = None
     scorer: Any = None
 
-    def load() -> Loaded:
+    def load() -> HostedScorer:
         nonlocal model, scorer
         import mlflow.pyfunc  # here: that it cannot be imported is an outcome, too
 
@@ -76,20 +116,24 @@ def main(handle: int, folder: Path, problem: str | None) -> None:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            loaded = mlflow.pyfunc.load_model(str(folder))
-        scorer = scorer_of(loaded, problem)
-        model = loaded
-        own = scorer.pyfunc is not model
-        return Loaded(scorer.method, scorer.classes, scorer.no_scores, scorer.certain, own)
+            found = mlflow.pyfunc.load_model(str(folder))
+        scorer = scorer_of(found, problem)
+        model = found
+        return HostedScorer(scorer.method, scorer.classes, scorer.no_scores, scorer.certain, scorer.pyfunc is not model)
 
     send(replica, outcome(load))
     if model is None:
         return
     while True:
-        call: Call = pickle.loads(requests.get())
-        work = partial(scorer.predict, call.data) if call.scores else partial(model.predict, call.data, call.params)
-        send(replica, outcome(work))
+        request: Request = pickle.loads(requests.get())
+        if request.scores:
+            send(replica, outcome(partial(scorer.predict, request.data)))
+        else:
+            send(replica, outcome(partial(model.predict, request.data, params=request.params)))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)
+    # Not as `__main__`: the replica would find no class in its own module of that name.
+    from serving.inference.model_host import main as under_its_name
+
+    under_its_name(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] or None)
