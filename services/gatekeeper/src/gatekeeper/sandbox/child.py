@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from chassis.errors import Permanent
+from contracts import OutputFormat
 from gatekeeper.policy.stage import Stage
 from gatekeeper.sandbox.isolation import Isolation, confine, is_open
 from gatekeeper.sandbox.protocol import (
@@ -96,6 +98,8 @@ def main(scratch: Path, expected: Isolation, begins: int) -> int:
         facts.note(stage=Stage.DONE)
     except MemoryError:
         facts.note(fault="memory")
+    except Permanent as error:
+        facts.note(fault="unservable", error=str(error)[:2000])
     except WrongAnswer as error:
         facts.note(fault="answer", error=str(error)[:2000])
     except BaseException as error:  # anything that candidate code raises, SystemExit too, is a result
@@ -109,6 +113,7 @@ def _question(
     import numpy as np
 
     from chassis.scoring import scorer_of
+    from chassis.servable import servable
 
     scorer = scorer_of(model, request["problem"])
     classes = request["classes"] or scorer.classes or request["golden_classes"]
@@ -137,19 +142,20 @@ def _question(
         )
         np.save(scratch / BATCH_SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
 
-    if (tolerance := request["form_tolerance"]) is not None:
-        from gatekeeper.sandbox.compile_probe import proved  # the fork server has imported it
-
-        facts.note(form=proved(scorer, features, tolerance, scratch / FORM))
-        return
     if request["golden_only"]:
         facts.note(stage=Stage.GOLDEN)
         ask(GOLDEN, features)
         if request["timed"]:
             time_calls(features)
         return
+    served = servable(model, scorer, OutputFormat(problem=request["problem"], classes=tuple(classes or ())))
+    if (tolerance := request["form_tolerance"]) is not None:
+        from gatekeeper.sandbox.compile_probe import proved  # the fork server has imported it
+
+        facts.note(form=proved(scorer, served.signature.columns, features, tolerance, scratch / FORM))
+        return
     facts.note(stage=Stage.EXAMPLE)
-    example = _input_example(request["model"])
+    example = _input_example(request["model"], served)
     if example is None and features is None:
         return
     rows = features.head(EXAMPLE_ROWS) if example is None else example
@@ -195,11 +201,16 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}"
 
 
-def _input_example(folder: str) -> Any:
-    """Return the input example logged with the model in the types of its signature; None if there is none."""
+def _input_example(folder: str, served: Any) -> Any:
+    """Return the input example as serving would give it to the model; None if there is none.
+
+    One that no request can have is returned in the types of the signature, where it fits them.
+    """
     from chassis import mlmodel
     from chassis.signature_frame import Unfit, fitted
 
+    if served.example:
+        return served.reader.read(served.example, len(served.example)).frame
     example = _logged_example(folder)
     about = mlmodel.read(Path(folder))
     if example is None or about.inputs is None or about.kinds is None:

@@ -30,7 +30,7 @@ from mlflow.models import Model
 
 from chassis.errors import Transient
 from chassis.processes.launcher import Process, start
-from chassis.scoring import Scorer
+from chassis.scoring import Scorer, numbers_of
 from chassis.telemetry import get_logger
 from serving.inference.model_host import HostedScorer, Request, received, send
 from serving.policy.versions import retry_delay
@@ -82,7 +82,7 @@ class HostedModel:
         """Return what `chassis.scoring.scorer_of` finds in the model's process."""
         found = self._scorer  # a Scorer kept here would keep this object, and so the process, alive
         pyfunc: Any = _Scores(self) if found.own else self
-        return Scorer(pyfunc, found.method, found.classes, found.no_scores, found.certain)
+        return Scorer(pyfunc, found.method, found.classes, found.no_scores, found.certain, numbers_of(self.metadata))
 
     def get_raw_model(self) -> Any:
         """There is none on this side, as with a pyfunc of its own code. Raises NotImplementedError."""
