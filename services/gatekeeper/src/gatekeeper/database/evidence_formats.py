@@ -123,6 +123,9 @@ def _from_2(document: Document) -> Document:
     if facts := measured["integrity"]:
         needed = [{**each, "same_major": False, "provider": None} for each in facts["dependencies"]]
         measured["integrity"] = {**facts, "dependencies": needed}
+    for probe in ("probe", "champion_probe"):
+        if measured[probe] is not None:
+            measured[probe] = {**measured[probe], "load_cpu_seconds": None, "noise": None, "batch_noise": None}
     golden = document["golden"] and {"entity": None, "event_time": None, **document["golden"]}
     return {**document, "policy": policy, "measured": measured, "golden": golden}
 

@@ -39,6 +39,8 @@ WARM_UP_CALLS = 5
 TIMED_CALLS = 100
 BATCH_WARM_UP_CALLS = 2
 TIMED_BATCHES = 40
+SHORTEST_LOOP, LONGEST_LOOP = 0.0003, 0.005
+"""Seconds of the loop between timed calls."""
 LARGEST_FILE = 256 * 1024 * 1024
 MOST_FILES = 512
 NOT_ISOLATED = 70
@@ -88,12 +90,16 @@ def main(scratch: Path, expected: Isolation, begins: int) -> int:
     _limit(request["seconds"], request["memory_bytes"])
     try:
         facts.note(stage=Stage.LOADING)
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         resident = _resident_kb()
         os.write(begins, b"%d" % resident)
         os.close(begins)
         model = mlflow.pyfunc.load_model(request["model"], suppress_warnings=True)
-        facts.note(load_seconds=time.perf_counter() - began, load_memory_mb=max(0, _resident_kb() - resident) / 1024)
+        facts.note(
+            load_seconds=time.perf_counter() - began,
+            load_cpu_seconds=time.process_time() - worked,
+            load_memory_mb=max(0, _resident_kb() - resident) / 1024,
+        )
         _question(model, features, dirt, request, scratch, facts)
         facts.note(stage=Stage.DONE)
     except MemoryError:
@@ -133,14 +139,14 @@ def _question(
     def time_calls(frame: Any) -> None:
         facts.note(stage=Stage.TIMING)
         rows = [frame.iloc[[number]] for number in range(min(len(frame), TIMED_CALLS))]
-        seconds = _time_calls(scorer.predict, rows, WARM_UP_CALLS, TIMED_CALLS, request["timing_seconds"])
-        np.save(scratch / SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
+        timed = _time_calls(scorer.predict, rows, WARM_UP_CALLS, TIMED_CALLS, request["timing_seconds"])
+        np.save(scratch / SECONDS, np.asarray(timed, dtype=float), allow_pickle=False)
         facts.note(stage=Stage.BATCH)
         batches = _batches(frame, request["batch_rows"])
-        seconds = _time_calls(
+        timed = _time_calls(
             scorer.predict, batches, BATCH_WARM_UP_CALLS, TIMED_BATCHES, request["batch_timing_seconds"]
         )
-        np.save(scratch / BATCH_SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
+        np.save(scratch / BATCH_SECONDS, np.asarray(timed, dtype=float), allow_pickle=False)
 
     if request["golden_only"]:
         facts.note(stage=Stage.GOLDEN)
@@ -246,17 +252,40 @@ def _batches(frame: Any, rows: int) -> list[Any]:
 
 def _time_calls(
     predict: Callable[[Any], Any], frames: list[Any], warm_up: int, calls: int, budget: float
-) -> list[float]:
-    """Return the seconds of each prediction, after warm-up calls. Ends early when `budget` (seconds) is used up."""
+) -> list[tuple[float, float, float, float]]:
+    """Return, for each prediction after the warm-up calls, its seconds and CPU seconds, and those of a loop after it.
+
+    The loop only computes, and is as long as a prediction, within limits: what it takes longer, the machine has taken
+    from this process. Ends early when `budget` (seconds) is used up.
+    """
+    warm = []
     for number in range(warm_up):
-        predict(frames[number % len(frames)])
-    seconds: list[float] = []
-    end = time.perf_counter() + budget
-    while len(seconds) < calls and (len(seconds) < 1 or time.perf_counter() < end):
         began = time.perf_counter()
-        predict(frames[len(seconds) % len(frames)])
-        seconds.append(time.perf_counter() - began)
-    return seconds
+        predict(frames[number % len(frames)])
+        warm.append(time.perf_counter() - began)
+    rounds = _rounds(min(max(min(warm), SHORTEST_LOOP), LONGEST_LOOP))
+    timed: list[tuple[float, float, float, float]] = []
+    end = time.perf_counter() + budget
+    while len(timed) < calls and (len(timed) < 1 or time.perf_counter() < end):
+        began, worked = time.perf_counter(), time.process_time()
+        predict(frames[len(timed) % len(frames)])
+        seconds, cpu = time.perf_counter() - began, time.process_time() - worked
+        timed.append((seconds, cpu, *_loop(rounds)))
+    return timed
+
+
+def _rounds(seconds: float) -> int:
+    """Return how many rounds of the loop take so long, of CPU time."""
+    tried = 2000
+    return max(1, int(tried * seconds / max(min(_loop(tried)[1] for _ in range(5)), 1e-9)))
+
+
+def _loop(rounds: int) -> tuple[float, float]:
+    """Compute, and return the seconds and the CPU seconds of this thread that it took."""
+    began, worked = time.perf_counter(), time.thread_time()
+    while rounds:
+        rounds -= 1
+    return time.perf_counter() - began, time.thread_time() - worked
 
 
 def _resident_kb() -> int:

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from chassis.telemetry import get_logger
+from gatekeeper.policy.noise import Noise
 from gatekeeper.policy.stage import Stage
 from gatekeeper.sandbox import compiled_form, results
 from gatekeeper.sandbox.compiled_form import CompilationReport
@@ -117,6 +118,10 @@ class Probe:
     peak_memory_mb: float | None = None
     load_memory_mb: float | None = None
     isolation: Mapping[str, str] = field(default_factory=dict)
+    load_cpu_seconds: float | None = None
+    noise: Noise | None = None
+    """Beside `seconds`."""
+    batch_noise: Noise | None = None
     classes: tuple[Any, ...] | None = field(default=None, metadata={"evidence": False})
 
 
@@ -263,6 +268,8 @@ def _read(scratch: Path, request: Request, ended: Ended) -> Probe:
             dirt[name] = answers
         else:
             faults.setdefault(name, "left no readable answers")
+    seconds, noise = _timings(scratch / SECONDS, what)
+    batch_seconds, batch_noise = _timings(scratch / BATCH_SECONDS, what)
     return Probe(
         fault=None if what is None else Fault(stage, what),
         load_seconds=results.seconds(facts.get("load_seconds")),
@@ -273,12 +280,15 @@ def _read(scratch: Path, request: Request, ended: Ended) -> Probe:
         golden=found.get(GOLDEN),
         dirty=dirt,
         dirty_faults=faults,
-        seconds=_timings(scratch / SECONDS, what),
-        batch_seconds=_timings(scratch / BATCH_SECONDS, what) if request.timed else None,
+        seconds=seconds,
+        batch_seconds=batch_seconds if request.timed else None,
         batch_rows=request.batch_rows if request.timed else None,
         output=ended.output,
         peak_memory_mb=ended.peak_mb,
         load_memory_mb=results.seconds(facts.get("load_memory_mb")),
+        load_cpu_seconds=results.seconds(facts.get("load_cpu_seconds")),
+        noise=noise,
+        batch_noise=batch_noise,
         classes=results.classes(facts.get("classes")),
     )
 
@@ -294,8 +304,8 @@ def _read_form(
     return compiled_form.unknown(f"its process {what or 'ended'} before it was proven"), None
 
 
-def _timings(path: Path, fault: str | None) -> tuple[float, ...]:
-    return results.timings(path, MOST_TIMED_CALLS) if fault is None else ()
+def _timings(path: Path, fault: str | None) -> tuple[tuple[float, ...], Noise | None]:
+    return results.timings(path, MOST_TIMED_CALLS) if fault is None else ((), None)
 
 
 def _fault_of(facts: dict[str, Any]) -> str | None:
