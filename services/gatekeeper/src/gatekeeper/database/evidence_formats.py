@@ -112,6 +112,9 @@ def _from_2(document: Document) -> Document:
     for description in ("description", "champion_description"):
         if measurements.get(description) is not None:
             measurements[description] = {"optional": [], **measurements[description]}
+    for probe in ("probe", "champion_probe"):
+        if measurements.get(probe) is not None:
+            measurements[probe] = {"alone": None, "alone_rows": [], **measurements[probe]}
     golden = document["golden"] and {"entity": None, "event_time": None, **document["golden"]}
     return {**document, "measured": measurements, "golden": golden}
 

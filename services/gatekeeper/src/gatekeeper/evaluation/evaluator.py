@@ -27,6 +27,7 @@ from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.predictions import aligned, as_answers
 from gatekeeper.sandbox import compiled_form
+from gatekeeper.sandbox.protocol import MOST_ALONE
 from gatekeeper.sandbox.sandbox import Limits, Request, Sandbox
 
 Say = Callable[[float, str], None]
@@ -286,7 +287,8 @@ class Evaluator:
         features = rows.features_for(measurements.description) if rows else None
         dirty = self._dirty_rows(measurements, features, policy) if features is not None else {}
         limits, batch = self._limits(policy), _batch_rows(policy)
-        request = Request(folder, policy.problem, classes, features, limits, batch_rows=batch, dirty=dirty)
+        alone = chosen_rows(len(features), MOST_ALONE).tolist() if features is not None else ()
+        request = Request(folder, policy.problem, classes, features, limits, batch_rows=batch, dirty=dirty, alone=alone)
         measurements.probe = self._sandbox.probe(request, cancelled)
         if measurements.probe.golden is not None and rows is not None:
             assert measurements.artifact_digest is not None and measurements.golden_digest is not None

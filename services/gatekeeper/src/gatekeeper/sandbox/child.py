@@ -19,12 +19,14 @@ from typing import Any
 from gatekeeper.policy.stage import Stage
 from gatekeeper.sandbox.isolation import Isolation, confine, is_open
 from gatekeeper.sandbox.protocol import (
+    ALONE,
     BATCH_SECONDS,
     FACTS,
     FEATURES,
     FIRST,
     FORM,
     GOLDEN,
+    MOST_ALONE,
     REQUEST,
     SECOND,
     SECONDS,
@@ -109,14 +111,23 @@ def _question(
 
     from chassis import predictions
 
-    def ask(name: str, frame: Any) -> None:
+    def answers(frame: Any) -> Any:
         raw = model.predict(frame)
         try:
             found = predictions.read(raw, request["problem"], request["classes"], rows=len(frame))
         except (ValueError, TypeError) as error:
             raise WrongAnswer(str(error)) from error
         values = found.labels if found.scores is None else found.scores
-        np.save(scratch / name, values.astype(str) if values.dtype.kind == "O" else values, allow_pickle=False)
+        return values.astype(str) if values.dtype.kind == "O" else values
+
+    def ask(name: str, frame: Any) -> None:
+        np.save(scratch / name, answers(frame), allow_pickle=False)
+
+    def ask_alone(frame: Any, places: list[int]) -> None:
+        single = [answers(frame.iloc[[place]]) for place in places]
+        if len({values.shape for values in single}) > 1:
+            raise WrongAnswer(f"single rows get answers of shapes {sorted({values.shape for values in single})}")
+        np.save(scratch / ALONE, np.concatenate(single), allow_pickle=False)
 
     def time_calls(frame: Any) -> None:
         facts.note(stage=Stage.TIMING)
@@ -153,6 +164,12 @@ def _question(
     facts.note(stage=Stage.GOLDEN)
     if features is not None:
         ask(GOLDEN, features)
+
+    facts.note(stage=Stage.ALONE)
+    if features is None:
+        ask_alone(rows, list(range(min(len(rows), MOST_ALONE))))
+    elif request["alone"]:
+        ask_alone(features, request["alone"])
 
     facts.note(stage=Stage.DIRTY)
     faults: dict[str, str] = {}

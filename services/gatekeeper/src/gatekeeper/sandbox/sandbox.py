@@ -22,12 +22,14 @@ from gatekeeper.sandbox.compiled_form import CompilationReport
 from gatekeeper.sandbox.isolation import Isolation
 from gatekeeper.sandbox.processes import Cancelled, Ended, ForkServer, SandboxBroken
 from gatekeeper.sandbox.protocol import (
+    ALONE,
     BATCH_SECONDS,
     FACTS,
     FEATURES,
     FIRST,
     FORM,
     GOLDEN,
+    MOST_ALONE,
     REQUEST,
     SECOND,
     SECONDS,
@@ -72,6 +74,8 @@ class Request:
     """Rows of each timed batch."""
     dirty: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     """Perturbed rows, by kind of perturbation."""
+    alone: Sequence[int] = ()
+    """Positions of the features that are also predicted one by one; without features, the example's first rows are."""
     form_tolerance: float | None = None
     """Only check the compiled form on `features`; its scores may differ by this much."""
 
@@ -101,6 +105,9 @@ class Probe:
     first: NDArray[Any] | None = None
     second: NDArray[Any] | None = None
     golden: NDArray[Any] | None = None
+    alone: NDArray[Any] | None = None
+    alone_rows: tuple[int, ...] = ()
+    """Positions, in `golden` or else in `first`, of the rows that were also predicted one by one."""
     dirty: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     dirty_faults: Mapping[str, str] = field(default_factory=dict)
     seconds: tuple[float, ...] = ()
@@ -215,6 +222,7 @@ def _write_request(scratch: Path, request: Request) -> None:
         "timed": request.timed,
         "batch_rows": request.batch_rows,
         "dirty": list(request.dirty),
+        "alone": [int(place) for place in request.alone],
         "seconds": request.limits.seconds,
         "processes": request.limits.processes,
         "memory_bytes": request.limits.memory_mb * 1024 * 1024,
@@ -233,10 +241,12 @@ def _read(scratch: Path, request: Request, ended: Ended) -> Probe:
     rows = results.count(facts.get("example_rows"), MOST_EXAMPLE_ROWS)
     golden_rows = 0 if request.features is None else len(request.features)
     found: dict[str, NDArray[Any]] = {}
+    alone = tuple(request.alone if request.features is not None else range(min(rows, MOST_ALONE)))
     for name, expected, at in (
         (FIRST, rows, Stage.EXAMPLE),
         (SECOND, rows, Stage.EXAMPLE),
         (GOLDEN, golden_rows, Stage.GOLDEN),
+        (ALONE, len(alone), Stage.ALONE),
     ):
         if expected == 0 or stage.order <= at.order:
             continue
@@ -261,6 +271,8 @@ def _read(scratch: Path, request: Request, ended: Ended) -> Probe:
         first=found.get(FIRST),
         second=found.get(SECOND),
         golden=found.get(GOLDEN),
+        alone=found.get(ALONE),
+        alone_rows=alone if ALONE in found else (),
         dirty=dirt,
         dirty_faults=faults,
         seconds=_timings(scratch / SECONDS, what),
