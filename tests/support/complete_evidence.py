@@ -21,7 +21,7 @@ from gatekeeper.database.evidence_formats import FORMAT
 from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource
 from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evidence import document as evidence
-from gatekeeper.policy.gates import integrity
+from gatekeeper.policy.gates import integrity, lineage
 from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.stage import Stage
@@ -91,9 +91,11 @@ def measured() -> Measurements:
     return Measurements(
         event=EVENT,
         problem="binary",
+        problem_because="the model has 2 classes",
         version_found=True,
         run_found=True,
         training_digest=DIGEST,
+        origin=lineage.Origin(True, True, "train.py"),
         champion=Champion(1, 1, "runs:/r/old", DIGEST),
         k=3,
         artifact_digest=DIGEST,
@@ -104,7 +106,7 @@ def measured() -> Measurements:
             measured=DIGEST,
             loader="mlflow.sklearn",
             files=(integrity.File("model.pkl", "pickle", True, ("a.b",), ("c.d",), "ends early"),),
-            dependencies=(integrity.Dependency("numpy", "numpy>=2", "2.0", True),),
+            dependencies=(integrity.Dependency("xgboost", "xgboost>=3", "3.0", True, True, "xgboost-cpu"),),
             unread_requirements=("-r other.txt",),
             advisories=7,
             vulnerabilities=(integrity.Vulnerability("p", "1.0", "CVE-1", "reads files"),),

@@ -1,9 +1,10 @@
-"""Policies: YAML files, validated at start; errors name the line and the nearest valid word."""
+"""Policy files: YAML, validated; errors name the line and the nearest valid word."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,67 +14,139 @@ from pydantic import BaseModel, ValidationError
 from chassis.errors import Permanent
 from contracts.policy import METRICS, ModelPolicy
 
+LARGEST_FILE = 1024 * 1024
+SHOWN = 200
+"""Characters of a wrong value in a message."""
+WRONG_KEYS = ("extra_forbidden", "missing")
+BRANCHES = frozenset({"Delta", "Minimum", "Retained", "Performance"})
+"""Mappings that a key of a policy takes beside words, by the name that pydantic gives in a location."""
+
 
 class PolicyError(Permanent):
     """A policy file that cannot be used."""
 
 
-def load_policies(folder: Path) -> dict[str, ModelPolicy]:
-    """Load all `*.yaml` of `folder`, by model name. Raises PolicyError for the first invalid file, with the lines."""
-    if not folder.is_dir():
-        raise PolicyError(f"policies folder {str(folder)!r} does not exist; set POLICIES_DIR")
-    policies: dict[str, ModelPolicy] = {}
-    for path in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
-        policy = load_policy(path)
-        if policy.model in policies:
-            raise PolicyError(f"{path}: a second policy for model {policy.model!r}")
-        policies[policy.model] = policy
-    return policies
-
-
 def load_policy(path: Path) -> ModelPolicy:
+    """Return the policy of one file. Raises PolicyError, with the lines."""
     try:
-        text = path.read_text()
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PolicyError(f"{path}: {error.strerror or error}") from error
+    return parse_policy(content, path)
+
+
+def parse_policy(content: bytes, path: Path) -> ModelPolicy:
+    """Return the policy that the bytes of a file hold. Raises PolicyError, and no other error, whatever they are."""
+    if len(content) > LARGEST_FILE:
+        raise PolicyError(f"{path}: {len(content):,} bytes are no policy; at most {LARGEST_FILE:,} are read")
+    try:
+        text = content.decode("utf-8-sig")
+        documents = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+        if len(documents) > 1:
+            line = documents[1].start_mark.line + 1
+            raise PolicyError(f"{path}:{line}: a second policy begins here; a file holds one policy of one model")
+        for key, line in _repeated(documents[0] if documents else None, set()):
+            raise PolicyError(f"{path}:{line}: key {key!r} is there a second time; leave one of them")
+        values = yaml.safe_load(text)
+    except UnicodeDecodeError as error:
         raise PolicyError(f"{path}: {error}") from error
     except yaml.YAMLError as error:
         raise PolicyError(f"{path}: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
+    except (ValueError, TypeError, LookupError, RecursionError) as error:  # of YAML's own types, such as 2025-13-45
+        raise PolicyError(f"{path}: a value is not what YAML takes it for: {error}") from error
+    if not isinstance(values, dict):
         raise PolicyError(f"{path}: a policy is a mapping that begins with `model:`")
     try:
-        return ModelPolicy.model_validate(content)
+        return ModelPolicy.model_validate(values)
     except ValidationError as error:
         raise PolicyError("\n".join(_explain(path, text, error))) from error
+    except (ArithmeticError, RecursionError) as error:  # such as a duration of 10¹² days
+        raise PolicyError(f"{path}: a value is out of range: {error}") from error
+
+
+def shown(folder: Path) -> str:
+    """Return a folder as its user names it: from the working directory when it is below that."""
+    absolute = Path(os.path.abspath(folder))  # not resolve(): a link keeps its name
+    here = Path.cwd()
+    if absolute == here or here.parent == here or not absolute.is_relative_to(here):
+        return f"{absolute}/"
+    return f"{absolute.relative_to(here)}/"
+
+
+def _repeated(node: Any, seen: set[int]) -> Iterator[tuple[str, int]]:
+    """Return keys that a mapping has twice, with the line: YAML's parser silently takes the last one."""
+    if node is None or id(node) in seen:  # an alias
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _repeated(item, seen)
+    if isinstance(node, yaml.MappingNode):
+        names: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in names:
+                    yield key.value, key.start_mark.line + 1
+                names.add(key.value)
+            yield from _repeated(value, seen)
 
 
 def _explain(path: Path, text: str, error: ValidationError) -> Iterable[str]:
     root = yaml.compose(text)
     seen: set[tuple[tuple[Any, ...], str]] = set()
-    for item in error.errors():
+    errors = error.errors()
+    for item in errors:
         location = tuple(step for step in item["loc"] if _is_in_file(root, item["loc"], step))
-        message = _in_words(item)
-        if (location, message) in seen or _is_noise(item):
+        message = _in_words(item, location)
+        if (location, message) in seen or _is_noise(item, errors):
             continue
         seen.add((location, message))
         where = ".".join(str(step) for step in location)
         yield f"{path}:{_line(root, location)}: {where or 'policy'}: {message}"
 
 
-def _is_noise(item: Any) -> bool:
-    """Whether an error is redundant: pydantic reports every branch of a union, and the branch `false` is unhelpful."""
-    return bool(item["type"] == "literal_error" and item["ctx"]["expected"] == "False")
+def _is_noise(item: Any, errors: Sequence[Any]) -> bool:
+    """Whether an error is redundant: pydantic reports every branch of a union.
+
+    The branch `false` is unhelpful; so is a word where a mapping was written, and a mapping of other keys where those
+    of another branch were.
+    """
+    location = item["loc"]
+    if item["type"] == "literal_error":
+        is_mapping = isinstance(item["input"], dict) and any(
+            other["loc"][: len(location) - 1] == location[:-1] and other is not item for other in errors
+        )
+        return bool(item["ctx"]["expected"] == "False" or is_mapping)
+    if item["type"] not in WRONG_KEYS or len(location) < 2 or location[-2] not in BRANCHES:
+        return False
+    union = location[:-2]
+    beside = [other for other in errors if other["loc"][: len(union)] == union and other["loc"] != location]
+    branches = {other["loc"][len(union)] for other in beside if len(other["loc"]) > len(union) + 1}
+    return any(
+        all(other["type"] not in WRONG_KEYS for other in beside if other["loc"][: len(union) + 1] == (*union, branch))
+        for branch in branches - {location[-2]}
+        if branch in BRANCHES
+    )
 
 
-def _in_words(item: Any) -> str:
-    wrong = str(item["loc"][-1]) if item["type"] == "extra_forbidden" else str(item["input"])
+def _in_words(item: Any, location: Sequence[Any]) -> str:
+    wrong = str(item["loc"][-1]) if item["type"] == "extra_forbidden" else str(item["input"])[:SHOWN]
     if item["type"] == "extra_forbidden":
-        return f"unknown key {wrong!r}{_nearest(wrong, _all_keys())}"
+        return f"unknown key {wrong!r}{_place(wrong, location[:-1])}"
     if item["type"] == "missing":
         return f"{item['loc'][-1]} is missing"
+    if item["type"] in ("model_type", "dict_type", "dataclass_type", "model_attributes_type"):
+        return f"must be a mapping, such as {{key: value}} (got {_short(item['input'])})"
+    if not item["loc"]:  # of the whole file, which need not be repeated
+        return str(item["msg"]).removeprefix("Value error, ")
     words = [name.strip("' ") for name in str(item.get("ctx", {}).get("expected", "")).replace(" or ", ",").split(",")]
     candidates = words if item["type"] == "literal_error" else list(METRICS) if "unknown metric" in item["msg"] else []
-    return f"{item['msg'].removeprefix('Value error, ')} (got {item['input']!r}){_nearest(wrong, candidates)}"
+    return f"{item['msg'].removeprefix('Value error, ')} (got {_short(item['input'])}){_nearest(wrong, candidates)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _nearest(word: str, candidates: Sequence[str]) -> str:
@@ -81,16 +154,32 @@ def _nearest(word: str, candidates: Sequence[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _all_keys() -> list[str]:
-    keys: dict[str, None] = {}
+def _place(wrong: str, within: Sequence[Any]) -> str:
+    """Return where this key belongs, or which key of this place, or of another, is the nearest."""
+    known = [path for path in _all_keys() if path[:-1] != tuple(within) or path[-1] != wrong]
+    if places := [path for path in known if path[-1] == wrong]:
+        near = [path for path in places if path[:1] == tuple(within)[:1]] or places
+        return f" in this place; it belongs to {' or '.join('.'.join(path) for path in near[:3])}"
+    here = [path[-1] for path in known if path[:-1] == tuple(within)]
+    if nearest := _nearest(wrong, here):
+        return nearest
+    close = difflib.get_close_matches(wrong, [path[-1] for path in known], n=1, cutoff=0.75)
+    if not close:
+        return f"; known here: {', '.join(here)}" if here else ""
+    return f"; did you mean {' or '.join('.'.join(path) for path in known if path[-1] == close[0])}?"
 
-    def collect(model: type[BaseModel]) -> None:
+
+def _all_keys() -> list[tuple[str, ...]]:
+    """Return the path of every key of a policy, such as ("gates", "performance", "floor")."""
+    keys: dict[tuple[str, ...], None] = {}
+
+    def collect(model: type[BaseModel], above: tuple[str, ...]) -> None:
         for name, field in model.model_fields.items():
-            keys[name] = None
+            keys[(*above, name)] = None
             for part in _models_in(field.annotation):
-                collect(part)
+                collect(part, (*above, name))
 
-    collect(ModelPolicy)
+    collect(ModelPolicy, ())
     return list(keys)
 
 

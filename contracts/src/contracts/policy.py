@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
+from contracts.drift_settings import FORMER_DROP, Drift
+from contracts.durations import Duration
 from contracts.event import ModelName
 from contracts.gate_settings import Dependents, Fairness, Leakage, Robustness, Slices
 from contracts.runtime_settings import Features, Sandbox, Serving
 from contracts.section import Section
 
 Problem = Literal["binary", "multiclass", "regression"]
+DEFAULT_METRIC: dict[Problem, str] = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "mae"}
+"""What versions are compared on where a policy names no metric."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +30,19 @@ class Metric:
     greater_is_better: bool
     of_every_class: bool = False
     """Requires the scores of all classes, which PredictionMade does not contain."""
+    of_scores: bool = False
+    """Requires scores: from labels alone it cannot be computed."""
 
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("roc_auc", ("binary",), True),
-        Metric("roc_auc_ovr", ("multiclass",), True, of_every_class=True),
+        Metric("roc_auc", ("binary",), True, of_scores=True),
+        Metric("roc_auc_ovr", ("multiclass",), True, of_every_class=True, of_scores=True),
         Metric("accuracy", ("binary", "multiclass"), True),
-        Metric("log_loss", ("binary", "multiclass"), False),
-        Metric("brier", ("binary",), False),
-        Metric("pr_auc", ("binary",), True),
+        Metric("log_loss", ("binary", "multiclass"), False, of_scores=True),
+        Metric("brier", ("binary",), False, of_scores=True),
+        Metric("pr_auc", ("binary",), True, of_scores=True),
         Metric("f1", ("binary", "multiclass"), True),
         Metric("mae", ("regression",), False),
         Metric("rmse", ("regression",), False),
@@ -51,14 +57,6 @@ def _known_metric(name: str) -> str:
     return name
 
 
-def _duration(value: Any) -> Any:
-    """Parse `1h`, `30m`, `10s`, `2d` in addition to pydantic's own formats."""
-    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-    if isinstance(value, str) and value[-1:] in units and value[:-1].replace(".", "", 1).isdigit():
-        return timedelta(**{units[value[-1]]: float(value[:-1])})
-    return value
-
-
 def _off_is_false(value: Any) -> Any:
     """Map YAML's `on` to the gate's defaults; `latency: off` disables it."""
     return {} if value is True or value is None else value
@@ -71,7 +69,6 @@ def _retained_is_all_defaults(value: Any) -> Any:
 
 
 MetricName = Annotated[str, AfterValidator(_known_metric)]
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
 class Training(Section):
@@ -115,7 +112,13 @@ class Minimum(Section):
 
 
 class Lineage(Section):
-    """The run, the digest of the training data, the code version and the signature must be known."""
+    """Where the version comes from is known, and every digest that was registered agrees with what is there."""
+
+    require: tuple[Literal["run", "signature", "data", "code"], ...] = Field(
+        default=("run", "signature"),
+        description="What must be known: the MLflow run, the signature, a digest of the training data, a version of the"
+        " code. What is missing is shown in the verdict either way",
+    )
 
 
 class Integrity(Section):
@@ -129,9 +132,10 @@ class Integrity(Section):
     allow: tuple[str, ...] = Field(
         default=(), description="Additional names that pickles may import: package.module.name, or package.*"
     )
-    dependencies: Literal["compatible", "ignore"] = Field(
+    dependencies: Literal["compatible", "exact", "ignore"] = Field(
         default="compatible",
-        description="compatible: the packages that the model declares are installed where it is served",
+        description="Whether the packages that the model declares are installed where it is served. compatible: in the"
+        " same major version, and other differences are shown; exact: in a version that the model declares",
     )
     vulnerabilities: Literal["check", "require", "ignore"] = Field(
         default="check",
@@ -221,32 +225,19 @@ class Retained(Section):
     )
 
 
-class DriftRows(Section):
-    """How large a window of production rows is."""
-
-    rows: int = Field(default=2000, ge=200, description="Rows of a window")
-
-
-class Drift(Section):
-    """When production has drifted from the rows that the champion was trained on."""
-
-    window: DriftRows = DriftRows()
-    drift_share: float = Field(default=0.5, gt=0, le=1, description="Share of the columns that must have drifted")
-    metric_drop: float = Field(
-        default=0.05, gt=0, description="How much worse the metric on labelled rows must be than on the golden rows"
-    )
-    cooldown: Duration = Field(
-        default=timedelta(hours=1), description="Minimum time between two DriftDetected; a promotion ends it"
-    )
-
-
 class ModelPolicy(Section):
     """One model: what its versions must prove, on which rows, and how they are trained, watched and served."""
 
     model: ModelName
-    problem: Problem = Field(default="binary", description="What the model predicts")
+    problem: Problem = Field(
+        default="binary",
+        description="What the model predicts. Default: found from the metric, the model and the label (the verdict"
+        " says which); binary for a model with a recipe",
+    )
     metric: MetricName = Field(
-        default="roc_auc", description="The metric on which champion and challenger are compared"
+        default="roc_auc",
+        description="The metric on which champion and challenger are compared. Default: roc_auc of a binary problem,"
+        " accuracy of a multiclass one, mae of a regression",
     )
     label: str | None = Field(
         default=None,
@@ -280,16 +271,32 @@ class ModelPolicy(Section):
     features: Features | None = None
     serving: Serving = Serving()
 
+    _digest_as_written: str | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _what_the_rest_implies(cls, content: Any) -> Any:
+        """Complete the metric from the problem, and the problem from metrics that only one problem has."""
+        if not isinstance(content, dict):
+            return content
+        found = dict(content)
+        if "problem" not in found and (problem := _only_problem(_metrics_named(found))):
+            found["problem"] = problem
+        if "problem" not in found and found.get("recipe") is not None:
+            found["problem"] = "binary"  # the trainer must know it before there is a version
+        if "metric" not in found and isinstance(problem := found.get("problem"), str) and problem in DEFAULT_METRIC:
+            found["metric"] = DEFAULT_METRIC[problem]
+        return found
+
     @model_validator(mode="after")
     def _metrics_fit_the_problem(self) -> ModelPolicy:
-        named = {self.metric}
-        if isinstance(self.gates.performance, Performance):
-            named |= self.gates.performance.floor.keys()
-            if isinstance(self.gates.performance.rule, Minimum):
-                named |= self.gates.performance.rule.minimum.keys()
-        for name in sorted(named):
-            if self.problem not in METRICS[name].problems:
+        possible = (self.problem,) if self.states_problem else get_args(Problem)
+        for name in self.metrics:
+            possible = tuple(each for each in possible if each in METRICS[name].problems)
+            if not possible and self.states_problem:
                 raise ValueError(f"metric {name!r} is not defined for a {self.problem} problem")
+        if not possible:
+            raise ValueError(f"no problem has all of these metrics: {', '.join(self.metrics)}")
         if self.golden.window == "holdout" and self.entity is None:
             raise ValueError("golden.window: holdout needs `entity`: rows of one entity must stay on one side")
         if self.features and self.features.key is None and self.entity is None:
@@ -297,9 +304,72 @@ class ModelPolicy(Section):
         return self
 
     @property
+    def states_problem(self) -> bool:
+        """Whether the policy, and not the version that is judged, determines the problem."""
+        return "problem" in self.model_fields_set
+
+    @property
+    def states_metric(self) -> bool:
+        """Whether the metric is known before a version is judged."""
+        return self.states_problem or "metric" in self.model_fields_set
+
+    def completed(self, problem: Problem) -> ModelPolicy:
+        """The policy for a version of this problem, with its metric; `digest` stays that of the policy as written.
+
+        A policy that states its problem is returned as it is. Raises ValueError when a metric that the policy names is
+        not defined for the problem.
+        """
+        if self.states_problem:
+            return self
+        written = self.model_dump(exclude_unset=True)
+        try:
+            found = ModelPolicy.model_validate({**written, "problem": problem})
+        except ValidationError as error:
+            raise ValueError("; ".join(str(each["ctx"]["error"]) for each in error.errors())) from error
+        found._digest_as_written = self.digest
+        return found
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Return the metrics that a version is judged by, in the order of their names."""
+        named = {self.metric} if self.states_metric else set()
+        if isinstance(self.gates.performance, Performance):
+            named |= self.gates.performance.floor.keys()
+            if isinstance(self.gates.performance.rule, Minimum):
+                named |= self.gates.performance.rule.minimum.keys()
+        return tuple(sorted(named))
+
+    @property
     def digest(self) -> str:
         """Return the digest of what gates depend on; comments, order and serving settings do not matter."""
+        if self._digest_as_written is not None:
+            return self._digest_as_written
         # A key that was added later and is left out does not change the digest of the policies there were before.
         later = {"label"} if self.label is None else set()
-        judged = self.model_dump_json(exclude={"features", "serving", *later})
+        written = self
+        if self.drift.metric_drop == Drift().metric_drop:
+            # Nor does a default that has changed: no gate depends on it.
+            former = self.drift.model_copy(update={"metric_drop": FORMER_DROP})
+            written = self.model_copy(update={"drift": former})
+        judged = written.model_dump_json(exclude={"features", "serving", *later})
+        if not self.states_problem:
+            judged = f"problem not stated: {judged}"
         return "sha256:" + hashlib.sha256(judged.encode()).hexdigest()
+
+
+def _metrics_named(content: Mapping[str, Any]) -> list[str]:
+    """The known metrics that a policy, as written, is about."""
+    named = [content.get("metric")]
+    gates = content.get("gates")
+    performance = gates.get("performance") if isinstance(gates, dict) else None
+    if isinstance(performance, dict):
+        named += performance["floor"] if isinstance(performance.get("floor"), dict) else ()
+        rule = performance.get("rule")
+        minimum = rule.get("minimum") if isinstance(rule, dict) else None
+        named += minimum if isinstance(minimum, dict) else ()
+    return [name for name in named if isinstance(name, str) and name in METRICS]
+
+
+def _only_problem(metrics: list[str]) -> Problem | None:
+    problems = [problem for problem in DEFAULT_METRIC if all(problem in METRICS[name].problems for name in metrics)]
+    return problems[0] if len(problems) == 1 else None

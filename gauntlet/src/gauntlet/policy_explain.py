@@ -6,7 +6,20 @@ import math
 from collections.abc import Iterator
 from datetime import timedelta
 
-from contracts.policy import METRICS, Delta, Integrity, Latency, Minimum, ModelPolicy, Performance, Retained
+from contracts.drift_settings import drop_in_words
+from contracts.gate_settings import Dependents, Fairness, Leakage, Robustness, Slices
+from contracts.policy import (
+    DEFAULT_METRIC,
+    METRICS,
+    Delta,
+    Integrity,
+    Latency,
+    Lineage,
+    Minimum,
+    ModelPolicy,
+    Performance,
+    Retained,
+)
 
 Sentence = tuple[str, str]
 
@@ -29,6 +42,10 @@ def in_words(policy: ModelPolicy) -> list[Sentence]:
 
 def _problem(policy: ModelPolicy) -> str:
     together = f"; rows with the same {policy.entity} belong together" if policy.entity else ""
+    if not policy.states_problem:
+        defaults = ", ".join(f"{metric} if {problem}" for problem, metric in DEFAULT_METRIC.items())
+        metric = policy.metric if policy.states_metric else defaults
+        return f"the problem is found from each version and its golden rows, which are compared on {metric}{together}"
     better = "greater" if METRICS[policy.metric].greater_is_better else "smaller"
     return f"a {policy.problem} problem, compared on {policy.metric} ({better} is better){together}"
 
@@ -62,7 +79,7 @@ def _gates(policy: ModelPolicy) -> Iterator[Sentence]:
     )
     yield (
         "gate lineage",
-        "Run, digest of the training data, code version and signature must be known." if gates.lineage else off,
+        _lineage(gates.lineage) if gates.lineage else off,
     )
     yield "gate integrity", _integrity(gates.integrity) if gates.integrity else f"{off} A model may run anything."
     yield (
@@ -72,10 +89,30 @@ def _gates(policy: ModelPolicy) -> Iterator[Sentence]:
         else off,
     )
     yield (
+        "gate leakage",
+        _leakage(gates.leakage) if gates.leakage else f"{off} A version may be judged on its training rows.",
+    )
+    yield (
         "gate performance",
         " ".join(_performance(policy, gates.performance)) if gates.performance else f"{off} A worse model passes.",
     )
+    if gates.slices:
+        yield "gate slices", _slices(gates.slices)
+    if gates.fairness:
+        yield "gate fairness", _fairness(gates.fairness)
+    if gates.robustness:
+        yield "gate robustness", _robustness(gates.robustness)
     yield "gate latency", _latency(gates.latency) if gates.latency else off
+    if gates.dependents:
+        yield "gate dependents", _dependents(gates.dependents)
+
+
+def _lineage(gate: Lineage) -> str:
+    words = {"run": "run", "signature": "signature", "data": "digest of the training data", "code": "code version"}
+    required = [words[part] for part in gate.require]
+    other = [word for part, word in words.items() if part not in gate.require]
+    must = f"Must be known: {', '.join(required)}." if required else "Nothing must be known."
+    return f"{must} {'Shown only: ' + ', '.join(other) + '. ' if other else ''}Registered digests must agree."
 
 
 def _integrity(gate: Integrity) -> str:
@@ -85,7 +122,11 @@ def _integrity(gate: Integrity) -> str:
         "safe": "It may be no pickle and carry no code",
     }[gate.serialisation]
     also = f" (and {', '.join(gate.allow)})" if gate.allow else ""
-    needs = " What it declares to need must be installed." if gate.dependencies == "compatible" else ""
+    needs = {
+        "compatible": " The packages that it declares must be installed, in the same major version.",
+        "exact": " The packages that it declares must be installed, in the versions that it names.",
+        "ignore": "",
+    }[gate.dependencies]
     known = {
         "check": " Known vulnerabilities fail it, where the gatekeeper has advisories.",
         "require": " Known vulnerabilities fail it; without advisories nothing passes.",
@@ -94,19 +135,63 @@ def _integrity(gate: Integrity) -> str:
     return f"Its artifact must be the one that was registered. {loads}{also}.{needs}{known}"
 
 
+def _leakage(gate: Leakage) -> str:
+    entity = {
+        "auto": " Rows of an entity that was trained on count as trained on, unless all golden rows are later.",
+        "always": " Rows of an entity that was trained on count as trained on.",
+        "never": "",
+    }[gate.entity]
+    unknown = "is Inconclusive" if gate.unknown == "inconclusive" else "passes"
+    return (
+        f"Golden rows that a version or the champion was trained on are left out; at least {gate.minimum_rows:,} must "
+        f"remain.{entity} A version whose training rows are not known {unknown}."
+    )
+
+
+def _slices(gate: Slices) -> str:
+    return (
+        f"For no value of {' or '.join(gate.columns)} with at least {gate.minimum_rows:,} rows it may be worse than "
+        f"the champion by more than {gate.margin_share:.0%} of what the champion is better than a constant answer."
+    )
+
+
+def _fairness(gate: Fairness) -> str:
+    return (
+        f"Its {gate.metric} over the groups of {' and '.join(gate.columns)} must stay below {gate.limit:g}, and must "
+        f"not exceed the champion's by more than {gate.margin:g}."
+    )
+
+
+def _robustness(gate: Robustness) -> str:
+    return (
+        f"On {gate.share:.0%} of spoilt cells ({', '.join(gate.perturbations)}) it must not fail, and may lose "
+        f"{gate.margin_share:.0%} of what it is better than a constant answer."
+    )
+
+
+def _dependents(gate: Dependents) -> str:
+    names = ", ".join(consumer.name for consumer in gate.consumers)
+    consumers = f" Nothing may break for {names}." if names else ""
+    return (
+        "Its outputs must have the champion's names and types, and its scores may be distributed differently by at "
+        f"most {gate.max_shift:g} (Kolmogorov-Smirnov).{consumers}"
+    )
+
+
 def _performance(policy: ModelPolicy, gate: Performance) -> Iterator[str]:
     bound = f"at {1 - gate.alpha:.0%} confidence"
+    metric = policy.metric if policy.states_metric else "metric"
     champion = "the champion on the same golden rows"
     match gate.rule:
         case Minimum(minimum=minimum):
             yield f"Must reach {_bounds(minimum)} on the golden rows; the champion is not looked at."
         case Delta(delta=delta):
-            yield f"Its {policy.metric} must be better than that of {champion} by more than {delta:g}, as measured."
+            yield f"Its {metric} must be better than that of {champion} by more than {delta:g}, as measured."
         case "superior":
-            yield f"Its {policy.metric} must be better than that of {champion}, {bound}."
+            yield f"Its {metric} must be better than that of {champion}, {bound}."
         case _:
             yield (
-                f"Its {policy.metric} must not be worse than that of {champion} by more than {gate.margin_share:.0%} "
+                f"Its {metric} must not be worse than that of {champion} by more than {gate.margin_share:.0%} "
                 f"of what the champion is better than a constant answer, {bound}."
             )
     if gate.alpha_spending and not isinstance(gate.rule, Minimum | Delta):
@@ -158,9 +243,11 @@ def _candidates(policy: ModelPolicy) -> str:
 def _drift(policy: ModelPolicy) -> str:
     drift = policy.drift
     then = "is trained again" if policy.recipe else "is announced (there is no recipe to train with)"
-    watched = f", or {policy.metric} on labelled rows is worse than at promotion by more than {drift.metric_drop:g}"
+    drop = drop_in_words(drift.metric_drop)
+    metric = policy.metric if policy.states_metric else "its metric"
+    watched = f", or {metric} on labelled rows is worse than at promotion by more than {drop}"
     unwatched = ""
-    if METRICS[policy.metric].of_every_class:
+    if policy.states_metric and METRICS[policy.metric].of_every_class:
         watched, unwatched = "", f" {policy.metric} is not watched: answers do not carry the score of each class."
     return (
         f"Each {drift.window.rows:,} answered rows, {policy.model} {then} when {drift.drift_share:.0%} of the columns "

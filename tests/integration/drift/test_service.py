@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from contracts import Dataset, GroundTruthReceived, PredictionMade
+from contracts import Dataset, GroundTruthReceived, OutputFormat, PredictionMade
 from support.bus_client import BusClient
-from support.drifting import WINDOW, DriftService, customers, detected, predictions, promotion, truths
+from support.drifting import WINDOW, DriftService, customers, detected, log_reference, predictions, promotion, truths
+from support.mlflow_server import MlflowServer
 from support.waiting import eventually
 
 
@@ -39,8 +43,8 @@ def test_wrong_answers_are_a_performance_drift_whether_labels_come_before_or_lat
         drift.publish(labels + labels)
     [event] = eventually(lambda: detected(bus, shop), timeout=60)
     assert (event.kind, event.metric, event.observed) == ("performance", "roc_auc", 0.0)
-    assert event.bound == pytest.approx(0.85)
-    assert "below its bound 0.8500" in event.reason
+    assert event.bound == pytest.approx(0.9 - 0.045)
+    assert "below its bound 0.8550 (baseline 0.9000, may be worse by 5 % of the baseline)" in event.reason
     assert 0.8 * WINDOW <= event.window.labelled <= WINDOW - 50, "judged once enough labels were there, not before"
     assert f"on {event.window.labelled} labelled rows" in event.reason
     drift.publish(labels)
@@ -59,6 +63,30 @@ def test_right_answers_are_no_performance_drift(
     assert window["performance"]["outcome"] == "Passed"
     assert window["performance"]["observed"] == 1.0
     assert detected(bus, shop) == []
+
+
+@pytest.mark.parametrize(
+    ("classes", "written"),
+    [(("no", "yes"), ("no", "yes")), (("yes", "no"), ("yes", "no")), ((), ("0", "1")), ((False, True), (0.0, "True"))],
+)
+def test_labels_are_read_by_the_classes_of_the_promotion_however_they_are_written(
+    drift: DriftService, shop: str, reference: Dataset, classes: tuple[Any, ...], written: tuple[Any, Any]
+) -> None:
+    made = predictions(customers(WINDOW, 2), model=shop)
+    output = OutputFormat(problem="binary", classes=classes)
+    drift.publish([promotion(model=shop, reference=reference, output=output), *made, *truths(made, names=written)])
+    window = drift.window_that(lambda window: window["performance"]["outcome"], shop)
+    assert (window["performance"]["outcome"], window["performance"]["observed"]) == ("Passed", 1.0)
+
+
+def test_labels_that_cannot_be_read_are_counted_with_one_of_them(
+    drift: DriftService, shop: str, reference: Dataset
+) -> None:
+    made = predictions(customers(WINDOW, 2), model=shop)
+    drift.publish([promotion(model=shop, reference=reference), *made, *truths(made, names=("yes", "yes"))])
+    reason = drift.window_that(lambda window: window["performance"]["outcome"], shop)["performance"]["reason"]
+    assert reason.startswith(f"not enough labelled rows: 0 of {WINDOW}, at least 200; ")
+    assert "labels could not be read, for example 'yes': it is none of the classes 0, 1" in reason
 
 
 def test_during_the_cooldown_drift_is_seen_and_not_announced_and_a_promotion_ends_it(
@@ -125,6 +153,37 @@ def test_a_reference_that_was_changed_is_refused_and_said(
     assert window["data"]["outcome"] == "Inconclusive"
     assert "somebody changed it" in window["data"]["reason"]
     assert detected(bus, shop) == []
+
+
+def test_a_column_that_cannot_be_drawn_and_an_integer_beyond_any_float_leave_the_verdict(
+    drift: DriftService, shop: str, mlflow_server: MlflowServer, tmp_path: Path
+) -> None:
+    reference = log_reference(mlflow_server.uri, customers(5000, 1).assign(id=range(10**18, 10**18 + 5000)), tmp_path)
+    rows = customers(WINDOW, 2, shift=1.0).assign(id=range(10**18, 10**18 + WINDOW)).astype({"age": object})
+    rows.loc[0, "age"] = 10**400
+    drift.publish([promotion(model=shop, reference=reference), *predictions(rows, model=shop)])
+    window = drift.window_that(lambda window: window["data"]["outcome"], shop)
+    assert (window["state"], window["data"]["outcome"]) == ("scored", "Failed"), window["data"]["reason"]
+    status, page = drift.ask(f"/reports/{shop}-v1-w1")
+    assert (status, "Drift is detected for" in page) == (200, True)
+    assert "Left out of the drawing: id (no histogram fits its values" in page
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ([], "nothing to compare: the predictions of the window carry no features"),
+        (["wage"], "nothing to compare: the features of the predictions (wage) and of the reference"),
+    ],
+)
+def test_nothing_to_compare_is_a_sentence_in_the_verdict(
+    drift: DriftService, shop: str, reference: Dataset, columns: list[str], says: str
+) -> None:
+    rows = customers(WINDOW, 2).rename(columns={"age": "wage"})[columns]
+    drift.publish([promotion(model=shop, reference=reference), *predictions(rows, model=shop)])
+    window = drift.window_that(lambda window: window["data"]["outcome"], shop)
+    assert (window["state"], window["data"]["outcome"]) == ("scored", "Inconclusive")
+    assert window["data"]["reason"].startswith(says)
 
 
 def test_a_promotion_without_a_reference_leaves_windows_inconclusive(drift: DriftService, shop: str) -> None:

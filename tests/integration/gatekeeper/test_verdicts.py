@@ -6,7 +6,10 @@ import json
 from functools import partial
 from pathlib import Path
 
+import mlflow
+import mlflow.sklearn
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from chassis.digests import digest_tree
 from chassis.registry import Registry
@@ -16,7 +19,7 @@ from forms import loads
 from forms.artifact import read
 from gatekeeper.evaluation.gate_runner import asked_for
 from support.bus_client import BusClient
-from support.candidates import ANYONES, Candidates
+from support.candidates import FEATURES, Candidates, rows
 from support.gatekeepers import Gatekeepers
 from support.mlflow_server import MlflowServer
 from support.waiting import eventually
@@ -192,18 +195,6 @@ def test_an_alias_moved_by_hand_is_put_back_and_audited_once(
     assert gatekeeper.champion(model_name) == 1
 
 
-def test_a_model_without_a_policy_is_refused_and_its_owner_told(
-    gatekeeper: Gatekeepers, bus: BusClient, candidates: Candidates
-) -> None:
-    name = f"nobody-{gatekeeper.prefix[:-1]}"
-    bus.publish(candidates.version(name, "good"))
-    candidate = eventually(lambda: gatekeeper.get("/models") and gatekeeper.judged(name, 1))
-    assert candidate["state"] == "inconclusive" and "no policy for model" in candidate["reason"]
-    (failed,) = seen(lambda: of(bus, GateFailed, name))
-    assert failed.data.outcome is Outcome.INCONCLUSIVE and name in failed.data.reason
-    assert "judged" in {row["action"] for row in gatekeeper.get(f"/audit?model={name}")}
-
-
 @pytest.mark.parametrize(
     ("change", "state", "gate", "says"),
     [
@@ -228,15 +219,40 @@ def test_an_event_that_mlflow_does_not_bear_out(
     assert says in verdict(candidate, gate)["reason"]
 
 
-def test_a_model_logged_by_anyone_says_what_it_lacks(
-    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
+def test_the_lineage_of_a_plain_log_model_passes_and_a_deleted_run_does_not(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates, mlflow_server: MlflowServer
 ) -> None:
-    bus.publish(candidates.version(model_name, ANYONES))
-    candidate = gatekeeper.judged(model_name, 1)
-    assert candidate["state"] == "failed"
-    assert "training data is unknown" in verdict(candidate, "lineage")["reason"]
-    assert "there are no golden rows: the version registered none" in verdict(candidate, "performance")["reason"]
-    assert "neither an input example nor golden rows" in verdict(candidate, "functional")["reason"]
+    """With the fluent API, in this repository, as a user's script would."""
+    mlflow.set_tracking_uri(mlflow_server.uri)
+    train = rows(seed=1)
+    estimator = LogisticRegression().fit(train[FEATURES], train["late"])
+    with mlflow.start_run() as run:
+        logged = mlflow.sklearn.log_model(
+            estimator,
+            name="model",
+            input_example=train[FEATURES].head(3),
+            pyfunc_predict_fn="predict_proba",
+            serialization_format="cloudpickle",
+            registered_model_name=model_name,
+        )
+    version = int(logged.registered_model_version)
+    golden = candidates.kind("good").lineage["evaluation"]
+    event = ModelRegistered(model_name=model_name, model_version=version, evaluation=golden)
+    bus.publish(event)
+    first = verdict(gatekeeper.judged(model_name, version), "lineage")
+    assert first["outcome"] == "Passed" and "not required: the digest of the training data" in first["reason"]
+    assert first["details"]["missing"] == ["data"] or first["details"]["missing"] == ["code", "data"]
+    assert first["details"]["source"] and first["details"]["code_claimed"] is False
+    candidates.client.delete_run(run.info.run_id)
+    bus.publish(event.model_copy(update={"trigger": Trigger(kind="again", reason="its run was deleted")}))
+
+    def again() -> bool:
+        found = gatekeeper.candidate(model_name, version)
+        return found["judgement"] == 2 and bool(found["judged_at"])
+
+    eventually(again, timeout=60)
+    second = verdict(gatekeeper.candidate(model_name, version), "lineage")
+    assert second["outcome"] == "Failed" and f"run {run.info.run_id} is deleted in MLflow" in second["reason"]
 
 
 def test_a_version_that_mlflow_cannot_have_is_a_dead_letter(

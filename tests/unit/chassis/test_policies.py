@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.policies import PolicyError, load_policies, load_policy
+from chassis.policies import PolicyError, load_policy
 from contracts.policy import Delta, Minimum, Performance
 
 
@@ -51,10 +51,23 @@ def test_the_digest_is_of_the_meaning_not_of_the_text(tmp_path: Path) -> None:
         ("model: m\ngates:\n  performence: {}\n", 3, "did you mean 'performance'?"),
         ("model: m\ngates:\n  performance: {rule: superiour}\n", 3, "did you mean 'superior'?"),
         ("model: m\ngates:\n  latency: {p95_ms: -1}\n", 3, "got -1"),
-        ("model: m\nproblem: regression\n", 1, "'roc_auc' is not defined for a regression problem"),
+        ("model: m\nproblem: regression\nmetric: f1\n", 1, "'f1' is not defined for a regression problem"),
+        ("model: m\nfloor: {roc_auc: 0.6}\n", 2, "'floor' in this place; it belongs to gates.performance.floor"),
+        ("model: m\ngates: {floor: {roc_auc: 0.6}}\n", 2, "it belongs to gates.performance.floor"),
+        ("model: m\nlatency: {p95_ms: 9}\n", 2, "it belongs to gates.latency"),
+        ("model: m\nminimum: {roc_auc: 0.6}\n", 2, "it belongs to gates.performance.rule.minimum"),
+        ("model: m\ndrift: {rows: 500}\n", 2, "it belongs to drift.window.rows"),
+        ("model: m\np95_m: 9\n", 2, "did you mean gates.latency.p95_ms?"),
+        ("model: m\ngates: [performance]\n", 2, "must be a mapping"),
         ("model: m\nstrategy: canary\n", 2, "strategy"),
         ("model: m\ngolden: {window: holdout}\n", 1, "needs `entity`"),
         ("model: m\ndrift: {cooldown: soon}\n", 2, "got 'soon'"),
+        (
+            "model: m\ndrift:\n  metric_drop: {absolut: 3}\n",
+            3,
+            "drift.metric_drop: metric_drop is {relative: 0.05}, 5 % of",
+        ),
+        ("model: m\ndrift: {metric_drop: {relative: 0}}\n", 2, "drift.metric_drop.relative: Input should be greater"),
         ("model: m\nrecipe: not-a-path\n", 2, "recipe"),
         ("metric: roc_auc\n", 1, "model is missing"),
     ],
@@ -67,19 +80,26 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, line: int, 
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model: m\ngates: {performance: {rule: {minimum: {auc: 0.6}}}}\n",
+        "model: m\ncandidates: {retaind: 3}\n",
+        "model: m\ngolden: {window: holdout}\n",
+        "model: m\nfloor: {roc_auc: 0.6}\n",
+        "model: m\ndrift: {metric_drop: 5 %}\n",
+        "model: m\ndrift: {metric_drop: {absolut: 3}}\n",
+    ],
+)
+def test_one_mistake_is_one_line_about_what_was_written(tmp_path: Path, text: str) -> None:
+    """Not about the other ways in which the key could be used, and without the rest of the file."""
+    with pytest.raises(PolicyError) as caught:
+        load_policy(policy_file(tmp_path, text))
+    (line,) = str(caught.value).splitlines()
+    assert "Input should be" not in line and "'model': 'm'" not in line
+
+
 @pytest.mark.parametrize("text", ["", "- a\n", "a: [", "\t"])
 def test_what_is_no_policy_at_all_is_an_error_too(tmp_path: Path, text: str) -> None:
     with pytest.raises(PolicyError, match=r"model\.yaml"):
         load_policy(policy_file(tmp_path, text))
-
-
-def test_two_policies_for_one_model_are_refused(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / f"{name}.yaml").write_text("model: m\n")
-    with pytest.raises(PolicyError, match="a second policy for model 'm'"):
-        load_policies(tmp_path)
-
-
-def test_a_missing_folder_names_the_setting(tmp_path: Path) -> None:
-    with pytest.raises(PolicyError, match="POLICIES_DIR"):
-        load_policies(tmp_path / "nowhere")

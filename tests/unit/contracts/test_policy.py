@@ -9,7 +9,15 @@ from contracts.policy import ModelPolicy
 
 def test_a_key_that_was_added_later_changes_no_digest_where_it_is_left_out() -> None:
     """Or every version that was judged before would count as judged under another policy."""
-    plain = ModelPolicy.model_validate({"model": "m"})
+    written = {"model": "m", "problem": "binary"}
+    plain = ModelPolicy.model_validate(written)
     before = plain.model_dump_json(exclude={"features", "serving", "label"})
+    before = before.replace('"metric_drop":{"relative":0.05}', '"metric_drop":0.05')  # the default of then
     assert plain.digest == "sha256:" + hashlib.sha256(before.encode()).hexdigest()
-    assert ModelPolicy.model_validate({"model": "m", "label": "late"}).digest != plain.digest
+    assert ModelPolicy.model_validate({**written, "label": "late"}).digest != plain.digest
+
+
+def test_a_policy_that_is_read_again_from_evidence_has_the_same_digest() -> None:
+    for drop in ({}, {"metric_drop": 0.1}, {"metric_drop": {"relative": 0.1}}, {"metric_drop": {"absolute": 3}}):
+        policy = ModelPolicy.model_validate({"model": "m", "problem": "regression", "metric": "mae", "drift": drop})
+        assert ModelPolicy.model_validate_json(policy.model_dump_json()).digest == policy.digest

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from contracts import DriftKind, FeatureScore, Outcome
+from contracts.drift_settings import AbsoluteDrop, RelativeDrop
+from contracts.policy import METRICS
 from drift.policy import (
     MINIMUM_ROWS,
     Announce,
@@ -102,10 +104,39 @@ def test_performance_drifts_when_the_metric_is_worse_than_its_bound_in_its_direc
 
 
 @pytest.mark.parametrize(
+    ("drop", "metric", "baseline", "bound", "words"),
+    [
+        (RelativeDrop(relative=0.05), "mae", 55.0, 57.75, "may be worse by 5 % of the baseline"),
+        (RelativeDrop(relative=0.05), "roc_auc", 0.8, 0.76, "(baseline 0.8000, may be worse by 5 % of the baseline)"),
+        (RelativeDrop(relative=0.125), "accuracy", 0.8, 0.7, "may be worse by 12.5 % of the baseline"),
+        (AbsoluteDrop(absolute=3), "mae", 55.0, 58.0, "(baseline 55.0000, may be worse by 3)"),
+        (3, "mae", 55.0, 58.0, "(baseline 55.0000, may be worse by 3)"),
+        (0.05, "log_loss", 0.4, 0.45, "may be worse by 0.05"),
+        (RelativeDrop(relative=0.05), "rmse", 0.0, 0.0, "may be worse by 5 % of the baseline"),
+    ],
+)
+@pytest.mark.parametrize("beyond", [-1e-6, 1e-6])
+def test_the_metric_may_be_worse_by_a_share_of_the_baseline_or_by_a_number(
+    drop, metric, baseline, bound, words, beyond
+):
+    sign = 1 if METRICS[metric].greater_is_better else -1
+    verdict = judge_performance(Labelled(500, 500, 2, bound - sign * beyond), metric, baseline, drop)
+    assert verdict.bound == pytest.approx(bound)
+    assert verdict.outcome is (FAILED if beyond > 0 else PASSED)
+    assert words in verdict.reason
+
+
+@pytest.mark.parametrize(
     ("window", "metric", "baseline", "words"),
     [
         (Labelled(2000, 199, 2, 0.1), "roc_auc", 0.75, "not enough labelled rows: 199 of 2000, at least 200"),
         (Labelled(2000, 0, 0, None), "roc_auc", 0.75, "not enough labelled rows: 0 of 2000"),
+        (
+            Labelled(2000, 0, 0, None, "2000 labels could not be read"),
+            "roc_auc",
+            0.75,
+            "0 of 2000, at least 200; 2000 l",
+        ),
         (Labelled(2000, 900, 1, None), "roc_auc", 0.75, "only one class among 900 labelled rows"),
         (Labelled(2000, 900, 2, 0.1), "roc_auc", None, "no baseline"),
         (Labelled(2000, 900, 2, 0.1), "roc_auc", float("nan"), "no baseline"),

@@ -74,6 +74,58 @@ def test_columns_on_which_evidently_raises_are_drawn_around(columns):
     assert page is not None
 
 
+RANDOM = np.random.default_rng(0)
+TWICE = RANDOM.random(500) < 0.5
+UNDRAWABLE = {
+    "identities": np.arange(500) + 10**18,
+    "near 2^64": np.arange(2**64 - 500, 2**64, dtype=np.uint64),
+    "last bits": np.where(TWICE, 0.1, np.nextafter(0.1, 1)),
+    "huge constant": np.full(500, 1e300),
+    "all of float64": np.where(TWICE, 1.7e308, -1.7e308),
+}
+DRAWABLE = {
+    "1e15": 1e15 + RANDOM.integers(0, 3, 500),
+    "microseconds": 1_700_000_000_000_000 + RANDOM.integers(0, 1000, 500),
+    "constant": np.full(500, 3.0),
+    "zeros": np.zeros(500),
+    "tiny": np.where(TWICE, 5e-324, 1e-320),
+    "infinite": np.where(TWICE, np.inf, 1.0),
+    "outlier": np.r_[np.zeros(499), 1e18],
+    "heavy tail": np.exp(RANDOM.normal(size=500) * 50),
+    "mixed": [[1, "a", 2.5, None][number % 4] for number in range(500)],
+    "empty text": np.where(TWICE, "", "x"),
+    "bytes": [b"a", b"b"] * 250,
+    "missing words": np.where(TWICE, "nan", "None"),
+    "500 categories": [f"k{number}" for number in range(500)],
+    "long": ["x" * 100_000, "y"] * 250,
+    "NUL": ["\0", "y"] * 250,
+}
+
+
+@pytest.mark.parametrize("values", UNDRAWABLE.values(), ids=UNDRAWABLE)
+def test_a_column_that_cannot_be_drawn_is_left_out_and_the_page_says_which_and_why(values):
+    rows = frame(500, 1).assign(odd=values)
+    page, note = drawn(rows, rows)
+    assert page is not None and "age" in page
+    assert "Left out of the drawing: odd (no histogram fits its values" in note
+
+
+@pytest.mark.parametrize("values", DRAWABLE.values(), ids=DRAWABLE)
+def test_columns_of_any_other_kind_are_drawn(values):
+    rows = frame(500, 1).assign(odd=values)
+    page, note = drawn(rows, rows)
+    assert page is not None
+    assert note == "Drawn from all 500 rows of the window and all 500 of the reference."
+
+
+def test_a_page_of_no_drawable_column_says_so_and_does_not_raise():
+    rows = pd.DataFrame(UNDRAWABLE)
+    page, note = drawn(rows, rows)
+    assert page is None
+    assert note.startswith("Not drawn. Left out of the drawing: identities (")
+    assert all(name in note for name in UNDRAWABLE)
+
+
 def test_nothing_to_draw_is_said():
     assert drawn(frame(500, 1), frame(300, 2).assign(age=np.nan, dest=None)) == (
         None,

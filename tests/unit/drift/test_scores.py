@@ -1,11 +1,14 @@
 """How far features have moved: on shifts, no shifts, and on what makes Evidently raise."""
 
+import datetime as dt
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from contracts import Outcome
-from drift.policy import drift_share, judge_data
+from drift.policy import judge_data
 from drift.scores import JENSEN_SHANNON, LIMIT, MISSING, WASSERSTEIN, compare
 
 
@@ -58,9 +61,11 @@ def test_half_of_the_values_missing_is_seen_although_the_others_look_the_same():
     assert not found["age", WASSERSTEIN][1]
 
 
-def test_a_column_that_is_empty_on_both_sides_has_not_drifted():
-    empty = {"age": np.nan}
-    assert by_feature(rows(500).assign(**empty), rows(500, 1).assign(**empty))["age", MISSING] == (0.0, False)
+@pytest.mark.parametrize("empty", [np.nan, None, pd.NA, "late", np.inf], ids=str)
+def test_a_column_that_is_empty_on_both_sides_is_not_compared(empty):
+    comparison = compare(rows(500).assign(age=np.nan), rows(500, 1).assign(age=empty))
+    assert comparison.not_compared == {"age": "no value on either side"}
+    assert {score.feature for score in comparison.scores} == {"plan"}
 
 
 def test_a_column_that_got_values_it_never_had_has_drifted():
@@ -111,11 +116,66 @@ def test_columns_on_one_side_only_and_times_are_named_and_left_out():
     assert {score.feature for score in comparison.scores} == {"age", "plan"}
 
 
-def test_nothing_in_common_is_inconclusive_not_fine():
-    comparison = compare(rows(500)[["age"]], rows(500)[["plan"]])
-    assert drift_share(comparison.scores) is None
-    assert judge_data(500, comparison.scores, 0.5).outcome is Outcome.INCONCLUSIVE
+NO_FEATURES = pd.DataFrame(index=range(500))
 
 
-def test_an_empty_reference_does_not_raise():
-    assert by_feature(rows(0), rows(500))["age", MISSING] == (1.0, True)
+@pytest.mark.parametrize(
+    ("reference", "current", "says"),
+    [
+        (
+            rows(500)[["age"]],
+            rows(500)[["plan"]],
+            "features of the predictions (plan) and of the reference (age) differ",
+        ),
+        (rows(500), NO_FEATURES, "the predictions of the window carry no features"),
+        (NO_FEATURES, rows(500), "the reference has no columns"),
+        (rows(0), rows(500), "the reference has no rows"),
+        (
+            rows(500).assign(age=np.nan, plan=None),
+            rows(500).assign(age=None, plan=None),
+            "age: no value on either side",
+        ),
+        (
+            pd.DataFrame({"at": [dt.date(2026, 1, 1)] * 500}),
+            pd.DataFrame({"at": ["2026-02-01"] * 500}),
+            "at: a time: it moves by itself",
+        ),
+    ],
+    ids=["nothing in common", "no features", "no columns", "no rows", "all null", "times only"],
+)
+def test_nothing_to_compare_is_inconclusive_and_says_why(reference, current, says):
+    comparison = compare(reference, current)
+    verdict = judge_data(500, comparison.scores, 0.5, comparison.nothing)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.reason.startswith("nothing to compare: ")
+    assert says in verdict.reason
+
+
+def test_all_values_gone_is_drift_and_no_lack_of_evidence():
+    comparison = compare(rows(500), rows(500).assign(age=None, plan=None))
+    assert judge_data(500, comparison.scores, 0.5, comparison.nothing).outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize(
+    ("reference", "window", "method"),
+    [
+        (pd.Categorical([1, 2] * 100), [1, 2, 1.0, 2.0] * 50, JENSEN_SHANNON),
+        ([Decimal(i) for i in range(200)], [f"{i}.0" for i in range(200)], WASSERSTEIN),
+        (np.arange(2**64 - 200, 2**64, dtype=np.uint64), list(range(2**64 - 200, 2**64)), WASSERSTEIN),
+        ([b"a", b"b"] * 100, ["a", "b"] * 100, JENSEN_SHANNON),
+        (["", "x"] * 100, ["", "x"] * 100, JENSEN_SHANNON),
+        ([1, "a", 2.5, None] * 50, [1, "a", 2.5, None] * 50, JENSEN_SHANNON),
+        (pd.array([1, None] * 100, dtype="Int64"), [1, None] * 100, WASSERSTEIN),
+        (pd.array([True, None] * 100, dtype="boolean"), [True, None] * 100, JENSEN_SHANNON),
+    ],
+    ids=["numbered categories", "decimals", "uint64", "bytes", "empty texts", "mixed", "Int64", "boolean"],
+)
+def test_the_same_values_have_not_drifted_although_json_has_fewer_types(reference, window, method):
+    comparison = compare(pd.DataFrame({"x": reference}), pd.DataFrame({"x": window}, dtype=object))
+    assert [score.method for score in comparison.scores if score.method != MISSING] == [method]
+    assert not any(score.drifted for score in comparison.scores)
+
+
+def test_integers_beyond_any_float_are_missing_and_do_not_raise():
+    found = by_feature(rows(500), pd.DataFrame({"age": [10**400, 40] * 200}, dtype=object))
+    assert found["age", MISSING] == (0.5, True)

@@ -63,7 +63,10 @@ def code(folder: Path, predict: str) -> None:
             "return 1 / (1 + np.exp(-(frame['a'] - frame['a'].mean())))",
             "20 of 20 rows are answered otherwise alone",
         ),
-        ("return np.squeeze(1 / (1 + np.exp(-frame[['a']].to_numpy())))", "answer: prediction has shape ()"),
+        (
+            "return np.squeeze(1 / (1 + np.exp(-frame[['a']].to_numpy())))",
+            "expected an array of one item a row while answering single",
+        ),
         ("return frame['a'].rank(pct=True) if len(frame) > 1 else 1 / 0", "ZeroDivisionError: division by zero while"),
     ],
 )

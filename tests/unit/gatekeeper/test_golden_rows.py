@@ -144,12 +144,12 @@ def test_no_row_is_chosen_twice_and_the_choice_is_written_in_stone():
         (FRAME.drop(columns="who"), NAMED, {}, "no entity column 'who', which the model's metadata names"),
         (FRAME.assign(late=None), NAMED, {}, "no labelled rows"),
         (FRAME.assign(late=[0, 1, 2, 1]), NAMED, {}, "holds 2, which is none of [0, 1]"),
-        (FRAME, MLmodel(True, ("a",), (0, 1, 2), ROLES), {}, "names 3 classes"),
+        (FRAME, MLmodel(True, ("a",), (0, 1, 2), ROLES), {"problem": "binary"}, "names 3 classes"),
         (
             FRAME.assign(late=["1", "x", "2", "3"]),
             NAMED,
             {"problem": "regression", "metric": "mae"},
-            "no finite numbers",
+            "holds 'x', which is no finite number",
         ),
     ],
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,8 @@ from mlflow.types.schema import Array
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression
 
-from chassis.digests import digest_tree
 from chassis.errors import Permanent
+from contracts import OutputFormat
 from serving.inference.mlflow_model import load
 from serving.inference.model import LoadedModel, ModelFailed, warm_up
 from serving.inference.validation import RowsRefused
@@ -61,7 +59,14 @@ def loaded(tmp_path: Path) -> Callable[..., LoadedModel]:
     return make
 
 
-def scripted(answer: Any, folder: Path, *, example: pd.DataFrame | None = FEATURES, roles: Any = None) -> LoadedModel:
+def scripted(
+    answer: Any,
+    folder: Path,
+    *,
+    example: pd.DataFrame | None = FEATURES,
+    roles: Any = None,
+    output: OutputFormat | None = None,
+) -> LoadedModel:
     mlflow.pyfunc.save_model(
         folder / "model",
         python_model=Scripted(answer),
@@ -69,7 +74,7 @@ def scripted(answer: Any, folder: Path, *, example: pd.DataFrame | None = FEATUR
         pip_requirements=["mlflow"],
         metadata={"gauntlet": roles} if roles else None,
     )
-    model = load(Artifact("flights", 1, "none"), folder / "model")
+    model = load(Artifact("flights", 1, "none", output), folder / "model")
     rows = [] if example is None else example.to_dict("records")
     return LoadedModel(model.artifact, model.signature, rows, model.pyfunc)
 
@@ -134,6 +139,37 @@ def test_a_model_of_somebody_else_is_read_by_the_shape_of_its_answers(
     assert (answers.scores is not None) is has_scores
 
 
+BINARY, REGRESSION = OutputFormat(problem="binary"), OutputFormat(problem="regression")
+WORDS = OutputFormat(problem="binary", classes=("no", "yes"), label="arrives_late")
+
+
+@pytest.mark.parametrize(
+    ("answer", "roles", "output", "labels", "scores"),
+    [
+        (0.731, None, BINARY, [1], [0.731]),
+        (0.731, None, WORDS, ["yes"], [0.731]),
+        (0.731, None, None, [0.731], None),
+        (1, None, REGRESSION, [1.0], None),
+        ([0.2, 0.8], None, OutputFormat(problem="multiclass", classes=("no", "yes")), ["yes"], [[0.2, 0.8]]),
+        (0.731, {"problem": "regression"}, BINARY, [1], [0.731]),
+        (0.731, {"problem": "binary", "classes": ["a", "b"]}, WORDS, ["yes"], [0.731]),
+        (0.731, {"problem": "ranking"}, BINARY, [1], [0.731]),
+        (0.731, {"problem": "binary"}, None, [1], [0.731]),
+    ],
+)
+def test_predictions_are_read_as_the_gates_read_them_and_only_else_as_the_model_declares(
+    tmp_path: Path, answer: Any, roles: Any, output: OutputFormat | None, labels: Any, scores: Any
+) -> None:
+    found = ask(scripted(answer, tmp_path, roles=roles, output=output), ROW)
+    assert (found.labels, found.scores) == (labels, scores)
+    assert type(found.labels[0]) is type(labels[0])
+
+
+def test_the_label_that_the_gates_used_is_no_feature(tmp_path: Path) -> None:
+    with pytest.raises(RowsRefused, match="arrives_late is 1; expected no label"):
+        ask(scripted(0.731, tmp_path, output=WORDS), ROW | {"arrives_late": 1})
+
+
 def test_a_null_that_the_model_does_not_take_is_the_fault_of_the_row(loaded: Callable[..., LoadedModel]) -> None:
     with pytest.raises(RowsRefused, match=r"rows\[1\].distance is null; expected a value.*NaN"):
         ask(loaded(pipeline()), ROW, ROW | {"distance": None})
@@ -156,7 +192,7 @@ def test_a_null_in_rows_that_the_model_fails_on_anyway_is_the_fault_of_the_model
         ([0.5, float("inf")], "NaN or infinite"),
         ([0.1, 1.9], "outside"),
         ([0.1, 0.2, 0.7], "binary"),
-        ("late", "expected numbers"),
+        ("late", "none of the classes"),
     ],
 )
 def test_what_a_model_raises_or_answers_wrongly_is_a_failure_of_the_model(
@@ -228,14 +264,3 @@ def test_a_file_that_is_no_model_never_loads(tmp_path: Path) -> None:
     (tmp_path / "model" / "model.pkl").write_bytes(b"no pickle")
     with pytest.raises(Permanent, match="cannot load the model: UnpicklingError"):
         load(Artifact("flights", 1, "none"), tmp_path / "model")
-
-
-def test_loading_leaves_no_trace_in_the_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "dont_write_bytecode", False)  # whatever the environment says
-    code = tmp_path / "own_code"
-    code.mkdir()
-    (code / "__init__.py").write_text("")
-    digest = save(pipeline(), tmp_path / "model", code_paths=[str(code)])
-    warm_up(load(Artifact("flights", 1, digest), tmp_path / "model"))
-    assert str(tmp_path) in str(importlib.import_module("own_code").__file__), "loaded from the artifact"
-    assert digest_tree(tmp_path / "model") == digest

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from contracts import DriftKind, FeatureScore, Outcome
+from contracts.drift_settings import MetricDrop, allowed_drop, drop_in_words
 from contracts.policy import METRICS
 
 MINIMUM_ROWS = 200
@@ -28,7 +29,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Performance on a window's labelled rows; when the metric could not be computed, `observed` is None, see `why`."""
+    """Performance on a window's labelled rows; when the metric could not be computed, `observed` is None.
+
+    `why` says what could not be read or computed.
+    """
 
     rows: int
     labelled: int
@@ -74,14 +78,17 @@ def drift_share(scores: Sequence[FeatureScore]) -> float | None:
     return len({score.feature for score in scores if score.drifted}) / len(features)
 
 
-def judge_data(rows: int, scores: Sequence[FeatureScore], limit: float) -> Verdict:
-    """Report drift when the share of drifted features reaches `limit`."""
+def judge_data(rows: int, scores: Sequence[FeatureScore], limit: float, nothing_compared: str | None = None) -> Verdict:
+    """Report drift when the share of drifted features reaches `limit`.
+
+    `nothing_compared`: why there are no scores.
+    """
     kind = DriftKind.DATA
     if (refused := refusal(rows)) is not None:
         return Verdict(kind, Outcome.INCONCLUSIVE, refused, rows, bound=limit)
     share = drift_share(scores)
     if share is None:
-        reason = "no feature of the predictions is in the reference: nothing to compare"
+        reason = f"nothing to compare: {nothing_compared or 'no feature of the predictions is in the reference'}"
         return Verdict(kind, Outcome.INCONCLUSIVE, reason, rows, bound=limit)
     features = {score.feature for score in scores}
     drifted = _by_excess(scores)
@@ -91,11 +98,12 @@ def judge_data(rows: int, scores: Sequence[FeatureScore], limit: float) -> Verdi
     return Verdict(kind, Outcome.PASSED, found + (f": {_named(drifted)}" if drifted else ""), rows, share, limit)
 
 
-def judge_performance(window: Labelled, metric: str | None, baseline: float | None, drop: float) -> Verdict:
+def judge_performance(window: Labelled, metric: str | None, baseline: float | None, drop: MetricDrop) -> Verdict:
     """Report drift when the labelled rows' metric is worse than the baseline by more than `drop`, in its direction."""
     bound = None
     if metric in METRICS and baseline is not None and math.isfinite(baseline):
-        bound = baseline - drop if METRICS[metric].greater_is_better else baseline + drop
+        worst = allowed_drop(drop, baseline)
+        bound = baseline - worst if METRICS[metric].greater_is_better else baseline + worst
     missing = _cannot_judge(window, metric, bound)
     if missing is not None or metric is None or bound is None or window.observed is None:
         return Verdict(
@@ -106,7 +114,7 @@ def judge_performance(window: Labelled, metric: str | None, baseline: float | No
     side = ("below" if greater_is_better else "above") if worse else "within"
     reason = (
         f"{metric} {window.observed:.4f} on {window.labelled:,} labelled rows is {side} its bound {bound:.4f} "
-        f"(baseline {baseline:.4f}, allowed drop {drop:g})"
+        f"(baseline {baseline:.4f}, may be worse by {drop_in_words(drop)}){_also(window)}"
     )
     outcome = Outcome.FAILED if worse else Outcome.PASSED
     return Verdict(DriftKind.PERFORMANCE, outcome, reason, window.labelled, window.observed, bound)
@@ -138,12 +146,16 @@ def _cannot_judge(window: Labelled, metric: str | None, bound: float | None) -> 
     if bound is None:
         return f"no baseline: the promotion did not carry {metric} on the golden rows"
     if window.labelled < MINIMUM_ROWS:
-        return f"not enough labelled rows: {window.labelled} of {window.rows}, at least {MINIMUM_ROWS}"
+        return f"not enough labelled rows: {window.labelled} of {window.rows}, at least {MINIMUM_ROWS}{_also(window)}"
     if window.classes is not None and window.classes < 2:
-        return f"only one class among {window.labelled} labelled rows: {metric} cannot be judged"
+        return f"only one class among {window.labelled} labelled rows: {metric} cannot be judged{_also(window)}"
     if window.observed is None or not math.isfinite(window.observed):
         return f"{metric} could not be computed: {window.why or 'not a number'}"
     return None
+
+
+def _also(window: Labelled) -> str:
+    return f"; {window.why}" if window.why else ""
 
 
 def _by_excess(scores: Sequence[FeatureScore]) -> dict[str, FeatureScore]:

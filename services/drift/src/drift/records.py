@@ -85,6 +85,14 @@ def dumps(value: Any) -> str:
         return json.dumps(value)
 
 
+def loads(text: str) -> Any:
+    """Read what `dumps` wrote."""
+    try:
+        return orjson.loads(text)
+    except ValueError:  # an integer beyond any float, which an event may carry
+        return json.loads(text)
+
+
 def _key_of_request(request_id: str, row: int) -> str:
     return f"{row}:{request_id}"
 

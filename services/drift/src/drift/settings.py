@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import ServiceSettings
-from contracts.policy import Duration
+from contracts.durations import Duration
 
 
 def _positive(value: timedelta) -> timedelta:

@@ -7,6 +7,7 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from contracts import FeatureScore, Outcome
+from contracts.drift_settings import MetricDrop
 from drift.tables import WindowRow
 
 
@@ -70,7 +71,7 @@ class RulesView(BaseModel):
 
     window_rows: int
     drift_share: float
-    metric_drop: float
+    metric_drop: MetricDrop
     cooldown_seconds: float
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 import pandas as pd
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -17,14 +16,14 @@ from chassis.database import Database
 from chassis.job_worker import JobRun
 from chassis.jobs import Job
 from chassis.telemetry import get_logger
-from contracts import Dataset, DriftKind, Outcome
+from contracts import Dataset, DriftKind, Outcome, OutputFormat
 from contracts.policy import METRICS
 from drift import metrics, report, store
 from drift.emitter import DriftEmitter
 from drift.performance import Answered, measure
 from drift.policies import DriftPolicies
 from drift.policy import Labelled, Verdict, judge_data, judge_performance, refusal
-from drift.records import clean
+from drift.records import clean, loads
 from drift.references import References
 from drift.report_page import Drawing
 from drift.scores import Comparison, compare
@@ -82,12 +81,12 @@ class WindowScorer:
                 return _nothing
             answered = _answered(session, window)
         metric = self._policies.metric(window.model_name, version.metric)
+        drop = self._policies.drift(window.model_name).metric_drop
         found = (
-            measure(metric, window.rows, answered)
+            measure(metric, window.rows, answered, self._policies.output(window.model_name, _output(version)))
             if metric in METRICS
             else Labelled(window.rows, len(answered), None, None)
         )
-        drop = self._policies.drift(window.model_name).metric_drop
         verdict = judge_performance(found, metric, version.baseline.get(metric or ""), drop)
         return lambda session: self._record_performance(session, window.id, verdict, metric)
 
@@ -105,7 +104,7 @@ class WindowScorer:
             window.performance_at = _now()
 
     def _score(self, window: WindowRow, version: VersionRow, rows: list[str], *, is_last: bool) -> Scored:
-        policy = self._policies.drift(window.model_name)
+        policy, entity = self._policies.drift(window.model_name), self._policies.entity(window.model_name)
         if refusal(len(rows)) is not None:
             return Scored(REFUSED, judge_data(len(rows), (), policy.drift_share))
         if version.reference is None:
@@ -113,9 +112,8 @@ class WindowScorer:
             return Scored(REFUSED, Verdict(DriftKind.DATA, Outcome.INCONCLUSIVE, reason, len(rows)))
         reference = self._references.frame(Dataset.model_validate(version.reference))
         started = time.monotonic()
-        entity = self._policies.entity(window.model_name)
         comparison = compare(reference, _frame(rows, [name for name in reference.columns if name != entity]))
-        verdict = judge_data(len(rows), comparison.scores, policy.drift_share)
+        verdict = judge_data(len(rows), comparison.scores, policy.drift_share, comparison.nothing)
         metrics.SCORE_SECONDS.observe(time.monotonic() - started)
         if verdict.outcome is Outcome.PASSED and not is_last:
             # A report takes a hundred times as long as a verdict: while windows wait, render reports of drift only.
@@ -170,12 +168,15 @@ def _features(session: Session, window: WindowRow) -> list[str]:
 
 
 def _frame(rows: list[str], features: list[str]) -> pd.DataFrame:
-    """Return the features that any row has, and empty columns for some other names: a request may have thousands."""
-    parsed = [orjson.loads(row) for row in rows]
+    """Return the features that any row has, and empty columns for some other names: a request may have thousands.
+
+    Values stay as they are: pandas would make floats of integers, and refuse those that are too large.
+    """
+    parsed = [loads(row) for row in rows]
     seen = set().union(*parsed)
     others = sorted(clean(name) for name in seen.difference(features))[:MOST_OTHERS]
     columns = {name: [row.get(name) for row in parsed] for name in features if name in seen}
-    return pd.DataFrame(columns | dict.fromkeys(others))
+    return pd.DataFrame(columns | dict.fromkeys(others), index=range(len(parsed)), dtype=object)
 
 
 def _answered(session: Session, window: WindowRow) -> list[Answered]:
@@ -183,7 +184,11 @@ def _answered(session: Session, window: WindowRow) -> list[Answered]:
         PredictionRow.window_key == window.key, PredictionRow.label.is_not(None)
     )
     found: list[Any] = list(session.execute(query.order_by(PredictionRow.seq)))
-    return [Answered(row.score, orjson.loads(row.answer), orjson.loads(row.label)) for row in found]
+    return [Answered(row.score, loads(row.answer), loads(row.label)) for row in found]
+
+
+def _output(version: VersionRow) -> OutputFormat | None:
+    return OutputFormat.model_validate(version.output) if version.output else None
 
 
 def _waiting(session: Session, window: WindowRow) -> int:

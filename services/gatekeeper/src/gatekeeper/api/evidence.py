@@ -25,7 +25,7 @@ from contracts.policy import ModelPolicy
 from gatekeeper.api.models import Text, Version
 from gatekeeper.api.tournaments import DifferenceView, TournamentReplayView, needed
 from gatekeeper.database import golden_datasets, queries
-from gatekeeper.database.tables import UNJUDGED, CandidateRow, GoldenRow
+from gatekeeper.database.tables import UNJUDGED, WAITING, CandidateRow, GoldenRow
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.read_models import View
@@ -218,7 +218,8 @@ def _judged(session: Session, model_name: str, model_version: int) -> CandidateR
     if row is None:
         raise Problem(404, "no such candidate", f"{model_name} v{model_version} was never registered")
     if row.state in UNJUDGED:
-        raise Problem(409, "not judged yet", f"{model_name} v{model_version} is still being gated")
+        state = row.reason if row.state == WAITING else "is still being gated"
+        raise Problem(409, "not judged yet", f"{model_name} v{model_version} {state}")
     return row
 
 

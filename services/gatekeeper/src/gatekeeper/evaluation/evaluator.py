@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from chassis import mlmodel
 from chassis.errors import NotFound
 from contracts import Dataset, ModelRegistered
-from contracts.policy import Latency, Minimum, ModelPolicy, Performance
+from contracts.policy import METRICS, Latency, Minimum, ModelPolicy, Performance
 from gatekeeper.artifacts import scan
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
@@ -49,6 +49,8 @@ class EvaluationTask:
     golden: Dataset | None = None
     golden_source: GoldenSource | None = None
     k: int = 1
+    problem_because: str | None = None
+    """How the problem was found that the policy as written does not state."""
 
 
 class Evaluator:
@@ -74,15 +76,32 @@ class Evaluator:
         self._advisories = advisories
         self._proves_form = proves_form
 
+    def completed(self, task: EvaluationTask) -> EvaluationTask:
+        """With the problem and metric of this version, where the policy leaves them out and they can be found.
+
+        Without golden rows they cannot, and nothing can be compared either.
+        """
+        if task.policy.states_problem or task.found.version is None:
+            return task
+        looked = Measurements(task.found.event, task.policy.problem)
+        if self._fetch_artifact(looked) is not None:
+            self._fetch_golden(looked, task)
+        if looked.golden is None or looked.golden.problem is None:
+            return task
+        policy = task.policy.completed(looked.golden.problem)
+        return replace(task, policy=policy, problem_because=looked.golden.because)
+
     def measure(self, task: EvaluationTask, cancelled: threading.Event, say: Say) -> Measurements:
         """All that the gates of the policy need."""
         found, champion, policy = task.found, task.champion, task.policy
         measurements = Measurements(
             found.event,
             policy.problem,
+            problem_because=task.problem_because,
             version_found=found.version is not None,
             run_found=found.run_found,
             training_digest=found.training_digest,
+            origin=found.origin,
             champion=champion,
             k=task.k,
         )
@@ -138,7 +157,9 @@ class Evaluator:
         champion = task.champion
         assert champion is not None and task.found.event.model_version == champion.model_version, "it was traced"
         event = task.found.event.model_copy(update={"artifact_uri": champion.artifact_uri})  # what answers now
-        measurements = Measurements(event, task.policy.problem, champion=champion, k=task.k)
+        measurements = Measurements(
+            event, task.policy.problem, problem_because=task.problem_because, champion=champion, k=task.k
+        )
         if self._fetch_artifact(measurements) is not None:
             self._fetch_golden(measurements, task)
         return (
@@ -267,29 +288,45 @@ class Evaluator:
     ) -> NDArray[Any]:
         rows, description = measurements.golden, measurements.champion_description
         assert rows is not None and description is not None, "read before"
-        classes = description.classes or rows.classes
-        features = rows.features_for(description)
-        limits = self._limits(policy)
-        batch = _batch_rows(policy)
         request = Request(
-            folder, policy.problem, classes, features, limits, golden_only=True, timed=timed, batch_rows=batch
+            folder,
+            policy.problem,
+            description.classes,
+            rows.features_for(description),
+            self._limits(policy),
+            golden_classes=rows.classes,
+            golden_only=True,
+            timed=timed,
+            batch_rows=_batch_rows(policy),
         )
         measurements.champion_probe = probe = self._sandbox.probe(request, cancelled)
         if probe.golden is None:
             raise Unusable(f"on the golden rows it {probe.fault.what if probe.fault else 'gave no answers'}")
-        return aligned(probe.golden, policy.problem, classes, rows.classes)
+        own = description.classes or probe.classes or rows.classes
+        return aligned(probe.golden, policy.problem, own, rows.classes)
 
     def _ask_candidate(
         self, measurements: Measurements, folder: Path, policy: ModelPolicy, cancelled: threading.Event
     ) -> None:
         rows = measurements.golden
-        classes = measurements.description.classes or (rows.classes if rows else None)
         features = rows.features_for(measurements.description) if rows else None
         dirty = self._dirty_rows(measurements, features, policy) if features is not None else {}
         limits, batch = self._limits(policy), _batch_rows(policy)
-        alone = chosen_rows(len(features), MOST_ALONE).tolist() if features is not None else ()
-        request = Request(folder, policy.problem, classes, features, limits, batch_rows=batch, dirty=dirty, alone=alone)
+        request = Request(
+            folder,
+            policy.problem,
+            measurements.description.classes,
+            features,
+            limits,
+            golden_classes=rows.classes if rows else None,
+            metrics=[name for name in policy.metrics if METRICS[name].of_scores],
+            batch_rows=batch,
+            dirty=dirty,
+            alone=chosen_rows(len(features), MOST_ALONE).tolist() if features is not None else (),
+        )
         measurements.probe = self._sandbox.probe(request, cancelled)
+        measurements.adopt_classes()
+        rows = measurements.golden
         if measurements.probe.golden is not None and rows is not None:
             assert measurements.artifact_digest is not None and measurements.golden_digest is not None
             key = (measurements.artifact_digest, measurements.golden_digest, rows.classes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,24 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from chassis.label_column import label_of
 from chassis.mlmodel import MLmodel
 from chassis.parquet import frame_of
 from chassis.row_keys import as_utc
 from chassis.signature_frame import Unfit, fitted
 from chassis.splitmix64 import splitmix64
-from contracts.policy import ModelPolicy
+from contracts.labels import BINARY, UNKNOWN, ClassLabels, in_order, number
+from contracts.policy import ModelPolicy, Problem
+from contracts.problem import find
 from gatekeeper.evaluation.golden_roles import GoldenSource, Roles, Unusable, of_old, roles_of
 from gatekeeper.evaluation.golden_tables import read_table
-from gatekeeper.policy.predictions import canonical, number_of
 
 __all__ = ["GoldenRows", "GoldenSource", "Unusable", "chosen_rows", "read"]
+
+NAMED = (
+    "; log it with its classes in the order of its scores, as the labels are written:"
+    ' metadata={"gauntlet": {"classes": […]}}'
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +47,9 @@ class GoldenRows:
     not_features: frozenset[str]
     entity: str | None = None
     event_time: str | None = None
+    problem: Problem | None = None
+    because: str | None = None
+    """How the problem was found that the policy does not state; None if it does."""
 
     @cached_property
     def entities(self) -> NDArray[np.int64] | None:
@@ -55,6 +65,21 @@ class GoldenRows:
         if self.event_time not in self.rows.columns or self.rows[self.event_time].isna().all():
             return None
         return as_utc(self.rows[self.event_time].max()).isoformat()
+
+    def named_by(self, own: tuple[Any, ...], problem: str) -> GoldenRows:
+        """Return the same rows with their labels numbered by a model's `own` classes. Raises Unusable."""
+        assert self.classes is not None, "of a classifier"
+        values = [self.classes[number] for number in self.truth.tolist()]
+        if set(ClassLabels(own).numbers(values)) == {UNKNOWN}:
+            raise Unusable(f"the label column holds {values[0]!r}, and the model's classes are {list(own)}{NAMED}")
+        truth, classes = _encode(values, problem, own)
+        return replace(self, truth=truth, classes=classes)
+
+    def are_ordered(self) -> None:
+        """Raise Unusable for two words, of which nothing says which one the scores are of."""
+        if self.classes is not None and UNKNOWN in ClassLabels(BINARY).numbers(self.classes):
+            first, second = self.classes
+            raise Unusable(f"nothing says whether the model's scores are those of {first!r} or of {second!r}{NAMED}")
 
     def groups(self, column: str, bins: int) -> tuple[tuple[str, ...], NDArray[np.int64]]:
         """Return the names of the groups by a column, and (n,) group numbers of the rows. Numeric columns with many
@@ -106,7 +131,8 @@ def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource |
     chosen = labelled.iloc[chosen_rows(len(labelled), policy.golden.max_rows)].reset_index(drop=True)
     if chosen.empty:
         raise Unusable("the evaluation dataset has no labelled rows")
-    truth, classes = _encode(chosen[label], policy.problem, model.classes)
+    problem, because = _problem(chosen[label], policy, model)
+    truth, classes = _encode(chosen[label].tolist(), problem, model.classes)
     return GoldenRows(
         rows=chosen.drop(columns=[label]),
         truth=truth,
@@ -117,6 +143,8 @@ def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource |
         not_features=roles.not_features,
         entity=roles.entity,
         event_time=roles.event_time,
+        problem=problem,
+        because=because,
     )
 
 
@@ -129,6 +157,20 @@ def chosen_rows(n: int, most: int) -> NDArray[np.int64]:
         return np.arange(n, dtype=np.int64)
     hashes = splitmix64(np.arange(n, dtype=np.uint64))
     return np.sort(np.argsort(hashes, kind="stable")[:most]).astype(np.int64)
+
+
+def _problem(labels: pd.Series[Any], policy: ModelPolicy, model: MLmodel) -> tuple[Problem, str | None]:
+    """The policy's problem, or the one of this version. Raises Unusable when the policy's metrics do not have it."""
+    if policy.states_problem:
+        return policy.problem, None
+    found = find(model.roles.get("problem"), model.classes, label_of(labels))
+    if found is None:
+        raise Unusable(f"what {policy.model} predicts is not known: the policy has to say it (problem:)")
+    try:
+        policy.completed(found.problem)
+    except ValueError as error:
+        raise Unusable(f"this is a {found.problem} problem, because {found.because}; {error}") from error
+    return found.problem, found.because
 
 
 def _check_entity(frame: pd.DataFrame, roles: Roles) -> None:
@@ -165,24 +207,29 @@ def _listed(columns: Sequence[Any]) -> str:
     return f"columns: {', '.join(map(str, columns[:30]))}{', …' if len(columns) > 30 else ''}"
 
 
+def _two(values: list[Any]) -> tuple[Any, ...]:
+    """Return the classes of a binary model that names none: 0 and 1, else the two that there are, in their order."""
+    found = in_order(values)
+    return found if len(found) == 2 and UNKNOWN in ClassLabels(BINARY).numbers(found) else BINARY
+
+
 def _encode(
-    labels: pd.Series[Any], problem: str, classes: tuple[Any, ...] | None
+    values: list[Any], problem: str, classes: tuple[Any, ...] | None
 ) -> tuple[NDArray[Any], tuple[Any, ...] | None]:
     if problem == "regression":
-        numbers = pd.to_numeric(labels, errors="coerce").to_numpy(dtype=np.float64)
-        if not np.isfinite(numbers).all():
-            raise Unusable("the label column holds values that are no finite numbers")
-        return numbers, None
-    if classes is None:
-        classes = (0, 1) if problem == "binary" else tuple(sorted(labels.unique().tolist(), key=str))
-    if problem == "binary" and len(classes) != 2:
-        raise Unusable(f"the model names {len(classes)} classes; a binary problem has two")
+        numbers = [number(value) for value in values]
+        if None in numbers:
+            raise Unusable(f"the label column holds {values[numbers.index(None)]!r}, which is no finite number")
+        return np.array(numbers, dtype=np.float64), None
+    known = ClassLabels(classes or (_two(values) if problem == "binary" else in_order(values)))
+    if problem == "binary" and len(known.names) != 2:
+        raise Unusable(f"the model names {len(known.names)} classes; a binary problem has two")
     if problem == "multiclass":
         # Keep classes that the candidate does not name: the champion may predict them correctly.
-        named = {canonical(name) for name in classes}
-        unnamed = {canonical(name): name for name in labels.unique().tolist() if canonical(name) not in named}
-        classes = (*classes, *(unnamed[text] for text in sorted(unnamed)))
-    truth = number_of(labels.to_numpy(), classes)
+        known = known.with_others(values)
+    truth = np.array(known.numbers(values), dtype=np.int64)
     if problem == "binary" and (truth < 0).any():
-        raise Unusable(f"the label column holds {labels[truth < 0].tolist()[0]!r}, which is none of {list(classes)}")
-    return truth, classes
+        bad, names = values[int(truth.argmin())], list(known.names)
+        advice = "" if classes else NAMED
+        raise Unusable(f"the label column holds {bad!r}, which is none of {names}{advice}")
+    return truth, known.names

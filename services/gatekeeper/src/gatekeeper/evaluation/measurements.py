@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chassis.mlmodel import MLmodel
-from contracts import ModelRegistered
+from contracts import ModelRegistered, OutputFormat
 from contracts.policy import Problem
-from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource
-from gatekeeper.policy.gates import integrity
+from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource, Unusable
+from gatekeeper.policy.gates import integrity, lineage
 from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.predictions import as_answers
@@ -41,9 +41,12 @@ class Measurements:
 
     event: ModelRegistered
     problem: Problem
+    problem_because: str | None = None
+    """How the problem was found that the policy as written does not state; None if it does."""
     version_found: bool = False
     run_found: bool = False
     training_digest: str | None = None
+    origin: lineage.Origin | None = None
     champion: Champion | None = None
     k: int = 1
     """The candidate is the k-th challenger on its golden dataset."""
@@ -87,6 +90,45 @@ class Measurements:
             yield
         finally:
             self.seconds[step] = round(time.monotonic() - began, 3)
+
+    @property
+    def classes(self) -> tuple[Any, ...] | None:
+        """Return the classes of the candidate in the order of its scores: its own, else those of the golden rows."""
+        return self.description.classes or (self.golden.classes if self.golden else None)
+
+    def adopt_classes(self) -> None:
+        """Take the classes that the estimator names in its process, where the model's metadata names none.
+
+        Golden rows whose labels are none of them, or whose words nothing puts in an order, cannot be used.
+        """
+        if self.problem == "regression" or self.description.classes is not None or self.probe is None:
+            return
+        own, rows = self.probe.classes, self.golden
+        try:
+            if own is not None:
+                self.description = replace(self.description, classes=own)
+                self.golden = rows and rows.named_by(own, self.problem)
+            elif rows is not None and self.problem == "binary" and self._has_scores:
+                rows.are_ordered()
+        except Unusable as error:
+            self.golden, self.golden_problem = None, str(error)
+
+    @property
+    def _has_scores(self) -> bool:
+        return self.probe is not None and self.probe.golden is not None and self.probe.golden.dtype.kind != "U"
+
+    @property
+    def output(self) -> OutputFormat | None:
+        """Return how the gates read the candidate's predictions, as serving and drift do; None without a model."""
+        if self.artifact_digest is None or self.artifact_problem is not None:
+            return None
+        classes = () if self.problem == "regression" else self.classes or ()
+        label = self.golden.label if self.golden else self.description.roles.get("label")
+        return OutputFormat(
+            problem=self.problem,
+            classes=tuple(name if isinstance(name, str | int | float) else str(name) for name in classes),
+            label=None if label is None else str(label),
+        )
 
     @property
     def challenger_answers(self) -> Predictions | None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.labels import BINARY, ClassLabels, canonical
 from contracts.policy import Problem
 from gatekeeper.policy.statistics.metrics import Predictions
 
@@ -14,9 +15,14 @@ Classes = tuple[Any, ...] | None
 
 
 def as_answers(values: NDArray[Any], problem: Problem, classes: Classes) -> Predictions:
-    """Convert `values`: regression: numbers; binary: scores of class 1; multiclass: scores (n, k), or labels (n,)."""
+    """Convert `values`: regression: numbers; binary: scores of class 1; multiclass: scores (n, k), or labels (n,).
+
+    Text is the labels of a binary model that has no scores.
+    """
     if problem == "regression":
         return Predictions(labels=values)
+    if problem == "binary" and values.dtype.kind == "U":
+        return Predictions(labels=number_of(values, classes or BINARY))
     if problem == "binary":
         return Predictions(labels=(values >= 0.5).astype(np.int64), scores=values)
     if values.ndim == 2:
@@ -30,7 +36,8 @@ def aligned(values: NDArray[Any], problem: Problem, own: Classes, wanted: Classe
     Raises ValueError for a binary model with other classes.
     """
     names, asked = [canonical(name) for name in own or ()], [canonical(name) for name in wanted or ()]
-    if names == asked or problem == "regression" or (problem == "multiclass" and values.ndim == 1):
+    labels = values.dtype.kind == "U" or (problem == "multiclass" and values.ndim == 1)
+    if names == asked or problem == "regression" or labels:
         return values
     if problem == "binary":
         if names != asked[::-1]:
@@ -42,14 +49,5 @@ def aligned(values: NDArray[Any], problem: Problem, own: Classes, wanted: Classe
 
 
 def number_of(values: NDArray[Any], classes: tuple[Any, ...]) -> NDArray[np.int64]:
-    """Return the class number of each value; -1 for none. 1, 1.0, True and "1" are the same class."""
-    numbers = {canonical(name): number for number, name in enumerate(classes)}
-    return np.array([numbers.get(canonical(value), -1) for value in values.tolist()], dtype=np.int64)
-
-
-def canonical(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+    """Return the class number of each value; -1 for none."""
+    return np.array(ClassLabels(classes).numbers(values.tolist()), dtype=np.int64)

@@ -27,6 +27,7 @@ from gatekeeper.sandbox.protocol import (
     FORM,
     GOLDEN,
     MOST_ALONE,
+    MOST_COLUMNS,
     REQUEST,
     SECOND,
     SECONDS,
@@ -109,22 +110,28 @@ def _question(
 ) -> None:
     import numpy as np
 
-    from chassis import predictions
+    from chassis.scoring import scorer_of
 
-    def answers(frame: Any) -> Any:
-        raw = model.predict(frame)
+    scorer = scorer_of(model, request["problem"])
+    classes = request["classes"] or scorer.classes or request["golden_classes"]
+    if scorer.classes is not None and len(scorer.classes) <= MOST_COLUMNS:
+        facts.note(classes=[_plain(name) for name in scorer.classes])
+
+    def answers(frame: Any, enough_rows: bool) -> Any:
+        raw = scorer.predict(frame)
         try:
-            found = predictions.read(raw, request["problem"], request["classes"], rows=len(frame))
+            found = scorer.read(raw, request["problem"], classes, rows=len(frame))
         except (ValueError, TypeError) as error:
-            raise WrongAnswer(str(error)) from error
-        values = found.labels if found.scores is None else found.scores
-        return values.astype(str) if values.dtype.kind == "O" else values
+            raise WrongAnswer(f"{error}: {scorer.no_scores}" if scorer.no_scores else str(error)) from error
+        if complaint := scorer.complaint(found, request["metrics"], enough_rows=enough_rows):
+            raise WrongAnswer(complaint)
+        return _values(found, request["problem"])
 
     def ask(name: str, frame: Any) -> None:
-        np.save(scratch / name, answers(frame), allow_pickle=False)
+        np.save(scratch / name, answers(frame, name == GOLDEN), allow_pickle=False)
 
     def ask_alone(frame: Any, places: list[int]) -> None:
-        single = [answers(frame.iloc[[place]]) for place in places]
+        single = [answers(frame.iloc[[place]], False) for place in places]
         if len({values.shape for values in single}) > 1:
             raise WrongAnswer(f"single rows get answers of shapes {sorted({values.shape for values in single})}")
         np.save(scratch / ALONE, np.concatenate(single), allow_pickle=False)
@@ -132,19 +139,19 @@ def _question(
     def time_calls(frame: Any) -> None:
         facts.note(stage=Stage.TIMING)
         rows = [frame.iloc[[number]] for number in range(min(len(frame), TIMED_CALLS))]
-        seconds = _time_calls(model.predict, rows, WARM_UP_CALLS, TIMED_CALLS, request["timing_seconds"])
+        seconds = _time_calls(scorer.predict, rows, WARM_UP_CALLS, TIMED_CALLS, request["timing_seconds"])
         np.save(scratch / SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
         facts.note(stage=Stage.BATCH)
         batches = _batches(frame, request["batch_rows"])
         seconds = _time_calls(
-            model.predict, batches, BATCH_WARM_UP_CALLS, TIMED_BATCHES, request["batch_timing_seconds"]
+            scorer.predict, batches, BATCH_WARM_UP_CALLS, TIMED_BATCHES, request["batch_timing_seconds"]
         )
         np.save(scratch / BATCH_SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
 
     if (tolerance := request["form_tolerance"]) is not None:
         from gatekeeper.sandbox.compile_probe import proved  # the fork server has imported it
 
-        facts.note(form=proved(model, features, tolerance, scratch / FORM))
+        facts.note(form=proved(scorer, features, tolerance, scratch / FORM))
         return
     if request["golden_only"]:
         facts.note(stage=Stage.GOLDEN)
@@ -181,6 +188,20 @@ def _question(
     facts.note(dirty_faults=faults)
 
     time_calls(rows if features is None else features)
+
+
+def _values(found: Any, problem: str) -> Any:
+    """Return what is judged: scores, else labels, which are text where they might be taken for scores."""
+    if found.scores is not None:
+        return found.scores
+    if problem == "binary" or found.labels.dtype.kind == "O":
+        return found.labels.astype(str)
+    return found.labels
+
+
+def _plain(name: Any) -> Any:
+    """Return a class as JSON represents it."""
+    return name if isinstance(name, str | int | float) else str(name)
 
 
 def _told(error: BaseException) -> str:

@@ -11,6 +11,8 @@ MOST_ALONE = 20
 """Rows that are also predicted one by one."""
 SECONDS, BATCH_SECONDS = "seconds.npy", "batch-seconds.npy"
 FORM = "form.bin"
+MOST_COLUMNS = 256
+"""Of the scores, one a class."""
 
 
 def dirty(name: str, suffix: str) -> str:

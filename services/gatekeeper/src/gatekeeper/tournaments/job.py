@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 
@@ -51,7 +52,7 @@ class TournamentJob:
         tournament: Tournament,
         recorder: Recorder,
         kept: EvidenceStore,
-        policies: dict[str, ModelPolicy],
+        policies: Mapping[str, ModelPolicy],
     ) -> None:
         self._database = database
         self._registry = registry
@@ -79,6 +80,8 @@ class TournamentJob:
         dataset = Dataset(uri=row.uri, digest=digest, rows=row.rows)
         found = trace(self._registry, ModelRegistered(model_name=name, model_version=champion.model_version))
         task = EvaluationTask(found, policy, champion, found.event, dataset, source, k)
+        task = self._evaluator.completed(task)
+        policy = task.policy
         try:
             run.progress(0.1, f"tournament: asking champion v{champion.model_version}")
             measurements = self._evaluator.champion(task, run.cancelled)
@@ -162,7 +165,7 @@ def won(played: TournamentResult, policy: ModelPolicy) -> TournamentWinner | Non
     ending, gated = played.decided.ending, played.gated
     if ending.winner is None or gated is None:
         return None
-    return TournamentWinner(ending.winner, ending.reason, own_metrics(gated, policy))
+    return TournamentWinner(ending.winner, ending.reason, own_metrics(gated, policy), gated.output)
 
 
 def own_metrics(measurements: Measurements, policy: ModelPolicy) -> dict[str, float]:
