@@ -314,9 +314,12 @@ def _fault_of(facts: dict[str, Any]) -> str | None:
     if not isinstance(facts.get("fault"), str):
         return None
     error = str(facts.get("error", ""))[:2000]
-    return {"memory": "ran out of memory", "answer": f"gave a wrong answer: {error}"}.get(
-        facts["fault"], f"raised {error}"
-    )
+    told = {
+        "memory": "ran out of memory",
+        "answer": f"gave a wrong answer: {error}",
+        "example": f"has an input example that does not fit its signature: {error}",
+    }
+    return told.get(facts["fault"], f"raised {error}")
 
 
 def _dirty_faults(facts: dict[str, Any], request: Request) -> dict[str, str]:

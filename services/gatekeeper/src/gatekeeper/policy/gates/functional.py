@@ -52,7 +52,8 @@ class Facts:
 def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
     measurement_error, probe = measurements.measurement_error(Stage.LOADING, Stage.EXAMPLE), measurements.probe
     isolation = probe.isolation if probe else {}
-    measurement_error = _asks_for_label(measurements) or measurement_error or _fault_alone(measurements)
+    by_itself = _asks_for_label(measurements) or _is_untyped(measurements)
+    measurement_error = by_itself or measurement_error or _fault_alone(measurements)
     if measurement_error is not None or probe is None:
         return Facts(policy.problem, measurement_error, isolation=isolation)
     classes = _classes(measurements, probe.first, probe.second)
@@ -67,6 +68,23 @@ def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
         together = as_answers(batch[list(probe.alone_rows)], policy.problem, classes)
     asked, n = probe.asked, 0 if batch is None else len(batch)
     return Facts(policy.problem, None, probe.example_rows, asked, first, second, isolation, alone, together, n)
+
+
+def _is_untyped(measurements: Measurements) -> MeasurementError | None:
+    """Return an error if the signature has no columns because MLflow had no type for one; name it, where it is known.
+
+    Not in evidence before format 3, which was judged without this.
+    """
+    description, golden = measurements.description, measurements.golden
+    if description.inputs is not None or description.kinds != ("any",) or measurements.golden_source is None:
+        return None
+    found = golden.untyped if golden else ()
+    which = f"in the golden rows {', '.join(found)}" if found else "such as uint64, timedelta, Decimal or mixed values"
+    return MeasurementError(
+        ErrorSource.CANDIDATE,
+        "its signature is one column of type any without a name, by which no request can be read: MLflow has no type"
+        f" for a column that it was inferred from, {which}; convert it first, and infer the signature again",
+    )
 
 
 def _fault_alone(measurements: Measurements) -> MeasurementError | None:
