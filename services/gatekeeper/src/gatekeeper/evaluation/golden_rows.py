@@ -17,7 +17,7 @@ from chassis.label_column import label_of
 from chassis.mlmodel import MLmodel, by_position
 from chassis.parquet import frame_of
 from chassis.row_keys import as_utc
-from chassis.signature_frame import Unfit, fitted
+from chassis.signature_frame import Unfit, fitted, untyped
 from chassis.splitmix64 import splitmix64
 from contracts.labels import BINARY, UNKNOWN, ClassLabels, in_order, number
 from contracts.policy import ModelPolicy, Problem
@@ -95,6 +95,11 @@ class GoldenRows:
         if model.inputs is not None and not self._by_position(model.inputs):
             return [name for name in model.inputs if name in self.rows.columns]
         return [name for name in self.rows.columns if name not in self.not_features]
+
+    @cached_property
+    def untyped(self) -> tuple[str, ...]:
+        """Describe the columns that MLflow has no type for."""
+        return untyped(self.rows)
 
     def features_for(self, model: MLmodel) -> pd.DataFrame:
         """Return these columns, in the types of the signature, as serving would. Raises Unusable for what is unfit."""
