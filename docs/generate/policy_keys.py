@@ -14,8 +14,8 @@ from chassis.env_example import default_of
 from contracts.policy import METRICS, ModelPolicy
 
 INTRODUCTION = """
-A policy is a YAML file `<model>.yaml` in the folder `POLICIES_DIR`. Only `model` is required. An unknown key is an
-error when a service starts. A gate with the value `false` is left out; a gate with the value `true`, or `{}`, has its
+A policy is a YAML file `<model>.yaml` in the folder `POLICIES_DIR`. Only `model` is required. A file with an
+unknown key is not taken up. A gate with the value `false` is left out; a gate with the value `true`, or `{}`, has its
 defaults. What the gates decide, and how to choose: [policies](../how-to/policies.md).
 """
 HEAD = ("Key", "Type", "Default", "Description")

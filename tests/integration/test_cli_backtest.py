@@ -61,7 +61,7 @@ def test_generated_subscribers_are_made_and_forgotten(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("nosuch",), "has no policy for 'nosuch'"),
+        (("nosuch",), "model 'nosuch' has no policy"),
         (("--stream", "sideways"), "there is no stream 'sideways'"),
         (("churn", "--policy", "policies/churn.yaml"), "exclude each other"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import urllib.request
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -291,3 +292,23 @@ def rewind(counting: Counting, bus: BusClient) -> None:
     consumer.assign(partitions)
     consumer.commit({partition: OffsetAndMetadata(0, "", -1) for partition in partitions})
     consumer.close()
+
+
+@on_sqlite
+def test_events_of_another_sdk_have_their_effect(counting: Counting, bus: BusClient) -> None:
+    """Structured and binary mode, as they arrive from a real broker."""
+    counting.start()
+    eventually(counting.ready)
+    data = '{"model_name": "m0", "model_version": %d, "metrics": null}'
+    attributes = '"specversion": "1.0", "id": "%s", "source": "/crm", "type": "gauntlet.ModelRegistered.v1"'
+    mode = [("Content-Type", b"Application/CloudEvents+JSON; charset=UTF-8")]
+    bus.raw("model-registered", b"m0", f'{{{attributes % "a"}, "data": {data % 1}}}'.encode(), mode)
+    encoded = b64encode((data % 2).encode()).decode()
+    bus.raw("model-registered", b"m0", f'{{{attributes % "b"}, "data_base64": "{encoded}"}}'.encode(), mode)
+    headers = {"ce_specversion": "1.0", "ce_id": "c", "ce_source": "/crm", "ce_type": "gauntlet.ModelRegistered.v1"}
+    headers |= {"ce_time": "2026-01-02t03:04:05z"}
+    own = [(name, value.encode()) for name, value in headers.items()]
+    for _ in range(2):
+        bus.raw("model-registered", b"m0", b"\xef\xbb\xbf" + (data % 3).encode(), own)
+    eventually(lambda: counting.effects() == once_each(1, 3))
+    assert counting.order("m0") == [1, 2, 3] and bus.dead_letters() == {}

@@ -190,8 +190,8 @@ def test_held_out_entities_are_on_one_side_only(
         ("recpie", {}, "has no attribute 'recpie'; nearest: 'recipe'"),
         ("tiny", {"window": "w9"}, "unknown window 'w9'; nearest: w"),
         ("tiny", {"from_run": "no such run"}, "run 'no such run' is not in MLflow"),
-        ("served-only", {}, "names a recipe for model 'served-only"),
-        ("unheard-of", {}, "names a recipe for model 'unheard-of"),
+        ("served-only", {}, "the policy of model 'served-only"),
+        ("unheard-of", {}, "model 'unheard-of"),
     ],
 )
 def test_what_cannot_be_trained_is_told_to_the_world_and_at_jobs(

@@ -121,6 +121,7 @@ class Candidates:
             _save_code(folder, code or CODE[name])
         run = self.client.create_run("0").info.run_id
         self.client.log_artifacts(run, str(folder), "model")
+        self.client.set_terminated(run)  # as a run of the fluent API ends; artifacts and tags may still be added
         if name == ANYONES:
             return Kind(run, f"runs:/{run}/model", {})
         dataset, keys = (self._dataset(run, path) for path in (self._golden, self._keys))

@@ -21,7 +21,7 @@ from gatekeeper.database.evidence_formats import FORMAT
 from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource
 from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evidence import document as evidence
-from gatekeeper.policy.gates import integrity
+from gatekeeper.policy.gates import integrity, lineage
 from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.stage import Stage
@@ -45,7 +45,7 @@ DATASET = Dataset(uri="runs:/r/golden.parquet", digest=DIGEST, rows=3, window="2
 SCORES = np.array([0.125, 0.5, 0.875])
 ANSWERS = Predictions(np.array([0, 1, 1]), SCORES)
 OVERLAP = Overlap("no keys", 10, {"exact": np.array([True, False, False])}, {"exact": 0.25}, True)
-DESCRIPTION = MLmodel(True, ("a",), (0, 1), {"label": "late"}, '["double"]', ("double",))
+DESCRIPTION = MLmodel(True, ("a",), (0, 1), {"label": "late"}, '["double"]', ("double",), ("a",))
 TROUBLE = MeasurementError(ErrorSource.CANDIDATE, "its folder is empty")
 PROBE = Probe(
     fault=Fault(Stage.DIRTY, "raised KeyError: 'a'"),
@@ -93,6 +93,7 @@ def measured() -> Measurements:
         version_found=True,
         run_found=True,
         training_digest=DIGEST,
+        origin=lineage.Origin(True, True, "train.py"),
         champion=Champion(1, 1, "runs:/r/old", DIGEST),
         k=3,
         artifact_digest=DIGEST,
@@ -103,7 +104,7 @@ def measured() -> Measurements:
             measured=DIGEST,
             loader="mlflow.sklearn",
             files=(integrity.File("model.pkl", "pickle", True, ("a.b",), ("c.d",), "ends early"),),
-            dependencies=(integrity.Dependency("numpy", "numpy>=2", "2.0", True),),
+            dependencies=(integrity.Dependency("xgboost", "xgboost>=3", "3.0", True, True, "xgboost-cpu"),),
             unread_requirements=("-r other.txt",),
             advisories=7,
             vulnerabilities=(integrity.Vulnerability("p", "1.0", "CVE-1", "reads files"),),
@@ -115,7 +116,9 @@ def measured() -> Measurements:
         golden_digest=DIGEST,
         golden_uri=DATASET.uri,
         golden_until="2013-03-31T00:00:00+00:00",
-        golden=GoldenRows(pd.DataFrame({"a": SCORES}), np.array([0, 1, 1]), (0, 1), "late", 5, 2, frozenset()),
+        golden=GoldenRows(
+            pd.DataFrame({"a": SCORES}), np.array([0, 1, 1]), (0, 1), "late", 5, 2, frozenset(), "who", "at"
+        ),
         golden_problem="no label",
         golden_source=GoldenSource("golden dataset 1", {"label": "late"}),
         overlap=OVERLAP,

@@ -40,7 +40,7 @@ class Gatekeepers:
     """Of models that no test has used yet, by policy."""
 
     def policy(self, model_name: str, **changes: Any) -> None:
-        """A policy for this model; gatekeepers that run already do not know it."""
+        """A policy for this model; gatekeepers that run already take it up within seconds."""
         folder = self.folder / "policies"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{model_name}.yaml").write_text(yaml.safe_dump({"model": model_name, **POLICY, **changes}))

@@ -12,6 +12,7 @@ import orjson
 
 from chassis.cloudevents import Encoded
 from chassis.follower import Follower
+from chassis.policy_store import PolicyStore
 from contracts import new_envelope
 from serving.app import build
 from serving.handlers import on_promoted
@@ -68,6 +69,10 @@ class InProcess:
             return await asyncio.gather(*(self._one(*request) for request in requests))
 
         return self._runner.run(whole())
+
+    @property
+    def policies(self) -> PolicyStore:
+        return self._parts[PolicyStore]
 
     async def _one(
         self, method: str, path: str, headers: Sequence[tuple[bytes, bytes]], pieces: Sequence[bytes]

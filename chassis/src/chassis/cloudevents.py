@@ -1,22 +1,31 @@
-"""CloudEvents 1.0 over Kafka: writes binary content mode; reads binary, structured and (for some types) bare JSON."""
+"""CloudEvents 1.0 over Kafka: writes binary content mode; reads binary, structured and (for some types) bare JSON.
+
+What the SDKs of other languages send is read although it differs from what is written here: media types in capitals,
+data in base64 or as JSON in a string, null for a field that is not set, a byte order mark.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import re
+from base64 import b64decode
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from chassis.errors import Malformed
 from contracts import BY_TYPE, Envelope, Event, content_id, new_envelope, types_on
 
 Headers = Sequence[tuple[str, bytes | None]]
 
-LONGEST_ID, LONGEST_SOURCE = 200, 500  # lengths of the inbox's columns
-STRUCTURED = "application/cloudevents+json"
+LONGEST = {"ce_id": 200, "ce_source": 500}  # the inbox's columns
+STRUCTURED = "application/cloudevents"
+STRUCTURED_FORMATS = (STRUCTURED, f"{STRUCTURED}+json")
+BOM = b"\xef\xbb\xbf"
+LEAP_SECOND = re.compile(r":60(?=[.,Z+-]|$)")
 
 
 class Record(NamedTuple):
@@ -64,33 +73,20 @@ def decode(record: Record, max_bytes: int) -> Envelope[Any]:
         raise Malformed(f"value of {len(record.value):,} bytes is over the limit of {max_bytes:,} (MAX_EVENT_BYTES)")
     if not record.key:
         raise Malformed("missing key: the key must be the model name, or order cannot be kept")
-    headers = _text_headers(record.headers)
-    if headers.get("content-type", "").startswith(STRUCTURED):
-        headers, data = _structured(record.value)
-        event_type = _event_type(record.topic, headers)
-        return _envelope(record, headers, event_type, partial(event_type.model_validate, data))
+    headers, data = _text_headers(record.headers), record.value.removeprefix(BOM)
+    if _is_structured(headers, data):
+        headers, data = _structured(data)
     event_type = _event_type(record.topic, headers)
-    # Parse and validate in one step: half the time of json.loads followed by validation.
-    return _envelope(record, headers, event_type, partial(event_type.model_validate_json, record.value))
-
-
-def _envelope(
-    record: Record, headers: dict[str, str], event_type: type[Event], validated: Callable[[], Event]
-) -> Envelope[Any]:
-    try:
-        event = validated()
-    except ValidationError as error:
-        _json(record.value or b"")  # reports invalid JSON as such
-        raise Malformed(f"{event_type.__name__}: {_in_words(error.errors())}") from error
+    event = _validated(event_type, data)
     if event.model_name.encode() != record.key:
         raise Malformed(f"key {record.key!r} differs from model_name {event.model_name!r}: order could not be kept")
-    when = _time(headers["ce_time"]) if "ce_time" in headers else _record_time(record)
+    when = _time(headers["ce_time"]) if headers.get("ce_time") else _record_time(record)
     if "ce_id" not in headers:
-        own_id = content_id(event_type.type, record.key or b"", record.value or b"")
+        own_id = content_id(event_type.type, record.key, data)
         return new_envelope(event, source="anonymous", event_id=own_id, time=when)
     if not headers["ce_id"] or not headers.get("ce_source"):
         raise Malformed("ce_id and ce_source must both be there and not empty")
-    for name, longest in (("ce_id", LONGEST_ID), ("ce_source", LONGEST_SOURCE)):
+    for name, longest in LONGEST.items():
         if len(headers[name]) > longest or "\0" in headers[name]:
             raise Malformed(f"{name} has {len(headers[name])} characters, or a NUL; at most {longest} are kept")
     return Envelope(
@@ -98,8 +94,8 @@ def _envelope(
         source=headers["ce_source"],
         time=when,
         correlation_id=headers.get("ce_correlationid") or headers["ce_id"],
-        causation_id=headers.get("ce_causationid"),
-        traceparent=headers.get("traceparent"),
+        causation_id=headers.get("ce_causationid") or None,
+        traceparent=headers.get("traceparent") or headers.get("ce_traceparent") or None,
         data=event,
     )
 
@@ -132,11 +128,86 @@ def _text_headers(headers: Headers) -> dict[str, str]:
     return found
 
 
-def _structured(value: bytes) -> tuple[dict[str, str], Any]:
+def _is_structured(headers: dict[str, str], data: bytes) -> bool:
+    """Return whether the value holds the attributes too. Raises Malformed for a format that is not JSON.
+
+    Some SDKs give a structured message the content type of its data, or none.
+    """
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type in STRUCTURED_FORMATS:
+        return True
+    if media_type.startswith(STRUCTURED):
+        raise Malformed(f"content type {media_type!r} is not read; send {STRUCTURED}+json, one event in a message")
+    if any(name.startswith("ce_") for name in headers) or b'"specversion"' not in data:
+        return False
+    body = _json(data)
+    return isinstance(body, dict) and {"specversion", "type", "source", "id"} <= body.keys()
+
+
+def _structured(value: bytes) -> tuple[dict[str, str], bytes]:
+    """Return attributes as the headers of binary mode would be, and the JSON of the data."""
     body = _json(value)
-    if not isinstance(body, dict) or "data" not in body:
+    if not isinstance(body, dict) or (body.get("data") is None and body.get("data_base64") is None):
         raise Malformed("structured CloudEvent without data")
-    return {f"ce_{name}": str(item) for name, item in body.items() if name != "data" and item is not None}, body["data"]
+    data, encoded = body.pop("data", None), body.pop("data_base64", None)
+    if encoded is None and body.get("datacontentencoding") == "base64":  # as CloudEvents 0.3 did
+        data, encoded = None, data
+    if data is not None and encoded is not None:
+        raise Malformed("structured CloudEvent with data and data_base64; it may have one of them")
+    headers = {f"ce_{name}": str(item) for name, item in body.items() if item is not None}
+    if encoded is not None:
+        try:
+            return headers, b64decode(str(encoded), validate=True).removeprefix(BOM)
+        except ValueError as error:
+            raise Malformed(f"data_base64 is not base64: {error}; it begins {str(encoded)[:40]!r}") from error
+    # A string is the JSON text of an SDK that was given text: no event of ours is a string.
+    return headers, (data if isinstance(data, str) else json.dumps(data)).encode(errors="replace")
+
+
+def _validated(event_type: type[Event], data: bytes) -> Event:
+    try:
+        # Parse and validate in one step: half the time of json.loads followed by validation.
+        return event_type.model_validate_json(data)
+    except ValidationError as error:
+        body = _json(data)  # reports invalid JSON as such
+        if _leave_out_nulls(body, event_type, error):
+            with suppress(ValidationError):
+                return event_type.model_validate_json(json.dumps(body))
+        raise Malformed(f"{event_type.__name__}: {_in_words(error.errors())}") from error
+
+
+def _leave_out_nulls(body: Any, event_type: type[Event], error: ValidationError) -> bool:
+    """Remove fields that are null and need not be there; return whether there are any.
+
+    Many languages write null for a field that is not set.
+    """
+    found = False
+    for item in error.errors():
+        *path, name = item["loc"] or (None,)
+        model: type[BaseModel] | None = event_type
+        parent = body
+        for step in path:
+            model, parent = _model_at(model, step), _item(parent, step)
+        field = model.model_fields.get(str(name)) if model else None
+        is_optional = field is not None and not field.is_required()
+        if is_optional and isinstance(parent, dict) and parent.get(name, name) is None:
+            del parent[name]
+            found = True
+    return found
+
+
+def _item(parent: Any, step: Any) -> Any:
+    try:
+        return parent[step]
+    except (LookupError, TypeError):
+        return None
+
+
+def _model_at(model: type[BaseModel] | None, name: Any) -> type[BaseModel] | None:
+    """Return the model of a field that is an object, or may be one."""
+    field = model.model_fields.get(str(name)) if model else None
+    kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def _json(value: bytes) -> Any:
@@ -147,11 +218,12 @@ def _json(value: bytes) -> Any:
 
 
 def _time(value: str) -> datetime:
+    """Parse RFC 3339, in which T and Z may be small letters and a second may be a leap second."""
     try:
-        when = datetime.fromisoformat(value)
-    except ValueError as error:
+        when = datetime.fromisoformat(LEAP_SECOND.sub(":59", value.strip().upper()))
+        return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:  # the latter: the first and the last day of the calendar
         raise Malformed(f"ce_time {value!r} is not RFC 3339") from error
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 def _record_time(record: Record) -> datetime:

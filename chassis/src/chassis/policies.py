@@ -1,9 +1,10 @@
-"""Policies: YAML files, validated at start; errors name the line and the nearest valid word."""
+"""Policy files: YAML, validated; errors name the line and the nearest valid word."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +14,9 @@ from pydantic import BaseModel, ValidationError
 from chassis.errors import Permanent
 from contracts.policy import METRICS, ModelPolicy
 
+LARGEST_FILE = 1024 * 1024
+SHOWN = 200
+"""Characters of a wrong value in a message."""
 WRONG_KEYS = ("extra_forbidden", "missing")
 BRANCHES = frozenset({"Delta", "Minimum", "Retained", "Performance"})
 """Mappings that a key of a policy takes beside words, by the name that pydantic gives in a location."""
@@ -22,35 +26,69 @@ class PolicyError(Permanent):
     """A policy file that cannot be used."""
 
 
-def load_policies(folder: Path) -> dict[str, ModelPolicy]:
-    """Load all `*.yaml` of `folder`, by model name. Raises PolicyError for the first invalid file, with the lines."""
-    if not folder.is_dir():
-        raise PolicyError(
-            f"the folder of policies, {folder.resolve()}, does not exist; create it, or name another one (POLICIES_DIR)"
-        )
-    policies: dict[str, ModelPolicy] = {}
-    for path in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
-        policy = load_policy(path)
-        if policy.model in policies:
-            raise PolicyError(f"{path}: a second policy for model {policy.model!r}")
-        policies[policy.model] = policy
-    return policies
-
-
 def load_policy(path: Path) -> ModelPolicy:
+    """Return the policy of one file. Raises PolicyError, with the lines."""
     try:
-        text = path.read_text()
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PolicyError(f"{path}: {error.strerror or error}") from error
+    return parse_policy(content, path)
+
+
+def parse_policy(content: bytes, path: Path) -> ModelPolicy:
+    """Return the policy that the bytes of a file hold. Raises PolicyError, and no other error, whatever they are."""
+    if len(content) > LARGEST_FILE:
+        raise PolicyError(f"{path}: {len(content):,} bytes are no policy; at most {LARGEST_FILE:,} are read")
+    try:
+        text = content.decode("utf-8-sig")
+        documents = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+        if len(documents) > 1:
+            line = documents[1].start_mark.line + 1
+            raise PolicyError(f"{path}:{line}: a second policy begins here; a file holds one policy of one model")
+        for key, line in _repeated(documents[0] if documents else None, set()):
+            raise PolicyError(f"{path}:{line}: key {key!r} is there a second time; leave one of them")
+        values = yaml.safe_load(text)
+    except UnicodeDecodeError as error:
         raise PolicyError(f"{path}: {error}") from error
     except yaml.YAMLError as error:
         raise PolicyError(f"{path}: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
+    except (ValueError, TypeError, LookupError, RecursionError) as error:  # of YAML's own types, such as 2025-13-45
+        raise PolicyError(f"{path}: a value is not what YAML takes it for: {error}") from error
+    if not isinstance(values, dict):
         raise PolicyError(f"{path}: a policy is a mapping that begins with `model:`")
     try:
-        return ModelPolicy.model_validate(content)
+        return ModelPolicy.model_validate(values)
     except ValidationError as error:
         raise PolicyError("\n".join(_explain(path, text, error))) from error
+    except (ArithmeticError, RecursionError) as error:  # such as a duration of 10¹² days
+        raise PolicyError(f"{path}: a value is out of range: {error}") from error
+
+
+def shown(folder: Path) -> str:
+    """Return a folder as its user names it: from the working directory when it is below that."""
+    absolute = Path(os.path.abspath(folder))  # not resolve(): a link keeps its name
+    here = Path.cwd()
+    if absolute == here or here.parent == here or not absolute.is_relative_to(here):
+        return f"{absolute}/"
+    return f"{absolute.relative_to(here)}/"
+
+
+def _repeated(node: Any, seen: set[int]) -> Iterator[tuple[str, int]]:
+    """Return keys that a mapping has twice, with the line: YAML's parser silently takes the last one."""
+    if node is None or id(node) in seen:  # an alias
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _repeated(item, seen)
+    if isinstance(node, yaml.MappingNode):
+        names: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in names:
+                    yield key.value, key.start_mark.line + 1
+                names.add(key.value)
+            yield from _repeated(value, seen)
 
 
 def _explain(path: Path, text: str, error: ValidationError) -> Iterable[str]:
@@ -92,18 +130,23 @@ def _is_noise(item: Any, errors: Sequence[Any]) -> bool:
 
 
 def _in_words(item: Any, location: Sequence[Any]) -> str:
-    wrong = str(item["loc"][-1]) if item["type"] == "extra_forbidden" else str(item["input"])
+    wrong = str(item["loc"][-1]) if item["type"] == "extra_forbidden" else str(item["input"])[:SHOWN]
     if item["type"] == "extra_forbidden":
         return f"unknown key {wrong!r}{_place(wrong, location[:-1])}"
     if item["type"] == "missing":
         return f"{item['loc'][-1]} is missing"
     if item["type"] in ("model_type", "dict_type", "dataclass_type", "model_attributes_type"):
-        return f"must be a mapping, such as {{key: value}} (got {item['input']!r})"
+        return f"must be a mapping, such as {{key: value}} (got {_short(item['input'])})"
     if not item["loc"]:  # of the whole file, which need not be repeated
         return str(item["msg"]).removeprefix("Value error, ")
     words = [name.strip("' ") for name in str(item.get("ctx", {}).get("expected", "")).replace(" or ", ",").split(",")]
     candidates = words if item["type"] == "literal_error" else list(METRICS) if "unknown metric" in item["msg"] else []
-    return f"{item['msg'].removeprefix('Value error, ')} (got {item['input']!r}){_nearest(wrong, candidates)}"
+    return f"{item['msg'].removeprefix('Value error, ')} (got {_short(item['input'])}){_nearest(wrong, candidates)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _nearest(word: str, candidates: Sequence[str]) -> str:
@@ -118,8 +161,8 @@ def _place(wrong: str, within: Sequence[Any]) -> str:
         near = [path for path in places if path[:1] == tuple(within)[:1]] or places
         return f" in this place; it belongs to {' or '.join('.'.join(path) for path in near[:3])}"
     here = [path[-1] for path in known if path[:-1] == tuple(within)]
-    if near := _nearest(wrong, here):
-        return near
+    if nearest := _nearest(wrong, here):
+        return nearest
     close = difflib.get_close_matches(wrong, [path[-1] for path in known], n=1, cutoff=0.75)
     if not close:
         return f"; known here: {', '.join(here)}" if here else ""

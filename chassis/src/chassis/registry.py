@@ -12,6 +12,7 @@ import ssl
 import sys
 import tempfile
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -122,6 +123,16 @@ class Registry:
 
     def run(self, run_id: str) -> Run:
         return self._ask(lambda: self.client.get_run(run_id))
+
+    @property
+    def is_here(self) -> bool:
+        """Whether MLflow is on this machine, so that paths mean the same files to both."""
+        address = urllib.parse.urlsplit(self.tracking_uri)
+        return not address.scheme.startswith("http") or address.hostname in ("localhost", "127.0.0.1", "::1")
+
+    def artifacts(self, run_id: str, folder: str | None = None) -> set[str]:
+        """Return the paths, within a run, of the files and folders directly below `folder`."""
+        return {item.path for item in self._ask(lambda: self.client.list_artifacts(run_id, folder))}
 
     def upload(self, run_id: str, path: Path, folder: str) -> str:
         """Log a file to a run and return its URI."""

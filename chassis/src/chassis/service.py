@@ -116,13 +116,15 @@ def build_app(
     parts: Sequence[Part],
     checks: Mapping[str, Check] | None = None,
     routers: Sequence[APIRouter] = (),
+    details: Mapping[str, Callable[[], Any]] | None = None,
     entry: Callable[[FastAPI], Any] | None = None,
     accept_when_ready: bool = False,
 ) -> FastAPI:
     """Build the service's HTTP app. /health: the process runs. /ready: the parts have started and every check passes.
 
-    `entry` may wrap the app in another ASGI application, which receives every request first. `accept_when_ready`:
-    accept no connection before the service is ready, for a process that shares its port with ready ones.
+    `details` are added to the response of /ready, whether it is ready or not. `entry` may wrap the app in another ASGI
+    application, which receives every request first. `accept_when_ready`: accept no connection before the service is
+    ready, for a process that shares its port with ready ones.
     """
     startup = Startup(parts)
 
@@ -151,7 +153,9 @@ def build_app(
         """The service has started and every check of a dependency passes."""
         failing = {"start": startup.waiting_for} if startup.waiting_for else await _failing(checks or {})
         status = "ready" if not failing else "not ready"
-        return JSONResponse({"status": status, "service": name, "failing": failing}, 200 if not failing else 503)
+        more = {part: shown() for part, shown in (details or {}).items()}
+        body = {"status": status, "service": name, "failing": failing, **more}
+        return JSONResponse(body, 200 if not failing else 503)
 
     @app.get("/metrics", tags=["service"], response_class=PlainTextResponse)
     def metrics() -> PlainTextResponse:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chassis.policies import PolicyError, load_policy
+from chassis.policy_store import PolicyStore
 from contracts.policy import ModelPolicy
 from gauntlet import modules
 from gauntlet.errors import CliError
@@ -50,15 +51,13 @@ class Generated:
 def policy_file(model_name: str) -> Path:
     """Return this model's policy file in POLICIES_DIR. Raises CliError."""
     folder = Path(os.environ.get("POLICIES_DIR", "policies"))
-    known: dict[str, Path] = {}
-    for path in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
-        known[_checked(path).model] = path
+    known = PolicyStore(folder)
     if model_name not in known:
         raise CliError(
-            f"{folder} has no policy for {model_name!r}",
+            known.why_missing(model_name),
             f"There are {', '.join(sorted(known)) or 'none'}; name another folder in POLICIES_DIR, or use --policy.",
         )
-    return known[model_name]
+    return folder / known.details()["in_force"][model_name]["file"]
 
 
 def play(policy: Path, cuts: Cuts, generated: Generated | None, metric: str | None, cache: Path) -> dict[str, Any]:

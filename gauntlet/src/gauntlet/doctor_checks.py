@@ -167,18 +167,20 @@ def _database(_config: StackConfig) -> Iterator[Finding]:
 
 
 def _policies(config: StackConfig) -> Iterator[Finding]:
-    from chassis.policies import PolicyError, load_policies
+    from chassis.policy_store import PolicyStore
 
-    folder = config.policies_dir.absolute()
-    try:
-        policies = load_policies(config.policies_dir)
-    except (PolicyError, OSError) as error:
-        yield Finding("policies", False, str(error), "Mend the file; `gauntlet policy check FILE` says what it means.")
-        return
+    policies = PolicyStore(config.policies_dir)
     if policies:
-        yield Finding("policies", True, f"{', '.join(sorted(policies))} in {folder}")
-    else:
-        yield Finding("policies", False, f"none in {folder}", "Start from the repository, or set POLICIES_DIR.")
+        yield Finding("policies", True, f"{', '.join(sorted(policies))} in {policies.folder}")
+    problems = policies.details()["problems"]
+    for problem in problems:
+        mend = "Mend the file; `gauntlet policy check FILE` says what it means."
+        start = "Start from the folder that holds policies/, or name another one in POLICIES_DIR."
+        yield Finding("policies", False, problem["reason"], mend if problem["file"] else start)
+    if not policies and not problems:
+        yield Finding(
+            "policies", False, f"none in {policies.folder}", "Start from the repository, or set POLICIES_DIR."
+        )
 
 
 def _ports(config: StackConfig) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from contracts.policy import (
     Delta,
     Integrity,
     Latency,
+    Lineage,
     Minimum,
     ModelPolicy,
     Performance,
@@ -78,7 +79,7 @@ def _gates(policy: ModelPolicy) -> Iterator[Sentence]:
     )
     yield (
         "gate lineage",
-        "Run, digest of the training data, code version and signature must be known." if gates.lineage else off,
+        _lineage(gates.lineage) if gates.lineage else off,
     )
     yield "gate integrity", _integrity(gates.integrity) if gates.integrity else f"{off} A model may run anything."
     yield (
@@ -104,6 +105,14 @@ def _gates(policy: ModelPolicy) -> Iterator[Sentence]:
         yield "gate dependents", _dependents(gates.dependents)
 
 
+def _lineage(gate: Lineage) -> str:
+    words = {"run": "run", "signature": "signature", "data": "digest of the training data", "code": "code version"}
+    required = [words[part] for part in gate.require]
+    other = [word for part, word in words.items() if part not in gate.require]
+    must = f"Must be known: {', '.join(required)}." if required else "Nothing must be known."
+    return f"{must} {'Shown only: ' + ', '.join(other) + '. ' if other else ''}Registered digests must agree."
+
+
 def _integrity(gate: Integrity) -> str:
     loads = {
         "any": "It may carry code of its own, which runs where it is served, but nothing that a scanner warns of",
@@ -111,7 +120,11 @@ def _integrity(gate: Integrity) -> str:
         "safe": "It may be no pickle and carry no code",
     }[gate.serialisation]
     also = f" (and {', '.join(gate.allow)})" if gate.allow else ""
-    needs = " What it declares to need must be installed." if gate.dependencies == "compatible" else ""
+    needs = {
+        "compatible": " The packages that it declares must be installed, in the same major version.",
+        "exact": " The packages that it declares must be installed, in the versions that it names.",
+        "ignore": "",
+    }[gate.dependencies]
     known = {
         "check": " Known vulnerabilities fail it, where the gatekeeper has advisories.",
         "require": " Known vulnerabilities fail it; without advisories nothing passes.",

@@ -17,6 +17,7 @@ from embedded_kafka.probe import answers
 from gauntlet.components import reason
 from gauntlet.endpoints import CliSettings
 from gauntlet.errors import CliError
+from gauntlet.policy_report import details_in
 from gauntlet.preflight import kafka_problem, mlflow_problem
 from gauntlet.processes import end, is_running, marked
 from gauntlet.stack_config import MARK, StackConfig, offset_ports
@@ -58,7 +59,10 @@ def report(state: StackState) -> dict[str, Any]:
     """Return what `gauntlet status --json` prints."""
     with ThreadPoolExecutor(max_workers=len(state.parts) + 2) as pool:
         healths = list(pool.map(_health, state.parts))
-    parts = [{**part.model_dump(), "health": health} for part, health in zip(state.parts, healths, strict=True)]
+    parts = [
+        {**part.model_dump(), "health": health, "policies": policies}
+        for part, (health, policies) in zip(state.parts, healths, strict=True)
+    ]
     names = {part.name for part in state.parts}
     elsewhere = [
         ("kafka", state.kafka.bootstrap_servers, kafka_problem),
@@ -104,14 +108,16 @@ def end_stack(state: StackState) -> list[str]:
     return running
 
 
-def _health(part: PartState) -> str:
+def _health(part: PartState) -> tuple[str, dict[str, Any] | None]:
+    """Return the health of a part, and what it says of policies."""
     if not is_running(part.pid, part.process_started):
-        return f"not running, see {part.log}"
+        return f"not running, see {part.log}", None
     if part.name == "kafka":
-        return "ready" if part.port and answers(part.port) else "does not answer"
+        return "ready" if part.port and answers(part.port) else "does not answer", None
     try:
         path = "/health" if part.name == "mlflow" else "/ready"
         answer = httpx.get(f"{part.url}{path}", timeout=HTTP_SECONDS, trust_env=False)
     except httpx.HTTPError as error:
-        return f"does not answer: {error or type(error).__name__}"
-    return "ready" if answer.status_code == httpx.codes.OK else f"not ready: {reason(answer)}"
+        return f"does not answer: {error or type(error).__name__}", None
+    is_ready = answer.status_code == httpx.codes.OK
+    return "ready" if is_ready else f"not ready: {reason(answer)}", details_in(answer)

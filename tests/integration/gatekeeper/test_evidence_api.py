@@ -9,7 +9,7 @@ import httpx
 import pandas as pd
 
 from support.bus_client import BusClient
-from support.candidates import Candidates, rows
+from support.candidates import ANYONES, Candidates, rows
 from support.gatekeepers import Gatekeepers, NameOf
 from support.waiting import eventually
 
@@ -82,6 +82,32 @@ def test_what_cannot_be_replayed_says_why(
     url = f"{gatekeeper.url()}/models/{model_name}/golden?actor=me&note=x"
     assert "no Parquet file" in said(httpx.post(url, content=b"a,b\n1,2\n"), 422)["detail"]
     assert "has no rows" in said(httpx.post(url, content=parquet(rows(seed=2).head(0))), 422)["detail"]
+
+
+def test_a_version_that_brings_no_golden_rows_is_judged_on_those_that_were_created(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
+) -> None:
+    url = f"{gatekeeper.url()}/models/{model_name}/golden?actor=me&note=June"
+    content = parquet(rows(seed=4))
+    unknown = said(httpx.post(f"{url}&label=delay", content=content, timeout=30), 422)
+    assert "no column 'delay', which is to be its label; it has a, b, late, who, at" in unknown["detail"]
+    named = f"{url}&label=late&entity=who"
+    made = said(httpx.post(named, content=content, timeout=30), 201)
+    assert (made["label"], made["entity"], made["event_time"]) == ("late", "who", None)
+    later = said(httpx.post(f"{url}&event_time=at", content=content, timeout=30), 201)
+    assert (later["number"], later["label"], later["event_time"]) == (1, "late", "at"), "what it named stays"
+    other = said(httpx.post(f"{url}&label=a", content=content, timeout=30), 409)
+    assert "whose label is 'late', not 'a'" in other["detail"]
+
+    found = judged(gatekeeper, bus, candidates, model_name, ANYONES)
+    measured, golden = found["evidence"]["measured"], found["evidence"]["golden"]
+    assert measured["golden_source"]["where"] == "golden dataset 1 (June)"
+    assert measured["golden_source"]["names"] == {"label": "late", "entity": "who", "event_time": "at"}
+    assert (golden["label"], golden["entity"], golden["event_time"]) == ("late", "who", "at")
+    version = found["model_version"]
+    page = httpx.get(f"{gatekeeper.url()}/models/{model_name}/candidates/{version}/report").text
+    assert "golden dataset 1 (June), with label &#39;late&#39;, entity &#39;who&#39;, event time &#39;at&#39;" in page
+    assert said(gatekeeper.post(f"/models/{model_name}/candidates/{version}/replay"))["agrees"]
 
 
 def test_every_version_is_judged_on_the_golden_dataset_of_the_policy(

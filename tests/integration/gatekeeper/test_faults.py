@@ -160,3 +160,43 @@ def test_while_mlflow_is_down_everything_waits_and_rollback_works(
     eventually(lambda: candidates.aliases(model_name) == {"champion": 1})
     eventually(lambda: candidates.tags(model_name, 3).get("gauntlet.verdict") == "failed")
     assert gatekeepers.get("/health")["status"] == "alive"
+
+
+@on_sqlite
+def test_a_policy_that_changes_is_of_the_next_candidate_and_not_of_the_one_in_hand(
+    gatekeepers: Gatekeepers, own_bus: BusClient, slow: Slow, candidates: Candidates
+) -> None:
+    """The model's policy is added while the gatekeeper runs, changed while a candidate is measured, and removed."""
+    gatekeepers.start_ready()
+    model_name = f"m-{uuid4().hex[:8]}"
+    folder = gatekeepers.folder / "policies"
+
+    def digest() -> str | None:
+        """Of the policy in force."""
+        shown = gatekeepers.get("/ready")["policies"]["in_force"].get(model_name)
+        return shown and shown["digest"]
+
+    gatekeepers.policy(model_name)
+    first = seen(digest)
+    own_bus.publish(slow.version(model_name))
+    seen(lambda: gatekeepers.candidate(model_name, 1)["state"] == "gating" if gatekeepers.get("/models") else None)
+    gatekeepers.policy(model_name, gates={"performance": {"floor": {"roc_auc": 0.999}}, "latency": False})
+    second = seen(lambda: digest() != first and digest())
+    (folder / f"{model_name}.yaml").write_text("model: [")
+    seen(lambda: gatekeepers.get("/ready")["policies"]["problems"])
+    slow.let_go()
+    assert gatekeepers.judged(model_name, 1)["state"] == "passed"
+    own_bus.publish(candidates.version(model_name, "good"))
+    assert gatekeepers.judged(model_name, 2)["state"] in ("failed", "passed")
+    (folder / f"{model_name}.yaml").unlink()
+    seen(lambda: digest() is None)
+    own_bus.publish(candidates.version(model_name, "good"))
+    last = gatekeepers.judged(model_name, 3)
+    assert last["state"] == "inconclusive" and f"{model_name}' has no policy in {folder}" in last["reason"]
+    results = {
+        item.data.model_version: item.data.policy_digest
+        for topic in ("gate-passed", "gate-failed")
+        for item in own_bus.events(topic)
+        if item.model_name == model_name
+    }
+    assert results == {1: first, 2: second, 3: "none"}

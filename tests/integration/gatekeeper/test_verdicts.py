@@ -6,7 +6,10 @@ import json
 from functools import partial
 from pathlib import Path
 
+import mlflow
+import mlflow.sklearn
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from chassis.digests import digest_tree
 from chassis.registry import Registry
@@ -16,7 +19,7 @@ from forms import loads
 from forms.artifact import read
 from gatekeeper.evaluation.gate_runner import asked_for
 from support.bus_client import BusClient
-from support.candidates import Candidates
+from support.candidates import FEATURES, Candidates, rows
 from support.gatekeepers import Gatekeepers
 from support.mlflow_server import MlflowServer
 from support.waiting import eventually
@@ -214,6 +217,42 @@ def test_an_event_that_mlflow_does_not_bear_out(
     candidate = eventually(lambda: gatekeeper.judged(model_name, registered.model_version))
     assert candidate["state"] == state
     assert says in verdict(candidate, gate)["reason"]
+
+
+def test_the_lineage_of_a_plain_log_model_passes_and_a_deleted_run_does_not(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates, mlflow_server: MlflowServer
+) -> None:
+    """With the fluent API, in this repository, as a user's script would."""
+    mlflow.set_tracking_uri(mlflow_server.uri)
+    train = rows(seed=1)
+    estimator = LogisticRegression().fit(train[FEATURES], train["late"])
+    with mlflow.start_run() as run:
+        logged = mlflow.sklearn.log_model(
+            estimator,
+            name="model",
+            input_example=train[FEATURES].head(3),
+            pyfunc_predict_fn="predict_proba",
+            serialization_format="cloudpickle",
+            registered_model_name=model_name,
+        )
+    version = int(logged.registered_model_version)
+    golden = candidates.kind("good").lineage["evaluation"]
+    event = ModelRegistered(model_name=model_name, model_version=version, evaluation=golden)
+    bus.publish(event)
+    first = verdict(gatekeeper.judged(model_name, version), "lineage")
+    assert first["outcome"] == "Passed" and "not required: the digest of the training data" in first["reason"]
+    assert first["details"]["missing"] == ["data"] or first["details"]["missing"] == ["code", "data"]
+    assert first["details"]["source"] and first["details"]["code_claimed"] is False
+    candidates.client.delete_run(run.info.run_id)
+    bus.publish(event.model_copy(update={"trigger": Trigger(kind="again", reason="its run was deleted")}))
+
+    def again() -> bool:
+        found = gatekeeper.candidate(model_name, version)
+        return found["judgement"] == 2 and bool(found["judged_at"])
+
+    eventually(again, timeout=60)
+    second = verdict(gatekeeper.candidate(model_name, version), "lineage")
+    assert second["outcome"] == "Failed" and f"run {run.info.run_id} is deleted in MLflow" in second["reason"]
 
 
 def test_a_version_that_mlflow_cannot_have_is_a_dead_letter(

@@ -18,7 +18,7 @@ from support.replica import Replica
 from support.versions import FEATURES, LATE, Uploads, pipeline
 from support.waiting import eventually
 
-NAME, SEVERAL = "as-triton", "as-triton-several"
+NAME, SEVERAL, GAPS = "as-triton", "as-triton-several", "as-triton-with-gaps"
 DISTANCE = np.array([700.0, 1500.0, 900.0])
 CARRIER = np.array(["UA", "AA", "ZZ"], dtype=object)
 
@@ -29,7 +29,10 @@ def served(production: Replica, bus: BusClient, uploads: Uploads) -> Replica:
     roles = {"problem": "multiclass", "classes": ["a", "b", "c"]}
     bus.publish(uploads.version(NAME, 3, pipeline()).promoted(1))
     bus.publish(uploads.version(SEVERAL, 1, several, roles=roles).promoted(1))
+    gaps = FEATURES.assign(carrier=["UA", None, "UA", "DL"])
+    bus.publish(uploads.version(GAPS, 1, pipeline(), example=gaps).promoted(1))
     eventually(lambda: production.answers_with(NAME, 3, 1) and production.answers_with(SEVERAL, 1, 1))
+    eventually(lambda: production.answers_with(GAPS, 1, 1))
     return production
 
 
@@ -105,6 +108,7 @@ def tensor(name: str, data: list[Any], datatype: str = "FP64", **others: Any) ->
     return {"name": name, "shape": [len(data)], "datatype": datatype, "data": data} | others
 
 
+MISSING_AS_TEXT = "gauntlet_serving_missing_as_text_total"
 GOOD = [tensor("distance", [700.0]), tensor("carrier", ["UA"], "BYTES")]
 BAD: dict[str, tuple[Any, str]] = {
     "no JSON": (b"{", "not JSON"),
@@ -148,6 +152,25 @@ def test_a_missing_number_is_null_or_nan(served: Replica, client: Any) -> None:
     with pytest.raises(InferenceServerException, match=r"rows\[1\].distance is null"):
         distance = column("distance", [1.0, np.nan], "FP64", binary=True)
         client.infer(NAME, [distance, column("carrier", CARRIER[:2], "BYTES", binary=True)])
+
+
+def test_a_missing_text_that_triton_s_client_sends_as_a_word_is_counted_and_told_once(
+    served: Replica, client: Any
+) -> None:
+    """It has no other way to send one; the model takes the word for a category."""
+    missing = np.array([None, float("nan"), "UA"], dtype=object)
+    before = served.metric(MISSING_AS_TEXT)
+    for binary in (True, False):
+        carrier = column("carrier", missing, "BYTES", binary=binary)
+        answer = client.infer(GAPS, [column("distance", DISTANCE, "FP64", binary=binary), carrier])
+        words = served.predict(*[{"distance": 700.0, "carrier": word} for word in ("None", "nan")], model=GAPS)
+        assert answer.as_numpy("predict_proba")[0, 1] == words.json()["predictions"][0]["score"]
+    assert served.metric(MISSING_AS_TEXT) == before + 8, "in whichever protocol they come"
+    warnings = [line for line in served.log.read_text().splitlines() if "may stand for a missing value" in line]
+    assert len(warnings) == 1 and "carrier" in warnings[0] and GAPS in warnings[0]
+
+    client.infer(NAME, [column("distance", DISTANCE, "FP64", binary=True), carrier])
+    assert served.metric(MISSING_AS_TEXT) == before + 8, "a column without missing values has no word for them"
 
 
 def test_an_unknown_model_is_not_found(served: Replica) -> None:

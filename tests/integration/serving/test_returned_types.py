@@ -321,6 +321,7 @@ def is_answered(response: httpx.Response, field: str) -> bool:
     if response.status_code == 200:
         return True
     assert response.status_code == 503, response.text
+    assert response.headers["Retry-After"]
     words = response.json()[field]
     assert f"'{NAME}' version 1 failed on valid rows: " in words and "see the log" not in words
     return False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +77,97 @@ def test_structured_mode_is_understood() -> None:
     assert (received.id, received.source, received.data.model_version) == ("7", "/crm", 3)
 
 
+SDK = json.loads((Path(__file__).parents[2] / "data" / "cloudevents-sdk.json").read_text())["messages"]
+WHEN = datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("message", SDK, ids=[message["name"] for message in SDK])
+def test_what_the_sdk_of_cloudevents_sends_is_understood(message: dict[str, Any]) -> None:
+    """Real output, of tests/data/cloudevents_sdk.py: all of these are the same event."""
+    headers = {name: value.encode() for name, value in message["headers"].items()}
+    received = decode(record(message["value"].encode(), **headers), LIMIT)
+    assert (received.id, received.source, received.time) == ("7", "/crm", WHEN)
+    assert received.data == REGISTERED
+    if message["name"].startswith("extensions"):
+        assert received.correlation_id == "c1" and str(received.traceparent).startswith("00-4bf92f")
+
+
+DATA = '{"model_name": "churn", "model_version": 3, "metrics": {"roc_auc": 0.8}}'
+ATTRIBUTES = f'"specversion": "1.0", "id": "7", "source": "/crm", "type": "{ModelRegistered.type}"'
+MODE = "content-type"
+
+
+PLAIN_DATA = f'"data": {DATA}'
+OWN_MODE = b"application/cloudevents+json"
+
+
+def structured(rest: str = PLAIN_DATA, mode: bytes = OWN_MODE, bom: bytes = b"") -> Record:
+    return record(bom + f"{{{ATTRIBUTES}, {rest}}}".encode(), **{MODE: mode})
+
+
+def binary(value: str = DATA, bom: bytes = b"", **more: bytes | None) -> Record:
+    own = {"ce_id": b"7", "ce_source": b"/crm", "ce_type": ModelRegistered.type.encode(), "ce_specversion": b"1.0"}
+    return record(bom + value.encode(), **{**own, **more})
+
+
+BOM = b"\xef\xbb\xbf"
+BASE64 = base64.b64encode(DATA.encode()).decode()
+OTHERS = {
+    "media type in capitals": structured(mode=b"Application/CloudEvents+JSON; Charset=UTF-8"),
+    "header in capitals": record(structured().value, **{"Content-Type": OWN_MODE.upper()}),
+    "media type alone": structured(mode=b"application/cloudevents"),
+    "media type with a parameter and no space": structured(mode=b"application/cloudevents;charset=utf-8"),
+    "base64": structured(f'"data_base64": "{BASE64}"'),
+    "base64 of a text with a mark": structured(f'"data_base64": "{base64.b64encode(BOM + DATA.encode()).decode()}"'),
+    "base64, the other null": structured(f'"data_base64": "{BASE64}", "data": null'),
+    "data, the other null": structured(f'"data": {DATA}, "data_base64": null'),
+    "base64 as 0.3 had it": structured(f'"datacontentencoding": "base64", "data": "{BASE64}"'),
+    "structured with a mark": structured(bom=BOM),
+    "structured, null attributes": structured(f'"data": {DATA}, "time": null, "subject": null, "traceparent": null'),
+    "structured, null in data": structured(PLAIN_DATA.replace('"metrics"', '"run_id": null, "metrics"')),
+    "structured, small t and z": structured(f'"data": {DATA}, "time": "2026-01-02t03:04:05.6789z"'),
+    "structured, and headers": record(structured().value, **{MODE: OWN_MODE, "ce_id": b"9"}),
+    "binary with a mark": binary(bom=BOM),
+    "binary, null headers": binary(ce_time=None, ce_subject=None, traceparent=None),
+    "binary, empty headers": binary(ce_time=b"", ce_causationid=b"", traceparent=b""),
+    "binary, small t and z": binary(ce_time=b"2026-01-02t03:04:05.6789z"),
+    "binary, nanoseconds": binary(ce_time=b"2026-01-02T03:04:05.678900123Z"),
+    "binary, another media type": binary(**{MODE: b"Application/JSON; charset=utf-8"}),
+    "binary, capitals": record(DATA.encode(), **{name.upper(): value for name, value in binary().headers}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", OTHERS.values(), ids=OTHERS.keys())
+def test_what_sdks_of_other_languages_send_is_understood(message: Record) -> None:
+    received = decode(message, LIMIT)
+    assert (received.id, received.source, received.data) == ("7", "/crm", REGISTERED)
+    assert (received.causation_id, received.traceparent) == (None, None)
+    assert received.time in (WHEN, datetime.fromtimestamp(1_700_000_000, UTC))
+
+
+def test_null_is_a_field_that_is_not_set_where_it_need_not_be_there() -> None:
+    """Also where its type does not allow null, inside of other objects, and without headers."""
+    dataset = {"uri": "runs:/x/a", "digest": "sha256:" + "1" * 64, "rows": None}
+    body = {"model_name": "churn", "model_version": 3, "metrics": None, "training": dataset, "evaluation": None}
+    event = decode(record(json.dumps(body).encode()), LIMIT).data
+    assert (event.metrics, event.evaluation, event.training.digest) == ({}, None, dataset["digest"])
+    for required in ("model_version", "training.digest", "metrics.roc_auc"):
+        broken = json.loads(json.dumps({**body, "metrics": {"roc_auc": 0.5}}))
+        *path, name = required.split(".")
+        (broken[path[0]] if path else broken)[name] = None
+        with pytest.raises(Malformed, match=required):
+            decode(record(json.dumps(broken).encode()), LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("when", "seconds"),
+    [("2016-12-31T23:59:60Z", 59), ("2016-12-31t23:59:60.5+00:00", 59.5), ("2016-12-31T23:59:58Z", 58)],
+)
+def test_a_leap_second_is_the_second_before(when: str, seconds: float) -> None:
+    received = decode(binary(ce_time=when.encode()), LIMIT)
+    assert received.time.second + received.time.microsecond / 1e6 == seconds
+
+
 def test_unknown_fields_of_a_newer_writer_are_ignored() -> None:
     assert decode(record(b'{"model_name": "churn", "model_version": 3, "colour": "red"}'), LIMIT)
 
@@ -110,6 +203,15 @@ def test_a_header_that_is_not_ours_may_hold_anything() -> None:
         (record(ce_type=ModelRegistered.type.encode(), ce_id=b"1"), "ce_source"),
         (record(ce_type=ModelRegistered.type.encode(), ce_id=b"1", ce_source=b"s", ce_time=b"noon"), "'noon'"),
         (record(b'{"model_name": "churn"}', topic="training"), "missing header ce_type"),
+        (binary(ce_time=b"0001-01-01T00:00:00+14:00"), "is not RFC 3339"),
+        (binary(DATA.replace("0.8", "null")), "metrics.roc_auc"),
+        (structured('"data_base64": "%%%"'), "data_base64 is not base64"),
+        (structured('"data_base64": "AAAA"'), "not JSON"),
+        (structured(f'"data": {DATA}, "data_base64": "{BASE64}"'), "one of them"),
+        (structured('"data": null'), "without data"),
+        (structured('"subject": "churn"'), "without data"),
+        (structured(mode=b"application/cloudevents+avro"), "application/cloudevents+json"),
+        (structured(mode=b"application/cloudevents-batch+json"), "one event in a message"),
     ],
 )
 def test_what_is_no_event_is_refused_with_a_reason(bad: Record, reason: str) -> None:

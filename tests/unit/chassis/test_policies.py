@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.policies import PolicyError, load_policies, load_policy
+from chassis.policies import PolicyError, load_policy
 from contracts.policy import Delta, Minimum, Performance
 
 
@@ -51,7 +51,6 @@ def test_the_digest_is_of_the_meaning_not_of_the_text(tmp_path: Path) -> None:
         ("model: m\ngates:\n  performence: {}\n", 3, "did you mean 'performance'?"),
         ("model: m\ngates:\n  performance: {rule: superiour}\n", 3, "did you mean 'superior'?"),
         ("model: m\ngates:\n  latency: {p95_ms: -1}\n", 3, "got -1"),
-        ("model: m\nproblem: regression\n", 1, "a regression problem needs `metric`, one of mae, mape, rmse"),
         ("model: m\nproblem: regression\nmetric: f1\n", 1, "'f1' is not defined for a regression problem"),
         ("model: m\nfloor: {roc_auc: 0.6}\n", 2, "'floor' in this place; it belongs to gates.performance.floor"),
         ("model: m\ngates: {floor: {roc_auc: 0.6}}\n", 2, "it belongs to gates.performance.floor"),
@@ -104,15 +103,3 @@ def test_one_mistake_is_one_line_about_what_was_written(tmp_path: Path, text: st
 def test_what_is_no_policy_at_all_is_an_error_too(tmp_path: Path, text: str) -> None:
     with pytest.raises(PolicyError, match=r"model\.yaml"):
         load_policy(policy_file(tmp_path, text))
-
-
-def test_two_policies_for_one_model_are_refused(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / f"{name}.yaml").write_text("model: m\n")
-    with pytest.raises(PolicyError, match="a second policy for model 'm'"):
-        load_policies(tmp_path)
-
-
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PolicyError, match=f"{tmp_path}/nowhere, does not exist; .*POLICIES_DIR"):
-        load_policies(tmp_path / "nowhere")

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from contracts.policy import Integrity, Lineage
 from gatekeeper.database import golden_datasets
 from gatekeeper.database.evidence_formats import FORMAT, STEPS, Unreadable, serving_form_of, upgraded
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence import document as evidence
+from gatekeeper.policy.gates import lineage
 from gatekeeper.tournaments import comparison
 from support import complete_evidence
 from support.complete_evidence import FOLDER, golden_document
@@ -110,6 +112,20 @@ def test_what_came_later_is_said_to_be_unknown_in_older_documents() -> None:
     assert serving_form_of(stored("1-oldest")) is None and serving_form_of(stored("2")) == "onnxruntime"
 
 
+def test_the_gates_of_format_2_decide_as_they_did() -> None:
+    """Every part of the lineage was required, packages in the declared versions, and the texts were these."""
+    document = upgraded(stored("2"))
+    measurements, policy = evidence.read(document, load)
+    assert isinstance(policy.gates.lineage, Lineage) and len(policy.gates.lineage.require) == 4
+    assert isinstance(policy.gates.integrity, Integrity) and policy.gates.integrity.dependencies == "exact"
+    measurements.training_digest = measurements.artifact_problem = None
+    measurements.event = measurements.event.model_copy(update={"code_version": None})
+    verdict = lineage.decide(lineage.facts(measurements, policy), policy.gates.lineage)
+    assert verdict.reason == "the digest of the training data is unknown; the code version is unknown; gone"
+    kept = {"run_id", "training_digest", "code_version", "artifact_digest", "evaluation_digest"}
+    assert verdict.details.keys() == kept
+
+
 OBJECTS = [
     "measured",
     "measured.champion",
@@ -169,9 +185,9 @@ def test_a_key_that_is_missing_is_one_too(path: str) -> None:
 
 def test_so_are_those_of_the_document_itself() -> None:
     with pytest.raises(Unreadable, match=r"document holds 'measurd'"):
-        upgraded({**stored("2"), "measurd": {}})
+        upgraded({**stored(str(FORMAT)), "measurd": {}})
     with pytest.raises(Unreadable, match="document lacks 'policy'"):
-        upgraded({key: value for key, value in stored("2").items() if key != "policy"})
+        upgraded({key: value for key, value in stored(str(FORMAT)).items() if key != "policy"})
 
 
 @pytest.mark.parametrize("said", [99, 0, None, "2", [2]])

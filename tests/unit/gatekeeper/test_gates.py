@@ -29,34 +29,67 @@ KNOWN = lineage.Facts(
 )
 
 
+STRICT = Lineage(require=("run", "signature", "data", "code"))
+TRACKED = replace(KNOWN, training_digest=None, code_version=None, origin=lineage.Origin(source="train.py"))
+"""What MLflow has of a plain `log_model` in a run."""
+
+
 def test_complete_lineage_passes():
-    assert lineage.decide(KNOWN, Lineage()).outcome is PASSED
+    for settings in (Lineage(), STRICT):
+        verdict = lineage.decide(KNOWN, settings)
+        assert verdict.outcome is PASSED
+        assert verdict.reason == "run, training data, code version and signature are known, and all digests agree"
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "says", "by_default"),
     [
-        ({"version_found": False}, "version is not in MLflow"),
-        ({"run_id": None}, "names no run"),
-        ({"run_found": False}, "run r1 is not in MLflow"),
-        ({"training_digest": None}, "training data is unknown"),
-        ({"code_version": None}, "code version"),
-        ({"has_signature": False}, "no signature"),
-        ({"artifact_measured": "sha256:xx"}, "artifact has digest sha256:xx, but sha256:bb was registered"),
-        ({"evaluation_measured": "sha256:xx"}, "evaluation dataset has digest sha256:xx"),
-        ({"evaluation_problem": "it is gone"}, "it is gone"),
-        ({"artifact_problem": "no MLmodel file"}, "no MLmodel file"),
+        ({"version_found": False}, "version is not in MLflow", FAILED),
+        ({"run_id": None}, "names no run", FAILED),
+        ({"run_found": False}, "run r1 is not in MLflow", FAILED),
+        (
+            {"run_found": False, "origin": lineage.Origin(run_deleted=True)},
+            "run r1 is deleted in MLflow (mlflow runs restore --run-id r1)",
+            FAILED,
+        ),
+        ({"training_digest": None}, "training data is unknown", PASSED),
+        ({"code_version": None}, "code version is unknown", PASSED),
+        ({"has_signature": False}, "no signature", FAILED),
+        ({"artifact_measured": "sha256:xx"}, "artifact has digest sha256:xx, but sha256:bb was registered", FAILED),
+        ({"evaluation_measured": "sha256:xx"}, "evaluation dataset has digest sha256:xx", FAILED),
+        ({"evaluation_problem": "it is gone"}, "it is gone", FAILED),
+        ({"artifact_problem": "no MLmodel file"}, "no MLmodel file", FAILED),
     ],
 )
-def test_a_gap_in_the_lineage_fails_and_is_named(change, says):
-    verdict = lineage.decide(replace(KNOWN, **change), Lineage())
+def test_a_gap_in_the_lineage_fails_and_is_named(change, says, by_default):
+    verdict = lineage.decide(replace(KNOWN, **change), STRICT)
     assert verdict.outcome is FAILED
     assert says in verdict.reason
+    verdict = lineage.decide(replace(KNOWN, **change), Lineage())
+    assert verdict.outcome is by_default
+    assert says in verdict.reason, "what is missing is shown either way"
 
 
 def test_every_gap_is_named_at_once():
-    verdict = lineage.decide(replace(KNOWN, code_version=None, training_digest=None), Lineage())
+    verdict = lineage.decide(replace(KNOWN, code_version=None, training_digest=None), STRICT)
     assert "code version" in verdict.reason and "training data" in verdict.reason
+
+
+def test_a_plain_model_of_a_tracked_run_passes_and_what_would_complete_it_is_shown():
+    verdict = lineage.decide(TRACKED, Lineage())
+    assert verdict.outcome is PASSED and verdict.details["missing"] == ["code", "data"]
+    assert "run and signature are known, and all digests agree; not required: the digest of the" in verdict.reason
+    assert 'mlflow.log_input(…, context="training")' in verdict.reason and "it names train.py" in verdict.reason
+    assert lineage.decide(TRACKED, STRICT).outcome is FAILED
+    nothing = replace(TRACKED, run_id=None, run_found=False, has_signature=False)
+    verdict = lineage.decide(nothing, Lineage(require=()))
+    assert verdict.outcome is PASSED and verdict.reason.startswith("nothing of its origin is known")
+
+
+def test_a_claimed_commit_is_marked():
+    verdict = lineage.decide(replace(KNOWN, origin=lineage.Origin(code_claimed=True)), STRICT)
+    assert verdict.outcome is PASSED and verdict.details["code_claimed"] is True
+    assert "the code version 'c1' is claimed, not recorded" in verdict.reason
 
 
 def test_a_digest_that_nobody_declared_is_no_gap():

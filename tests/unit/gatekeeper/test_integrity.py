@@ -179,6 +179,9 @@ def test_code_beside_the_model_and_other_loaders_are_code(tmp_path):
 
 GOOD = Facts(declared="sha256:a", measured="sha256:a", loader="mlflow.sklearn", advisories=9)
 OLD = Dependency("numpy", "numpy==1.0", "2.4.6", False)
+NEAR = Dependency("pandas", "pandas==2.3.1", "2.3.3", False, same_major=True)
+PYTHON = Dependency("python", "python 3.10.1", "3.11.9", False, same_major=True)
+CODE = File("model.pkl", "pickle", opened=True, names=("cloudpickle.cloudpickle._make_function",))
 HOLE = Vulnerability("numpy", "2.4.6", "PYSEC-2030-1", "it says too much")
 EXECUTES = File("model.pkl", "pickle", True, ("os.system",), ("os.system",))
 
@@ -204,6 +207,15 @@ EXECUTES = File("model.pkl", "pickle", True, ("os.system",), ("os.system",))
         ),
         (replace(GOOD, dependencies=(replace(OLD, installed=None),)), {}, Outcome.FAILED, "it is not installed"),
         (replace(GOOD, dependencies=(OLD,)), {"dependencies": "ignore"}, Outcome.PASSED, "registered"),
+        (
+            replace(GOOD, dependencies=(NEAR, *GOOD.dependencies)),
+            {},
+            Outcome.PASSED,
+            "1 of them in another minor or patch version: pandas==2.3.1 (here 2.3.3)",
+        ),
+        (replace(GOOD, dependencies=(NEAR,)), {"dependencies": "exact"}, Outcome.FAILED, "needs pandas==2.3.1"),
+        (replace(GOOD, dependencies=(PYTHON,)), {}, Outcome.PASSED, "python 3.10.1 (here 3.11.9)"),
+        (replace(GOOD, dependencies=(PYTHON,), files=(CODE,)), {}, Outcome.FAILED, "needs python 3.10.1"),
         (
             replace(GOOD, vulnerabilities=(HOLE,)),
             {},
@@ -248,20 +260,59 @@ def test_what_is_decided(facts, changes, expected, says):
 )
 def test_a_requirement_is_compared_with_what_is_installed(tmp_path, line, installed, satisfied):
     (tmp_path / "requirements.txt").write_text(f"{line}\n")
-    found, unread = requirements.declared(tmp_path, lambda _: installed)
+    found, unread = requirements.declared(tmp_path, lambda name: installed and (name, installed))
     assert [item.satisfied for item in found] == ([] if satisfied is None else [satisfied])
     assert len(unread) == (satisfied is None and not line.startswith(("#", "numpy==1.0")))
 
 
 @pytest.mark.parametrize(("python", "satisfied"), [("2.7.18", False), (None, True)])
-def test_a_model_of_another_python_does_not_fit(tmp_path, python, satisfied):
-    """Code objects in pickles are those of one minor version."""
+def test_the_version_of_python_is_a_dependency(tmp_path, python, satisfied):
     import platform
 
     python = python or platform.python_version()
     (tmp_path / "conda.yaml").write_text(f"dependencies: [python={python}, pip: [numpy>=1]]")
     found, _ = requirements.declared(tmp_path)
     assert {item.package: item.satisfied for item in found} == {"numpy": True, "python": satisfied}
+
+
+@pytest.mark.parametrize(
+    ("declared", "installed", "same"),
+    [
+        ("pandas==2.3.1", "2.3.3", True),
+        ("pandas==2.3.1", "2.2.0", True),
+        ("pandas==2.3.1", "3.1.0", False),
+        ("pandas==3.1.0", "2.3.3", False),
+        ("pandas==2.3.*", "2.4.0", True),
+        ("pandas>=2.4,<3", "2.3.3", True),
+        ("pandas>=2,<2.3", "2.3.3", True),
+        ("pandas<3", "3.1.0", False),
+        ("pandas<3", "2.3.3", True),
+        ("pandas~=2.4", "2.3.3", True),
+        ("pandas>=2,!=2.3.3", "2.3.3", False),  # excluded by name
+        ("pandas", "2.3.3", True),
+        ("cloudpickle==3.1.3", "3.1.2", True),
+    ],
+)
+def test_what_has_the_same_major_version_is_known(tmp_path, declared, installed, same):
+    (tmp_path / "requirements.txt").write_text(f"{declared}\n")
+    (found,), _ = requirements.declared(tmp_path, lambda name: (name, installed))
+    assert found.same_major is same and (found.satisfied <= same)
+
+
+def test_the_module_decides_not_the_name_of_the_package(tmp_path):
+    """Of packages that are installed here: PyYAML provides `yaml`; scikit-learn `sklearn`, as a variant of it would."""
+    lines = ["sklearn>=1", "scikit-learn-cpu>=1", "yaml", "nothing-like-it-headless"]
+    (tmp_path / "requirements.txt").write_text("\n".join(lines))
+    found, _ = requirements.declared(tmp_path)
+    providers = {each.requirement: (each.provider, each.satisfied) for each in found}
+    assert providers == {
+        "sklearn>=1": ("scikit-learn", True),
+        "scikit-learn-cpu>=1": ("scikit-learn", True),
+        "yaml": ("PyYAML", True),
+        "nothing-like-it-headless": (None, False),
+    }
+    boosted = requirements.installed_here("xgboost")
+    assert boosted is not None and boosted == requirements.installed_here("xgboost-cpu")
 
 
 ADVISORY = {
@@ -308,7 +359,7 @@ def test_without_advisories_nothing_is_said_to_be_known(tmp_path):
 
 
 def test_a_vulnerable_dependency_fails_at_the_version_that_would_be_imported(tmp_path):
-    installed = requirements.installed_here("numpy")
+    _, installed = requirements.installed_here("numpy")
     affected = [{"package": {"ecosystem": "PyPI", "name": "numpy"}, "versions": [installed]}]
     (tmp_path / "advisories").mkdir()
     (tmp_path / "advisories" / "a.json").write_text(json.dumps({**ADVISORY, "affected": affected}))

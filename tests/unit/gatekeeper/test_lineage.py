@@ -27,10 +27,12 @@ TAG = ModelRegistered(
 class Fake:
     """An MLflow that knows one version and one run."""
 
-    def __init__(self, *, run_id="r", tags=None, metrics=None, inputs=(), missing=False, away=False) -> None:
+    def __init__(
+        self, *, run_id="r", tags=None, metrics=None, inputs=(), stage="active", missing=False, away=False
+    ) -> None:
         self.found = RegisteredVersion("m", 2, run_id, "runs:/r/model", datetime.now(UTC), {})
         data = SimpleNamespace(tags=tags or {}, metrics=metrics or {})
-        info = SimpleNamespace(status="FINISHED", lifecycle_stage="active")
+        info = SimpleNamespace(run_id="r", status="FINISHED", lifecycle_stage=stage)
         self.only_run = SimpleNamespace(info=info, data=data, inputs=SimpleNamespace(dataset_inputs=list(inputs)))
         self.missing, self.away = missing, away
 
@@ -45,6 +47,9 @@ class Fake:
         if run_id != "r":
             raise NotFound("no such run")
         return self.only_run
+
+    def artifacts(self, run_id, folder=None):
+        return set()
 
 
 MINIMAL = ModelRegistered(model_name="m", model_version=2)
@@ -74,6 +79,77 @@ def test_a_run_that_is_not_ours_tells_commit_metrics_and_training_data():
     found = trace(fake, MINIMAL)
     assert (found.event.code_version, found.event.metrics) == ("c0ffee", {"auc": 0.6})
     assert found.training_digest == "mlflow:d1g3st"
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+BY_MLFLOW = {"mlflow.source.name": "train.py", "mlflow.source.git.commit": COMMIT}
+"""What MLflow records of a script in a Git repository, when its run starts."""
+
+
+@pytest.mark.parametrize(
+    ("tags", "told", "version", "claimed"),
+    [
+        (BY_MLFLOW, {}, COMMIT, False),
+        (BY_MLFLOW, {"code_version": COMMIT}, COMMIT, False),
+        (BY_MLFLOW, {"code_version": "v7"}, "v7", True),  # the event says another one
+        ({**BY_MLFLOW, "mlflow.source.git.dirty": "true"}, {}, f"{COMMIT}-dirty", False),
+        ({**BY_MLFLOW, "mlflow.source.git.commit": "my notebook, first try"}, {}, "my notebook, first try", True),
+        ({"mlflow.source.git.commit": COMMIT}, {}, COMMIT, True),  # set by hand on a run of MlflowClient
+        ({"mlflow.source.name": "train.py"}, {}, None, False),
+        ({"mlflow.source.name": "train.py"}, {"code_version": COMMIT}, COMMIT, True),
+        ({"gauntlet.lineage": TAG.model_dump_json()}, {}, "from the tag", False),  # the trainer's own
+        (
+            {
+                "mlflow.source.name": "/n",
+                "mlflow.databricks.notebookID": "9",
+                "mlflow.databricks.notebookRevisionID": "42",
+            },
+            {},
+            "notebook 9, revision 42",
+            False,
+        ),
+        ({"mlflow.source.name": "x", "mlflow.databricks.gitRepoCommit": COMMIT}, {}, COMMIT, False),
+    ],
+)
+def test_a_version_of_the_code_is_recorded_or_claimed(tags, told, version, claimed):
+    found = trace(Fake(tags=tags), MINIMAL.model_copy(update=told))
+    assert (found.event.code_version, found.origin.code_claimed) == (version, claimed)
+
+
+@pytest.mark.parametrize(
+    ("tags", "source"),
+    [
+        ({}, None),
+        (BY_MLFLOW, "train.py"),
+        ({"mlflow.source.name": "ipykernel_launcher.py"}, "ipykernel_launcher.py"),
+        ({"mlflow.source.name": "x", "mlflow.databricks.notebookPath": "/Users/ada/late"}, "/Users/ada/late"),
+    ],
+)
+def test_the_script_or_notebook_is_named(tags, source):
+    assert trace(Fake(tags=tags), MINIMAL).origin.source == source
+
+
+@pytest.mark.parametrize(
+    ("contexts", "digest"),
+    [
+        (["training"], "mlflow:d0"),
+        (["train"], "mlflow:d0"),  # autologging
+        (["eval", "training", "train"], "mlflow:d1+d2"),
+        (["evaluation"], None),
+        ([], None),
+    ],
+)
+def test_training_data_is_known_as_mlflow_records_it(contexts, digest):
+    inputs = [
+        DatasetInput(Dataset("t", f"d{number}", "local", "{}"), [InputTag("mlflow.data.context", context)])
+        for number, context in enumerate(contexts)
+    ]
+    assert trace(Fake(inputs=inputs), MINIMAL).training_digest == digest
+
+
+def test_a_deleted_run_is_not_known():
+    found = trace(Fake(tags=BY_MLFLOW, stage="deleted"), MINIMAL)
+    assert (found.run_found, found.origin.run_deleted, found.event.code_version) == (False, True, COMMIT)
 
 
 @pytest.mark.parametrize("tag", ["no json", "[1]", '{"training": {"digest": "short"}}', '{"metrics": {"x": "y"}}'])

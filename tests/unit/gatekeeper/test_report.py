@@ -71,6 +71,9 @@ def view(verdicts: tuple[GateVerdict, ...], **changes: Any) -> CandidateView:
         "verdicts": list(verdicts),
         "evidence": {},
         "correlation_id": "story",
+        "judgement": 1,
+        "registrations": [],
+        "earlier": [],
     }
     return CandidateView.model_validate({**known, **changes})
 

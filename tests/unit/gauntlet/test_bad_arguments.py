@@ -73,7 +73,7 @@ BAD = [
     ("predict flights --input a.csv", "--output"),
     ("predict flights --input a.csv --output b.csv", "a.csv"),
     ("predict flights --input a.doc --output b.csv", "'.doc'"),
-    ("policy check", "FILE"),
+    ("policy check nosuch.yaml", "nosuch.yaml"),
     ("policy chek p.yaml", "chek"),
     ("nosuchcommand", "nosuchcommand"),
 ]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from chassis.policies import load_policies
+from chassis.policy_store import PolicyStore
 from contracts.policy import ModelPolicy
 from gauntlet.policy_lint import warnings
 from gauntlet.power_analysis import (
@@ -71,7 +71,7 @@ def test_with_the_rows_that_are_needed_the_risk_is_alpha() -> None:
 
 
 def test_the_shipped_policies_have_no_warning() -> None:
-    for policy in load_policies(POLICIES).values():
+    for policy in PolicyStore(POLICIES).values():
         assert warnings(policy) == [], policy.model
 
 

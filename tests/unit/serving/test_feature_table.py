@@ -146,10 +146,11 @@ def test_sources_come_from_policies_and_their_urls_from_the_environment(
         found["unset"].read(["a"], SIGNATURE)
 
 
-def test_a_url_that_is_none_is_an_error_at_start() -> None:
+def test_a_url_that_is_none_is_an_error_of_requests_with_ids() -> None:
     policies = {"m": ModelPolicy(model="m", features={"table": "t", "key": "id"})}
+    found = sources(policies, Settings(_env_file=None, features_url="somewhere"))
     with pytest.raises(Permanent, match="SERVING_FEATURES_URL is no URL"):
-        sources(policies, Settings(_env_file=None, features_url="somewhere"))
+        found["m"].read(["a"], SIGNATURE)
 
 
 def test_features_need_a_key() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from chassis.digests import digest_tree
 from chassis.errors import Permanent
+from contracts import OutputFormat
 from serving.inference.hosted_model import HostedModel, HostEnded
 from serving.inference.mlflow_model import load
 from serving.inference.model import LoadedModel, ModelFailed
@@ -84,6 +85,50 @@ def test_what_the_model_raises_or_returns_is_told_as_of_any_model(
     assert ask(both[0], "at the top") == [1.0]
 
 
+def test_a_classifier_with_a_step_of_its_own_code_answers_as_it_was_judged(tmp_path: Path) -> None:
+    """Its `predict` gives labels, as MLflow's scoring server does; it was judged by probabilities."""
+    (tmp_path / "steps.py").write_text(STEPS)
+    command = [sys.executable, "-c", CLASSIFIER, str(tmp_path)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    output = OutputFormat(problem="binary", classes=("no", "yes"))
+    model = load(Artifact("flights", 1, "none", output), tmp_path / "model")
+    rows = [{"distance": 100.0}, {"distance": 2000.0}]
+    found = model.predict(model.reader.read(rows, 10))
+    assert found.labels == ["no", "yes"]
+    assert found.scores == pytest.approx(json.loads(made.stdout), abs=1e-12)
+    assert model.pyfunc.predict(pd.DataFrame(rows)).tolist() == ["no", "yes"]
+    assert model.invoked(model.reader.read(rows, 10)).raw.tolist() == ["no", "yes"]
+
+
+STEPS = """
+from sklearn.base import BaseEstimator, TransformerMixin
+
+class Halved(TransformerMixin, BaseEstimator):
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return X / 2
+"""
+CLASSIFIER = """
+import json, sys, warnings, mlflow.sklearn, pandas as pd
+from mlflow.models import infer_signature
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+folder = sys.argv[1]
+sys.path.insert(0, folder)
+from steps import Halved
+rows = pd.DataFrame({"distance": [100.0, 200.0, 1500.0, 2000.0]})
+model = make_pipeline(Halved(), LogisticRegression()).fit(rows, ["no", "no", "yes", "yes"])
+warnings.simplefilter("ignore")
+mlflow.sklearn.save_model(model, folder + "/model", code_paths=[folder + "/steps.py"],
+    signature=infer_signature(rows, model.predict(rows)), pip_requirements=["scikit-learn"],
+    serialization_format="cloudpickle")
+print(json.dumps(model.predict_proba(rows.iloc[[0, 3]])[:, 1].tolist()))
+"""
+
+
 def test_mlflows_refusal_of_rows_stays_its_own(both: list[LoadedModel]) -> None:
     with pytest.raises(MlflowException, match="Failed to enforce schema") as refused:
         both[0].pyfunc.predict(pd.DataFrame({"other": [1]}))
@@ -134,7 +179,6 @@ def test_the_process_ends_with_the_model_and_counts_in_its_memory(folders: list[
     process = psutil.Process(pid(model))
     assert model.resident_bytes > 5_000_000
     del model
-    gc.collect()
     eventually(lambda: gone(process))
 
 

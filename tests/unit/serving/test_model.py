@@ -192,7 +192,7 @@ def test_a_null_in_rows_that_the_model_fails_on_anyway_is_the_fault_of_the_model
         ([0.5, float("inf")], "NaN or infinite"),
         ([0.1, 1.9], "outside"),
         ([0.1, 0.2, 0.7], "binary"),
-        ("late", "expected numbers"),
+        ("late", "none of the classes"),
     ],
 )
 def test_what_a_model_raises_or_answers_wrongly_is_a_failure_of_the_model(

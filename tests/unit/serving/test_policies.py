@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 import pytest
+import sqlalchemy as sql
 from prometheus_client import REGISTRY
 
-from chassis.policies import PolicyError
 from serving.policies import parity_tolerances, policies_of, prediction_shares
 from serving.settings import Settings
 from support.in_process import InProcess
@@ -41,11 +41,10 @@ def test_what_a_policy_says_is_taken_by_model_and_nothing_else(tmp_path: Path) -
         ("serving: {prediction_shares: 1}", "did you mean 'prediction_share'"),
     ],
 )
-def test_a_mistake_is_named_at_the_start(tmp_path: Path, line: str, said: str) -> None:
+def test_a_mistake_is_named_and_does_not_end_the_replica(tmp_path: Path, line: str, said: str) -> None:
     (tmp_path / "flights.yaml").write_text(f"model: flights\n{line}\n")
-    with pytest.raises(PolicyError, match=said) as refused:
-        policies_of(settings(tmp_path))
-    assert "flights.yaml:2" in str(refused.value)
+    [problem] = policies_of(settings(tmp_path)).problems
+    assert "flights.yaml:2" in problem.reason and said in problem.reason
 
 
 @pytest.mark.parametrize(
@@ -91,6 +90,62 @@ def test_a_replica_reads_them_from_its_folder(tmp_path: Path) -> None:
         before = dropped()
         [answer] = replica.send(("POST", "/predict", [], [orjson.dumps({"rows": [ROW, ROW]})]))
         assert answer.status == 200 and dropped() == before + 2
+
+
+def test_what_changes_while_a_replica_runs_applies_to_the_next_request(tmp_path: Path) -> None:
+    """Also where there was no policy at its start."""
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    models: dict[str, Any] = {"flights": (pipeline(), {})}
+
+    with InProcess(tmp_path / "data", models, policies_dir=folder) as replica:
+
+        def is_dropped() -> bool:
+            before = dropped()
+            [answer] = replica.send(("POST", "/predict", [], [orjson.dumps({"rows": [ROW]})]))
+            assert answer.status == 200
+            return dropped() > before
+
+        eventually(lambda: replica.send(("GET", "/models", [], []))[0].json()["models"][0]["form"]["parity"])
+        assert not is_dropped()
+        (folder / "flights.yaml").write_text(SAYS.replace("0.25", "0"))
+        replica.policies.look()
+        replica.policies.look()
+        assert is_dropped()
+        (folder / "flights.yaml").unlink()
+        replica.policies.look()
+        replica.policies.look()
+        assert not is_dropped()
+
+
+def test_a_source_of_features_that_comes_and_goes(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'features.db'}"
+    with sql.create_engine(url).begin() as connection:
+        FEATURES.assign(who=["a", "b", "c", "d"][: len(FEATURES)]).to_sql("flights", connection)
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    models: dict[str, Any] = {"flights": (pipeline(), {})}
+
+    with InProcess(tmp_path / "data", models, policies_dir=folder, features_url=url) as replica:
+
+        def status(body: dict[str, Any]) -> int:
+            [answer] = replica.send(("POST", "/models/flights/predict", [], [orjson.dumps(body)]))
+            return answer.status
+
+        def says(policy: str) -> None:
+            (folder / "flights.yaml").write_text(policy)
+            replica.policies.look()
+            replica.policies.look()
+
+        assert status({"who": "a"}) == status({"entities": ["a"]}) == 422
+        says("model: flights\nfeatures: {table: flights, key: who}\n")
+        assert status({"who": "a"}) == status({"entities": ["a"]}) == 200
+        says("model: flights\nfeatures: {table: nowhere, key: who}\n")
+        assert status({"who": "a"}) == 503, "nothing of the other table is remembered"
+        says("model: flights\n")
+        assert status({"who": "a"}) == status({"entities": ["a"]}) == 422
+        says("model: flights\nfeatures: {table: flights, key: who}\n")
+        assert status({"who": "a"}) == 200
 
 
 def dropped() -> float:

@@ -126,7 +126,7 @@ def test_a_permanent_failure_is_not_tried_again_until_a_newer_epoch(
         (failure,) = bench.reports
         assert isinstance(failure, ModelLoadFailed) and said in failure.reason
         bench.reconciler.check()  # definitively failed: it does not keep the replica from being ready
-        bench.promote(1, uri="here")
+        bench.promote(1, uri=uri)  # the same once more
         await asyncio.sleep(0.1)  # longer than every retry
         assert bench.store.fetched == [uri]
         bench.promote(2, uri="here")

@@ -13,6 +13,7 @@ from mlflow.models import infer_signature
 
 from chassis.digests import digest_tree
 from chassis.errors import Permanent
+from contracts import OutputFormat
 from forms.artifact import RecordedPredictions, ServingArtifact
 from serving.inference.mlflow_model import load
 from serving.inference.model import LoadedModel
@@ -57,6 +58,28 @@ def test_a_model_that_answers_otherwise_than_at_the_gate_is_not_served_and_the_r
     with pytest.raises(Permanent, match=r"golden row 2 is \S+ here and was 0\.\d+ at the gate"):
         warm_up(model, recorded(given, answers=answers), 1e-6)
     assert model.form is None
+
+
+@pytest.mark.parametrize(
+    ("output", "answers"),
+    [
+        (OutputFormat(problem="binary"), 0.3),
+        (OutputFormat(problem="binary", classes=("on time", "late")), 0.3),
+        (OutputFormat(problem="multiclass"), [0.6, 0.4]),
+        (OutputFormat(problem="multiclass", classes=("on time", "late")), [0.6, 0.4]),
+    ],
+)
+def test_answers_of_a_classifier_are_compared_whether_or_not_it_names_its_classes(
+    ready: Ready, tmp_path: Path, output: OutputFormat, answers: Any
+) -> None:
+    _, given = ready()
+    save(pipeline(), tmp_path / "anonymous", roles=None)
+    model = load(Artifact("flights", 1, "none", output), tmp_path / "anonymous")
+    with pytest.raises(Permanent, match=r"golden row 0 is .* here and was .* at the gate"):
+        warm_up(model, dataclasses.replace(recorded(given, answers=[answers] * len(FEATURES)), form=None), None)
+    other = [[0.2, 0.3, 0.5]] * len(FEATURES)
+    with pytest.raises(Permanent, match=r"of shape \(4,.*\) here, and were of shape \(4, 3\) at the gate"):
+        warm_up(model, dataclasses.replace(recorded(given, answers=other), form=None), None)
 
 
 @pytest.mark.parametrize(

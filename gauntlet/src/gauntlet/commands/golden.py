@@ -13,6 +13,8 @@ from gauntlet.options import DEFAULT_DATA_DIR, Actor, DataDir, GatekeeperUrl, Js
 from gauntlet.output import console, local_time, print_json, print_listing, print_table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from gauntlet.service_client import ServiceClient
 
 Which = Annotated[str, typer.Argument(metavar="NUMBER|DIGEST", help="As `list` prints it; part of a digest will do.")]
@@ -26,20 +28,37 @@ def create(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", dir_okay=False, help="Parquet or CSV, with the label column.")
     ],
-    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="What it is, and why; kept in the audit trail.")],
+    label: Annotated[str | None, typer.Option("--label", metavar="COLUMN", help="The column of the truth.")] = None,
+    entity: Annotated[
+        str | None, typer.Option("--entity", metavar="COLUMN", help="Rows with equal values are not independent.")
+    ] = None,
+    event_time: Annotated[
+        str | None, typer.Option("--event-time", metavar="COLUMN", help="The column of the time of each row.")
+    ] = None,
+    note: Annotated[
+        str | None,
+        typer.Option("--note", metavar="TEXT", help="What it is; kept in the audit trail. Default: FILE's name."),
+    ] = None,
     actor: Actor = None,
     gatekeeper: GatekeeperUrl = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Keep FILE as a golden dataset, named by its content. A policy uses it with `golden: {dataset: latest}`."""
+    """Keep FILE as a golden dataset, named by its content. It judges versions that bring no golden rows.
+
+    With `golden: {dataset: latest}` in the policy, it judges all of them.
+    """
     from gauntlet.arguments import acting, model_name, reason_given
     from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
 
-    content = _parquet(file)
+    given = {"label": label, "entity": entity, "event_time": event_time}
+    columns = {role: column for role, column in given.items() if column is not None}
+    content = _parquet(file, *columns.values())
     client = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT)
-    made = client.upload(f"/models/{model_name(name)}/golden", content, actor=acting(actor), note=reason_given(note))
+    what = reason_given(file.name if note is None else note)
+    made = client.upload(f"/models/{model_name(name)}/golden", content, actor=acting(actor), note=what, **columns)
+    named = "".join(f", {role.replace('_', ' ')} {made[role]!r}" for role in given if made[role])
     console().print(
-        f"golden dataset {made['number']} of {made['model_name']}: {made['rows']:,} rows, {made['digest']}",
+        f"golden dataset {made['number']} of {made['model_name']}: {made['rows']:,} rows{named}, {made['digest']}",
         markup=False,
         soft_wrap=True,
     )
@@ -58,6 +77,7 @@ def list_all(
     headings = {
         "number": "number",
         "rows": "rows",
+        "label": "label",
         "challengers": "challengers",
         "created_at": "created",
         "created_by": "by",
@@ -149,7 +169,10 @@ def _tournament(each: Mapping[str, Any]) -> str:
     return f"/models/{each['model_name']}/golden/{each['number']}/tournament"
 
 
-_FIELDS = ("model_name", "number", "rows", "challengers", "created_at", "created_by", "note", "uri", "digest")
+_FIELDS = (
+    *("model_name", "number", "rows", "label", "entity", "event_time", "challengers"),
+    *("created_at", "created_by", "note", "uri", "digest"),
+)
 
 
 def keys(
@@ -167,8 +190,7 @@ def keys(
     from gauntlet.row_files import read_frame
 
     frame = read_frame(file)
-    if missing := [name for name in (label, entity, event_time) if name and name not in frame.columns]:
-        raise CliError(f"{file} has no column {missing[0]!r}", f"It has: {', '.join(map(str, frame.columns))}")
+    _check_columns(file, frame, *(name for name in (label, entity, event_time) if name))
     features = [name for name in frame.columns if name not in (label, entity, event_time)]
     trained = TrainedOn.of(frame, features, entity, event_time)
     trained.write(output)
@@ -180,9 +202,18 @@ def keys(
     )
 
 
-def _parquet(file: Path) -> bytes:
-    """Return Parquet bytes; a Parquet file stays byte for byte, so that its digest is the one its owner has."""
+def _check_columns(file: Path, frame: pd.DataFrame, *names: str) -> None:
+    if missing := [name for name in names if name not in frame.columns]:
+        raise CliError(f"{file} has no column {missing[0]!r}", f"It has: {', '.join(map(str, frame.columns))}")
+
+
+def _parquet(file: Path, *columns: str) -> bytes:
+    """Return Parquet bytes; a Parquet file stays byte for byte, so that its digest is the one its owner has.
+
+    Raises CliError for a file without one of `columns`.
+    """
     from gauntlet.row_files import read_frame
 
     frame = read_frame(file)
+    _check_columns(file, frame, *columns)
     return file.read_bytes() if file.suffix.lower() == ".parquet" else bytes(frame.to_parquet(index=False))

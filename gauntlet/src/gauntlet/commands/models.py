@@ -99,8 +99,19 @@ def show(
         print_table(columns, rows)
     if played := found["evidence"].get("tournament"):
         print_tournament(played)
-    about = [*_about(found), *form_rows(found["evidence"]), ("as a page", f"{client.address.at}{path}/report")]
+    evidence = found["evidence"]
+    page = ("as a page", f"{client.address.at}{path}/report")
+    about = [*_about(found), *_golden(evidence), *form_rows(evidence), page]
     print_table(("", ""), about)
+
+
+def _golden(evidence: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield on which golden rows it was judged, and by which of their columns; older evidence does not hold it."""
+    source, golden = (evidence.get("measured") or {}).get("golden_source"), evidence.get("golden")
+    if source and golden:
+        roles = {"label": "label", "entity": "entity", "event time": "event_time"}
+        named = ", ".join(f"{role} {golden[key]!r}" for role, key in roles.items() if golden.get(key))
+        yield "golden rows", f"{golden['used']:,} of {source['where']}; {named}"
 
 
 def _model_row(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from gauntlet.errors import CliError
-from gauntlet.options import Json
-from gauntlet.output import console, print_json, print_table
+from gauntlet.options import DEFAULT_DATA_DIR, DataDir, Json
+from gauntlet.output import console, notes, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="The policies: what a model must prove.")
 
@@ -21,10 +22,20 @@ def _group() -> None:
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy, such as policies/flights-delay.yaml.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="Such as policies/flights-delay.yaml; default: all of the folder."),
+    ] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Validate a policy, say in words what it will do, and warn of what is known to go wrong. Nothing has to run."""
+    """Validate a policy, say in words what it will do, and warn of what is known to go wrong. Nothing has to run.
+
+    Without FILE: every policy of POLICIES_DIR, and which running services have it in force. Exit 1 if one is invalid.
+    """
+    if file is None:
+        _check_folder(data_dir, as_json=as_json)
+        return
     from chassis.policies import PolicyError, load_policy
     from gauntlet.policy_explain import in_words
     from gauntlet.policy_lint import assumptions, warnings
@@ -32,7 +43,9 @@ def check(
     try:
         policy = load_policy(file)
     except PolicyError as error:
-        raise CliError(str(error), "Nothing is gated with this file until it is mended.") from error
+        raise CliError(
+            str(error), "It is not taken up until it is mended; the last good one stays in force."
+        ) from error
     sentences, risks = in_words(policy), warnings(policy)
     if as_json:
         print_json({"digest": policy.digest, "policy": policy, "words": dict(sentences), "warnings": risks})
@@ -42,3 +55,17 @@ def check(
         print_table(("warning", "what is known to go wrong"), risks)
         console().print(assumptions(), style="dim", markup=False)
     console().print(f"digest {policy.digest}", style="dim", markup=False, soft_wrap=True)
+
+
+def _check_folder(data_dir: Path, *, as_json: bool) -> None:
+    from gauntlet.policy_report import report, rows
+
+    found = report(data_dir)
+    if as_json:
+        print_json(found)
+    else:
+        print_table(("model", "file", "digest", "in force"), rows(found), title=f"policies in {found['folder']}")
+        for problem in found["problems"]:
+            notes().print(f"[bold red]not usable:[/] {escape(problem['reason'])}", soft_wrap=True)
+    if found["problems"]:
+        raise typer.Exit(1)

@@ -115,12 +115,24 @@ def _show_status(found: dict[str, Any]) -> None:
         for part in found["parts"]
     ]
     print_table(["part", "address", "pid", "started", "restarts", "health"], rows)
+    _show_policies({part["name"]: part.get("policies") for part in found["parts"]})
     if not found["supervisor"]["running"]:
         notes().print(
             "[bold red]The supervisor is gone[/]: nothing restarts what ends. "
             f"Stop the rest with: gauntlet down --data-dir {found['data_dir']}",
             soft_wrap=True,
         )
+
+
+def _show_policies(parts: dict[str, Any]) -> None:
+    from gauntlet.policy_report import problems_of
+
+    names = sorted({model for details in parts.values() for model in (details or {}).get("in_force", ())})
+    console().print(
+        f"policies in force: {', '.join(names) or 'none'} (with digests: gauntlet policy check)", markup=False
+    )
+    for why, effect, services in problems_of(parts):
+        notes().print(f"[bold red]policy not usable[/] ({services}; {effect}): {escape(why)}", soft_wrap=True)
 
 
 def _clock(moment: Any) -> str | None:

@@ -15,7 +15,7 @@ from chassis.database import Database
 from chassis.job_worker import JobWorker
 from chassis.jobs import Jobs
 from chassis.outbox import Outbox
-from chassis.policies import load_policies
+from chassis.policy_store import PolicyStore
 from chassis.registry import Registry
 from chassis.relay import Relay
 from chassis.service import Schema, Topics, build_app, run_service
@@ -34,7 +34,8 @@ NAME = "drift"
 
 
 def build(settings: Settings) -> FastAPI:
-    policies = DriftPolicies(load_policies(settings.policies_dir))
+    store = PolicyStore(settings.policies_dir)
+    policies = DriftPolicies(store)
     database = Database(settings.database(NAME))
     jobs = Jobs(database, owner=f"{NAME}:{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}")
     handlers = Handlers(jobs, policies, settings)
@@ -66,6 +67,7 @@ def build(settings: Settings) -> FastAPI:
         NAME,
         settings,
         parts=[
+            store,
             Schema(database, NAME),
             Topics(settings),
             Relay(settings, database),
@@ -75,6 +77,7 @@ def build(settings: Settings) -> FastAPI:
         ],
         checks={"broker": bus.check, "database": database.check},
         routers=[build_router(database, handlers, policies, settings.public_url)],
+        details={store.name: store.details},
     )
 
 

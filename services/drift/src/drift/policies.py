@@ -12,7 +12,10 @@ from contracts.policy import ModelPolicy
 
 @dataclass(frozen=True)
 class DriftPolicies:
-    """The policies by model name. A model without a policy is monitored with the defaults."""
+    """The policies by model name, as they are now: a job reads what it needs at its beginning.
+
+    A model without a policy is monitored with the defaults.
+    """
 
     policies: Mapping[str, ModelPolicy]
 

@@ -81,6 +81,7 @@ class WindowScorer:
                 return _nothing
             answered = _answered(session, window)
         metric = self._policies.metric(window.model_name, version.metric)
+        drop = self._policies.drift(window.model_name).metric_drop
         found = (
             measure(
                 metric,
@@ -92,7 +93,6 @@ class WindowScorer:
             if metric is not None and metric in METRICS
             else Labelled(window.rows, len(answered), None, None)
         )
-        drop = self._policies.drift(window.model_name).metric_drop
         verdict = judge_performance(found, metric, version.baseline.get(metric or ""), drop)
         return lambda session: self._record_performance(session, window.id, verdict, metric)
 
@@ -110,7 +110,7 @@ class WindowScorer:
             window.performance_at = _now()
 
     def _score(self, window: WindowRow, version: VersionRow, rows: list[str], *, is_last: bool) -> Scored:
-        policy = self._policies.drift(window.model_name)
+        policy, entity = self._policies.drift(window.model_name), self._policies.entity(window.model_name)
         if refusal(len(rows)) is not None:
             return Scored(REFUSED, judge_data(len(rows), (), policy.drift_share))
         if version.reference is None:
@@ -118,7 +118,6 @@ class WindowScorer:
             return Scored(REFUSED, Verdict(DriftKind.DATA, Outcome.INCONCLUSIVE, reason, len(rows)))
         reference = self._references.frame(Dataset.model_validate(version.reference))
         started = time.monotonic()
-        entity = self._policies.entity(window.model_name)
         comparison = compare(reference, _frame(rows, [name for name in reference.columns if name != entity]))
         verdict = judge_data(len(rows), comparison.scores, policy.drift_share, comparison.nothing)
         metrics.SCORE_SECONDS.observe(time.monotonic() - started)

@@ -14,7 +14,7 @@ from chassis.database import Database
 from chassis.job_worker import JobWorker
 from chassis.jobs import Jobs
 from chassis.outbox import Outbox
-from chassis.policies import load_policies
+from chassis.policy_store import PolicyStore
 from chassis.registry import Registry
 from chassis.relay import Relay
 from chassis.service import Check, Part, Schema, Topics, build_app, run_service
@@ -50,7 +50,7 @@ SERVICE = "gatekeeper"
 def build(settings: Settings) -> FastAPI:
     folder = settings.data_dir.resolve() / SERVICE
     database = Database(settings.database(SERVICE))
-    policies = load_policies(settings.policies_dir)
+    policies = PolicyStore(settings.policies_dir)
     registry = Registry(settings.mlflow_tracking_uri)
     owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
     jobs = Jobs(database, owner=owner, lease=timedelta(seconds=settings.lease_seconds))
@@ -68,6 +68,7 @@ def build(settings: Settings) -> FastAPI:
     bus.on(ModelLoaded, handlers.on_model_loaded)
     bus.on(ModelLoadFailed, handlers.on_model_load_failed)
     parts: list[Part] = [
+        policies,
         Schema(database, SERVICE),
         Topics(settings),
         restoration,
@@ -87,7 +88,7 @@ def build(settings: Settings) -> FastAPI:
             proves_form=settings.proves_form,
         )
         tournament = Tournament(database, registry, evaluator)
-        gating = GateJob(database, registry, evaluator, tournament, recorder, kept, policies, settings.policies_dir)
+        gating = GateJob(database, registry, evaluator, tournament, recorder, kept, policies)
         playing = TournamentJob(database, registry, evaluator, tournament, recorder, kept, policies)
         worker = JobWorker(
             jobs,
@@ -103,7 +104,7 @@ def build(settings: Settings) -> FastAPI:
             handlers,
             recorder,
             policies,
-            WaitingVersions(database, registry, jobs, policies, settings.policies_dir),
+            WaitingVersions(database, registry, jobs, policies),
             every=timedelta(seconds=settings.reconcile_seconds),
             grace=timedelta(seconds=settings.reconcile_grace_seconds),
         )
@@ -122,7 +123,8 @@ def build(settings: Settings) -> FastAPI:
         evidence_router(database, decisions, replayer, kept),
         tournaments_router(database, decisions, replayer),
     ]
-    return build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers)
+    details = {policies.name: policies.details}
+    return build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details)
 
 
 def main() -> int:

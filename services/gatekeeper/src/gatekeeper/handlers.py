@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from uuid import NAMESPACE_URL, uuid5
 
 from sqlalchemy.orm import Session
 
 from chassis.jobs import Jobs
+from chassis.policy_store import PolicyStore
 from chassis.telemetry import get_logger
 from contracts import DriftDetected, Envelope, ModelLoaded, ModelLoadFailed, ModelRegistered
-from contracts.policy import ModelPolicy
 from gatekeeper.database import queries, registrations
 from gatekeeper.database.job_kinds import GATE, TOURNAMENT
 from gatekeeper.database.recorder import Recorder
@@ -24,7 +23,7 @@ log = get_logger(__name__)
 
 
 class Handlers:
-    def __init__(self, jobs: Jobs, recorder: Recorder, policies: Mapping[str, ModelPolicy]) -> None:
+    def __init__(self, jobs: Jobs, recorder: Recorder, policies: PolicyStore) -> None:
         self._jobs = jobs
         self._recorder = recorder
         self._policies = policies

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
@@ -15,7 +13,7 @@ from chassis.registry import Registry
 from chassis.service import Part, Topics, build_app, run_service
 from chassis.settings import MEBIBYTE
 from contracts import GatePassed, Promoted
-from contracts.policy import ModelPolicy
+from serving.features.live_tables import FeatureTables
 from serving.handlers import on_gate_passed, on_promoted
 from serving.http.open_inference import build_inference_router
 from serving.http.predict_by_id import Features
@@ -30,9 +28,6 @@ from serving.publishing.status import StatusPublisher
 from serving.settings import Settings
 from serving.workers.supervisor import Worker, supervise
 from serving.workers.swap_barrier import SwapBarrier
-
-if TYPE_CHECKING:
-    from serving.features.table import FeatureTable
 
 
 def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
@@ -53,28 +48,22 @@ def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
     event, handler = (Promoted, on_promoted) if settings.role == "production" else (GatePassed, on_gate_passed)
     follower = Follower(settings, events=[event], on_event=partial(handler, reconciler))
     service = PredictionService(reconciler, batcher, publisher, settings)
-    features = Features(settings, batcher, _feature_tables(policies, settings))
+    tables = FeatureTables(policies, settings)
+    policies.on_change(tables.refresh)
+    features = Features(settings, batcher, tables)
     found = endpoints(service, feedback_publisher, features)
     reconciler.hold_until(follower.caught_up)
     senders: list[Part] = [publisher, status_publisher, feedback_publisher]
     return build_app(
         f"serving ({settings.role})",
         settings,
-        parts=[*([barrier] if barrier else []), *senders, batcher, reconciler, Topics(settings), follower],
+        parts=[policies, *([barrier] if barrier else []), *senders, batcher, reconciler, Topics(settings), follower],
         checks={"follower": follower.check, "models": reconciler.check},
         routers=[build_router(found), build_models_router(service), build_inference_router(service)],
+        details={policies.name: policies.details},
         entry=partial(fast_path, found),
         accept_when_ready=worker.replaces,
     )
-
-
-def _feature_tables(policies: Mapping[str, ModelPolicy], settings: Settings) -> Mapping[str, FeatureTable]:
-    """Return the feature tables by model name; import no SQLAlchemy where no policy names a table."""
-    if not any(policy.features for policy in policies.values()):
-        return {}
-    from serving.features.sources import sources
-
-    return sources(policies, settings)
 
 
 def main() -> int:

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from chassis.policies import load_policies
+from chassis.policy_store import PolicyStore
 from contracts.policy import ModelPolicy
 from contracts.runtime_settings import Serving
 from serving.settings import Settings
 
 
-def policies_of(settings: Settings) -> dict[str, ModelPolicy]:
-    """Return policies by model name; none when the default folder does not exist. Raises PolicyError."""
-    if "policies_dir" not in settings.model_fields_set and not settings.policies_dir.is_dir():
-        return {}
-    return load_policies(settings.policies_dir)
+def policies_of(settings: Settings) -> PolicyStore:
+    """Return the policies by model name; none while the default folder does not exist."""
+    return PolicyStore(settings.policies_dir, required="policies_dir" in settings.model_fields_set)
 
 
-def parity_tolerances(policies: Mapping[str, ModelPolicy]) -> dict[str, float]:
-    """Return the parity tolerances by model name, of the policies that have one."""
-    return _said(policies, lambda serving: serving.parity_tolerance)
+class PolicyValues(Mapping[str, float]):
+    """One value of the policies as they are now, by model name; without models whose policy leaves it out."""
+
+    def __init__(self, policies: Mapping[str, ModelPolicy], read: Callable[[Serving], float | None]) -> None:
+        self._policies, self._read = policies, read
+
+    def __getitem__(self, model_name: str) -> float:
+        if (value := self._read(self._policies[model_name].serving)) is None:
+            raise KeyError(model_name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, policy in self._policies.items() if self._read(policy.serving) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
-def prediction_shares(policies: Mapping[str, ModelPolicy]) -> dict[str, float]:
-    """Return the prediction shares by model name, of the policies that have one."""
-    return _said(policies, lambda serving: serving.prediction_share)
+def parity_tolerances(policies: Mapping[str, ModelPolicy]) -> PolicyValues:
+    """Return the parity tolerances; a changed one applies to versions that are loaded from then on."""
+    return PolicyValues(policies, lambda serving: serving.parity_tolerance)
 
 
-def _said(policies: Mapping[str, ModelPolicy], read: Callable[[Serving], float | None]) -> dict[str, float]:
-    return {name: value for name, policy in policies.items() if (value := read(policy.serving)) is not None}
+def prediction_shares(policies: Mapping[str, ModelPolicy]) -> PolicyValues:
+    """Return the shares of the requests for which PredictionMade is published."""
+    return PolicyValues(policies, lambda serving: serving.prediction_share)

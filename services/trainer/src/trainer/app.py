@@ -13,7 +13,7 @@ from chassis.database import Database
 from chassis.job_worker import JobWorker
 from chassis.jobs import Jobs
 from chassis.outbox import Outbox
-from chassis.policies import load_policies
+from chassis.policy_store import PolicyStore
 from chassis.registry import check_mlflow
 from chassis.relay import Relay
 from chassis.service import Check, Part, Schema, Topics, build_app, run_service
@@ -28,7 +28,7 @@ SERVICE = "trainer"
 
 def build(settings: Settings) -> FastAPI:
     database = Database(settings.database(SERVICE))
-    policies = load_policies(settings.policies_dir)
+    policies = PolicyStore(settings.policies_dir)
     outbox = Outbox(SERVICE, settings.max_event_bytes)
     jobs = Jobs(database, owner=f"{SERVICE}-{socket.gethostname()}-{os.getpid()}")
     handlers = Handlers(jobs, policies)
@@ -37,6 +37,7 @@ def build(settings: Settings) -> FastAPI:
     bus.on(TrainingRequested, handlers.on_training_requested)
     bus.on(DriftDetected, handlers.on_drift_detected)
     parts: list[Part] = [
+        policies,
         Schema(database, SERVICE),
         Topics(settings),
         bus,
@@ -48,7 +49,14 @@ def build(settings: Settings) -> FastAPI:
         "database": database.check,
         "mlflow": partial(check_mlflow, settings.mlflow_tracking_uri),
     }
-    return build_app(SERVICE, settings, parts=parts, checks=checks, routers=[jobs_router(database, jobs)])
+    return build_app(
+        SERVICE,
+        settings,
+        parts=parts,
+        checks=checks,
+        routers=[jobs_router(database, jobs)],
+        details={policies.name: policies.details},
+    )
 
 
 def main() -> int:

@@ -16,10 +16,10 @@ from chassis.errors import Permanent, Transient
 from chassis.job_worker import JobRun, Record
 from chassis.jobs import Job
 from chassis.outbox import Outbox
+from chassis.policy_store import PolicyStore
 from chassis.registry import check_mlflow
 from chassis.telemetry import get_logger
 from contracts import ModelRegistered, TrainingFailed
-from contracts.policy import ModelPolicy
 from trainer.policy import Failed, Retry, ending
 from trainer.process import Ended, TrainingProcess
 from trainer.settings import Settings
@@ -44,9 +44,7 @@ class TrainingError(Permanent):
 class TrainingJob:
     """Runs one job at a time; jobs of many models may wait."""
 
-    def __init__(
-        self, settings: Settings, database: Database, outbox: Outbox, policies: Mapping[str, ModelPolicy]
-    ) -> None:
+    def __init__(self, settings: Settings, database: Database, outbox: Outbox, policies: PolicyStore) -> None:
         self._settings = settings
         self._database = database
         self._outbox = outbox
@@ -59,10 +57,10 @@ class TrainingJob:
         policy = self._policies.get(task.model_name)
         if task.from_run is None and (policy is None or policy.recipe is None):
             known = sorted(name for name, each in self._policies.items() if each.recipe)
-            raise TrainingError(
-                f"no policy in {self._settings.policies_dir} names a recipe for model {task.model_name!r}; "
-                f"models with a recipe: {', '.join(known) or 'none'}"
-            )
+            why = f"the policy of model {task.model_name!r} names no recipe"
+            if policy is None:
+                why = self._policies.why_missing(task.model_name)
+            raise TrainingError(f"{why}; models with a recipe: {', '.join(known) or 'none'}")
         check_mlflow(self._settings.mlflow_tracking_uri)
         spec = TrainingSpec(
             job_id=job.id,

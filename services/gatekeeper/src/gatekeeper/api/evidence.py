@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from chassis.database import Database
 from chassis.digests import digest_file
-from chassis.errors import Transient
+from chassis.errors import Permanent, Transient
 from chassis.http import Problem, problems
 from chassis.parquet import columns_of
 from contracts import Dataset, GateVerdict, overall
@@ -82,6 +82,9 @@ class GoldenView(View):
     created_at: datetime
     created_by: str
     note: str
+    label: str | None = Field(description="Column that holds the truth, if whoever made it named one")
+    entity: str | None = Field(description="Column of which equal values are not independent rows")
+    event_time: str | None = Field(description="Column of the time of each row")
     challengers: int
     tournament: str | None = Field(description="Id of the one that a drift gave rise to")
     columns: dict[str, str] = Field(default_factory=dict)
@@ -133,22 +136,35 @@ def evidence_router(database: Database, decisions: Decisions, replayer: Replayer
         with database.reading() as session:
             return [_golden_view(session, row) for row in golden_datasets.all_of(session, model_name)]
 
-    @router.post("/models/{model_name}/golden", status_code=201, responses=problems(404, 413, 503))
+    @router.post("/models/{model_name}/golden", status_code=201, responses=problems(404, 409, 413, 503))
     async def create_golden(
         model_name: str,
         request: Request,
         actor: Annotated[Text, Query(description="Who makes it")],
         note: Annotated[Text, Query(description="What it is, and why")],
+        label: Annotated[str | None, Query(description="Its column that holds the truth")] = None,
+        entity: Annotated[str | None, Query(description="Its column that identifies the entity of a row")] = None,
+        event_time: Annotated[str | None, Query(description="Its column of the time of each row")] = None,
     ) -> GoldenView:
         """Store a golden dataset: a Parquet file with features and label, optionally entity and event time."""
+        named = {"label": label, "entity": entity, "event_time": event_time}
         with tempfile.TemporaryDirectory(prefix="golden-") as folder:
             path = Path(folder) / "upload.parquet"
             await _receive(request, path)
-            return await run_in_threadpool(_create, model_name, path, actor, note)
+            given = {role: column for role, column in named.items() if column}
+            return await run_in_threadpool(_create, model_name, path, actor, note, given)
 
-    def _create(model_name: str, path: Path, actor: str, note: str) -> GoldenView:
+    def _create(model_name: str, path: Path, actor: str, note: str, named_columns: Mapping[str, str]) -> GoldenView:
         decisions.known(model_name)
         rows, columns = _described(path)
+        for role, column in named_columns.items():
+            if column not in columns:
+                raise Problem(
+                    422,
+                    "no golden dataset",
+                    f"the file has no column {column!r}, which is to be its {role.replace('_', ' ')};"
+                    f" it has {', '.join(columns)}",
+                )
         digest = digest_file(path)
         named = path.rename(path.with_name(f"{digest.removeprefix('sha256:')}.parquet"))
         try:
@@ -157,7 +173,10 @@ def evidence_router(database: Database, decisions: Decisions, replayer: Replayer
             raise Problem(503, "golden dataset not kept", str(error)) from error
         with database.transaction() as session:
             dataset = Dataset(uri=uri, digest=digest, rows=rows)
-            row = golden_datasets.add(session, model_name, dataset, actor=actor, note=note)
+            try:
+                row = golden_datasets.add(session, model_name, dataset, actor=actor, note=note, columns=named_columns)
+            except Permanent as error:
+                raise Problem(409, "another column", str(error)) from error
             session.flush()
             return _golden_view(session, row, columns)
 
@@ -218,6 +237,7 @@ def _again_view(again: TournamentReplay | None) -> TournamentReplayView | None:
 
 def _golden_view(session: Session, row: GoldenRow, columns: Mapping[str, str] | None = None) -> GoldenView:
     fields = ("model_name", "number", "digest", "uri", "rows", "created_at", "created_by", "note")
+    fields += golden_datasets.NAMED
     played = golden_datasets.tournament_on(session, row.model_name, row.digest)
     more = {
         "challengers": golden_datasets.challengers(session, row.model_name, row.digest),

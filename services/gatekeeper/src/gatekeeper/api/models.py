@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -66,7 +66,7 @@ class FreezeView(BaseModel):
     reason: str
 
 
-def reading_router(database: Database, decisions: Decisions, policies: dict[str, ModelPolicy]) -> APIRouter:
+def reading_router(database: Database, decisions: Decisions, policies: Mapping[str, ModelPolicy]) -> APIRouter:
     router = APIRouter(tags=["reading"])
 
     @router.get("/models")

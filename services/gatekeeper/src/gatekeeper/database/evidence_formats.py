@@ -107,9 +107,24 @@ def _from_1(document: Document) -> Document:
 
 
 def _from_2(document: Document) -> Document:
-    """Format 3 says where the golden rows are from, without which they are read as they were until then; and how the
-    problem was found, which every policy stated until then."""
-    return {**document, "measured": {"golden_source": None, "problem_because": None, **document["measured"]}}
+    """Until format 3, every policy stated its problem, required every part of the lineage, and took no other version of
+    a package than those declared; golden rows were read as they were found."""
+    policy = {**document["policy"], "gates": {**document["policy"]["gates"]}}
+    gates = policy["gates"]
+    if isinstance(gates.get("lineage", {}), dict):
+        gates["lineage"] = {"require": ["run", "signature", "data", "code"]}
+    integrity = gates.get("integrity", {})
+    if isinstance(integrity, dict) and integrity.get("dependencies", "compatible") == "compatible":
+        gates["integrity"] = {**integrity, "dependencies": "exact"}
+    measured = {"golden_source": None, "problem_because": None, "origin": None, **document["measured"]}
+    for description in ("description", "champion_description"):
+        if measured.get(description) is not None:
+            measured[description] = {"optional": [], **measured[description]}
+    if facts := measured["integrity"]:
+        needed = [{**each, "same_major": False, "provider": None} for each in facts["dependencies"]]
+        measured["integrity"] = {**facts, "dependencies": needed}
+    golden = document["golden"] and {"entity": None, "event_time": None, **document["golden"]}
+    return {**document, "policy": policy, "measured": measured, "golden": golden}
 
 
 STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1, 2: _from_2}

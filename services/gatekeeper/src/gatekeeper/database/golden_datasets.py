@@ -17,17 +17,31 @@ from gatekeeper.database.evidence_formats import upgraded
 from gatekeeper.database.tables import CandidateRow, EarlierVerdictRow, GoldenRow, TournamentRow
 from gatekeeper.policy.tournament_trigger import LATEST
 
+NAMED = ("label", "entity", "event_time")
+"""Columns of a dataset that whoever creates it may name."""
 
-def wanted(session: Session, model_name: str, said: str | None) -> Dataset | None:
-    """The dataset that a policy's `golden.dataset` names; None when it names none. Raises Permanent when missing."""
+
+def wanted(session: Session, model_name: str, said: str | None, *, or_newest: bool = False) -> Dataset | None:
+    """The dataset that a policy's `golden.dataset` names; None when it names none. Raises Permanent when missing.
+
+    `or_newest`: where it names none, the newest one, if any: for a version that brings no rows of its own.
+    """
     if said is None:
-        return None
+        row = newest(session, model_name) if or_newest else None
+        return None if row is None else Dataset(uri=row.uri, digest=row.digest, rows=row.rows)
     row = newest(session, model_name) if said == LATEST else session.get(GoldenRow, (model_name, said))
     if row is None:
         raise Permanent(
             f"the policy of {model_name!r} says golden.dataset: {said}, but there is none; gauntlet golden create"
         )
     return Dataset(uri=row.uri, digest=row.digest, rows=row.rows)
+
+
+def names(session: Session, model_name: str, digest: str) -> tuple[str, dict[str, str]]:
+    """Describe a created dataset in words, and return the columns that it names: label, entity, event_time."""
+    row = session.get_one(GoldenRow, (model_name, digest))
+    columns = {role: getattr(row, role) for role in NAMED}
+    return f"golden dataset {row.number} ({row.note})", {role: name for role, name in columns.items() if name}
 
 
 @dataclass(frozen=True)
@@ -107,11 +121,24 @@ def all_of(session: Session, model_name: str) -> Sequence[GoldenRow]:
     return session.scalars(query.order_by(GoldenRow.number.desc())).all()
 
 
-def add(session: Session, model_name: str, dataset: Dataset, *, actor: str, note: str) -> GoldenRow:
-    """Add a dataset. The same content is the same dataset: adding it again returns the existing row."""
+def add(
+    session: Session, model_name: str, dataset: Dataset, *, actor: str, note: str, columns: Mapping[str, str]
+) -> GoldenRow:
+    """Add a dataset. The same content is the same dataset: adding it again returns the existing row.
+
+    `columns`: its label, entity and event_time, as far as they are named. Raises Permanent for a dataset that names
+    another column already; one that names none takes it.
+    """
     queries.lock(session, model_name)
     row = session.get(GoldenRow, (model_name, dataset.digest))
     if row is not None:
+        for role, name in columns.items():
+            if getattr(row, role) not in (None, name):
+                raise Permanent(
+                    f"these rows are golden dataset {row.number}, whose {role.replace('_', ' ')} is"
+                    f" {getattr(row, role)!r}, not {name!r}: verdicts rest on it; name another in the policy"
+                )
+            setattr(row, role, name)
         return row
     last = newest(session, model_name)
     row = GoldenRow(
@@ -123,6 +150,7 @@ def add(session: Session, model_name: str, dataset: Dataset, *, actor: str, note
         created_at=datetime.now(UTC),
         created_by=actor,
         note=note,
+        **columns,
     )
     session.add(row)
     queries.add_audit(
@@ -132,7 +160,7 @@ def add(session: Session, model_name: str, dataset: Dataset, *, actor: str, note
         None,
         actor=actor,
         reason=note,
-        evidence={"digest": dataset.digest, "rows": dataset.rows, "number": row.number},
+        evidence={"digest": dataset.digest, "rows": dataset.rows, "number": row.number, **columns},
     )
     return row
 

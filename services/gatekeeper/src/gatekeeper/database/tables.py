@@ -170,7 +170,10 @@ class AuditHeadRow(Base):
 
 
 class GoldenRow(Base):
-    """A golden dataset created by a person; `number` counts per model, from 1 on."""
+    """A golden dataset created by a person; `number` counts per model, from 1 on.
+
+    `label`, `entity`, `event_time`: names of its columns, None where the person named none.
+    """
 
     __tablename__ = "golden"
     __table_args__ = (UniqueConstraint("model_name", "number"),)
@@ -183,6 +186,9 @@ class GoldenRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     created_by: Mapped[str] = mapped_column(Text)
     note: Mapped[str] = mapped_column(Text)
+    label: Mapped[str | None] = mapped_column(Text)
+    entity: Mapped[str | None] = mapped_column(Text)
+    event_time: Mapped[str | None] = mapped_column(Text)
 
 
 class TournamentRow(Base):

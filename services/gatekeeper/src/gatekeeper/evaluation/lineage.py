@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,9 @@ from pydantic import ValidationError
 from chassis.errors import NotFound
 from chassis.registry import RegisteredVersion, Registry
 from contracts import ModelRegistered
+from gatekeeper.evaluation import golden_sources
+from gatekeeper.evaluation.golden_roles import GoldenSource
+from gatekeeper.policy.gates.lineage import Origin
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -19,6 +24,10 @@ if TYPE_CHECKING:
 LINEAGE_TAG = "gauntlet.lineage"
 """On a run: ModelRegistered as JSON."""
 COMMIT_TAG = "mlflow.source.git.commit"
+SOURCE_TAG = "mlflow.source.name"
+COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?(-dirty)?$")
+TRAINING_CONTEXTS = ("training", "train")
+"""The second is what MLflow's autologging writes."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,11 @@ class Provenance:
     run_status: str | None = None
     """As in MLflow: RUNNING, FINISHED, …; None without a run."""
     training_digest: str | None = None
+    origin: Origin | None = None
+    golden_source: GoldenSource | None = None
+    """Where the evaluation dataset is from, where the version registered none and its run has one."""
+    golden_tried: tuple[str, ...] = ()
+    """Where golden rows were looked for, and why there are none."""
 
 
 def trace(registry: Registry, event: ModelRegistered) -> Provenance:
@@ -43,6 +57,7 @@ def trace(registry: Registry, event: ModelRegistered) -> Provenance:
     except NotFound:
         return Provenance(event, None)
     run = _run(registry, version.run_id or event.run_id)
+    deleted = run is not None and run.info.lifecycle_stage == "deleted"
     tag = _lineage_tag(run)
     said = event.model_dump(mode="json", exclude_defaults=True)
     fixed = {
@@ -53,7 +68,14 @@ def trace(registry: Registry, event: ModelRegistered) -> Provenance:
     }
     completed = _validated({**_logged(run), **tag, **said, **fixed}) or _validated({**said, **fixed}) or event
     training = completed.training.digest if completed.training else _mlflow_training_digest(run)
-    return Provenance(completed, version, run is not None, run.info.status if run else None, training)
+    source, tried = None, ()
+    if completed.evaluation is None:
+        found = golden_sources.of_run(registry, run)
+        completed = completed.model_copy(update={"evaluation": found.dataset})
+        source, tried = found.source, found.tried
+    origin = Origin(deleted, _is_claimed(completed.code_version, run, tag), _source(run))
+    status = run.info.status if run else None
+    return Provenance(completed, version, run is not None and not deleted, status, training, origin, source, tried)
 
 
 def _run(registry: Registry, run_id: str | None) -> Run | None:
@@ -70,7 +92,39 @@ def _logged(run: Run | None) -> dict[str, Any]:
     if run is None:
         return {}
     metrics = {name: value for name, value in run.data.metrics.items() if math.isfinite(value)}
-    return {"code_version": run.data.tags.get(COMMIT_TAG), "metrics": metrics}
+    return {"code_version": _recorded(run), "metrics": metrics}
+
+
+def _recorded(run: Run) -> str | None:
+    """Return the version of the code as MLflow has it: a commit, or the revision of a Databricks notebook."""
+    tags = run.data.tags
+    if commit := tags.get(COMMIT_TAG) or tags.get("mlflow.databricks.gitRepoCommit"):
+        return f"{commit}-dirty" if tags.get("mlflow.source.git.dirty", "").lower() == "true" else str(commit)
+    notebook, revision = (tags.get(f"mlflow.databricks.notebook{name}") for name in ("ID", "RevisionID"))
+    return f"notebook {notebook}, revision {revision}" if notebook and revision else None
+
+
+def _is_claimed(code_version: str | None, run: Run | None, tag: Mapping[str, Any]) -> bool:
+    """Whether nothing but a person's word says that this is the version of the code.
+
+    MLflow records a commit when a run starts, with the name of the script; the trainer writes its lineage tag itself.
+    """
+    if code_version is None:
+        return False
+    if run is None:
+        return True
+    if code_version == tag.get("code_version"):
+        return False
+    by_mlflow = code_version == _recorded(run) and SOURCE_TAG in run.data.tags
+    return not (by_mlflow and (COMMIT.match(code_version) or code_version.startswith("notebook ")))
+
+
+def _source(run: Run | None) -> str | None:
+    """Return the script or notebook that the run names."""
+    if run is None:
+        return None
+    tags = run.data.tags
+    return tags.get("mlflow.databricks.notebookPath") or tags.get(SOURCE_TAG) or None
 
 
 def _lineage_tag(run: Run | None) -> dict[str, Any]:
@@ -89,8 +143,10 @@ def _validated(content: dict[str, Any]) -> ModelRegistered | None:
 
 
 def _mlflow_training_digest(run: Run | None) -> str | None:
-    """Return the digest from `mlflow.log_input(…, context="training")`, for models not trained by the trainer."""
-    for item in run.inputs.dataset_inputs if run and run.inputs else ():
-        if any(tag.key == "mlflow.data.context" and tag.value == "training" for tag in item.tags):
-            return f"mlflow:{item.dataset.digest}"
-    return None
+    """Return the digests that `mlflow.log_input(…, context="training")` or autologging has recorded."""
+    found = [
+        item.dataset.digest
+        for item in (run.inputs.dataset_inputs if run and run.inputs else ())
+        if any(tag.key == "mlflow.data.context" and tag.value in TRAINING_CONTEXTS for tag in item.tags)
+    ]
+    return f"mlflow:{'+'.join(dict.fromkeys(found))}" if found else None

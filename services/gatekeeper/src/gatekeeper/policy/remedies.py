@@ -57,7 +57,7 @@ def _remedies(found: Shortfalls) -> Iterator[Remedy]:
     if not found.golden:
         yield Remedy(
             "golden rows: labelled rows that it was not trained on",
-            f'gauntlet golden create {found.model} golden.parquet --label {label} --note "…"\n'
+            f"gauntlet golden create {found.model} golden.parquet --label {label}\n"
             'golden.to_parquet("evaluation.parquet"); mlflow.log_artifact("evaluation.parquet", "datasets")  # or so',
         )
     elif found.golden_problem is not None:
@@ -90,7 +90,7 @@ def _remedies(found: Shortfalls) -> Iterator[Remedy]:
     if found.rows_needed is not None:
         yield Remedy(
             f"golden rows: {found.rows_needed:,} are needed to tell the difference that the policy is about",
-            f'gauntlet golden create {found.model} more.parquet --label {label} --note "…"',
+            f"gauntlet golden create {found.model} more.parquet --label {label}",
         )
     if found.not_allowed:
         names = ", ".join(found.not_allowed)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -15,6 +13,7 @@ from chassis.database import Database
 from chassis.errors import Transient
 from chassis.job_worker import JobRun, Record, RunAgain
 from chassis.jobs import Job
+from chassis.policy_store import PolicyStore
 from chassis.registry import Registry
 from chassis.telemetry import get_logger
 from contracts import GateVerdict, ModelRegistered, Outcome, overall
@@ -55,8 +54,7 @@ class GateJob:
         tournament: Tournament,
         recorder: Recorder,
         kept: EvidenceStore,
-        policies: Mapping[str, ModelPolicy],
-        policies_dir: Path = Path("policies"),
+        policies: PolicyStore,
     ) -> None:
         self._database = database
         self._registry = registry
@@ -65,7 +63,6 @@ class GateJob:
         self._recorder = recorder
         self._kept = kept
         self._policies = policies
-        self._policies_dir = policies_dir
         self._again = Rejudging(database, registry, policies)
 
     def run(self, run: JobRun) -> Record:
@@ -81,9 +78,9 @@ class GateJob:
             state = queries.state(session, row.model_name)
             champion = champion_of(queries.champion(session, row.model_name))
         event, registered_at = envelope.data, envelope.time
-        policy = self._policies.get(event.model_name)
+        policy = self._policies.get(event.model_name)  # the whole job is judged by this one, whatever changes
         if policy is None:
-            return partial(_wait, candidate_id, completeness.policy_of(event.model_name, self._policies_dir))
+            return partial(_wait, candidate_id, completeness.policy_of(event.model_name, self._policies))
         try:
             found = trace(self._registry, event)
             if found.version is not None:
@@ -124,15 +121,15 @@ class GateJob:
         """The champion, the golden dataset and the number of earlier comparisons on it, which determines the α left."""
         name = found.event.model_name
         with self._database.reading() as session:
-            wanted = golden_datasets.wanted(session, name, policy.golden.dataset)
-            digest = wanted.digest if wanted else found.event.evaluation.digest if found.event.evaluation else None
+            wanted, source = completeness.golden_of(session, found, policy)
+            digest = completeness.golden_digest(found, wanted, policy)
             own = Comparison(candidate_id, champion.model_version if champion else None, policy.digest)
             k = 1 if digest is None else golden_datasets.challengers(session, name, digest, but=own) + 1
         event = None
         if champion is not None:
             bare = ModelRegistered(model_name=name, model_version=champion.model_version)
             event = trace(self._registry, bare).event
-        return EvaluationTask(found, policy, champion, event, wanted, k=k)
+        return EvaluationTask(found, policy, champion, event, wanted, source, k)
 
     def _evidence(
         self, measurements: Measurements, played: TournamentResult | None, policy: ModelPolicy

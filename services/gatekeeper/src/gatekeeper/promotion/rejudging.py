@@ -16,7 +16,7 @@ from contracts.policy import ModelPolicy
 from gatekeeper.database import queries, registrations
 from gatekeeper.database.recorder import STATES
 from gatekeeper.database.tables import UNJUDGED, CandidateRow
-from gatekeeper.evaluation.completeness import golden_of
+from gatekeeper.evaluation.completeness import golden_digest, golden_of
 from gatekeeper.evaluation.lineage import Provenance, trace
 from gatekeeper.policy.registration import Circumstances, JudgeAgain, Keep, Standing, on_registered_again
 
@@ -74,11 +74,11 @@ class Rejudging:
     def _circumstances(self, session: Session, found: Provenance) -> Circumstances:
         name = found.event.model_name
         policy = self._policies.get(name)
-        golden = golden_of(session, found, policy) if policy else None
+        golden = golden_digest(found, golden_of(session, found, policy)[0], policy) if policy else None
         champion = queries.champion(session, name)
         return Circumstances(
             policy.digest if policy else None,
-            golden.digest if golden else None,
+            golden,
             champion.model_version if champion else None,
             _data(found.event),
         )

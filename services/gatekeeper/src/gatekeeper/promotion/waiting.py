@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from chassis.database import Database
 from chassis.errors import Permanent
 from chassis.jobs import Jobs
+from chassis.policy_store import PolicyStore
 from chassis.registry import Registry
 from chassis.telemetry import get_logger
 from contracts import Envelope, ModelRegistered
@@ -56,15 +56,13 @@ class WaitingVersions:
         database: Database,
         registry: Registry,
         jobs: Jobs,
-        policies: Mapping[str, ModelPolicy],
-        policies_dir: Path,
+        policies: PolicyStore,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._registry = registry
         self._jobs = jobs
         self._policies = policies
-        self._policies_dir = policies_dir
         self._clock = clock
         self._seen: dict[str, _Seen] = {}
 
@@ -80,7 +78,7 @@ class WaitingVersions:
                 continue
             policy = self._policies.get(each.model_name)
             if policy is None:
-                self._still(each, policy_of(each.model_name, self._policies_dir))
+                self._still(each, policy_of(each.model_name, self._policies))
                 continue
             if looked == MOST_A_ROUND:
                 return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -45,10 +45,21 @@ def render(candidate: CandidateView) -> str:
         missing=[gate for gate in gates if gate["verdict"].outcome is not Outcome.PASSED],
         versions=candidate.evidence.get("versions", {}),
         golden=candidate.evidence.get("golden"),
+        golden_columns=golden_columns(candidate.evidence),
         form=form.shown(candidate.evidence.get("measured")),
         played=candidate.evidence.get("tournament"),
         tournament=tournament.section(candidate.evidence.get("tournament")),
     )
+
+
+def golden_columns(evidence: Mapping[str, Any]) -> str | None:
+    """Say where the golden rows are from and which columns were used; None in evidence before format 3."""
+    source, golden = (evidence.get("measured") or {}).get("golden_source"), evidence.get("golden")
+    if not source or not golden:
+        return None
+    roles = {"label": "label", "entity": "entity", "event time": "event_time"}
+    named = [f"{role} {golden[key]!r}" for role, key in roles.items() if golden.get(key)]
+    return f"{source['where']}, with {', '.join(named)}"
 
 
 def cell(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 
@@ -19,6 +20,7 @@ from gatekeeper.database import golden_datasets, queries
 from gatekeeper.database.recorder import ACTOR, Recorder, TournamentWinner
 from gatekeeper.database.tables import GoldenRow, TournamentRow
 from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator
+from gatekeeper.evaluation.golden_roles import GoldenSource
 from gatekeeper.evaluation.lineage import trace
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence import document as evidence
@@ -50,7 +52,7 @@ class TournamentJob:
         tournament: Tournament,
         recorder: Recorder,
         kept: EvidenceStore,
-        policies: dict[str, ModelPolicy],
+        policies: Mapping[str, ModelPolicy],
     ) -> None:
         self._database = database
         self._registry = registry
@@ -73,10 +75,12 @@ class TournamentJob:
             row = session.get_one(GoldenRow, (name, digest))
             champion = champion_of(queries.champion(session, name))
             k = golden_datasets.challengers(session, name, digest) + 1
+            source = GoldenSource(*golden_datasets.names(session, name, digest))
         assert policy is not None and champion is not None, "there is an occasion"
         dataset = Dataset(uri=row.uri, digest=digest, rows=row.rows)
         found = trace(self._registry, ModelRegistered(model_name=name, model_version=champion.model_version))
-        task = self._evaluator.completed(EvaluationTask(found, policy, champion, found.event, dataset, k=k))
+        task = EvaluationTask(found, policy, champion, found.event, dataset, source, k)
+        task = self._evaluator.completed(task)
         policy = task.policy
         try:
             run.progress(0.1, f"tournament: asking champion v{champion.model_version}")

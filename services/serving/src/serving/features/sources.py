@@ -25,9 +25,12 @@ OWN_URL = Features.model_fields["url_env"].default
 log = get_logger(__name__)
 
 
-def sources(policies: Mapping[str, ModelPolicy], settings: Settings) -> dict[str, FeatureTable]:
-    """Return the feature tables by model name, not connected yet. Raises Permanent for an invalid URL."""
-    engines: dict[str, sql.Engine | None] = {}
+def sources(
+    policies: Mapping[str, ModelPolicy], settings: Settings, before: Mapping[str, FeatureTable] | None = None
+) -> dict[str, FeatureTable]:
+    """Return the feature tables by model name, not connected yet; of `before`, those that are still the same."""
+    known = {(table.variable, table.table, table.key): table for table in (before or {}).values()}
+    engines: dict[str, sql.Engine | Permanent] = {table.variable: table.engine for table in known.values()}
     found = {}
     for name, policy in policies.items():
         if (named := policy.features) is None:
@@ -35,22 +38,27 @@ def sources(policies: Mapping[str, ModelPolicy], settings: Settings) -> dict[str
         if named.url_env not in engines:
             engines[named.url_env] = _engine(named.url_env, settings)
         key = named.key or policy.entity or ""
-        found[name] = FeatureTable(engines[named.url_env], named.table, key, named.url_env)
+        same = known.get((named.url_env, named.table, key))
+        found[name] = same or FeatureTable(engines[named.url_env], named.table, key, named.url_env)
     return found
 
 
-def _engine(variable: str, settings: Settings) -> sql.Engine | None:
-    """Create an engine; return None when the variable is not set: then only requests with ids fail."""
+def _engine(variable: str, settings: Settings) -> sql.Engine | Permanent:
+    """Create an engine; return the error of a variable that is not set or wrong: then only requests with ids fail."""
     url = settings.features_url if variable == OWN_URL else {**dotenv_values(".env"), **os.environ}.get(variable)
     if not url:
-        log.warning("no database of features", reason=f"{variable} is not set")
-        return None
+        return _none(f"which database it is in is not known, {variable} is not set")
     try:
         parsed = sql.make_url(url)
         limits = _limits(parsed, settings.features_seconds)
         return sql.create_engine(parsed, pool_pre_ping=True, connect_args=limits)
     except (SQLAlchemyError, ImportError, TypeError, ValueError) as error:
-        raise Permanent(f"{variable} is no URL that SQLAlchemy can use: {error}") from error
+        return _none(f"{variable} is no URL that SQLAlchemy can use: {error}")
+
+
+def _none(reason: str) -> Permanent:
+    log.warning("no database of features", reason=reason)
+    return Permanent(reason)
 
 
 def _limits(url: sql.URL, seconds: float) -> dict[str, Any]:

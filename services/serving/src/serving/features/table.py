@@ -24,10 +24,13 @@ LARGEST_INTEGER = 2**63 - 1
 class FeatureTable:
     """A table of features; thread-safe."""
 
-    def __init__(self, engine: sql.Engine | None, table: str, key: str, variable: str) -> None:
-        """`table` may be `schema.table`. `variable` names the environment variable with the URL; unset: no engine."""
-        self._engine = engine
-        self.table, self.key, self._variable = table, key, variable
+    def __init__(self, engine: sql.Engine | Permanent, table: str, key: str, variable: str) -> None:
+        """`table` may be `schema.table`. `variable` names the environment variable with the URL.
+
+        `engine`: or why there is none, which every read raises.
+        """
+        self.engine = engine
+        self.table, self.key, self.variable = table, key, variable
         self._reflected: sql.Table | None = None
 
     def read(self, ids: Sequence[str], signature: Signature) -> dict[str, Row]:
@@ -35,10 +38,10 @@ class FeatureTable:
 
         Raises Transient when the database does not respond, Permanent when the table is not as expected.
         """
-        if self._engine is None:
-            raise self._unusable(f"which database it is in is not known, {self._variable} is not set")
+        if isinstance(self.engine, Permanent):
+            raise self._unusable(str(self.engine))
         try:
-            with self._engine.connect() as connection:
+            with self.engine.connect() as connection:
                 if self._reflected is None:
                     self._reflected = self._reflect(connection)
                 return self._rows(connection, self._reflected, ids, signature)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from cachetools import LRUCache, TTLCache
 from prometheus_client import Counter
 
+from chassis.column_types import TypeMismatch, entity_id
 from chassis.errors import Permanent, Transient
 from chassis.http import Problem
 from serving.http.json_bodies import wrong
 from serving.inference.batcher import INLINE_ROWS, AdaptiveBatcher
-from serving.inference.column_types import TypeMismatch, entity_id
 from serving.inference.model import LoadedModel
 from serving.inference.row_reader import InputBatch
 from serving.inference.validation import NAMED, Row, RowsRefused, shown
@@ -47,8 +47,11 @@ class Features:
         )
         self._shapes: dict[Any, int] = {}
         self._shape_of: LRUCache[Any, int] = LRUCache(VERSIONS)
-        self.fields = frozenset(source.key for source in sources.values())
+
+    @property
+    def fields(self) -> frozenset[str]:
         """Field names under which a body may have ids, for any model."""
+        return frozenset(source.key for source in self._sources.values())
 
     def ids(self, model_name: str, field: str, value: Any) -> list[str]:
         """Return the ids of a body's field `entities`, or of the one named as the table's key. Raises Problem 422."""
@@ -66,16 +69,20 @@ class Features:
 
     async def table(self, model: LoadedModel, ids: list[str]) -> InputBatch:
         """Return the rows of these entities. Raises Problem 404 for unknown ids, 503 when features cannot be read."""
-        model_name, shape = model.artifact.model_name, self._shape(model)
+        model_name = model.artifact.model_name
+        source = self._sources.get(model_name)  # once: the policy may change meanwhile
+        if source is None:
+            raise Problem(503, "no features", f"the policy of {model_name!r} names no source of features any more")
+        shape = self._shape(model, source)
         rows = {each: row for each in ids if (row := self._cache.get((shape, each))) is not None}
         CACHED.inc(len(rows))
         new = [each for each in dict.fromkeys(ids) if each not in rows]
         try:
             if new:
-                rows |= await self._read(model, new)
+                rows |= await self._read(model, source, new)
             if absent := [each for each in new if each not in rows]:
-                raise self._no_such(model_name, absent)
-            table = await self._fitting(model, ids, [rows[each] for each in ids])
+                raise _no_such(model_name, source, absent)
+            table = await self._fitting(model, source, ids, [rows[each] for each in ids])
         except (Permanent, Transient) as error:
             FAILED.labels(model_name).inc()
             again = {"Retry-After": "2" if isinstance(error, Transient) else "30"}
@@ -85,9 +92,9 @@ class Features:
                 self._cache[(shape, each)] = rows[each]
         return replace(table, entities=ids)
 
-    async def _read(self, model: LoadedModel, ids: Sequence[str]) -> dict[str, Row]:
+    async def _read(self, model: LoadedModel, source: FeatureTable, ids: Sequence[str]) -> dict[str, Row]:
         """Read rows from the database. Raises Transient, Permanent."""
-        source, seconds = self._sources[model.artifact.model_name], self._settings.features_seconds
+        seconds = self._settings.features_seconds
         if self._asked >= self._settings.max_waiting:
             raise Transient(f"{self._asked} requests wait for features (SERVING_MAX_WAITING)")
         self._asked += 1
@@ -102,32 +109,35 @@ class Features:
         READ.inc(len(found))
         return found
 
-    async def _fitting(self, model: LoadedModel, ids: Sequence[str], rows: list[Row]) -> InputBatch:
+    async def _fitting(
+        self, model: LoadedModel, source: FeatureTable, ids: Sequence[str], rows: list[Row]
+    ) -> InputBatch:
         """Read the rows as the model's input. Raises Permanent when they do not fit: not the client's fault."""
         try:
             if len(rows) <= INLINE_ROWS:
                 return model.reader.read(rows, len(rows))
             return await self._batcher.run(lambda: model.reader.read(rows, len(rows)))
         except RowsRefused as refusal:
-            fault, source = refusal.faults[0], self._sources[model.artifact.model_name]
+            fault = refusal.faults[0]
             where = f"table {source.table!r}, column {fault.field!r}, {source.key} {shown(ids[fault.row or 0])}"
             raise Permanent(f"{where}: {fault.value} does not fit; the model takes {fault.expected}") from None
 
-    def _no_such(self, model_name: str, absent: Sequence[str]) -> Problem:
-        ABSENT.inc(len(absent))
-        source, named = self._sources[model_name], list(absent[:NAMED])
-        more = f" (and {len(absent) - NAMED:,} more)" if len(absent) > NAMED else ""
-        detail = f"table {source.table!r} has no {source.key} {', '.join(map(shown, named))}{more}"
-        return Problem(404, "no such entity", detail, model_name=model_name, missing=named, missing_count=len(absent))
-
-    def _shape(self, model: LoadedModel) -> int:
+    def _shape(self, model: LoadedModel, source: FeatureTable) -> int:
         """Return a number shared by all versions with the same columns: a promotion leaves the cache warm."""
-        number = self._shape_of.get(model.artifact)
+        number = self._shape_of.get((model.artifact, source))
         if number is None:
             signature = model.signature
-            shape = (model.artifact.model_name, signature.columns, signature.event_time)
-            number = self._shape_of[model.artifact] = self._shapes.setdefault(shape, len(self._shapes))
+            shape = (model.artifact.model_name, source, signature.columns, signature.event_time)
+            number = self._shape_of[model.artifact, source] = self._shapes.setdefault(shape, len(self._shapes))
         return number
+
+
+def _no_such(model_name: str, source: FeatureTable, absent: Sequence[str]) -> Problem:
+    ABSENT.inc(len(absent))
+    named = list(absent[:NAMED])
+    more = f" (and {len(absent) - NAMED:,} more)" if len(absent) > NAMED else ""
+    detail = f"table {source.table!r} has no {source.key} {', '.join(map(shown, named))}{more}"
+    return Problem(404, "no such entity", detail, model_name=model_name, missing=named, missing_count=len(absent))
 
 
 def _id(field: str, value: Any) -> str:

@@ -77,6 +77,7 @@ class PredictionService:
         seconds = time.perf_counter() - request.started
         artifact = active.desired.artifact
         active.rows.inc(len(table))
+        active.model.missing_texts.count(table)
         active.latency.observe(seconds)
         self.publisher.offer(artifact, table, prediction, request_id=request.request_id, latency_ms=seconds * 1000)
 
@@ -141,7 +142,7 @@ def failed(active: ActiveVersion, failure: Exception) -> Problem:
     artifact = active.desired.artifact
     MODEL_FAILED.labels(artifact.model_name).inc()
     detail = f"{artifact.model_name!r} version {artifact.model_version} failed on valid rows: {failure}"
-    return Problem(503, "model-failed", detail, model_name=artifact.model_name)
+    return Problem(503, "model-failed", detail, headers={"Retry-After": "2"}, model_name=artifact.model_name)
 
 
 def invalid(fault: Fault, detail: str) -> Problem:

@@ -29,8 +29,9 @@ import psutil
 from mlflow.models import Model
 
 from chassis.processes.launcher import Process, start
+from chassis.scoring import Scorer
 from chassis.telemetry import get_logger
-from serving.inference.model_host import received, send
+from serving.inference.model_host import HostedScorer, Request, received, send
 from serving.policy.versions import retry_delay
 
 END_SECONDS = 5.0
@@ -55,12 +56,13 @@ class HostedModel:
     A process that ends is started again by the next call, after a pause; until then calls raise HostEnded.
     """
 
-    def __init__(self, folder: Path, seconds: float) -> None:
-        """Load the model. Blocks; `seconds` at most. So long may a prediction take, too, until `call_seconds` is set.
+    def __init__(self, folder: Path, seconds: float, problem: str | None = None) -> None:
+        """Load the model, judged by `problem`. Blocks; `seconds` at most.
 
+        So long may a prediction take, too, until `call_seconds` is set.
         Raises what loading raised, HostEnded, MemoryError when the process was killed.
         """
-        self._folder, self._seconds = folder, seconds
+        self._folder, self._seconds, self._problem = folder, seconds, problem
         self.call_seconds = seconds
         self.metadata: Any = Model.load(str(folder))
         self.input_example: Any = None
@@ -73,7 +75,13 @@ class HostedModel:
         self._ends = 0
         self._pause_until = 0.0
         self._host: _Host | None = None
-        self._start()
+        self._scorer = self._start()
+
+    def scorer(self) -> Scorer:
+        """Return what `chassis.scoring.scorer_of` finds in the model's process."""
+        found = self._scorer  # a Scorer kept here would keep this object, and so the process, alive
+        pyfunc: Any = _Scores(self) if found.own else self
+        return Scorer(pyfunc, found.method, found.classes, found.no_scores, found.certain)
 
     def get_raw_model(self) -> Any:
         """There is none on this side, as with a pyfunc of its own code. Raises NotImplementedError."""
@@ -81,7 +89,11 @@ class HostedModel:
 
     def predict(self, data: Any, params: Any = None) -> Any:
         """Predict as the model does. Raises what the model raised, HostEnded."""
-        request = pickle.dumps((data, params), protocol=pickle.HIGHEST_PROTOCOL)
+        return self.ask(Request(False, data, params))
+
+    def ask(self, asked: Request) -> Any:
+        """Return the answer of the model's process. Raises what the model raised, HostEnded."""
+        request = pickle.dumps(asked, protocol=pickle.HIGHEST_PROTOCOL)
         with self._lock:
             if self._host is None:
                 if (left := self._pause_until - time.monotonic()) > 0:
@@ -105,10 +117,10 @@ class HostedModel:
         except psutil.Error:
             return 0
 
-    def _start(self) -> None:
-        host = _Host(self._folder)
+    def _start(self) -> HostedScorer:
+        host = _Host(self._folder, self._problem)
         try:
-            _read(host.loaded(self._seconds))
+            found: HostedScorer = _read(host.loaded(self._seconds))
         except Exception as error:
             self._ended()
             host.close()
@@ -116,6 +128,7 @@ class HostedModel:
                 raise MemoryError("the model's process was killed while it loaded") from error
             raise
         self._host = host
+        return found
 
     def _ended(self) -> None:
         self._host = None
@@ -123,15 +136,30 @@ class HostedModel:
         self._pause_until = time.monotonic() + retry_delay(self._ends, FIRST_PAUSE, LONGEST_PAUSE)
 
 
+class _Scores:
+    """The model as it was judged, where that is not what its `predict` returns."""
+
+    def __init__(self, model: HostedModel) -> None:
+        self._model = model
+        self.metadata = model.metadata
+
+    def predict(self, data: Any) -> Any:
+        return self._model.ask(Request(True, data, None))
+
+    def get_raw_model(self) -> Any:
+        return self._model.get_raw_model()
+
+
 class _Host:
     """One run of the process; it ends with this object."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, problem: str | None) -> None:
         self._was_late = False
         self._socket, theirs = socket.socketpair()
         with theirs:
+            arguments = [str(theirs.fileno()), str(folder), problem or ""]
             self._process = start(
-                [sys.executable, "-P", "-m", "serving.inference.model_host", str(theirs.fileno()), str(folder)],
+                [sys.executable, "-P", "-m", "serving.inference.model_host", *arguments],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 dies_with_client=True,

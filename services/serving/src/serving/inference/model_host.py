@@ -1,8 +1,9 @@
 """The process of a model that brings code of its own: loads it, and predicts what its replica sends.
 
-`python -m serving.inference.model_host SOCKET FOLDER`: a descriptor, and an MLflow model's folder. A message in either
-direction is its length (8 bytes, little-endian) and a pickle. The process sends one outcome when it has loaded the
-model, and one for each request (the arguments of `predict`): `(True, output)`, or `(False, error)`.
+`python -m serving.inference.model_host SOCKET FOLDER PROBLEM`: a descriptor, an MLflow model's folder, and the problem
+by which it was judged, if it is known. A message in either direction is its length (8 bytes, little-endian) and a
+pickle. The process sends one outcome when it has loaded the model, `(True, HostedScorer)`, and one for each request:
+`(True, output)`; or `(False, error)`. A request is a `Request`.
 
 It ends when the replica closes the socket, or ends in whatever way.
 """
@@ -19,9 +20,27 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 LENGTH = 8
+
+
+class Request(NamedTuple):
+    """`scores`: predict as the model was judged (`chassis.scoring`), not as MLflow's scoring server."""
+
+    scores: bool
+    data: Any
+    params: Any
+
+
+class HostedScorer(NamedTuple):
+    """A `chassis.scoring.Scorer`, without the model. `own`: it predicts otherwise than MLflow's scoring server."""
+
+    method: str
+    classes: tuple[Any, ...] | None
+    no_scores: str | None
+    certain: bool
+    own: bool
 
 
 def received(source: socket.socket) -> bytes:
@@ -81,28 +100,40 @@ def _requests(source: socket.socket) -> queue.SimpleQueue[bytes]:
     return found
 
 
-def main(handle: int, folder: Path) -> None:
+def main(handle: int, folder: Path, problem: str | None) -> None:
     sys.dont_write_bytecode = True  # .pyc files in the cache would change the model's digest
     replica = socket.socket(fileno=handle)
     requests = _requests(replica)
 
     model: Any = None
+    scorer: Any = None
 
-    def load() -> None:
-        nonlocal model
+    def load() -> HostedScorer:
+        nonlocal model, scorer
         import mlflow.pyfunc  # here: that it cannot be imported is an outcome, too
+
+        from chassis.scoring import scorer_of
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = mlflow.pyfunc.load_model(str(folder))
+            found = mlflow.pyfunc.load_model(str(folder))
+        scorer = scorer_of(found, problem)
+        model = found
+        return HostedScorer(scorer.method, scorer.classes, scorer.no_scores, scorer.certain, scorer.pyfunc is not model)
 
     send(replica, outcome(load))
     if model is None:
         return
     while True:
-        data, params = pickle.loads(requests.get())
-        send(replica, outcome(partial(model.predict, data, params=params)))
+        request: Request = pickle.loads(requests.get())
+        if request.scores:
+            send(replica, outcome(partial(scorer.predict, request.data)))
+        else:
+            send(replica, outcome(partial(model.predict, request.data, params=request.params)))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    # Not as `__main__`: the replica would find no class in its own module of that name.
+    from serving.inference.model_host import main as under_its_name
+
+    under_its_name(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] or None)

@@ -70,13 +70,14 @@ class ModelReconciler:
         barrier: SwapBarrier | None = None,
         tolerances: Mapping[str, float] | None = None,
     ) -> None:
-        """`tolerances`: for the scores of compiled models, by model name, where they override the settings."""
+        """`tolerances`: for the scores of compiled models, by model name as they are now, where they override the
+        settings."""
         self._settings = settings
         self._cache = cache
         self._source = Source(cache, download)
         self._report = report
         self._barrier = barrier
-        self._tolerances = tolerances or {}
+        self._tolerances = {} if tolerances is None else tolerances  # one without an entry yet may get some
         self._states: dict[str, ModelState] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._fetching = LimitedExecutor("fetch", settings.fetch_concurrency)

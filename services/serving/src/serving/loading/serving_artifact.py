@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 import forms
 from chassis.artifact_cache import ArtifactCache
@@ -53,6 +56,7 @@ def warm_up(model: LoadedModel, given: ServingArtifact, tolerance: float | None)
     if recorded is None or (rows := _read(model, recorded)) is None:
         models.warm_up(model)
         return None
+    model.missing_texts.know(recorded.rows)
     if given.form is not None and tolerance is not None:
         try:
             choice = _opened(model, given.form, recorded, rows, tolerance)
@@ -63,12 +67,28 @@ def warm_up(model: LoadedModel, given: ServingArtifact, tolerance: float | None)
             model.form, model.batches = choice.form, True  # compiled models treat rows independently; it matches
             return choice
     here = models.warm_up_with(model, recorded.rows, "golden rows that it answered when it was judged").answers
+    _check_shape(model, recorded, here)
     if model.batches and (row := recorded.differing(here)) is not None:  # else other rows in the batch may change it
         raise Permanent(
             f"the model does not answer as it did when it was judged: golden row {row} is {here[row]!r} here and was"
             f" {recorded.answers[row]!r} at the gate; are this replica's libraries the gatekeeper's?"
         )
     return None
+
+
+def _check_shape(model: LoadedModel, recorded: RecordedPredictions, here: list[Any]) -> None:
+    """Raise Permanent when the predictions have another shape than the gate's, of a version that is read as there.
+
+    A promotion of before the reading travelled with it may be read otherwise here; then the two cannot be compared.
+    """
+    if recorded.is_comparable(here):
+        return
+    shapes = f"{np.shape(here)} here, and were of shape {np.shape(recorded.answers)} at the gate"
+    if model.artifact.output is not None:
+        raise Permanent(
+            f"the model's predictions are of shape {shapes}; are this replica's libraries the gatekeeper's?"
+        )
+    log.warning("golden predictions not compared", model_name=model.artifact.model_name, reason=f"of shape {shapes}")
 
 
 def _opened(

@@ -45,9 +45,10 @@ class PredictionPublisher:
     emits = (PredictionMade,)
 
     def __init__(self, settings: Settings, shares: Mapping[str, float] | None = None) -> None:
-        """`shares`: of the requests that are published, by model name, where they override the settings."""
+        """`shares`: of the requests that are published, by model name as they are now, where they override the
+        settings."""
         self._settings = settings
-        self._shares = shares or {}
+        self._shares = {} if shares is None else shares  # one without an entry yet may get some
         self._budget = Budget(settings.prediction_rows_per_second / settings.workers, BURST_SECONDS)
         self._about: tuple[Artifact, tuple[Column, ...]] | None = None
         self._lock = threading.Lock()

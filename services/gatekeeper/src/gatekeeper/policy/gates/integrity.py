@@ -48,12 +48,18 @@ class File:
 
 @dataclass(frozen=True)
 class Dependency:
-    """A declared requirement, and the version installed where models are served; None: not installed."""
+    """A declared requirement, and the version installed where models are served; None: not installed.
+
+    `same_major`: that is of the major version that was declared. `provider`: the package that provides the module, if
+    that has another name (xgboost-cpu for xgboost).
+    """
 
     package: str
     requirement: str
     installed: str | None
     satisfied: bool
+    same_major: bool = False
+    provider: str | None = None
 
 
 @dataclass(frozen=True)
@@ -133,9 +139,12 @@ def _unsafe(file: File, settings: Integrity, allowed: tuple[str, ...]) -> Iterat
 
 
 def _needs(facts: Facts, settings: Integrity) -> Iterator[str]:
-    if settings.dependencies == "compatible":
+    if settings.dependencies != "ignore":
+        # Code within a pickle is that of one minor version of Python.
+        carries_code = any(name.startswith(CARRIES_CODE) for file in facts.files for name in file.names)
         for item in facts.dependencies:
-            if not item.satisfied:
+            fits = item.same_major and settings.dependencies == "compatible"
+            if not item.satisfied and not (fits and not (item.package == "python" and carries_code)):
                 here = f"{item.installed} is installed" if item.installed else "it is not installed"
                 yield f"the model needs {item.requirement}, and where it would be served {here}"
     if settings.vulnerabilities != "ignore":
@@ -154,10 +163,21 @@ def _good(facts: Facts, settings: Integrity, allowed: tuple[str, ...]) -> Iterat
         yield f"loading it runs code of its own ({_some(runs)}), in the sandbox here and where it is served"
     else:
         yield "loading it runs no code of its own"
-    if facts.dependencies and settings.dependencies == "compatible":
-        yield f"its {len(facts.dependencies)} dependencies are satisfied"
+    if facts.dependencies and settings.dependencies != "ignore":
+        yield _dependencies(facts)
     if settings.vulnerabilities != "ignore" and facts.advisories is None:
         yield "known vulnerabilities were not checked"
+
+
+def _dependencies(facts: Facts) -> str:
+    others = [item for item in facts.dependencies if not item.satisfied]
+    if not others:
+        return f"its {len(facts.dependencies)} dependencies are satisfied"
+    names = _some([f"{item.requirement} (here {item.installed})" for item in others], most=20)
+    return (
+        f"its {len(facts.dependencies)} dependencies are installed, {len(others)} of them in another minor or patch"
+        f" version: {names}"
+    )
 
 
 def _runs_code(facts: Facts, allowed: tuple[str, ...]) -> list[str]:
@@ -187,11 +207,15 @@ def _details(facts: Facts, allowed: tuple[str, ...]) -> dict[str, Any]:
         "runs_code": _runs_code(facts, allowed)[:20],
         "outside_allow_list": sorted({item for file in facts.files for item in outside(file.names, allowed)})[:50],
         "scanner_flags": sorted({item for file in facts.files for item in file.flagged})[:50],
-        "dependencies": {item.requirement: item.installed for item in facts.dependencies},
+        "dependencies": {item.requirement: _installed(item) for item in facts.dependencies},
         "requirements_not_checked": list(facts.unread_requirements)[:20],
         "advisories_looked_through": facts.advisories,
         "vulnerabilities": vulnerabilities,
     }
+
+
+def _installed(item: Dependency) -> str | None:
+    return item.installed if item.provider is None else f"{item.installed} ({item.provider})"
 
 
 def _some(names: Any, most: int = 5) -> str:
