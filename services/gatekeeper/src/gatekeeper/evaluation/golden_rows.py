@@ -23,7 +23,9 @@ from contracts.labels import BINARY, UNKNOWN, ClassLabels, in_order, number
 from contracts.policy import ModelPolicy, Problem
 from contracts.problem import find
 from gatekeeper.evaluation.golden_roles import GoldenSource, Roles, Unusable, of_old, roles_of
+from gatekeeper.evaluation.golden_series import series_of
 from gatekeeper.evaluation.golden_tables import read_table
+from gatekeeper.policy.statistics.metrics import Series
 
 __all__ = ["GoldenRows", "GoldenSource", "Unusable", "chosen_rows", "read"]
 
@@ -50,6 +52,8 @@ class GoldenRows:
     problem: Problem | None = None
     because: str | None = None
     """How the problem was found that the policy does not state; None if it does."""
+    series: Series | None = None
+    """Their order in time; None if they have no event time, or no numbers."""
 
     @cached_property
     def entities(self) -> NDArray[np.int64] | None:
@@ -151,11 +155,15 @@ def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource |
         _check_entity(frame, roles)
     label = _label(frame, roles, model, policy.model)
     labelled = frame[frame[label].notna()]
-    chosen = labelled.iloc[chosen_rows(len(labelled), policy.golden.max_rows)].reset_index(drop=True)
+    places = chosen_rows(len(labelled), policy.golden.max_rows)
+    chosen = labelled.iloc[places].reset_index(drop=True)
     if chosen.empty:
         raise Unusable("the evaluation dataset has no labelled rows")
     problem, because = _problem(chosen[label], policy, model)
     truth, classes = _encode(chosen[label].tolist(), problem, model.classes)
+    series = None
+    if problem == "regression":
+        series = series_of(labelled, label, roles.event_time, roles.entity, places)
     return GoldenRows(
         rows=chosen.drop(columns=[label]),
         truth=truth,
@@ -168,6 +176,7 @@ def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource |
         event_time=roles.event_time,
         problem=problem,
         because=because,
+        series=series,
     )
 
 
