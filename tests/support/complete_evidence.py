@@ -18,7 +18,7 @@ from chassis.mlmodel import MLmodel
 from contracts import Dataset, GateVerdict, ModelRegistered, Outcome, Trigger
 from contracts.policy import ModelPolicy
 from gatekeeper.database.evidence_formats import FORMAT
-from gatekeeper.evaluation.golden_rows import GoldenRows
+from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource
 from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evidence import document as evidence
 from gatekeeper.policy.gates import integrity
@@ -89,6 +89,7 @@ def measured() -> Measurements:
     return Measurements(
         event=EVENT,
         problem="binary",
+        problem_because="the model has 2 classes",
         version_found=True,
         run_found=True,
         training_digest=DIGEST,
@@ -116,6 +117,7 @@ def measured() -> Measurements:
         golden_until="2013-03-31T00:00:00+00:00",
         golden=GoldenRows(pd.DataFrame({"a": SCORES}), np.array([0, 1, 1]), (0, 1), "late", 5, 2, frozenset()),
         golden_problem="no label",
+        golden_source=GoldenSource("golden dataset 1", {"label": "late"}),
         overlap=OVERLAP,
         champion_overlap=OVERLAP,
         probe=PROBE,

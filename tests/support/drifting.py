@@ -28,6 +28,7 @@ from contracts import (
     Event,
     GroundTruthReceived,
     Output,
+    OutputFormat,
     PredictionMade,
     Promoted,
     new_envelope,
@@ -86,9 +87,13 @@ def predictions(
 
 
 def truths(
-    made: Iterable[Envelope[PredictionMade]], *, right: bool = True, by_entity: bool = False
+    made: Iterable[Envelope[PredictionMade]],
+    *,
+    right: bool = True,
+    by_entity: bool = False,
+    names: tuple[Any, Any] = (0, 1),
 ) -> list[Envelope[GroundTruthReceived]]:
-    """What really happened: as the model said, or the opposite."""
+    """What really happened: as the model said, or the opposite. `names`: how the two classes are written."""
     return [
         new_envelope(
             GroundTruthReceived(
@@ -96,7 +101,7 @@ def truths(
                 request_id=None if by_entity else item.data.request_id,
                 row=0 if by_entity else item.data.row,
                 entity_id=item.data.entity_id if by_entity else None,
-                label=int(((item.data.champion.score or 0) > 0.5) == right),
+                label=names[((item.data.champion.score or 0) > 0.5) == right],
                 event_time=item.data.event_time if by_entity else None,
             ),
             source="test",
@@ -106,7 +111,13 @@ def truths(
 
 
 def promotion(
-    *, model: str = MODEL, version: int = 1, epoch: int = 1, reference: Dataset | None = None, auc: float = 0.9
+    *,
+    model: str = MODEL,
+    version: int = 1,
+    epoch: int = 1,
+    reference: Dataset | None = None,
+    auc: float = 0.9,
+    output: OutputFormat | None = None,
 ) -> Envelope[Promoted]:
     return new_envelope(
         Promoted(
@@ -120,6 +131,7 @@ def promotion(
             metric="roc_auc",
             baseline={"roc_auc": auc},
             reference=reference,
+            output=output,
         ),
         source="gatekeeper",
     )

@@ -41,6 +41,8 @@ POLICY = ModelPolicy.model_validate(
     }
 )
 
+SOURCE = golden_rows.GoldenSource("the evaluation dataset")
+
 
 class Kept:
     """MLflow's artifacts and runs, as files in a folder: what is uploaded can be downloaded."""
@@ -88,7 +90,7 @@ class World:
         frame.to_parquet(path, index=False)
         uri = self.registry.upload("r", path, "datasets")
         self.dataset = Dataset(uri=uri, digest=digest_file(path), rows=n)
-        self.rows = golden_rows.read(path, MODEL, POLICY)
+        self.rows = golden_rows.read(path, MODEL, POLICY, SOURCE)
         self.random = random
 
     def scores(self) -> np.ndarray:
@@ -109,6 +111,7 @@ class World:
             "description": MODEL,
             "champion_description": MODEL,
             "golden": self.rows,
+            "golden_source": SOURCE,
             "golden_digest": self.dataset.digest,
             "golden_uri": self.dataset.uri,
             "evaluation_digest": self.dataset.digest,

@@ -88,6 +88,7 @@ class Bench:
             cause=Cause.GATE,
             actor="test",
             serving_artifact=_named(more.get("artifact_ref")),
+            output=more.get("output"),
         )
         on_promoted(self.reconciler, new_envelope(event, source="test"))
 

@@ -17,6 +17,9 @@ from contracts.policy import METRICS, ModelPolicy
 LARGEST_FILE = 1024 * 1024
 SHOWN = 200
 """Characters of a wrong value in a message."""
+WRONG_KEYS = ("extra_forbidden", "missing")
+BRANCHES = frozenset({"Delta", "Minimum", "Retained", "Performance"})
+"""Mappings that a key of a policy takes beside words, by the name that pydantic gives in a location."""
 
 
 class PolicyError(Permanent):
@@ -91,30 +94,51 @@ def _repeated(node: Any, seen: set[int]) -> Iterator[tuple[str, int]]:
 def _explain(path: Path, text: str, error: ValidationError) -> Iterable[str]:
     root = yaml.compose(text)
     seen: set[tuple[tuple[Any, ...], str]] = set()
-    for item in error.errors():
+    errors = error.errors()
+    for item in errors:
         location = tuple(step for step in item["loc"] if _is_in_file(root, item["loc"], step))
-        message = _in_words(item)
-        if (location, message) in seen or _is_noise(item):
+        message = _in_words(item, location)
+        if (location, message) in seen or _is_noise(item, errors):
             continue
         seen.add((location, message))
         where = ".".join(str(step) for step in location)
         yield f"{path}:{_line(root, location)}: {where or 'policy'}: {message}"
 
 
-def _is_noise(item: Any) -> bool:
-    """Whether an error is redundant: pydantic reports every branch of a union, and the branch `false` is unhelpful."""
-    return bool(item["type"] == "literal_error" and item["ctx"]["expected"] == "False")
+def _is_noise(item: Any, errors: Sequence[Any]) -> bool:
+    """Whether an error is redundant: pydantic reports every branch of a union.
+
+    The branch `false` is unhelpful; so is a word where a mapping was written, and a mapping of other keys where those
+    of another branch were.
+    """
+    location = item["loc"]
+    if item["type"] == "literal_error":
+        is_mapping = isinstance(item["input"], dict) and any(
+            other["loc"][: len(location) - 1] == location[:-1] and other is not item for other in errors
+        )
+        return bool(item["ctx"]["expected"] == "False" or is_mapping)
+    if item["type"] not in WRONG_KEYS or len(location) < 2 or location[-2] not in BRANCHES:
+        return False
+    union = location[:-2]
+    beside = [other for other in errors if other["loc"][: len(union)] == union and other["loc"] != location]
+    branches = {other["loc"][len(union)] for other in beside if len(other["loc"]) > len(union) + 1}
+    return any(
+        all(other["type"] not in WRONG_KEYS for other in beside if other["loc"][: len(union) + 1] == (*union, branch))
+        for branch in branches - {location[-2]}
+        if branch in BRANCHES
+    )
 
 
-def _in_words(item: Any) -> str:
+def _in_words(item: Any, location: Sequence[Any]) -> str:
     wrong = str(item["loc"][-1]) if item["type"] == "extra_forbidden" else str(item["input"])[:SHOWN]
     if item["type"] == "extra_forbidden":
-        places = _all_keys()
-        if elsewhere := places.get(wrong):
-            return f"key {wrong!r} is at the wrong place; it belongs {' or '.join(elsewhere)}"
-        return f"unknown key {wrong!r}{_nearest(wrong, list(places))}"
+        return f"unknown key {wrong!r}{_place(wrong, location[:-1])}"
     if item["type"] == "missing":
         return f"{item['loc'][-1]} is missing"
+    if item["type"] in ("model_type", "dict_type", "dataclass_type", "model_attributes_type"):
+        return f"must be a mapping, such as {{key: value}} (got {_short(item['input'])})"
+    if not item["loc"]:  # of the whole file, which need not be repeated
+        return str(item["msg"]).removeprefix("Value error, ")
     words = [name.strip("' ") for name in str(item.get("ctx", {}).get("expected", "")).replace(" or ", ",").split(",")]
     candidates = words if item["type"] == "literal_error" else list(METRICS) if "unknown metric" in item["msg"] else []
     return f"{item['msg'].removeprefix('Value error, ')} (got {_short(item['input'])}){_nearest(wrong, candidates)}"
@@ -130,19 +154,33 @@ def _nearest(word: str, candidates: Sequence[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _all_keys() -> dict[str, list[str]]:
-    """Return the keys of a policy, each with the places where it may be."""
-    keys: dict[str, list[str]] = {}
+def _place(wrong: str, within: Sequence[Any]) -> str:
+    """Return where this key belongs, or which key of this place, or of another, is the nearest."""
+    known = [path for path in _all_keys() if path[:-1] != tuple(within) or path[-1] != wrong]
+    if places := [path for path in known if path[-1] == wrong]:
+        near = [path for path in places if path[:1] == tuple(within)[:1]] or places
+        return f" in this place; it belongs to {' or '.join('.'.join(path) for path in near[:3])}"
+    here = [path[-1] for path in known if path[:-1] == tuple(within)]
+    if hint := _nearest(wrong, here):
+        return hint
+    close = difflib.get_close_matches(wrong, [path[-1] for path in known], n=1, cutoff=0.75)
+    if not close:
+        return f"; known here: {', '.join(here)}" if here else ""
+    return f"; did you mean {' or '.join('.'.join(path) for path in known if path[-1] == close[0])}?"
 
-    def collect(model: type[BaseModel], place: tuple[str, ...]) -> None:
+
+def _all_keys() -> list[tuple[str, ...]]:
+    """Return the path of every key of a policy, such as ("gates", "performance", "floor")."""
+    keys: dict[tuple[str, ...], None] = {}
+
+    def collect(model: type[BaseModel], above: tuple[str, ...]) -> None:
         for name, field in model.model_fields.items():
-            where = f"under {'.'.join(place)}" if place else "at the top"
-            keys.setdefault(name, []).append(where)
+            keys[(*above, name)] = None
             for part in _models_in(field.annotation):
-                collect(part, (*place, name))
+                collect(part, (*above, name))
 
     collect(ModelPolicy, ())
-    return keys
+    return list(keys)
 
 
 def _models_in(annotation: Any) -> Iterable[type[BaseModel]]:

@@ -25,7 +25,9 @@ def read(raw: Any, problem: str, classes: Sequence[Any] | None = None, rows: int
     `classes` names the columns of probabilities, in order. Raises ValueError, with the offending output, for any
     other shape, a wrong number of rows, non-numeric values, NaN, or a probability outside [0, 1].
     """
-    values = np.asarray(raw)
+    values = as_array(raw)
+    if values.ndim == 0:
+        raise ValueError(f"prediction is of type {type(raw).__name__}; expected an array of one item a row")
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim not in (1, 2):
@@ -48,6 +50,26 @@ def read(raw: Any, problem: str, classes: Sequence[Any] | None = None, rows: int
     if len(names) != numbers.shape[1]:
         raise ValueError(f"{numbers.shape[1]} columns of probabilities for {len(names)} classes")
     return Predictions(names[numbers.argmax(axis=1)], numbers)
+
+
+def as_array(raw: Any) -> np.ndarray[Any, Any]:
+    """Return a model output as an array; numbers that came as objects (nullable columns, arrays of one) as numbers.
+
+    Raises ValueError for rows of different lengths.
+    """
+    values = np.asarray(raw)
+    if values.dtype != object or values.ndim == 0:
+        return values
+    plain = [item.item() if _is_scalar(item) else item for item in values.ravel().tolist()]
+    if plain and all(isinstance(item, bool | int | float) for item in plain):
+        return np.array(plain).reshape(values.shape)
+    found = np.empty(values.size, dtype=object)
+    found[:] = plain
+    return found.reshape(values.shape)
+
+
+def _is_scalar(item: Any) -> bool:
+    return isinstance(item, np.generic | np.ndarray) and item.ndim == 0
 
 
 def _binary(numbers: np.ndarray[Any, Any], classes: Sequence[Any] | None) -> Predictions:

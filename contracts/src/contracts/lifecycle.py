@@ -41,7 +41,9 @@ class OutputFormat(Value):
 class Trigger(Value):
     """Why a version was made."""
 
-    kind: str = Field(description="drift, request, re-registration, manual or reconciler")
+    kind: str = Field(
+        description="drift, request, re-registration, manual, reconciler or again (judge it again, with a reason)"
+    )
     event_id: str | None = Field(default=None, description="The event that caused it")
     reason: str | None = Field(default=None, description="The reason, in words")
 
@@ -114,6 +116,9 @@ class GatePassed(GateResult):
     topic: ClassVar[str] = "gate-passed"
 
     serving_artifact: ServingArtifact | None = Field(default=None, description="What it is served with")
+    output: OutputFormat | None = Field(
+        default=None, description="How its predictions are read; absent: as its model declares"
+    )
 
 
 class GateFailed(GateResult):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
 from contracts.event import ModelName
 from contracts.gate_settings import Dependents, Fairness, Leakage, Robustness, Slices
@@ -15,6 +16,8 @@ from contracts.runtime_settings import Features, Sandbox, Serving
 from contracts.section import Section
 
 Problem = Literal["binary", "multiclass", "regression"]
+DEFAULT_METRIC: dict[Problem, str] = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "mae"}
+"""What versions are compared on where a policy names no metric."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +29,19 @@ class Metric:
     greater_is_better: bool
     of_every_class: bool = False
     """Requires the scores of all classes, which PredictionMade does not contain."""
+    of_scores: bool = False
+    """Requires scores: from labels alone it cannot be computed."""
 
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("roc_auc", ("binary",), True),
-        Metric("roc_auc_ovr", ("multiclass",), True, of_every_class=True),
+        Metric("roc_auc", ("binary",), True, of_scores=True),
+        Metric("roc_auc_ovr", ("multiclass",), True, of_every_class=True, of_scores=True),
         Metric("accuracy", ("binary", "multiclass"), True),
-        Metric("log_loss", ("binary", "multiclass"), False),
-        Metric("brier", ("binary",), False),
-        Metric("pr_auc", ("binary",), True),
+        Metric("log_loss", ("binary", "multiclass"), False, of_scores=True),
+        Metric("brier", ("binary",), False, of_scores=True),
+        Metric("pr_auc", ("binary",), True, of_scores=True),
         Metric("f1", ("binary", "multiclass"), True),
         Metric("mae", ("regression",), False),
         Metric("rmse", ("regression",), False),
@@ -243,9 +248,20 @@ class ModelPolicy(Section):
     """One model: what its versions must prove, on which rows, and how they are trained, watched and served."""
 
     model: ModelName
-    problem: Problem = Field(default="binary", description="What the model predicts")
+    problem: Problem = Field(
+        default="binary",
+        description="What the model predicts. Default: found from the metric, the model and the label (the verdict"
+        " says which); binary for a model with a recipe",
+    )
     metric: MetricName = Field(
-        default="roc_auc", description="The metric on which champion and challenger are compared"
+        default="roc_auc",
+        description="The metric on which champion and challenger are compared. Default: roc_auc of a binary problem,"
+        " accuracy of a multiclass one, mae of a regression",
+    )
+    label: str | None = Field(
+        default=None,
+        description="Column of the golden rows that holds the truth. Default: as the model's metadata or the golden"
+        " dataset names it",
     )
     entity: str | None = Field(
         default=None,
@@ -274,16 +290,37 @@ class ModelPolicy(Section):
     features: Features | None = None
     serving: Serving = Serving()
 
+    _digest_as_written: str | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _what_the_rest_implies(cls, content: Any) -> Any:
+        """Complete the metric from the problem, and the problem from metrics that only one problem has."""
+        if not isinstance(content, dict):
+            return content
+        found = dict(content)
+        if "problem" not in found and (problem := _only_problem(_metrics_named(found))):
+            found["problem"] = problem
+        if "problem" not in found and found.get("recipe") is not None:
+            found["problem"] = "binary"  # the trainer must know it before there is a version
+        if "metric" not in found and isinstance(problem := found.get("problem"), str) and problem in DEFAULT_METRIC:
+            found["metric"] = DEFAULT_METRIC[problem]  # type: ignore[index]
+        return found
+
     @model_validator(mode="after")
     def _metrics_fit_the_problem(self) -> ModelPolicy:
-        named = {self.metric}
+        named = {self.metric} if "metric" in self.model_fields_set else set()
         if isinstance(self.gates.performance, Performance):
             named |= self.gates.performance.floor.keys()
             if isinstance(self.gates.performance.rule, Minimum):
                 named |= self.gates.performance.rule.minimum.keys()
+        possible = (self.problem,) if self.states_problem else get_args(Problem)
         for name in sorted(named):
-            if self.problem not in METRICS[name].problems:
+            possible = tuple(each for each in possible if each in METRICS[name].problems)
+            if not possible and self.states_problem:
                 raise ValueError(f"metric {name!r} is not defined for a {self.problem} problem")
+        if not possible:
+            raise ValueError(f"no problem has all of these metrics: {', '.join(sorted(named))}")
         if self.golden.window == "holdout" and self.entity is None:
             raise ValueError("golden.window: holdout needs `entity`: rows of one entity must stay on one side")
         if self.features and self.features.key is None and self.entity is None:
@@ -291,7 +328,57 @@ class ModelPolicy(Section):
         return self
 
     @property
+    def states_problem(self) -> bool:
+        """Whether the policy, and not the version that is judged, determines the problem."""
+        return "problem" in self.model_fields_set
+
+    @property
+    def states_metric(self) -> bool:
+        """Whether the metric is known before a version is judged."""
+        return self.states_problem or "metric" in self.model_fields_set
+
+    def completed(self, problem: Problem) -> ModelPolicy:
+        """The policy for a version of this problem, with its metric; `digest` stays that of the policy as written.
+
+        A policy that states its problem is returned as it is. Raises ValueError when a metric that the policy names is
+        not defined for the problem.
+        """
+        if self.states_problem:
+            return self
+        written = self.model_dump(exclude_unset=True)
+        try:
+            found = ModelPolicy.model_validate({**written, "problem": problem})
+        except ValidationError as error:
+            raise ValueError("; ".join(str(each["ctx"]["error"]) for each in error.errors())) from error
+        found._digest_as_written = self.digest
+        return found
+
+    @property
     def digest(self) -> str:
         """Return the digest of what gates depend on; comments, order and serving settings do not matter."""
-        judged = self.model_dump_json(exclude={"features", "serving"})
+        if self._digest_as_written is not None:
+            return self._digest_as_written
+        # A key that was added later and is left out does not change the digest of the policies there were before.
+        later = {"label"} if self.label is None else set()
+        judged = self.model_dump_json(exclude={"features", "serving", *later})
+        if not self.states_problem:
+            judged = f"problem not stated: {judged}"
         return "sha256:" + hashlib.sha256(judged.encode()).hexdigest()
+
+
+def _metrics_named(content: Mapping[str, Any]) -> list[str]:
+    """The known metrics that a policy, as written, is about."""
+    named = [content.get("metric")]
+    gates = content.get("gates")
+    performance = gates.get("performance") if isinstance(gates, dict) else None
+    if isinstance(performance, dict):
+        named += performance["floor"] if isinstance(performance.get("floor"), dict) else ()
+        rule = performance.get("rule")
+        minimum = rule.get("minimum") if isinstance(rule, dict) else None
+        named += minimum if isinstance(minimum, dict) else ()
+    return [name for name in named if isinstance(name, str) and name in METRICS]
+
+
+def _only_problem(metrics: list[str]) -> Problem | None:
+    problems = [problem for problem in DEFAULT_METRIC if all(problem in METRICS[name].problems for name in metrics)]
+    return problems[0] if len(problems) == 1 else None

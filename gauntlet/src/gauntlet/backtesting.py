@@ -5,24 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
 from chassis.policies import PolicyError, load_policy
 from chassis.policy_store import PolicyStore
 from contracts.policy import ModelPolicy
+from gauntlet import modules
 from gauntlet.errors import CliError
-from gauntlet.output import notes
-
-QUIET = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
 
 
 @dataclass(frozen=True)
@@ -77,11 +70,14 @@ def play(policy: Path, cuts: Cuts, generated: Generated | None, metric: str | No
         environment: dict[str, str] = {}
         if generated is not None:
             folder = after.enter_context(tempfile.TemporaryDirectory(prefix="gauntlet-backtest-"))
-            _run(["examples.churn_data", folder, *generated.arguments], {})
+            modules.run(["examples.churn_data", folder, *generated.arguments], {})
             environment["CHURN_DATA_DIR"] = folder
-        _follow(["trainer.history", str(policy), str(history), *cuts.arguments], environment)
+        for _ in modules.follow(["trainer.history", str(policy), str(history), *cuts.arguments], environment):
+            pass
     chosen = [] if metric is None else ["--metric", metric]
-    found: dict[str, Any] = json.loads(_run(["gatekeeper.backtest", str(history), str(policy), "--json", *chosen], {}))
+    found: dict[str, Any] = json.loads(
+        modules.run(["gatekeeper.backtest", str(history), str(policy), "--json", *chosen], {})
+    )
     return found
 
 
@@ -90,55 +86,3 @@ def _checked(path: Path) -> ModelPolicy:
         return load_policy(path)
     except PolicyError as error:
         raise CliError(str(error)) from error
-
-
-def _run(module: Sequence[str], environment: Mapping[str, str]) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", *module], env=_environment(environment), capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise _failure(module[0], done.stderr)
-    return done.stdout
-
-
-def _follow(module: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run a module that prints its progress, one JSON object per line, and show it."""
-    with (
-        tempfile.TemporaryFile("w+") as errors,
-        Progress(
-            TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=notes(), transient=True
-        ) as bar,
-        subprocess.Popen(
-            [sys.executable, "-m", *module],
-            env=_environment(environment),
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        ) as process,
-    ):
-        task = bar.add_task("loading", total=1.0)
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                said = json.loads(line)
-                bar.update(task, completed=said["progress"], description=said["message"])
-        except BaseException:
-            process.terminate()
-            raise
-        if process.wait() != 0:
-            errors.seek(0)
-            raise _failure(module[0], errors.read())
-
-
-def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    """Build the environment; recipes may be where the trainer would look for them."""
-    paths = [os.environ.get("TRAINER_RECIPE_PATH", ""), os.environ.get("PYTHONPATH", "")]
-    return {**QUIET, **os.environ, **more, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-
-
-def _failure(module: str, said: str) -> CliError:
-    """Build the error: the last line is the reason, a sentence or the end of a traceback."""
-    lines = said.strip().splitlines()
-    what = "usage: " if lines and lines[0].startswith("usage:") else ""
-    reason = lines[-1].partition("error: ")[2] if what and lines else (lines[-1] if lines else "it gave no reason")
-    return CliError(f"{module}: {reason}")

@@ -17,6 +17,7 @@ from gauntlet.commands import (
     decisions,
     demo,
     doctor,
+    dry_run,
     events,
     golden,
     models,
@@ -54,6 +55,7 @@ app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("topics")(topics.topics)
 app.command("register")(register.register)
+app.command("try")(dry_run.try_version)
 app.command("train")(train.train)
 app.command("models")(models.models)
 app.command("candidates")(models.candidates)

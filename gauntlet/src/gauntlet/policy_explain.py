@@ -6,7 +6,18 @@ import math
 from collections.abc import Iterator
 from datetime import timedelta
 
-from contracts.policy import METRICS, Delta, Integrity, Latency, Minimum, ModelPolicy, Performance, Retained
+from contracts.gate_settings import Dependents, Fairness, Leakage, Robustness, Slices
+from contracts.policy import (
+    DEFAULT_METRIC,
+    METRICS,
+    Delta,
+    Integrity,
+    Latency,
+    Minimum,
+    ModelPolicy,
+    Performance,
+    Retained,
+)
 
 Sentence = tuple[str, str]
 
@@ -29,6 +40,10 @@ def in_words(policy: ModelPolicy) -> list[Sentence]:
 
 def _problem(policy: ModelPolicy) -> str:
     together = f"; rows with the same {policy.entity} belong together" if policy.entity else ""
+    if not policy.states_problem:
+        defaults = ", ".join(f"{metric} if {problem}" for problem, metric in DEFAULT_METRIC.items())
+        metric = policy.metric if policy.states_metric else defaults
+        return f"the problem is found from each version and its golden rows, which are compared on {metric}{together}"
     better = "greater" if METRICS[policy.metric].greater_is_better else "smaller"
     return f"a {policy.problem} problem, compared on {policy.metric} ({better} is better){together}"
 
@@ -70,10 +85,22 @@ def _gates(policy: ModelPolicy) -> Iterator[Sentence]:
         "It must load and answer twice alike, in the right shape and without NaN." if gates.functional else off,
     )
     yield (
+        "gate leakage",
+        _leakage(gates.leakage) if gates.leakage else f"{off} A version may be judged on its training rows.",
+    )
+    yield (
         "gate performance",
         " ".join(_performance(policy, gates.performance)) if gates.performance else f"{off} A worse model passes.",
     )
+    if gates.slices:
+        yield "gate slices", _slices(gates.slices)
+    if gates.fairness:
+        yield "gate fairness", _fairness(gates.fairness)
+    if gates.robustness:
+        yield "gate robustness", _robustness(gates.robustness)
     yield "gate latency", _latency(gates.latency) if gates.latency else off
+    if gates.dependents:
+        yield "gate dependents", _dependents(gates.dependents)
 
 
 def _integrity(gate: Integrity) -> str:
@@ -92,19 +119,63 @@ def _integrity(gate: Integrity) -> str:
     return f"Its artifact must be the one that was registered. {loads}{also}.{needs}{known}"
 
 
+def _leakage(gate: Leakage) -> str:
+    entity = {
+        "auto": " Rows of an entity that was trained on count as trained on, unless all golden rows are later.",
+        "always": " Rows of an entity that was trained on count as trained on.",
+        "never": "",
+    }[gate.entity]
+    unknown = "is Inconclusive" if gate.unknown == "inconclusive" else "passes"
+    return (
+        f"Golden rows that a version or the champion was trained on are left out; at least {gate.minimum_rows:,} must "
+        f"remain.{entity} A version whose training rows are not known {unknown}."
+    )
+
+
+def _slices(gate: Slices) -> str:
+    return (
+        f"For no value of {' or '.join(gate.columns)} with at least {gate.minimum_rows:,} rows it may be worse than "
+        f"the champion by more than {gate.margin_share:.0%} of what the champion is better than a constant answer."
+    )
+
+
+def _fairness(gate: Fairness) -> str:
+    return (
+        f"Its {gate.metric} over the groups of {' and '.join(gate.columns)} must stay below {gate.limit:g}, and must "
+        f"not exceed the champion's by more than {gate.margin:g}."
+    )
+
+
+def _robustness(gate: Robustness) -> str:
+    return (
+        f"On {gate.share:.0%} of spoilt cells ({', '.join(gate.perturbations)}) it must not fail, and may lose "
+        f"{gate.margin_share:.0%} of what it is better than a constant answer."
+    )
+
+
+def _dependents(gate: Dependents) -> str:
+    names = ", ".join(consumer.name for consumer in gate.consumers)
+    consumers = f" Nothing may break for {names}." if names else ""
+    return (
+        "Its outputs must have the champion's names and types, and its scores may be distributed differently by at "
+        f"most {gate.max_shift:g} (Kolmogorov-Smirnov).{consumers}"
+    )
+
+
 def _performance(policy: ModelPolicy, gate: Performance) -> Iterator[str]:
     bound = f"at {1 - gate.alpha:.0%} confidence"
+    metric = policy.metric if policy.states_metric else "metric"
     champion = "the champion on the same golden rows"
     match gate.rule:
         case Minimum(minimum=minimum):
             yield f"Must reach {_bounds(minimum)} on the golden rows; the champion is not looked at."
         case Delta(delta=delta):
-            yield f"Its {policy.metric} must be better than that of {champion} by more than {delta:g}, as measured."
+            yield f"Its {metric} must be better than that of {champion} by more than {delta:g}, as measured."
         case "superior":
-            yield f"Its {policy.metric} must be better than that of {champion}, {bound}."
+            yield f"Its {metric} must be better than that of {champion}, {bound}."
         case _:
             yield (
-                f"Its {policy.metric} must not be worse than that of {champion} by more than {gate.margin_share:.0%} "
+                f"Its {metric} must not be worse than that of {champion} by more than {gate.margin_share:.0%} "
                 f"of what the champion is better than a constant answer, {bound}."
             )
     if gate.alpha_spending and not isinstance(gate.rule, Minimum | Delta):
@@ -156,9 +227,10 @@ def _candidates(policy: ModelPolicy) -> str:
 def _drift(policy: ModelPolicy) -> str:
     drift = policy.drift
     then = "is trained again" if policy.recipe else "is announced (there is no recipe to train with)"
-    watched = f", or {policy.metric} on labelled rows is worse than at promotion by more than {drift.metric_drop:g}"
+    metric = policy.metric if policy.states_metric else "its metric"
+    watched = f", or {metric} on labelled rows is worse than at promotion by more than {drift.metric_drop:g}"
     unwatched = ""
-    if METRICS[policy.metric].of_every_class:
+    if policy.states_metric and METRICS[policy.metric].of_every_class:
         watched, unwatched = "", f" {policy.metric} is not watched: answers do not carry the score of each class."
     return (
         f"Each {drift.window.rows:,} answered rows, {policy.model} {then} when {drift.drift_share:.0%} of the columns "

@@ -36,7 +36,8 @@ def warnings(policy: ModelPolicy) -> list[Sentence]:
     gate = policy.gates.performance
     if not gate:
         return [(GATE, "Off: a worse model is promoted like a better one, whatever the golden rows say.")]
-    return [*_rule(policy, gate), *_levels(gate), *_rows(policy, gate)]
+    rows = _rows(policy, gate) if policy.states_metric else ()  # how many are needed depends on the metric
+    return [*_rule(policy, gate), *_levels(gate), *rows]
 
 
 def assumptions() -> str:

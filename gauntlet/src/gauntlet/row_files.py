@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from chassis import parquet
 from gauntlet.errors import CliError
 
 CSV, PARQUET, JSON_LINES = "csv", "parquet", "jsonl"
@@ -36,7 +37,7 @@ def read_rows(path: Path, kind: str) -> list[Row]:
         if kind == JSON_LINES:
             rows = list(_json_lines(path))
         elif kind == PARQUET:
-            rows = _records(pd.read_parquet(path))
+            rows = _records(parquet.read_frame(path))
         else:
             rows = _records(_csv(path, dtype_backend="numpy_nullable"))  # integers stay integers when one is missing
     if not rows:
@@ -50,7 +51,7 @@ def read_frame(path: Path) -> pd.DataFrame:
     if kind == JSON_LINES:
         raise CliError(f"{path} is JSON lines; its columns have no types", "Use CSV, or better Parquet.")
     with _readable(path, kind, None):
-        frame = pd.read_parquet(path) if kind == PARQUET else _csv(path)
+        frame = parquet.read_frame(path) if kind == PARQUET else _csv(path)
     if frame.empty:
         raise CliError(f"{path} has no rows")
     return frame

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ from gauntlet.verdict_lines import verdict_lines
 POLL_SECONDS = 0.3
 SILENCE_SECONDS = 15.0
 """Longest silence of a service: a restart is no reason to give up."""
-UNJUDGED = ("registered", "gating")
+UNJUDGED = ("registered", "gating", "waiting")
 
 
 class Deadline:
@@ -61,16 +61,23 @@ def wait_for_training(trainer: Address, request: Envelope[Any], deadline: Deadli
     return version
 
 
-def wait_for_verdict(gatekeeper: Address, name: str, version: int, deadline: Deadline) -> None:
-    """Wait for the verdict on a version and print it gate by gate; exit code 1 unless it passed."""
+def wait_for_verdict(
+    gatekeeper: Address, name: str, version: int, deadline: Deadline, event_id: str | None = None
+) -> None:
+    """Wait for the verdict on a version and print it gate by gate; exit code 1 unless it passed.
+
+    `event_id`: of a ModelRegistered; a verdict that was reached before it is not shown. Raises CliError when that
+    event led to no verdict, because the earlier one stands.
+    """
     client = ServiceClient(gatekeeper)
     waiting = Waiting(deadline, f"the gatekeeper does not know {name} v{version} yet")
     with _progress() as show:
         for candidate in waiting.polled(lambda: client.get(f"/models/{name}/candidates/{version}")):
-            if candidate is None:
+            if candidate is None or not _taken_up(candidate, event_id):
                 show(None, "waits for the gatekeeper")
             elif candidate["state"] in UNJUDGED:
-                waiting.what = f"{name} v{version} is {candidate['state']}"
+                reason = candidate["reason"]
+                waiting.what = f"{name} v{version} is {reason or candidate['state']}"
                 show(None, waiting.what)
             else:
                 break
@@ -78,6 +85,21 @@ def wait_for_verdict(gatekeeper: Address, name: str, version: int, deadline: Dea
         console().print(line, soft_wrap=True)
     if candidate["state"] != "passed":
         raise typer.Exit(1)
+
+
+def _taken_up(candidate: Mapping[str, Any], event_id: str | None) -> bool:
+    """Whether the gatekeeper has decided on this registration. Raises CliError when the earlier verdict stands."""
+    if event_id is None:
+        return True
+    for each in candidate["registrations"]:
+        if each["event_id"] == event_id:
+            if each["kept"] is not None:
+                raise CliError(
+                    f"{candidate['model_name']} {each['kept']}",
+                    f"gauntlet show {candidate['model_name']} {candidate['model_version']} shows that verdict.",
+                )
+            return each["judgement"] is not None
+    return False
 
 
 class Waiting:

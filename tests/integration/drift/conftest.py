@@ -17,24 +17,15 @@ from support.databases import DATABASES
 from support.drift_bench import Bench
 from support.drifting import POLICY, DriftService, customers, log_reference
 from support.mlflow_server import MlflowServer
+from support.shared_services import SharedServices
 
-MOST_TESTS = 30
-
-
-RUNNING: dict[str, DriftService] = {}
-"""What tests share, by kind of database."""
-
-
-def end_shared_services() -> None:
-    while RUNNING:
-        RUNNING.popitem()[1].stop()
+MOST_TESTS = 50
+SHARED: SharedServices[DriftService] = SharedServices("drift")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
-    """After the last test of this folder: a service that nobody needs any more still polls its broker and database."""
-    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
-        end_shared_services()
+    SHARED.end_after_last(Path(__file__).parent, nextitem)
 
 
 @pytest.fixture(scope="session")
@@ -51,22 +42,15 @@ def drift_on(
 ) -> Iterator[Callable[[str], DriftService]]:
     """The service on a kind of database, running since it was first wanted, with a policy for each of many models."""
 
-    def on(kind: str) -> DriftService:
-        if kind not in RUNNING:
-            folder = tmp_path_factory.mktemp(f"drift-{kind}")
-            url = f"sqlite:///{folder / 'test.db'}"
-            if kind == "postgres":
-                url = request.getfixturevalue("postgres").new_database()
-            service = DriftService(kafka.bootstrap_servers, f"d{uuid4().hex[:8]}.", url, mlflow_server.uri, folder)
-            RUNNING[kind] = service
-            service.names = [f"shop{number}-{uuid4().hex[:8]}" for number in range(MOST_TESTS)]
-            for name in service.names:
-                service.policy(POLICY, name)
-            service.start_ready()
-        return RUNNING[kind]
+    def make(url: str, folder: Path) -> DriftService:
+        service = DriftService(kafka.bootstrap_servers, f"d{uuid4().hex[:8]}.", url, mlflow_server.uri, folder)
+        service.names = [f"shop{number}-{uuid4().hex[:8]}" for number in range(MOST_TESTS)]
+        for name in service.names:
+            service.policy(POLICY, name)
+        return service
 
-    yield on
-    end_shared_services()
+    yield lambda kind: SHARED.on(kind, request, tmp_path_factory, make, DriftService.start_ready)
+    SHARED.end()
 
 
 @pytest.fixture(params=DATABASES)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from contracts import Dataset, GroundTruthReceived, PredictionMade
+from contracts import Dataset, GroundTruthReceived, OutputFormat, PredictionMade
 from support.bus_client import BusClient
 from support.drifting import WINDOW, DriftService, customers, detected, predictions, promotion, truths
 from support.waiting import eventually
@@ -59,6 +61,30 @@ def test_right_answers_are_no_performance_drift(
     assert window["performance"]["outcome"] == "Passed"
     assert window["performance"]["observed"] == 1.0
     assert detected(bus, shop) == []
+
+
+@pytest.mark.parametrize(
+    ("classes", "written"),
+    [(("no", "yes"), ("no", "yes")), (("yes", "no"), ("yes", "no")), ((), ("0", "1")), ((False, True), (0.0, "True"))],
+)
+def test_labels_are_read_by_the_classes_of_the_promotion_however_they_are_written(
+    drift: DriftService, shop: str, reference: Dataset, classes: tuple[Any, ...], written: tuple[Any, Any]
+) -> None:
+    made = predictions(customers(WINDOW, 2), model=shop)
+    output = OutputFormat(problem="binary", classes=classes)
+    drift.publish([promotion(model=shop, reference=reference, output=output), *made, *truths(made, names=written)])
+    window = drift.window_that(lambda window: window["performance"]["outcome"], shop)
+    assert (window["performance"]["outcome"], window["performance"]["observed"]) == ("Passed", 1.0)
+
+
+def test_labels_that_cannot_be_read_are_counted_with_one_of_them(
+    drift: DriftService, shop: str, reference: Dataset
+) -> None:
+    made = predictions(customers(WINDOW, 2), model=shop)
+    drift.publish([promotion(model=shop, reference=reference), *made, *truths(made, names=("yes", "yes"))])
+    reason = drift.window_that(lambda window: window["performance"]["outcome"], shop)["performance"]["reason"]
+    assert reason.startswith(f"not enough labelled rows: 0 of {WINDOW}, at least 200; ")
+    assert "labels could not be read, for example 'yes': it is none of the classes 0, 1" in reason
 
 
 def test_during_the_cooldown_drift_is_seen_and_not_announced_and_a_promotion_ends_it(

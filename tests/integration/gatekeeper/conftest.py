@@ -17,12 +17,13 @@ from support.candidates import Candidates
 from support.databases import DATABASES
 from support.gatekeepers import POLICY, Gatekeepers, NameOf
 from support.mlflow_server import MlflowServer
+from support.shared_services import SharedServices
 
 POLICIES: dict[str, tuple[int, dict[str, Any]]] = {
     "plain": (60, {}),
     "retained": (6, {"candidates": "retained"}),
     "failing-fast": (1, {"gates": {**POLICY["gates"], "fail_fast": True}}),
-    "pinned": (1, {"golden": {"dataset": "latest"}, "candidates": "newest"}),
+    "pinned": (4, {"golden": {"dataset": "latest"}, "candidates": "newest"}),
     "held-out": (1, {"golden": {"window": "holdout"}, "candidates": "retained"}),
     "drifting": (
         2,
@@ -36,20 +37,12 @@ POLICIES: dict[str, tuple[int, dict[str, Any]]] = {
 """How many models there are of each policy, for as many tests, and how it differs from the usual one."""
 
 
-RUNNING: dict[str, Gatekeepers] = {}
-"""What tests share, by kind of database."""
-
-
-def end_shared_services() -> None:
-    while RUNNING:
-        RUNNING.popitem()[1].stop()
+SHARED: SharedServices[Gatekeepers] = SharedServices("gatekeeper")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
-    """After the last test of this folder: a service that nobody needs any more still polls its broker and database."""
-    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
-        end_shared_services()
+    SHARED.end_after_last(Path(__file__).parent, nextitem)
 
 
 @pytest.fixture(scope="session")
@@ -64,28 +57,21 @@ def gatekeeper_on(
     mlflow_server: MlflowServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[str], Gatekeepers]]:
-    """The gatekeeper on a kind of database, running since it was first wanted, with a policy for each of many models.
+    """The gatekeeper on a kind of database, running since it was first wanted, with policies for many models."""
 
-    It is no parametrised fixture: pytest would end and start it again in every file.
-    """
+    def make(url: str, folder: Path) -> Gatekeepers:
+        service = Gatekeepers(kafka.bootstrap_servers, f"g{uuid4().hex[:8]}.", url, mlflow_server.uri, folder)
+        for policy, (number, changes) in POLICIES.items():
+            service.names[policy] = [f"{policy}{each}-{uuid4().hex[:8]}" for each in range(number)]
+            for name in service.names[policy]:
+                service.policy(name, **changes)
+        return service
 
-    def on(kind: str) -> Gatekeepers:
-        if kind not in RUNNING:
-            folder = tmp_path_factory.mktemp(f"gatekeeper-{kind}")
-            url = f"sqlite:///{folder / 'test.db'}"
-            if kind == "postgres":
-                url = request.getfixturevalue("postgres").new_database()
-            service = Gatekeepers(kafka.bootstrap_servers, f"g{uuid4().hex[:8]}.", url, mlflow_server.uri, folder)
-            RUNNING[kind] = service
-            for policy, (number, changes) in POLICIES.items():
-                service.names[policy] = [f"{policy}{each}-{uuid4().hex[:8]}" for each in range(number)]
-                for name in service.names[policy]:
-                    service.policy(name, **changes)
-            service.start_ready(GATEKEEPER_RECONCILE_GRACE_SECONDS="3", GATEKEEPER_PROVES_FORM="true")
-        return RUNNING[kind]
+    def start(service: Gatekeepers) -> None:
+        service.start_ready(GATEKEEPER_RECONCILE_GRACE_SECONDS="3", GATEKEEPER_PROVES_FORM="true")
 
-    yield on
-    end_shared_services()
+    yield lambda kind: SHARED.on(kind, request, tmp_path_factory, make, start)
+    SHARED.end()
 
 
 @pytest.fixture(params=DATABASES)

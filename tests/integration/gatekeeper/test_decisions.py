@@ -6,13 +6,14 @@ from functools import partial
 
 import pytest
 
-from contracts import ModelLoaded, ModelLoadFailed, Promoted
+from contracts import ModelLoaded, ModelLoadFailed, OutputFormat, Promoted
 from support.bus_client import BusClient
 from support.candidates import Candidates
 from support.gatekeepers import Gatekeepers
 from support.waiting import eventually
 
 WHO = {"actor": "ada", "reason": "because"}
+READ_AS = OutputFormat(problem="binary", classes=(0, 1), label="late")
 
 seen = partial(eventually, interval=0.3)
 
@@ -46,6 +47,8 @@ def test_back_and_forward_again_with_a_new_epoch_each(
     first, again = promotions(bus, name)[0], promotions(bus, name)[-1]
     assert (again.artifact_uri, again.artifact_digest) == (first.artifact_uri, first.artifact_digest)
     assert (again.baseline, again.reference, again.metric) == (first.baseline, first.reference, first.metric)
+    assert {item.output for item in promotions(bus, name)} == {READ_AS}, "a rollback says again what was said then"
+    assert [item.data.output for item in bus.events("gate-passed") if item.model_name == name] == [READ_AS, READ_AS]
     eventually(lambda: candidates.aliases(name).get("champion") == 1)
     listed = gatekeeper.get(f"/models/{name}/promotions")
     assert [item["epoch"] for item in listed] == [5, 4, 3, 2, 1]
@@ -65,6 +68,7 @@ def test_a_refused_version_is_promoted_as_an_override(
     back = gatekeeper.post(f"/models/{name}/promote", {**WHO, "model_version": 2}).json()
     assert (back["cause"], back["epoch"], back["previous_version"]) == ("approval", 4, 3)
     seen(lambda: [item.cause for item in promotions(bus, name)] == ["gate", "gate", "override", "approval"])
+    assert {item.output for item in promotions(bus, name)} == {READ_AS}
 
 
 def test_while_frozen_gates_pass_and_only_rollback_changes_the_champion(

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from contracts import Cause, Promoted
+from contracts import Cause, OutputFormat, Promoted
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
 from support.candidates import Candidates
@@ -77,6 +77,8 @@ def test_a_wiped_database_promotes_nothing_again_and_goes_on_from_there(
     gated(gatekeepers, own_bus, candidates, model_name, "good")
     assert gatekeepers.champion(model_name) == 4
     seen(lambda: promoted(own_bus) == [*past, (4, 2), (5, 1), (6, 4)])
+    read_as = OutputFormat(problem="binary", classes=(0, 1), label="late")
+    assert {item.data.output for item in own_bus.events(Promoted.topic)} == {read_as}, "restored with the promotions"
 
 
 @on_sqlite

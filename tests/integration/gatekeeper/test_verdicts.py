@@ -16,7 +16,7 @@ from forms import loads
 from forms.artifact import read
 from gatekeeper.evaluation.gate_runner import asked_for
 from support.bus_client import BusClient
-from support.candidates import ANYONES, Candidates
+from support.candidates import Candidates
 from support.gatekeepers import Gatekeepers
 from support.mlflow_server import MlflowServer
 from support.waiting import eventually
@@ -192,18 +192,6 @@ def test_an_alias_moved_by_hand_is_put_back_and_audited_once(
     assert gatekeeper.champion(model_name) == 1
 
 
-def test_a_model_without_a_policy_is_refused_and_its_owner_told(
-    gatekeeper: Gatekeepers, bus: BusClient, candidates: Candidates
-) -> None:
-    name = f"nobody-{gatekeeper.prefix[:-1]}"
-    bus.publish(candidates.version(name, "good"))
-    candidate = eventually(lambda: gatekeeper.get("/models") and gatekeeper.judged(name, 1))
-    assert candidate["state"] == "inconclusive" and "has no policy in " in candidate["reason"]
-    (failed,) = seen(lambda: of(bus, GateFailed, name))
-    assert failed.data.outcome is Outcome.INCONCLUSIVE and name in failed.data.reason
-    assert "judged" in {row["action"] for row in gatekeeper.get(f"/audit?model={name}")}
-
-
 @pytest.mark.parametrize(
     ("change", "state", "gate", "says"),
     [
@@ -226,17 +214,6 @@ def test_an_event_that_mlflow_does_not_bear_out(
     candidate = eventually(lambda: gatekeeper.judged(model_name, registered.model_version))
     assert candidate["state"] == state
     assert says in verdict(candidate, gate)["reason"]
-
-
-def test_a_model_logged_by_anyone_says_what_it_lacks(
-    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
-) -> None:
-    bus.publish(candidates.version(model_name, ANYONES))
-    candidate = gatekeeper.judged(model_name, 1)
-    assert candidate["state"] == "failed"
-    assert "training data is unknown" in verdict(candidate, "lineage")["reason"]
-    assert "no evaluation dataset" in verdict(candidate, "performance")["reason"]
-    assert "neither an input example nor golden rows" in verdict(candidate, "functional")["reason"]
 
 
 def test_a_version_that_mlflow_cannot_have_is_a_dead_letter(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +23,8 @@ from sklearn.preprocessing import OneHotEncoder
 from chassis.digests import digest_tree
 from support.bus_client import BusClient
 from support.pairwise import grid
-from support.processes import end, free_port, spawn
 from support.replica import Replica
+from support.scoring_servers import Both, both_serving
 from support.versions import Uploads, save
 from support.waiting import eventually
 
@@ -73,40 +71,7 @@ def own_code(folder: Path) -> str:
     return digest_tree(folder)
 
 
-class Both:
-    """The two servers of one model."""
-
-    def __init__(self, ours: httpx.Client, path: str, theirs: httpx.Client) -> None:
-        self._ours, self._path, self._theirs = ours, path, theirs
-
-    def ask(self, body: bytes, content_type: str | None) -> tuple[httpx.Response, httpx.Response]:
-        headers = {"Content-Type": content_type} if content_type else {}
-        return (
-            self._ours.post(self._path, content=body, headers=headers),
-            self._theirs.post("/invocations", content=body, headers=headers),
-        )
-
-
 MODELS = {make.__name__: make for make in (trees, own_code)}
-
-
-@contextmanager
-def serving(production: Replica, bus: BusClient, uploads: Uploads, model: str, folder: Path) -> Iterator[Both]:
-    name = f"{NAME}-{model}"
-    digest = MODELS[model](folder / "model")
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder / "model"), "-p", str(port)]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it runs uvicorn by its name
-    serve = spawn([*command, "--env-manager", "local", "--workers", "1"], {"PATH": path}, folder / "serve.log")
-    try:
-        bus.publish(uploads.folder(name, 1, folder / "model", digest).promoted(1))
-        theirs = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
-        eventually(lambda: answers(theirs) or serve.poll() is not None, timeout=120)
-        assert serve.poll() is None, (folder / "serve.log").read_text()[-2000:]
-        eventually(lambda: production.answers_with(name, 1, 1))
-        yield Both(production.client, f"/models/{name}/invocations", theirs)
-    finally:
-        end(serve)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +84,9 @@ def servers(
 
         def of(model: str) -> Both:
             if model not in started:
-                context = serving(production, bus, uploads, model, tmp_path_factory.mktemp("served"))
+                folder = tmp_path_factory.mktemp("served")
+                digest = MODELS[model](folder / "model")
+                context = both_serving(production, bus, uploads, f"{NAME}-{model}", folder, digest)
                 started[model] = stack.enter_context(context)
             return started[model]
 
@@ -129,13 +96,6 @@ def servers(
 @pytest.fixture(params=MODELS)
 def both(request: pytest.FixtureRequest, servers: Callable[[str], Both]) -> Both:
     return servers(request.param)
-
-
-def answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("/ping").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 FULL = ROW | {"night": True, "day": "2013-06-01T12:00:00"}
@@ -271,5 +231,5 @@ def test_the_same_model_answers_both_protocols_and_its_rows_are_published(
 
 def test_what_else_mlflow_answers(both: Both) -> None:
     for path in ("/ping", "/version"):
-        ours, theirs = both._ours.get(path), both._theirs.get(path)
+        ours, theirs = both.ours.get(path), both.theirs.get(path)
         assert (ours.status_code, ours.text) == (theirs.status_code, theirs.text)

@@ -51,7 +51,15 @@ def test_the_digest_is_of_the_meaning_not_of_the_text(tmp_path: Path) -> None:
         ("model: m\ngates:\n  performence: {}\n", 3, "did you mean 'performance'?"),
         ("model: m\ngates:\n  performance: {rule: superiour}\n", 3, "did you mean 'superior'?"),
         ("model: m\ngates:\n  latency: {p95_ms: -1}\n", 3, "got -1"),
-        ("model: m\nproblem: regression\n", 1, "'roc_auc' is not defined for a regression problem"),
+        ("model: m\nproblem: regression\n", 1, "a regression problem needs `metric`, one of mae, mape, rmse"),
+        ("model: m\nproblem: regression\nmetric: f1\n", 1, "'f1' is not defined for a regression problem"),
+        ("model: m\nfloor: {roc_auc: 0.6}\n", 2, "'floor' in this place; it belongs to gates.performance.floor"),
+        ("model: m\ngates: {floor: {roc_auc: 0.6}}\n", 2, "it belongs to gates.performance.floor"),
+        ("model: m\nlatency: {p95_ms: 9}\n", 2, "it belongs to gates.latency"),
+        ("model: m\nminimum: {roc_auc: 0.6}\n", 2, "it belongs to gates.performance.rule.minimum"),
+        ("model: m\ndrift: {rows: 500}\n", 2, "it belongs to drift.window.rows"),
+        ("model: m\np95_m: 9\n", 2, "did you mean gates.latency.p95_ms?"),
+        ("model: m\ngates: [performance]\n", 2, "must be a mapping"),
         ("model: m\nstrategy: canary\n", 2, "strategy"),
         ("model: m\ngolden: {window: holdout}\n", 1, "needs `entity`"),
         ("model: m\ndrift: {cooldown: soon}\n", 2, "got 'soon'"),
@@ -65,6 +73,23 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, line: int, 
         load_policy(path)
     assert f"{path}:{line}: " in str(caught.value)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model: m\ngates: {performance: {rule: {minimum: {auc: 0.6}}}}\n",
+        "model: m\ncandidates: {retaind: 3}\n",
+        "model: m\ngolden: {window: holdout}\n",
+        "model: m\nfloor: {roc_auc: 0.6}\n",
+    ],
+)
+def test_one_mistake_is_one_line_about_what_was_written(tmp_path: Path, text: str) -> None:
+    """Not about the other ways in which the key could be used, and without the rest of the file."""
+    with pytest.raises(PolicyError) as caught:
+        load_policy(policy_file(tmp_path, text))
+    (line,) = str(caught.value).splitlines()
+    assert "Input should be" not in line and "'model': 'm'" not in line
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "a: [", "\t"])

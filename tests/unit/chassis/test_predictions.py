@@ -45,7 +45,7 @@ def test_classes_name_the_labels() -> None:
         ([1.5], "binary", None, "outside [0, 1]"),
         ([[0.1, 0.2, 0.7]], "binary", None, "(1, 3)"),
         ([[[0.1]]], "binary", None, "shape (1, 1, 1)"),
-        (0.5, "binary", None, "shape ()"),
+        (0.5, "binary", None, "of type float"),
         ([0.5], "binary", 2, "1 answers for 2 rows"),
         ([[0.5, 0.5]], "regression", None, "one number a row"),
     ],

@@ -1,9 +1,12 @@
 """The metric of a window, from answers and labels as they come over the bus."""
 
+from functools import partial
+
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
+from contracts import OutputFormat
 from contracts.policy import METRICS
 from drift.performance import Answered, measure
 
@@ -50,16 +53,18 @@ def test_better_answers_have_a_better_metric_in_its_direction():
 def test_a_metric_of_every_class_says_what_is_missing():
     found = measure("roc_auc_ovr", 300, [Answered(None, "a", "a")] * 250)
     assert (found.observed, found.labelled) == (None, 250)
-    assert "needs the score of each class" in found.why
+    assert "needs the score of each" in found.why
 
 
 @pytest.mark.parametrize("metric", WATCHED)
 def test_no_rows_and_unreadable_rows_have_no_metric(metric):
     assert measure(metric, 300, []).observed is None
-    nothing = measure(metric, 300, [Answered(None, None, "late")] * 250)
+    output = OutputFormat(problem=METRICS[metric].problems[0])
+    nothing = measure(metric, 300, [Answered(None, None, "late")] * 250, output)
     assert nothing.observed is None
     assert nothing.labelled == 0
-    assert "250 labelled rows" in nothing.why
+    assert "250 labels could not be read, for example 'late'" in nothing.why
+    assert "250 predictions carry no" in nothing.why
 
 
 def test_one_class_has_no_auc_and_is_counted():
@@ -86,10 +91,52 @@ def test_f1_is_that_of_class_one_or_the_mean_over_more_than_two_classes():
     assert measure("f1", 3, named).observed == pytest.approx((2 / 3 + 0 + 1) / 3)
 
 
-def test_f1_of_two_named_classes_needs_to_know_which_is_positive():
-    found = measure("f1", 2, [Answered(None, "late", "late"), Answered(None, "late", "early")])
-    assert found.observed is None
-    assert "early, late" in found.why
+@pytest.mark.parametrize("names", [("no", "yes"), ("yes", "no"), (False, True), ("1", "0"), (1, 2)])
+@pytest.mark.parametrize("metric", [name for name in WATCHED if "binary" in METRICS[name].problems])
+def test_a_binary_models_classes_may_have_any_names_and_the_second_is_positive(metric, names):
+    scores, truth = answered()
+    plain = [Answered(float(s), int(s >= 0.5), int(t)) for s, t in zip(scores, truth, strict=True)]
+    named = [Answered(row.score, names[row.answer], names[row.truth]) for row in plain]
+    found = measure(metric, 400, named, OutputFormat(problem="binary", classes=names))
+    assert found == measure(metric, 400, plain, OutputFormat(problem="binary"))
+    assert found.observed is not None and found.why == ""
+
+
+@pytest.mark.parametrize(("metric", "by"), [("accuracy", accuracy_score), ("f1", partial(f1_score, average="macro"))])
+def test_a_multiclass_models_classes_are_read_as_the_promotion_says(metric, by):
+    names = ("1", "2", "3")
+    rng = np.random.default_rng(0)
+    truth, said = rng.integers(1, 4, 300), rng.integers(1, 4, 300)
+    rows = [Answered(None, str(a), float(t)) for a, t in zip(said, truth, strict=True)]
+    assert measure(metric, 300, rows, OutputFormat(problem="multiclass", classes=names)).observed == by(truth, said)
+
+
+def test_a_class_that_the_model_does_not_know_is_its_error_and_no_unreadable_label():
+    output = OutputFormat(problem="multiclass", classes=("a", "b"))
+    rows = [Answered(None, "a", "a")] * 150 + [Answered(None, "b", "c")] * 50
+    found = measure("accuracy", 200, rows, output)
+    assert (found.observed, found.labelled, found.why) == (0.75, 200, "")
+
+
+def test_the_reason_says_how_many_labels_could_not_be_read_with_one_of_them_and_what_to_do():
+    scores, truth = answered()
+    words = [Answered(float(s), None, ["no", "yes"][t]) for s, t in zip(scores, truth, strict=True)]
+    nothing = measure("roc_auc", 400, words, OutputFormat(problem="binary"))
+    assert nothing.labelled == 0
+    assert "400 labels could not be read, for example 'yes': it is none of the classes 0, 1" in nothing.why
+    assert "classes" in nothing.why and "metadata=" in nothing.why
+
+    some = [*words[:-3], *[Answered(0.5, None, "maybe")] * 3]
+    found = measure("roc_auc", 400, some, OutputFormat(problem="binary", classes=("no", "yes")))
+    assert found.labelled == 397 and found.observed is not None
+    assert found.why == "3 labels could not be read, for example 'maybe': it is none of the classes 'no', 'yes'"
+
+
+def test_a_regression_is_read_by_the_problem_and_numbers_may_be_texts():
+    rows = [Answered(None, 1.5, "2.5")] * 200 + [Answered(None, 1.0, "late")]
+    found = measure("mae", 201, rows, OutputFormat(problem="regression"))
+    assert (found.observed, found.labelled) == (1.0, 200)
+    assert "1 labels could not be read, for example 'late': it is no number" in found.why
 
 
 def test_numbers_too_large_to_square_have_no_finite_error_and_do_not_raise():

@@ -106,6 +106,12 @@ def test_performance_drifts_when_the_metric_is_worse_than_its_bound_in_its_direc
     [
         (Labelled(2000, 199, 2, 0.1), "roc_auc", 0.75, "not enough labelled rows: 199 of 2000, at least 200"),
         (Labelled(2000, 0, 0, None), "roc_auc", 0.75, "not enough labelled rows: 0 of 2000"),
+        (
+            Labelled(2000, 0, 0, None, "2000 labels could not be read"),
+            "roc_auc",
+            0.75,
+            "0 of 2000, at least 200; 2000 l",
+        ),
         (Labelled(2000, 900, 1, None), "roc_auc", 0.75, "only one class among 900 labelled rows"),
         (Labelled(2000, 900, 2, 0.1), "roc_auc", None, "no baseline"),
         (Labelled(2000, 900, 2, 0.1), "roc_auc", float("nan"), "no baseline"),

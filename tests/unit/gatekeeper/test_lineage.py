@@ -30,7 +30,8 @@ class Fake:
     def __init__(self, *, run_id="r", tags=None, metrics=None, inputs=(), missing=False, away=False) -> None:
         self.found = RegisteredVersion("m", 2, run_id, "runs:/r/model", datetime.now(UTC), {})
         data = SimpleNamespace(tags=tags or {}, metrics=metrics or {})
-        self.only_run = SimpleNamespace(data=data, inputs=SimpleNamespace(dataset_inputs=list(inputs)))
+        info = SimpleNamespace(status="FINISHED", lifecycle_stage="active")
+        self.only_run = SimpleNamespace(info=info, data=data, inputs=SimpleNamespace(dataset_inputs=list(inputs)))
         self.missing, self.away = missing, away
 
     def version(self, name, version):

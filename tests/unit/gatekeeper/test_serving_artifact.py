@@ -14,6 +14,7 @@ from chassis.digests import digest_tree
 from chassis.errors import Transient
 from chassis.mlmodel import MLmodel
 from contracts import ModelRegistered
+from contracts.policy import Problem
 from forms.artifact import read
 from gatekeeper.evaluation.golden_rows import GoldenRows
 from gatekeeper.evaluation.measurements import Measurements
@@ -75,15 +76,21 @@ def test_the_rows_are_as_they_would_be_sent_and_the_answers_those_that_were_judg
         {"probe": None},
         {"probe": Probe(first=np.array([0.1]), second=np.array([0.2]), golden=np.zeros(N))},
         {"probe": Probe(first=np.array([0.1]), second=np.array([0.1]))},
-        {"description": MLmodel(True, ("word", "a"), None, kinds=("string", "double"))},
         {"description": MLmodel(True, ("word", "a"), (0, 1), kinds=("string", "binary"))},
         {"description": MLmodel(True, ("word", "a"), (0, 1))},
         {"description": MLmodel(True)},
     ],
-    ids=["no rows", "no probe", "by chance", "no answers", "no classes", "unknown type", "no types", "no columns"],
+    ids=["no rows", "no probe", "by chance", "no answers", "unknown type", "no types", "no columns"],
 )
 def test_nothing_is_recorded_where_serving_could_not_repeat_it(changes: dict[str, Any]) -> None:
     assert serving_artifact.recorded(judged(**changes)) is None
+
+
+@pytest.mark.parametrize("problem", ["binary", "multiclass", "regression"])
+def test_answers_of_every_problem_are_recorded_whether_or_not_the_model_names_its_classes(problem: Problem) -> None:
+    model = MLmodel(True, ("word", "a"), None, kinds=("string", "double"))
+    found = serving_artifact.recorded(judged(description=model, problem=problem))
+    assert found is not None and len(found.answers) == serving_artifact.ROWS
 
 
 def test_it_is_kept_by_its_digest_beside_the_evidence(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.policy import ModelPolicy
+from contracts.policy import Gates, ModelPolicy
 from gauntlet.policy_explain import in_words
 from gauntlet.stack_file import URL_VARIABLES
 from support.cli import gauntlet, ok
@@ -112,7 +112,9 @@ def test_what_follows_a_failed_gate_is_said() -> None:
 def test_a_metric_that_answers_do_not_carry_is_said_to_be_unwatched() -> None:
     words = said(problem="multiclass", metric="roc_auc_ovr")["drift"]
     assert "roc_auc_ovr is not watched" in words and "worse than at promotion" not in words
-    assert "roc_auc on labelled rows is worse than at promotion by more than 0.05; for" in said()["drift"]
+    assert "its metric on labelled rows is worse than at promotion by more than 0.05; for" in said()["drift"]
+    watched = said(problem="binary")["drift"]
+    assert "roc_auc on labelled rows is worse than at promotion by more than 0.05; for" in watched
 
 
 def test_batches_and_the_champion_are_said_where_they_count() -> None:
@@ -158,3 +160,25 @@ def test_without_a_file_the_whole_folder_is_checked(monkeypatch: pytest.MonkeyPa
     ended = gauntlet("policy", "check")
     assert ended.code == 1 and "flights.yaml" in ended.out
     assert "policies/broken.yaml:2: metrik: unknown key 'metrik'; did you mean 'metric'?" in " ".join(ended.err.split())
+
+
+def test_a_problem_that_the_policy_leaves_out_is_found_later() -> None:
+    assert "the problem is found from each version" in said()["model"]
+    assert "roc_auc if binary, accuracy if multiclass, mae if regression" in said()["model"]
+    assert "compared on accuracy" in said(metric="accuracy")["model"]
+    assert said(metric="mae")["model"] == "m: a regression problem, compared on mae (smaller is better)."
+
+
+def test_every_gate_that_is_on_is_said() -> None:
+    named = {
+        "slices": {"columns": ["plan"]},
+        "fairness": {"columns": ["sex"]},
+        "robustness": True,
+        "dependents": {"consumers": [{"name": "billing"}]},
+    }
+    words = said(gates=named, problem="binary")
+    assert {f"gate {gate}" for gate in Gates.model_fields if gate != "fail_fast"} <= words.keys()
+    assert "at least 200 must remain" in words["gate leakage"] and "is Inconclusive" in words["gate leakage"]
+    assert "plan" in words["gate slices"] and "sex" in words["gate fairness"] and "billing" in words["gate dependents"]
+    assert "passes" in said(gates={"leakage": {"unknown": "pass"}})["gate leakage"]
+    assert "gate slices" not in said()

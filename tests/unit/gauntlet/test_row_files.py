@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from gauntlet.errors import CliError
-from gauntlet.row_files import format_of, read_rows, write_rows, written_whole
+from gauntlet.row_files import format_of, read_frame, read_rows, write_rows, written_whole
 
 
 def test_csv_values_have_the_types_of_their_columns() -> None:
@@ -37,6 +37,12 @@ def test_parquet_times_and_categories_become_text() -> None:
         {"at": "2013-06-01T05:00:00+00:00", "c": "UA", "n": 2**60 + 1},
         {"at": None, "c": None, "n": None},
     ]
+
+
+def test_a_column_in_the_index_of_a_parquet_file_is_a_field() -> None:
+    pd.DataFrame({"a": [1.0], "who": ["x"]}).set_index("who").to_parquet("in.parquet")
+    assert read_rows(Path("in.parquet"), "parquet") == [{"a": 1.0, "who": "x"}]
+    assert list(read_frame(Path("in.parquet"))) == ["a", "who"]
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])

@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 
 from chassis.digests import digest_tree
 from chassis.errors import Permanent
+from contracts import OutputFormat
 from serving.inference.mlflow_model import load
 from serving.inference.model import LoadedModel, ModelFailed, warm_up
 from serving.inference.validation import RowsRefused
@@ -61,7 +62,14 @@ def loaded(tmp_path: Path) -> Callable[..., LoadedModel]:
     return make
 
 
-def scripted(answer: Any, folder: Path, *, example: pd.DataFrame | None = FEATURES, roles: Any = None) -> LoadedModel:
+def scripted(
+    answer: Any,
+    folder: Path,
+    *,
+    example: pd.DataFrame | None = FEATURES,
+    roles: Any = None,
+    output: OutputFormat | None = None,
+) -> LoadedModel:
     mlflow.pyfunc.save_model(
         folder / "model",
         python_model=Scripted(answer),
@@ -69,7 +77,7 @@ def scripted(answer: Any, folder: Path, *, example: pd.DataFrame | None = FEATUR
         pip_requirements=["mlflow"],
         metadata={"gauntlet": roles} if roles else None,
     )
-    model = load(Artifact("flights", 1, "none"), folder / "model")
+    model = load(Artifact("flights", 1, "none", output), folder / "model")
     rows = [] if example is None else example.to_dict("records")
     return LoadedModel(model.artifact, model.signature, rows, model.pyfunc)
 
@@ -132,6 +140,37 @@ def test_a_model_of_somebody_else_is_read_by_the_shape_of_its_answers(
     answers = ask(loaded(estimator, roles=None, pyfunc_predict_fn=method, signature=signature), ROW)
     assert answers.labels == [label]
     assert (answers.scores is not None) is has_scores
+
+
+BINARY, REGRESSION = OutputFormat(problem="binary"), OutputFormat(problem="regression")
+WORDS = OutputFormat(problem="binary", classes=("no", "yes"), label="arrives_late")
+
+
+@pytest.mark.parametrize(
+    ("answer", "roles", "output", "labels", "scores"),
+    [
+        (0.731, None, BINARY, [1], [0.731]),
+        (0.731, None, WORDS, ["yes"], [0.731]),
+        (0.731, None, None, [0.731], None),
+        (1, None, REGRESSION, [1.0], None),
+        ([0.2, 0.8], None, OutputFormat(problem="multiclass", classes=("no", "yes")), ["yes"], [[0.2, 0.8]]),
+        (0.731, {"problem": "regression"}, BINARY, [1], [0.731]),
+        (0.731, {"problem": "binary", "classes": ["a", "b"]}, WORDS, ["yes"], [0.731]),
+        (0.731, {"problem": "ranking"}, BINARY, [1], [0.731]),
+        (0.731, {"problem": "binary"}, None, [1], [0.731]),
+    ],
+)
+def test_predictions_are_read_as_the_gates_read_them_and_only_else_as_the_model_declares(
+    tmp_path: Path, answer: Any, roles: Any, output: OutputFormat | None, labels: Any, scores: Any
+) -> None:
+    found = ask(scripted(answer, tmp_path, roles=roles, output=output), ROW)
+    assert (found.labels, found.scores) == (labels, scores)
+    assert type(found.labels[0]) is type(labels[0])
+
+
+def test_the_label_that_the_gates_used_is_no_feature(tmp_path: Path) -> None:
+    with pytest.raises(RowsRefused, match="arrives_late is 1; expected no label"):
+        ask(scripted(0.731, tmp_path, output=WORDS), ROW | {"arrives_late": 1})
 
 
 def test_a_null_that_the_model_does_not_take_is_the_fault_of_the_row(loaded: Callable[..., LoadedModel]) -> None:

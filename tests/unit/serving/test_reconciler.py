@@ -9,11 +9,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from chassis.errors import Transient
-from contracts import ModelLoaded, ModelLoadFailed
+from contracts import ModelLoaded, ModelLoadFailed, OutputFormat
 from support.loaders import Bench, run_bench, until
 
 
@@ -54,6 +55,24 @@ def test_a_rollback_does_not_wait_for_a_download_that_hangs(run: Callable[..., N
         await until(lambda: bench.active("another") == (1, 1))
         assert bench.active() == (1, 3)
         assert bench.seen()[:2] == [(ModelLoaded, 1, 1), (ModelLoaded, 1, 3)]
+
+    run(scenario)
+
+
+def test_a_version_that_is_to_be_read_otherwise_is_loaded_anew(run: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        def read() -> tuple[int, Any]:
+            state = bench.reconciler.state("flights")
+            assert state is not None
+            active = state.active
+            return (0, None) if active is None else (active.desired.order, active.model.signature.classes)
+
+        bench.caught_up.set()
+        bench.promote(1, output=OutputFormat(problem="binary", classes=("no", "yes")))
+        await until(lambda: read() == (1, ("no", "yes")))
+        bench.promote(2, output=OutputFormat(problem="binary", classes=("on time", "late")))
+        await until(lambda: read() == (2, ("on time", "late")))
+        assert bench.store.fetched == ["here"]
 
     run(scenario)
 

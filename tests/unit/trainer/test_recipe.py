@@ -21,7 +21,7 @@ from trainer.recipe import RecipeError, code_version, load_recipe, load_window
         ("nowhere.at_all:recipe", "there is no module 'nowhere' here"),
         ("support.nowhere:recipe", "there is no module 'support.nowhere' here"),
         ("support.tiny_recipe:recpie", "has no attribute 'recpie'; nearest: 'recipe'"),
-        ("support.tiny_recipe:WINDOWS", "tuple has no name, features"),
+        ("support.tiny_recipe:WINDOWS", "tuple has no features"),
         ("support.tiny_recipe:recipe.trane", "has no attribute 'trane'; nearest: 'train'"),
     ],
 )
@@ -73,9 +73,12 @@ def put(column: str, value: Any) -> Any:
         (lambda _: [1, 2], "load returned list, not a DataFrame"),
         (lambda frame: frame.drop(columns=["y", "label"]), "columns ['y', 'label'] are missing"),
         (lambda frame: frame.head(0), "no rows"),
-        (put("x", 1), "feature 'x' is int64, not float64"),
-        (put("x", "1"), "feature 'x' is object, not float64"),
-        (put("colour", 1.5), "categorical feature 'colour' is float64, not str objects"),
+        (put("x", "1"), "feature 'x' is object, not a number"),
+        (put("x", 1j), "feature 'x' is complex128, not a number"),
+        (put("x", pd.Timestamp("2024-01-01")), "not a number; convert it, or list it in `categorical`"),
+        (put("x", 2**53 + 1), "feature 'x' holds 9007199254740993, which float64 cannot represent exactly"),
+        (put("colour", 1.5), "categorical feature 'colour' is float64, not text"),
+        (put("colour", pd.Series([1] * 600, dtype="category")), "'colour' holds 600 values of type int"),
         (put("colour", pd.Series([b"red"] * 600, dtype=object)), "'colour' holds 600 values of type bytes"),
         (put("label", None), "600 of 600 rows have no label ('label')"),
         (put("label", 2), "label 'label' of a binary problem holds [2.0]"),
@@ -99,6 +102,41 @@ def test_good_rows_come_back_with_the_columns_in_order(problem: Problem, label: 
     frame = load_window(Changed(put("label", label)), "w1", problem)
     assert list(frame.columns) == ["x", "y", "colour", "label", "user", "at"]
     assert frame["label"].dtype == dtype
+
+
+@pytest.mark.parametrize(
+    "dtype", ["int8", "int32", "int64", "uint16", "float32", "bool", "Int32", "Float64", "boolean", "int32[pyarrow]"]
+)
+def test_a_number_of_any_type_is_a_feature(dtype: str) -> None:
+    frame = load_window(Changed(lambda frame: frame.assign(x=(frame["x"] > 0).astype(dtype))), "w1", "binary")
+    assert frame["x"].dtype == "float64" and sorted(frame["x"].unique()) == [0, 1]
+
+
+def test_a_gap_in_a_nullable_integer_is_a_missing_number() -> None:
+    gap = pd.Series([None, *range(599)], dtype="Int64")
+    frame = load_window(Changed(lambda frame: frame.assign(x=gap)), "w1", "binary")
+    assert frame["x"].isna().sum() == 1 and frame["x"].max() == 598
+
+
+@pytest.mark.parametrize("dtype", ["category", "string", "string[pyarrow]", "object"])
+def test_text_of_any_type_is_a_categorical_feature(dtype: str) -> None:
+    colours = pd.Series(["red", None, "blue"] * 200, dtype=object).astype(dtype)
+    frame = load_window(Changed(lambda frame: frame.assign(colour=colours)), "w1", "binary")
+    assert frame["colour"].dtype == object and frame["colour"].tolist()[:3] == ["red", None, "blue"]
+
+
+def test_a_recipe_needs_no_name() -> None:
+    class Nameless(TinyRecipe):
+        def __getattribute__(self, name: str) -> Any:
+            if name == "name":
+                raise AttributeError(name)
+            return super().__getattribute__(name)
+
+        def load(self, window: str) -> Any:
+            return None
+
+    with pytest.raises(RecipeError, match="recipe 'Nameless', window 'w1': load returned NoneType"):
+        load_window(Nameless(), "w1", "binary")
 
 
 def test_missing_values_in_features_are_allowed() -> None:

@@ -170,3 +170,5 @@ def _about(found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "came of", f"{trigger['kind']}: {trigger['reason']}" if trigger["reason"] else trigger["kind"]
     for field in ("registered_at", "judged_at"):
         yield field.removesuffix("_at"), local_time(found[field]) if found[field] else None
+    for each in found["earlier"]:
+        yield "earlier verdict", f"{each['state']}, {local_time(each['judged_at'])}: {shortened(each['reason'])}"

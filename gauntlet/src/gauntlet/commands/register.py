@@ -24,6 +24,9 @@ def register(
     name: ModelName,
     version: ModelVersion,
     reason: Annotated[str | None, typer.Option(help="Why; it is kept with the candidate.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Judge it again although nothing has changed; needs --reason.")
+    ] = False,
     wait: Wait = False,
     timeout: Timeout = 900,
     kafka: KafkaServers = None,
@@ -31,20 +34,29 @@ def register(
     gatekeeper: GatekeeperUrl = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Publish ModelRegistered for a version that is in MLflow: the gatekeeper judges it."""
+    """Publish ModelRegistered for a version that is in MLflow: the gatekeeper judges it.
+
+    A version that has a verdict is judged again if that was Inconclusive, or if policy, golden rows, champion or data
+    have changed since. Otherwise the verdict stands, unless --again is given. The α of a comparison stays spent.
+    """
     from contracts import ModelRegistered, Trigger, new_envelope
-    from gauntlet.arguments import model_name
+    from gauntlet.arguments import model_name, reason_given
     from gauntlet.broker import Broker
     from gauntlet.endpoints import service
     from gauntlet.mlflow_client import MlflowClient
     from gauntlet.wait import Deadline, wait_for_verdict
 
     found = MlflowClient(data_dir, mlflow).version(model_name(name), version)
+    trigger = Trigger(kind="again", reason=reason_given(reason or "")) if again else None
     event = ModelRegistered(
-        model_name=name, model_version=version, run_id=found.run_id, trigger=Trigger(kind="manual", reason=reason)
+        model_name=name,
+        model_version=version,
+        run_id=found.run_id,
+        trigger=trigger or Trigger(kind="manual", reason=reason),
     )
     envelope = new_envelope(event, source="gauntlet-cli")
     Broker(data_dir, kafka).publish(envelope)
     console().print(f"registered {name} v{version} (event {envelope.id})", markup=False)
     if wait:
-        wait_for_verdict(service("gatekeeper", data_dir, gatekeeper), name, version, Deadline(timeout))
+        at = service("gatekeeper", data_dir, gatekeeper)
+        wait_for_verdict(at, name, version, Deadline(timeout), event_id=envelope.id)

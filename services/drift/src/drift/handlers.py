@@ -50,6 +50,7 @@ class Handlers:
         version.epoch, version.promoted_at = storable("epoch", event.epoch), envelope.time
         version.metric, version.baseline = event.metric, dict(event.baseline)
         version.reference = event.reference.model_dump(mode="json") if event.reference else None
+        version.output = event.output.model_dump(mode="json") if event.output else None
         if not is_newest:
             store.supersede(store.undecided(session, version), _superseded_by(model.champion_version), _now())
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,14 +17,15 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
-from contracts import Scalar
-from contracts.policy import METRICS
+from contracts import OutputFormat, Scalar
+from contracts.labels import BINARY, UNKNOWN, ClassLabels, number
+from contracts.policy import METRICS, Problem
 from drift.policy import Labelled
 
 THRESHOLD = 0.5
 """On the score, where the prediction carries no class."""
 
-BINARY = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0}
+UNNAMED = ', which the model does not name: log it with metadata={"gauntlet": {"classes": ["negative", "positive"]}}'
 NEEDS_SCORES = {"roc_auc", "pr_auc", "log_loss", "brier"}
 ERRORS = {
     "mae": mean_absolute_error,
@@ -43,35 +43,105 @@ class Answered:
     truth: Scalar
 
 
-def measure(metric: str, window_rows: int, labelled: Sequence[Answered]) -> Labelled:
-    """Compute `metric` on the readable rows; `why` states how many were not.
+@dataclass(frozen=True)
+class _Read:
+    """Predictions and labels of the readable rows, as numbers; `why` says what could not be read."""
 
+    said: np.ndarray
+    truth: np.ndarray
+    why: str
+
+
+def measure(
+    metric: str, window_rows: int, labelled: Sequence[Answered], output: OutputFormat | None = None
+) -> Labelled:
+    """Compute `metric` on the readable rows; `why` states how many were not, with one of them.
+
+    `output`: how the version's predictions are read; None: as the rows suggest.
     Raises KeyError for a metric that is not in METRICS.
     """
-    if METRICS[metric].of_every_class:
-        why = f"{metric} needs the score of each class, which answered rows do not carry"
+    problem = _problem(metric, labelled, output)
+    if METRICS[metric].of_every_class or (problem == "multiclass" and metric in NEEDS_SCORES):
+        why = f"{metric} of more than two classes needs the score of each, which PredictionMade does not carry"
         return Labelled(window_rows, len(labelled), None, None, why)
-    if METRICS[metric].problems == ("regression",):
-        pairs = [(_number(row.answer), _number(row.truth)) for row in labelled]
-    elif metric in NEEDS_SCORES:
-        pairs = [(row.score, _class(row.truth)) for row in labelled]
+    if problem == "regression":
+        found = _numbers(labelled)
     else:
-        return _of_classes(metric, window_rows, labelled)
-    usable = np.array([(said, true) for said, true in pairs if said is not None and true is not None], dtype=float)
-    unreadable = len(labelled) - len(usable)
-    why = f"{unreadable} labelled rows have no readable answer or label for {metric}" if unreadable else ""
-    if not len(usable):
-        return Labelled(window_rows, 0, 0, None, why)
-    said, truth = usable[:, 0], usable[:, 1]
-    if metric == "mape" and (truth == 0).any():
-        why = f"a relative error of zero is not defined: {int((truth == 0).sum())} labels are 0"
-        return Labelled(window_rows, len(usable), None, None, why)
-    classes = None if METRICS[metric].problems == ("regression",) else len(np.unique(truth))
-    computable = classes is None or classes == 2
-    return Labelled(window_rows, len(usable), classes, _value(metric, truth, said) if computable else None, why)
+        found = _classes(metric, labelled, problem, output.classes if output else ())
+    n, classes = len(found.truth), None if problem == "regression" else len(np.unique(found.truth))
+    if metric == "mape" and (zeros := int((found.truth == 0).sum())):
+        return Labelled(window_rows, n, classes, None, f"a relative error of zero is not defined: {zeros} labels are 0")
+    computable = n > 0 and (classes is None or classes >= 2 or metric == "accuracy")
+    value = _value(metric, found.truth, found.said, problem) if computable else None
+    return Labelled(window_rows, n, classes, value, found.why)
 
 
-def _value(metric: str, truth: np.ndarray, said: np.ndarray) -> float:
+def _problem(metric: str, labelled: Sequence[Answered], output: OutputFormat | None) -> Problem:
+    possible = METRICS[metric].problems
+    if output is not None and output.problem in possible:
+        return output.problem
+    if len(possible) == 1:
+        return possible[0]
+    has_scores = any(row.score is not None for row in labelled)
+    binary = ClassLabels(BINARY)
+    if has_scores or all(UNKNOWN not in (binary.number(row.truth), binary.number(row.answer)) for row in labelled):
+        return "binary"
+    return "multiclass"
+
+
+def _numbers(labelled: Sequence[Answered]) -> _Read:
+    said, truth = [number(row.answer) for row in labelled], [number(row.truth) for row in labelled]
+    unread = [row.truth for row, true in zip(labelled, truth, strict=True) if true is None]
+    silent = sum(value is None for value in said)
+    return _readable(said, truth, _unread(unread, "it is no number"), _silent(silent, "number"))
+
+
+def _classes(metric: str, labelled: Sequence[Answered], problem: Problem, names: tuple[Scalar, ...]) -> _Read:
+    known = ClassLabels(names or (BINARY if problem == "binary" else ()))
+    if problem == "multiclass":
+        known = known.with_others(row.truth for row in labelled)  # the model cannot predict them: they are its errors
+    truth = [None if (found := known.number(row.truth)) == UNKNOWN else found for row in labelled]
+    unread = [row.truth for row, true in zip(labelled, truth, strict=True) if true is None]
+    if metric in NEEDS_SCORES:
+        said: list[float | None] = [row.score for row in labelled]
+    else:
+        said = [_said(row, known, problem) for row in labelled]
+    silent = _silent(sum(value is None for value in said), "score" if metric in NEEDS_SCORES else "class")
+    which = f"it is none of the classes {', '.join(map(repr, known.names))}" + ("" if names else UNNAMED)
+    return _readable(
+        said, truth, _unread(unread, which), _silent(silent, "score" if metric in NEEDS_SCORES else "class")
+    )
+
+
+def _readable(said: Sequence[float | None], truth: Sequence[float | None], *unread: str) -> _Read:
+    pairs = [(a, b) for a, b in zip(said, truth, strict=True) if a is not None and b is not None]
+    usable = np.array(pairs, dtype=float).reshape(-1, 2)
+    return _Read(usable[:, 0], usable[:, 1], "; ".join(filter(None, unread)))
+
+
+def _unread(labels: list[Scalar], why: str) -> str:
+    if not labels:
+        return ""
+    return f"{len(labels)} labels could not be read, for example {str(labels[0])[:80]!r}: {why}"
+
+
+def _silent(rows: int, what: str) -> str:
+    return f"{rows} predictions carry no {what}" if rows else ""
+
+
+def _said(row: Answered, known: ClassLabels, problem: Problem) -> int | None:
+    """Return the number of the predicted class, which is UNKNOWN for a class that no row can be of."""
+    if problem == "binary" and row.score is not None:
+        return int(row.score >= THRESHOLD)
+    return None if row.answer is None else known.number(row.answer)
+
+
+def _value(metric: str, truth: np.ndarray, said: np.ndarray, problem: Problem) -> float:
+    if metric == "accuracy":
+        return float((truth == said).mean())
+    if metric == "f1":
+        labels = [1] if problem == "binary" else None
+        return float(f1_score(truth, said, labels=labels, average="macro", zero_division=0))
     if metric == "roc_auc":
         return float(roc_auc_score(truth, said))
     if metric == "pr_auc":
@@ -82,54 +152,3 @@ def _value(metric: str, truth: np.ndarray, said: np.ndarray) -> float:
         return float(brier_score_loss(truth, np.clip(said, 0.0, 1.0), labels=[0, 1]))
     with np.errstate(over="ignore"):
         return float(ERRORS[metric](truth, said))
-
-
-def _of_classes(metric: str, window_rows: int, labelled: Sequence[Answered]) -> Labelled:
-    said = [_said(row) for row in labelled]
-    pairs = [(a, _text(row.truth)) for a, row in zip(said, labelled, strict=True) if a is not None]
-    pairs = [(a, truth) for a, truth in pairs if truth is not None]
-    unreadable = len(labelled) - len(pairs)
-    why = f"{unreadable} labelled rows have no readable answer or label for {metric}" if unreadable else ""
-    if not pairs:
-        return Labelled(window_rows, 0, 0, None, why)
-    answers, truths = [answer for answer, _ in pairs], [truth for _, truth in pairs]
-    classes = set(truths)
-    if metric == "accuracy":
-        hits = sum(answer == truth for answer, truth in pairs)
-        return Labelled(window_rows, len(pairs), len(classes), hits / len(pairs), why)
-    if classes <= {"0", "1"}:
-        value = float(f1_score(truths, answers, labels=["1"], average="macro", zero_division=0))
-    elif len(classes) == 2:
-        why = f"which of the classes {', '.join(sorted(classes))} is the positive one is not known here"
-        return Labelled(window_rows, len(pairs), 2, None, why)
-    else:
-        value = float(f1_score(truths, answers, average="macro", zero_division=0))
-    return Labelled(window_rows, len(pairs), len(classes), value, why)
-
-
-def _said(row: Answered) -> str | None:
-    if row.answer is not None:
-        return _text(row.answer)
-    return None if row.score is None else str(int(row.score >= THRESHOLD))
-
-
-def _class(value: Scalar) -> float | None:
-    return BINARY.get(_text(value) or "")
-
-
-def _text(value: Scalar) -> str | None:
-    """Normalise a class label: 1, 1.0, True and "true" are the same."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
-        return str(int(value))
-    text = str(value).strip()
-    return {"true": "1", "false": "0", "1.0": "1", "0.0": "0"}.get(text.lower(), text)
-
-
-def _number(value: Scalar) -> float | None:
-    try:
-        number = float(value) if value is not None else math.nan
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from contracts import OutputFormat
 from contracts.policy import Drift, ModelPolicy
 
 
@@ -29,3 +30,8 @@ class DriftPolicies:
     def entity(self, model_name: str) -> str | None:
         policy = self.policies.get(model_name)
         return policy.entity if policy else None
+
+    def output(self, model_name: str, promoted: OutputFormat | None) -> OutputFormat | None:
+        """Return how predictions are read: as the promotion says; by the policy's problem for one that does not."""
+        policy = self.policies.get(model_name)
+        return promoted or (OutputFormat(problem=policy.problem) if policy else None)

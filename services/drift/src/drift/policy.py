@@ -28,7 +28,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Performance on a window's labelled rows; when the metric could not be computed, `observed` is None, see `why`."""
+    """Performance on a window's labelled rows; when the metric could not be computed, `observed` is None.
+
+    `why` says what could not be read or computed.
+    """
 
     rows: int
     labelled: int
@@ -106,7 +109,7 @@ def judge_performance(window: Labelled, metric: str | None, baseline: float | No
     side = ("below" if greater_is_better else "above") if worse else "within"
     reason = (
         f"{metric} {window.observed:.4f} on {window.labelled:,} labelled rows is {side} its bound {bound:.4f} "
-        f"(baseline {baseline:.4f}, allowed drop {drop:g})"
+        f"(baseline {baseline:.4f}, allowed drop {drop:g}){_also(window)}"
     )
     outcome = Outcome.FAILED if worse else Outcome.PASSED
     return Verdict(DriftKind.PERFORMANCE, outcome, reason, window.labelled, window.observed, bound)
@@ -138,12 +141,16 @@ def _cannot_judge(window: Labelled, metric: str | None, bound: float | None) -> 
     if bound is None:
         return f"no baseline: the promotion did not carry {metric} on the golden rows"
     if window.labelled < MINIMUM_ROWS:
-        return f"not enough labelled rows: {window.labelled} of {window.rows}, at least {MINIMUM_ROWS}"
+        return f"not enough labelled rows: {window.labelled} of {window.rows}, at least {MINIMUM_ROWS}{_also(window)}"
     if window.classes is not None and window.classes < 2:
-        return f"only one class among {window.labelled} labelled rows: {metric} cannot be judged"
+        return f"only one class among {window.labelled} labelled rows: {metric} cannot be judged{_also(window)}"
     if window.observed is None or not math.isfinite(window.observed):
         return f"{metric} could not be computed: {window.why or 'not a number'}"
     return None
+
+
+def _also(window: Labelled) -> str:
+    return f"; {window.why}" if window.why else ""
 
 
 def _by_excess(scores: Sequence[FeatureScore]) -> dict[str, FeatureScore]:

@@ -7,14 +7,18 @@ import tempfile
 import threading
 from collections import OrderedDict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from pyarrow.lib import ArrowException
 
 from chassis.digests import digest_file
 from chassis.errors import Permanent
+from chassis.parquet import read_frame
 from chassis.registry import Registry
 from contracts import Dataset
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ON_DISK, AT_HAND = 20, 2
 
@@ -51,11 +55,9 @@ class References:
             self._fetch(dataset, path)
         os.utime(path)
         try:
-            frame = pd.read_parquet(path)
+            return read_frame(path)
         except (ArrowException, ValueError, OSError) as error:
             raise Permanent(f"reference {dataset.uri} is no Parquet file that can be read: {error}") from error
-        frame.columns = frame.columns.map(str)
-        return frame
 
     def _fetch(self, dataset: Dataset, path: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

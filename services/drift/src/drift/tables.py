@@ -38,6 +38,8 @@ class VersionRow(Base):
     metric: Mapped[str | None] = mapped_column(Text)
     baseline: Mapped[dict[str, float]] = mapped_column(Json)
     reference: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    output: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """How its predictions are read (OutputFormat); None for a promotion that does not say."""
     next_number: Mapped[int] = mapped_column(Integer)
     known_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """Rows of predictions made until then were pruned; a replay must not count them again."""

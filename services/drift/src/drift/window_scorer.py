@@ -17,7 +17,7 @@ from chassis.database import Database
 from chassis.job_worker import JobRun
 from chassis.jobs import Job
 from chassis.telemetry import get_logger
-from contracts import Dataset, DriftKind, Outcome
+from contracts import Dataset, DriftKind, Outcome, OutputFormat
 from contracts.policy import METRICS
 from drift import metrics, report, store
 from drift.emitter import DriftEmitter
@@ -84,7 +84,7 @@ class WindowScorer:
         metric = self._policies.metric(window.model_name, version.metric)
         drop = self._policies.drift(window.model_name).metric_drop
         found = (
-            measure(metric, window.rows, answered)
+            measure(metric, window.rows, answered, self._policies.output(window.model_name, _output(version)))
             if metric in METRICS
             else Labelled(window.rows, len(answered), None, None)
         )
@@ -183,6 +183,10 @@ def _answered(session: Session, window: WindowRow) -> list[Answered]:
     )
     found: list[Any] = list(session.execute(query.order_by(PredictionRow.seq)))
     return [Answered(row.score, orjson.loads(row.answer), orjson.loads(row.label)) for row in found]
+
+
+def _output(version: VersionRow) -> OutputFormat | None:
+    return OutputFormat.model_validate(version.output) if version.output else None
 
 
 def _waiting(session: Session, window: WindowRow) -> int:

@@ -36,6 +36,7 @@ from gatekeeper.promotion.gate_job import GateJob
 from gatekeeper.promotion.mlflow_mirror import Mirror
 from gatekeeper.promotion.reconciler import Reconciler
 from gatekeeper.promotion.restore import Restoration
+from gatekeeper.promotion.waiting import WaitingVersions
 from gatekeeper.replay import Replayer
 from gatekeeper.sandbox.part import SandboxPart
 from gatekeeper.sandbox.sandbox import Sandbox
@@ -103,6 +104,7 @@ def build(settings: Settings) -> FastAPI:
             handlers,
             recorder,
             policies,
+            WaitingVersions(database, registry, jobs, policies),
             every=timedelta(seconds=settings.reconcile_seconds),
             grace=timedelta(seconds=settings.reconcile_grace_seconds),
         )

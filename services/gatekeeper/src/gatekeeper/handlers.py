@@ -12,10 +12,10 @@ from chassis.jobs import Jobs
 from chassis.policy_store import PolicyStore
 from chassis.telemetry import get_logger
 from contracts import DriftDetected, Envelope, ModelLoaded, ModelLoadFailed, ModelRegistered
-from gatekeeper.database import queries
+from gatekeeper.database import queries, registrations
 from gatekeeper.database.job_kinds import GATE, TOURNAMENT
-from gatekeeper.database.recorder import Recorder, without_policy
-from gatekeeper.database.tables import ReplicaRow
+from gatekeeper.database.recorder import Recorder
+from gatekeeper.database.tables import UNJUDGED, WAITING, ReplicaRow
 from gatekeeper.policy.tournament_trigger import Skip, after_drift
 from gatekeeper.tournaments.eligibility import tournament_trigger
 from gatekeeper.tournaments.job import DRIFTED
@@ -32,8 +32,10 @@ class Handlers:
         self._policies = policies
 
     def on_model_registered(self, session: Session, envelope: Envelope[ModelRegistered]) -> None:
-        """Add the version as a candidate, once however often it is announced, and enqueue its gate job."""
-        self.enter(session, envelope)
+        """Add the version as a candidate and enqueue its gate job; for one that has a verdict, the job decides
+        whether it is judged again."""
+        if not self.enter(session, envelope):
+            self._registered_again(session, envelope)
 
     def enter(self, session: Session, envelope: Envelope[ModelRegistered]) -> bool:
         """Add a candidate; return False when the version is one already."""
@@ -43,11 +45,8 @@ class Handlers:
         row = queries.add_candidate(session, envelope)
         if row is None:
             return False
-        self._recorder.audit(session, "registered", row, _by_whom(event), envelope)
-        if event.model_name not in self._policies:
-            why = self._policies.why_missing(event.model_name)
-            self._recorder.judged(session, without_policy(event, envelope.time, why), None)
-            return True
+        registrations.add(session, row, envelope, row.judgement)
+        self._recorder.audit(session, "registered", row, registrations.by_whom(event), envelope)
         self._jobs.enqueue(
             session,
             kind=GATE,
@@ -57,6 +56,20 @@ class Handlers:
             cause=envelope,
         )
         return True
+
+    def _registered_again(self, session: Session, envelope: Envelope[ModelRegistered]) -> None:
+        name = envelope.model_name
+        queries.lock(session, name)
+        row = queries.candidate(session, name, envelope.data.model_version)
+        assert row is not None, "it could not be added, since it is there"
+        unjudged = row.state in UNJUDGED
+        waits = bool(registrations.undecided(session, row.id))
+        if not registrations.add(session, row, envelope, row.judgement if unjudged else None):
+            return
+        if row.state == WAITING:
+            registrations.resume(session, self._jobs, row, envelope)
+        elif not unjudged and not waits:  # else the job of the earlier one decides on this one too
+            self._jobs.enqueue(session, kind=GATE, key=name, payload={"candidate_id": row.id}, cause=envelope)
 
     def on_drift_detected(self, session: Session, envelope: Envelope[DriftDetected]) -> None:
         """Enqueue a tournament of retained versions if there are new golden rows; the trainer trains regardless."""
@@ -100,10 +113,3 @@ def _replica(session: Session, event: ModelLoaded | ModelLoadFailed) -> ReplicaR
 
 def _is_news(known: datetime | None, at: datetime) -> bool:
     return known is None or at >= known
-
-
-def _by_whom(event: ModelRegistered) -> str:
-    trigger = event.trigger
-    if trigger is None:
-        return "registered by an event"
-    return f"registered after {trigger.kind}" + (f": {trigger.reason}" if trigger.reason else "")

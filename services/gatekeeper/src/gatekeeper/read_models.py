@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from contracts import Envelope, GateVerdict, Promoted
 from contracts.policy import ModelPolicy
-from gatekeeper.database import queries
-from gatekeeper.database.tables import AuditRow, CandidateRow, PromotionRow, ReplicaRow
+from gatekeeper.database import queries, registrations
+from gatekeeper.database.tables import AuditRow, CandidateRow, PromotionRow, RegistrationRow, ReplicaRow
 from gatekeeper.policy.hash_chain import Proof
 
 
@@ -47,14 +47,39 @@ class CandidateSummary(View):
     id: str
     model_name: str
     model_version: int
-    state: str = Field(description="registered, gating, passed, failed, inconclusive or superseded")
-    reason: str | None
+    state: str = Field(description="registered, gating, waiting, passed, failed, inconclusive or superseded")
+    reason: str | None = Field(description="Of the verdict; while it waits, what it waits for")
+    judgement: int = Field(description="Number of its verdict: above 1 for a version that was judged again")
     champion_version: int | None = Field(description="The champion that it was compared with")
     metrics: dict[str, float]
     registered_at: datetime
     gating_at: datetime | None
     judged_at: datetime | None
     epochs: list[int] = Field(description="The promotions of this version")
+
+
+class RegistrationView(View):
+    """One ModelRegistered of a version, and what came of it; neither is set until that is decided."""
+
+    event_id: str
+    at: datetime
+    judgement: int | None = Field(description="Number of the verdict that it led to")
+    kept: str | None = Field(description="Why the verdict that there was stands")
+
+
+class EarlierVerdictView(View):
+    """A verdict from before the version was judged again."""
+
+    model_config = ConfigDict(from_attributes=True, protected_namespaces=())
+
+    judgement: int
+    state: str
+    reason: str | None
+    champion_version: int | None
+    golden_digest: str | None
+    policy_digest: str | None
+    judged_at: datetime
+    verdicts: list[GateVerdict]
 
 
 class CandidateView(CandidateSummary):
@@ -70,6 +95,8 @@ class CandidateView(CandidateSummary):
     verdicts: list[GateVerdict]
     evidence: dict[str, Any]
     correlation_id: str
+    registrations: list[RegistrationView] = Field(description="The newest first")
+    earlier: list[EarlierVerdictView] = Field(description="Verdicts before the last, the newest first")
 
 
 class ReplicaView(View):
@@ -176,6 +203,10 @@ def candidate_view(session: Session, row: CandidateRow) -> CandidateView:
             "verdicts": queries.verdicts(session, row),
             "evidence": row.evidence,
             "correlation_id": envelope.correlation_id,
+            "registrations": [_registration(each) for each in registrations.newest(session, row.id)],
+            "earlier": [
+                EarlierVerdictView.model_validate(each) for each in registrations.earlier_verdicts(session, row.id)
+            ],
         }
     )
 
@@ -209,10 +240,14 @@ def audit_view(row: AuditRow) -> AuditView:
 
 
 def _summary(session: Session, row: CandidateRow) -> dict[str, Any]:
-    columns = ("id", "model_name", "model_version", "state", "reason", "champion_version", "metrics")
+    columns = ("id", "model_name", "model_version", "state", "reason", "judgement", "champion_version", "metrics")
     times = ("registered_at", "gating_at", "judged_at")
     epochs = queries.epochs_of(session, row.model_name, row.model_version)
     return {name: getattr(row, name) for name in (*columns, *times)} | {"epochs": epochs}
+
+
+def _registration(row: RegistrationRow) -> RegistrationView:
+    return RegistrationView(event_id=row.event_id, at=row.at, judgement=row.judgement, kept=row.kept)
 
 
 def _replica_view(row: ReplicaRow, epoch: int) -> ReplicaView:

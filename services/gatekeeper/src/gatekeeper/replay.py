@@ -15,7 +15,7 @@ from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.database.evidence_formats import Unreadable, upgraded
 from gatekeeper.evaluation import golden_rows
 from gatekeeper.evaluation.gate_runner import run_gates
-from gatekeeper.evaluation.golden_rows import Unusable
+from gatekeeper.evaluation.golden_rows import GoldenRows, Unusable
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence import document as evidence
 from gatekeeper.evidence.store import EvidenceStore
@@ -169,7 +169,7 @@ class Replayer:
         try:
             found, gated = comparison.read(played, partial(self._kept.load, measurements.event.model_name))
             if gated is not None:
-                gated.golden = golden_rows.read(self._golden(gated), gated.description, policy)
+                gated.golden = self._golden_rows(gated, policy)
         except (Unreadable, NotFound, Unusable) as error:
             raise NoEvidence(f"the tournament cannot be played again: {error}") from error
         return found, gated
@@ -201,10 +201,14 @@ class Replayer:
             name = document["measured"]["event"]["model_name"]
             measurements, policy = evidence.read(document, partial(self._kept.load, name))
             if document["golden"] is not None:
-                measurements.golden = golden_rows.read(self._golden(measurements), measurements.description, policy)
+                measurements.golden = self._golden_rows(measurements, policy)
         except (Unreadable, NotFound, Unusable) as error:
             raise NoEvidence(str(error)) from error
         return document, measurements, policy
+
+    def _golden_rows(self, measurements: Measurements, policy: ModelPolicy) -> GoldenRows:
+        path, source = self._golden(measurements), measurements.golden_source
+        return golden_rows.read(path, measurements.description, policy, source)
 
     def _golden(self, measurements: Measurements) -> Path:
         digest = measurements.golden_digest

@@ -19,7 +19,7 @@ from chassis.row_keys import TrainedOn
 from contracts.policy import ModelPolicy
 from trainer.evaluation import classes_of, evaluate
 from trainer.policy import Plan, Refusal, is_held_out, plan
-from trainer.recipe import Recipe, RecipeError, code_version, load_recipe, load_window
+from trainer.recipe import Recipe, RecipeError, code_version, load_recipe, load_window, recipe_name
 from trainer.spec import TrainingSpec, TrainingTask
 
 Say = Callable[[float, str], None]
@@ -140,7 +140,7 @@ def _drift_window(recipe: Recipe, task: TrainingTask) -> str | None:
         return recipe.window_at(task.drifted_at)
     except (ValueError, LookupError) as error:
         raise RecipeError(
-            f"recipe {recipe.name!r} has no window for {task.drifted_at.isoformat()}, "
+            f"recipe {recipe_name(recipe)!r} has no window for {task.drifted_at.isoformat()}, "
             f"the end of the drifted rows: {error}"
         ) from error
 
@@ -161,7 +161,9 @@ def _rows(recipe: Recipe, chosen: Plan, policy: ModelPolicy, seed: int, say: Say
 
 def _split(recipe: Recipe, frame: pd.DataFrame, share: float) -> tuple[pd.DataFrame, pd.DataFrame]:
     if recipe.entity is None:
-        raise RecipeError(f"recipe {recipe.name!r} names no entity, which `golden: {{window: holdout}}` splits by")
+        raise RecipeError(
+            f"recipe {recipe_name(recipe)!r} names no entity, which `golden: {{window: holdout}}` splits by"
+        )
     entities = frame[recipe.entity].astype(str)
     chosen = entities.map({entity: is_held_out(entity, share) for entity in entities.unique()})
     training, golden = frame[~chosen].reset_index(drop=True), frame[chosen].reset_index(drop=True)

@@ -19,6 +19,9 @@ import pandas as pd
 from chassis.errors import Permanent
 from contracts.policy import Problem
 
+LARGEST_EXACT = 2**53
+"""Integers up to here are exact as float64."""
+
 
 class RecipeError(Permanent):
     """The recipe cannot be found, or violates its interface."""
@@ -26,9 +29,11 @@ class RecipeError(Permanent):
 
 @runtime_checkable
 class Recipe(Protocol):
-    """How to load a model's rows and how to fit it. Numeric features are float64, categorical ones str objects."""
+    """How to load a model's rows and how to fit it. Features are numbers, categorical ones texts.
 
-    name: str
+    `train` gets numbers as float64, and texts as str objects. A recipe may have a `name`, which errors then use.
+    """
+
     features: Sequence[str]
     categorical: Sequence[str]
     label: str
@@ -88,7 +93,7 @@ def load_recipe(reference: str) -> tuple[Recipe, ModuleType]:
 def load_window(recipe: Recipe, window: str, problem: Problem) -> pd.DataFrame:
     """Return one window's rows, the needed columns in a fixed order; raises RecipeError for invalid rows."""
     frame = recipe.load(window)
-    where = f"recipe {recipe.name!r}, window {window!r}"
+    where = f"recipe {recipe_name(recipe)!r}, window {window!r}"
     if not isinstance(frame, pd.DataFrame):
         raise RecipeError(f"{where}: load returned {type(frame).__name__}, not a DataFrame")
     columns = columns_of(recipe)
@@ -98,7 +103,7 @@ def load_window(recipe: Recipe, window: str, problem: Problem) -> pd.DataFrame:
         raise RecipeError(f"{where}: no rows")
     frame = frame[columns].reset_index(drop=True)
     for name in recipe.features:
-        _check_feature(frame[name], name in recipe.categorical, where)
+        frame[name] = _texts(frame[name], where) if name in recipe.categorical else _numbers(frame[name], where)
     for role, column in (("label", recipe.label), ("entity", recipe.entity), ("event time", recipe.event_time)):
         if column is not None and (absent := int(frame[column].isna().sum())):
             raise RecipeError(f"{where}: {absent} of {len(frame)} rows have no {role} ({column!r})")
@@ -107,6 +112,11 @@ def load_window(recipe: Recipe, window: str, problem: Problem) -> pd.DataFrame:
         raise RecipeError(f"{where}: event time {recipe.event_time!r} is {dtype}, not a datetime with time zone")
     frame[recipe.label] = _checked_label(frame[recipe.label], problem, where)
     return frame
+
+
+def recipe_name(recipe: Recipe) -> str:
+    """Return the recipe's own name, else that of its class."""
+    return str(getattr(recipe, "name", None) or type(recipe).__name__)
 
 
 def columns_of(recipe: Recipe) -> list[str]:
@@ -142,20 +152,36 @@ def _members() -> list[str]:
     return [*attributes, *methods]
 
 
-def _check_feature(column: pd.Series, categorical: bool, where: str) -> None:
-    if not categorical:
-        if column.dtype != np.float64:
-            raise RecipeError(
-                f"{where}: feature {column.name!r} is {column.dtype}, not float64; "
-                f"convert it, or list it in `categorical`"
-            )
-        return
-    if column.dtype != object:
-        raise RecipeError(f"{where}: categorical feature {column.name!r} is {column.dtype}, not str objects")
-    odd = [value for value in column.dropna() if not isinstance(value, str)]
+def _numbers(column: pd.Series, where: str) -> pd.Series:
+    """Return the column as float64, whatever numeric type it has; a gap is NaN."""
+    dtype = column.dtype
+    if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)) or dtype.kind == "c":
+        raise RecipeError(
+            f"{where}: feature {column.name!r} is {dtype}, not a number; convert it, or list it in `categorical`"
+        )
+    found = column.astype("float64")
+    if pd.api.types.is_integer_dtype(dtype) and (
+        beyond := column[((column > LARGEST_EXACT) | (column < -LARGEST_EXACT)).fillna(False).astype(bool)].tolist()
+    ):
+        raise RecipeError(
+            f"{where}: feature {column.name!r} holds {beyond[0]}, which float64 cannot represent exactly; "
+            "if it is an id, list it in `categorical`, as text"
+        )
+    return found
+
+
+def _texts(column: pd.Series, where: str) -> pd.Series:
+    """Return the column as str objects, whether it is one of objects, of pandas' strings or categories."""
+    dtype = column.dtype
+    is_object = pd.api.types.is_object_dtype(dtype)
+    if not (is_object or isinstance(dtype, pd.CategoricalDtype) or pd.api.types.is_string_dtype(dtype)):
+        raise RecipeError(f"{where}: categorical feature {column.name!r} is {dtype}, not text; use .astype(str)")
+    found = column.astype(object)
+    odd = [value for value in found.dropna() if not isinstance(value, str)]
     if odd:
         kind = type(odd[0]).__name__
         raise RecipeError(f"{where}: categorical feature {column.name!r} holds {len(odd)} values of type {kind}")
+    return found if is_object else found.where(found.notna(), None)
 
 
 def _checked_label(column: pd.Series, problem: Problem, where: str) -> pd.Series:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from chassis.errors import Permanent
 from contracts.policy import Problem
 from trainer.policy import name_of
-from trainer.recipe import Recipe, load_window
+from trainer.recipe import Recipe, load_window, recipe_name
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ def by_time(
 ) -> Timeline:
     """Build one step per `every`, trained on the rows of the preceding `train`; the last may be shorter."""
     if recipe.event_time is None:
-        raise Permanent(f"recipe {recipe.name!r} names no event time to cut by; leave out --every to go by its windows")
+        raise Permanent(
+            f"recipe {recipe_name(recipe)!r} names no event time to cut by; leave out --every to go by its windows"
+        )
     frame, _ = _load(recipe, list(recipe.windows()), problem)
     frame = frame.sort_values(recipe.event_time, kind="stable").reset_index(drop=True)
     times = frame[recipe.event_time].dt.tz_convert(UTC)

@@ -19,12 +19,13 @@ from chassis.database import Database
 from chassis.digests import digest_file
 from chassis.errors import Transient
 from chassis.http import Problem, problems
+from chassis.parquet import columns_of
 from contracts import Dataset, GateVerdict, overall
 from contracts.policy import ModelPolicy
 from gatekeeper.api.models import Text, Version
 from gatekeeper.api.tournaments import DifferenceView, TournamentReplayView, needed
 from gatekeeper.database import golden_datasets, queries
-from gatekeeper.database.tables import UNJUDGED, CandidateRow, GoldenRow
+from gatekeeper.database.tables import UNJUDGED, WAITING, CandidateRow, GoldenRow
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.read_models import View
@@ -198,7 +199,8 @@ def _judged(session: Session, model_name: str, model_version: int) -> CandidateR
     if row is None:
         raise Problem(404, "no such candidate", f"{model_name} v{model_version} was never registered")
     if row.state in UNJUDGED:
-        raise Problem(409, "not judged yet", f"{model_name} v{model_version} is still being gated")
+        state = row.reason if row.state == WAITING else "is still being gated"
+        raise Problem(409, "not judged yet", f"{model_name} v{model_version} {state}")
     return row
 
 
@@ -243,4 +245,4 @@ def _described(path: Path) -> tuple[int, dict[str, str]]:
         raise Problem(422, "no golden dataset", f"the body is no Parquet file: {error}") from error
     if about.num_rows == 0:
         raise Problem(422, "no golden dataset", "the file has no rows")
-    return about.num_rows, {name: str(kind) for name, kind in zip(schema.names, schema.types, strict=True)}
+    return about.num_rows, columns_of(schema)

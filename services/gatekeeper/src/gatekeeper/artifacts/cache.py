@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from chassis.artifact_cache import ArtifactCache
 from chassis.digests import digest_file, digest_tree
 from chassis.registry import Registry
+from contracts import Dataset
 
 MEBIBYTE = 1024 * 1024
 
@@ -30,6 +32,11 @@ class Artifacts:
     def dataset(self, uri: str, digest: str | None = None) -> tuple[Path, str]:
         """A dataset's file and its digest, as `model`."""
         return self._datasets.take(partial(self._registry.download, uri), digest)
+
+    def add_dataset(self, copy: Callable[[Path], Path], uri: str) -> Dataset:
+        """Put a file into the cache that `copy` writes into a folder, for a dataset that no store has."""
+        _, digest = self._datasets.take(copy)
+        return Dataset(uri=uri, digest=digest)
 
     def prune(self) -> None:
         """Remove the least recently used entries until the rest is within the limit."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-FORMAT = 2
+FORMAT = 3
 
 Document = dict[str, Any]
 
@@ -106,5 +106,11 @@ def _from_1(document: Document) -> Document:
     return {**document, "measured": measurements, "policy": policy}
 
 
-STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1}
+def _from_2(document: Document) -> Document:
+    """Format 3 says where the golden rows are from, without which they are read as they were until then; and how the
+    problem was found, which every policy stated until then."""
+    return {**document, "measured": {"golden_source": None, "problem_because": None, **document["measured"]}}
+
+
+STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1, 2: _from_2}
 """Keyed by the format that each step starts from."""

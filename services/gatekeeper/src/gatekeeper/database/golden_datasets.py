@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from chassis.errors import Permanent
 from contracts import Dataset
 from gatekeeper.database import queries
 from gatekeeper.database.evidence_formats import upgraded
-from gatekeeper.database.tables import CandidateRow, GoldenRow, TournamentRow
+from gatekeeper.database.tables import CandidateRow, EarlierVerdictRow, GoldenRow, TournamentRow
 from gatekeeper.policy.tournament_trigger import LATEST
 
 
@@ -29,10 +30,20 @@ def wanted(session: Session, model_name: str, said: str | None) -> Dataset | Non
     return Dataset(uri=row.uri, digest=row.digest, rows=row.rows)
 
 
-def challengers(session: Session, model_name: str, digest: str, *, but: str | None = None) -> int:
+@dataclass(frozen=True)
+class Comparison:
+    """A candidate with a champion under a policy. On the same golden rows it always gives the same result."""
+
+    candidate_id: str
+    champion_version: int | None
+    policy_digest: str
+
+
+def challengers(session: Session, model_name: str, digest: str, *, but: Comparison | None = None) -> int:
     """Count the challengers compared with a champion on this dataset: each has spent some of its α.
 
-    The retained versions of a tournament together count as one.
+    The retained versions of a tournament together count as one. A version that was judged again counts once per
+    verdict; `but`: the comparison in progress, which does not spend α a second time if it was made before.
     """
     query = select(CandidateRow.evidence).where(
         CandidateRow.model_name == model_name,
@@ -40,7 +51,8 @@ def challengers(session: Session, model_name: str, digest: str, *, but: str | No
         CandidateRow.champion_version.is_not(None),
         CandidateRow.judged_at.is_not(None),
     )
-    found = session.scalars(query.where(CandidateRow.id != but) if but else query).all()
+    found = [*session.scalars(query.where(CandidateRow.id != but.candidate_id) if but else query)]
+    found += _earlier(session, model_name, digest, but)
     alone = tournament_on(session, model_name, digest)
     return sum(1 + _entered(evidence) for evidence in found) + (0 if alone is None else _entered(alone.evidence))
 
@@ -50,8 +62,8 @@ def played_on(session: Session, model_name: str, digest: str) -> bool:
     query = select(CandidateRow.evidence).where(
         CandidateRow.model_name == model_name, CandidateRow.golden_digest == digest
     )
-    found = any(_entered(evidence) for evidence in session.scalars(query))
-    return found or tournament_on(session, model_name, digest) is not None
+    found = [*session.scalars(query), *_earlier(session, model_name, digest, None)]
+    return any(_entered(evidence) for evidence in found) or tournament_on(session, model_name, digest) is not None
 
 
 def newest_judged_on(session: Session, model_name: str, champion_version: int) -> int | None:
@@ -123,6 +135,22 @@ def add(session: Session, model_name: str, dataset: Dataset, *, actor: str, note
         evidence={"digest": dataset.digest, "rows": dataset.rows, "number": row.number},
     )
     return row
+
+
+def _earlier(session: Session, model_name: str, digest: str, but: Comparison | None) -> Sequence[dict[str, Any]]:
+    """Return the evidence of the verdicts on this dataset that later ones have replaced."""
+    row = EarlierVerdictRow
+    query = select(row.evidence).where(
+        row.model_name == model_name, row.golden_digest == digest, row.champion_version.is_not(None)
+    )
+    if but is not None:
+        same = and_(
+            row.candidate_id == but.candidate_id,
+            row.champion_version == but.champion_version,
+            row.policy_digest == but.policy_digest,
+        )
+        query = query.where(~same)
+    return session.scalars(query).all()
 
 
 def _entered(evidence: Mapping[str, Any]) -> bool:

@@ -21,6 +21,7 @@ from contracts import (
     GateVerdict,
     ModelRegistered,
     Outcome,
+    OutputFormat,
     Promoted,
     ServingArtifact,
     overall,
@@ -41,11 +42,12 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class TournamentWinner:
-    """A retained version that won a tournament, with its metrics on the tournament's golden rows."""
+    """A retained version that won a tournament, with its metrics on the tournament's golden rows; `output` as read."""
 
     model_version: int
     reason: str
     metrics: Mapping[str, float]
+    output: OutputFormat | None
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class CandidateVerdict:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     won: TournamentWinner | None = None
     serving_artifact: ServingArtifact | None = None
+    output: OutputFormat | None = None
+    """None where the model could not be read, or there is no policy."""
 
 
 class Recorder:
@@ -157,6 +161,7 @@ class Recorder:
                 cause=cause,
                 evidence_id=evidence_id,
                 baseline=won.metrics,
+                output=won.output,
             )
             return True
         if isinstance(action, Hold):
@@ -184,8 +189,9 @@ class Recorder:
         gated: bool = False,
         evidence_id: str | None = None,
         baseline: Mapping[str, float] | None = None,
+        output: OutputFormat | None = None,
     ) -> Envelope[Promoted]:
-        """Promote a candidate. Its own verdict and metrics are the evidence, unless others are given."""
+        """Promote a candidate. Its own verdict, metrics and output format are used, unless others are given."""
         registered = queries.envelope_of(row).data
         event = Promoted(
             model_name=row.model_name,
@@ -202,8 +208,9 @@ class Recorder:
             metric=metric,
             baseline=dict(row.metrics if baseline is None else baseline),
             reference=registered.reference,
+            output=output or _output(session, row),
         )
-        return self.record_promotion(session, event, cause=cause, gated_candidate=row.id if gated else None)
+        return self.record_promotion(session, event, cause=cause, gated_candidate=_once(row) if gated else None)
 
     def record_promotion(
         self,
@@ -272,6 +279,7 @@ class Recorder:
         row.serving_artifact = candidate_verdict.serving_artifact and candidate_verdict.serving_artifact.model_dump(
             mode="json"
         )
+        row.output = candidate_verdict.output and candidate_verdict.output.model_dump(mode="json")
         row.champion_version = candidate_verdict.compared_with
         row.golden_digest = candidate_verdict.golden_digest
         row.policy_digest = policy.digest if policy else None
@@ -283,8 +291,8 @@ class Recorder:
 def _result(
     row: CandidateRow, candidate_verdict: CandidateVerdict, outcome: Outcome, policy: ModelPolicy | None
 ) -> GatePassed | GateFailed:
-    passed = outcome is Outcome.PASSED
-    return (partial(GatePassed, serving_artifact=candidate_verdict.serving_artifact) if passed else GateFailed)(
+    passed = partial(GatePassed, serving_artifact=candidate_verdict.serving_artifact, output=candidate_verdict.output)
+    return (passed if outcome is Outcome.PASSED else GateFailed)(
         model_name=row.model_name,
         model_version=row.model_version,
         candidate_id=row.id,
@@ -299,13 +307,21 @@ def _result(
     )
 
 
+def _once(row: CandidateRow) -> str:
+    """Return the key under which the gates promote a version at most once per verdict."""
+    return row.id if row.judgement == 1 else f"{row.id}#{row.judgement}"
+
+
 def _serving_artifact(row: CandidateRow) -> ServingArtifact | None:
     return None if row.serving_artifact is None else ServingArtifact.model_validate(row.serving_artifact)
 
 
-def without_policy(event: ModelRegistered, registered_at: datetime, why: str) -> CandidateVerdict:
-    """`why`: the sentence of `PolicyStore.why_missing`."""
-    return CandidateVerdict(event, (), why, registered_at)
+def _output(session: Session, row: CandidateRow) -> OutputFormat | None:
+    """Return that of its verdict; of its last promotion where it has none, as after a restore from the topic."""
+    if row.output is not None:
+        return OutputFormat.model_validate(row.output)
+    earlier = queries.promotion_of(session, row.model_name, row.model_version)
+    return None if earlier is None else Promoted.model_validate(earlier.event).output
 
 
 def _count(outcome: Outcome, verdicts: tuple[GateVerdict, ...]) -> None:

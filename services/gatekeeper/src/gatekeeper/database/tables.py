@@ -11,8 +11,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from chassis.columns import BigId, Json, UtcDateTime
 from chassis.database import Base
 
-REGISTERED, GATING, SUPERSEDED = "registered", "gating", "superseded"
-UNJUDGED = (REGISTERED, GATING)
+REGISTERED, GATING, WAITING, SUPERSEDED = "registered", "gating", "waiting", "superseded"
+BEING_JUDGED = (REGISTERED, GATING)
+UNJUDGED = (*BEING_JUDGED, WAITING)
 
 
 class ModelRow(Base):
@@ -29,7 +30,10 @@ class ModelRow(Base):
 
 
 class CandidateRow(Base):
-    """A version to be gated. `state`: registered, gating, passed, failed, inconclusive, superseded."""
+    """A version to be gated. `state`: registered, gating, waiting, passed, failed, inconclusive, superseded.
+
+    `reason`: of the verdict; of a waiting version, what it waits for.
+    """
 
     __tablename__ = "candidates"
     __table_args__ = (UniqueConstraint("model_name", "model_version"),)
@@ -42,10 +46,14 @@ class CandidateRow(Base):
     event: Mapped[dict[str, Any]] = mapped_column(Json)
     """The envelope of its ModelRegistered, and the event completed from MLflow."""
     registered_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    judgement: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    """Number of its verdict, or of the one that is being reached: above 1 for a version that is judged again."""
     artifact_uri: Mapped[str | None] = mapped_column(Text)
     artifact_digest: Mapped[str | None] = mapped_column(String(80))
     serving_artifact: Mapped[dict[str, Any] | None] = mapped_column(Json)
     """Its location and digest: contracts.ServingArtifact."""
+    output: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """How its gates read its predictions: contracts.OutputFormat."""
     champion_version: Mapped[int | None] = mapped_column(Integer)
     """The champion it was compared with."""
     golden_digest: Mapped[str | None] = mapped_column(String(80), index=True)
@@ -76,8 +84,46 @@ class VerdictRow(Base):
     details: Mapped[dict[str, Any]] = mapped_column(Json)
 
 
+class EarlierVerdictRow(Base):
+    """A verdict that a version had before it was judged again; `verdicts`: of its gates, as in GateFailed."""
+
+    __tablename__ = "earlier_verdicts"
+
+    candidate_id: Mapped[str] = mapped_column(ForeignKey("candidates.id"), primary_key=True)
+    judgement: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    model_name: Mapped[str] = mapped_column(String(200))
+    state: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str | None] = mapped_column(Text)
+    event: Mapped[dict[str, Any]] = mapped_column(Json)
+    artifact_digest: Mapped[str | None] = mapped_column(String(80))
+    champion_version: Mapped[int | None] = mapped_column(Integer)
+    golden_digest: Mapped[str | None] = mapped_column(String(80), index=True)
+    policy_digest: Mapped[str | None] = mapped_column(String(80))
+    metrics: Mapped[dict[str, float]] = mapped_column(Json)
+    evidence: Mapped[dict[str, Any]] = mapped_column(Json)
+    verdicts: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    judged_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class RegistrationRow(Base):
+    """One ModelRegistered of a version, and what came of it: the number of its verdict, or why the last one stands.
+
+    Neither is set until that is decided.
+    """
+
+    __tablename__ = "registrations"
+
+    source: Mapped[str] = mapped_column(String(500), primary_key=True)
+    event_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    candidate_id: Mapped[str] = mapped_column(ForeignKey("candidates.id"), index=True)
+    event: Mapped[dict[str, Any]] = mapped_column(Json)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    judgement: Mapped[int | None] = mapped_column(Integer)
+    kept: Mapped[str | None] = mapped_column(Text)
+
+
 class PromotionRow(Base):
-    """One epoch of one model. `gated_candidate` is set when the gates promoted it: at most once per candidate."""
+    """One epoch of one model. `gated_candidate` is set when the gates promoted it: at most once per verdict."""
 
     __tablename__ = "promotions"
 

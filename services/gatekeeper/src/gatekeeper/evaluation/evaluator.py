@@ -20,7 +20,7 @@ from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.evaluation import compilation, gate_runner, golden_rows, perturbations, training_overlap
 from gatekeeper.evaluation.gate_runner import ended_by
-from gatekeeper.evaluation.golden_rows import GoldenRows, Unusable, chosen_rows
+from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource, Unusable, chosen_rows
 from gatekeeper.evaluation.lineage import Provenance
 from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evaluation.prediction_cache import PredictionCache
@@ -31,17 +31,25 @@ from gatekeeper.sandbox.sandbox import Limits, Request, Sandbox
 
 Say = Callable[[float, str], None]
 
+REGISTERED = GoldenSource("the evaluation dataset that was registered with the version")
+
 
 @dataclass(frozen=True)
 class EvaluationTask:
-    """A candidate, what it is compared with, and on what: `golden` None is what was registered with the version."""
+    """A candidate, what it is compared with, and on what: `golden` None is what was registered with the version.
+
+    `golden_source` is that of `golden`.
+    """
 
     found: Provenance
     policy: ModelPolicy
     champion: Champion | None = None
     champion_event: ModelRegistered | None = None
     golden: Dataset | None = None
+    golden_source: GoldenSource | None = None
     k: int = 1
+    problem_because: str | None = None
+    """How the problem was found that the policy as written does not state."""
 
 
 class Evaluator:
@@ -67,12 +75,28 @@ class Evaluator:
         self._advisories = advisories
         self._proves_form = proves_form
 
+    def completed(self, task: EvaluationTask) -> EvaluationTask:
+        """With the problem and metric of this version, where the policy leaves them out and they can be found.
+
+        Without golden rows they cannot, and nothing can be compared either.
+        """
+        if task.policy.states_problem or task.found.version is None:
+            return task
+        looked = Measurements(task.found.event, task.policy.problem)
+        if self._fetch_artifact(looked) is not None:
+            self._fetch_golden(looked, task)
+        if looked.golden is None or looked.golden.problem is None:
+            return task
+        policy = task.policy.completed(looked.golden.problem)
+        return replace(task, policy=policy, problem_because=looked.golden.because)
+
     def measure(self, task: EvaluationTask, cancelled: threading.Event, say: Say) -> Measurements:
         """All that the gates of the policy need."""
         found, champion, policy = task.found, task.champion, task.policy
         measurements = Measurements(
             found.event,
             policy.problem,
+            problem_because=task.problem_because,
             version_found=found.version is not None,
             run_found=found.run_found,
             training_digest=found.training_digest,
@@ -131,7 +155,9 @@ class Evaluator:
         champion = task.champion
         assert champion is not None and task.found.event.model_version == champion.model_version, "it was traced"
         event = task.found.event.model_copy(update={"artifact_uri": champion.artifact_uri})  # what answers now
-        measurements = Measurements(event, task.policy.problem, champion=champion, k=task.k)
+        measurements = Measurements(
+            event, task.policy.problem, problem_because=task.problem_because, champion=champion, k=task.k
+        )
         if self._fetch_artifact(measurements) is not None:
             self._fetch_golden(measurements, task)
         return (
@@ -191,15 +217,19 @@ class Evaluator:
                     measurements.golden_problem = (
                         "the evaluation dataset is not the one that was registered (see lineage)"
                     )
+        measurements.golden_source = REGISTERED
         if task.golden is not None:
             measurements.golden_problem = None
+            measurements.golden_source = task.golden_source or GoldenSource(f"golden dataset {task.golden.digest}")
             path = self._fetch_own_golden(measurements, task.golden)
         elif path is not None and registered is not None:
             measurements.golden_digest, measurements.golden_uri = measurements.evaluation_digest, registered.uri
         if path is None or measurements.golden_problem is not None:
             return
         try:
-            measurements.golden = golden_rows.read(path, measurements.description, task.policy)
+            measurements.golden = golden_rows.read(
+                path, measurements.description, task.policy, measurements.golden_source
+            )
             measurements.golden_until = measurements.golden.until
         except Unusable as error:
             measurements.golden_problem = str(error)
@@ -266,7 +296,7 @@ class Evaluator:
         self, measurements: Measurements, folder: Path, policy: ModelPolicy, cancelled: threading.Event
     ) -> None:
         rows = measurements.golden
-        classes = measurements.description.classes or (rows.classes if rows else None)
+        classes = measurements.classes
         features = rows.features_for(measurements.description) if rows else None
         dirty = self._dirty_rows(measurements, features, policy) if features is not None else {}
         limits, batch = self._limits(policy), _batch_rows(policy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from chassis.label_column import label_of
 from chassis.mlmodel import MLmodel
+from chassis.parquet import frame_of
 from chassis.row_keys import as_utc
 from chassis.splitmix64 import splitmix64
-from contracts.policy import ModelPolicy
-from gatekeeper.policy.predictions import canonical, number_of
+from contracts.labels import BINARY, ClassLabels, in_order, number
+from contracts.policy import ModelPolicy, Problem
+from contracts.problem import find
+from gatekeeper.evaluation.golden_roles import GoldenSource, Roles, Unusable, of_old, roles_of
 
-
-class Unusable(ValueError):
-    """These rows cannot be used; the message gives the reason."""
+__all__ = ["GoldenRows", "GoldenSource", "Unusable", "chosen_rows", "read"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,9 @@ class GoldenRows:
     not_features: frozenset[str]
     entity: str | None = None
     event_time: str | None = None
+    problem: Problem | None = None
+    because: str | None = None
+    """How the problem was found that the policy does not state; None if it does."""
 
     @cached_property
     def entities(self) -> NDArray[np.int64] | None:
@@ -71,22 +76,27 @@ class GoldenRows:
         return self.rows.drop(columns=[name for name in self.rows.columns if name in self.not_features])
 
 
-def read(path: Path, model: MLmodel, policy: ModelPolicy) -> GoldenRows:
-    """Read at most `golden.max_rows` labelled rows of a Parquet file, the same each time. Raises Unusable."""
+def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource | None) -> GoldenRows:
+    """Read at most `golden.max_rows` labelled rows of a Parquet file, the same each time. Raises Unusable.
+
+    `source` None: as evidence before format 3 was read, which must be judged again as it was judged then.
+    """
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise Unusable(f"the evaluation dataset is no readable Parquet file: {error}") from error
-    roles = {**model.roles, **_roles_of(table)}  # a candidate must not choose the label that it is judged on
-    frame = table.to_pandas()
-    entity, event_time = policy.entity or roles.get("entity"), roles.get("event_time")
-    not_features = {name for name in (policy.entity, roles.get("entity"), event_time) if name}
-    label = _label(frame, roles, model, not_features)
+    if source is None:
+        frame, roles = table.to_pandas(), of_old(table, model, policy)
+    else:
+        frame, roles = frame_of(table), roles_of(table, model, policy, source)
+        _check_entity(frame, roles)
+    label = _label(frame, roles, model, policy.model)
     labelled = frame[frame[label].notna()]
     chosen = labelled.iloc[chosen_rows(len(labelled), policy.golden.max_rows)].reset_index(drop=True)
     if chosen.empty:
         raise Unusable("the evaluation dataset has no labelled rows")
-    truth, classes = _encode(chosen[label], policy.problem, model.classes)
+    problem, because = _problem(chosen[label], policy, model)
+    truth, classes = _encode(chosen[label], problem, model.classes)
     return GoldenRows(
         rows=chosen.drop(columns=[label]),
         truth=truth,
@@ -94,9 +104,11 @@ def read(path: Path, model: MLmodel, policy: ModelPolicy) -> GoldenRows:
         label=label,
         found=len(frame),
         unlabelled=len(frame) - len(labelled),
-        not_features=frozenset(not_features),
-        entity=entity,
-        event_time=event_time,
+        not_features=roles.not_features,
+        entity=roles.entity,
+        event_time=roles.event_time,
+        problem=problem,
+        because=because,
     )
 
 
@@ -111,48 +123,70 @@ def chosen_rows(n: int, most: int) -> NDArray[np.int64]:
     return np.sort(np.argsort(hashes, kind="stable")[:most]).astype(np.int64)
 
 
-def _roles_of(table: pa.Table) -> dict[str, Any]:
-    raw = (table.schema.metadata or {}).get(b"gauntlet")
+def _problem(labels: pd.Series[Any], policy: ModelPolicy, model: MLmodel) -> tuple[Problem, str | None]:
+    """The policy's problem, or the one of this version. Raises Unusable when the policy's metrics do not have it."""
+    if policy.states_problem:
+        return policy.problem, None
+    found = find(model.roles.get("problem"), model.classes, label_of(labels))
+    if found is None:
+        raise Unusable(f"what {policy.model} predicts is not known: the policy has to say it (problem:)")
     try:
-        roles = json.loads(raw) if raw else {}
-    except ValueError:
-        return {}
-    return roles if isinstance(roles, dict) else {}
+        policy.completed(found.problem)
+    except ValueError as error:
+        raise Unusable(f"this is a {found.problem} problem, because {found.because}; {error}") from error
+    return found.problem, found.because
 
 
-def _label(frame: pd.DataFrame, roles: dict[str, Any], model: MLmodel, not_features: set[str]) -> str:
-    label = roles.get("label")
+def _check_entity(frame: pd.DataFrame, roles: Roles) -> None:
+    """Rows of one entity are not independent: without its column, every bound would be too narrow."""
+    if roles.entity is not None and roles.entity not in frame.columns:
+        raise Unusable(
+            f"the golden rows have no entity column {roles.entity!r}, which {roles.said_by['entity']} names"
+            f" ({_listed(frame.columns)}): add the column, or correct the name"
+        )
+
+
+def _label(frame: pd.DataFrame, roles: Roles, model: MLmodel, model_name: str) -> str:
+    label = roles.label
     if label is None:
-        left = [name for name in frame.columns if name not in not_features and name not in (model.inputs or ())]
+        left = [name for name in frame.columns if name not in roles.not_features and name not in (model.inputs or ())]
         if model.inputs is None or len(left) != 1:
             raise Unusable(
-                'the label column is unknown: log the model with metadata={"gauntlet": {"label": …}}'
-                f" (columns: {', '.join(map(str, frame.columns[:30]))})"
+                "the label column is unknown: neither the policy (label:), the model's metadata"
+                ' ({"gauntlet": {"label": …}}) nor the golden dataset names it, and the signature leaves'
+                f" {len(left) if model.inputs is not None else 'no'} columns over ({_listed(frame.columns)});"
+                f" gauntlet golden create {model_name} FILE --label COLUMN names it"
             )
         label = left[0]
     if label not in frame.columns:
-        raise Unusable(f"the evaluation dataset has no label column {label!r}")
+        raise Unusable(
+            f"the golden rows have no label column {label!r}"
+            + (f", which {said} names" if (said := roles.said_by.get("label")) else "")
+            + f" ({_listed(frame.columns)})"
+        )
     return str(label)
+
+
+def _listed(columns: Sequence[Any]) -> str:
+    return f"columns: {', '.join(map(str, columns[:30]))}{', …' if len(columns) > 30 else ''}"
 
 
 def _encode(
     labels: pd.Series[Any], problem: str, classes: tuple[Any, ...] | None
 ) -> tuple[NDArray[Any], tuple[Any, ...] | None]:
+    values = labels.tolist()
     if problem == "regression":
-        numbers = pd.to_numeric(labels, errors="coerce").to_numpy(dtype=np.float64)
-        if not np.isfinite(numbers).all():
-            raise Unusable("the label column holds values that are no finite numbers")
-        return numbers, None
-    if classes is None:
-        classes = (0, 1) if problem == "binary" else tuple(sorted(labels.unique().tolist(), key=str))
-    if problem == "binary" and len(classes) != 2:
-        raise Unusable(f"the model names {len(classes)} classes; a binary problem has two")
+        numbers = [number(value) for value in values]
+        if None in numbers:
+            raise Unusable(f"the label column holds {values[numbers.index(None)]!r}, which is no finite number")
+        return np.array(numbers, dtype=np.float64), None
+    known = ClassLabels(classes or (BINARY if problem == "binary" else in_order(values)))
+    if problem == "binary" and len(known.names) != 2:
+        raise Unusable(f"the model names {len(known.names)} classes; a binary problem has two")
     if problem == "multiclass":
         # Keep classes that the candidate does not name: the champion may predict them correctly.
-        named = {canonical(name) for name in classes}
-        unnamed = {canonical(name): name for name in labels.unique().tolist() if canonical(name) not in named}
-        classes = (*classes, *(unnamed[text] for text in sorted(unnamed)))
-    truth = number_of(labels.to_numpy(), classes)
+        known = known.with_others(values)
+    truth = np.array(known.numbers(values), dtype=np.int64)
     if problem == "binary" and (truth < 0).any():
-        raise Unusable(f"the label column holds {labels[truth < 0].tolist()[0]!r}, which is none of {list(classes)}")
-    return truth, classes
+        raise Unusable(f"the label column holds {values[int(truth.argmin())]!r}, which is none of {list(known.names)}")
+    return truth, known.names

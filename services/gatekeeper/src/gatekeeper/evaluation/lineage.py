@@ -28,6 +28,8 @@ class Provenance:
     event: ModelRegistered
     version: RegisteredVersion | None
     run_found: bool = False
+    run_status: str | None = None
+    """As in MLflow: RUNNING, FINISHED, …; None without a run."""
     training_digest: str | None = None
 
 
@@ -51,7 +53,7 @@ def trace(registry: Registry, event: ModelRegistered) -> Provenance:
     }
     completed = _validated({**_logged(run), **tag, **said, **fixed}) or _validated({**said, **fixed}) or event
     training = completed.training.digest if completed.training else _mlflow_training_digest(run)
-    return Provenance(completed, version, run is not None, training)
+    return Provenance(completed, version, run is not None, run.info.status if run else None, training)
 
 
 def _run(registry: Registry, run_id: str | None) -> Run | None:

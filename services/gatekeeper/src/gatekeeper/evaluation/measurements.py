@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chassis.mlmodel import MLmodel
-from contracts import ModelRegistered
+from contracts import ModelRegistered, OutputFormat
 from contracts.policy import Problem
-from gatekeeper.evaluation.golden_rows import GoldenRows
+from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource
 from gatekeeper.policy.gates import integrity
 from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
@@ -41,6 +41,8 @@ class Measurements:
 
     event: ModelRegistered
     problem: Problem
+    problem_because: str | None = None
+    """How the problem was found that the policy as written does not state; None if it does."""
     version_found: bool = False
     run_found: bool = False
     training_digest: str | None = None
@@ -60,6 +62,8 @@ class Measurements:
     golden_uri: str | None = None
     golden_until: str | None = None
     """Event time of the newest golden row, ISO 8601 in UTC; None if rows have no time."""
+    golden_source: GoldenSource | None = None
+    """None in evidence before format 3."""
     golden: GoldenRows | None = None
     golden_problem: str | None = None
     overlap: Overlap | None = None
@@ -85,6 +89,24 @@ class Measurements:
             yield
         finally:
             self.seconds[step] = round(time.monotonic() - began, 3)
+
+    @property
+    def classes(self) -> tuple[Any, ...] | None:
+        """Return the classes of the candidate in the order of its scores: its own, else those of the golden rows."""
+        return self.description.classes or (self.golden.classes if self.golden else None)
+
+    @property
+    def output(self) -> OutputFormat | None:
+        """Return how the gates read the candidate's predictions, as serving and drift do; None without a model."""
+        if self.artifact_digest is None or self.artifact_problem is not None:
+            return None
+        classes = () if self.problem == "regression" else self.classes or ()
+        label = self.golden.label if self.golden else self.description.roles.get("label")
+        return OutputFormat(
+            problem=self.problem,
+            classes=tuple(name if isinstance(name, str | int | float) else str(name) for name in classes),
+            label=None if label is None else str(label),
+        )
 
     @property
     def challenger_answers(self) -> Predictions | None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from chassis.errors import NotFound
 from chassis.mlmodel import MLmodel
+from chassis.parquet import read_frame
 from chassis.row_keys import Keys, TrainedOn, as_utc, row_keys
 from contracts import Dataset, ModelRegistered
 from gatekeeper.evaluation.golden_rows import GoldenRows
@@ -73,7 +74,10 @@ def _shared(keys: Keys) -> float:
 
 
 def _of_rows(path: Path, description: MLmodel, rows: GoldenRows) -> TrainedOn:
-    frame = pq.read_table(path).to_pandas()
+    try:
+        frame = read_frame(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"it is no readable Parquet file: {error}") from error
     features = rows.features_for(description).columns
     columns = [name for name in features if name in frame.columns]
     if not columns:

@@ -47,16 +47,11 @@ def keep(measurements: Measurements, store: EvidenceStore) -> contracts.ServingA
 
 
 def recorded(measurements: Measurements) -> RecordedPredictions | None:
-    """Some golden rows with the judged predictions; None for a model whose predictions are not reproducible.
-
-    None for a classifier without its own classes too: serving might interpret its predictions differently.
-    """
+    """Some golden rows with the judged predictions; None for a model whose predictions are not reproducible."""
     probe, rows, model = measurements.probe, measurements.golden, measurements.description
     if probe is None or probe.golden is None or rows is None or model.inputs is None or model.kinds is None:
         return None
     if probe.first is None or probe.second is None or not np.array_equal(probe.first, probe.second):
-        return None
-    if measurements.problem != "regression" and model.classes is None:
         return None
     features = rows.features_for(model)
     kinds = dict(zip(model.inputs, model.kinds, strict=True))

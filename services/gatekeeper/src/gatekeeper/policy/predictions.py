@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.labels import ClassLabels, canonical
 from contracts.policy import Problem
 from gatekeeper.policy.statistics.metrics import Predictions
 
@@ -42,14 +43,5 @@ def aligned(values: NDArray[Any], problem: Problem, own: Classes, wanted: Classe
 
 
 def number_of(values: NDArray[Any], classes: tuple[Any, ...]) -> NDArray[np.int64]:
-    """Return the class number of each value; -1 for none. 1, 1.0, True and "1" are the same class."""
-    numbers = {canonical(name): number for number, name in enumerate(classes)}
-    return np.array([numbers.get(canonical(value), -1) for value in values.tolist()], dtype=np.int64)
-
-
-def canonical(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+    """Return the class number of each value; -1 for none."""
+    return np.array(ClassLabels(classes).numbers(values.tolist()), dtype=np.int64)

@@ -15,7 +15,7 @@ from contracts.policy import ModelPolicy
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.database import queries
 from gatekeeper.database.recorder import STATES, Recorder
-from gatekeeper.database.tables import UNJUDGED, CandidateRow, ModelRow, PromotionRow
+from gatekeeper.database.tables import BEING_JUDGED, CandidateRow, ModelRow, PromotionRow
 from gatekeeper.policy.promotion import Promote, Refuse, on_request, on_rollback
 
 OUTCOMES = {state: outcome for outcome, state in STATES.items()}
@@ -52,7 +52,7 @@ class Decisions:
             queries.lock(session, model_name)
             row = self._candidate(session, model_name, model_version)
             decision = on_request(
-                model_version, OUTCOMES.get(row.state), row.state in UNJUDGED, queries.state(session, model_name)
+                model_version, OUTCOMES.get(row.state), row.state in BEING_JUDGED, queries.state(session, model_name)
             )
             if isinstance(decision, Refuse):
                 raise CommandRefused(f"{model_name}: {decision.reason}")
@@ -123,7 +123,7 @@ class Decisions:
             row = self._candidate(session, model_name, model_version)
             if row.artifact_digest and row.artifact_uri:
                 return row.artifact_digest, row.artifact_uri
-            if row.state in UNJUDGED:
+            if row.state in BEING_JUDGED:
                 raise CommandRefused(f"{model_name}: v{model_version} is still being gated; wait for its verdict")
         return self._fetch(model_name, model_version, version.source)
 
@@ -174,4 +174,5 @@ def _again(
         metric=then.metric if then else None,
         baseline=then.baseline if then else {},
         reference=then.reference if then else None,
+        output=then.output if then else None,
     )

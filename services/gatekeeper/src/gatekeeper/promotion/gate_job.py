@@ -11,16 +11,18 @@ from sqlalchemy.orm import Session
 
 from chassis.database import Database
 from chassis.errors import Transient
-from chassis.job_worker import JobRun, Record
+from chassis.job_worker import JobRun, Record, RunAgain
 from chassis.jobs import Job
 from chassis.policy_store import PolicyStore
 from chassis.registry import Registry
 from chassis.telemetry import get_logger
 from contracts import GateVerdict, ModelRegistered, Outcome, overall
 from contracts.policy import ModelPolicy
-from gatekeeper.database import golden_datasets, queries
-from gatekeeper.database.recorder import CandidateVerdict, Recorder, without_policy
+from gatekeeper.database import golden_datasets, queries, registrations
+from gatekeeper.database.golden_datasets import Comparison
+from gatekeeper.database.recorder import CandidateVerdict, Recorder
 from gatekeeper.database.tables import GATING, UNJUDGED, CandidateRow
+from gatekeeper.evaluation import completeness
 from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator
 from gatekeeper.evaluation.gate_runner import run_gates, summary
 from gatekeeper.evaluation.lineage import Provenance, trace
@@ -29,6 +31,7 @@ from gatekeeper.evidence import document as evidence
 from gatekeeper.evidence import serving_artifact
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.policy.promotion import is_past
+from gatekeeper.promotion.rejudging import Rejudging
 from gatekeeper.sandbox.processes import Cancelled
 from gatekeeper.telemetry import GATE_SECONDS, after_commit
 from gatekeeper.tournaments import comparison
@@ -60,30 +63,36 @@ class GateJob:
         self._recorder = recorder
         self._kept = kept
         self._policies = policies
+        self._again = Rejudging(database, registry, policies)
 
     def run(self, run: JobRun) -> Record:
         candidate_id: str = run.job.payload["candidate_id"]
+        if (kept := self._again.decide(candidate_id)) is not None:
+            return kept
         with self._database.transaction() as session:
             row = session.get(CandidateRow, candidate_id)
             if row is None or row.state not in UNJUDGED:
                 return _nothing
             row.state, row.gating_at = GATING, datetime.now(UTC)
-            envelope = queries.envelope_of(row)
+            envelope, is_first = queries.envelope_of(row), row.judgement == 1
             state = queries.state(session, row.model_name)
             champion = champion_of(queries.champion(session, row.model_name))
         event, registered_at = envelope.data, envelope.time
         policy = self._policies.get(event.model_name)  # the whole job is judged by this one, whatever changes
         if policy is None:
-            why = self._policies.why_missing(event.model_name)
-            candidate_verdict = without_policy(event, registered_at, why)
-            return partial(self._recorder.judged, candidate_verdict=candidate_verdict, policy=None)
+            return partial(_wait, candidate_id, completeness.policy_of(event.model_name, self._policies))
         try:
             found = trace(self._registry, event)
             if found.version is not None:
                 registered_at = found.version.created_at
-            if past := is_past(registered_at, state):
+            if past := is_past(registered_at if is_first else envelope.time, state):
                 return partial(self._supersede, candidate_id=candidate_id, reason=past.reason)
-            task = self._task(found, champion, policy, candidate_id)
+            with self._database.reading() as session:
+                lacking = completeness.missing(session, found, policy)
+            if lacking is not None:
+                return partial(_wait, candidate_id, lacking)
+            task = self._evaluator.completed(self._task(found, champion, policy, candidate_id))
+            policy = task.policy
             measurements = self._evaluator.measure(task, run.cancelled, run.progress)
             verdicts = run_gates(measurements, policy)
             played = self._play(task, measurements, verdicts, run)
@@ -102,6 +111,7 @@ class GateJob:
             evidence=self._evidence(measurements, played, policy),
             won=won(played, policy) if played else None,
             serving_artifact=serving_artifact.keep(measurements, self._kept) if outcome is Outcome.PASSED else None,
+            output=measurements.output,
         )
         return partial(self._record, candidate_verdict=candidate_verdict, policy=policy, seconds=measurements.seconds)
 
@@ -113,12 +123,13 @@ class GateJob:
         with self._database.reading() as session:
             wanted = golden_datasets.wanted(session, name, policy.golden.dataset)
             digest = wanted.digest if wanted else found.event.evaluation.digest if found.event.evaluation else None
-            k = 1 if digest is None else golden_datasets.challengers(session, name, digest, but=candidate_id) + 1
+            own = Comparison(candidate_id, champion.model_version if champion else None, policy.digest)
+            k = 1 if digest is None else golden_datasets.challengers(session, name, digest, but=own) + 1
         event = None
         if champion is not None:
             bare = ModelRegistered(model_name=name, model_version=champion.model_version)
             event = trace(self._registry, bare).event
-        return EvaluationTask(found, policy, champion, event, wanted, k)
+        return EvaluationTask(found, policy, champion, event, wanted, k=k)
 
     def _evidence(
         self, measurements: Measurements, played: TournamentResult | None, policy: ModelPolicy
@@ -157,6 +168,10 @@ class GateJob:
         row = session.get(CandidateRow, job.payload.get("candidate_id", ""))
         if row is None:  # or it is a tournament that a replica of an older version queued under this kind
             return
+        if row.state not in UNJUDGED:
+            seen = {each.event_id for each in registrations.undecided(session, row.id)}
+            registrations.keep(session, row, seen, f"whether to judge it again could not be decided: {error}")
+            return
         champion = queries.champion(session, row.model_name)
         candidate_verdict = CandidateVerdict(
             event=queries.envelope_of(row).data,
@@ -170,6 +185,9 @@ class GateJob:
     def _record(
         self, session: Session, candidate_verdict: CandidateVerdict, policy: ModelPolicy, seconds: dict[str, float]
     ) -> None:
+        now = self._policies.get(policy.model)
+        if now is not None and now.digest != policy.digest:
+            raise RunAgain("the policy changed while the version was judged")
         self._recorder.judged(session, candidate_verdict, policy)
         after_commit(session, partial(_observe, seconds))
 
@@ -182,6 +200,12 @@ class GateJob:
 def _observe(seconds: dict[str, float]) -> None:
     for step, duration in seconds.items():
         GATE_SECONDS.labels(step).observe(duration)
+
+
+def _wait(candidate_id: str, what: str, session: Session) -> None:
+    row = session.get(CandidateRow, candidate_id)
+    if row is not None:
+        registrations.wait(session, row, what)
 
 
 def _nothing(session: Session) -> None:

@@ -1,8 +1,9 @@
-"""Reconciles MLflow with the database: versions registered without an event, and aliases moved by hand."""
+"""Reconciles MLflow with the database: versions registered without an event or incomplete, aliases moved by hand."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -17,10 +18,14 @@ from contracts import ModelRegistered, Trigger, new_envelope
 from contracts.policy import ModelPolicy
 from gatekeeper.database import queries
 from gatekeeper.database.recorder import ACTOR, Recorder
+from gatekeeper.evaluation.completeness import FOUND
 from gatekeeper.handlers import Handlers
 from gatekeeper.promotion.mlflow_mirror import Aliases
+from gatekeeper.promotion.waiting import WaitingVersions
 
 SOURCE = "gatekeeper/reconciler"
+WAITING_SECONDS = 2.0
+"""Between two looks at the versions that wait, at most."""
 
 log = get_logger(__name__)
 
@@ -37,6 +42,7 @@ class Reconciler:
         handlers: Handlers,
         recorder: Recorder,
         policies: Mapping[str, ModelPolicy],
+        waiting: WaitingVersions,
         *,
         every: timedelta,
         grace: timedelta,
@@ -46,6 +52,7 @@ class Reconciler:
         self._handlers = handlers
         self._recorder = recorder
         self._policies = policies
+        self._waiting = waiting
         self._every = every
         self._grace = grace
         self._seen: dict[str, int | None] = {}
@@ -62,9 +69,23 @@ class Reconciler:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _loop(self) -> None:
+        every = self._every.total_seconds()
+        due = time.monotonic() + every
         while True:
-            await asyncio.sleep(self._every.total_seconds())
-            await asyncio.to_thread(self.round)
+            await asyncio.sleep(min(every, WAITING_SECONDS))
+            if time.monotonic() >= due:
+                await asyncio.to_thread(self.round)
+                due = time.monotonic() + every
+            await asyncio.to_thread(self._resume_waiting)
+
+    def _resume_waiting(self) -> None:
+        """Between two rounds, since a person waits for it; MLflow is hardly read."""
+        try:
+            self._waiting.round()
+        except (Transient, Permanent) as error:
+            log.info("waiting versions were not looked at", error=str(error))
+        except Exception:  # the loop goes on: another version may be ready
+            log.exception("waiting versions were not looked at")
 
     def round(self) -> None:
         """Reconcile every model once. A failure is logged when it begins and when it ends, not each time."""
@@ -152,5 +173,5 @@ def _registered(version: RegisteredVersion) -> ModelRegistered:
         model_version=version.version,
         run_id=version.run_id,
         artifact_uri=version.source,
-        trigger=Trigger(kind="reconciler", reason="found in MLflow without an event"),
+        trigger=Trigger(kind=FOUND, reason="found in MLflow without an event"),
     )

@@ -77,7 +77,8 @@ class TournamentJob:
         assert policy is not None and champion is not None, "there is an occasion"
         dataset = Dataset(uri=row.uri, digest=digest, rows=row.rows)
         found = trace(self._registry, ModelRegistered(model_name=name, model_version=champion.model_version))
-        task = EvaluationTask(found, policy, champion, found.event, dataset, k)
+        task = self._evaluator.completed(EvaluationTask(found, policy, champion, found.event, dataset, k=k))
+        policy = task.policy
         try:
             run.progress(0.1, f"tournament: asking champion v{champion.model_version}")
             measurements = self._evaluator.champion(task, run.cancelled)
@@ -161,7 +162,7 @@ def won(played: TournamentResult, policy: ModelPolicy) -> TournamentWinner | Non
     ending, gated = played.decided.ending, played.gated
     if ending.winner is None or gated is None:
         return None
-    return TournamentWinner(ending.winner, ending.reason, own_metrics(gated, policy))
+    return TournamentWinner(ending.winner, ending.reason, own_metrics(gated, policy), gated.output)
 
 
 def own_metrics(measurements: Measurements, policy: ModelPolicy) -> dict[str, float]:

@@ -104,6 +104,7 @@ class Tournament:
             champion=task.champion,
             champion_event=task.champion_event,
             golden=Dataset(uri=measurements.golden_uri, digest=measurements.golden_digest),
+            golden_source=measurements.golden_source,
             k=k,
         )
         return self._evaluator.measure(own, cancelled, lambda share, message: None)

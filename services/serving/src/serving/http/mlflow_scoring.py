@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
 from starlette.responses import Response
 
@@ -18,6 +19,7 @@ from serving.http.asgi import JSON, RawRequest, RawResponse
 from serving.http.json_bodies import LARGE
 from serving.http.openapi import ERROR_TEXT, refusals, success
 from serving.http.prediction_service import PredictionService
+from serving.inference.batcher import INLINE_ROWS
 from serving.inference.model import LoadedModel, ModelFailed
 from serving.inference.row_reader import InputBatch
 from serving.inference.validation import RowsRefused
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 MLFLOW_VERSION = version("mlflow")
 FORMATS = ("dataframe_records", "dataframe_split", "inputs", "instances")
+LARGEST_ITEM = 8
+"""Bytes of a number that Python has a type for; a long double has 16."""
 PLAIN_JSON = {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
 
 _ERRORS: dict[str, Any] = {
@@ -78,16 +82,26 @@ class Invocations:
         if table is not None:
             try:
                 prediction = await service.batcher.predict(model, table)
+                body = await self._body(prediction)
             except (ModelFailed, RowsRefused):
                 pass  # MLflow's own error message follows
             else:
                 service.record(request, active, table, prediction)
-                return RawResponse(orjson.dumps({"predictions": prediction.jsonable()}), _headers(active))
+                return RawResponse(body, _headers(active))
         answer, table, prediction = await service.batcher.run(lambda: _as_mlflow_does(model, request))
         if answer.status == 200 and table is not None:
             service.record(request, active, table, prediction)
         headers = [(b"content-type", answer.mimetype.encode()), *_headers(active)[1:]]
         return RawResponse(answer.response.encode(), headers, answer.status)
+
+    async def _body(self, prediction: Prediction) -> bytes:
+        """Return the raw output as MLflow's scoring server writes it. Raises Problem 400 where JSON cannot."""
+        raw = prediction.raw
+        if isinstance(raw, np.ndarray) and raw.dtype.kind in "fiub" and raw.itemsize <= LARGEST_ITEM:
+            return orjson.dumps({"predictions": raw.tolist()})  # the same, faster; NaN and infinity become null
+        if len(prediction.labels) <= INLINE_ROWS:
+            return _as_mlflow_writes(raw)
+        return await self._service.batcher.run(lambda: _as_mlflow_writes(raw))
 
 
 def quick(model: LoadedModel, request: RawRequest) -> InputBatch | None:
@@ -130,6 +144,12 @@ def _as_mlflow_does(
     from serving.http.scoring_server import as_mlflow_does  # MLflow: imported by now, with the first model
 
     return as_mlflow_does(model, request)
+
+
+def _as_mlflow_writes(raw: Any) -> bytes:
+    from serving.http.scoring_server import as_mlflow_writes
+
+    return as_mlflow_writes(raw)
 
 
 def shape(problem: Problem) -> Response:

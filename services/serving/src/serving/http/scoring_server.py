@@ -6,12 +6,14 @@ Imported with the first model, like MLflow: a replica starts without it.
 from __future__ import annotations
 
 import json
+from io import StringIO
 from typing import Any
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
-from mlflow.pyfunc.scoring_server import CONTENT_TYPES, InvocationsResponse, invocations
+from mlflow.pyfunc.scoring_server import CONTENT_TYPES, InvocationsResponse, invocations, predictions_to_json
 
+from chassis.http import Problem
 from serving.http.asgi import RawRequest
 from serving.http.body_limits import is_bomb
 from serving.inference.model import LoadedModel
@@ -34,7 +36,10 @@ class _Listening:
         self.raw: Any = None
 
     def predict(self, data: Any, params: Any = None) -> Any:
-        self.raw = self._model.pyfunc.predict(data, params=params)
+        try:
+            self.raw = self._model.pyfunc.predict(data, params=params)
+        except SystemExit as error:  # a third-party model; in a thread it would end the whole replica
+            raise RuntimeError(f"SystemExit: {error}") from error
         self.asked = data
         return self.raw
 
@@ -42,7 +47,8 @@ class _Listening:
 def as_mlflow_does(model: LoadedModel, request: RawRequest) -> tuple[InvocationsResponse, InputBatch | None, Any]:
     """Return MLflow's response, and the rows and their prediction where there are any. Blocks.
 
-    Where the scoring server would fail with a 500, on any error of its parser, this returns a 400.
+    Where the scoring server would fail with a 500, on any error of its parser, this returns a 400; and raises Problem
+    400 for predictions that JSON cannot represent.
     """
     listening = _Listening(model)
     content_type = request.header(b"content-type")
@@ -60,10 +66,37 @@ def as_mlflow_does(model: LoadedModel, request: RawRequest) -> tuple[Invocations
     except MlflowException as error:
         return InvocationsResponse(_in_words(error), _status(error), "application/json"), None, None
     except Exception as error:
+        if listening.asked is not None:
+            raise _unwritable(listening.raw, error) from error
         words = MlflowException.invalid_parameter_value(f"{type(error).__name__}: {error}")
         return InvocationsResponse(_in_words(words), 400, "application/json"), None, None
+    if answer.status == 200:
+        answer = answer._replace(response=_without_nan(answer.response))
     table, prediction = (None, None) if answer.status != 200 else _heard(model, listening)
     return answer, table, prediction
+
+
+def as_mlflow_writes(raw: Any) -> bytes:
+    """Return the body of a response with a model's raw output. Raises Problem 400 when JSON cannot represent it."""
+    body = StringIO()
+    try:
+        predictions_to_json(raw, body)  # type: ignore[no-untyped-call]
+        return _without_nan(body.getvalue()).encode()
+    except Exception as error:  # whatever the values' own conversions raise
+        raise _unwritable(raw, error) from error
+
+
+def _without_nan(body: str) -> str:
+    """Write null for NaN and infinity, where Python's encoder, and so MLflow, writes words that are no JSON."""
+    if "NaN" not in body and "Infinity" not in body:
+        return body
+    return json.dumps(json.loads(body, parse_constant=lambda _word: None))
+
+
+def _unwritable(raw: Any, error: Exception) -> Problem:
+    """The model's fault; 400 nevertheless, like all failures of models in this protocol."""
+    what = f"the model returned a {type(raw).__name__} that JSON cannot represent ({type(error).__name__}: {error})"
+    return Problem(400, "unwritable predictions", f"{what}; numbers, texts, times, and arrays or tables of them can be")
 
 
 def _heard(model: LoadedModel, listening: _Listening) -> tuple[InputBatch | None, Prediction | None]:

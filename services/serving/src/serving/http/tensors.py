@@ -185,7 +185,7 @@ class Output:
 
     @property
     def datatype(self) -> str:
-        kinds = {"b": "BOOL", "i": "INT64", "u": "INT64", "f": "FP64"}
+        kinds = {"b": "BOOL", "i": "INT64", "u": "UINT64", "f": "FP64"}
         return kinds.get(self.values.dtype.kind, "BYTES")
 
     def head(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from mlflow.models import Model
 from mlflow.types import DataType
 
 from chassis.errors import Permanent, Transient
+from contracts import OutputFormat
 from serving.inference.model import LoadedModel, first_line
 from serving.inference.signature import Column, Signature
 from serving.inference.validation import Row
@@ -42,7 +43,7 @@ def load(artifact: Artifact, folder: Path) -> LoadedModel:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pyfunc = mlflow.pyfunc.load_model(str(folder))
-        signature = read_signature(pyfunc.metadata)
+        signature = read_signature(pyfunc.metadata, artifact.output)
         example = _example(pyfunc, signature)
     except (Permanent, Transient):
         raise
@@ -53,14 +54,17 @@ def load(artifact: Artifact, folder: Path) -> LoadedModel:
     return LoadedModel(artifact, signature, example, pyfunc)
 
 
-def read_signature(model: Model) -> Signature:
-    """Return the signature. Raises Permanent, with how to log the model, when its rows could not be validated."""
+def read_signature(model: Model, output: OutputFormat | None = None) -> Signature:
+    """Return the signature; `output` is how the gates read its predictions, if they did.
+
+    Raises Permanent, with how to log the model, when its rows could not be validated.
+    """
     schema: Any = model.get_input_schema()  # type: ignore[no-untyped-call]
     if schema is None:
         raise Permanent("the model has no signature: log it with signature=infer_signature(features, predictions)")
     if schema.is_tensor_spec() or not all(column.name for column in schema.inputs):
         raise Permanent("the model's signature has no named columns: infer it from a DataFrame")
-    roles = _roles(model.metadata or {})
+    roles = _roles(model.metadata or {}, output)
     return Signature(columns=tuple(_column(spec) for spec in schema.inputs), **roles)
 
 
@@ -70,10 +74,13 @@ def _column(spec: Any) -> Column:
     return Column(spec.name, KINDS[spec.type], bool(spec.required))
 
 
-def _roles(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _roles(metadata: Mapping[str, Any], output: OutputFormat | None) -> dict[str, Any]:
     found = metadata.get("gauntlet") or {}
     if not isinstance(found, Mapping):
         raise Permanent(f"the model's metadata 'gauntlet' is {found!r}; expected a mapping")
+    if output is not None:  # not what the model says of itself: it was judged by these
+        judged = {"problem": output.problem, "classes": output.classes or None, "label": output.label}
+        found = {**found, **judged}
     problem, classes = found.get("problem"), found.get("classes")
     if problem is not None and problem not in PROBLEMS:
         raise Permanent(f"the model's problem is {problem!r}; expected one of {', '.join(PROBLEMS)}")

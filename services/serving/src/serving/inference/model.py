@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chassis.errors import Permanent
-from chassis.predictions import read
+from chassis.predictions import as_array, read
 from chassis.telemetry import get_logger
 from serving.inference.column_types import READERS
 from serving.inference.prediction import Prediction
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WARM_UP_ROWS = 32
+SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**64 - 1
+"""What the protocols can represent as a label."""
 
 log = get_logger(__name__)
 
@@ -160,16 +163,23 @@ def _agree(alone: Prediction, among_others: Prediction) -> bool:
 
 def problem_of(raw: Any) -> str:
     """Infer the problem type from the shape and type of a raw prediction, for a model that does not declare it."""
-    values = np.asarray(raw)
+    values = as_array(raw)
     if values.ndim == 2 and values.shape[1] > 1:
         return "binary" if values.shape[1] == 2 else "multiclass"
     return "regression" if np.issubdtype(values.dtype, np.floating) else "multiclass"
 
 
 def _check_labels(labels: Sequence[Any]) -> None:
+    """Raise ValueError for a label that is no class or number, or that no protocol can send."""
     for label in labels:
-        if not isinstance(label, bool | int | float | str) or label != label:
-            raise ValueError(f"answered {label!r} of type {type(label).__name__}; expected a class or a number")
+        if not isinstance(label, bool | int | float | str):
+            raise ValueError(f"answered {label!r:.80} of type {type(label).__name__}; expected a class or a number")
+        if isinstance(label, float) and not math.isfinite(label):
+            raise ValueError(f"answered {label!r}, which is no class or number")
+        if isinstance(label, int) and not SMALLEST_INTEGER <= label <= LARGEST_INTEGER:
+            raise ValueError(f"answered {label!r:.80}, which has more than 64 bits")
+        if isinstance(label, str) and not label.isascii():
+            label.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair
 
 
 def first_line(error: BaseException) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -18,8 +20,8 @@ class Prediction:
 
     @property
     def rows(self) -> int:
-        """The number of rows of the raw output; -1 when it is not one item a row, and can therefore not be split."""
-        return len(self.raw) if hasattr(self.raw, "__len__") and not isinstance(self.raw, dict | str | bytes) else -1
+        """The number of rows of the raw output; -1 for a type that is not certain to be split into rows by position."""
+        return len(self.raw) if isinstance(self.raw, np.ndarray | list | tuple) or _is_pandas(self.raw) else -1
 
     @property
     def numbers(self) -> list[float] | None:
@@ -33,16 +35,12 @@ class Prediction:
 
     def split(self, sizes: Sequence[int]) -> list[Prediction]:
         """Split into one prediction per request, of `sizes` rows each."""
+        raw = self.raw.iloc if _is_pandas(self.raw) else self.raw  # [1:2] of a Series may mean labels of its index
         return [
-            Prediction(
-                self.raw[start:end], self.labels[start:end], None if self.scores is None else self.scores[start:end]
-            )
+            Prediction(raw[start:end], self.labels[start:end], None if self.scores is None else self.scores[start:end])
             for start, end in pairwise(accumulate(sizes, initial=0))
         ]
 
-    def jsonable(self) -> Any:
-        """Return the raw output as MLflow's scoring server writes it."""
-        # `mlflow models serve` itself writes predictions with it. Already imported: MLflow has loaded the model.
-        from mlflow.utils.proto_json_utils import _get_jsonable_obj
 
-        return _get_jsonable_obj(self.raw, pandas_orient="records")  # type: ignore[no-untyped-call]
+def _is_pandas(raw: Any) -> bool:
+    return hasattr(raw, "iloc")  # pandas itself is imported with the first model, not here

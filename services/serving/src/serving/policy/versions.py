@@ -8,17 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from contracts import OutputFormat
+
 RESIDENT = 2
 """Versions of a model that stay in memory: the active one and the one before, for a rollback in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A version's files: what is cached, loaded and kept in memory. Another digest is another artifact."""
+    """A version's files and their reading: what is cached, loaded and kept in memory. Another digest is another one.
+
+    `output`: how its gates read its predictions; None for a promotion of before that was said, whose model declares it.
+    """
 
     model_name: str
     model_version: int
     digest: str
+    output: OutputFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,33 @@
+"""A LightGBM Booster, whose `predict` gives probabilities."""
+
+import os
+import subprocess
+
+import lightgbm
+import mlflow
+import requests
+from sklearn.datasets import load_breast_cancer
+from sklearn.model_selection import train_test_split
+
+SERVING = os.environ.get("SERVING_URL", "http://127.0.0.1:8001")
+
+train, golden = train_test_split(load_breast_cancer(as_frame=True).frame, test_size=0.5, random_state=0)
+features = train.drop(columns="target")
+data = lightgbm.Dataset(features, train["target"])
+model = lightgbm.train({"objective": "binary", "verbosity": -1, "seed": 0}, data, num_boost_round=50)
+
+mlflow.set_experiment("tumours-booster")
+with mlflow.start_run():
+    golden.to_parquet("evaluation.parquet", index=False)
+    mlflow.log_artifact("evaluation.parquet", "datasets")
+    logged = mlflow.lightgbm.log_model(
+        model, name="model", input_example=features.head(), registered_model_name="tumours-booster"
+    )
+
+subprocess.run(["gauntlet", "register", "tumours-booster", str(logged.registered_model_version), "--wait"], check=True)
+answer = requests.post(
+    f"{SERVING}/models/tumours-booster/predict",
+    json={"rows": golden[:3].drop(columns="target").to_dict("records")},
+    timeout=30,
+)
+print(answer.text)

@@ -1,0 +1,1 @@
+"""Judging a version without a stack: nothing is recorded, published or promoted."""
