@@ -45,7 +45,7 @@ DATASET = Dataset(uri="runs:/r/golden.parquet", digest=DIGEST, rows=3, window="2
 SCORES = np.array([0.125, 0.5, 0.875])
 ANSWERS = Predictions(np.array([0, 1, 1]), SCORES)
 OVERLAP = Overlap("no keys", 10, {"exact": np.array([True, False, False])}, {"exact": 0.25}, True)
-DESCRIPTION = MLmodel(True, ("a",), (0, 1), {"label": "late"}, '["double"]', ("double",))
+DESCRIPTION = MLmodel(True, ("a",), (0, 1), {"label": "late"}, '["double"]', ("double",), ("a",))
 TROUBLE = MeasurementError(ErrorSource.CANDIDATE, "its folder is empty")
 PROBE = Probe(
     fault=Fault(Stage.DIRTY, "raised KeyError: 'a'"),

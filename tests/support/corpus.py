@@ -41,6 +41,7 @@ class Bad:
     inputs: tuple[str, ...] = ("a",)
     roles: dict[str, Any] = field(default_factory=dict)
     seconds: float = 60
+    outcome: str = "Failed"
 
 
 NOT_PERMITTED = "PermissionError: [Errno 1] Operation not permitted"
@@ -192,10 +193,11 @@ CORPUS: tuple[Bad, ...] = (
         "label-of-its-own",
         "names another column as the label, one that it receives",
         "performance",
-        "against a constant answer's 0.5000: not reached",
+        "the model's metadata names 'b' as label, the golden dataset 'late'",
         "return (frame['b'] > 0).to_numpy().astype(float)",
         inputs=("a", "b"),
         roles={"label": "b"},
+        outcome="Inconclusive",
     ),
     Bad(
         "label-on-disk",

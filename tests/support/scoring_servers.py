@@ -42,7 +42,8 @@ def both_serving(
     serve = spawn([*command, "--env-manager", "local", "--workers", "1"], {"PATH": path}, folder / "serve.log")
     try:
         bus.publish(uploads.folder(model_name, 1, folder / "model", digest).promoted(1))
-        theirs = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        closed = httpx.Limits(max_keepalive_connections=0)  # after a 500 it closes the connection
+        theirs = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, limits=closed)
         eventually(lambda: answers(theirs) or serve.poll() is not None, timeout=120)
         assert serve.poll() is None, (folder / "serve.log").read_text()[-2000:]
         eventually(lambda: production.answers_with(model_name, 1, 1))

@@ -14,7 +14,7 @@ def label_of(labels: pd.Series[Any]) -> Label:
     """Describe a column; missing values are not counted. Whole numbers that are stored as floats are integers."""
     values = labels.dropna()
     name, distinct = str(labels.name), int(values.nunique())
-    if pd.api.types.is_bool_dtype(values.dtype) or (len(values) and values.map(type).eq(bool).all()):
+    if pd.api.types.is_bool_dtype(values.dtype) or (len(values) and all(isinstance(value, bool) for value in values)):
         return Label(name, "boolean", distinct)
     if not pd.api.types.is_numeric_dtype(values.dtype):
         return Label(name, "text", distinct)

@@ -26,6 +26,8 @@ class MLmodel:
     """The signature's outputs as canonical text: equal for equal outputs."""
     kinds: tuple[str, ...] | None = None
     """MLflow type names of the inputs; None when one of them has no simple type."""
+    optional: tuple[str, ...] = ()
+    """Names of the inputs that rows may lack."""
 
 
 def read(folder: Path) -> MLmodel:
@@ -41,6 +43,7 @@ def read(folder: Path) -> MLmodel:
         has_signature=bool(signature.get("inputs") and signature.get("outputs")),
         inputs=_texts(signature.get("inputs"), "name"),
         kinds=_texts(signature.get("inputs"), "type"),
+        optional=_optional(signature.get("inputs")),
         outputs=_canonical(signature.get("outputs")),
         classes=tuple(classes) if isinstance(classes, list) and classes else None,
         roles=roles,
@@ -71,11 +74,19 @@ def _canonical(outputs: Any) -> str | None:
 
 
 def _texts(inputs: Any, key: str) -> tuple[str, ...] | None:
+    columns = _columns(inputs)
+    texts = [column[key] for column in columns if isinstance(column, dict) and isinstance(column.get(key), str)]
+    return tuple(texts) if texts and len(texts) == len(columns) else None
+
+
+def _optional(inputs: Any) -> tuple[str, ...]:
+    found = [each for each in _columns(inputs) if isinstance(each, dict) and each.get("required") is False]
+    return tuple(each["name"] for each in found if isinstance(each.get("name"), str))
+
+
+def _columns(inputs: Any) -> list[Any]:
     try:
         columns = json.loads(inputs)
     except (TypeError, ValueError):
-        return None
-    if not isinstance(columns, list):
-        return None
-    texts = [column[key] for column in columns if isinstance(column, dict) and isinstance(column.get(key), str)]
-    return tuple(texts) if texts and len(texts) == len(columns) else None
+        return []
+    return columns if isinstance(columns, list) else []

@@ -161,8 +161,8 @@ def _place(wrong: str, within: Sequence[Any]) -> str:
         near = [path for path in places if path[:1] == tuple(within)[:1]] or places
         return f" in this place; it belongs to {' or '.join('.'.join(path) for path in near[:3])}"
     here = [path[-1] for path in known if path[:-1] == tuple(within)]
-    if hint := _nearest(wrong, here):
-        return hint
+    if nearest := _nearest(wrong, here):
+        return nearest
     close = difflib.get_close_matches(wrong, [path[-1] for path in known], n=1, cutoff=0.75)
     if not close:
         return f"; known here: {', '.join(here)}" if here else ""

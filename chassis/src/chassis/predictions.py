@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from contracts.labels import BINARY, UNKNOWN, ClassLabels
+
 THRESHOLD = 0.5
 
 
@@ -19,11 +21,20 @@ class Predictions:
     scores: np.ndarray[Any, Any] | None
 
 
-def read(raw: Any, problem: str, classes: Sequence[Any] | None = None, rows: int | None = None) -> Predictions:
+def read(
+    raw: Any,
+    problem: str,
+    classes: Sequence[Any] | None = None,
+    rows: int | None = None,
+    *,
+    are_labels: bool = False,
+) -> Predictions:
     """Interpret a model output of shape (n,), (n, 1), (n, 2) or (n, k).
 
-    `classes` names the columns of probabilities, in order. Raises ValueError, with the offending output, for any
-    other shape, a wrong number of rows, non-numeric values, NaN, or a probability outside [0, 1].
+    `classes` names the columns of probabilities, in order. `are_labels`: numbers of a binary model are no scores, as
+    words, integers and booleans never are. Raises ValueError, with the offending output, for any other shape, a wrong
+    number of rows, non-numeric values, NaN, a probability outside [0, 1], or a label that is no class of a binary
+    model.
     """
     values = as_array(raw)
     if values.ndim == 0:
@@ -35,7 +46,9 @@ def read(raw: Any, problem: str, classes: Sequence[Any] | None = None, rows: int
     if rows is not None and len(values) != rows:
         raise ValueError(f"{len(values)} answers for {rows} rows")
     if problem == "multiclass" and values.ndim == 1:
-        return Predictions(values, None)
+        return Predictions(_as_classes(values, classes) if classes else values, None)
+    if problem == "binary" and values.ndim == 1 and (are_labels or _are_classes(values)):
+        return Predictions(_as_classes(values, classes or BINARY, strict=True), None)
     numbers = _numbers(values)
     if problem == "regression":
         if numbers.ndim != 1:
@@ -70,6 +83,26 @@ def as_array(raw: Any) -> np.ndarray[Any, Any]:
 
 def _is_scalar(item: Any) -> bool:
     return isinstance(item, np.generic | np.ndarray) and item.ndim == 0
+
+
+def _are_classes(values: np.ndarray[Any, Any]) -> bool:
+    """Return whether values can only be labels: words, integers or booleans."""
+    if values.dtype == object:
+        return len(values) > 0 and all(isinstance(value, str | int) for value in values.tolist())
+    return values.dtype.kind in "biuUS"
+
+
+def _as_classes(values: np.ndarray[Any, Any], classes: Sequence[Any], *, strict: bool = False) -> np.ndarray[Any, Any]:
+    """Return the class that each label names: 1.0 and "1" are the class 1. Others stay; `strict`: raise ValueError."""
+    known, given = ClassLabels(classes), values.tolist()
+    numbers = known.numbers(given)
+    if strict and UNKNOWN in numbers:
+        raise ValueError(f"prediction {given[numbers.index(UNKNOWN)]!r:.80} is none of the classes {list(known.names)}")
+    found = np.empty(len(given), dtype=object)
+    found[:] = [
+        value if number == UNKNOWN else known.names[number] for value, number in zip(given, numbers, strict=True)
+    ]
+    return found
 
 
 def _binary(numbers: np.ndarray[Any, Any], classes: Sequence[Any] | None) -> Predictions:

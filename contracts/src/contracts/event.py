@@ -10,10 +10,13 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 
+LARGEST_INTEGER = 2**31 - 1
+"""Of versions and epochs: the integer columns of the databases hold no larger one."""
+
 MODEL_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
 
 ModelName = Annotated[str, Field(pattern=MODEL_NAME_PATTERN, description="Name in MLflow; the Kafka key")]
-ModelVersion = Annotated[int, Field(ge=1, description="Version number in MLflow")]
+ModelVersion = Annotated[int, Field(ge=1, le=LARGEST_INTEGER, description="Version number in MLflow")]
 
 
 class Value(BaseModel):

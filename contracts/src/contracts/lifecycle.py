@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field, FiniteFloat
 
-from contracts.event import Event, ModelVersion, Value
+from contracts.event import LARGEST_INTEGER, Event, ModelVersion, Value
 from contracts.policy import Problem
 from contracts.verdicts import GateVerdict, Outcome
 
@@ -145,7 +145,10 @@ class Promoted(Event):
 
     model_version: ModelVersion
     epoch: int = Field(
-        ge=1, description="Number of the promotion, per model; readers ignore lower ones that arrive late"
+        ge=1,
+        le=LARGEST_INTEGER,
+        description="Number of the promotion, per model; readers ignore lower ones that arrive late. Of two events "
+        "with the same one, the later on the topic is in force: it is the one that compaction keeps",
     )
     artifact_uri: str = Field(description="Where the model is")
     artifact_digest: str = Field(description="SHA-256 of the model's files")
@@ -167,7 +170,9 @@ class Promoted(Event):
 
 class LoadReport(Event):
     model_version: ModelVersion
-    epoch: int | None = Field(default=None, description="None for a challenger on a staging replica")
+    epoch: int | None = Field(
+        default=None, ge=1, le=LARGEST_INTEGER, description="None for a challenger on a staging replica"
+    )
     replica: str = Field(description="Name of the replica (SERVING_REPLICA)")
     role: str = Field(description="production or staging")
     seconds: FiniteFloat = Field(ge=0, description="From the arrival of the event to the swap, or to the failure")

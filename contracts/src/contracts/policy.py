@@ -304,23 +304,18 @@ class ModelPolicy(Section):
         if "problem" not in found and found.get("recipe") is not None:
             found["problem"] = "binary"  # the trainer must know it before there is a version
         if "metric" not in found and isinstance(problem := found.get("problem"), str) and problem in DEFAULT_METRIC:
-            found["metric"] = DEFAULT_METRIC[problem]  # type: ignore[index]
+            found["metric"] = DEFAULT_METRIC[problem]
         return found
 
     @model_validator(mode="after")
     def _metrics_fit_the_problem(self) -> ModelPolicy:
-        named = {self.metric} if "metric" in self.model_fields_set else set()
-        if isinstance(self.gates.performance, Performance):
-            named |= self.gates.performance.floor.keys()
-            if isinstance(self.gates.performance.rule, Minimum):
-                named |= self.gates.performance.rule.minimum.keys()
         possible = (self.problem,) if self.states_problem else get_args(Problem)
-        for name in sorted(named):
+        for name in self.metrics:
             possible = tuple(each for each in possible if each in METRICS[name].problems)
             if not possible and self.states_problem:
                 raise ValueError(f"metric {name!r} is not defined for a {self.problem} problem")
         if not possible:
-            raise ValueError(f"no problem has all of these metrics: {', '.join(sorted(named))}")
+            raise ValueError(f"no problem has all of these metrics: {', '.join(self.metrics)}")
         if self.golden.window == "holdout" and self.entity is None:
             raise ValueError("golden.window: holdout needs `entity`: rows of one entity must stay on one side")
         if self.features and self.features.key is None and self.entity is None:
@@ -352,6 +347,16 @@ class ModelPolicy(Section):
             raise ValueError("; ".join(str(each["ctx"]["error"]) for each in error.errors())) from error
         found._digest_as_written = self.digest
         return found
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Return the metrics that a version is judged by, in the order of their names."""
+        named = {self.metric} if self.states_metric else set()
+        if isinstance(self.gates.performance, Performance):
+            named |= self.gates.performance.floor.keys()
+            if isinstance(self.gates.performance.rule, Minimum):
+                named |= self.gates.performance.rule.minimum.keys()
+        return tuple(sorted(named))
 
     @property
     def digest(self) -> str:

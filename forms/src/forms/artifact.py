@@ -45,7 +45,8 @@ class RecordedPredictions:
             theirs, ours = theirs.astype(np.float64), ours.astype(np.float64)
             alike = np.isclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
         else:
-            alike = theirs.astype(str) == ours.astype(str)
+            texts = [[str(answer) for answer in answers] for answers in (self.answers, found)]
+            alike = np.array(texts[0], dtype=object) == np.array(texts[1], dtype=object)
         differ = np.flatnonzero(~alike.reshape(len(theirs), -1).all(axis=1))
         return int(differ[0]) if differ.size else None
 

@@ -24,17 +24,19 @@ def choose(
     ask: Callable[[Sequence[Row]], Any],
     rows: Sequence[Row],
     tolerance: float = 1e-6,
+    method: str | None = None,
 ) -> CompilationResult:
     """Verify the compiled models of an MLflow pyfunc on `rows` and on some hundred rows derived from them.
 
     Those contain missing, unseen and extreme values, and neighbours in double and single precision. `ask` calls the
-    native model with any number of rows. Propagates BaseExceptions of `ask` that are not Exceptions.
+    native model with any number of rows; `method` is the estimator's that it calls, by default the one that the model
+    was logged with. Propagates BaseExceptions of `ask` that are not Exceptions.
     """
     try:
-        model, method = estimator_of(pyfunc)
+        model, logged = estimator_of(pyfunc)
     except NotImplementedError:
         return none("a pyfunc of its own code: there is no estimator to compile")
-    found, refused = candidates(model, columns, method)
+    found, refused = candidates(model, columns, method or logged)
     if not found:
         return CompilationResult(refused=tuple(refused))
     known: list[Row] = []

@@ -207,14 +207,10 @@ def test_a_version_without_a_policy_waits_for_one(
     gatekeepers: Gatekeepers, own_bus: BusClient, candidates: Candidates
 ) -> None:
     name = f"m-{uuid4().hex[:8]}"
-    first = gatekeepers.start_ready()
-    own_bus.publish(candidates.version(name, "good"))
-    where = gatekeepers.folder / "policies" / f"{name}.yaml"
-    waiting(gatekeepers, name, 1, f"waiting for: a policy: a file {where} that begins with `model: {name}`")
-    first.terminate()
-    first.wait(30)
-    gatekeepers.policy(name)
     gatekeepers.start_ready()
+    own_bus.publish(candidates.version(name, "good"))
+    waiting(gatekeepers, name, 1, f"waiting for: a policy: model {name!r} has no policy in ")
+    gatekeepers.policy(name)
     assert gatekeepers.judged(name, 1)["state"] == "passed"
     assert [type(each.data) for each in own_bus.events(GatePassed.topic) if each.model_name == name] == [GatePassed]
 

@@ -88,17 +88,47 @@ def test_a_record_that_cannot_be_ours_does_not_keep_it_from_starting(
     odd = Promoted(
         model_name=model_name,
         model_version=1,
-        epoch=10**30,
+        epoch=7,
         artifact_uri="a\0b",
         artifact_digest="sha256:0",
         cause=Cause.GATE,
         actor="somebody",
     )
     own_bus.publish(odd)
+    own_bus.publish(odd.model_copy(update={"artifact_uri": "a", "epoch": 2**31}))
+    own_bus.publish(odd.model_copy(update={"artifact_uri": "a", "model_version": 10**30}))
     own_bus.raw(Promoted.topic, model_name.encode(), b"no JSON")
     gatekeepers.start_ready()
     gated(gatekeepers, own_bus, candidates, model_name, "fair")
     assert gatekeepers.get(f"/models/{model_name}")["champion"]["epoch"] == 1
+
+
+@on_sqlite
+def test_of_two_promotions_with_one_epoch_the_later_is_in_force_with_this_database_and_without(
+    gatekeepers: Gatekeepers, model_name: str, own_bus: BusClient, candidates: Candidates, tmp_path: Path
+) -> None:
+    gatekeepers.start_ready()
+    gated(gatekeepers, own_bus, candidates, model_name, "fair", "good")
+    seen(lambda: promoted(own_bus) == [(1, 1), (2, 2)])
+    ours = own_bus.events(Promoted.topic)[-1]
+    other = own_bus.publish(ours.data.model_copy(update={"model_version": 1, "actor": "another gatekeeper"}))
+
+    def in_force() -> tuple[int, int, str]:
+        found = gatekeepers.get(f"/models/{model_name}")["champion"]
+        return found["epoch"], found["model_version"], found["actor"]
+
+    seen(lambda: in_force() == (2, 1, "another gatekeeper"))
+    (restored,) = [row for row in gatekeepers.get(f"/audit?model={model_name}") if row["action"] == "restored"]
+    assert other.id in restored["reason"] and ours.id in restored["reason"]
+    end(gatekeepers.processes[-1])
+    gatekeepers.start_ready()
+    assert in_force() == (2, 1, "another gatekeeper")
+    end(gatekeepers.processes[-1])
+    gatekeepers.database_url = f"sqlite:///{tmp_path / 'new.db'}"
+    gatekeepers.start_ready()
+    assert in_force() == (2, 1, "another gatekeeper")
+    own_bus.send(ours)  # its own record again, later
+    seen(lambda: in_force() == (2, 2, "gatekeeper"))
 
 
 def test_an_older_database_learns_what_it_missed(

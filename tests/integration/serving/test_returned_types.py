@@ -19,7 +19,6 @@ import cloudpickle
 import httpx
 import mlflow.pyfunc
 import numpy as np
-import orjson
 import pandas as pd
 import pydantic
 import pytest
@@ -238,14 +237,15 @@ OTHERS: dict[str, Case] = {
     "an empty list": lambda rows: [],
     "a list that contains itself": lambda rows: (found := [0.5], found.append(found), found)[-1],
     "a deeply nested list": lambda rows: json.loads("[" * 900 + "]" * 900),
-    "the end of the process": lambda rows: sys.exit("the model ends"),
 }
 CORPUS = ARRAYS | LISTS | PANDAS | OTHERS
+ENDING = "the end of the process"
 
 
 class ReturningAnything(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-        return CORPUS[model_input["case"].iloc[0]](len(model_input))
+        case = model_input["case"].iloc[0]
+        return sys.exit("the model ends") if case == ENDING else CORPUS[case](len(model_input))
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +290,15 @@ def bodies(case: str, rows: int) -> list[dict[str, Any]]:
     ]
 
 
+def test_a_model_that_ends_the_process_fails_alone(both: Both) -> None:
+    """The scoring server does end."""
+    for body in bodies(ENDING, 2):
+        ours = both.ours.post(f"/models/{NAME}/invocations", json=body)
+        assert ours.status_code == 400 and ours.json()["error_code"] == "BAD_REQUEST", ours.text
+    ours = both.ours.post(f"/models/{NAME}/predict", json={"rows": [{"case": ENDING}]})
+    assert not is_answered(ours, "detail") and "the model ends" in ours.text
+
+
 @pytest.mark.parametrize("case", CORPUS)
 def test_the_other_protocols_answer_or_say_what_the_model_returned(both: Both, case: str) -> None:
     for rows in (1, 3):
@@ -318,5 +327,9 @@ def is_answered(response: httpx.Response, field: str) -> bool:
 
 
 def valid(response: httpx.Response) -> Any:
-    """The body, by a parser that takes neither NaN nor Infinity."""
-    return orjson.loads(response.content)
+    """The body, if it has neither NaN nor Infinity."""
+
+    def refuse(word: str) -> Any:
+        raise AssertionError(f"{word} is no JSON: {response.text[:300]}")
+
+    return json.loads(response.content, parse_constant=refuse)

@@ -11,6 +11,7 @@ from chassis.cloudevents import encode
 from contracts import ModelLoaded, ModelLoadFailed, Promoted, new_envelope
 from support.bus_client import BusClient
 from support.mlflow_server import MlflowServer
+from support.processes import free_port
 from support.replica import Replica
 from support.versions import ROW, Uploads, Version, score_of
 from support.waiting import eventually
@@ -41,6 +42,31 @@ def test_a_replica_without_models_is_ready_and_says_so(new_replica: StartReplica
     assert "Traceback" not in replica.log.read_text()
 
 
+def test_until_it_knows_what_was_promoted_every_protocol_says_try_again(new_replica: StartReplica) -> None:
+    """A client that is told 404 does not try again; a model that it names may be promoted all the same."""
+    replica = new_replica(bootstrap_servers=f"127.0.0.1:{free_port()}")
+    replica.start()
+    eventually(replica.alive)
+    rows = {"dataframe_records": [ROW]}
+    inputs = {"inputs": [{"name": "distance", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
+    truth = {"items": [{"request_id": "a", "label": 1}]}
+    answers = [
+        replica.predict(ROW),
+        replica.predict(ROW, model="flights"),
+        replica.client.post("/invocations", json=rows),
+        replica.client.post("/models/flights/invocations", json=rows),
+        replica.client.post("/v2/models/flights/infer", json=inputs),
+        replica.client.post("/v2/models/flights/versions/1/infer", json=inputs),
+        replica.client.get("/v2/models/flights"),
+        replica.client.get("/v2/models/flights/ready"),
+        replica.client.post("/feedback", json=truth),
+        replica.client.post("/models/flights/feedback", json=truth),
+    ]
+    assert [answer.status_code for answer in answers] == [503] * len(answers)
+    assert all(answer.headers["Retry-After"] and "still reads what was promoted" in answer.text for answer in answers)
+    assert not replica.ready()
+
+
 def test_ten_thousand_promotions_of_fifty_models_come_up_with_the_newest_epoch_of_each(
     new_replica: StartReplica, own_bus: BusClient, uploads: Uploads
 ) -> None:
@@ -53,7 +79,12 @@ def test_ten_thousand_promotions_of_fifty_models_come_up_with_the_newest_epoch_o
 
     publish_all(own_bus, [version_of(name, epoch) for epoch in range(1, EPOCHS + 1) for name in newest])
     replica = new_replica()
-    replica.start_ready()
+    replica.start()
+    eventually(replica.alive)
+    statuses = set()
+    while not replica.ready():
+        statuses.add(replica.predict(ROW, model="model-07").status_code)
+    assert statuses <= {503, 200}, "never a 404 for a model that was promoted long ago"
     models = replica.client.get("/models").json()["models"]
     assert {about["model_name"]: (about["model_version"], about["epoch"]) for about in models} == {
         name: (version.model_version, EPOCHS) for name, version in newest.items()
@@ -66,6 +97,28 @@ def test_ten_thousand_promotions_of_fifty_models_come_up_with_the_newest_epoch_o
     assert vague.status_code == 422 and "model is missing" in vague.json()["detail"]
     named = replica.client.post("/predict", json={"model": "model-07", "rows": [ROW]})
     assert named.json()["model_name"] == "model-07"
+
+
+def test_of_two_promotions_with_one_epoch_the_later_answers_now_and_after_a_restart(
+    new_replica: StartReplica, own_bus: BusClient, uploads: Uploads
+) -> None:
+    """Compaction keeps the last record of a model: every start knows only that one."""
+    first, second = (uploads.version("flights", number) for number in (1, 2))
+    replica = new_replica()
+    replica.start_ready()
+    own_bus.publish(first.promoted(3))
+    eventually(lambda: replica.answers_with("flights", 1, 3))
+    own_bus.publish(second.promoted(3))
+    eventually(lambda: replica.answers_with("flights", 2, 3))
+    own_bus.publish(first.promoted(2))
+    beyond = first.promoted(4).model_copy(update={"epoch": 2**31})
+    own_bus.publish(beyond)
+    own_bus.publish(dataclasses.replace(first, model_name="last").promoted(1))
+    eventually(lambda: replica.answers_with("last", 1, 1))
+    assert replica.answers_with("flights", 2, 3), "neither a lower epoch nor one that no database can store"
+    replica.stop()
+    replica.start_ready()
+    assert replica.answers_with("flights", 2, 3)
 
 
 def test_a_replica_serves_from_its_disk_while_the_registry_is_down_and_catches_up_afterwards(

@@ -17,8 +17,10 @@ from chassis.predictions import read
         ([0.2, 0.7], "binary", [0, 1], [0.2, 0.7]),
         ([[0.8, 0.2], [0.3, 0.7]], "binary", [0, 1], [0.2, 0.7]),
         (pd.DataFrame({"p": [0.2, 0.7]}), "binary", [0, 1], [0.2, 0.7]),
-        ([True, False], "binary", [1, 0], [1.0, 0.0]),
-        ([1, 0], "binary", [1, 0], [1.0, 0.0]),
+        ([True, False], "binary", [1, 0], None),
+        ([1, 0], "binary", [1, 0], None),
+        ([[1], [0]], "binary", [1, 0], None),
+        ([1.0, 0.0], "binary", [1, 0], [1.0, 0.0]),
         ([[3.5], [4.5]], "regression", [3.5, 4.5], None),
         ([[0.1, 0.6, 0.3]], "multiclass", [1], [[0.1, 0.6, 0.3]]),
         (["a", "b"], "multiclass", ["a", "b"], None),
@@ -36,11 +38,31 @@ def test_classes_name_the_labels() -> None:
 
 
 @pytest.mark.parametrize(
+    ("raw", "problem", "classes", "labels"),
+    [
+        ([1.0, 0.0], "binary", (0, 1), [1, 0]),
+        (["1", "0"], "binary", (0, 1), [1, 0]),
+        ([1, 0], "binary", (False, True), [True, False]),
+        (["yes", "no"], "binary", ("no", "yes"), ["yes", "no"]),
+        ([2.0, 0.0], "multiclass", (0, 1, 2), [2, 0]),
+        (np.array([["a"], ["b"]], dtype=object), "multiclass", ("a", "b"), ["a", "b"]),
+        ([1, 7], "multiclass", (0, 1), [1, 7]),
+    ],
+)
+def test_labels_are_classes_however_they_are_written(raw: Any, problem: str, classes: Any, labels: list[Any]) -> None:
+    answers = read(raw, problem, classes, are_labels=True)
+    assert answers.scores is None
+    assert [(type(label), label) for label in answers.labels.tolist()] == [(type(label), label) for label in labels]
+
+
+@pytest.mark.parametrize(
     ("raw", "problem", "rows", "message"),
     [
         ([0.5, float("nan")], "binary", None, "1 of 2 answers are NaN"),
         ([0.5, float("inf")], "regression", None, "NaN or infinite"),
-        (["yes", "no"], "binary", None, "expected numbers"),
+        (["yes", "no"], "binary", None, "prediction 'yes' is none of the classes [0, 1]"),
+        ([0, 2], "binary", None, "prediction 2 is none of the classes [0, 1]"),
+        ([["yes", "no"]], "binary", None, "expected numbers"),
         ([None, 0.5], "binary", None, "expected numbers"),
         ([1.5], "binary", None, "outside [0, 1]"),
         ([[0.1, 0.2, 0.7]], "binary", None, "(1, 3)"),

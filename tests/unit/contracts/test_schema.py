@@ -6,8 +6,10 @@ import copy
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from contracts import EVENTS, Event, Promoted
+from contracts.event import LARGEST_INTEGER
 from contracts.schema import golden_schemas, incompatibilities, schema_of
 
 
@@ -53,3 +55,20 @@ def test_a_breaking_change_is_found(new: dict[str, Any], problem: str) -> None:
 def test_an_added_optional_field_is_compatible() -> None:
     new = changed("properties", "remark", to={"type": "string", "default": ""})
     assert incompatibilities(schema_of(Promoted), new) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [(event, field) for event in EVENTS for field in ("epoch", "model_version") if field in event.model_fields],
+    ids=lambda item: item if isinstance(item, str) else item.type,
+)
+def test_no_version_or_epoch_is_beyond_what_the_databases_hold(event: type[Event], field: str) -> None:
+    def at(value: int) -> list[str]:
+        try:
+            event.model_validate({field: value})
+        except ValidationError as errors:
+            return [error["type"] for error in errors.errors() if error["loc"] == (field,)]
+        return []
+
+    assert at(1) == at(LARGEST_INTEGER) == []
+    assert at(LARGEST_INTEGER + 1) == ["less_than_equal"] and at(0) == ["greater_than_equal"]

@@ -156,7 +156,7 @@ def test_an_untrusted_candidate_fails_with_the_right_words_and_leaves_nothing(pl
     verdicts, printed = place.judge(bad.name, bad.policy, bad.seconds)
 
     said = unhappy(verdicts)
-    assert said[bad.gate].startswith("Failed: ") and bad.says in said[bad.gate]
+    assert said[bad.gate].startswith(f"{bad.outcome}: ") and bad.says in said[bad.gate]
     assert SECRET not in str(verdicts) + printed
 
     assert place.sandbox._template is template, "the sandbox had to be started again"

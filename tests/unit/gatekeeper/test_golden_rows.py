@@ -193,3 +193,31 @@ def test_a_champion_with_its_classes_in_another_order_is_aligned():
     assert aligned(np.array([0.2]), "binary", (0, 1), (0.0, 1.0)).tolist() == [0.2]
     with pytest.raises(ValueError, match="its classes are"):
         aligned(np.array([0.2]), "binary", ("no", "yes"), (0, 1))
+
+
+def test_features_come_in_the_types_of_the_signature(tmp_path):
+    """A signature of int32 and float32, and golden rows of int64 with gaps, as Spark and pandas write them."""
+    model = MLmodel(True, inputs=("b", "a"), kinds=("integer", "float"), classes=(0, 1), roles=ROLES)
+    rows = read(tmp_path, FRAME.assign(a=pd.array([1, None, 3, 4], dtype="Int64")), model)
+    features = rows.features_for(model)
+    assert features.dtypes.astype(str).to_dict() == {"b": "int32", "a": "float32"}
+    assert rows.rows["b"].dtype == np.float64, "what is no feature of this model stays"
+
+
+@pytest.mark.parametrize(
+    ("frame", "model", "says"),
+    [
+        (FRAME.assign(b=[5, 6, 7, 2**40]), {}, "do not fit the model's signature: column 'b' holds 1099511627776"),
+        (FRAME.drop(columns="a"), {}, "have no column 'a', which the model's signature requires (columns: b, who, at)"),
+        (FRAME.drop(columns="a"), {"optional": ("a",)}, None),
+    ],
+)
+def test_features_that_do_not_fit_are_named(tmp_path, frame, model, says):
+    model = MLmodel(True, inputs=("b", "a"), kinds=("integer", "double"), classes=(0, 1), roles=ROLES, **model)
+    rows = read(tmp_path, frame, model)
+    if says is None:
+        assert list(rows.features_for(model)) == ["b"]
+        return
+    with pytest.raises(Unusable) as caught:
+        rows.features_for(model)
+    assert says in str(caught.value)

@@ -147,21 +147,6 @@ def test_who_may_become_champion_is_said() -> None:
     assert "The newest 10 earlier versions, none registered more than 90 days ago" in kept
 
 
-def test_without_a_file_the_whole_folder_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in URL_VARIABLES.values():
-        monkeypatch.setenv(name, "http://127.0.0.1:1")
-    monkeypatch.delenv("POLICIES_DIR", raising=False)
-    Path("policies").mkdir()
-    Path("policies/flights.yaml").write_text(GOOD)
-    shown = ok("policy", "check")
-    assert "policies in policies/" in shown.out and "nothing runs" in shown.out
-    assert ok("policy", "check", "--json").json["in_force"]["flights"]["file"] == "flights.yaml"
-    Path("policies/broken.yaml").write_text("model: broken\nmetrik: mae\n")
-    ended = gauntlet("policy", "check")
-    assert ended.code == 1 and "flights.yaml" in ended.out
-    assert "policies/broken.yaml:2: metrik: unknown key 'metrik'; did you mean 'metric'?" in " ".join(ended.err.split())
-
-
 def test_a_problem_that_the_policy_leaves_out_is_found_later() -> None:
     assert "the problem is found from each version" in said()["model"]
     assert "roc_auc if binary, accuracy if multiclass, mae if regression" in said()["model"]
@@ -182,3 +167,18 @@ def test_every_gate_that_is_on_is_said() -> None:
     assert "plan" in words["gate slices"] and "sex" in words["gate fairness"] and "billing" in words["gate dependents"]
     assert "passes" in said(gates={"leakage": {"unknown": "pass"}})["gate leakage"]
     assert "gate slices" not in said()
+
+
+def test_without_a_file_the_whole_folder_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in URL_VARIABLES.values():
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("POLICIES_DIR", raising=False)
+    Path("policies").mkdir()
+    Path("policies/flights.yaml").write_text(GOOD)
+    shown = ok("policy", "check")
+    assert "policies in policies/" in shown.out and "nothing runs" in shown.out
+    assert ok("policy", "check", "--json").json["in_force"]["flights"]["file"] == "flights.yaml"
+    Path("policies/broken.yaml").write_text("model: broken\nmetrik: mae\n")
+    ended = gauntlet("policy", "check")
+    assert ended.code == 1 and "flights.yaml" in ended.out
+    assert "policies/broken.yaml:2: metrik: unknown key 'metrik'; did you mean 'metric'?" in " ".join(ended.err.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -194,12 +195,14 @@ def _after(state: Snapshot, action: Action) -> Snapshot:
     return state
 
 
-def test_only_a_higher_order_supersedes() -> None:
+def test_a_higher_order_supersedes_and_of_two_with_the_same_the_later() -> None:
     assert supersedes(V1, None)
     assert supersedes(V2, V1)
     assert not supersedes(V2, V2)
     assert not supersedes(V1, V2)
-    assert not supersedes(desired(9, 2), V2), "the same epoch with another version is a repetition, not news"
+    assert supersedes(desired(9, 2), V2), "it is the one that compaction keeps for the next start"
+    assert supersedes(dataclasses.replace(V2, uri="elsewhere"), V2)
+    assert not supersedes(dataclasses.replace(V2), V2), "the same event again"
 
 
 def test_the_delay_doubles_up_to_a_limit() -> None:

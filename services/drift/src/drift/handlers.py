@@ -33,15 +33,20 @@ class Handlers:
         self._settings = settings
 
     def on_promoted(self, session: Session, envelope: Envelope[Promoted]) -> None:
-        """Store the version's reference and baseline; the version with the highest epoch is the champion."""
+        """Store the version's reference and baseline; the version with the highest epoch is the champion.
+
+        Of two promotions with one epoch the later wins, as in every reader: it is the one that compaction keeps.
+        """
         event = envelope.data
         if "\\u0000" in event.model_dump_json():
             raise ValueError("a Promoted with a NUL character in a text")
         model = store.lock_model(session, event.model_name)
         version = store.version_of(session, event.model_name, storable("model_version", event.model_version))
-        if version.epoch is not None and event.epoch <= version.epoch:
+        if version.epoch is not None and (event.epoch, envelope.time) == (version.epoch, version.promoted_at):
+            return  # the same promotion again, after its inbox mark was pruned
+        if version.epoch is not None and event.epoch < version.epoch:
             return
-        is_newest = model.epoch is None or event.epoch > model.epoch
+        is_newest = model.epoch is None or event.epoch >= model.epoch
         if is_newest and model.champion_version not in (None, event.model_version):
             self._supersede(session, event, model.champion_version)
         if version.epoch is not None and model.champion_version != event.model_version:

@@ -7,7 +7,6 @@ from uuid import NAMESPACE_URL, uuid5
 
 from sqlalchemy.orm import Session
 
-from chassis.errors import Permanent
 from chassis.jobs import Jobs
 from chassis.policy_store import PolicyStore
 from chassis.telemetry import get_logger
@@ -19,8 +18,6 @@ from gatekeeper.database.tables import UNJUDGED, WAITING, ReplicaRow
 from gatekeeper.policy.tournament_trigger import Skip, after_drift
 from gatekeeper.tournaments.eligibility import tournament_trigger
 from gatekeeper.tournaments.job import DRIFTED
-
-LARGEST_VERSION = 2**31 - 1  # the databases' integer columns
 
 log = get_logger(__name__)
 
@@ -40,8 +37,6 @@ class Handlers:
     def enter(self, session: Session, envelope: Envelope[ModelRegistered]) -> bool:
         """Add a candidate; return False when the version is one already."""
         event = envelope.data
-        if event.model_version > LARGEST_VERSION:
-            raise Permanent(f"model_version {event.model_version} is larger than any version of MLflow")
         row = queries.add_candidate(session, envelope)
         if row is None:
             return False
@@ -106,8 +101,6 @@ class Handlers:
 
 
 def _replica(session: Session, event: ModelLoaded | ModelLoadFailed) -> ReplicaRow:
-    if max(event.model_version, event.epoch or 0) > LARGEST_VERSION:
-        raise Permanent(f"model_version {event.model_version} or epoch {event.epoch} is out of range")
     return queries.replica(session, event.replica, event.model_name, event.role)
 
 

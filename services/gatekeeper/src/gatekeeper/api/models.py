@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from chassis.database import Database
 from chassis.http import Problem, problems
+from contracts.event import LARGEST_INTEGER
 from contracts.policy import ModelPolicy
 from gatekeeper.database import audit_trail, queries
-from gatekeeper.handlers import LARGEST_VERSION
 from gatekeeper.promotion.commands import CommandRefused, Decisions
 from gatekeeper.read_models import (
     AuditProofView,
@@ -34,7 +34,7 @@ from gatekeeper.read_models import (
 from gatekeeper.report.page import render
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
-Version = Annotated[int, Field(ge=1, le=LARGEST_VERSION)]
+Version = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
 StrictVersion = Annotated[Version, Field(strict=True)]
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 Limit = Annotated[int, Query(ge=1, le=1000)]

@@ -14,15 +14,15 @@ from sqlalchemy.orm import Session
 from chassis.database import Database
 from chassis.errors import Transient
 from chassis.http import Problem, problems
+from contracts.event import LARGEST_INTEGER
 from contracts.policy import ModelPolicy
 from gatekeeper.database import golden_datasets
 from gatekeeper.database.tables import TournamentRow
-from gatekeeper.handlers import LARGEST_VERSION
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.read_models import View
 from gatekeeper.replay import NoEvidence, Replayer
 
-Number = Annotated[int, Field(ge=1, le=LARGEST_VERSION)]
+Number = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
 
 
 class DifferenceView(View):

@@ -109,7 +109,11 @@ def _from_1(document: Document) -> Document:
 def _from_2(document: Document) -> Document:
     """Format 3 says where the golden rows are from, without which they are read as they were until then; and how the
     problem was found, which every policy stated until then."""
-    return {**document, "measured": {"golden_source": None, "problem_because": None, **document["measured"]}}
+    measurements = {"golden_source": None, "problem_because": None, **document["measured"]}
+    for description in ("description", "champion_description"):
+        if measurements.get(description) is not None:
+            measurements[description] = {"optional": [], **measurements[description]}
+    return {**document, "measured": measurements}
 
 
 STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1, 2: _from_2}

@@ -22,10 +22,8 @@ FOUND = "reconciler"
 
 
 def policy_of(model_name: str, policies: PolicyStore) -> str:
-    """Name the policy that is missing, and where it is looked for; or what is wrong with the one that is there."""
-    if problem := policies.problem_of(model_name):
-        return f"a policy that can be used: {problem}"
-    return f"a policy: a file {policies.folder}{model_name}.yaml that begins with `model: {model_name}`"
+    """Name the policy that is missing, and where it is looked for, or why its file cannot be used."""
+    return f"a policy: {policies.why_missing(model_name)}"
 
 
 def missing(session: Session, found: Provenance, policy: ModelPolicy) -> str | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from chassis import mlmodel
 from chassis.errors import NotFound
 from contracts import Dataset, ModelRegistered
-from contracts.policy import Latency, Minimum, ModelPolicy, Performance
+from contracts.policy import METRICS, Latency, Minimum, ModelPolicy, Performance
 from gatekeeper.artifacts import scan
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
@@ -230,9 +230,10 @@ class Evaluator:
             measurements.golden = golden_rows.read(
                 path, measurements.description, task.policy, measurements.golden_source
             )
+            measurements.golden.features_for(measurements.description)
             measurements.golden_until = measurements.golden.until
         except Unusable as error:
-            measurements.golden_problem = str(error)
+            measurements.golden, measurements.golden_problem = None, str(error)
 
     def _fetch_own_golden(self, measurements: Measurements, dataset: Dataset) -> Path | None:
         try:
@@ -280,28 +281,44 @@ class Evaluator:
     ) -> NDArray[Any]:
         rows, description = measurements.golden, measurements.champion_description
         assert rows is not None and description is not None, "read before"
-        classes = description.classes or rows.classes
-        features = rows.features_for(description)
-        limits = self._limits(policy)
-        batch = _batch_rows(policy)
         request = Request(
-            folder, policy.problem, classes, features, limits, golden_only=True, timed=timed, batch_rows=batch
+            folder,
+            policy.problem,
+            description.classes,
+            rows.features_for(description),
+            self._limits(policy),
+            golden_classes=rows.classes,
+            golden_only=True,
+            timed=timed,
+            batch_rows=_batch_rows(policy),
         )
         measurements.champion_probe = probe = self._sandbox.probe(request, cancelled)
         if probe.golden is None:
             raise Unusable(f"on the golden rows it {probe.fault.what if probe.fault else 'gave no answers'}")
-        return aligned(probe.golden, policy.problem, classes, rows.classes)
+        own = description.classes or probe.classes or rows.classes
+        return aligned(probe.golden, policy.problem, own, rows.classes)
 
     def _ask_candidate(
         self, measurements: Measurements, folder: Path, policy: ModelPolicy, cancelled: threading.Event
     ) -> None:
         rows = measurements.golden
-        classes = measurements.classes
         features = rows.features_for(measurements.description) if rows else None
         dirty = self._dirty_rows(measurements, features, policy) if features is not None else {}
         limits, batch = self._limits(policy), _batch_rows(policy)
-        request = Request(folder, policy.problem, classes, features, limits, batch_rows=batch, dirty=dirty)
+        request = Request(
+            folder,
+            policy.problem,
+            measurements.description.classes,
+            features,
+            limits,
+            golden_classes=rows.classes if rows else None,
+            metrics=[name for name in policy.metrics if METRICS[name].of_scores],
+            batch_rows=batch,
+            dirty=dirty,
+        )
         measurements.probe = self._sandbox.probe(request, cancelled)
+        measurements.adopt_classes()
+        rows = measurements.golden
         if measurements.probe.golden is not None and rows is not None:
             assert measurements.artifact_digest is not None and measurements.golden_digest is not None
             key = (measurements.artifact_digest, measurements.golden_digest, rows.classes)

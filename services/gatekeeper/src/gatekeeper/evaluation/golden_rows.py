@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,19 @@ from chassis.label_column import label_of
 from chassis.mlmodel import MLmodel
 from chassis.parquet import frame_of
 from chassis.row_keys import as_utc
+from chassis.signature_frame import Unfit, fitted
 from chassis.splitmix64 import splitmix64
-from contracts.labels import BINARY, ClassLabels, in_order, number
+from contracts.labels import BINARY, UNKNOWN, ClassLabels, in_order, number
 from contracts.policy import ModelPolicy, Problem
 from contracts.problem import find
 from gatekeeper.evaluation.golden_roles import GoldenSource, Roles, Unusable, of_old, roles_of
 
 __all__ = ["GoldenRows", "GoldenSource", "Unusable", "chosen_rows", "read"]
+
+NAMED = (
+    "; log it with its classes in the order of its scores, as the labels are written:"
+    ' metadata={"gauntlet": {"classes": […]}}'
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +66,21 @@ class GoldenRows:
             return None
         return as_utc(self.rows[self.event_time].max()).isoformat()
 
+    def named_by(self, own: tuple[Any, ...], problem: str) -> GoldenRows:
+        """Return the same rows with their labels numbered by a model's `own` classes. Raises Unusable."""
+        assert self.classes is not None, "of a classifier"
+        values = [self.classes[number] for number in self.truth.tolist()]
+        if set(ClassLabels(own).numbers(values)) == {UNKNOWN}:
+            raise Unusable(f"the label column holds {values[0]!r}, and the model's classes are {list(own)}{NAMED}")
+        truth, classes = _encode(values, problem, own)
+        return replace(self, truth=truth, classes=classes)
+
+    def are_ordered(self) -> None:
+        """Raise Unusable for two words, of which nothing says which one the scores are of."""
+        if self.classes is not None and UNKNOWN in ClassLabels(BINARY).numbers(self.classes):
+            first, second = self.classes
+            raise Unusable(f"nothing says whether the model's scores are those of {first!r} or of {second!r}{NAMED}")
+
     def groups(self, column: str, bins: int) -> tuple[tuple[str, ...], NDArray[np.int64]]:
         """Return the names of the groups by a column, and (n,) group numbers of the rows. Numeric columns with many
         values are cut at quantiles into at most `bins`; missing values form a separate group."""
@@ -69,11 +90,26 @@ class GoldenRows:
         codes, names = pd.factorize(values.astype(object).where(values.notna(), "(missing)"), sort=False)
         return tuple(str(name) for name in names), codes.astype(np.int64)
 
-    def features_for(self, model: MLmodel) -> pd.DataFrame:
+    def features_of(self, model: MLmodel) -> list[str]:
         """Return the columns named by the model's signature; without names, all feature columns. Never the label."""
         if model.inputs is not None:
-            return self.rows[[name for name in model.inputs if name in self.rows.columns]]
-        return self.rows.drop(columns=[name for name in self.rows.columns if name in self.not_features])
+            return [name for name in model.inputs if name in self.rows.columns]
+        return [name for name in self.rows.columns if name not in self.not_features]
+
+    def features_for(self, model: MLmodel) -> pd.DataFrame:
+        """Return these columns, in the types of the signature, as serving would. Raises Unusable for what is unfit."""
+        names = self.features_of(model)
+        absent = [name for name in model.inputs or () if name not in names and name != self.label]
+        if needed := [name for name in absent if name not in model.optional]:
+            raise Unusable(
+                f"the golden rows have no column {needed[0]!r}, which the model's signature requires"
+                f" ({_listed(self.rows.columns)})"
+            )
+        kinds = dict(zip(model.inputs, model.kinds, strict=True)) if model.inputs and model.kinds else {}
+        try:
+            return fitted(self.rows[names], kinds)
+        except Unfit as error:
+            raise Unusable(f"the golden rows do not fit the model's signature: {error}") from error
 
 
 def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource | None) -> GoldenRows:
@@ -96,7 +132,7 @@ def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource |
     if chosen.empty:
         raise Unusable("the evaluation dataset has no labelled rows")
     problem, because = _problem(chosen[label], policy, model)
-    truth, classes = _encode(chosen[label], problem, model.classes)
+    truth, classes = _encode(chosen[label].tolist(), problem, model.classes)
     return GoldenRows(
         rows=chosen.drop(columns=[label]),
         truth=truth,
@@ -171,16 +207,21 @@ def _listed(columns: Sequence[Any]) -> str:
     return f"columns: {', '.join(map(str, columns[:30]))}{', …' if len(columns) > 30 else ''}"
 
 
+def _two(values: list[Any]) -> tuple[Any, ...]:
+    """Return the classes of a binary model that names none: 0 and 1, else the two that there are, in their order."""
+    found = in_order(values)
+    return found if len(found) == 2 and UNKNOWN in ClassLabels(BINARY).numbers(found) else BINARY
+
+
 def _encode(
-    labels: pd.Series[Any], problem: str, classes: tuple[Any, ...] | None
+    values: list[Any], problem: str, classes: tuple[Any, ...] | None
 ) -> tuple[NDArray[Any], tuple[Any, ...] | None]:
-    values = labels.tolist()
     if problem == "regression":
         numbers = [number(value) for value in values]
         if None in numbers:
             raise Unusable(f"the label column holds {values[numbers.index(None)]!r}, which is no finite number")
         return np.array(numbers, dtype=np.float64), None
-    known = ClassLabels(classes or (BINARY if problem == "binary" else in_order(values)))
+    known = ClassLabels(classes or (_two(values) if problem == "binary" else in_order(values)))
     if problem == "binary" and len(known.names) != 2:
         raise Unusable(f"the model names {len(known.names)} classes; a binary problem has two")
     if problem == "multiclass":
@@ -188,5 +229,7 @@ def _encode(
         known = known.with_others(values)
     truth = np.array(known.numbers(values), dtype=np.int64)
     if problem == "binary" and (truth < 0).any():
-        raise Unusable(f"the label column holds {values[int(truth.argmin())]!r}, which is none of {list(known.names)}")
+        bad, names = values[int(truth.argmin())], list(known.names)
+        advice = "" if classes else NAMED
+        raise Unusable(f"the label column holds {bad!r}, which is none of {names}{advice}")
     return truth, known.names

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from chassis.mlmodel import MLmodel
 from contracts import ModelRegistered, OutputFormat
 from contracts.policy import Problem
-from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource
+from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource, Unusable
 from gatekeeper.policy.gates import integrity
 from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
@@ -94,6 +94,27 @@ class Measurements:
     def classes(self) -> tuple[Any, ...] | None:
         """Return the classes of the candidate in the order of its scores: its own, else those of the golden rows."""
         return self.description.classes or (self.golden.classes if self.golden else None)
+
+    def adopt_classes(self) -> None:
+        """Take the classes that the estimator names in its process, where the model's metadata names none.
+
+        Golden rows whose labels are none of them, or whose words nothing puts in an order, cannot be used.
+        """
+        if self.problem == "regression" or self.description.classes is not None or self.probe is None:
+            return
+        own, rows = self.probe.classes, self.golden
+        try:
+            if own is not None:
+                self.description = replace(self.description, classes=own)
+                self.golden = rows and rows.named_by(own, self.problem)
+            elif rows is not None and self.problem == "binary" and self._has_scores:
+                rows.are_ordered()
+        except Unusable as error:
+            self.golden, self.golden_problem = None, str(error)
+
+    @property
+    def _has_scores(self) -> bool:
+        return self.probe is not None and self.probe.golden is not None and self.probe.golden.dtype.kind != "U"
 
     @property
     def output(self) -> OutputFormat | None:

@@ -55,12 +55,19 @@ def _unseen(column: Column, cells: np.ndarray, random: np.random.Generator) -> C
 def _extreme(column: Column, cells: np.ndarray, random: np.random.Generator) -> Column:
     largest = float(np.nanmax(np.abs(column.to_numpy(dtype=np.float64)), initial=1.0))
     signs = random.choice([-1.0, 1.0], len(column))
-    return column.mask(cells, pd.Series(signs * largest * EXTREME, index=column.index))
+    most = float(np.finfo(column.dtype).max) if isinstance(column.dtype, np.dtype) else np.inf
+    return _as_it_was(column, cells, pd.Series(signs * min(largest * EXTREME, most), index=column.index))
 
 
 def _noise(column: Column, cells: np.ndarray, random: np.random.Generator) -> Column:
     spread = float(np.nanstd(column.to_numpy(dtype=np.float64))) if column.notna().any() else 0.0
-    return column.mask(cells, column + pd.Series(random.normal(0.0, NOISE * spread, len(column)), index=column.index))
+    noise = pd.Series(random.normal(0.0, NOISE * spread, len(column)), index=column.index)
+    return _as_it_was(column, cells, column + noise)
+
+
+def _as_it_was(column: Column, cells: np.ndarray, values: Column) -> Column:
+    """Replace cells in the type of the column: a signature of float32 refuses a column that became float64."""
+    return column.mask(cells, values.astype(column.dtype))
 
 
 _CHANGES: dict[str, tuple[Callable[[Column], bool], Change]] = {

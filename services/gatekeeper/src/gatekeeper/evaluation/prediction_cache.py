@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from gatekeeper.policy.predictions import Classes
 
+FORMAT = 2
+"""Of the values; 1 had labels in place of the scores of a model that was logged without them."""
+
 
 class PredictionCache:
     """One file per model, dataset, order of classes and number of rows; digests identify models and datasets."""
@@ -36,5 +39,5 @@ class PredictionCache:
         draft.replace(path)
 
     def _path(self, model_digest: str, golden_digest: str, classes: Classes, rows: int) -> Path:
-        name = hashlib.sha256(repr((model_digest, golden_digest, classes, rows)).encode()).hexdigest()
+        name = hashlib.sha256(repr((FORMAT, model_digest, golden_digest, classes, rows)).encode()).hexdigest()
         return self._folder / f"{name}.npy"

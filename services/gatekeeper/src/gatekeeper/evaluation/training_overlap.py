@@ -78,8 +78,7 @@ def _of_rows(path: Path, description: MLmodel, rows: GoldenRows) -> TrainedOn:
         frame = read_frame(path)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"it is no readable Parquet file: {error}") from error
-    features = rows.features_for(description).columns
-    columns = [name for name in features if name in frame.columns]
+    columns = [name for name in rows.features_of(description) if name in frame.columns]
     if not columns:
         raise ValueError("it shares no feature with the golden rows")
     entity = rows.entity if rows.entity in frame.columns else None

@@ -112,7 +112,7 @@ def encode(value: Any, keep: Keep) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: encode(getattr(value, each.name), keep) for each in dataclasses.fields(value)}
+        return {name: encode(getattr(value, name), keep) for name in _stored(value)}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
@@ -146,7 +146,7 @@ def decode(kind: Any, value: Any, load: Load, path: str, left_out: frozenset[str
         return kind.model_validate(value)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        names = frozenset(each.name for each in dataclasses.fields(kind)) - left_out
+        names = frozenset(_stored(kind)) - left_out
         if not isinstance(value, Mapping):
             raise Unreadable(f"{path} is {value!r}, not an object")
         same_keys(path, value, names)
@@ -154,6 +154,11 @@ def decode(kind: Any, value: Any, load: Load, path: str, left_out: frozenset[str
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(value)
     return value
+
+
+def _stored(kind: Any) -> list[str]:
+    """Return the names of a dataclass's fields that are evidence, in their order."""
+    return [each.name for each in dataclasses.fields(kind) if each.metadata.get("evidence", True)]
 
 
 def _array(value: Mapping[str, Any], load: Load) -> NDArray[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.labels import ClassLabels, canonical
+from contracts.labels import BINARY, ClassLabels, canonical
 from contracts.policy import Problem
 from gatekeeper.policy.statistics.metrics import Predictions
 
@@ -15,9 +15,14 @@ Classes = tuple[Any, ...] | None
 
 
 def as_answers(values: NDArray[Any], problem: Problem, classes: Classes) -> Predictions:
-    """Convert `values`: regression: numbers; binary: scores of class 1; multiclass: scores (n, k), or labels (n,)."""
+    """Convert `values`: regression: numbers; binary: scores of class 1; multiclass: scores (n, k), or labels (n,).
+
+    Text is the labels of a binary model that has no scores.
+    """
     if problem == "regression":
         return Predictions(labels=values)
+    if problem == "binary" and values.dtype.kind == "U":
+        return Predictions(labels=number_of(values, classes or BINARY))
     if problem == "binary":
         return Predictions(labels=(values >= 0.5).astype(np.int64), scores=values)
     if values.ndim == 2:
@@ -31,7 +36,8 @@ def aligned(values: NDArray[Any], problem: Problem, own: Classes, wanted: Classe
     Raises ValueError for a binary model with other classes.
     """
     names, asked = [canonical(name) for name in own or ()], [canonical(name) for name in wanted or ()]
-    if names == asked or problem == "regression" or (problem == "multiclass" and values.ndim == 1):
+    labels = values.dtype.kind == "U" or (problem == "multiclass" and values.ndim == 1)
+    if names == asked or problem == "regression" or labels:
         return values
     if problem == "binary":
         if names != asked[::-1]:

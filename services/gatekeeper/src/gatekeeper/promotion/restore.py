@@ -20,7 +20,7 @@ from chassis.telemetry import get_logger
 from contracts import Envelope, Promoted
 from gatekeeper.database import queries
 from gatekeeper.database.recorder import ACTOR, Recorder
-from gatekeeper.handlers import LARGEST_VERSION
+from gatekeeper.database.tables import PromotionRow
 
 RETRY_SECONDS = 1.0
 
@@ -93,21 +93,28 @@ class Restoration:
     def _adopt_one(self, envelope: Envelope[Promoted]) -> None:
         with self._database.reading() as session:
             current = queries.champion(session, envelope.model_name)
-            if current is not None and current.epoch >= envelope.data.epoch:
+            if current is not None and not _supersedes(envelope, current):
                 return
         with self._database.transaction() as session:
             self._adopt(session, envelope.model_name, [envelope])
 
     def _adopt(self, session: Session, model_name: str, envelopes: Sequence[Envelope[Promoted]]) -> None:
-        """Adopt every epoch above our own."""
+        """Adopt every epoch above our own, and ours where a later record has it, too: see `_supersedes`."""
         queries.lock(session, model_name)
         current = queries.champion(session, model_name)
         own = current.epoch if current else 0
-        newer = {item.data.epoch: item for item in envelopes if item.data.epoch > own and _is_storable(item)}
-        for epoch in sorted(newer):
-            queries.add_promotion(session, newer[epoch], restored=True)
+        last = {item.data.epoch: item for item in envelopes if _is_storable(item)}
+        newer = {epoch: item for epoch, item in last.items() if current is None or _supersedes(item, current)}
         if not newer:
             return
+        gated = None
+        if current is not None and own in newer:
+            gated = current.gated_candidate  # it stays promoted once, though by an epoch that another took
+            session.delete(current)
+            session.flush()
+        for epoch in sorted(newer):
+            candidate = gated if epoch == own else None
+            queries.add_promotion(session, newer[epoch], restored=True, gated_candidate=candidate)
         newest = newer[max(newer)]
         log.warning("promotions restored from the topic", model_name=model_name, epochs=sorted(newer))
         queries.add_audit(
@@ -116,7 +123,7 @@ class Restoration:
             model_name,
             newest.data.model_version,
             actor=ACTOR,
-            reason=f"the promoted topic is at epoch {newest.data.epoch}, this database was at {own}",
+            reason=_why(newest, current),
             evidence={"epochs": sorted(newer), "event_id": newest.id, "cause": newest.data.cause.value},
             correlation_id=newest.correlation_id,
         )
@@ -126,18 +133,35 @@ class Restoration:
     def _repeat_what_is_lost(self, session: Session, model_name: str, seen: Sequence[Envelope[Any]]) -> None:
         """Republish the newest epoch unless it is the model's last record: compaction keeps only the last record."""
         current = queries.champion(session, model_name)
-        if current is None or (seen and seen[-1].data.epoch == current.epoch):
+        if current is None or (seen and seen[-1].data.epoch == current.epoch):  # then `_adopt` took it over
             return
         log.warning("the topic lacks the newest promotion", model_name=model_name, epoch=current.epoch)
         event = Promoted.model_validate(current.event)
         self._recorder.republish(session, current.event_id, event)
 
 
+def _supersedes(envelope: Envelope[Promoted], current: PromotionRow) -> bool:
+    """Return whether a record of the topic replaces our newest promotion.
+
+    A higher epoch does, and another promotion with the same epoch: compaction keeps the last record of a model, so a
+    replica, or a database that is restored, will know only that one.
+    """
+    epoch = envelope.data.epoch
+    return epoch > current.epoch or (epoch == current.epoch and envelope.id != current.event_id)
+
+
+def _why(newest: Envelope[Promoted], replaced: PromotionRow | None) -> str:
+    own = replaced.epoch if replaced else 0
+    if replaced is None or newest.data.epoch > own:
+        return f"the promoted topic is at epoch {newest.data.epoch}, this database was at {own}"
+    what = f"v{newest.data.model_version} (event {newest.id}) and v{replaced.model_version} (event {replaced.event_id})"
+    return f"{what} were both promoted with epoch {own}; the later record of the promoted topic is in force"
+
+
 def _is_storable(envelope: Envelope[Promoted]) -> bool:
     """Can the database store it? An event that it cannot store must not prevent the service from starting."""
     event = envelope.data
-    numbers = (event.epoch, event.model_version, event.previous_version or 0)
-    storable = max(numbers) <= LARGEST_VERSION and "\\u0000" not in envelope.model_dump_json()
+    storable = "\\u0000" not in envelope.model_dump_json()
     if not storable:
         log.error("promotion ignored: it cannot be ours", model_name=event.model_name, event_id=envelope.id)
     return storable

@@ -25,6 +25,7 @@ from gatekeeper.sandbox.protocol import (
     FIRST,
     FORM,
     GOLDEN,
+    MOST_COLUMNS,
     REQUEST,
     SECOND,
     SECONDS,
@@ -39,6 +40,7 @@ TIMED_BATCHES = 40
 LARGEST_FILE = 256 * 1024 * 1024
 MOST_FILES = 512
 NOT_ISOLATED = 70
+MLFLOW_ON_INPUT, MLFLOW_CAUSE = "Failed to enforce schema of data ", ". Error: "
 
 
 class Facts:
@@ -97,8 +99,7 @@ def main(scratch: Path, expected: Isolation, begins: int) -> int:
     except WrongAnswer as error:
         facts.note(fault="answer", error=str(error)[:2000])
     except BaseException as error:  # anything that candidate code raises, SystemExit too, is a result
-        text = " ".join(str(error).split()) or "without a message"
-        facts.note(fault="raised", error=f"{type(error).__name__}: {text}"[:2000])
+        facts.note(fault="raised", error=_told(error)[:2000])
     return 0
 
 
@@ -107,33 +108,39 @@ def _question(
 ) -> None:
     import numpy as np
 
-    from chassis import predictions
+    from chassis.scoring import scorer_of
+
+    scorer = scorer_of(model, request["problem"])
+    classes = request["classes"] or scorer.classes or request["golden_classes"]
+    if scorer.classes is not None and len(scorer.classes) <= MOST_COLUMNS:
+        facts.note(classes=[_plain(name) for name in scorer.classes])
 
     def ask(name: str, frame: Any) -> None:
-        raw = model.predict(frame)
+        raw = scorer.predict(frame)
         try:
-            found = predictions.read(raw, request["problem"], request["classes"], rows=len(frame))
+            found = scorer.read(raw, request["problem"], classes, rows=len(frame))
         except (ValueError, TypeError) as error:
-            raise WrongAnswer(str(error)) from error
-        values = found.labels if found.scores is None else found.scores
-        np.save(scratch / name, values.astype(str) if values.dtype.kind == "O" else values, allow_pickle=False)
+            raise WrongAnswer(f"{error}: {scorer.no_scores}" if scorer.no_scores else str(error)) from error
+        if complaint := scorer.complaint(found, request["metrics"], enough_rows=name == GOLDEN):
+            raise WrongAnswer(complaint)
+        np.save(scratch / name, _values(found, request["problem"]), allow_pickle=False)
 
     def time_calls(frame: Any) -> None:
         facts.note(stage=Stage.TIMING)
         rows = [frame.iloc[[number]] for number in range(min(len(frame), TIMED_CALLS))]
-        seconds = _time_calls(model.predict, rows, WARM_UP_CALLS, TIMED_CALLS, request["timing_seconds"])
+        seconds = _time_calls(scorer.predict, rows, WARM_UP_CALLS, TIMED_CALLS, request["timing_seconds"])
         np.save(scratch / SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
         facts.note(stage=Stage.BATCH)
         batches = _batches(frame, request["batch_rows"])
         seconds = _time_calls(
-            model.predict, batches, BATCH_WARM_UP_CALLS, TIMED_BATCHES, request["batch_timing_seconds"]
+            scorer.predict, batches, BATCH_WARM_UP_CALLS, TIMED_BATCHES, request["batch_timing_seconds"]
         )
         np.save(scratch / BATCH_SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
 
     if (tolerance := request["form_tolerance"]) is not None:
         from gatekeeper.sandbox.compile_probe import proved  # the fork server has imported it
 
-        facts.note(form=proved(model, features, tolerance, scratch / FORM))
+        facts.note(form=proved(scorer, features, tolerance, scratch / FORM))
         return
     if request["golden_only"]:
         facts.note(stage=Stage.GOLDEN)
@@ -160,14 +167,51 @@ def _question(
         try:
             ask(dirty(name, "npy"), frame)
         except Exception as error:  # it may predict the other kinds
-            faults[name] = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+            faults[name] = _told(error)[:500]
     facts.note(dirty_faults=faults)
 
     time_calls(rows if features is None else features)
 
 
+def _values(found: Any, problem: str) -> Any:
+    """Return what is judged: scores, else labels, which are text where they might be taken for scores."""
+    if found.scores is not None:
+        return found.scores
+    if problem == "binary" or found.labels.dtype.kind == "O":
+        return found.labels.astype(str)
+    return found.labels
+
+
+def _plain(name: Any) -> Any:
+    """Return a class as JSON represents it."""
+    return name if isinstance(name, str | int | float) else str(name)
+
+
+def _told(error: BaseException) -> str:
+    """Return an error on one line. MLflow's on input that does not fit begins with the input, all rows of it."""
+    text = " ".join(str(error).split()) or "without a message"
+    if text.startswith(MLFLOW_ON_INPUT) and (end := text.rfind(MLFLOW_CAUSE)) >= 0:
+        text = f"the input does not fit the signature: {text[end + len(MLFLOW_CAUSE) :]}"
+    return f"{type(error).__name__}: {text}"
+
+
 def _input_example(folder: str) -> Any:
-    """Return the input example logged with the model, as a DataFrame; None if there is none."""
+    """Return the input example logged with the model in the types of its signature; None if there is none."""
+    from chassis import mlmodel
+    from chassis.signature_frame import Unfit, fitted
+
+    example = _logged_example(folder)
+    about = mlmodel.read(Path(folder))
+    if example is None or about.inputs is None or about.kinds is None:
+        return example
+    try:
+        return fitted(example, dict(zip(about.inputs, about.kinds, strict=True)))
+    except Unfit:  # as MLflow reads it back: a missing integer, for one, is a float; the model's error names it
+        return example
+
+
+def _logged_example(folder: str) -> Any:
+    """Return it as a DataFrame."""
     import mlflow.models
     import numpy as np
     import pandas as pd

@@ -11,18 +11,19 @@ import numpy as np
 import pandas as pd
 from mlflow.types import DataType
 
+from chassis.scoring import Scorer
 from forms import Column, choose, dumps, frame_of, rows_of
 from forms.choosing import none
 from forms.form import Row
 from gatekeeper.sandbox.compiled_form import LONGEST_REASON
 
 
-def proved(model: Any, features: pd.DataFrame, tolerance: float, into: Path) -> dict[str, Any]:
-    """Return the chosen form, its parity with `model` on `features` and rows made of them, and the refused forms.
+def proved(scorer: Scorer, features: pd.DataFrame, tolerance: float, into: Path) -> dict[str, Any]:
+    """Return the chosen form, its parity with the model on `features` and rows made of them, and the refused forms.
 
     Writes the compiled model to the file `into`, if it is worth keeping. Raises any error of the model's `predict`.
     """
-    schema = model.metadata.get_input_schema()
+    schema = scorer.pyfunc.metadata.get_input_schema()
     if schema is None or schema.is_tensor_spec() or not all(spec.name for spec in schema.inputs):
         return none("the model's signature has no named columns").about()
     if absent := [spec.name for spec in schema.inputs if spec.name not in features]:  # optional, then
@@ -30,11 +31,11 @@ def proved(model: Any, features: pd.DataFrame, tolerance: float, into: Path) -> 
     columns = [_column(spec) for spec in schema.inputs]
 
     def ask(rows: Sequence[Row]) -> Any:
-        return np.asarray(model.predict(frame_of(rows, columns)))
+        return np.asarray(scorer.predict(frame_of(rows, columns)))
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of unknown categories: they are intended
-        choice = choose(model, columns, ask, rows_of(features, columns), tolerance)
+        choice = choose(scorer.pyfunc, columns, ask, rows_of(features, columns), tolerance, scorer.method)
     if (kept := dumps(choice)) is not None:
         into.write_bytes(kept)
     about = choice.about()

@@ -28,7 +28,7 @@ IMPORTED_ONCE = (
         "sklearn.ensemble",
         "sklearn.linear_model",
         "sklearn.pipeline",
-        "chassis.predictions",
+        "chassis.scoring",
         "gatekeeper.sandbox.compile_probe",
     ),
 )

@@ -8,6 +8,8 @@ FEATURES = "features.parquet"
 FIRST, SECOND, GOLDEN = "first.npy", "second.npy", "golden.npy"
 SECONDS, BATCH_SECONDS = "seconds.npy", "batch-seconds.npy"
 FORM = "form.bin"
+MOST_COLUMNS = 256
+"""Of the scores, one a class."""
 
 
 def dirty(name: str, suffix: str) -> str:

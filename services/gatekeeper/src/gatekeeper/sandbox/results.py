@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gatekeeper.sandbox.protocol import MOST_COLUMNS
+
 LARGEST_FACTS = 64 * 1024
 BYTES_A_ROW = 2048  # probabilities of 256 classes, or a long string
-MOST_COLUMNS = 256
 LARGEST_NUMBER = 1e12
+LONGEST_CLASS = 2000
 
 
 def facts(path: Path) -> dict[str, Any]:
@@ -32,6 +34,18 @@ def facts(path: Path) -> dict[str, Any]:
 def count(value: Any, most: int) -> int:
     """Validate a number of rows; 0 for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= most else 0
+
+
+def classes(value: Any) -> tuple[Any, ...] | None:
+    """Validate the classes of a model: two or more words, numbers or booleans; None for anything else."""
+    if not isinstance(value, list) or not 2 <= len(value) <= MOST_COLUMNS:
+        return None
+    usable = all(
+        (isinstance(name, str) and len(name) <= LONGEST_CLASS)
+        or (isinstance(name, int | float) and abs(name) <= LARGEST_NUMBER)
+        for name in value
+    )
+    return tuple(value) if usable else None
 
 
 def seconds(value: Any) -> float | None:

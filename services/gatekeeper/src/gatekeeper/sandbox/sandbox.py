@@ -58,13 +58,19 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A model folder, and the feature rows to predict (None: only its input example)."""
+    """A model folder, and the feature rows to predict (None: only its input example).
+
+    `classes`: those that the model declares; `golden_classes`: those of the golden rows, for a model without its own.
+    `metrics`: those that need scores; a model that gives labels only is then at fault.
+    """
 
     model: Path
     problem: str
     classes: Sequence[Any] | None
     features: pd.DataFrame | None
     limits: Limits
+    golden_classes: Sequence[Any] | None = None
+    metrics: Sequence[str] = ()
     golden_only: bool = False
     """Skip the input example: a champion has already passed it."""
     timed: bool = True
@@ -88,6 +94,7 @@ class Fault:
 class Probe:
     """Results of one model. Arrays have been checked for size and kind, and hold as many rows as requested.
 
+    `classes`: the estimator's own, in the order of its scores, for what describes the model; not evidence itself.
     `fault` is None if all stages succeeded. A fault in a late stage keeps the results of the earlier ones.
     `peak_memory_mb` is beyond what the process used before it loaded the model, as measured by the kernel;
     `load_memory_mb` as the process itself reported after loading. `isolation`: from network, files and other processes.
@@ -110,6 +117,7 @@ class Probe:
     peak_memory_mb: float | None = None
     load_memory_mb: float | None = None
     isolation: Mapping[str, str] = field(default_factory=dict)
+    classes: tuple[Any, ...] | None = field(default=None, metadata={"evidence": False})
 
 
 class Sandbox:
@@ -209,6 +217,8 @@ def _write_request(scratch: Path, request: Request) -> None:
         "model": str(request.model.resolve()),
         "problem": request.problem,
         "classes": None if request.classes is None else list(request.classes),
+        "golden_classes": None if request.golden_classes is None else list(request.golden_classes),
+        "metrics": list(request.metrics),
         "features": request.features is not None,
         "golden_only": request.golden_only,
         "form_tolerance": request.form_tolerance,
@@ -221,7 +231,7 @@ def _write_request(scratch: Path, request: Request) -> None:
         "timing_seconds": min(request.limits.timing_seconds, request.limits.seconds / 4),
         "batch_timing_seconds": min(request.limits.timing_seconds, request.limits.seconds / 8),
     }
-    (scratch / REQUEST).write_text(json.dumps(content))
+    (scratch / REQUEST).write_text(json.dumps(content, default=str))
 
 
 def _read(scratch: Path, request: Request, ended: Ended) -> Probe:
@@ -269,6 +279,7 @@ def _read(scratch: Path, request: Request, ended: Ended) -> Probe:
         output=ended.output,
         peak_memory_mb=ended.peak_mb,
         load_memory_mb=results.seconds(facts.get("load_memory_mb")),
+        classes=results.classes(facts.get("classes")),
     )
 
 

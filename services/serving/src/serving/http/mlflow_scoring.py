@@ -7,6 +7,7 @@ converts, predicts and refuses everything else, which makes the response the sam
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,10 @@ class Invocations:
             table = await service.batcher.run(lambda: quick(model, request))
         if table is not None:
             try:
-                prediction = await service.batcher.predict(model, table)
+                if model.has_own_labels:
+                    prediction = await service.batcher.run(partial(model.invoked, table))
+                else:
+                    prediction = await service.batcher.predict(model, table)
                 body = await self._body(prediction)
             except (ModelFailed, RowsRefused):
                 pass  # MLflow's own error message follows

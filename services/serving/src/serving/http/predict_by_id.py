@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from cachetools import LRUCache, TTLCache
 from prometheus_client import Counter
 
+from chassis.column_types import TypeMismatch, entity_id
 from chassis.errors import Permanent, Transient
 from chassis.http import Problem
 from serving.http.json_bodies import wrong
 from serving.inference.batcher import INLINE_ROWS, AdaptiveBatcher
-from serving.inference.column_types import TypeMismatch, entity_id
 from serving.inference.model import LoadedModel
 from serving.inference.row_reader import InputBatch
 from serving.inference.validation import NAMED, Row, RowsRefused, shown

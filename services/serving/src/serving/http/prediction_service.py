@@ -57,6 +57,7 @@ class PredictionService:
             model_name = self._only_one()
         state = self.reconciler.state(model_name)
         if state is None:
+            self._known_by_now(f"model {shown(model_name)}")
             served = self._served()
             hint = nearest(model_name, served) if served else "none is, yet"
             raise Problem(404, "no such model", f"model {shown(model_name)}: no version of it {self._how()}; {hint}")
@@ -99,10 +100,17 @@ class PredictionService:
         if len(served) == 1:
             return served[0]
         if not served:
+            self._known_by_now("which model")
             raise Problem(503, "no model", f"no model {self._how()} yet", headers={"Retry-After": "5"})
         expected = f"the name of one of the models served: {', '.join(served[:30])}"
         fault = Fault(None, "model", "missing", "missing", expected)
         raise invalid(fault, f"model is missing; expected {expected}")
+
+    def _known_by_now(self, model: str) -> None:
+        """Raise Problem 503 while the replica still reads what it should serve: the model may yet appear."""
+        if not self.reconciler.knows_all:
+            detail = f"{model}: this replica has just started, and still reads what {self._how()}; try again"
+            raise Problem(503, "starting", detail, headers={"Retry-After": "2"})
 
     def _served(self) -> list[str]:
         return [state.model_name for state in self.reconciler.states()]

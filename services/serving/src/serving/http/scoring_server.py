@@ -105,7 +105,8 @@ def _heard(model: LoadedModel, listening: _Listening) -> tuple[InputBatch | None
         frame = listening.asked if isinstance(listening.asked, pd.DataFrame) else pd.DataFrame(listening.asked)
         known = [name for name in frame.columns if model.reader.knows(name)]
         rows = json.loads(frame[known].to_json(orient="records", date_format="iso", double_precision=15))
-        return model.reader.read(rows, len(rows)), model.read(listening.raw, len(rows))
+        table = model.reader.read(rows, len(rows))
+        return table, model.predict(table) if model.has_own_labels else model.read(listening.raw, len(rows))
     except Exception:  # a tensor, or an output that is no label: PredictionMade cannot represent it
         DROPPED.labels("invalid").inc()
         return None, None

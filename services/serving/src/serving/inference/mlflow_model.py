@@ -9,6 +9,7 @@ import json
 import sys
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from mlflow.models import Model
 from mlflow.types import DataType
 
 from chassis.errors import Permanent, Transient
+from chassis.scoring import scorer_of
 from contracts import OutputFormat
+from serving.inference.hosted_model import HostedModel, brings_code
 from serving.inference.model import LoadedModel, first_line
 from serving.inference.signature import Column, Signature
 from serving.inference.validation import Row
@@ -36,14 +39,25 @@ KINDS = {
 PROBLEMS = ("binary", "multiclass", "regression")
 
 
-def load(artifact: Artifact, folder: Path) -> LoadedModel:
-    """Load a model. Blocks. Raises Permanent for what will never load, Transient when resources are short."""
+def load(artifact: Artifact, folder: Path, seconds: float = 300.0) -> LoadedModel:
+    """Load a model. Blocks; `seconds` limits a model that is loaded in a process of its own (`hosted_model`).
+
+    Raises Permanent for what will never load, Transient when resources are short.
+    """
+    pyfunc: Any
     sys.dont_write_bytecode = True  # a model's own code would leave .pyc files in the cache, and change its digest
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pyfunc = mlflow.pyfunc.load_model(str(folder))
+            problem = artifact.output.problem if artifact.output else None
+            if brings_code(folder):
+                hosted = HostedModel(folder, seconds, problem)
+                pyfunc, scorer = hosted, hosted.scorer
+            else:
+                pyfunc = mlflow.pyfunc.load_model(str(folder))
+                scorer = scorer_of(pyfunc, problem)
         signature = read_signature(pyfunc.metadata, artifact.output)
+        signature = replace(signature, classes=signature.classes or scorer.classes)
         example = _example(pyfunc, signature)
     except (Permanent, Transient):
         raise
@@ -51,7 +65,7 @@ def load(artifact: Artifact, folder: Path) -> LoadedModel:
         raise Transient("not enough memory to load the model") from error
     except (Exception, SystemExit) as error:  # unpickling runs the model's own code
         raise Permanent(f"cannot load the model: {type(error).__name__}: {first_line(error)}") from error
-    return LoadedModel(artifact, signature, example, pyfunc)
+    return LoadedModel(artifact, signature, example, pyfunc, scorer)
 
 
 def read_signature(model: Model, output: OutputFormat | None = None) -> Signature:

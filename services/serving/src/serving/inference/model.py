@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chassis.column_types import READERS
 from chassis.errors import Permanent
 from chassis.predictions import as_array, read
 from chassis.telemetry import get_logger
-from serving.inference.column_types import READERS
 from serving.inference.prediction import Prediction
 from serving.inference.row_reader import InputBatch, RowReader, Values, frame_of
 from serving.inference.signature import Column, Signature
@@ -21,6 +21,8 @@ from serving.policy.versions import Artifact
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from chassis.scoring import Scorer
 
 WARM_UP_ROWS = 32
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**64 - 1
@@ -41,6 +43,7 @@ class NotCompiled(Exception):
 class LoadedModel:
     """`example` are the rows of its input example, as they would be sent; empty when it has none.
 
+    `pyfunc` predicts what MLflow's scoring server would; `scorer` what the version was judged by, None for the same.
     `form` is the verified compiled model, if there is one; `batches` is True when the native model predicts the same
     for several rows together as for each alone, so that requests may share a call.
     """
@@ -49,6 +52,7 @@ class LoadedModel:
     signature: Signature
     example: Sequence[Row]
     pyfunc: Any
+    scorer: Scorer | None = None
     reader: RowReader = field(init=False)
     form: Any = None
     batches: bool = False
@@ -98,17 +102,33 @@ class LoadedModel:
 
     def _ask(self, frame: pd.DataFrame) -> Prediction:
         try:
-            return self.read(self.pyfunc.predict(frame), len(frame))
+            return self.read((self.scorer or self.pyfunc).predict(frame), len(frame))
         except (Exception, SystemExit) as error:  # a third-party model may raise anything
             raise ModelFailed(f"{type(error).__name__}: {first_line(error)}") from error
 
     def read(self, raw: Any, rows: int) -> Prediction:
         """Convert the model's raw output to a Prediction. Raises ValueError for one that does not fit so many rows."""
         problem = self.signature.problem or problem_of(raw)
-        answers = read(raw, problem, self.signature.classes, rows=rows)
+        reading = self.scorer.read if self.scorer is not None else read
+        answers = reading(raw, problem, self.signature.classes, rows=rows)
         labels = answers.labels.tolist()
         _check_labels(labels)
         return Prediction(raw, labels, answers.scores.tolist() if answers.scores is not None else None)
+
+    @property
+    def has_own_labels(self) -> bool:
+        """Return whether MLflow's scoring server would answer with labels, which scores do not determine exactly."""
+        return self.scorer is not None and self.scorer.pyfunc is not self.pyfunc
+
+    def invoked(self, table: InputBatch) -> Prediction:
+        """Predict as `predict`, with the raw output of MLflow's scoring server. Blocks. Raises as `predict`."""
+        prediction = self.predict(table)
+        if not self.has_own_labels:
+            return prediction
+        try:
+            return replace(prediction, raw=self.pyfunc.predict(table.frame))
+        except (Exception, SystemExit) as error:
+            raise ModelFailed(f"{type(error).__name__}: {first_line(error)}") from error
 
     def _answers_once_filled(self, table: InputBatch, columns: Sequence[Column]) -> bool:
         """Return whether the model predicts the same rows once the example's values fill the gaps in `columns`."""

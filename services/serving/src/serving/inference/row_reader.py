@@ -12,7 +12,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from serving.inference.column_types import READERS, TYPES, VALUE_FITS, TypeMismatch, entity_id, event_time
+from chassis.column_types import READERS, TYPES, VALUE_FITS, TypeMismatch, entity_id, event_time
 from serving.inference.signature import Column, Signature
 from serving.inference.validation import MISSING, Fault, Row, RowsRefused, check_shape, fault_of, unknown_fields
 

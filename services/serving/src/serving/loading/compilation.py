@@ -44,4 +44,5 @@ def _compile(model: LoadedModel, tolerance: float) -> forms.CompilationResult:
     def ask(values: Sequence[Values]) -> Any:
         return model.prediction(model.signature.columns, values).raw
 
-    return forms.choose(model.pyfunc, columns, ask, list(example.values), tolerance)
+    method = model.scorer.method if model.scorer is not None else None
+    return forms.choose(model.pyfunc, columns, ask, list(example.values), tolerance, method)

@@ -52,8 +52,9 @@ def bring_in(source: Source, desired: DesiredVersion, settings: Settings) -> Loa
     given = serving_artifact.found(source.cache, desired.artifact_ref) if desired.artifact_ref else None
     folder = source.cache.verified(desired.artifact.digest)
     with RssDelta(exact=settings.memory_mb > 0) as rss:
-        model = load(desired.artifact, folder)
-    return LoadedVersion(model, size=max(rss.bytes, size_of(folder)), given=given)
+        model = load(desired.artifact, folder, settings.step_seconds)
+    size = max(rss.bytes, size_of(folder)) + getattr(model.pyfunc, "resident_bytes", 0)
+    return LoadedVersion(model, size=size, given=given)
 
 
 def make_warm(loaded: LoadedVersion, settings: Settings, tolerance: float | None) -> bool:
@@ -70,6 +71,8 @@ def make_warm(loaded: LoadedVersion, settings: Settings, tolerance: float | None
             choice = serving_artifact.warm_up(loaded.model, given, tolerance)
             if choice is not None:
                 loaded.served, loaded.compiled = choice, True
+    if hasattr(loaded.model.pyfunc, "call_seconds"):  # in a process of its own: nobody waits for an answer any longer
+        loaded.model.pyfunc.call_seconds = settings.request_seconds
     loaded.given = None  # not before: what does not pass is not warmed up by less the next time
     loaded.size += rss.bytes
     return True

@@ -124,6 +124,11 @@ class ModelReconciler:
         if state.is_evicted:
             await state.request_load(time.monotonic()).wait()
 
+    @property
+    def knows_all(self) -> bool:
+        """Whether every version that was desired at the start is known; before that, a model may yet appear."""
+        return self._caught_up.is_set()
+
     def state(self, model_name: str) -> ModelState | None:
         return self._states.get(model_name)
 

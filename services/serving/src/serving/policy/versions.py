@@ -134,8 +134,11 @@ Action = Fetch | Load | WarmUp | Swap | Compile | RetryAt | Release | Nothing
 
 
 def supersedes(new: DesiredVersion, current: DesiredVersion | None) -> bool:
-    """Return whether `new` replaces `current`; a stale or repeated order changes nothing."""
-    return current is None or new.order > current.order
+    """Return whether `new` replaces `current`; a stale order, or the same version repeated, changes nothing.
+
+    Of two versions with one order the later one wins: after a restart it is the only one on the compacted topic.
+    """
+    return current is None or (new.order >= current.order and new != current)
 
 
 def next_action(state: Snapshot, now: float) -> Action:

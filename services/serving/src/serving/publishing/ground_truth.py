@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chassis.cloudevents import Encoded, encode
+from chassis.column_types import TypeMismatch, entity_id, event_time
 from contracts import GroundTruthReceived, content_id, new_envelope
-from serving.inference.column_types import TypeMismatch, entity_id, event_time
 from serving.inference.validation import MISSING, NAMED, Fault, json_type, nearest, shown
 from serving.publishing.prediction_events import SOURCE
 

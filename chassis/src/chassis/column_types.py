@@ -15,9 +15,11 @@ EXACT = 2**53
 """Integers above it are not exact as a JSON number with a decimal point."""
 NANOSECOND_YEARS = (1678, 2261)
 
-NUMBERS, WHOLE = frozenset({float, int, type(None)}), frozenset({int, float})
-TRUTHS, TEXTS = frozenset({bool}), frozenset({str, type(None)})
-TYPES = {
+NUMBERS: frozenset[type] = frozenset({float, int, type(None)})
+WHOLE: frozenset[type] = frozenset({int, float})
+TRUTHS: frozenset[type] = frozenset({bool})
+TEXTS: frozenset[type] = frozenset({str, type(None)})
+TYPES: dict[str, frozenset[type]] = {
     **dict.fromkeys(("double", "float"), NUMBERS),
     **dict.fromkeys(("long", "integer"), WHOLE),
     "boolean": TRUTHS,
