@@ -39,6 +39,7 @@ from contracts.policy import ModelPolicy
 from forms import artifact
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence import store
+from gatekeeper.evidence.document import is_evidence
 from gatekeeper.promotion.mlflow_mirror import Aliases
 from gatekeeper.tournaments.comparison import TournamentInput
 from gauntlet.cli import app as command_line
@@ -163,7 +164,7 @@ def _field_paths(at: str, kind: Any) -> Iterator[str]:
             yield from _field_paths(at, each)
     elif isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        for field in dataclasses.fields(kind):
+        for field in filter(is_evidence, dataclasses.fields(kind)):
             yield f"{at}.{field.name}"
             yield from _field_paths(f"{at}.{field.name}", hints[field.name])
     elif isinstance(kind, type) and issubclass(kind, BaseModel):

@@ -158,7 +158,12 @@ def decode(kind: Any, value: Any, load: Load, path: str, left_out: frozenset[str
 
 def _stored(kind: Any) -> list[str]:
     """Return the names of a dataclass's fields that are evidence, in their order."""
-    return [each.name for each in dataclasses.fields(kind) if each.metadata.get("evidence", True)]
+    return [each.name for each in dataclasses.fields(kind) if is_evidence(each)]
+
+
+def is_evidence(field: dataclasses.Field[Any]) -> bool:
+    """Return whether a field is stored: one that only fills in others says `metadata={"evidence": False}`."""
+    return bool(field.metadata.get("evidence", True))
 
 
 def _array(value: Mapping[str, Any], load: Load) -> NDArray[Any]:
