@@ -192,7 +192,7 @@ def test_a_policy_that_changes_is_of_the_next_candidate_and_not_of_the_one_in_ha
     seen(lambda: digest() is None)
     own_bus.publish(candidates.version(model_name, "good"))
     seen(lambda: gatekeepers.candidate(model_name, 3)["state"] == "waiting")
-    assert f"a policy: a file {folder}/{model_name}.yaml" in gatekeepers.candidate(model_name, 3)["reason"]
+    assert f"has no policy in {folder}/; add" in gatekeepers.candidate(model_name, 3)["reason"]
     gatekeepers.policy(model_name)
     assert gatekeepers.judged(model_name, 3)["state"] in ("failed", "passed")
     results = {
