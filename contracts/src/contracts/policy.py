@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Valida
 from contracts.drift_settings import FORMER_DROP, Drift
 from contracts.durations import Duration
 from contracts.event import ModelName
+from contracts.forecasts import PINBALL, quantile_of
 from contracts.gate_settings import Dependents, Fairness, Leakage, Robustness, Slices
 from contracts.runtime_settings import Features, Sandbox, Serving
 from contracts.section import Section
@@ -32,23 +33,44 @@ class Metric:
     """Requires the scores of all classes, which PredictionMade does not contain."""
     of_scores: bool = False
     """Requires scores: from labels alone it cannot be computed."""
+    of_series: bool = False
+    """Requires the order of the rows: their event time."""
 
 
-METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("roc_auc", ("binary",), True, of_scores=True),
-        Metric("roc_auc_ovr", ("multiclass",), True, of_every_class=True, of_scores=True),
-        Metric("accuracy", ("binary", "multiclass"), True),
-        Metric("log_loss", ("binary", "multiclass"), False, of_scores=True),
-        Metric("brier", ("binary",), False, of_scores=True),
-        Metric("pr_auc", ("binary",), True, of_scores=True),
-        Metric("f1", ("binary", "multiclass"), True),
-        Metric("mae", ("regression",), False),
-        Metric("rmse", ("regression",), False),
-        Metric("mape", ("regression",), False),
-    )
-}
+class Metrics(dict[str, Metric]):
+    """Metrics by name, and those whose name contains a quantile."""
+
+    def __missing__(self, name: str) -> Metric:
+        if quantile_of(name) is None:
+            raise KeyError(name)
+        return replace(self[PINBALL], name=name)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and quantile_of(name) is not None)
+
+
+METRICS = Metrics(
+    {
+        metric.name: metric
+        for metric in (
+            Metric("roc_auc", ("binary",), True, of_scores=True),
+            Metric("roc_auc_ovr", ("multiclass",), True, of_every_class=True, of_scores=True),
+            Metric("accuracy", ("binary", "multiclass"), True),
+            Metric("log_loss", ("binary", "multiclass"), False, of_scores=True),
+            Metric("brier", ("binary",), False, of_scores=True),
+            Metric("pr_auc", ("binary",), True, of_scores=True),
+            Metric("f1", ("binary", "multiclass"), True),
+            Metric("mae", ("regression",), False),
+            Metric("rmse", ("regression",), False),
+            Metric("mape", ("regression",), False),
+            Metric("smape", ("regression",), False),
+            Metric("mase", ("regression",), False, of_series=True),
+            Metric("directional_accuracy", ("regression",), True, of_series=True),
+            Metric(PINBALL, ("regression",), False),
+        )
+    }
+)
+"""The metrics by name. `pinball_90`, of any percentage, is a metric too, though not listed."""
 
 
 def _known_metric(name: str) -> str:
@@ -146,7 +168,8 @@ class Integrity(Section):
 
 
 class Functional(Section):
-    """The model loads, and predicts its input example twice with equal results of the right shape, without NaN."""
+    """The model loads, predicts its input example twice with equal results of the right shape, without NaN, and single
+    rows as in a batch."""
 
 
 class Performance(Section):

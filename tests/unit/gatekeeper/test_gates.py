@@ -128,6 +128,32 @@ def test_answers_to_the_input_example(problem, first, second, outcome, says):
 
 
 @pytest.mark.parametrize(
+    ("problem", "alone", "together", "says"),
+    [
+        ("binary", scores(0.1, 0.9), scores(0.1, 0.9), None),
+        ("binary", scores(0.1, 0.9), scores(0.1, 0.90000001), None),
+        (
+            "binary",
+            scores(0.1, 0.9),
+            scores(0.1, 0.8),
+            "1 of 2 rows are answered otherwise alone than in the b",
+        ),
+        ("binary", scores(0.5, 0.1), scores(0.5 - 1e-9, 0.1), None),
+        ("binary", scores(0.3, 0.1), scores(0.2, 0.4), "(the first: 0.3 alone, 0.2 together, within 1e-05)"),
+        ("multiclass", scores([0.2, 0.8], [1, 0]), scores([0.2, 0.8], [0, 1]), "[1, 0] alone, [0, 1] together"),
+        ("multiclass", Predictions(np.array([2, 0])), Predictions(np.array([2, 1])), "0 alone, 1 together)"),
+        ("regression", Predictions(np.array([1e6, 2.0])), Predictions(np.array([1e6 + 1, 2.0])), None),
+        ("regression", Predictions(np.array([3.0, 2.0])), Predictions(np.array([3.1, 2.0])), "3 alone, 3.1 together"),
+    ],
+)
+def test_a_row_is_answered_alone_as_among_others(problem, alone, together, says):
+    facts = functional.Facts(problem, None, 2, "input example", alone, alone, {}, alone, together, 9)
+    verdict = functional.decide(facts, Functional())
+    assert verdict.outcome is (PASSED if says is None else FAILED)
+    assert (says or "2 rows alone as together") in verdict.reason
+
+
+@pytest.mark.parametrize(
     ("measurement_error", "outcome"),
     [
         (MeasurementError(ErrorSource.CANDIDATE, "it hung"), FAILED),

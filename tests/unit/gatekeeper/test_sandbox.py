@@ -35,6 +35,9 @@ flavors:
     loader_module: candidate
     code: code
     data: data
+signature:
+  inputs: '[{"type": "double", "name": "a", "required": true}, {"type": "double", "name": "b", "required": true}]'
+  outputs: '[{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1]}}]'
 """
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts import OutputFormat
-from contracts.policy import Drift, ModelPolicy
+from contracts.drift_settings import Drift
+from contracts.policy import ModelPolicy
 
 
 @dataclass(frozen=True)

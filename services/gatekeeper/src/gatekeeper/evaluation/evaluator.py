@@ -28,6 +28,7 @@ from gatekeeper.policy.gates import latency
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.predictions import aligned, as_answers
 from gatekeeper.sandbox import compiled_form
+from gatekeeper.sandbox.protocol import MOST_ALONE
 from gatekeeper.sandbox.sandbox import Limits, Request, Sandbox
 
 Say = Callable[[float, str], None]
@@ -324,6 +325,7 @@ class Evaluator:
             metrics=[name for name in policy.metrics if METRICS[name].of_scores],
             batch_rows=batch,
             dirty=dirty,
+            alone=chosen_rows(len(features), MOST_ALONE).tolist() if features is not None else (),
         )
         measurements.probe = self._sandbox.probe(request, cancelled)
         measurements.adopt_classes()

@@ -20,7 +20,7 @@ from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.predictions import as_answers
 from gatekeeper.policy.stage import Stage
-from gatekeeper.policy.statistics.estimates import Predictions
+from gatekeeper.policy.statistics.estimates import Predictions, Series
 from gatekeeper.sandbox.compiled_form import CompilationReport
 from gatekeeper.sandbox.sandbox import Probe
 
@@ -150,6 +150,11 @@ class Measurements:
     def clusters(self) -> NDArray[np.int64] | None:
         """Return (n,) entity numbers, shared by golden rows of one entity; None without an entity column."""
         return None if self.golden is None else self.golden.entities
+
+    def series(self, rows: NDArray[Any]) -> Series | None:
+        """Return the order of some golden rows (positions, or a mask); None if they have no event time."""
+        found = None if self.golden is None else self.golden.series
+        return None if found is None else found.only(rows)
 
     def answers(self, values: NDArray[Any]) -> Predictions:
         """Convert raw predictions on golden rows to the golden rows' classes."""

@@ -148,8 +148,8 @@ def _judge(facts: Facts, load: float, settings: Latency) -> tuple[Outcome, str]:
     memory = facts.peak_memory_mb
     if settings.memory_mb is not None and memory is not None and memory > settings.memory_mb:
         return Outcome.FAILED, f"it needed {memory:.0f} MiB of memory, {settings.memory_mb:g} MiB are allowed"
-    beside = (facts.noise, facts.champion_noise, _hiccup_ms(facts))
-    rows = Pace("one-row predictions", facts.seconds, facts.champion_seconds, settings.p95_ms, *beside)
+    noises = (facts.noise, facts.champion_noise, _hiccup_ms(facts))
+    rows = Pace("one-row predictions", facts.seconds, facts.champion_seconds, settings.p95_ms, *noises)
     found = [_keeps_pace(rows, facts, settings), *_batches(facts, settings)]
     for outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE):
         if reasons := [reason for each, reason in found if each is outcome]:

@@ -16,7 +16,7 @@ from gatekeeper.policy.needs import Need
 from gatekeeper.policy.section import Section, Table
 from gatekeeper.policy.stage import Stage
 from gatekeeper.policy.statistics import estimates
-from gatekeeper.policy.statistics.estimates import Predictions, Unmeasurable
+from gatekeeper.policy.statistics.estimates import Predictions, Series, Unmeasurable
 from gatekeeper.policy.statistics.metrics import direction, trivial
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Facts:
     clean: Predictions | None = None
     dirty: Mapping[str, Predictions] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
+    series: Series | None = None
 
 
 def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
@@ -60,6 +61,7 @@ def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
         clean=answers.only(chosen),
         dirty={kind: measurements.answers(values) for kind, values in probe.dirty.items()},
         faults=probe.dirty_faults,
+        series=measurements.series(chosen),
     )
 
 
@@ -71,9 +73,12 @@ def decide(facts: Facts, settings: Robustness) -> GateVerdict:
         return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason="there are no golden rows with labels")
     sign = direction(facts.metric)
     try:
-        clean = estimates.value(facts.metric, facts.truth, facts.clean)
-        margin = settings.margin_share * max(0.0, sign * (clean - trivial(facts.metric, facts.truth)))
-        values = {kind: estimates.value(facts.metric, facts.truth, answers) for kind, answers in facts.dirty.items()}
+        clean = estimates.value(facts.metric, facts.truth, facts.clean, facts.series)
+        margin = settings.margin_share * max(0.0, sign * (clean - trivial(facts.metric, facts.truth, facts.series)))
+        values = {
+            kind: estimates.value(facts.metric, facts.truth, answers, facts.series)
+            for kind, answers in facts.dirty.items()
+        }
     except Unmeasurable as error:
         return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason=f"{facts.metric}: {error}")
     wanted = [kind for kind in settings.perturbations if kind in values or kind in facts.faults]
