@@ -110,9 +110,8 @@ class GoldenRows:
                 f"the golden rows have no column {needed[0]!r}, which the model's signature requires"
                 f" ({_listed(self.rows.columns)})"
             )
-        kinds = dict(zip(model.inputs, model.kinds, strict=True)) if model.inputs and model.kinds else {}
         try:
-            return fitted(self.rows[names], kinds)
+            return fitted(self.rows[names], kinds_of(model))
         except Unfit as error:
             raise Unusable(f"the golden rows do not fit the model's signature: {error}") from error
 
@@ -151,6 +150,11 @@ def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource |
         problem=problem,
         because=because,
     )
+
+
+def kinds_of(model: MLmodel) -> dict[str, str]:
+    """Return MLflow's type names of the signature's columns, where it has named ones of simple types."""
+    return dict(zip(model.inputs, model.kinds, strict=True)) if model.inputs and model.kinds else {}
 
 
 def chosen_rows(n: int, most: int) -> NDArray[np.int64]:
