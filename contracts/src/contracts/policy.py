@@ -95,7 +95,7 @@ class Golden(Section):
         default=None,
         pattern=r"^(latest|sha256:[0-9a-f]{64})$",
         description="The golden dataset (`gauntlet golden create`) on which every version is judged: its digest, or"
-        " latest. Default: the evaluation dataset that was registered with the version",
+        " latest. Default: the rows that the version brings, else the newest golden dataset",
     )
 
 
