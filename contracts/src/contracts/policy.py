@@ -117,7 +117,7 @@ class Golden(Section):
         default=None,
         pattern=r"^(latest|sha256:[0-9a-f]{64})$",
         description="The golden dataset (`gauntlet golden create`) on which every version is judged: its digest, or"
-        " latest. Default: the evaluation dataset that was registered with the version",
+        " latest. Default: the rows that the version brings, else the newest golden dataset",
     )
 
 
@@ -367,13 +367,15 @@ class ModelPolicy(Section):
         if self._digest_as_written is not None:
             return self._digest_as_written
         # A key that was added later and is left out does not change the digest of the policies there were before.
-        later = {"label"} if self.label is None else set()
+        later: dict[str, Any] = {"label": True} if self.label is None else {}
+        if isinstance(self.gates.robustness, Robustness) and self.gates.robustness.unseen_as_known == "warn":
+            later["gates"] = {"robustness": {"unseen_as_known"}}
         written = self
         if self.drift.metric_drop == Drift().metric_drop:
             # Nor does a default that has changed: no gate depends on it.
             former = self.drift.model_copy(update={"metric_drop": FORMER_DROP})
             written = self.model_copy(update={"drift": former})
-        judged = written.model_dump_json(exclude={"features", "serving", *later})
+        judged = written.model_dump_json(exclude={"features": True, "serving": True, **later})
         if not self.states_problem:
             judged = f"problem not stated: {judged}"
         return "sha256:" + hashlib.sha256(judged.encode()).hexdigest()
