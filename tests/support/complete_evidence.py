@@ -24,6 +24,7 @@ from gatekeeper.evidence import document as evidence
 from gatekeeper.policy.gates import integrity, lineage
 from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
+from gatekeeper.policy.noise import Noise
 from gatekeeper.policy.stage import Stage
 from gatekeeper.policy.statistics.estimates import Predictions
 from gatekeeper.policy.tournament import Ending, Result
@@ -55,6 +56,8 @@ PROBE = Probe(
     first=SCORES,
     second=SCORES,
     golden=SCORES,
+    alone=SCORES[:2],
+    alone_rows=(0, 1),
     dirty={"noise": SCORES},
     dirty_faults={"missing": "ValueError: NaN"},
     seconds=(0.001, 0.002),
@@ -64,6 +67,9 @@ PROBE = Probe(
     peak_memory_mb=64.5,
     load_memory_mb=32.25,
     isolation={"network": "a namespace of its own"},
+    load_cpu_seconds=0.25,
+    noise=Noise((0.001, 0.001), (0.003, 0.004), (0.003, 0.003)),
+    batch_noise=Noise((0.01, 0.01), (0.005, 0.006), (0.005, 0.005)),
 )
 EVENT = ModelRegistered(
     model_name="m",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from contracts import OutputFormat
 from support.bus_client import BusClient
 from support.processes import end, free_port, spawn
 from support.replica import Replica
@@ -33,15 +35,22 @@ class Both:
 
 @contextmanager
 def both_serving(
-    production: Replica, bus: BusClient, uploads: Uploads, model_name: str, folder: Path, digest: str
+    production: Replica,
+    bus: BusClient,
+    uploads: Uploads,
+    model_name: str,
+    folder: Path,
+    digest: str,
+    output: OutputFormat | None = None,
 ) -> Iterator[Both]:
-    """Serve the model in `folder`/model with both."""
+    """Serve the model in `folder`/model with both; `output`: how its gates read it."""
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder / "model"), "-p", str(port)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it runs uvicorn by its name
     serve = spawn([*command, "--env-manager", "local", "--workers", "1"], {"PATH": path}, folder / "serve.log")
     try:
-        bus.publish(uploads.folder(model_name, 1, folder / "model", digest).promoted(1))
+        version = dataclasses.replace(uploads.folder(model_name, 1, folder / "model", digest), output=output)
+        bus.publish(version.promoted(1))
         closed = httpx.Limits(max_keepalive_connections=0)  # after a 500 it closes the connection
         theirs = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, limits=closed)
         eventually(lambda: answers(theirs) or serve.poll() is not None, timeout=120)

@@ -43,6 +43,7 @@ class Version:
     uri: str
     digest: str
     beside: contracts.ServingArtifact | None = None
+    output: contracts.OutputFormat | None = None
 
     def promoted(self, epoch: int) -> Promoted:
         return Promoted(
@@ -54,6 +55,7 @@ class Version:
             cause=Cause.GATE,
             actor="test",
             serving_artifact=self.beside,
+            output=self.output,
         )
 
     def gate_passed(self) -> GatePassed:
@@ -67,6 +69,7 @@ class Version:
             artifact_digest=self.digest,
             policy_digest="none",
             serving_artifact=self.beside,
+            output=self.output,
         )
 
 

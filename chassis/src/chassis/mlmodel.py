@@ -11,11 +11,17 @@ from typing import Any
 import yaml
 
 LARGEST = 4 * 1024 * 1024
+TENSOR_KINDS = {"float64": "double", "float32": "float", "int64": "long", "int32": "integer", "bool": "boolean"}
+"""Kinds of columns by the type of a matrix. Text is none: MLflow refuses the matrix that it makes of a table of it."""
+WIDEST = 100_000
 
 
 @dataclass(frozen=True)
 class MLmodel:
-    """`inputs`: the columns of the signature, in order; None when it has no named columns (tensors)."""
+    """`inputs`: the columns of the signature, in order; those of a matrix are named by their position, from "0" on.
+
+    None when there are no columns, as of other tensors.
+    """
 
     has_signature: bool = False
     inputs: tuple[str, ...] | None = None
@@ -39,15 +45,24 @@ def read(folder: Path) -> MLmodel:
     roles = metadata.get("gauntlet") if isinstance(metadata, dict) else None
     roles = roles if isinstance(roles, dict) else {}
     classes = roles.get("classes")
+    inputs, kinds = _matrix(signature.get("inputs")) or (
+        _texts(signature.get("inputs"), "name"),
+        _texts(signature.get("inputs"), "type"),
+    )
     return MLmodel(
         has_signature=bool(signature.get("inputs") and signature.get("outputs")),
-        inputs=_texts(signature.get("inputs"), "name"),
-        kinds=_texts(signature.get("inputs"), "type"),
+        inputs=inputs,
+        kinds=kinds,
         optional=_optional(signature.get("inputs")),
         outputs=_canonical(signature.get("outputs")),
         classes=tuple(classes) if isinstance(classes, list) and classes else None,
         roles=roles,
     )
+
+
+def by_position(names: tuple[str, ...]) -> bool:
+    """Return whether columns are named by their position: of a matrix, or of a frame without names."""
+    return names == tuple(map(str, range(len(names))))
 
 
 def content(folder: Path) -> Mapping[str, Any]:
@@ -75,8 +90,21 @@ def _canonical(outputs: Any) -> str | None:
 
 def _texts(inputs: Any, key: str) -> tuple[str, ...] | None:
     columns = _columns(inputs)
-    texts = [column[key] for column in columns if isinstance(column, dict) and isinstance(column.get(key), str)]
+    given = [column.get(key) for column in columns if isinstance(column, dict)]
+    texts = [str(text) for text in given if isinstance(text, str) or type(text) is int]  # an unnamed frame's are 0, 1
     return tuple(texts) if texts and len(texts) == len(columns) else None
+
+
+def _matrix(inputs: Any) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Return names and kinds of the columns of a matrix, the only input; None for any other signature."""
+    try:
+        (only,) = _columns(inputs)
+        (rows, width), dtype = only["tensor-spec"]["shape"], only["tensor-spec"]["dtype"]
+        if only.get("name") or rows != -1 or type(width) is not int or not 0 < width <= WIDEST:
+            return None
+        return tuple(map(str, range(width))), (TENSOR_KINDS[dtype],) * width
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def _optional(inputs: Any) -> tuple[str, ...]:

@@ -7,9 +7,9 @@ are used. What predicts labels only says so, with the reason.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,10 +42,16 @@ class Scorer:
     classes: tuple[Any, ...] | None = None
     no_scores: str | None = None
     certain: bool = False
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    """Columns that the signature names by integers, as of a frame without names, by their text."""
 
     def predict(self, features: Any) -> Any:
         """Predict, with MLflow's checks of the signature. Raises whatever the model raises."""
-        return self.pyfunc.predict(features)
+        return self.pyfunc.predict(self.as_logged(features))
+
+    def as_logged(self, features: Any) -> Any:
+        """Return a frame with the names of its columns as the signature has them."""
+        return features.rename(columns=self.numbers) if self.numbers else features
 
     def read(
         self, raw: Any, problem: str, classes: Sequence[Any] | None = None, rows: int | None = None
@@ -77,15 +83,22 @@ def scorer_of(pyfunc: PyFuncModel, problem: str | None) -> Scorer:
     """Find how to ask a loaded model. Without a `problem`, or for a regression, by its own `predict`."""
     function = pyfunc.metadata.flavors.get("python_function") or {}
     method = function.get("predict_fn") or "predict"
-    estimator = _estimator(pyfunc, function)
+    estimator, numbers = _estimator(pyfunc, function), numbers_of(pyfunc.metadata)
     if problem not in ("binary", "multiclass") or estimator is None:
-        return Scorer(pyfunc, method)
+        return Scorer(pyfunc, method, numbers=numbers)
     classes = _classes(estimator)
     if method == SCORES:
-        return Scorer(pyfunc, method, classes, certain=True)
+        return Scorer(pyfunc, method, classes, certain=True, numbers=numbers)
     if scores := _probabilities(estimator):
-        return Scorer(_asked(pyfunc, estimator, scores), SCORES, classes, certain=True)
-    return Scorer(pyfunc, method, classes, _no_scores(estimator, classes))
+        return Scorer(_asked(pyfunc, estimator, scores), SCORES, classes, certain=True, numbers=numbers)
+    return Scorer(pyfunc, method, classes, _no_scores(estimator, classes), numbers=numbers)
+
+
+def numbers_of(metadata: Any) -> Mapping[str, int]:
+    """Return the columns that a signature names by integers, by their text."""
+    schema = metadata.get_input_schema()
+    names = [] if schema is None or schema.is_tensor_spec() else [spec.name for spec in schema.inputs]
+    return {str(name): name for name in names if type(name) is int}
 
 
 def _are_labels(scores: np.ndarray[Any, Any]) -> bool:

@@ -168,7 +168,8 @@ class Integrity(Section):
 
 
 class Functional(Section):
-    """The model loads, and predicts its input example twice with equal results of the right shape, without NaN."""
+    """The model loads, predicts its input example twice with equal results of the right shape, without NaN, and single
+    rows as in a batch."""
 
 
 class Performance(Section):

@@ -17,11 +17,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.models.utils import _enforce_schema
 from mlflow.types import ColSpec, Schema
 
+from chassis.model_signature import Column, Signature
 from chassis.parquet import read_frame
+from chassis.row_reader import RowReader
+from chassis.row_validation import RowsRefused
 from chassis.signature_frame import Unfit, fitted
-from serving.inference.row_reader import RowReader
-from serving.inference.signature import Column, Signature
-from serving.inference.validation import RowsRefused
 
 NOON = datetime.datetime(2020, 1, 1, 12, tzinfo=datetime.UTC)
 NEW_YORK = pd.Timestamp(NOON).tz_convert("America/New_York")

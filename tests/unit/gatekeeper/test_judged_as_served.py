@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 import warnings
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import lightgbm
 import mlflow
+import mlflow.catboost
 import mlflow.lightgbm
 import mlflow.pyfunc
 import mlflow.sklearn
@@ -19,31 +18,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
-from mlflow.models import infer_signature
+from mlflow.models import ModelSignature, infer_signature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types.schema import Array
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from chassis.digests import digest_file, digest_tree
-from chassis.registry import RegisteredVersion
-from contracts import Dataset, ModelRegistered
-from contracts.policy import ModelPolicy
+from chassis.digests import digest_tree
+from chassis.errors import Permanent
 from forms.artifact import ServingArtifact
-from gatekeeper.artifacts.cache import Artifacts
-from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator
-from gatekeeper.evaluation.gate_runner import run_gates
-from gatekeeper.evaluation.lineage import Provenance
 from gatekeeper.evaluation.measurements import Measurements
-from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.evidence import serving_artifact
 from gatekeeper.sandbox.sandbox import Sandbox
 from serving.inference.mlflow_model import load
 from serving.inference.model import LoadedModel
 from serving.loading import serving_artifact as served
 from serving.policy.versions import Artifact
-from support.evidence_world import Kept
+from support.judging import Bench
 
 GATES = {
     "lineage": False,
@@ -61,30 +55,25 @@ EXAMPLE = X.head(5)
 
 
 class Judge:
-    """The gatekeeper's evaluator with a real sandbox, and a folder in MLflow's place."""
+    """A bench for each verdict; `policy` of the last one."""
 
     def __init__(self, root: Path, sandbox: Sandbox) -> None:
         self.root, self.sandbox, self.number = root, sandbox, 0
 
-    def __call__(self, folder: Path, labels: Any, problem: str = "binary", metric: str = "roc_auc") -> Measurements:
+    def __call__(
+        self, folder: Path, labels: Any, problem: str = "binary", metric: str = "roc_auc", features: Any = X
+    ) -> Measurements:
         self.number += 1
-        root = self.root / f"judged-{self.number}"
-        root.mkdir()
-        kept = Kept(root / "mlflow")
-        X.assign(late=labels).to_parquet(root / "golden.parquet", index=False)
-        digest = digest_file(root / "golden.parquet")
-        dataset = Dataset(uri=kept.upload("r", root / "golden.parquet", "datasets"), digest=digest)
-        (kept.root / "model").symlink_to(folder)
-        event = ModelRegistered(model_name="m", model_version=1, run_id="r", artifact_uri="model", evaluation=dataset)
-        version = RegisteredVersion("m", 1, "r", "model", datetime.now(UTC), {})
-        found = Provenance(event, version, run_found=True, training_digest="sha256:aa")
-        self.policy = ModelPolicy.model_validate({"model": "m", "problem": problem, "metric": metric, "gates": GATES})
-        artifacts = Artifacts(root / "cache", kept, 100)  # type: ignore[arg-type]
-        evaluator = Evaluator(artifacts, PredictionCache(root / "predictions"), self.sandbox, timing_seconds=0.2)
-        return evaluator.measure(EvaluationTask(found, self.policy), threading.Event(), lambda share, what: None)
+        policy = {"problem": problem, "metric": metric, "label": "late", "gates": GATES}
+        bench = Bench(self.root / f"judged-{self.number}", self.sandbox, proves_form=True, **policy)
+        bench.folder("model").symlink_to(folder)
+        self.found = bench.verdicts("model", bench.golden(features.assign(late=labels), index=False))
+        return bench.measurements
 
-    def verdicts(self, measurements: Measurements) -> dict[str, tuple[str, str]]:
-        return {v.gate: (v.outcome.value, v.reason) for v in run_gates(measurements, self.policy)}
+    @property
+    def verdicts(self) -> dict[str, tuple[str, str]]:
+        """Outcome and reason of each gate, of the last verdict."""
+        return {gate: (verdict.outcome.value, verdict.reason) for gate, verdict in self.found.items()}
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +92,7 @@ def logged(folder: Path, model: Any, **options: Any) -> Path:
     """As a notebook logs it: the flavour's own function, a signature, an example; no metadata of ours."""
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     library = type(model).__module__.partition(".")[0]
-    flavours = {"lightgbm": mlflow.lightgbm, "xgboost": mlflow.xgboost, "catboost": getattr(mlflow, "catboost", None)}
+    flavours = {"lightgbm": mlflow.lightgbm, "xgboost": mlflow.xgboost, "catboost": mlflow.catboost}
     flavour = flavours.get(library, mlflow.sklearn)
     if flavour is mlflow.sklearn:
         options["serialization_format"] = "cloudpickle"
@@ -152,7 +141,7 @@ def test_a_classifier_that_was_logged_without_a_word_is_judged_and_served_by_its
     metric = "roc_auc" if problem == "binary" else "roc_auc_ovr"
     folder = logged(tmp_path, estimator)
     measurements = judge(folder, labels, problem, metric)
-    verdicts = judge.verdicts(measurements)
+    verdicts = judge.verdicts
     assert {outcome for outcome, _ in verdicts.values()} == {"Passed"}, verdicts
     probabilities = estimator.predict_proba(X)
     expected = roc_auc_score(labels, probabilities[:, 1] if problem == "binary" else probabilities, multi_class="ovr")
@@ -176,7 +165,7 @@ def test_a_booster_is_judged_and_served_by_what_it_predicts(labels: Any, judge: 
     booster = lightgbm.train({"objective": "binary", "verbose": -1}, lightgbm.Dataset(X, CODES), 9)
     folder = logged(tmp_path, booster)
     measurements = judge(folder, labels)
-    assert judge.verdicts(measurements)["performance"][0] == "Passed"
+    assert judge.verdicts["performance"][0] == "Passed"
     found, scores = answers(brought_in(folder, measurements), X.head(50))
     assert np.allclose(scores, booster.predict(X.head(50)), atol=1e-6)
     assert found == (booster.predict(X.head(50)) >= 0.5).astype(int).tolist()
@@ -185,12 +174,13 @@ def test_a_booster_is_judged_and_served_by_what_it_predicts(labels: Any, judge: 
 def test_labels_alone_are_said_to_be_labels_and_are_enough_for_accuracy(judge: Judge, tmp_path: Path) -> None:
     estimator = LinearSVC().fit(X, WORDS)
     folder = logged(tmp_path, estimator)
-    outcome, reason = judge.verdicts(judge(folder, WORDS))["functional"]
+    judge(folder, WORDS)
+    outcome, reason = judge.verdicts["functional"]
     assert outcome == "Failed"
     assert "predict gives labels, such as 'late'; roc_auc needs scores: LinearSVC has no predict_proba" in reason
 
     measurements = judge(folder, WORDS, metric="accuracy")
-    verdicts = judge.verdicts(measurements)
+    verdicts = judge.verdicts
     assert {outcome for outcome, _ in verdicts.values()} == {"Passed"}, verdicts
     assert f"accuracy {np.mean(estimator.predict(X) == WORDS):.4f}" in verdicts["performance"][1]
     found, scores = answers(brought_in(folder, measurements), X.head(50))
@@ -215,7 +205,7 @@ def test_one_probability_a_row_is_a_score_at_the_gate_and_in_serving(judge: Judg
     folder = tmp_path / "model"
     mlflow.pyfunc.save_model(folder, python_model=str(tmp_path / "one_number.py"), **options)
     measurements = judge(folder, CODES)
-    assert judge.verdicts(measurements)["performance"][0] == "Passed"
+    assert judge.verdicts["performance"][0] == "Passed"
     found, scores = answers(brought_in(folder, measurements), X.head(50))
     expected = 1 / (1 + np.exp(-(X["a"] + X["b"]).to_numpy()[:50]))
     assert scores == expected.tolist() and found == (expected >= 0.5).astype(int).tolist()
@@ -238,9 +228,89 @@ def test_one_probability_a_row_is_a_score_at_the_gate_and_in_serving(judge: Judg
 def test_words_that_no_class_of_the_model_has_leave_it_undecided_with_what_to_log(
     model: Any, reason: str, judge: Judge, tmp_path: Path
 ) -> None:
-    outcome, said = judge.verdicts(judge(logged(tmp_path, model), WORDS))["performance"]
+    judge(logged(tmp_path, model), WORDS)
+    outcome, said = judge.verdicts["performance"]
     assert outcome == "Inconclusive" and reason in said
     folder = logged(tmp_path / "named", model, metadata={"gauntlet": {"classes": ["early", "late"]}})
     measurements = judge(folder, WORDS)
-    assert judge.verdicts(measurements)["performance"][0] == "Passed"
+    assert judge.verdicts["performance"][0] == "Passed"
     assert set(answers(brought_in(folder, measurements), X.head(50))[0]) == {"early", "late"}
+
+
+UNNAMED = pd.DataFrame(X.to_numpy())
+
+
+@pytest.mark.parametrize("trained_on", [X.to_numpy(), UNNAMED], ids=["a matrix", "a frame without names"])
+@pytest.mark.parametrize("golden", [X, UNNAMED.set_axis(["0", "1", "2"], axis=1)], ids=["named", "numbered"])
+def test_columns_without_names_are_judged_and_served_by_their_position(
+    trained_on: Any, golden: pd.DataFrame, judge: Judge, tmp_path: Path
+) -> None:
+    estimator = LogisticRegression().fit(trained_on, WORDS)
+    folder = logged(tmp_path, estimator, signature=infer_signature(trained_on, WORDS), input_example=trained_on[:3])
+    measurements = judge(folder, WORDS, features=golden)
+    assert {outcome for outcome, _ in judge.verdicts.values()} == {"Passed"}, judge.verdicts
+    expected = estimator.predict_proba(trained_on)[:, 1]
+    assert f"roc_auc {roc_auc_score(WORDS, expected):.4f}" in judge.verdicts["performance"][1]
+    assert measurements.serving_form is not None and measurements.serving_form.name == "linear"
+    model = brought_in(folder, measurements)
+    found, scores = answers(model, UNNAMED.head(50).set_axis(["0", "1", "2"], axis=1))
+    assert np.allclose(scores, expected[:50]) and found == estimator.predict(trained_on[:50]).tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+def test_golden_rows_are_brought_to_the_type_of_the_matrix(dtype: str, judge: Judge, tmp_path: Path) -> None:
+    matrix = (10 * X).round().astype(dtype).to_numpy()
+    estimator = LogisticRegression().fit(matrix, WORDS)
+    folder = logged(tmp_path, estimator, signature=infer_signature(matrix, WORDS), input_example=matrix[:3])
+    measurements = judge(folder, WORDS, features=(10 * X).round())
+    assert judge.verdicts["performance"][0] == "Passed", judge.verdicts
+    brought_in(folder, measurements)
+
+
+def test_golden_rows_of_another_width_say_so(judge: Judge, tmp_path: Path) -> None:
+    estimator = LogisticRegression().fit(X.to_numpy(), WORDS)
+    folder = logged(tmp_path, estimator, signature=infer_signature(X.to_numpy(), WORDS), input_example=X.to_numpy()[:3])
+    judge(folder, WORDS, features=X.assign(more=1.0))
+    outcome, reason = judge.verdicts["performance"]
+    assert outcome == "Inconclusive"
+    assert "takes 3 columns without names; the golden rows have 4 besides the label (columns: a, b, c, more)" in reason
+
+
+ARRAYS = ModelSignature(Schema([*(ColSpec(DataType.double, name) for name in "abc"), ColSpec(Array("double"), "many")]))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"signature": ARRAYS}, "column 'many' has type Array(double); served columns are double, float, long"),
+        (
+            {"signature": ModelSignature(Schema([TensorSpec(np.dtype(float), (-1, 3, 1))]))},
+            "a tensor of shape (-1, 3, 1)",
+        ),
+        ({"signature": infer_signature({"x": X.to_numpy()})}, "the model takes named tensors"),
+        ({"signature": infer_signature(X.assign(c=X["c"].abs().astype("uint64")))}, "no named columns, but Any"),
+        ({"metadata": {"gauntlet": ["late"]}}, "the model's metadata 'gauntlet' is ['late']; expected a mapping"),
+    ],
+    ids=["array", "cube", "named tensor", "uint64", "metadata"],
+)
+def test_what_serving_would_not_load_fails_at_the_gate_in_the_words_of_serving(
+    options: Any, said: str, judge: Judge, tmp_path: Path
+) -> None:
+    folder = logged(tmp_path, LogisticRegression().fit(X, CODES), **{"input_example": None, **options})
+    measurements = judge(folder, CODES)
+    outcome, reason = judge.verdicts["functional"]
+    assert outcome == "Failed" and "the model cannot be served: " in reason and said in reason
+    with pytest.raises(Permanent) as refused:
+        load(Artifact("m", 1, digest_tree(folder), measurements.output), folder)
+    assert str(refused.value) in reason
+
+
+def test_catboost_is_judged_and_served_by_its_probabilities(judge: Judge, tmp_path: Path) -> None:
+    catboost = pytest.importorskip("catboost")
+    estimator = catboost.CatBoostClassifier(iterations=9, verbose=0, allow_writing_files=False).fit(X, COLOURS)
+    folder = logged(tmp_path, estimator)
+    measurements = judge(folder, COLOURS, "multiclass", "roc_auc_ovr")
+    assert {outcome for outcome, _ in judge.verdicts.values()} == {"Passed"}, judge.verdicts
+    found, scores = answers(brought_in(folder, measurements), X.head(50))
+    assert np.allclose(scores, estimator.predict_proba(X.head(50)))
+    assert found == estimator.predict(X.head(50))[:, 0].tolist()

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from chassis.http import Problem
+from chassis.model_signature import Column, Signature
+from chassis.row_reader import InputBatch
+from chassis.row_validation import RowsRefused
 from serving.inference.batcher import AdaptiveBatcher
 from serving.inference.model import LoadedModel, ModelFailed
 from serving.inference.prediction import Prediction
-from serving.inference.row_reader import InputBatch
-from serving.inference.signature import Column, Signature
-from serving.inference.validation import RowsRefused
 from serving.policy.versions import Artifact
 from serving.settings import Settings
 

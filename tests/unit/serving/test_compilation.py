@@ -17,10 +17,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 import forms.choosing
+from chassis.row_validation import RowsRefused
 from forms import NATIVE
 from serving.inference.mlflow_model import load
 from serving.inference.model import LoadedModel, warm_up
-from serving.inference.validation import RowsRefused
 from serving.loading.compilation import compile_model
 from serving.policy.versions import Artifact
 from support.versions import FEATURES, ROW, pipeline, save

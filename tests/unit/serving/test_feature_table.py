@@ -12,10 +12,10 @@ import pytest
 import sqlalchemy as sql
 
 from chassis.errors import Permanent, Transient
+from chassis.model_signature import Column, Signature
 from contracts.policy import ModelPolicy
 from serving.features.sources import sources
 from serving.features.table import FeatureTable, jsonable
-from serving.inference.signature import Column, Signature
 from serving.settings import Settings
 
 SIGNATURE = Signature((Column("x", "double"), Column("note", "string", required=False)), event_time="at")

@@ -8,9 +8,9 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from chassis.model_signature import Column, Signature
+from chassis.row_reader import RowReader
 from serving.inference.missing_texts import MissingTexts
-from serving.inference.row_reader import RowReader
-from serving.inference.signature import Column, Signature
 from serving.policy.versions import Artifact
 
 SENT = ["UA", "None", "nan", "NaT", "<NA>", "NaN", "none", "", None, "None of these"]

@@ -17,10 +17,10 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression
 
 from chassis.errors import Permanent
+from chassis.row_validation import RowsRefused
 from contracts import OutputFormat
 from serving.inference.mlflow_model import load
 from serving.inference.model import LoadedModel, ModelFailed, warm_up
-from serving.inference.validation import RowsRefused
 from serving.policy.versions import Artifact
 from support.versions import FEATURES, ROW, pipeline, save
 
@@ -237,8 +237,8 @@ def test_a_model_without_an_example_is_served_without_a_warm_up(tmp_path: Path) 
     [
         ({"signature": None, "input_example": None}, "no signature"),
         (
-            {"signature": ModelSignature(Schema([TensorSpec(np.dtype(float), (-1, 2))])), "input_example": None},
-            "no named",
+            {"signature": ModelSignature(Schema([TensorSpec(np.dtype(float), (-1, 2, 2))])), "input_example": None},
+            r"shape \(-1, 2, 2\)",
         ),
         ({"signature": ModelSignature(Schema([ColSpec(DataType.binary, "photo")])), "input_example": None}, "'photo'"),
         (

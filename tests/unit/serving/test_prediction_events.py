@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.cloudevents import Record, decode, encode
+from chassis.model_signature import Column
+from chassis.row_reader import InputBatch
 from contracts import Output, PredictionMade, new_envelope
 from serving.inference.prediction import Prediction
-from serving.inference.row_reader import InputBatch
-from serving.inference.signature import Column
 from serving.publishing.prediction_events import SOURCE, Budget, about, encoded, is_sampled, line
 
 NOW = datetime(2026, 3, 1, 12, 30, 0, 123456, tzinfo=UTC)

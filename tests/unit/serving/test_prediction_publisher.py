@@ -12,9 +12,9 @@ import psutil
 import pytest
 from prometheus_client import REGISTRY
 
+from chassis.model_signature import Column
+from chassis.row_reader import InputBatch
 from serving.inference.prediction import Prediction
-from serving.inference.row_reader import InputBatch
-from serving.inference.signature import Column
 from serving.policy.versions import Artifact
 from serving.publishing.prediction_events import about, line
 from serving.publishing.predictions import PredictionPublisher

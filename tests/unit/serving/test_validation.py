@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.inference.row_reader import InputBatch, RowReader
-from serving.inference.signature import Column, Signature
-from serving.inference.validation import RowsRefused
+from chassis.model_signature import Column, Signature
+from chassis.row_reader import InputBatch, RowReader
+from chassis.row_validation import RowsRefused
 
 SIGNATURE = Signature(
     columns=(

@@ -123,6 +123,10 @@ def _from_2(document: Document) -> Document:
     if facts := measured["integrity"]:
         needed = [{**each, "same_major": False, "provider": None} for each in facts["dependencies"]]
         measured["integrity"] = {**facts, "dependencies": needed}
+    for probe in ("probe", "champion_probe"):
+        if measured.get(probe) is not None:
+            later = {"load_cpu_seconds": None, "noise": None, "batch_noise": None, "alone": None, "alone_rows": []}
+            measured[probe] = {**later, **measured[probe]}
     golden = document["golden"] and {"entity": None, "event_time": None, **document["golden"]}
     return {**document, "policy": policy, "measured": measured, "golden": golden}
 

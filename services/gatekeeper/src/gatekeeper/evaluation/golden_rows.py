@@ -14,10 +14,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from chassis.label_column import label_of
-from chassis.mlmodel import MLmodel
+from chassis.mlmodel import MLmodel, by_position
 from chassis.parquet import frame_of
 from chassis.row_keys import as_utc
-from chassis.signature_frame import Unfit, fitted
+from chassis.signature_frame import Unfit, fitted, untyped
 from chassis.splitmix64 import splitmix64
 from contracts.labels import BINARY, UNKNOWN, ClassLabels, in_order, number
 from contracts.policy import ModelPolicy, Problem
@@ -96,24 +96,47 @@ class GoldenRows:
 
     def features_of(self, model: MLmodel) -> list[str]:
         """Return the columns named by the model's signature; without names, all feature columns. Never the label."""
-        if model.inputs is not None:
+        if model.inputs is not None and not self._by_position(model.inputs):
             return [name for name in model.inputs if name in self.rows.columns]
         return [name for name in self.rows.columns if name not in self.not_features]
+
+    @cached_property
+    def untyped(self) -> tuple[str, ...]:
+        """Describe the columns that MLflow has no type for."""
+        return untyped(self.rows)
 
     def features_for(self, model: MLmodel) -> pd.DataFrame:
         """Return these columns, in the types of the signature, as serving would. Raises Unusable for what is unfit."""
         names = self.features_of(model)
+        kinds = dict(zip(model.inputs, model.kinds, strict=True)) if model.inputs and model.kinds else {}
+        if model.inputs is not None and self._by_position(model.inputs):
+            return self._matrix(names, model.inputs, kinds)
         absent = [name for name in model.inputs or () if name not in names and name != self.label]
         if needed := [name for name in absent if name not in model.optional]:
             raise Unusable(
                 f"the golden rows have no column {needed[0]!r}, which the model's signature requires"
                 f" ({_listed(self.rows.columns)})"
             )
-        kinds = dict(zip(model.inputs, model.kinds, strict=True)) if model.inputs and model.kinds else {}
-        try:
-            return fitted(self.rows[names], kinds)
-        except Unfit as error:
-            raise Unusable(f"the golden rows do not fit the model's signature: {error}") from error
+        return _fitted(self.rows[names], kinds)
+
+    def _by_position(self, inputs: tuple[str, ...]) -> bool:
+        """Return whether a model's columns are those of the rows in their order: it has no names for them."""
+        return by_position(inputs) and not set(inputs) <= set(self.rows.columns)
+
+    def _matrix(self, names: list[str], inputs: tuple[str, ...], kinds: dict[str, str]) -> pd.DataFrame:
+        if len(names) != len(inputs):
+            raise Unusable(
+                f"the model takes {len(inputs)} columns without names; the golden rows have {len(names)} besides the"
+                f" label ({_listed(names)})"
+            )
+        return _fitted(self.rows[names].set_axis(list(inputs), axis=1), kinds)
+
+
+def _fitted(frame: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
+    try:
+        return fitted(frame, kinds)
+    except Unfit as error:
+        raise Unusable(f"the golden rows do not fit the model's signature: {error}") from error
 
 
 def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource | None) -> GoldenRows:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from mlflow.types import DataType
 
+from chassis import model_signature
 from chassis.scoring import Scorer
 from forms import Column, choose, dumps, frame_of, rows_of
 from forms.choosing import none
@@ -18,17 +18,20 @@ from forms.form import Row
 from gatekeeper.sandbox.compiled_form import LONGEST_REASON
 
 
-def proved(scorer: Scorer, features: pd.DataFrame, tolerance: float, into: Path) -> dict[str, Any]:
+def proved(
+    scorer: Scorer,
+    signature: Sequence[model_signature.Column],
+    features: pd.DataFrame,
+    tolerance: float,
+    into: Path,
+) -> dict[str, Any]:
     """Return the chosen form, its parity with the model on `features` and rows made of them, and the refused forms.
 
     Writes the compiled model to the file `into`, if it is worth keeping. Raises any error of the model's `predict`.
     """
-    schema = scorer.pyfunc.metadata.get_input_schema()
-    if schema is None or schema.is_tensor_spec() or not all(spec.name for spec in schema.inputs):
-        return none("the model's signature has no named columns").about()
-    if absent := [spec.name for spec in schema.inputs if spec.name not in features]:  # optional, then
+    if absent := [column.name for column in signature if column.name not in features]:  # optional, then
         return none(f"the golden rows lack {', '.join(map(repr, absent))}").about()
-    columns = [_column(spec) for spec in schema.inputs]
+    columns = [Column(column.name, column.kind) for column in signature]
 
     def ask(rows: Sequence[Row]) -> Any:
         return np.asarray(scorer.predict(frame_of(rows, columns)))
@@ -42,10 +45,3 @@ def proved(scorer: Scorer, features: pd.DataFrame, tolerance: float, into: Path)
     for each in about["refused"]:
         each["reason"] = each["reason"][:LONGEST_REASON]
     return about
-
-
-def _column(spec: Any) -> Column:
-    """Convert a column of the signature. Raises TypeError for a type that JSON requests cannot carry."""
-    if not isinstance(spec.type, DataType) or spec.type is DataType.binary:
-        raise TypeError(f"column {spec.name!r} has type {spec.type}, which is not served")
-    return Column(spec.name, spec.type.name)

@@ -28,7 +28,7 @@ IMPORTED_ONCE = (
         "sklearn.ensemble",
         "sklearn.linear_model",
         "sklearn.pipeline",
-        "chassis.scoring",
+        "chassis.servable",
         "gatekeeper.sandbox.compile_probe",
     ),
 )

@@ -13,8 +13,8 @@ import sqlalchemy as sql
 from sqlalchemy.exc import NoSuchTableError, ProgrammingError, SQLAlchemyError
 
 from chassis.errors import Permanent, Transient
-from serving.inference.signature import Signature
-from serving.inference.validation import Row, nearest
+from chassis.model_signature import Signature
+from chassis.row_validation import Row, nearest
 
 CHUNK = 1000
 """Values of one IN (…)."""

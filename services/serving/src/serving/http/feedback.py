@@ -12,12 +12,12 @@ import orjson
 
 from chassis.cloudevents import Encoded
 from chassis.http import Problem
+from chassis.row_validation import Fault
 from contracts import GroundTruthReceived
 from serving.http.asgi import JSON, RawRequest, RawResponse
 from serving.http.json_bodies import model_of, object_of, unknown, wrong
 from serving.http.openapi import MODEL_NAME, PROBLEM, refusals, success
 from serving.http.prediction_service import PredictionService, about
-from serving.inference.validation import Fault
 from serving.publishing.feedback import FeedbackPublisher
 from serving.publishing.ground_truth import FIELDS, LONGEST, GroundTruthRejected, encoded, read_items
 

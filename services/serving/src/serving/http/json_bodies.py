@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from chassis.http import Problem
+from chassis.row_validation import Fault, json_type, nearest, shown
 from serving.http.prediction_service import invalid
-from serving.inference.validation import Fault, json_type, nearest, shown
 
 LARGE = 64 * 1024
 """Bodies above it are parsed in a thread: they would block the event loop for half a millisecond or more."""

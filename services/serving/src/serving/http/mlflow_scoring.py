@@ -16,14 +16,14 @@ import orjson
 from starlette.responses import Response
 
 from chassis.http import Problem
+from chassis.row_reader import InputBatch
+from chassis.row_validation import RowsRefused
 from serving.http.asgi import JSON, RawRequest, RawResponse
 from serving.http.json_bodies import LARGE
 from serving.http.openapi import ERROR_TEXT, refusals, success
 from serving.http.prediction_service import PredictionService
 from serving.inference.batcher import INLINE_ROWS
 from serving.inference.model import LoadedModel, ModelFailed
-from serving.inference.row_reader import InputBatch
-from serving.inference.validation import RowsRefused
 from serving.loading.model_state import ActiveVersion
 
 if TYPE_CHECKING:
@@ -114,6 +114,8 @@ def quick(model: LoadedModel, request: RawRequest) -> InputBatch | None:
         return None
     try:
         rows = _rows(orjson.loads(request.body))
+        if model.signature.is_tensor and not _are_arrays(rows):  # MLflow takes a table by the order of its columns
+            return None
         table = model.reader.read(rows, len(rows)) if rows else None
     except (orjson.JSONDecodeError, RowsRefused):
         return None
@@ -131,11 +133,17 @@ def _rows(body: Any) -> list[Any] | None:
             width = len(names)
             if all(isinstance(row, list) and len(row) == width for row in data) and _distinct(names):
                 return [dict(zip(names, row, strict=True)) for row in data]
+        case {"inputs": [*rows]} if _are_arrays(rows):
+            return rows
         case {"inputs": {**columns}}:
             lists: list[Any] = list(columns.values())
             if lists and all(isinstance(given, list) and len(given) == len(lists[0]) for given in lists):
                 return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
     return None
+
+
+def _are_arrays(rows: list[Any] | None) -> bool:
+    return rows is not None and all(isinstance(row, list) for row in rows)
 
 
 def _distinct(names: list[Any]) -> bool:

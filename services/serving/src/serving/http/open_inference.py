@@ -11,6 +11,9 @@ from fastapi import APIRouter, Response
 from starlette.responses import JSONResponse
 
 from chassis.http import Problem
+from chassis.model_signature import Signature
+from chassis.row_reader import InputBatch
+from chassis.row_validation import RowsRefused
 from serving.http.asgi import JSON, ModelEvicted, RawRequest, RawResponse, retry_when_loaded
 from serving.http.json_bodies import LARGE
 from serving.http.openapi import ERROR_TEXT, refusals
@@ -28,10 +31,9 @@ from serving.http.tensors import (
     wanted_outputs,
 )
 from serving.inference.prediction import Prediction
-from serving.inference.row_reader import InputBatch
-from serving.inference.validation import RowsRefused
 from serving.loading.model_state import ActiveVersion
 
+MATRIX = "input-0"
 LABELS, SCORES = "predict", "predict_proba"
 HEADER_LENGTH = b"inference-header-content-length"
 EXTENSIONS = ["binary_tensor_data"]
@@ -258,6 +260,14 @@ def _outputs(prediction: Prediction) -> dict[str, Output]:
     return found
 
 
+def _inputs(signature: Signature) -> list[dict[str, Any]]:
+    """Describe one tensor per column, or the matrix that a model takes, by the name that MLServer gives it."""
+    if signature.is_tensor:
+        (kind,) = {column.kind for column in signature.columns}
+        return [{"name": MATRIX, "datatype": OF_KINDS[kind], "shape": [-1, len(signature.columns)]}]
+    return [{"name": column.name, "datatype": OF_KINDS[column.kind], "shape": [-1]} for column in signature.columns]
+
+
 def _metadata(active: ActiveVersion) -> dict[str, Any]:
     signature, artifact = active.model.signature, active.desired.artifact
     outputs = [{"name": LABELS, "datatype": "FP64" if signature.problem == "regression" else "BYTES", "shape": [-1]}]
@@ -272,8 +282,6 @@ def _metadata(active: ActiveVersion) -> dict[str, Any]:
         "name": artifact.model_name,
         "versions": [str(artifact.model_version)],
         "platform": "mlflow_pyfunc",
-        "inputs": [
-            {"name": column.name, "datatype": OF_KINDS[column.kind], "shape": [-1]} for column in signature.columns
-        ],
+        "inputs": _inputs(signature),
         "outputs": outputs,
     }

@@ -7,13 +7,13 @@ from typing import Any
 
 import orjson
 
+from chassis.row_validation import MISSING, RowsRefused
 from serving.http.asgi import JSON, RawRequest, RawResponse
 from serving.http.json_bodies import LARGE, model_of, object_of, unknown, wrong
 from serving.http.openapi import MODEL_NAME, PROBLEM, refusals, success
 from serving.http.predict_by_id import Features
 from serving.http.prediction_service import PredictionService, refused
 from serving.inference.prediction import Prediction
-from serving.inference.validation import MISSING, RowsRefused
 from serving.loading.model_state import ActiveVersion
 
 FIELDS = ("rows", "entities", "model")
@@ -32,7 +32,7 @@ BODY = {
                     "additionalProperties": False,
                     "properties": {
                         "model": MODEL_NAME,
-                        "rows": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+                        "rows": {"type": "array", "minItems": 1, "items": {"type": ["object", "array"]}},
                         "entities": {"type": "array", "minItems": 1, "items": {"type": ["string", "integer"]}},
                     },
                 }

@@ -13,11 +13,11 @@ from prometheus_client import Counter
 from chassis.column_types import TypeMismatch, entity_id
 from chassis.errors import Permanent, Transient
 from chassis.http import Problem
+from chassis.row_reader import InputBatch
+from chassis.row_validation import NAMED, Row, RowsRefused, shown
 from serving.http.json_bodies import wrong
 from serving.inference.batcher import INLINE_ROWS, AdaptiveBatcher
 from serving.inference.model import LoadedModel
-from serving.inference.row_reader import InputBatch
-from serving.inference.validation import NAMED, Row, RowsRefused, shown
 from serving.loading.executor import LimitedExecutor
 from serving.settings import Settings
 

@@ -10,12 +10,12 @@ from typing import Any
 from prometheus_client import Counter
 
 from chassis.http import Problem
+from chassis.row_reader import InputBatch
+from chassis.row_validation import Fault, RowsRefused, nearest, shown
 from serving.http.asgi import ModelEvicted, RawRequest
 from serving.inference.batcher import AdaptiveBatcher
 from serving.inference.model import ModelFailed
 from serving.inference.prediction import Prediction
-from serving.inference.row_reader import InputBatch
-from serving.inference.validation import Fault, RowsRefused, nearest, shown
 from serving.loading.model_state import ActiveVersion, ModelState
 from serving.loading.reconciler import ModelReconciler
 from serving.publishing.predictions import PredictionPublisher

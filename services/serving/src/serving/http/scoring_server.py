@@ -14,11 +14,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import CONTENT_TYPES, InvocationsResponse, invocations, predictions_to_json
 
 from chassis.http import Problem
+from chassis.row_reader import InputBatch
 from serving.http.asgi import RawRequest
 from serving.http.body_limits import is_bomb
 from serving.inference.model import LoadedModel
 from serving.inference.prediction import Prediction
-from serving.inference.row_reader import InputBatch
 from serving.publishing.worker_client import DROPPED
 
 SPARSE = (
@@ -103,6 +103,7 @@ def _heard(model: LoadedModel, listening: _Listening) -> tuple[InputBatch | None
     """Return the rows and predictions as an event can carry them; count them as dropped where it cannot."""
     try:
         frame = listening.asked if isinstance(listening.asked, pd.DataFrame) else pd.DataFrame(listening.asked)
+        frame = frame.set_axis([str(name) for name in frame.columns], axis=1)  # 0, 1, … of a matrix
         known = [name for name in frame.columns if model.reader.knows(name)]
         rows = json.loads(frame[known].to_json(orient="records", date_format="iso", double_precision=15))
         table = model.reader.read(rows, len(rows))

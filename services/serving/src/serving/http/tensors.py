@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from serving.inference.validation import shown
+from chassis.row_validation import shown
 
 DTYPES: dict[str, Any] = {
     "BOOL": np.bool_,

@@ -17,9 +17,9 @@ from typing import TypeVar
 from prometheus_client import Counter, Gauge, Histogram
 
 from chassis.http import Problem
+from chassis.row_reader import InputBatch
 from serving.inference.model import LoadedModel, NotCompiled
 from serving.inference.prediction import Prediction
-from serving.inference.row_reader import InputBatch
 from serving.settings import Settings
 
 T = TypeVar("T")

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 
 from prometheus_client import Counter
 
+from chassis.model_signature import Signature
+from chassis.row_reader import InputBatch
+from chassis.row_validation import Row
 from chassis.telemetry import get_logger
-from serving.inference.row_reader import InputBatch
-from serving.inference.signature import Signature
-from serving.inference.validation import Row
 from serving.policy.versions import Artifact
 
 WORDS = frozenset({"None", "nan", "NaT", "<NA>"})

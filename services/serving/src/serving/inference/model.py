@@ -11,13 +11,13 @@ import numpy as np
 
 from chassis.column_types import READERS
 from chassis.errors import Permanent
+from chassis.model_signature import Column, Signature
 from chassis.predictions import as_array, read
+from chassis.row_reader import InputBatch, RowReader, Values, frame_of
+from chassis.row_validation import MISSING, Row, RowsRefused, fault_of
 from chassis.telemetry import get_logger
 from serving.inference.missing_texts import MissingTexts
 from serving.inference.prediction import Prediction
-from serving.inference.row_reader import InputBatch, RowReader, Values, frame_of
-from serving.inference.signature import Column, Signature
-from serving.inference.validation import MISSING, Row, RowsRefused, fault_of
 from serving.policy.versions import Artifact
 
 if TYPE_CHECKING:
@@ -126,10 +126,10 @@ class LoadedModel:
     def invoked(self, table: InputBatch) -> Prediction:
         """Predict as `predict`, with the raw output of MLflow's scoring server. Blocks. Raises as `predict`."""
         prediction = self.predict(table)
-        if not self.has_own_labels:
+        if self.scorer is None or not self.has_own_labels:
             return prediction
         try:
-            return replace(prediction, raw=self.pyfunc.predict(table.frame))
+            return replace(prediction, raw=self.pyfunc.predict(self.scorer.as_logged(table.frame)))
         except (Exception, SystemExit) as error:
             raise ModelFailed(f"{type(error).__name__}: {first_line(error)}") from error
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import forms
+from chassis.row_reader import Values
 from chassis.telemetry import get_logger
 from serving.inference.model import LoadedModel
-from serving.inference.row_reader import Values
 
 log = get_logger(__name__)
 

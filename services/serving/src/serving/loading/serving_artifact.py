@@ -16,12 +16,12 @@ import numpy as np
 import forms
 from chassis.artifact_cache import ArtifactCache
 from chassis.errors import Permanent, Transient
+from chassis.row_reader import InputBatch
+from chassis.row_validation import RowsRefused
 from chassis.telemetry import get_logger
 from forms.artifact import RecordedPredictions, ServingArtifact, read
 from serving.inference import model as models
 from serving.inference.model import LoadedModel
-from serving.inference.row_reader import InputBatch
-from serving.inference.validation import RowsRefused
 from serving.policy.versions import ServingArtifactRef
 
 log = get_logger(__name__)

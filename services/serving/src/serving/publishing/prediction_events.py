@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
+    from chassis.model_signature import Column
+    from chassis.row_reader import InputBatch
     from serving.inference.prediction import Prediction
-    from serving.inference.row_reader import InputBatch
-    from serving.inference.signature import Column
 
 SOURCE = "serving"
 

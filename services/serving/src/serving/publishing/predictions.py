@@ -14,11 +14,11 @@ from collections.abc import Mapping
 import orjson
 from prometheus_client import Gauge
 
+from chassis.model_signature import Column
+from chassis.row_reader import InputBatch
 from chassis.telemetry import get_logger
 from contracts import PredictionMade
 from serving.inference.prediction import Prediction
-from serving.inference.row_reader import InputBatch
-from serving.inference.signature import Column
 from serving.policy.versions import Artifact
 from serving.publishing.prediction_events import Budget, about, is_sampled, line
 from serving.publishing.worker_client import DROPPED, WorkerClient

@@ -13,8 +13,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from chassis.column_types import READERS, TYPES, VALUE_FITS, TypeMismatch, entity_id, event_time
-from serving.inference.signature import Column, Signature
-from serving.inference.validation import MISSING, Fault, Row, RowsRefused, check_shape, fault_of, unknown_fields
+from chassis.model_signature import Column, Signature
+from chassis.row_validation import MISSING, Fault, Row, RowsRefused, check_shape, fault_of, unknown_fields
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +87,12 @@ class RowReader:
         self._known: set[tuple[type, ...]] = set()
 
     def read(self, rows: Any, max_rows: int) -> InputBatch:
-        """Read `rows`. Raises RowsRefused with every column's first fault."""
+        """Read `rows`: objects; or arrays, for a model that takes a matrix.
+
+        Raises RowsRefused with every column's first fault.
+        """
+        if self._signature.is_tensor:
+            rows = self._by_position(rows)
         check_shape(rows, max_rows)
         values = self._quick(rows)
         if values is None:
@@ -109,6 +114,16 @@ class RowReader:
         if tuple(map(type, values)) not in self._known:
             return False
         return all(fits(values[place]) for place, fits in self._checked)
+
+    def _by_position(self, rows: Any) -> Any:
+        """Name the values of rows that are arrays."""
+        if not isinstance(rows, list) or not any(isinstance(row, list) for row in rows):
+            return rows
+        width = len(self._names)
+        for number, row in enumerate(rows):
+            if not isinstance(row, list) or len(row) != width:
+                raise RowsRefused([fault_of(number, None, row, f"an array of {width} values, like the other rows")])
+        return [dict(zip(self._names, row, strict=True)) for row in rows]
 
     def _quick(self, rows: Sequence[Row]) -> list[Values] | None:
         """Read rows on the fast path; return None when a row is not certain to fit."""

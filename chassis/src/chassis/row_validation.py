@@ -10,7 +10,7 @@ from typing import Any
 
 from rapidfuzz import fuzz, process
 
-from serving.inference.signature import Column, Signature
+from chassis.model_signature import Column, Signature
 
 Row = Mapping[str, Any]
 
@@ -124,5 +124,5 @@ def _why(name: str, signature: Signature) -> str:
     return f"no such field: the model does not take it; {nearest(name, features)}"
 
 
-def fault_of(row: int, column: Column, value: Any, expected: str) -> Fault:
-    return Fault(row, column.name, shown(value), json_type(value), expected)
+def fault_of(row: int, column: Column | None, value: Any, expected: str) -> Fault:
+    return Fault(row, column.name if column else None, shown(value), json_type(value), expected)

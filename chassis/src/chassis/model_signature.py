@@ -19,6 +19,7 @@ class Column:
 class Signature:
     """The features, the roles of the other columns, and the meaning of the predictions.
 
+    `is_tensor`: the model takes one matrix; its columns are named by their position, from "0" on.
     `problem` is None for a model that does not declare it; then it is inferred from the shape of its predictions.
     """
 
@@ -28,3 +29,4 @@ class Signature:
     label: str | None = None
     problem: str | None = None
     classes: tuple[Any, ...] | None = None
+    is_tensor: bool = False
