@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
+from contracts.custom_metrics import HOW, greater_is_better
 from contracts.drift_settings import FORMER_DROP, Drift
 from contracts.durations import Duration
 from contracts.event import ModelName
@@ -35,18 +36,24 @@ class Metric:
     """Requires scores: from labels alone it cannot be computed."""
     of_series: bool = False
     """Requires the order of the rows: their event time."""
+    is_function: bool = False
+    """Of the user, see contracts.custom_metrics."""
 
 
 class Metrics(dict[str, Metric]):
-    """Metrics by name, and those whose name contains a quantile."""
+    """Metrics by name, and those whose name contains a quantile or names a function."""
 
     def __missing__(self, name: str) -> Metric:
+        if (greater := greater_is_better(name)) is not None:
+            return Metric(name, get_args(Problem), greater, is_function=True)
         if quantile_of(name) is None:
             raise KeyError(name)
         return replace(self[PINBALL], name=name)
 
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or (isinstance(name, str) and quantile_of(name) is not None)
+        if super().__contains__(name):
+            return True
+        return isinstance(name, str) and (quantile_of(name) is not None or greater_is_better(name) is not None)
 
 
 METRICS = Metrics(
@@ -70,12 +77,13 @@ METRICS = Metrics(
         )
     }
 )
-"""The metrics by name. `pinball_90`, of any percentage, is a metric too, though not listed."""
+"""The metrics by name. `pinball_90`, of any percentage, and functions are metrics too, though not listed."""
 
 
 def _known_metric(name: str) -> str:
     if name not in METRICS:
-        raise ValueError(f"unknown metric {name!r}; known: {', '.join(sorted(METRICS))}")
+        how = f"; {HOW}" if ":" in name else ""
+        raise ValueError(f"unknown metric {name!r}; known: {', '.join(sorted(METRICS))}{how}")
     return name
 
 
