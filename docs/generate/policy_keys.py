@@ -77,5 +77,6 @@ def _metrics() -> str:
     quantiles = paragraph(
         "`pinball` is of the median; `pinball_90` is of the quantile 0.9, and so for any percentage. `mase` and"
         " `directional_accuracy` need the event time of the golden rows; rows of each entity are a series of their own."
+        " A function of yours is a metric by its name, `package.module:name_score`, `…_error` or `…_loss`."
     )
     return f"## Metrics\n\n{table(('Metric', 'Problems', 'Better'), rows)}\n\n{quantiles}"

@@ -28,6 +28,7 @@ from gatekeeper.policy.noise import Noise
 from gatekeeper.policy.stage import Stage
 from gatekeeper.policy.statistics.estimates import Predictions
 from gatekeeper.policy.tournament import Ending, Result
+from gatekeeper.policy.unseen_categories import CategoryTrial
 from gatekeeper.sandbox.compiled_form import CompilationReport, Parity, RefusedForm
 from gatekeeper.sandbox.sandbox import Fault, Probe
 from gatekeeper.tournaments import comparison
@@ -132,6 +133,7 @@ def measured() -> Measurements:
         champion_overlap=OVERLAP,
         probe=PROBE,
         dirty_rows=np.array([0, 2]),
+        category_trials=(CategoryTrial("carrier", ("AA",), 1),),
         champion_probe=PROBE,
         champion_answers=ANSWERS,
         champion_problem="changed since",

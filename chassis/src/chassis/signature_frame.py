@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -36,6 +37,15 @@ def fitted(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
         name: _column(frame[name], kinds[name]) if kinds.get(name) in READERS else frame[name] for name in frame.columns
     }
     return pd.DataFrame(columns, index=frame.index, columns=frame.columns)
+
+
+def fitted_where_possible(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
+    """As `fitted`; a column with a value that does not fit stays as it is."""
+    columns = {}
+    for name in frame.columns:
+        with suppress(Unfit):
+            columns[name] = fitted(frame[[name]], kinds)[name]
+    return frame.assign(**columns)
 
 
 def untyped(frame: pd.DataFrame) -> tuple[str, ...]:

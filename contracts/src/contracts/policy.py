@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
+from contracts.custom_metrics import HOW, greater_is_better
 from contracts.drift_settings import FORMER_DROP, Drift
 from contracts.durations import Duration
 from contracts.event import ModelName
@@ -35,18 +36,24 @@ class Metric:
     """Requires scores: from labels alone it cannot be computed."""
     of_series: bool = False
     """Requires the order of the rows: their event time."""
+    is_function: bool = False
+    """Of the user, see contracts.custom_metrics."""
 
 
 class Metrics(dict[str, Metric]):
-    """Metrics by name, and those whose name contains a quantile."""
+    """Metrics by name, and those whose name contains a quantile or names a function."""
 
     def __missing__(self, name: str) -> Metric:
+        if (greater := greater_is_better(name)) is not None:
+            return Metric(name, get_args(Problem), greater, is_function=True)
         if quantile_of(name) is None:
             raise KeyError(name)
         return replace(self[PINBALL], name=name)
 
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or (isinstance(name, str) and quantile_of(name) is not None)
+        if super().__contains__(name):
+            return True
+        return isinstance(name, str) and (quantile_of(name) is not None or greater_is_better(name) is not None)
 
 
 METRICS = Metrics(
@@ -70,12 +77,13 @@ METRICS = Metrics(
         )
     }
 )
-"""The metrics by name. `pinball_90`, of any percentage, is a metric too, though not listed."""
+"""The metrics by name. `pinball_90`, of any percentage, and functions are metrics too, though not listed."""
 
 
 def _known_metric(name: str) -> str:
     if name not in METRICS:
-        raise ValueError(f"unknown metric {name!r}; known: {', '.join(sorted(METRICS))}")
+        how = f"; {HOW}" if ":" in name else ""
+        raise ValueError(f"unknown metric {name!r}; known: {', '.join(sorted(METRICS))}{how}")
     return name
 
 
@@ -117,7 +125,7 @@ class Golden(Section):
         default=None,
         pattern=r"^(latest|sha256:[0-9a-f]{64})$",
         description="The golden dataset (`gauntlet golden create`) on which every version is judged: its digest, or"
-        " latest. Default: the evaluation dataset that was registered with the version",
+        " latest. Default: the rows that the version brings, else the newest golden dataset",
     )
 
 
@@ -367,13 +375,15 @@ class ModelPolicy(Section):
         if self._digest_as_written is not None:
             return self._digest_as_written
         # A key that was added later and is left out does not change the digest of the policies there were before.
-        later = {"label"} if self.label is None else set()
+        later: dict[str, Any] = {"label": True} if self.label is None else {}
+        if isinstance(self.gates.robustness, Robustness) and self.gates.robustness.unseen_as_known == "warn":
+            later["gates"] = {"robustness": {"unseen_as_known"}}
         written = self
         if self.drift.metric_drop == Drift().metric_drop:
             # Nor does a default that has changed: no gate depends on it.
             former = self.drift.model_copy(update={"metric_drop": FORMER_DROP})
             written = self.model_copy(update={"drift": former})
-        judged = written.model_dump_json(exclude={"features", "serving", *later})
+        judged = written.model_dump_json(exclude={"features": True, "serving": True, **later})
         if not self.states_problem:
             judged = f"problem not stated: {judged}"
         return "sha256:" + hashlib.sha256(judged.encode()).hexdigest()

@@ -20,6 +20,7 @@ from sklearn.metrics import (
 )
 
 from contracts import OutputFormat, Scalar
+from contracts.custom_metrics import CustomMetricError, compute
 from contracts.forecasts import pinball, quantile_of, same_direction, smape, values_before
 from contracts.labels import BINARY, UNKNOWN, ClassLabels, number
 from contracts.policy import METRICS, Problem
@@ -52,12 +53,13 @@ class Answered:
 class _Read:
     """Predictions and labels of the readable rows, as numbers; `why` says what could not be read.
 
-    `before`: the label of the entity's row before, NaN without one.
+    `before`: the label of the entity's row before, NaN without one. `scores`: NaN where a prediction has none.
     """
 
     said: np.ndarray
     truth: np.ndarray
     before: np.ndarray
+    scores: np.ndarray
     why: str
 
 
@@ -85,6 +87,9 @@ def measure(
     n, classes = len(found.truth), None if problem == "regression" else len(np.unique(found.truth))
     if metric == "mape" and (zeros := int((found.truth == 0).sum())):
         return Labelled(window_rows, n, classes, None, f"a relative error of zero is not defined: {zeros} labels are 0")
+    if METRICS[metric].is_function and n:
+        value, why = _of_function(metric, found, problem)
+        return Labelled(window_rows, n, classes, value, why or found.why)
     if METRICS[metric].of_series and n:
         value, why = _of_series(metric, found, baseline or {})
         return Labelled(window_rows, n, None, value, why or found.why)
@@ -113,7 +118,9 @@ def _numbers(labelled: Sequence[Answered]) -> _Read:
     labels = [math.nan if value is None else value for value in truth]
     times = [row.event_time if value is not None else None for row, value in zip(labelled, truth, strict=True)]
     before = values_before(labels, times, [row.entity for row in labelled])
-    return _readable(said, truth, _unread(unread, "it is no number"), _silent(silent, "number"), before=before)
+    return _readable(
+        labelled, said, truth, _unread(unread, "it is no number"), _silent(silent, "number"), before=before
+    )
 
 
 def _classes(metric: str, labelled: Sequence[Answered], problem: Problem, names: tuple[Scalar, ...]) -> _Read:
@@ -128,15 +135,32 @@ def _classes(metric: str, labelled: Sequence[Answered], problem: Problem, names:
         said = [_said(row, known, problem) for row in labelled]
     silent = _silent(sum(value is None for value in said), "score" if metric in NEEDS_SCORES else "class")
     which = f"it is none of the classes {', '.join(map(repr, known.names))}" + ("" if names else UNNAMED)
-    return _readable(said, truth, _unread(unread, which), silent)
+    return _readable(labelled, said, truth, _unread(unread, which), silent)
 
 
 def _readable(
-    said: Sequence[float | None], truth: Sequence[float | None], *unread: str, before: Sequence[float] | None = None
+    labelled: Sequence[Answered],
+    said: Sequence[float | None],
+    truth: Sequence[float | None],
+    *unread: str,
+    before: Sequence[float] | None = None,
 ) -> _Read:
-    rows = zip(said, truth, before or [math.nan] * len(said), strict=True)
-    usable = np.array([row for row in rows if None not in row], dtype=float).reshape(-1, 3)
-    return _Read(usable[:, 0], usable[:, 1], usable[:, 2], "; ".join(filter(None, unread)))
+    scores = [math.nan if row.score is None else row.score for row in labelled]
+    rows = zip(said, truth, before or [math.nan] * len(said), scores, strict=True)
+    usable = np.array([row for row in rows if None not in row], dtype=float).reshape(-1, 4)
+    columns = dict(zip(("said", "truth", "before", "scores"), usable.T, strict=True))
+    return _Read(**columns, why="; ".join(filter(None, unread)))
+
+
+def _of_function(metric: str, found: _Read, problem: Problem) -> tuple[float | None, str]:
+    """Return the value of a user's function, and why there is none."""
+    kind = np.float64 if problem == "regression" else np.int64
+    scores = None if np.isnan(found.scores).any() else found.scores
+    try:
+        value = compute(metric, found.truth.astype(kind), found.said.astype(kind), scores)
+    except CustomMetricError as error:
+        return None, str(error)
+    return (None, "the function returns no number for these rows") if math.isnan(value) else (value, "")
 
 
 def _of_series(metric: str, found: _Read, baseline: Mapping[str, float]) -> tuple[float | None, str]:

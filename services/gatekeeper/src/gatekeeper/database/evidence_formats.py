@@ -117,6 +117,7 @@ def _from_2(document: Document) -> Document:
     if isinstance(integrity, dict) and integrity.get("dependencies", "compatible") == "compatible":
         gates["integrity"] = {**integrity, "dependencies": "exact"}
     measured = {"golden_source": None, "problem_because": None, "origin": None, **document["measured"]}
+    measured = {"category_trials": [], **measured}
     for description in ("description", "champion_description"):
         if measured.get(description) is not None:
             measured[description] = {"optional": [], **measured[description]}

@@ -356,7 +356,11 @@ class Evaluator:
             return {}
         measurements.dirty_rows = chosen_rows(len(features), settings.rows)
         chosen = features.iloc[measurements.dirty_rows].reset_index(drop=True)
-        return perturbations.perturb(chosen, settings.perturbations, settings.share)
+        dirty = perturbations.perturb(chosen, settings.perturbations, settings.share)
+        if "unseen" in settings.perturbations:
+            measurements.category_trials, trials = perturbations.unseen_categories(chosen)
+            dirty |= trials
+        return dirty
 
     def _limits(self, policy: ModelPolicy) -> Limits:
         limits = policy.sandbox

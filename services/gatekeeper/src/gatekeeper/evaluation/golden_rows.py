@@ -108,7 +108,7 @@ class GoldenRows:
     def features_for(self, model: MLmodel) -> pd.DataFrame:
         """Return these columns, in the types of the signature, as serving would. Raises Unusable for what is unfit."""
         names = self.features_of(model)
-        kinds = dict(zip(model.inputs, model.kinds, strict=True)) if model.inputs and model.kinds else {}
+        kinds = kinds_of(model)
         if model.inputs is not None and self._by_position(model.inputs):
             return self._matrix(names, model.inputs, kinds)
         absent = [name for name in model.inputs or () if name not in names and name != self.label]
@@ -178,6 +178,11 @@ def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource |
         because=because,
         series=series,
     )
+
+
+def kinds_of(model: MLmodel) -> dict[str, str]:
+    """Return MLflow's type names of the signature's columns, where it has named ones of simple types."""
+    return dict(zip(model.inputs, model.kinds, strict=True)) if model.inputs and model.kinds else {}
 
 
 def chosen_rows(n: int, most: int) -> NDArray[np.int64]:

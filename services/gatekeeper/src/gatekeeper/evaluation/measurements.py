@@ -21,6 +21,7 @@ from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.predictions import as_answers
 from gatekeeper.policy.stage import Stage
 from gatekeeper.policy.statistics.estimates import Predictions, Series
+from gatekeeper.policy.unseen_categories import CategoryTrial
 from gatekeeper.sandbox.compiled_form import CompilationReport
 from gatekeeper.sandbox.sandbox import Probe
 
@@ -72,6 +73,8 @@ class Measurements:
     probe: Probe | None = None
     dirty_rows: NDArray[np.int64] | None = None
     """Positions of the golden rows that have dirty versions."""
+    category_trials: tuple[CategoryTrial, ...] = ()
+    """Columns of the dirty rows with unseen categories, next to known ones and missing."""
     champion_probe: Probe | None = None
     champion_answers: Predictions | None = None
     champion_problem: str | None = None

@@ -19,6 +19,7 @@ from typing import Any
 from chassis.errors import Permanent
 from contracts import OutputFormat
 from gatekeeper.policy.stage import Stage
+from gatekeeper.sandbox.errors import explained, told
 from gatekeeper.sandbox.isolation import Isolation, confine, is_open
 from gatekeeper.sandbox.protocol import (
     ALONE,
@@ -46,9 +47,6 @@ SHORTEST_LOOP, LONGEST_LOOP = 0.0003, 0.005
 LARGEST_FILE = 256 * 1024 * 1024
 MOST_FILES = 512
 NOT_ISOLATED = 70
-ON_CATEGORIES = ("categorical_feature do not match", "must be int, float, bool or category")
-"""Words of LightGBM's and XGBoost's errors on texts in place of categories."""
-MLFLOW_ON_INPUT, MLFLOW_CAUSE = "Failed to enforce schema of data ", ". Error: "
 
 
 class Facts:
@@ -119,7 +117,7 @@ def main(scratch: Path, expected: Isolation, begins: int) -> int:
     except WrongExample as error:
         facts.note(fault="example", error=str(error)[:2000])
     except BaseException as error:  # anything that candidate code raises, SystemExit too, is a result
-        facts.note(fault="raised", error=_told(error)[:2000])
+        facts.note(fault="raised", error=told(error)[:2000])
     return 0
 
 
@@ -140,7 +138,7 @@ def _question(
         try:
             raw = scorer.predict(frame)
         except Exception as error:
-            raise _explained(error, frame) from error
+            raise explained(error, frame) from error
         try:
             found = scorer.read(raw, request["problem"], classes, rows=len(frame))
         except (ValueError, TypeError) as error:
@@ -207,7 +205,7 @@ def _question(
         try:
             ask(dirty(name, "npy"), frame)
         except Exception as error:  # it may predict the other kinds
-            faults[name] = _told(error)[:500]
+            faults[name] = told(error)[:500]
     facts.note(dirty_faults=faults)
 
     time_calls(rows if features is None else features)
@@ -225,27 +223,6 @@ def _values(found: Any, problem: str) -> Any:
 def _plain(name: Any) -> Any:
     """Return a class as JSON represents it."""
     return name if isinstance(name, str | int | float) else str(name)
-
-
-def _explained(error: Exception, frame: Any) -> Exception:
-    """Say what to do where a model that was trained on pandas categories is given what MLflow makes of them."""
-    if not any(words in str(error) for words in ON_CATEGORIES):
-        return error
-    texts = [name for name in frame.columns if frame[name].dtype == object]
-    names = ", ".join(map(repr, texts))
-    return TypeError(
-        f"{_told(error)}; it was trained on pandas categories, of which MLflow's signature makes texts (columns"
-        f" {names}): train a pipeline that encodes texts (OrdinalEncoder), or log an mlflow.pyfunc.PythonModel whose"
-        " predict makes them categories again: model_input.astype({column: pd.CategoricalDtype(known)})"
-    )
-
-
-def _told(error: BaseException) -> str:
-    """Return an error on one line. MLflow's on input that does not fit begins with the input, all rows of it."""
-    text = " ".join(str(error).split()) or "without a message"
-    if text.startswith(MLFLOW_ON_INPUT) and (end := text.rfind(MLFLOW_CAUSE)) >= 0:
-        text = f"the input does not fit the signature: {text[end + len(MLFLOW_CAUSE) :]}"
-    return f"{type(error).__name__}: {text}"
 
 
 def _input_example(folder: str, served: Any) -> Any:

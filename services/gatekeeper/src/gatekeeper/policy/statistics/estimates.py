@@ -90,7 +90,7 @@ def estimate(
     """Estimate the metric of one model. `clusters`: each row's entity, if entities repeat. Raises Unmeasurable."""
     n = some(len(truth))
     codes = codes_of(clusters, n)
-    if metric in bootstrap.RESAMPLED:
+    if bootstrap.is_resampled(metric):
         statistic = bootstrap.statistic_of(metric, truth, answers, codes)
         units = _units(codes, n)
         draws = bootstrap.resampled([statistic], units)[0]
@@ -120,13 +120,13 @@ def difference(
 ) -> Difference:
     """Estimate the gain of `first` over `second` on the same rows. Raises Unmeasurable.
 
-    AUC by DeLong; accuracy by Tango's score interval and McNemar's exact test; bootstrap.RESAMPLED by the paired
-    bootstrap; all others by the paired mean. Over entities if they repeat.
+    AUC by DeLong; accuracy by Tango's score interval and McNemar's exact test; bootstrap.RESAMPLED and a user's
+    function by the paired bootstrap; all others by the paired mean. Over entities if they repeat.
     """
     n = some(len(truth))
     codes = codes_of(clusters, n)
     sign = direction(metric)
-    if metric in bootstrap.RESAMPLED:
+    if bootstrap.is_resampled(metric):
         both = [bootstrap.statistic_of(metric, truth, answers, codes) for answers in (first, second)]
         units = _units(codes, n)
         a, b = (bootstrap.observed(statistic, units) for statistic in both)
@@ -199,7 +199,7 @@ def value(metric: str, truth: NDArray[Any], answers: Predictions, series: Series
         return float(_delong(truth, None, answers)[0][0])
     if metric == "accuracy":
         return float(metrics.hits(truth, answers).sum()) / some(len(truth))
-    if metric in bootstrap.RESAMPLED:
+    if bootstrap.is_resampled(metric):
         return bootstrap.observed(bootstrap.statistic_of(metric, truth, answers, None), some(len(truth)))
     return mean_metric(metric, truth, answers, series)[0]
 

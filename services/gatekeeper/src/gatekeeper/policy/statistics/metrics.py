@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.custom_metrics import CustomMetricError, compute
 from contracts.forecasts import pinball, quantile_of, same_direction, smape
 from contracts.policy import METRICS
 from gatekeeper.policy.statistics.delong import Floats
@@ -129,12 +130,22 @@ def mean_metric(
     return value, losses / (2 * value) if value > 0 else np.zeros_like(losses)
 
 
+def value_of(metric: str, truth: NDArray[Any], labels: NDArray[Any], scores: Floats | None) -> float:
+    """Return the value of a user's function, which may change the arrays; NaN: it has none. Raises Unmeasurable."""
+    try:
+        return compute(metric, truth, labels, scores)
+    except CustomMetricError as error:
+        raise Unmeasurable(str(error)) from error
+
+
 def trivial(metric: str, truth: NDArray[Any], series: Series | None = None) -> float:
     """Return the metric of the best constant prediction on these rows: the baseline that a useful model beats.
 
     Of a series, the naive prediction: `mase` 1 by definition, and the direction that is the most frequent.
     """
     some(len(truth))
+    if METRICS[metric].is_function:
+        return _trivial_of_function(metric, truth)
     if metric == "mase":
         return 1.0
     if metric == "directional_accuracy":
@@ -180,6 +191,23 @@ def _trivial_mape(truth: NDArray[Any]) -> float:
     share = np.cumsum(weights[order])
     constant = truth[order][int(np.searchsorted(share, share[-1] / 2))]
     return float((np.abs(truth - constant) * weights).mean())
+
+
+def _trivial_of_function(metric: str, truth: NDArray[Any]) -> float:
+    """Return the best value for one class, with the classes' shares as scores; of numbers, for mean or median."""
+    n = len(truth)
+    if np.issubdtype(truth.dtype, np.integer):
+        classes, counts = np.unique(truth, return_counts=True)
+        shares = np.zeros(max(2, int(classes.max()) + 1))
+        shares[classes] = counts / n
+        scores = np.full(n, shares[1]) if len(shares) == 2 else np.tile(shares, (n, 1))
+        found = [value_of(metric, truth.copy(), np.full(n, each), scores) for each in classes]
+    else:
+        found = [value_of(metric, truth.copy(), np.full(n, each), None) for each in (truth.mean(), np.median(truth))]
+    known = [each for each in found if not math.isnan(each)]
+    if not known:
+        raise Unmeasurable("the function returns no number for a constant answer")
+    return direction(metric) * max(direction(metric) * each for each in known)
 
 
 def _trivial_smape(truth: Floats) -> float:
