@@ -74,4 +74,9 @@ def _metrics() -> str:
         (code(metric.name), ", ".join(metric.problems), "greater" if metric.greater_is_better else "smaller")
         for metric in METRICS.values()
     ]
-    return f"## Metrics\n\n{table(('Metric', 'Problems', 'Better'), rows)}"
+    quantiles = paragraph(
+        "`pinball` is of the median; `pinball_90` is of the quantile 0.9, and so for any percentage. `mase` and"
+        " `directional_accuracy` need the event time of the golden rows; rows of each entity are a series of their own."
+        " A function of yours is a metric by its name, `package.module:name_score`, `…_error` or `…_loss`."
+    )
+    return f"## Metrics\n\n{table(('Metric', 'Problems', 'Better'), rows)}\n\n{quantiles}"

@@ -12,7 +12,7 @@ from mlflow.pyfunc import PythonModel, log_model
 from mlflow.tracking import MlflowClient
 
 from chassis.digests import digest_tree
-from chassis.errors import NotFound
+from chassis.errors import NotFound, Transient
 from chassis.registry import Registry
 from support.mlflow_server import MlflowServer
 
@@ -49,3 +49,28 @@ def test_an_artifact_that_is_not_there_is_not_found(mlflow_server: MlflowServer,
         with pytest.raises(NotFound):
             registry.download(uri, tmp_path / "missing")
     assert not list((tmp_path / "missing").iterdir()), "nothing half fetched is left"
+
+
+def test_what_was_never_there_is_said_in_a_sentence(mlflow_server: MlflowServer, tmp_path: Path) -> None:
+    """Not in MLflow's, which suspects the path; and it is not waited for as if MLflow were away."""
+    registry, client = Registry(mlflow_server.uri), MlflowClient(mlflow_server.uri)
+    run = client.create_run("0").info.run_id
+    for uri, says in {
+        f"runs:/{run}/datasets/evaluation.parquet": f"run {run} has no artifact 'datasets/evaluation.parquet'",
+        f"runs:/{run}/model": f"run {run} has no artifact 'model'",
+        f"mlflow-artifacts:/0/{run}/artifacts/model": f"there is nothing at mlflow-artifacts:/0/{run}/artifacts/model",
+        f"mlflow-artifacts:/0/{run}/artifacts/a/b.parquet": "there is nothing at mlflow-artifacts:/0/",
+        str(tmp_path / "nowhere.parquet"): f"there is nothing at {tmp_path}/nowhere.parquet",
+        "runs:/": "'runs:/' is no address of an artifact",
+        f"{mlflow_server.uri}/rows.parquet": "is no address that MLflow can download from",
+    }.items():
+        with pytest.raises(NotFound) as caught:
+            registry.download(uri, tmp_path / "missing")
+        assert str(caught.value).startswith(says) or says in str(caught.value), uri
+        assert "ensure" not in str(caught.value)
+
+
+def test_an_mlflow_that_is_away_is_not_taken_for_a_missing_file(tmp_path: Path) -> None:
+    for uri in ("runs:/" + "0" * 32 + "/model", "mlflow-artifacts:/0/x/artifacts/model"):
+        with pytest.raises(Transient):
+            Registry("http://127.0.0.1:9").download(uri, tmp_path / "missing")

@@ -79,6 +79,16 @@ def test_register_publishes_the_version_with_its_run(
     assert (envelope.data.trigger.kind, envelope.data.trigger.reason) == ("manual", "made by hand")
 
 
+def test_again_needs_a_reason_and_publishes_it(versions: str, bus: BusClient) -> None:
+    refused = gauntlet("register", versions, "2", "--again")
+    assert refused.code == 1 and "--reason" in refused.err
+    assert bus.events(ModelRegistered.topic) == []
+    ok("register", versions, "2", "--again", "--reason", "labels corrected")
+    (envelope,) = bus.events(ModelRegistered.topic)
+    assert envelope.data.trigger is not None
+    assert (envelope.data.trigger.kind, envelope.data.trigger.reason) == ("again", "labels corrected")
+
+
 def test_a_version_that_is_not_in_mlflow_is_not_published(versions: str, bus: BusClient) -> None:
     ended = gauntlet("register", versions, "9")
     assert ended.code == 1

@@ -189,7 +189,9 @@ class TestTakenOver:
 
     def test_tournaments_are_played_again_to_the_last_digit(self, stack: TakenOver) -> None:
         expected = stack.recorded["past"]["golden"]
-        assert {name: stack.asked.golden(name) for name in expected} == expected
+        for name, then in expected.items():  # a view may have more fields than then
+            now = zip(stack.asked.golden(name), then, strict=True)
+            assert [{field: each[field] for field in recorded} for each, recorded in now] == then
         after_drift = [each for each in expected["loans"] if each["tournament"]]
         on_golden_rows = [each for _, _, each in _verdicts(stack.recorded) if each["replayed"]["tournament"]]
         assert len(after_drift) == 1 and len(on_golden_rows) > 1

@@ -24,9 +24,11 @@ from gatekeeper.evidence import document as evidence
 from gatekeeper.policy.gates import integrity, lineage
 from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
+from gatekeeper.policy.noise import Noise
 from gatekeeper.policy.stage import Stage
 from gatekeeper.policy.statistics.estimates import Predictions
 from gatekeeper.policy.tournament import Ending, Result
+from gatekeeper.policy.unseen_categories import CategoryTrial
 from gatekeeper.sandbox.compiled_form import CompilationReport, Parity, RefusedForm
 from gatekeeper.sandbox.sandbox import Fault, Probe
 from gatekeeper.tournaments import comparison
@@ -55,6 +57,8 @@ PROBE = Probe(
     first=SCORES,
     second=SCORES,
     golden=SCORES,
+    alone=SCORES[:2],
+    alone_rows=(0, 1),
     dirty={"noise": SCORES},
     dirty_faults={"missing": "ValueError: NaN"},
     seconds=(0.001, 0.002),
@@ -64,6 +68,9 @@ PROBE = Probe(
     peak_memory_mb=64.5,
     load_memory_mb=32.25,
     isolation={"network": "a namespace of its own"},
+    load_cpu_seconds=0.25,
+    noise=Noise((0.001, 0.001), (0.003, 0.004), (0.003, 0.003)),
+    batch_noise=Noise((0.01, 0.01), (0.005, 0.006), (0.005, 0.005)),
 )
 EVENT = ModelRegistered(
     model_name="m",
@@ -108,6 +115,7 @@ def measured() -> Measurements:
             unread_requirements=("-r other.txt",),
             advisories=7,
             vulnerabilities=(integrity.Vulnerability("p", "1.0", "CVE-1", "reads files"),),
+            suggests=True,
         ),
         description=DESCRIPTION,
         champion_description=DESCRIPTION,
@@ -125,6 +133,7 @@ def measured() -> Measurements:
         champion_overlap=OVERLAP,
         probe=PROBE,
         dirty_rows=np.array([0, 2]),
+        category_trials=(CategoryTrial("carrier", ("AA",), 1),),
         champion_probe=PROBE,
         champion_answers=ANSWERS,
         champion_problem="changed since",

@@ -118,6 +118,8 @@ def promotion(
     reference: Dataset | None = None,
     auc: float = 0.9,
     output: OutputFormat | None = None,
+    metric: str = "roc_auc",
+    baseline: dict[str, float] | None = None,
 ) -> Envelope[Promoted]:
     return new_envelope(
         Promoted(
@@ -128,8 +130,8 @@ def promotion(
             artifact_digest="sha256:" + "0" * 64,
             cause=Cause.GATE,
             actor="gatekeeper",
-            metric="roc_auc",
-            baseline={"roc_auc": auc},
+            metric=metric,
+            baseline=baseline or {"roc_auc": auc},
             reference=reference,
             output=output,
         ),

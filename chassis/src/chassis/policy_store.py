@@ -150,13 +150,17 @@ class PolicyStore(Mapping[str, ModelPolicy]):
 
     def why_missing(self, model_name: str) -> str:
         """Return the sentence for a model that has no policy: nothing names it, or its file cannot be used."""
-        for problem in self._problems:
-            if model_name in (problem.model, Path(problem.file).stem):
-                return f"the policy of model {model_name!r} in {self.folder} cannot be used: {problem.reason}"
-        if self._folder_problem:
-            return f"model {model_name!r} has no policy: {self._folder_problem}"
+        if problem := self.problem_of(model_name):
+            return f"model {model_name!r} has no policy that can be used: {problem}"
         add = f"add {self.folder}{model_name}.yaml, beginning with `model: {model_name}`"
         return f"model {model_name!r} has no policy in {self.folder}; {add}"
+
+    def problem_of(self, model_name: str) -> str | None:
+        """Return what is wrong with the files of a model, or with the whole folder."""
+        for problem in self._problems:
+            if model_name in (problem.model, Path(problem.file).stem):
+                return problem.reason
+        return self._folder_problem
 
     def details(self) -> dict[str, Any]:
         """Return what /ready shows: which policy is in force, by digest, and what is not, with the reason."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,8 +70,11 @@ def read(
 def as_array(raw: Any) -> np.ndarray[Any, Any]:
     """Return a model output as an array; numbers that came as objects (nullable columns, arrays of one) as numbers.
 
-    Raises ValueError for rows of different lengths.
+    A mapping with one entry is that entry: MLflow's ONNX flavour returns its only output by name. Raises ValueError for
+    rows of different lengths.
     """
+    if isinstance(raw, Mapping) and len(raw) == 1:
+        raw = next(iter(raw.values()))
     values = np.asarray(raw)
     if values.dtype != object or values.ndim == 0:
         return values

@@ -164,18 +164,18 @@ class Registry:
     def download(self, uri: str, into: Path) -> Path:
         """Download a file or a folder into `into`, completely or not at all. Returns its path.
 
-        The content does not depend on the URI: MLflow's note of the requested name is removed.
+        The content does not depend on the URI: MLflow's note of the requested name is removed. Raises NotFound for an
+        address at which there is nothing, Permanent for one that cannot be read from here.
         """
         from mlflow.artifacts import download_artifacts
 
         into.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".download-", dir=into))
         try:
-            fetched = Path(
-                self._ask(
-                    lambda: download_artifacts(artifact_uri=uri, dst_path=str(scratch), tracking_uri=self.tracking_uri)
+            with mlflow_errors(self.tracking_uri), _download_errors(uri):
+                fetched = Path(
+                    download_artifacts(artifact_uri=uri, dst_path=str(scratch), tracking_uri=self.tracking_uri)
                 )
-            )
             # "models:/m-…" is downloaded as the folder itself, "runs:/…/model" as a subfolder.
             target = into / ("model" if fetched == scratch else fetched.name)
             if fetched.is_dir():
@@ -219,6 +219,41 @@ def mlflow_errors(tracking_uri: str) -> Iterator[None]:
         raise Transient(f"MLflow at {tracking_uri}: {error}") from error
     except FileNotFoundError as error:
         raise NotFound(str(error)) from error
+
+
+@contextmanager
+def _download_errors(uri: str) -> Iterator[None]:
+    """Say what is not there. MLflow says "please ensure that the path is correct", or dumps the server's response.
+
+    Of the latter only the text shows that it was a 404; MLflow calls it an internal error.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        text = str(error)
+        if "Not a proper" in text:
+            raise NotFound(f"{uri!r} is no address of an artifact") from error
+        failed = "ensure that the path is correct" in text or "failures occurred while downloading" in text
+        if failed and (error.error_code == "RESOURCE_DOES_NOT_EXIST" or _is_absent(text)):
+            raise NotFound(_absent(uri)) from error
+        raise
+    except ModuleNotFoundError as error:
+        raise Permanent(f"{uri} cannot be read here: the package {error.name!r} is not installed") from error
+    except ValueError as error:
+        raise NotFound(f"{uri!r} is no address that MLflow can download from: {error}") from error
+
+
+def _is_absent(text: str) -> bool:
+    """Whether every failure of a download is that there is nothing."""
+    failures = text.split("##### File ")[1:]
+    return bool(failures) and all("404 Client Error" in each or "No such artifact" in each for each in failures)
+
+
+def _absent(uri: str) -> str:
+    run, _, path = uri.removeprefix("runs:/").partition("/")
+    return f"run {run} has no artifact {path!r}" if uri.startswith("runs:/") else f"there is nothing at {uri}"
 
 
 def check_mlflow(tracking_uri: str, seconds: float = 5.0) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -36,6 +37,41 @@ def fitted(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
         name: _column(frame[name], kinds[name]) if kinds.get(name) in READERS else frame[name] for name in frame.columns
     }
     return pd.DataFrame(columns, index=frame.index, columns=frame.columns)
+
+
+def fitted_where_possible(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
+    """As `fitted`; a column with a value that does not fit stays as it is."""
+    columns = {}
+    for name in frame.columns:
+        with suppress(Unfit):
+            columns[name] = fitted(frame[[name]], kinds)[name]
+    return frame.assign(**columns)
+
+
+def untyped(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Describe the columns that MLflow has no type for, each with what to make of it.
+
+    One of them in the frame of `infer_signature` makes the whole signature a single column of type any.
+    """
+    return tuple(f"{name!r} ({found})" for name in frame.columns if (found := _untyped(frame[name])) is not None)
+
+
+def _untyped(values: pd.Series[Any]) -> str | None:
+    dtype = values.dtype
+    if dtype == np.uint64 or isinstance(dtype, pd.UInt64Dtype):
+        return f"{dtype}: astype('int64')"
+    if pd.api.types.is_timedelta64_dtype(dtype):
+        return "timedelta: .dt.total_seconds()"
+    if isinstance(dtype, pd.PeriodDtype):
+        return "period: .dt.to_timestamp()"
+    if isinstance(dtype, pd.IntervalDtype) or pd.api.types.is_complex_dtype(dtype):
+        return f"{dtype}: .astype(str)"
+    if not pd.api.types.is_object_dtype(dtype):
+        return None
+    kinds = {type(value) for value in values.tolist() if value is not None and value == value}
+    if Decimal in kinds:
+        return "Decimal: .astype('float64')"
+    return "mixed types: .astype(str)" if len(kinds) > 1 else None
 
 
 def _column(values: pd.Series[Any], kind: str) -> Any:

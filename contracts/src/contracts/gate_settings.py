@@ -64,6 +64,11 @@ class Robustness(Section):
         min_length=1,
         description="Missing values, unseen categories, extreme numbers, noisy numbers",
     )
+    unseen_as_known: Literal["warn", "fail"] = Field(
+        default="warn",
+        description="A category that was never seen is scored exactly as a known one, and not as a missing one: the"
+        " verdict says so (warn), or fails. Part of the perturbation unseen",
+    )
     share: float = Field(default=0.1, gt=0, le=1, description="Share of a column's cells that are perturbed")
     rows: int = Field(default=2000, ge=30, description="Maximum golden rows that are perturbed")
     margin_share: float = Field(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
+from contracts.custom_metrics import HOW, greater_is_better
 from contracts.drift_settings import FORMER_DROP, Drift
 from contracts.durations import Duration
 from contracts.event import ModelName
+from contracts.forecasts import PINBALL, quantile_of
 from contracts.gate_settings import Dependents, Fairness, Leakage, Robustness, Slices
 from contracts.runtime_settings import Features, Sandbox, Serving
 from contracts.section import Section
@@ -32,28 +34,56 @@ class Metric:
     """Requires the scores of all classes, which PredictionMade does not contain."""
     of_scores: bool = False
     """Requires scores: from labels alone it cannot be computed."""
+    of_series: bool = False
+    """Requires the order of the rows: their event time."""
+    is_function: bool = False
+    """Of the user, see contracts.custom_metrics."""
 
 
-METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("roc_auc", ("binary",), True, of_scores=True),
-        Metric("roc_auc_ovr", ("multiclass",), True, of_every_class=True, of_scores=True),
-        Metric("accuracy", ("binary", "multiclass"), True),
-        Metric("log_loss", ("binary", "multiclass"), False, of_scores=True),
-        Metric("brier", ("binary",), False, of_scores=True),
-        Metric("pr_auc", ("binary",), True, of_scores=True),
-        Metric("f1", ("binary", "multiclass"), True),
-        Metric("mae", ("regression",), False),
-        Metric("rmse", ("regression",), False),
-        Metric("mape", ("regression",), False),
-    )
-}
+class Metrics(dict[str, Metric]):
+    """Metrics by name, and those whose name contains a quantile or names a function."""
+
+    def __missing__(self, name: str) -> Metric:
+        if (greater := greater_is_better(name)) is not None:
+            return Metric(name, get_args(Problem), greater, is_function=True)
+        if quantile_of(name) is None:
+            raise KeyError(name)
+        return replace(self[PINBALL], name=name)
+
+    def __contains__(self, name: object) -> bool:
+        if super().__contains__(name):
+            return True
+        return isinstance(name, str) and (quantile_of(name) is not None or greater_is_better(name) is not None)
+
+
+METRICS = Metrics(
+    {
+        metric.name: metric
+        for metric in (
+            Metric("roc_auc", ("binary",), True, of_scores=True),
+            Metric("roc_auc_ovr", ("multiclass",), True, of_every_class=True, of_scores=True),
+            Metric("accuracy", ("binary", "multiclass"), True),
+            Metric("log_loss", ("binary", "multiclass"), False, of_scores=True),
+            Metric("brier", ("binary",), False, of_scores=True),
+            Metric("pr_auc", ("binary",), True, of_scores=True),
+            Metric("f1", ("binary", "multiclass"), True),
+            Metric("mae", ("regression",), False),
+            Metric("rmse", ("regression",), False),
+            Metric("mape", ("regression",), False),
+            Metric("smape", ("regression",), False),
+            Metric("mase", ("regression",), False, of_series=True),
+            Metric("directional_accuracy", ("regression",), True, of_series=True),
+            Metric(PINBALL, ("regression",), False),
+        )
+    }
+)
+"""The metrics by name. `pinball_90`, of any percentage, and functions are metrics too, though not listed."""
 
 
 def _known_metric(name: str) -> str:
     if name not in METRICS:
-        raise ValueError(f"unknown metric {name!r}; known: {', '.join(sorted(METRICS))}")
+        how = f"; {HOW}" if ":" in name else ""
+        raise ValueError(f"unknown metric {name!r}; known: {', '.join(sorted(METRICS))}{how}")
     return name
 
 
@@ -95,7 +125,7 @@ class Golden(Section):
         default=None,
         pattern=r"^(latest|sha256:[0-9a-f]{64})$",
         description="The golden dataset (`gauntlet golden create`) on which every version is judged: its digest, or"
-        " latest. Default: the evaluation dataset that was registered with the version",
+        " latest. Default: the rows that the version brings, else the newest golden dataset",
     )
 
 
@@ -146,7 +176,8 @@ class Integrity(Section):
 
 
 class Functional(Section):
-    """The model loads, and predicts its input example twice with equal results of the right shape, without NaN."""
+    """The model loads, predicts its input example twice with equal results of the right shape, without NaN, and single
+    rows as in a batch."""
 
 
 class Performance(Section):
@@ -344,13 +375,15 @@ class ModelPolicy(Section):
         if self._digest_as_written is not None:
             return self._digest_as_written
         # A key that was added later and is left out does not change the digest of the policies there were before.
-        later = {"label"} if self.label is None else set()
+        later: dict[str, Any] = {"label": True} if self.label is None else {}
+        if isinstance(self.gates.robustness, Robustness) and self.gates.robustness.unseen_as_known == "warn":
+            later["gates"] = {"robustness": {"unseen_as_known"}}
         written = self
         if self.drift.metric_drop == Drift().metric_drop:
             # Nor does a default that has changed: no gate depends on it.
             former = self.drift.model_copy(update={"metric_drop": FORMER_DROP})
             written = self.model_copy(update={"drift": former})
-        judged = written.model_dump_json(exclude={"features", "serving", *later})
+        judged = written.model_dump_json(exclude={"features": True, "serving": True, **later})
         if not self.states_problem:
             judged = f"problem not stated: {judged}"
         return "sha256:" + hashlib.sha256(judged.encode()).hexdigest()

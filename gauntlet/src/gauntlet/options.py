@@ -70,7 +70,12 @@ ModelVersion = Annotated[int, typer.Argument(metavar="VERSION", parser=count, he
 Actor = Annotated[
     str | None, typer.Option("--actor", envvar="GAUNTLET_ACTOR", help="Who decides; default: your name on this system.")
 ]
-Wait = Annotated[bool, typer.Option("--wait", help="Follow until the verdict, gate by gate; exit 1 unless it passed.")]
+Wait = Annotated[
+    bool,
+    typer.Option(
+        "--wait", help="Follow until the verdict, gate by gate, and until it is served; exit 1 unless it passed."
+    ),
+]
 Timeout = Annotated[
     float,
     typer.Option("--timeout", metavar="SECONDS", parser=seconds, help="With --wait: give up after so long."),

@@ -84,7 +84,9 @@ def _gates(policy: ModelPolicy) -> Iterator[Sentence]:
     yield "gate integrity", _integrity(gates.integrity) if gates.integrity else f"{off} A model may run anything."
     yield (
         "gate functional",
-        "It must load and answer twice alike, in the right shape and without NaN." if gates.functional else off,
+        "It must load and answer twice alike, in the right shape, without NaN, and single rows as in a batch."
+        if gates.functional
+        else off,
     )
     yield (
         "gate leakage",

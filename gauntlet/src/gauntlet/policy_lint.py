@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from contracts.policy import Delta, Minimum, ModelPolicy, Performance
+from contracts.custom_metrics import CustomMetricError, load
+from contracts.policy import METRICS, Delta, Minimum, ModelPolicy, Performance
 from gauntlet.power_analysis import (
     CLOSELY,
     LOOSELY,
@@ -36,8 +37,20 @@ def warnings(policy: ModelPolicy) -> list[Sentence]:
     gate = policy.gates.performance
     if not gate:
         return [(GATE, "Off: a worse model is promoted like a better one, whatever the golden rows say.")]
+    functions = [("metric", f"{problem}.") for name in policy.metrics if (problem := _of_function(name))]
     rows = _rows(policy, gate) if policy.states_metric else ()  # how many are needed depends on the metric
-    return [*_rule(policy, gate), *_levels(gate), *rows]
+    return [*functions, *_rule(policy, gate), *_levels(gate), *rows]
+
+
+def _of_function(metric: str) -> str | None:
+    """Return why a metric that is a function of the user cannot be imported."""
+    if not METRICS[metric].is_function:
+        return None
+    try:
+        load(metric)
+    except CustomMetricError as error:
+        return f"{error}. Until then no version is promoted: its verdict is Inconclusive"
+    return None
 
 
 def assumptions() -> str:

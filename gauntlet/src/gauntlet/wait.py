@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from contracts import Envelope
@@ -63,8 +64,10 @@ def wait_for_training(trainer: Address, request: Envelope[Any], deadline: Deadli
 
 def wait_for_verdict(
     gatekeeper: Address, name: str, version: int, deadline: Deadline, event_id: str | None = None
-) -> None:
+) -> int | None:
     """Wait for the verdict on a version and print it gate by gate; exit code 1 unless it passed.
+
+    Return the epoch of its promotion, if it was promoted.
 
     `event_id`: of a ModelRegistered; a verdict that was reached before it is not shown. Raises CliError when that
     event led to no verdict, because the earlier one stands.
@@ -85,6 +88,36 @@ def wait_for_verdict(
         console().print(line, soft_wrap=True)
     if candidate["state"] != "passed":
         raise typer.Exit(1)
+    return max(candidate["epochs"], default=None)
+
+
+def wait_until_served(serving: Address, name: str, epoch: int, deadline: Deadline) -> None:
+    """Wait until a replica predicts with this promotion, or a later one, and print where.
+
+    A replica that cannot be reached is only mentioned: serving may be elsewhere. Raises CliError when it cannot load
+    the version.
+    """
+    client = ServiceClient(serving)
+    try:
+        client.get("/models")
+    except ServiceError:
+        pass
+    except CliError:
+        console().print(f"[dim]serving at {escape(serving.at)} does not answer; --serving names another[/]")
+        return
+    waiting = Waiting(deadline, f"{serving.at} does not predict with epoch {epoch} of {name} yet")
+    with _progress() as show:
+        for about in waiting.polled(lambda: client.get(f"/models/{name}")):
+            if about is not None and (about["epoch"] or 0) >= epoch:
+                break
+            failure = about["last_failure"] if about is not None else None
+            if failure is not None and failure["epoch"] == epoch and not failure["will_retry"]:
+                raise CliError(
+                    f"{serving.at} cannot load {name} v{failure['model_version']}: {failure['reason']}",
+                    f"gauntlet models shows what each replica predicts with; gauntlet rollback {name} goes back.",
+                )
+            show(None, f"waits for {serving.at}")
+    console().print(f"in service: {serving.at}/models/{name}/predict", markup=False, soft_wrap=True)
 
 
 def _taken_up(candidate: Mapping[str, Any], event_id: str | None) -> bool:

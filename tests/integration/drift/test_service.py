@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contracts import Dataset, GroundTruthReceived, OutputFormat, PredictionMade
+from contracts import Dataset, GroundTruthReceived, Output, OutputFormat, PredictionMade, new_envelope
 from support.bus_client import BusClient
 from support.drifting import WINDOW, DriftService, customers, detected, log_reference, predictions, promotion, truths
 from support.mlflow_server import MlflowServer
@@ -87,6 +87,36 @@ def test_labels_that_cannot_be_read_are_counted_with_one_of_them(
     reason = drift.window_that(lambda window: window["performance"]["outcome"], shop)["performance"]["reason"]
     assert reason.startswith(f"not enough labelled rows: 0 of {WINDOW}, at least 200; ")
     assert "labels could not be read, for example 'yes': it is none of the classes 0, 1" in reason
+
+
+@pytest.mark.parametrize(
+    ("metric", "observed"),
+    [
+        ("mase", 0.5),
+        ("directional_accuracy", 1.0),
+        ("smape", sum(2 / (4 * n + 5) for n in range(WINDOW)) / WINDOW),
+        ("pinball_90", 0.9),
+    ],
+)
+def test_a_forecast_is_watched_by_its_metric_in_the_order_of_the_rows(
+    drift: DriftService, shop: str, reference: Dataset, metric: str, observed: float
+) -> None:
+    """Each truth is 2 more than the one before, each prediction 1 less than the truth."""
+    made, labels = [], []
+    for number, envelope in enumerate(predictions(customers(WINDOW, 2), model=shop)):
+        champion = Output(model_version=1, label=2.0 * number + 2)
+        data = envelope.data.model_copy(update={"champion": champion})
+        made.append(envelope.model_copy(update={"data": data}))
+        truth = GroundTruthReceived(
+            model_name=shop, request_id=data.request_id, row=data.row, label=f"{2.0 * number + 3}"
+        )
+        labels.append(new_envelope(truth, source="test"))
+    output, baseline = OutputFormat(problem="regression"), {"mae": 2.0, "mase": 1.0, metric: 1.0}
+    drift.publish([promotion(model=shop, reference=reference, output=output, metric=metric, baseline=baseline)])
+    drift.publish([*labels, *made])
+    window = drift.window_that(lambda window: window["performance"]["outcome"], shop)["performance"]
+    assert window["observed"] == pytest.approx(observed), window["reason"]
+    assert window["outcome"] == "Passed"
 
 
 def test_during_the_cooldown_drift_is_seen_and_not_announced_and_a_promotion_ends_it(

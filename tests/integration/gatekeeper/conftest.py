@@ -23,7 +23,7 @@ POLICIES: dict[str, tuple[int, dict[str, Any]]] = {
     "plain": (60, {}),
     "retained": (6, {"candidates": "retained"}),
     "failing-fast": (1, {"gates": {**POLICY["gates"], "fail_fast": True}}),
-    "pinned": (4, {"golden": {"dataset": "latest"}, "candidates": "newest"}),
+    "pinned": (5, {"golden": {"dataset": "latest"}, "candidates": "newest"}),
     "held-out": (1, {"golden": {"window": "holdout"}, "candidates": "retained"}),
     "drifting": (
         2,

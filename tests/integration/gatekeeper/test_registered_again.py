@@ -5,6 +5,7 @@ And a version that lacks something waits for it, without a verdict.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ import pytest
 from contracts import GateFailed, GatePassed, ModelRegistered, Trigger
 from support.bus_client import BusClient
 from support.candidates import ANYONES, Candidates, rows
+from support.cli import gauntlet
 from support.databases import on_postgres, on_sqlite
 from support.gatekeepers import POLICY, Gatekeepers, NameOf
 from support.waiting import eventually
@@ -104,6 +106,37 @@ def test_a_verdict_stands_until_another_is_requested_with_a_reason(
     assert "the labels were corrected" in why
     failed = [each for each in bus.events(GateFailed.topic) if each.model_name == model_name]
     assert [(each.data.model_version, each.causation_id) for each in failed][1:] == [(2, again.id)]
+
+
+def test_wait_shows_the_verdict_of_this_request_and_never_an_old_one(
+    gatekeeper: Gatekeepers,
+    name_of: NameOf,
+    candidates: Candidates,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", gatekeeper.bootstrap_servers)
+    monkeypatch.setenv("TOPIC_PREFIX", gatekeeper.prefix)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", gatekeeper.tracking_uri)
+    monkeypatch.setenv("GATEKEEPER_URL", gatekeeper.url())
+    name = name_of("pinned")
+    candidates.version(name, "good")
+    waits = gauntlet("register", name, "1", "--wait", "--timeout", "8")
+    assert waits.code == 1 and f"gauntlet golden create {name} FILE" in waits.err
+    listed = gauntlet("candidates", name)
+    assert "waiting" in listed.out and "waiting for: golden rows" in listed.out
+    shown = gauntlet("show", name, "1")
+    assert shown.out.startswith("Waiting") and "golden create" in shown.out
+    create_golden(gatekeeper, name, rows(seed=3))
+    passed = gauntlet("register", name, "1", "--wait", "--timeout", "60")
+    assert passed.code == 0 and passed.out.count("Passed") > 5, passed.err
+    stands = gauntlet("register", name, "1", "--wait", "--timeout", "60")
+    assert stands.code == 1 and f"{name} v1 was judged Passed" in stands.err and "--again" in stands.err
+    assert "lineage" not in stands.out, "no old verdict is shown"
+    again = gauntlet("register", name, "1", "--again", "--reason", "once more", "--wait", "--timeout", "60")
+    assert again.code == 0 and "lineage" in again.out, again.err
+    assert "earlier verdict" in gauntlet("show", name, "1").out
 
 
 def test_alpha_that_a_verdict_has_spent_stays_spent_for_others(

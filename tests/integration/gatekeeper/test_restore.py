@@ -103,7 +103,7 @@ def test_a_record_that_cannot_be_ours_does_not_keep_it_from_starting(
     assert gatekeepers.get(f"/models/{model_name}")["champion"]["epoch"] == 1
 
 
-@on_sqlite
+@on_postgres
 def test_of_two_promotions_with_one_epoch_the_later_is_in_force_with_this_database_and_without(
     gatekeepers: Gatekeepers, model_name: str, own_bus: BusClient, candidates: Candidates, tmp_path: Path
 ) -> None:
@@ -124,7 +124,7 @@ def test_of_two_promotions_with_one_epoch_the_later_is_in_force_with_this_databa
     gatekeepers.start_ready()
     assert in_force() == (2, 1, "another gatekeeper")
     end(gatekeepers.processes[-1])
-    gatekeepers.database_url = f"sqlite:///{tmp_path / 'new.db'}"
+    gatekeepers.database_url = f"sqlite:///{tmp_path / 'new.db'}"  # wiped, and of the other kind
     gatekeepers.start_ready()
     assert in_force() == (2, 1, "another gatekeeper")
     own_bus.send(ours)  # its own record again, later

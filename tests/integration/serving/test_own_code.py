@@ -14,6 +14,7 @@ from support.versions import Uploads, Version
 from support.waiting import eventually
 
 StartReplica = Callable[..., Replica]
+FLIGHTS, CHURN = "flights-own-code", "churn-own-code"
 ROWS = [{"way": way} for way in WAYS]
 
 
@@ -43,30 +44,30 @@ def hosts(replica: Replica) -> list[psutil.Process]:
 def test_versions_and_models_with_modules_of_one_name_answer_each_with_its_own_code(
     new_replica: StartReplica, own_bus: BusClient, uploads: Uploads, tmp_path: Path
 ) -> None:
-    flights = [uploaded(uploads, tmp_path, "flights", version, version) for version in (1, 2)]
-    churn = uploaded(uploads, tmp_path, "churn", 1, 7)
+    flights = [uploaded(uploads, tmp_path, FLIGHTS, version, version) for version in (1, 2)]
+    churn = uploaded(uploads, tmp_path, CHURN, 1, 7)
     replica = new_replica()
     replica.start_ready()
     own_bus.publish(flights[0].promoted(1))
     own_bus.publish(churn.promoted(1))
-    eventually(lambda: replica.answers_with("flights", 1, 1) and replica.answers_with("churn", 1, 1))
-    assert (answered(replica, "flights"), answered(replica, "churn")) == ({1.0}, {7.0})
+    eventually(lambda: replica.answers_with(FLIGHTS, 1, 1) and replica.answers_with(CHURN, 1, 1))
+    assert (answered(replica, FLIGHTS), answered(replica, CHURN)) == ({1.0}, {7.0})
 
     own_bus.publish(flights[1].promoted(2))
     before = set()
-    while not replica.answers_with("flights", 2, 2):
-        before |= answered(replica, "flights")
+    while not replica.answers_with(FLIGHTS, 2, 2):
+        before |= answered(replica, FLIGHTS)
     assert before <= {1.0, 2.0}, "the former version answers until the next one does"
-    assert (answered(replica, "flights"), answered(replica, "churn")) == ({2.0}, {7.0})
+    assert (answered(replica, FLIGHTS), answered(replica, CHURN)) == ({2.0}, {7.0})
     own_bus.publish(flights[0].promoted(3))
-    eventually(lambda: replica.answers_with("flights", 1, 3))
-    assert (answered(replica, "flights"), answered(replica, "churn")) == ({1.0}, {7.0})
+    eventually(lambda: replica.answers_with(FLIGHTS, 1, 3))
+    assert (answered(replica, FLIGHTS), answered(replica, CHURN)) == ({1.0}, {7.0})
 
     assert len(hosts(replica)) == 3, "the former version stays resident for a rollback"
     replica.stop()
     eventually(lambda: not hosts(replica))
     replica.start_ready()
-    assert (answered(replica, "flights"), answered(replica, "churn")) == ({1.0}, {7.0})
+    assert (answered(replica, FLIGHTS), answered(replica, CHURN)) == ({1.0}, {7.0})
     assert len(hosts(replica)) == 2
     replica.kill()
     eventually(lambda: not hosts(replica))
@@ -77,13 +78,13 @@ def test_a_model_that_ends_its_process_or_prints_harms_no_other_and_comes_back(
 ) -> None:
     replica = new_replica(env={"SERVING_REQUEST_SECONDS": "2"})
     replica.start_ready()
-    own_bus.publish(uploaded(uploads, tmp_path, "flights", 1, 1).promoted(1))
-    own_bus.publish(uploaded(uploads, tmp_path, "churn", 1, 7).promoted(1))
-    eventually(lambda: replica.answers_with("flights", 1, 1) and replica.answers_with("churn", 1, 1))
+    own_bus.publish(uploaded(uploads, tmp_path, FLIGHTS, 1, 1).promoted(1))
+    own_bus.publish(uploaded(uploads, tmp_path, CHURN, 1, 7).promoted(1))
+    eventually(lambda: replica.answers_with(FLIGHTS, 1, 1) and replica.answers_with(CHURN, 1, 1))
     for way, words in (("is killed", "ended by signal 9"), ("hangs", "")):
-        answer = replica.predict({"way": way}, model="flights")
+        answer = replica.predict({"way": way}, model=FLIGHTS)
         assert answer.status_code == 503 and words in answer.json()["detail"], answer.text
-        assert answered(replica, "churn") == {7.0}
-        eventually(lambda: replica.predict(*ROWS, model="flights").status_code == 200)
-        assert answered(replica, "flights") == {1.0}
+        assert answered(replica, CHURN) == {7.0}
+        eventually(lambda: replica.predict(*ROWS, model=FLIGHTS).status_code == 200)
+        assert answered(replica, FLIGHTS) == {1.0}
     assert replica.process is not None and replica.process.poll() is None

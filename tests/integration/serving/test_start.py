@@ -193,6 +193,27 @@ def test_a_replica_is_not_ready_before_its_models_are_loaded_and_says_which(
     assert online.model("broken")["last_failure"]["will_retry"] is False
 
 
+def test_after_a_rollback_staging_has_no_challenger_that_passed_before(
+    new_replica: StartReplica, own_bus: BusClient, uploads: Uploads
+) -> None:
+    """It has the champion until another version passes; also after a restart, in whatever order the topics are read."""
+    replica = new_replica(role="staging")
+    replica.start_ready()
+    versions = {number: uploads.version("flights", number) for number in (1, 2, 3)}
+    for number in (1, 2):
+        own_bus.publish(versions[number].gate_passed())
+        own_bus.publish(versions[number].promoted(number))
+        eventually(lambda: replica.answers_with("flights", number))  # noqa: B023
+    own_bus.publish(versions[1].promoted(3))  # back from v2
+    eventually(lambda: replica.answers_with("flights", 1))
+    replica.stop()
+    replica.start_ready()
+    assert replica.model("flights")["model_version"] == 1
+    own_bus.publish(versions[3].gate_passed())
+    eventually(lambda: replica.answers_with("flights", 3))
+    assert replica.model("flights")["epoch"] is None
+
+
 def test_staging_answers_with_the_challenger_that_passed_last(
     new_replica: StartReplica, own_bus: BusClient, uploads: Uploads
 ) -> None:

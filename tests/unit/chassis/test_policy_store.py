@@ -289,11 +289,3 @@ def test_no_damage_to_a_file_ends_a_service() -> None:
 
 def test_a_byte_order_mark_is_no_part_of_the_policy() -> None:
     assert parse_policy(b"\xef\xbb\xbfmodel: m\n", Path("m.yaml")).model == "m"
-
-
-@pytest.mark.parametrize(
-    ("line", "place"), [("floor: {roc_auc: 0.6}", "gates.performance.floor"), ("p95_ms: 5", "gates.latency.p95_ms")]
-)
-def test_a_key_at_the_wrong_place_is_told_where_it_belongs(line: str, place: str) -> None:
-    with pytest.raises(PolicyError, match=f"in this place; it belongs to {place}"):
-        parse_policy(f"model: m\n{line}\n".encode(), Path("m.yaml"))

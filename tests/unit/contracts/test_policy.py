@@ -6,6 +6,9 @@ import hashlib
 
 from contracts.policy import ModelPolicy
 
+WITH_ROBUSTNESS = "sha256:2f5c6e9f73014bf608b80bfad110cb9e16a11c818469e1afdbe913a22aebff24"
+"""Of a policy with that gate, before it had the key `unseen_as_known`."""
+
 
 def test_a_key_that_was_added_later_changes_no_digest_where_it_is_left_out() -> None:
     """Or every version that was judged before would count as judged under another policy."""
@@ -15,6 +18,14 @@ def test_a_key_that_was_added_later_changes_no_digest_where_it_is_left_out() -> 
     before = before.replace('"metric_drop":{"relative":0.05}', '"metric_drop":0.05')  # the default of then
     assert plain.digest == "sha256:" + hashlib.sha256(before.encode()).hexdigest()
     assert ModelPolicy.model_validate({**written, "label": "late"}).digest != plain.digest
+
+
+def test_nor_does_a_later_key_of_a_gate() -> None:
+    written = {"model": "m", "problem": "binary", "gates": {"robustness": {"rows": 500}}}
+    plain = ModelPolicy.model_validate(written)
+    assert plain.digest == WITH_ROBUSTNESS
+    failing = {**written, "gates": {"robustness": {"rows": 500, "unseen_as_known": "fail"}}}
+    assert ModelPolicy.model_validate(failing).digest != plain.digest
 
 
 def test_a_policy_that_is_read_again_from_evidence_has_the_same_digest() -> None:

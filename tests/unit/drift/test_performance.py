@@ -1,5 +1,6 @@
 """The metric of a window, from answers and labels as they come over the bus."""
 
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,7 @@ from contracts.policy import METRICS
 from drift.performance import Answered, measure
 
 WATCHED = sorted(name for name, metric in METRICS.items() if not metric.of_every_class)
+BASELINE = {"mae": 1.0, "mase": 0.5}
 
 
 def answered(count: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -29,6 +31,10 @@ def test_labels_are_read_however_they_are_spelled(spell):
     assert measure("accuracy", 500, rows).observed == pytest.approx(np.mean((scores >= 0.5) == truth))
 
 
+def hours(count: int) -> list[datetime]:
+    return [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in range(count)]
+
+
 def label(metric: str, truth: int) -> int:
     """A relative error is defined for labels other than 0."""
     return int(truth) + (metric == "mape")
@@ -37,16 +43,20 @@ def label(metric: str, truth: int) -> int:
 @pytest.mark.parametrize("metric", WATCHED)
 def test_every_metric_that_answers_carry_can_be_computed(metric):
     scores, truth = answered()
-    rows = [Answered(float(s), float(s), label(metric, t)) for s, t in zip(scores, truth, strict=True)]
-    assert measure(metric, 400, rows).observed is not None
+    rows = [
+        Answered(float(s), float(s), label(metric, t), at)
+        for s, t, at in zip(scores, truth, hours(len(truth)), strict=True)
+    ]
+    assert measure(metric, 400, rows, baseline=BASELINE).observed is not None
 
 
 def test_better_answers_have_a_better_metric_in_its_direction():
     scores, truth = answered()
     for metric in WATCHED:
-        good = [Answered(0.9 * t + 0.05, label(metric, t), label(metric, t)) for t in truth]
-        bad = [Answered(float(s), int(s > 0.5), label(metric, t)) for s, t in zip(scores, truth, strict=True)]
-        better, worse = measure(metric, 400, good).observed, measure(metric, 400, bad).observed
+        labels, times = [label(metric, t) for t in truth], hours(len(truth))
+        good = [Answered(0.9 * t + 0.05, y, y, at) for t, y, at in zip(truth, labels, times, strict=True)]
+        bad = [Answered(float(s), int(s > 0.5), y, at) for s, y, at in zip(scores, labels, times, strict=True)]
+        better, worse = (measure(metric, 400, rows, baseline=BASELINE).observed for rows in (good, bad))
         assert (better > worse) is METRICS[metric].greater_is_better, metric
 
 
@@ -137,6 +147,23 @@ def test_a_regression_is_read_by_the_problem_and_numbers_may_be_texts():
     found = measure("mae", 201, rows, OutputFormat(problem="regression"))
     assert (found.observed, found.labelled) == (1.0, 200)
     assert "1 labels could not be read, for example 'late': it is no number" in found.why
+
+
+def test_a_series_without_times_or_without_a_baseline_says_what_is_missing():
+    rows = [Answered(None, 1.0, 2.0)] * 250
+    assert "predictions need an event_time" in measure("directional_accuracy", 250, rows).why
+    assert "the promotion carries no mae and mase" in measure("mase", 250, rows, baseline={"mase": 1.0}).why
+
+
+def test_rows_of_other_entities_are_not_before_one_another():
+    times = hours(6)
+    levels = {"low": [1.0, 2.0, 3.0], "high": [30.0, 20.0, 10.0]}
+    rows = [
+        Answered(None, levels[name][step] + (1.0 if name == "low" else -1.0), levels[name][step], times[step * 2], name)
+        for step in range(3)
+        for name in levels
+    ]
+    assert measure("directional_accuracy", 6, rows).observed == 1.0
 
 
 def test_numbers_too_large_to_square_have_no_finite_error_and_do_not_raise():

@@ -20,7 +20,10 @@ from gatekeeper.database import audit_trail, queries
 from gatekeeper.database.tables import AuditHeadRow, AuditRow
 from gatekeeper.policy.hash_chain import GENESIS, Kind, Proof
 
-OURS = {"models", "candidates", "verdicts", "promotions", "audit", "audit_head", "replicas"}
+OURS = {"models", "candidates", "verdicts", "promotions", "audit", "audit_head", "replicas"} | {
+    "earlier_verdicts",
+    "registrations",
+}
 AWKWARD = {
     "floats": [0.1, 1e23, -0.0, 1e-320, 2.0, 1.7976931348623157e308],
     "text": 'Zoë 😀 \\ "',

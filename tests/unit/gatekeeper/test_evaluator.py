@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,12 +20,14 @@ from contracts import Dataset, ModelRegistered
 from contracts.policy import ModelPolicy
 from contracts.runtime_settings import Serving
 from gatekeeper.artifacts.cache import Artifacts
+from gatekeeper.evaluation import retiming
 from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator
 from gatekeeper.evaluation.gate_runner import run_gates
 from gatekeeper.evaluation.lineage import Provenance
 from gatekeeper.evaluation.measurements import Champion
 from gatekeeper.evaluation.prediction_cache import PredictionCache
-from gatekeeper.sandbox.sandbox import Sandbox
+from gatekeeper.policy.noise import Noise
+from gatekeeper.sandbox.sandbox import Probe, Request, Sandbox
 
 GATES = {"latency": {"p95_ms": 5000, "load_seconds": 100}, "leakage": {"unknown": "pass"}}
 COLOURS = ["blue", "green", "red"]
@@ -231,6 +234,39 @@ def test_both_models_are_timed_row_by_row_and_in_batches_where_they_are_compared
     assert outcome == "Passed" and "predictions of 30 rows is" in reason, reason
     for probe in (world.measurements.probe, world.measurements.champion_probe):
         assert (probe.batch_rows, len(probe.seconds), len(probe.batch_seconds)) == (30, 100, 40)
+
+
+class BusyAtFirst:
+    """The real sandbox; the first timings are as a busy machine would have them."""
+
+    def __init__(self, real: Sandbox, times: int) -> None:
+        self.real, self.times, self.probes = real, times, 0
+
+    def probe(self, request: Request, cancelled: threading.Event) -> Probe:
+        found = self.real.probe(request, cancelled)
+        self.probes += 1
+        if self.probes > self.times or found.noise is None:
+            return found
+        slow = tuple(max(each, 0.001) + (6 if number % 5 == 0 else 0) for number, each in enumerate(found.seconds))
+        loop = tuple(6 if number % 5 == 0 else each for number, each in enumerate(found.noise.loop))
+        return replace(found, seconds=slow, noise=Noise(found.noise.cpu, loop, found.noise.loop_cpu))
+
+
+@pytest.mark.parametrize(("times", "outcome", "probes"), [(0, "Passed", 1), (2, "Passed", 3), (99, "Inconclusive", 4)])
+def test_a_machine_too_busy_to_tell_is_waited_for_but_not_for_ever(
+    tmp_path, sandbox, monkeypatch, times, outcome, probes
+):
+    monkeypatch.setattr(retiming, "PAUSES", (0.0, 0.0, 0.0))
+    world = World(tmp_path, sandbox, "binary", "roc_auc", late)
+    world.model("candidate", SIGMOID)
+    busy = BusyAtFirst(sandbox, times)
+    world.evaluator._sandbox = busy
+    world.evaluator._proves_form = False
+    found = world.outcomes("candidate")
+    assert found["latency"][0] == outcome, found["latency"]
+    assert ("too busy to tell" in found["latency"][1]) is (outcome == "Inconclusive")
+    assert busy.probes == probes
+    assert found["functional"][0] == found["performance"][0] == "Passed"
 
 
 def test_a_candidate_that_cannot_be_fetched_says_what_is_missing(tmp_path, sandbox):

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contracts.policy import ModelPolicy
 from gatekeeper.artifacts.cache import Artifacts
+from gatekeeper.evaluation import golden_rows
 from gatekeeper.evaluation.gate_runner import run_gates
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.stage import Stage
+from gatekeeper.policy.statistics import estimates
+from gatekeeper.policy.statistics.estimates import Predictions
 from gatekeeper.replay import NoEvidence, Replayer
 from gatekeeper.sandbox.sandbox import Fault, Probe
-from support.evidence_world import POLICY, World
+from support.evidence_world import MODEL, POLICY, SOURCE, World
 
 
 @pytest.fixture
@@ -49,6 +54,35 @@ def test_whatever_the_candidate(tmp_path: Path, seed: int) -> None:
     measurements = world.measurements()
     then = run_gates(measurements, POLICY)
     assert world.replayer.replay(world.written(measurements), then).agrees
+
+
+@pytest.mark.parametrize(
+    "metric", ["smape", "mase", "directional_accuracy", "pinball_90", "support.own_metrics:over_error"]
+)
+def test_so_is_one_of_a_forecast_whose_order_in_time_is_read_from_the_golden_rows(
+    world: World, tmp_path: Path, metric: str
+) -> None:
+    gates = {"slices": {"columns": ["origin"]}, "robustness": {"rows": 500}}
+    policy = ModelPolicy.model_validate(
+        {"model": "m", "problem": "regression", "metric": metric, "entity": "who", "gates": gates}
+    )
+    model = replace(MODEL, classes=None)
+    rows = golden_rows.read(tmp_path / "golden.parquet", model, policy, SOURCE)
+    found = world.measurements(description=model, champion_description=model, golden=rows)
+    champion = Predictions(world.scores())
+    measurements = replace(found, problem="regression", champion_answers=champion)
+    then = run_gates(measurements, policy)
+    performance, slices, robustness = (
+        next(verdict for verdict in then if verdict.gate == gate) for gate in ("performance", "slices", "robustness")
+    )
+    assert {verdict.metric for verdict in (performance, slices, robustness)} == {metric}
+    clean = ~measurements.champion_overlap.masks["rounded"]
+    expected = estimates.value(metric, rows.truth[clean], champion.only(clean), measurements.series(clean))
+    assert performance.bound == expected and performance.details["method"] == (
+        "bootstrap" if ":" in metric else "paired mean"
+    )
+    replayed = world.replayer.replay(world.written(measurements, policy), then)
+    assert replayed.agrees, replayed.differences[:3]
 
 
 FAST = POLICY.model_copy(update={"gates": POLICY.gates.model_copy(update={"fail_fast": True})})

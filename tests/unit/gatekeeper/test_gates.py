@@ -11,6 +11,7 @@ from contracts import Outcome
 from contracts.policy import Functional, Latency, Lineage
 from gatekeeper.policy.gates import functional, latency, lineage
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
+from gatekeeper.policy.noise import Noise
 from gatekeeper.policy.statistics.estimates import Predictions
 
 PASSED, FAILED, INCONCLUSIVE = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
@@ -127,6 +128,32 @@ def test_answers_to_the_input_example(problem, first, second, outcome, says):
 
 
 @pytest.mark.parametrize(
+    ("problem", "alone", "together", "says"),
+    [
+        ("binary", scores(0.1, 0.9), scores(0.1, 0.9), None),
+        ("binary", scores(0.1, 0.9), scores(0.1, 0.90000001), None),
+        (
+            "binary",
+            scores(0.1, 0.9),
+            scores(0.1, 0.8),
+            "1 of 2 rows are answered otherwise alone than in the b",
+        ),
+        ("binary", scores(0.5, 0.1), scores(0.5 - 1e-9, 0.1), None),
+        ("binary", scores(0.3, 0.1), scores(0.2, 0.4), "(the first: 0.3 alone, 0.2 together, within 1e-05)"),
+        ("multiclass", scores([0.2, 0.8], [1, 0]), scores([0.2, 0.8], [0, 1]), "[1, 0] alone, [0, 1] together"),
+        ("multiclass", Predictions(np.array([2, 0])), Predictions(np.array([2, 1])), "0 alone, 1 together)"),
+        ("regression", Predictions(np.array([1e6, 2.0])), Predictions(np.array([1e6 + 1, 2.0])), None),
+        ("regression", Predictions(np.array([3.0, 2.0])), Predictions(np.array([3.1, 2.0])), "3 alone, 3.1 together"),
+    ],
+)
+def test_a_row_is_answered_alone_as_among_others(problem, alone, together, says):
+    facts = functional.Facts(problem, None, 2, "input example", alone, alone, {}, alone, together, 9)
+    verdict = functional.decide(facts, Functional())
+    assert verdict.outcome is (PASSED if says is None else FAILED)
+    assert (says or "2 rows alone as together") in verdict.reason
+
+
+@pytest.mark.parametrize(
     ("measurement_error", "outcome"),
     [
         (MeasurementError(ErrorSource.CANDIDATE, "it hung"), FAILED),
@@ -208,6 +235,91 @@ def test_latency_of_batches(facts, settings, outcome, says):
     verdict = latency.decide(facts, Latency(p95_ms=20, **settings))
     assert verdict.outcome is outcome, verdict.reason
     assert says in verdict.reason
+
+
+def noise(*, cpu_ms=5.0, quiet_ms=5.0, took_ms=5.0, calls=100, share=1.0):
+    """Of calls that need `cpu_ms`; the loop of `quiet_ms` takes `took_ms` in a `share` of the cases."""
+    slow = int(calls * share)
+    loop = (took_ms / 1000,) * slow + (quiet_ms / 1000,) * (calls - slow)
+    return Noise((cpu_ms / 1000,) * calls, loop, (quiet_ms / 1000,) * calls)
+
+
+MIXED = (0.015,) * 90 + (0.022,) * 10
+HICCUPS = noise(cpu_ms=15, took_ms=8, share=0.04)
+QUIET, BUSY = noise(), noise(took_ms=25, share=0.2)
+QUIET_BATCHES, BUSY_BATCHES = noise(calls=40), noise(took_ms=25, share=0.2, calls=40)
+
+
+@pytest.mark.parametrize(
+    ("facts", "settings", "outcome", "says"),
+    [
+        (replace(timed(), noise=BUSY), {}, PASSED, "5.00 ms, 20 ms are allowed"),  # it only became slower by it
+        (replace(timed(ms=21), noise=noise(cpu_ms=21)), {}, FAILED, "21.00 ms, 20 ms are allowed"),
+        (
+            replace(timed(ms=21), noise=BUSY),
+            {},
+            INCONCLUSIVE,
+            "too busy to tell: a loop of 5.00 ms took 25.00 ms (p95), and was running for 56%",
+        ),
+        (replace(timed(), seconds=MIXED, noise=BUSY), {}, INCONCLUSIVE, "22.00 ms"),
+        (replace(timed(ms=60), noise=BUSY), {}, FAILED, "60.00 ms"),  # every call waits, and the loop hardly does
+        (replace(timed(ms=60), noise=noise(cpu_ms=31, took_ms=25)), {}, FAILED, ""),  # its CPU time alone is more
+        (replace(timed(ms=60), noise=noise(cpu_ms=0.1, took_ms=25)), {}, FAILED, ""),  # it waits, not for a processor
+        (replace(timed(), seconds=MIXED, noise=HICCUPS), {}, INCONCLUSIVE, "22.00 ms"),
+        (replace(timed(), seconds=(*MIXED[:90], *(0.024,) * 10), noise=HICCUPS), {}, FAILED, "24.00 ms"),
+        (
+            replace(timed(), seconds=MIXED, noise=noise(cpu_ms=15), batch_noise=HICCUPS),
+            {},
+            INCONCLUSIVE,  # one that is seen between batches meets single rows too
+            "",
+        ),
+        (replace(timed(), seconds=MIXED, noise=noise(cpu_ms=15)), {}, FAILED, "22.00 ms"),
+        (replace(timed(load=31), noise=QUIET), {}, FAILED, "loading took 31.00 s"),
+        (replace(timed(load=31), noise=noise(took_ms=10)), {}, INCONCLUSIVE, "30 s are allowed; the machine was"),
+        (replace(timed(load=31), noise=noise(took_ms=10), load_cpu_seconds=30.5), {}, FAILED, "loading took"),
+        (replace(timed(load=130), noise=noise(took_ms=10)), {}, FAILED, "loading took 130.00 s"),
+        (
+            replace(batched(ms=15), batch_noise=BUSY_BATCHES),
+            {"batch_p95_ms": 10},
+            INCONCLUSIVE,
+            "15.00 ms, 10 ms are allowed; the machine",
+        ),
+        (replace(batched(ms=15), batch_noise=QUIET_BATCHES), {"batch_p95_ms": 10}, FAILED, ""),
+        (replace(batched(ms=13), batch_noise=BUSY_BATCHES), {"times_champion": 1.5}, INCONCLUSIVE, "too busy"),
+        (replace(batched(ms=13), batch_noise=QUIET_BATCHES), {"times_champion": 1.5}, FAILED, "more than 1.5 times"),
+        # The champion was timed on a busy machine: that the challenger keeps up with it proves nothing.
+        (
+            replace(
+                batched(ms=13),
+                champion_batch_seconds=(0.005,) * 32 + (0.02,) * 8,
+                batch_noise=QUIET_BATCHES,
+                champion_batch_noise=BUSY_BATCHES,
+            ),
+            {"times_champion": 1.5},
+            INCONCLUSIVE,
+            "champion v1 takes 20.00 ms; the machine was too busy",
+        ),
+        (
+            replace(batched(ms=13, champion_ms=20), batch_noise=QUIET_BATCHES, champion_batch_noise=QUIET_BATCHES),
+            {"times_champion": 1.5},
+            PASSED,
+            "",
+        ),
+    ],
+)
+def test_a_busy_machine_fails_no_model(facts, settings, outcome, says):
+    verdict = latency.decide(facts, Latency(p95_ms=20, **settings))
+    assert verdict.outcome is outcome, verdict.reason
+    assert says in verdict.reason
+    assert latency.is_too_noisy(facts, Latency(p95_ms=20, **settings)) is (outcome is INCONCLUSIVE)
+
+
+def test_cpu_time_is_shown_beside_the_time_on_the_clock():
+    verdict = latency.decide(replace(timed(), noise=noise(cpu_ms=4)), Latency(p95_ms=20))
+    assert verdict.details["cpu_p95_ms"] == pytest.approx(4) and verdict.details["too_busy"] is False
+    (table,) = latency.section(verdict).tables
+    assert ("one row, p95 of its CPU time, ms", pytest.approx(4), None) in table.rows
+    assert "cpu_p95_ms" not in latency.decide(timed(), Latency(p95_ms=20)).details, "as in older verdicts"
 
 
 def test_the_speed_of_batches_is_shown_with_what_it_is_held_against():

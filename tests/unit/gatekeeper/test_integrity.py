@@ -6,22 +6,30 @@ import io
 import json
 import os
 import pickle
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mlflow.lightgbm
 import mlflow.sklearn
+import mlflow.xgboost
 import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+import yaml
+from lightgbm import LGBMClassifier
+from mlflow.exceptions import MlflowException
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from xgboost import XGBClassifier
 
 from contracts import Outcome
-from contracts.policy import Integrity
+from contracts.policy import Integrity, ModelPolicy
 from gatekeeper.artifacts import requirements
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.scan import inspect
@@ -96,6 +104,62 @@ def test_skops_is_safe_unless_it_names_what_the_list_does_not_have(tmp_path):
     assert found is Outcome.FAILED, "that the model's own file trusts it counts for nothing"
     assert "uses numpy.asarray, which the allow-list does not have" in reason
     assert outcome(folder, SAFE.model_copy(update={"allow": ("numpy.asarray",)}))[0] is Outcome.PASSED
+
+
+TREE = "sklearn.tree._tree.Tree"
+PREDICTOR = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
+LIGHTGBM = ["collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier"]
+XGBOOST = ["xgboost.core.Booster", "xgboost.sklearn.XGBClassifier"]
+
+
+def small(estimator: Any, *, alone: bool = False) -> Any:
+    frame = pd.DataFrame({"a": np.arange(40.0)})
+    return (estimator if alone else make_pipeline(StandardScaler(), estimator)).fit(frame, np.arange(40) % 2)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "flavour", "trusted", "allow"),
+    [
+        (RandomForestClassifier(3), mlflow.sklearn, [TREE], []),
+        (HistGradientBoostingClassifier(max_iter=2), mlflow.sklearn, [PREDICTOR], []),
+        (LGBMClassifier(n_estimators=2, verbose=-1), mlflow.sklearn, LIGHTGBM, LIGHTGBM[1:]),
+        (XGBClassifier(n_estimators=2), mlflow.sklearn, XGBOOST, XGBOOST),
+        (LGBMClassifier(n_estimators=2, verbose=-1), mlflow.lightgbm, None, LIGHTGBM[1:]),
+        (XGBClassifier(n_estimators=2), mlflow.xgboost, None, []),
+    ],
+    ids=str,
+)
+def test_trees_are_safe_as_the_how_to_logs_them(tmp_path, estimator, flavour, trusted, allow):
+    """With MLflow's default, which is skops; and what the verdict says to allow is what it needs, no more."""
+    model, options = small(estimator, alone=flavour is not mlflow.sklearn), {}
+    if trusted:
+        with pytest.raises(MlflowException, match="untrusted types") as refused:
+            flavour.save_model(model, tmp_path / "refused", pip_requirements=["numpy"])
+        assert all(name in str(refused.value) for name in trusted), "MLflow itself names them"
+        options = {"skops_trusted_types": trusted}
+    flavour.save_model(model, tmp_path / "model", pip_requirements=["numpy"], **options)
+    for settings in (SAFE, LISTED):
+        found, reason = outcome(tmp_path / "model", settings)
+        assert found is (Outcome.FAILED if allow else Outcome.PASSED), reason
+        if not allow:
+            continue
+        line = re.search(r"gates: \{.*\}", reason)
+        assert line is not None, reason
+        suggested = ModelPolicy.model_validate({"model": "m", **yaml.safe_load(line.group())}).gates.integrity
+        assert isinstance(suggested, Integrity) and sorted(suggested.allow) == sorted(allow)
+        allowed = settings.model_copy(update={"allow": suggested.allow})
+        assert outcome(tmp_path / "model", allowed)[0] is Outcome.PASSED
+
+
+def test_a_pickle_under_safe_is_told_how_to_be_none_and_what_no_name_can_allow_is_not_suggested(tmp_path):
+    found, reason = outcome(saved(tmp_path / "pickle", small(RandomForestClassifier(3))), SAFE)
+    assert found is Outcome.FAILED and 'serialization_format="skops", skops_trusted_types=' in reason
+    assert "can allow" not in reason
+    own = fitted(FunctionTransformer(lambda frame: frame * 2))
+    found, reason = outcome(saved(tmp_path / "code", own), LISTED)
+    assert found is Outcome.FAILED and "can allow" not in reason
+    found, reason = outcome(with_pickle(tmp_path / "runs", RAW), LISTED)
+    assert found is Outcome.FAILED and "the policy can allow them" not in reason, "it calls os.putenv"
 
 
 RAW = pickle.dumps(Runs())

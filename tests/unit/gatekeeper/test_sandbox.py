@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import textwrap
 import threading
 from dataclasses import replace
@@ -15,6 +17,9 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from chassis.errors import Transient
+from contracts import Outcome
+from contracts.policy import Latency
+from gatekeeper.policy.gates import latency
 from gatekeeper.policy.stage import Stage
 from gatekeeper.sandbox.processes import Cancelled
 from gatekeeper.sandbox.sandbox import Limits, Probe, Request, Sandbox
@@ -88,6 +93,42 @@ def test_a_good_model_is_loaded_asked_and_timed(probe):
     assert (found.asked, found.example_rows) == ("golden rows", 4)
     assert len(found.seconds) == 100 and found.load_seconds >= 0
     assert len(found.batch_seconds) == 40 and found.batch_rows == 100
+
+
+def test_beside_each_call_is_its_cpu_time_and_a_loop_that_is_as_long(probe):
+    sleeping = probe("time.sleep(0.004)\nreturn frame['a'].to_numpy()")
+    noise = sleeping.noise
+    assert len(noise.cpu) == len(noise.loop) == len(noise.loop_cpu) == len(sleeping.seconds)
+    assert np.median(noise.cpu) < 0.5 * np.median(sleeping.seconds), "sleeping takes no CPU time"
+    assert 0.5 * 0.004 < noise.quiet < 2 * 0.006
+    assert noise.least(sleeping.seconds) <= np.quantile(sleeping.seconds, 0.95)
+    assert sleeping.batch_noise is not None and sleeping.load_cpu_seconds >= 0
+
+
+def test_a_busy_machine_shows_in_the_loop(sandbox, tmp_path):
+    """More processes than processors that only compute: a model that needs 3 ms is no slow one."""
+    computing = model(
+        tmp_path / "model",
+        "end = time.process_time() + 0.003\nwhile time.process_time() < end: pass\nreturn frame['a']",
+    )
+    burn = [sys.executable, "-c", "while True: pass"]
+    # Each in a session of its own, as sessions share the processors equally on Linux.
+    others = [subprocess.Popen(burn, start_new_session=True) for _ in range(3 * (os.cpu_count() or 1))]
+    try:
+        found = sandbox.probe(Request(computing, "binary", None, ROWS, Limits(60, 1024, 2)), threading.Event())
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    assert found.fault is None and found.noise.is_busy
+    p95 = float(np.quantile(found.seconds, 0.95)) * 1000
+    limit = 5.0
+    facts = latency.Facts(seconds=found.seconds, load_seconds=found.load_seconds, noise=found.noise)
+    verdict = latency.decide(facts, Latency(p95_ms=limit, load_seconds=1000))
+    assert verdict.outcome is (Outcome.INCONCLUSIVE if p95 > limit else Outcome.PASSED), verdict.reason
+    assert verdict.details["cpu_p95_ms"] < 2 * limit
+    # Whatever else the machine does, a model is too slow whose CPU time alone is above the limit.
+    assert latency.decide(facts, Latency(p95_ms=0.5, load_seconds=1000)).outcome is Outcome.FAILED
 
 
 def test_batches_have_the_rows_that_were_asked_for_however_few_there_are(sandbox, tmp_path):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 
 from chassis.mlmodel import MLmodel
+from chassis.row_keys import TrainedOn
 from contracts import Dataset, ModelRegistered
 from contracts.policy import ModelPolicy
 from gatekeeper.evaluation import golden_rows, training_overlap
@@ -41,6 +46,30 @@ def test_an_entity_or_a_feature_in_the_index_of_the_training_rows_is_found(tmp_p
         assert {way: mask.tolist() for way, mask in indexed.masks.items()} == {
             way: mask.tolist() for way, mask in plain.masks.items()
         }
+
+
+@pytest.mark.parametrize("keys", [True, False])
+def test_rows_that_spark_wrote_are_those_that_a_notebook_trained_on(tmp_path: Path, keys: bool) -> None:
+    """Unfound, a model would be judged on its own training rows, and the gate would say that none was."""
+    table = pa.table(
+        {
+            "a": pa.array([Decimal(number) for number in range(5, 15)], pa.decimal128(10, 2)),
+            "b": pa.array([-float(number) for number in range(5, 15)]).dictionary_encode(),
+            "who": pa.array(range(10)),
+            "late": pa.array([number % 2 for number in range(10)]),
+        }
+    )
+    golden, trained = tmp_path / "golden.parquet", tmp_path / "trained.parquet"
+    pq.write_table(table, golden)
+    rows(0).to_parquet(trained)
+    if keys:
+        TrainedOn.of(rows(0), ["a", "b"]).write(trained)
+    model = MLmodel(True, ("a", "b"), (0, 1), {"label": "late"}, kinds=("double", "double"))
+    found = golden_rows.read(golden, model, ModelPolicy.model_validate({"model": "m"}), GoldenSource("a test"))
+    dataset = Dataset(uri="there", digest=DIGEST)
+    event = ModelRegistered(model_name="m", model_version=1, **{"training_keys" if keys else "training": dataset})
+    known = training_overlap.find(event, model, found, lambda uri, digest: (trained, DIGEST))
+    assert known.masks[EXACT].tolist() == [True] * 5 + [False] * 5
 
 
 def test_training_rows_that_are_no_parquet_are_not_known(tmp_path: Path) -> None:

@@ -86,6 +86,14 @@ def test_bad_input_is_named(args: str, expected: str) -> None:
     assert expected in " ".join(ended.err.split())
 
 
+@pytest.mark.parametrize(("option", "column"), [("--label", "delay"), ("--entity", "who"), ("--event-time", "at")])
+def test_a_column_that_a_file_of_golden_rows_does_not_have_is_named(option: str, column: str) -> None:
+    Path("rows.csv").write_text("distance,late\n1,0\n")
+    ended = gauntlet("golden", "create", "flights", "rows.csv", option, column, "--gatekeeper", SILENT)
+    assert ended.code == 1
+    assert f"rows.csv has no column {column!r}" in ended.err and "It has: distance, late" in ended.err
+
+
 def test_every_command_is_tried() -> None:
     assert {command for command in OURS if not any(args.startswith(command) for args, _ in BAD)} == set()
 

@@ -16,7 +16,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from chassis.digests import digest_tree
-from chassis.errors import Permanent
+from chassis.errors import Permanent, Transient
 from contracts import OutputFormat
 from serving.inference.hosted_model import HostedModel, HostEnded
 from serving.inference.mlflow_model import load
@@ -194,6 +194,14 @@ def test_the_process_ends_with_the_replica_even_while_it_predicts(folders: list[
         process = psutil.Process(int(replica.stdout.readline()))
         replica.kill()
     eventually(lambda: gone(process))
+
+
+def test_a_process_that_cannot_be_started_now_is_tried_again(
+    folders: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(folders[0] / "no-python"))
+    with pytest.raises(Transient, match=r"the model's process cannot be started: .*No such file"):
+        load(Artifact("flights", 1, "none"), folders[0])
 
 
 def test_a_model_whose_own_code_is_incomplete_says_so(folders: list[Path], tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def _troubles(model: Mapping[str, Any]) -> Iterator[str]:
     if model["frozen"]:
         yield f"{name}: frozen by {model['frozen_by']}: {model['frozen_reason']}"
     if model["policy_digest"] is None:
-        yield f"{name}: has no policy, so no version of it can pass"
+        yield f"{name}: has no policy; its versions wait for one"
 
 
 def _candidate_row(item: Mapping[str, Any]) -> dict[str, Any]:

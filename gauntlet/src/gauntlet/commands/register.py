@@ -14,6 +14,7 @@ from gauntlet.options import (
     MlflowUri,
     ModelName,
     ModelVersion,
+    ServingUrl,
     Timeout,
     Wait,
 )
@@ -32,6 +33,7 @@ def register(
     kafka: KafkaServers = None,
     mlflow: MlflowUri = None,
     gatekeeper: GatekeeperUrl = None,
+    serving: ServingUrl = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Publish ModelRegistered for a version that is in MLflow: the gatekeeper judges it.
@@ -44,7 +46,7 @@ def register(
     from gauntlet.broker import Broker
     from gauntlet.endpoints import service
     from gauntlet.mlflow_client import MlflowClient
-    from gauntlet.wait import Deadline, wait_for_verdict
+    from gauntlet.wait import Deadline, wait_for_verdict, wait_until_served
 
     found = MlflowClient(data_dir, mlflow).version(model_name(name), version)
     trigger = Trigger(kind="again", reason=reason_given(reason or "")) if again else None
@@ -59,4 +61,6 @@ def register(
     console().print(f"registered {name} v{version} (event {envelope.id})", markup=False)
     if wait:
         at = service("gatekeeper", data_dir, gatekeeper)
-        wait_for_verdict(at, name, version, Deadline(timeout), event_id=envelope.id)
+        deadline = Deadline(timeout)
+        if epoch := wait_for_verdict(at, name, version, deadline, event_id=envelope.id):
+            wait_until_served(service("serving", data_dir, serving), name, epoch, deadline)

@@ -14,6 +14,7 @@ from gauntlet.options import (
     KafkaServers,
     MlflowUri,
     ModelName,
+    ServingUrl,
     Timeout,
     TrainerUrl,
     Wait,
@@ -37,6 +38,7 @@ def train(
     mlflow: MlflowUri = None,
     trainer: TrainerUrl = None,
     gatekeeper: GatekeeperUrl = None,
+    serving: ServingUrl = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Publish TrainingRequested: the trainer makes a version, the gatekeeper judges it."""
@@ -46,7 +48,7 @@ def train(
     from gauntlet.endpoints import service
     from gauntlet.errors import CliError
     from gauntlet.mlflow_client import MlflowClient
-    from gauntlet.wait import Deadline, wait_for_training, wait_for_verdict
+    from gauntlet.wait import Deadline, wait_for_training, wait_for_verdict, wait_until_served
 
     if window is not None and from_run is not None:
         raise CliError("--window and --from-run exclude each other: an earlier run is registered as it is")
@@ -66,4 +68,5 @@ def train(
         return
     deadline = Deadline(timeout)
     version = wait_for_training(service("trainer", data_dir, trainer), envelope, deadline)
-    wait_for_verdict(service("gatekeeper", data_dir, gatekeeper), name, version, deadline)
+    if epoch := wait_for_verdict(service("gatekeeper", data_dir, gatekeeper), name, version, deadline):
+        wait_until_served(service("serving", data_dir, serving), name, epoch, deadline)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from sklearn.metrics import (
@@ -18,6 +20,8 @@ from sklearn.metrics import (
 )
 
 from contracts import OutputFormat, Scalar
+from contracts.custom_metrics import CustomMetricError, compute
+from contracts.forecasts import pinball, quantile_of, same_direction, smape, values_before
 from contracts.labels import BINARY, UNKNOWN, ClassLabels, number
 from contracts.policy import METRICS, Problem
 from drift.policy import Labelled
@@ -41,23 +45,35 @@ class Answered:
     score: float | None
     answer: Scalar
     truth: Scalar
+    event_time: datetime | None = None
+    entity: str | None = None
 
 
 @dataclass(frozen=True)
 class _Read:
-    """Predictions and labels of the readable rows, as numbers; `why` says what could not be read."""
+    """Predictions and labels of the readable rows, as numbers; `why` says what could not be read.
+
+    `before`: the label of the entity's row before, NaN without one. `scores`: NaN where a prediction has none.
+    """
 
     said: np.ndarray
     truth: np.ndarray
+    before: np.ndarray
+    scores: np.ndarray
     why: str
 
 
 def measure(
-    metric: str, window_rows: int, labelled: Sequence[Answered], output: OutputFormat | None = None
+    metric: str,
+    window_rows: int,
+    labelled: Sequence[Answered],
+    output: OutputFormat | None = None,
+    baseline: Mapping[str, float] | None = None,
 ) -> Labelled:
     """Compute `metric` on the readable rows; `why` states how many were not, with one of them.
 
-    `output`: how the version's predictions are read; None: as the rows suggest.
+    `output`: how the version's predictions are read; None: as the rows suggest. `baseline`: the version's metrics on
+    the golden rows.
     Raises KeyError for a metric that is not in METRICS.
     """
     problem = _problem(metric, labelled, output)
@@ -71,6 +87,12 @@ def measure(
     n, classes = len(found.truth), None if problem == "regression" else len(np.unique(found.truth))
     if metric == "mape" and (zeros := int((found.truth == 0).sum())):
         return Labelled(window_rows, n, classes, None, f"a relative error of zero is not defined: {zeros} labels are 0")
+    if METRICS[metric].is_function and n:
+        value, why = _of_function(metric, found, problem)
+        return Labelled(window_rows, n, classes, value, why or found.why)
+    if METRICS[metric].of_series and n:
+        value, why = _of_series(metric, found, baseline or {})
+        return Labelled(window_rows, n, None, value, why or found.why)
     computable = n > 0 and (classes is None or classes >= 2 or metric == "accuracy")
     value = _value(metric, found.truth, found.said, problem) if computable else None
     return Labelled(window_rows, n, classes, value, found.why)
@@ -93,7 +115,12 @@ def _numbers(labelled: Sequence[Answered]) -> _Read:
     said, truth = [number(row.answer) for row in labelled], [number(row.truth) for row in labelled]
     unread = [row.truth for row, true in zip(labelled, truth, strict=True) if true is None]
     silent = sum(value is None for value in said)
-    return _readable(said, truth, _unread(unread, "it is no number"), _silent(silent, "number"))
+    labels = [math.nan if value is None else value for value in truth]
+    times = [row.event_time if value is not None else None for row, value in zip(labelled, truth, strict=True)]
+    before = values_before(labels, times, [row.entity for row in labelled])
+    return _readable(
+        labelled, said, truth, _unread(unread, "it is no number"), _silent(silent, "number"), before=before
+    )
 
 
 def _classes(metric: str, labelled: Sequence[Answered], problem: Problem, names: tuple[Scalar, ...]) -> _Read:
@@ -108,13 +135,46 @@ def _classes(metric: str, labelled: Sequence[Answered], problem: Problem, names:
         said = [_said(row, known, problem) for row in labelled]
     silent = _silent(sum(value is None for value in said), "score" if metric in NEEDS_SCORES else "class")
     which = f"it is none of the classes {', '.join(map(repr, known.names))}" + ("" if names else UNNAMED)
-    return _readable(said, truth, _unread(unread, which), silent)
+    return _readable(labelled, said, truth, _unread(unread, which), silent)
 
 
-def _readable(said: Sequence[float | None], truth: Sequence[float | None], *unread: str) -> _Read:
-    pairs = [(a, b) for a, b in zip(said, truth, strict=True) if a is not None and b is not None]
-    usable = np.array(pairs, dtype=float).reshape(-1, 2)
-    return _Read(usable[:, 0], usable[:, 1], "; ".join(filter(None, unread)))
+def _readable(
+    labelled: Sequence[Answered],
+    said: Sequence[float | None],
+    truth: Sequence[float | None],
+    *unread: str,
+    before: Sequence[float] | None = None,
+) -> _Read:
+    scores = [math.nan if row.score is None else row.score for row in labelled]
+    rows = zip(said, truth, before or [math.nan] * len(said), scores, strict=True)
+    usable = np.array([row for row in rows if None not in row], dtype=float).reshape(-1, 4)
+    columns = dict(zip(("said", "truth", "before", "scores"), usable.T, strict=True))
+    return _Read(**columns, why="; ".join(filter(None, unread)))
+
+
+def _of_function(metric: str, found: _Read, problem: Problem) -> tuple[float | None, str]:
+    """Return the value of a user's function, and why there is none."""
+    kind = np.float64 if problem == "regression" else np.int64
+    scores = None if np.isnan(found.scores).any() else found.scores
+    try:
+        value = compute(metric, found.truth.astype(kind), found.said.astype(kind), scores)
+    except CustomMetricError as error:
+        return None, str(error)
+    return (None, "the function returns no number for these rows") if math.isnan(value) else (value, "")
+
+
+def _of_series(metric: str, found: _Read, baseline: Mapping[str, float]) -> tuple[float | None, str]:
+    """Return the metric, and why there is none."""
+    if metric == "mase":
+        # On the golden rows, both were measured with the naive error that the metric is a multiple of.
+        mae, mase = baseline.get("mae", math.nan), baseline.get("mase", math.nan)
+        if not (mae > 0 and mase > 0):
+            return None, "the promotion carries no mae and mase above 0, from which the naive error is known"
+        return float(np.abs(found.truth - found.said).mean()) * mase / mae, ""
+    known = ~np.isnan(found.before)
+    if not known.any():
+        return None, "no labelled row has one before it: predictions need an event_time, and rows of an entity an id"
+    return float(same_direction(found.truth, found.said, found.before)[known].mean()), ""
 
 
 def _unread(labels: list[Scalar], why: str) -> str:
@@ -148,5 +208,9 @@ def _value(metric: str, truth: np.ndarray, said: np.ndarray, problem: Problem) -
         return float(log_loss(truth, np.clip(said, 0.0, 1.0), labels=[0, 1]))
     if metric == "brier":
         return float(brier_score_loss(truth, np.clip(said, 0.0, 1.0), labels=[0, 1]))
+    if metric == "smape":
+        return float(smape(truth, said).mean())
+    if (quantile := quantile_of(metric)) is not None:
+        return float(pinball(truth, said, quantile).mean())
     with np.errstate(over="ignore"):
         return float(ERRORS[metric](truth, said))

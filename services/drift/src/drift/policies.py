@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts import OutputFormat
-from contracts.policy import Drift, ModelPolicy
+from contracts.drift_settings import Drift
+from contracts.policy import ModelPolicy
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,13 @@ class DriftPolicies:
     def metric(self, model_name: str, promoted: str | None) -> str | None:
         """Return the metric that the promotion named, else the policy's."""
         policy = self.policies.get(model_name)
-        return promoted or (policy.metric if policy else None)
+        return promoted or (policy.metric if policy and policy.states_metric else None)
 
     def entity(self, model_name: str) -> str | None:
         policy = self.policies.get(model_name)
         return policy.entity if policy else None
 
     def output(self, model_name: str, promoted: OutputFormat | None) -> OutputFormat | None:
-        """Return how predictions are read: as the promotion says; by the policy's problem for one that does not."""
+        """Return how predictions are read: as the promotion says, else by the problem that the policy states."""
         policy = self.policies.get(model_name)
-        return promoted or (OutputFormat(problem=policy.problem) if policy else None)
+        return promoted or (OutputFormat(problem=policy.problem) if policy and policy.states_problem else None)

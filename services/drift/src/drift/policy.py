@@ -101,7 +101,7 @@ def judge_data(rows: int, scores: Sequence[FeatureScore], limit: float, nothing_
 def judge_performance(window: Labelled, metric: str | None, baseline: float | None, drop: MetricDrop) -> Verdict:
     """Report drift when the labelled rows' metric is worse than the baseline by more than `drop`, in its direction."""
     bound = None
-    if metric in METRICS and baseline is not None and math.isfinite(baseline):
+    if metric is not None and metric in METRICS and baseline is not None and math.isfinite(baseline):
         worst = allowed_drop(drop, baseline)
         bound = baseline - worst if METRICS[metric].greater_is_better else baseline + worst
     missing = _cannot_judge(window, metric, bound)

@@ -83,8 +83,14 @@ class WindowScorer:
         metric = self._policies.metric(window.model_name, version.metric)
         drop = self._policies.drift(window.model_name).metric_drop
         found = (
-            measure(metric, window.rows, answered, self._policies.output(window.model_name, _output(version)))
-            if metric in METRICS
+            measure(
+                metric,
+                window.rows,
+                answered,
+                self._policies.output(window.model_name, _output(version)),
+                version.baseline,
+            )
+            if metric is not None and metric in METRICS
             else Labelled(window.rows, len(answered), None, None)
         )
         verdict = judge_performance(found, metric, version.baseline.get(metric or ""), drop)
@@ -180,11 +186,12 @@ def _frame(rows: list[str], features: list[str]) -> pd.DataFrame:
 
 
 def _answered(session: Session, window: WindowRow) -> list[Answered]:
-    query = select(PredictionRow.score, PredictionRow.answer, PredictionRow.label).where(
+    columns = ("score", "answer", "label", "event_time", "entity_id")
+    query = select(*(getattr(PredictionRow, name) for name in columns)).where(
         PredictionRow.window_key == window.key, PredictionRow.label.is_not(None)
     )
     found: list[Any] = list(session.execute(query.order_by(PredictionRow.seq)))
-    return [Answered(row.score, loads(row.answer), loads(row.label)) for row in found]
+    return [Answered(row.score, loads(row.answer), loads(row.label), row.event_time, row.entity_id) for row in found]
 
 
 def _output(version: VersionRow) -> OutputFormat | None:

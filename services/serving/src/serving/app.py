@@ -12,9 +12,9 @@ from chassis.follower import Follower
 from chassis.registry import Registry
 from chassis.service import Part, Topics, build_app, run_service
 from chassis.settings import MEBIBYTE
-from contracts import GatePassed, Promoted
+from contracts import Event, GatePassed, Promoted
 from serving.features.live_tables import FeatureTables
-from serving.handlers import on_gate_passed, on_promoted
+from serving.handlers import in_staging, on_promoted
 from serving.http.open_inference import build_inference_router
 from serving.http.predict_by_id import Features
 from serving.http.prediction_service import PredictionService
@@ -40,13 +40,14 @@ def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
     status_publisher = StatusPublisher(settings)
     feedback_publisher = FeedbackPublisher(settings)
     batcher = AdaptiveBatcher(settings)
-    barrier = None  # in staging, each worker counts arrivals for itself: their orders are not comparable
+    barrier = None  # in staging, workers need not agree
     if worker.referee is not None and settings.role == "production":
         barrier = SwapBarrier(worker.referee, settings.swap_seconds)
     tolerances = parity_tolerances(policies)
     reconciler = ModelReconciler(settings, cache, registry.download, status_publisher.report, barrier, tolerances)
-    event, handler = (Promoted, on_promoted) if settings.role == "production" else (GatePassed, on_gate_passed)
-    follower = Follower(settings, events=[event], on_event=partial(handler, reconciler))
+    events: tuple[type[Event], ...] = (Promoted,) if settings.role == "production" else (GatePassed, Promoted)
+    handler = on_promoted if settings.role == "production" else in_staging
+    follower = Follower(settings, events=events, on_event=partial(handler, reconciler))
     service = PredictionService(reconciler, batcher, publisher, settings)
     tables = FeatureTables(policies, settings)
     policies.on_change(tables.refresh)

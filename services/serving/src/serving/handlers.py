@@ -17,12 +17,18 @@ def on_promoted(reconciler: ModelReconciler, envelope: Envelope[Promoted]) -> No
     )
 
 
-def on_gate_passed(reconciler: ModelReconciler, envelope: Envelope[GatePassed]) -> None:
-    """Staging: serve the challenger that passed last, by its position on the topic; ignore the same one repeated."""
+def in_staging(reconciler: ModelReconciler, envelope: Envelope[GatePassed] | Envelope[Promoted]) -> None:
+    """Staging: serve the version that passed last, or the champion if that was promoted (or rolled back to) since.
+
+    A challenger that passed before the last promotion is none any more. The events are of two topics, which are read
+    in any order; so their times decide. Ignore the same version repeated.
+    """
     event = envelope.data
     artifact = Artifact(event.model_name, event.model_version, event.artifact_digest or "", event.output)
     current = reconciler.desired(event.model_name)
-    order = 1 if current is None else current.order + (current.artifact != artifact)
+    if current is not None and current.artifact == artifact:
+        return
+    order = int(envelope.time.timestamp() * 1_000_000)
     artifact_ref = _artifact_ref(event.serving_artifact)
     reconciler.set_desired(
         DesiredVersion(artifact, event.artifact_uri, order=order, artifact_ref=artifact_ref), envelope

@@ -18,7 +18,7 @@ class Settings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="SERVING_", env_file=".env", extra="ignore", populate_by_name=True)
 
     role: Literal["production", "staging"] = Field(
-        "production", description="production follows Promoted, staging follows GatePassed"
+        "production", description="production follows Promoted, staging follows GatePassed, and Promoted since"
     )
     port: int = Field(0, ge=0, le=65535, description="Port to listen on; 0: 8001 in production, 8000 in staging")
     replica: str = Field(

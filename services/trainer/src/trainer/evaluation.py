@@ -10,11 +10,14 @@ import pandas as pd
 from sklearn import metrics
 
 from chassis.errors import Permanent
+from contracts.forecasts import MEDIAN, pinball, smape
 from contracts.policy import Problem
 
 
 def evaluate(estimator: Any, features: pd.DataFrame, labels: pd.Series, problem: Problem) -> dict[str, float]:
     """Return every metric of `problem` that these rows define; those that are not finite are left out.
+
+    Metrics of a series, which need the order of the rows, are the gate's.
 
     Raises Permanent when the estimator's predictions cannot be evaluated.
     """
@@ -22,6 +25,9 @@ def evaluate(estimator: Any, features: pd.DataFrame, labels: pd.Series, problem:
         answers = np.asarray(estimator.predict(features), dtype="float64").reshape(-1)
         _check(answers, len(features))
         errors = {"mae": metrics.mean_absolute_error(labels, answers), "rmse": _rmse(labels, answers)}
+        truth = np.asarray(labels, dtype="float64")
+        errors["smape"] = smape(truth, answers).mean()
+        errors["pinball"] = pinball(truth, answers, MEDIAN).mean()
         if (labels != 0).all():
             errors["mape"] = metrics.mean_absolute_percentage_error(labels, answers)
         return _finite(errors)

@@ -59,6 +59,7 @@ def inspect(
         unread_requirements=unread,
         advisories=known,
         vulnerabilities=vulnerable,
+        suggests=True,
     )
 
 

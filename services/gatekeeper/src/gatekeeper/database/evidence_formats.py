@@ -117,12 +117,17 @@ def _from_2(document: Document) -> Document:
     if isinstance(integrity, dict) and integrity.get("dependencies", "compatible") == "compatible":
         gates["integrity"] = {**integrity, "dependencies": "exact"}
     measured = {"golden_source": None, "problem_because": None, "origin": None, **document["measured"]}
+    measured = {"category_trials": [], **measured}
     for description in ("description", "champion_description"):
         if measured.get(description) is not None:
             measured[description] = {"optional": [], **measured[description]}
     if facts := measured["integrity"]:
         needed = [{**each, "same_major": False, "provider": None} for each in facts["dependencies"]]
-        measured["integrity"] = {**facts, "dependencies": needed}
+        measured["integrity"] = {**facts, "dependencies": needed, "suggests": False}
+    for probe in ("probe", "champion_probe"):
+        if measured.get(probe) is not None:
+            later = {"load_cpu_seconds": None, "noise": None, "batch_noise": None, "alone": None, "alone_rows": []}
+            measured[probe] = {**later, **measured[probe]}
     golden = document["golden"] and {"entity": None, "event_time": None, **document["golden"]}
     return {**document, "policy": policy, "measured": measured, "golden": golden}
 

@@ -18,15 +18,17 @@ from contracts.policy import METRICS, Latency, Minimum, ModelPolicy, Performance
 from gatekeeper.artifacts import scan
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
-from gatekeeper.evaluation import compilation, gate_runner, golden_rows, perturbations, training_overlap
+from gatekeeper.evaluation import compilation, gate_runner, golden_rows, perturbations, retiming, training_overlap
 from gatekeeper.evaluation.gate_runner import ended_by
 from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource, Unusable, chosen_rows
 from gatekeeper.evaluation.lineage import Provenance
 from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evaluation.prediction_cache import PredictionCache
+from gatekeeper.policy.gates import latency
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.predictions import aligned, as_answers
 from gatekeeper.sandbox import compiled_form
+from gatekeeper.sandbox.protocol import MOST_ALONE
 from gatekeeper.sandbox.sandbox import Limits, Request, Sandbox
 
 Say = Callable[[float, str], None]
@@ -140,6 +142,8 @@ class Evaluator:
             say(0.6, f"asking champion v{champion.model_version}")
             with measurements.timed("champion"):
                 self._ask_champion(measurements, champion, policy, cancelled)
+        if Need.CANDIDATE in needs:
+            self._time_again(measurements, folder, policy, cancelled)
         if Need.TRAINING_KEYS in needs and measurements.golden is not None:
             say(0.8, "looking for golden rows that were trained on")
             with measurements.timed("overlap"):
@@ -267,8 +271,8 @@ class Evaluator:
         rows, digest = measurements.golden, measurements.golden_digest
         assert rows is not None and digest is not None, "asked for with golden rows only"
         values = self._predictions.get(champion.artifact_digest, digest, rows.classes, len(rows.truth))
-        latency = policy.gates.latency
-        timed = latency is not False and latency.times_champion is not None
+        limits = policy.gates.latency
+        timed = limits is not False and limits.times_champion is not None
         try:
             folder, found = self._artifacts.model(champion.artifact_uri, champion.artifact_digest)
             if found != champion.artifact_digest:
@@ -321,6 +325,7 @@ class Evaluator:
             metrics=[name for name in policy.metrics if METRICS[name].of_scores],
             batch_rows=batch,
             dirty=dirty,
+            alone=chosen_rows(len(features), MOST_ALONE).tolist() if features is not None else (),
         )
         measurements.probe = self._sandbox.probe(request, cancelled)
         measurements.adopt_classes()
@@ -330,6 +335,19 @@ class Evaluator:
             key = (measurements.artifact_digest, measurements.golden_digest, rows.classes)
             self._predictions.put(*key, measurements.probe.golden)  # should it become champion, these are known
 
+    def _time_again(
+        self, measurements: Measurements, folder: Path, policy: ModelPolicy, cancelled: threading.Event
+    ) -> None:
+        settings = policy.gates.latency
+        if settings is False or not latency.is_too_noisy(latency.facts(measurements, policy), settings):
+            return
+        with measurements.timed("timing_again"):
+            champion, probe, version = None, measurements.champion_probe, measurements.champion
+            if version is not None and probe is not None and probe.noise is not None:
+                champion, _ = self._artifacts.model(version.artifact_uri, version.artifact_digest)
+            limits = self._limits(policy)
+            retiming.until_quiet(self._sandbox, measurements, folder, champion, policy, limits, cancelled)
+
     def _dirty_rows(
         self, measurements: Measurements, features: pd.DataFrame, policy: ModelPolicy
     ) -> dict[str, pd.DataFrame]:
@@ -338,7 +356,11 @@ class Evaluator:
             return {}
         measurements.dirty_rows = chosen_rows(len(features), settings.rows)
         chosen = features.iloc[measurements.dirty_rows].reset_index(drop=True)
-        return perturbations.perturb(chosen, settings.perturbations, settings.share)
+        dirty = perturbations.perturb(chosen, settings.perturbations, settings.share)
+        if "unseen" in settings.perturbations:
+            measurements.category_trials, trials = perturbations.unseen_categories(chosen)
+            dirty |= trials
+        return dirty
 
     def _limits(self, policy: ModelPolicy) -> Limits:
         limits = policy.sandbox

@@ -17,13 +17,15 @@ from chassis.label_column import label_of
 from chassis.mlmodel import MLmodel, by_position
 from chassis.parquet import frame_of
 from chassis.row_keys import as_utc
-from chassis.signature_frame import Unfit, fitted
+from chassis.signature_frame import Unfit, fitted, untyped
 from chassis.splitmix64 import splitmix64
 from contracts.labels import BINARY, UNKNOWN, ClassLabels, in_order, number
 from contracts.policy import ModelPolicy, Problem
 from contracts.problem import find
 from gatekeeper.evaluation.golden_roles import GoldenSource, Roles, Unusable, of_old, roles_of
+from gatekeeper.evaluation.golden_series import series_of
 from gatekeeper.evaluation.golden_tables import read_table
+from gatekeeper.policy.statistics.metrics import Series
 
 __all__ = ["GoldenRows", "GoldenSource", "Unusable", "chosen_rows", "read"]
 
@@ -50,6 +52,8 @@ class GoldenRows:
     problem: Problem | None = None
     because: str | None = None
     """How the problem was found that the policy does not state; None if it does."""
+    series: Series | None = None
+    """Their order in time; None if they have no event time, or no numbers."""
 
     @cached_property
     def entities(self) -> NDArray[np.int64] | None:
@@ -96,10 +100,15 @@ class GoldenRows:
             return [name for name in model.inputs if name in self.rows.columns]
         return [name for name in self.rows.columns if name not in self.not_features]
 
+    @cached_property
+    def untyped(self) -> tuple[str, ...]:
+        """Describe the columns that MLflow has no type for."""
+        return untyped(self.rows)
+
     def features_for(self, model: MLmodel) -> pd.DataFrame:
         """Return these columns, in the types of the signature, as serving would. Raises Unusable for what is unfit."""
         names = self.features_of(model)
-        kinds = dict(zip(model.inputs, model.kinds, strict=True)) if model.inputs and model.kinds else {}
+        kinds = kinds_of(model)
         if model.inputs is not None and self._by_position(model.inputs):
             return self._matrix(names, model.inputs, kinds)
         absent = [name for name in model.inputs or () if name not in names and name != self.label]
@@ -146,11 +155,15 @@ def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource |
         _check_entity(frame, roles)
     label = _label(frame, roles, model, policy.model)
     labelled = frame[frame[label].notna()]
-    chosen = labelled.iloc[chosen_rows(len(labelled), policy.golden.max_rows)].reset_index(drop=True)
+    places = chosen_rows(len(labelled), policy.golden.max_rows)
+    chosen = labelled.iloc[places].reset_index(drop=True)
     if chosen.empty:
         raise Unusable("the evaluation dataset has no labelled rows")
     problem, because = _problem(chosen[label], policy, model)
     truth, classes = _encode(chosen[label].tolist(), problem, model.classes)
+    series = None
+    if problem == "regression":
+        series = series_of(labelled, label, roles.event_time, roles.entity, places)
     return GoldenRows(
         rows=chosen.drop(columns=[label]),
         truth=truth,
@@ -163,7 +176,13 @@ def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource |
         event_time=roles.event_time,
         problem=problem,
         because=because,
+        series=series,
     )
+
+
+def kinds_of(model: MLmodel) -> dict[str, str]:
+    """Return MLflow's type names of the signature's columns, where it has named ones of simple types."""
+    return dict(zip(model.inputs, model.kinds, strict=True)) if model.inputs and model.kinds else {}
 
 
 def chosen_rows(n: int, most: int) -> NDArray[np.int64]:

@@ -20,7 +20,8 @@ from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.predictions import as_answers
 from gatekeeper.policy.stage import Stage
-from gatekeeper.policy.statistics.estimates import Predictions
+from gatekeeper.policy.statistics.estimates import Predictions, Series
+from gatekeeper.policy.unseen_categories import CategoryTrial
 from gatekeeper.sandbox.compiled_form import CompilationReport
 from gatekeeper.sandbox.sandbox import Probe
 
@@ -72,6 +73,8 @@ class Measurements:
     probe: Probe | None = None
     dirty_rows: NDArray[np.int64] | None = None
     """Positions of the golden rows that have dirty versions."""
+    category_trials: tuple[CategoryTrial, ...] = ()
+    """Columns of the dirty rows with unseen categories, next to known ones and missing."""
     champion_probe: Probe | None = None
     champion_answers: Predictions | None = None
     champion_problem: str | None = None
@@ -150,6 +153,11 @@ class Measurements:
     def clusters(self) -> NDArray[np.int64] | None:
         """Return (n,) entity numbers, shared by golden rows of one entity; None without an entity column."""
         return None if self.golden is None else self.golden.entities
+
+    def series(self, rows: NDArray[Any]) -> Series | None:
+        """Return the order of some golden rows (positions, or a mask); None if they have no event time."""
+        found = None if self.golden is None else self.golden.series
+        return None if found is None else found.only(rows)
 
     def answers(self, values: NDArray[Any]) -> Predictions:
         """Convert raw predictions on golden rows to the golden rows' classes."""

@@ -7,10 +7,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from gatekeeper.policy.unseen_categories import KNOWN, MISSING, CategoryTrial
+from gatekeeper.policy.unseen_categories import UNSEEN as UNSEEN_VALUES
+
 SEED = 20_130_401
 UNSEEN = "a word that was never seen before"
 EXTREME = 1e6  # times the column's largest number
 NOISE = 0.1  # standard deviations of the column
+TRIAL_ROWS, MOST_KNOWN, MOST_COLUMNS = 20, 20, 10
 
 Column = pd.Series
 Change = Callable[[Column, np.ndarray, np.random.Generator], Column]
@@ -34,6 +38,34 @@ def perturb(rows: pd.DataFrame, perturbations: Sequence[str], share: float) -> d
         if columns:
             found[kind] = dirty
     return found
+
+
+def unseen_categories(rows: pd.DataFrame) -> tuple[tuple[CategoryTrial, ...], dict[str, pd.DataFrame]]:
+    """Return some of the rows with a category of each column replaced: by each known value, by unseen ones, by none.
+
+    A column is one of categories if it holds texts, of which some repeat; its most frequent values are the known ones.
+    """
+    trials: list[CategoryTrial] = []
+    frames: dict[str, pd.DataFrame] = {}
+    some = rows.head(TRIAL_ROWS)
+    for name in rows.columns:
+        counts = rows[name].value_counts() if _is_text(rows[name]) else pd.Series(dtype=int)
+        texts = sorted(counts.index, key=lambda value: (-counts[value], str(value)))[:MOST_KNOWN]
+        if not 2 <= len(counts) <= len(rows) / 2 or not all(isinstance(value, str) for value in texts):
+            continue
+        trial = CategoryTrial(str(name), tuple(texts), len(trials))
+        trials.append(trial)
+        blocks = [some.assign(**{trial.column: value}) for value in texts]
+        frames[trial.key(KNOWN)] = pd.concat(blocks, ignore_index=True)
+        others = {**UNSEEN_VALUES, MISSING: None}
+        frames |= {trial.key(what): _filled(some, trial.column, value) for what, value in others.items()}
+        if len(trials) == MOST_COLUMNS:
+            break
+    return tuple(trials), frames
+
+
+def _filled(rows: pd.DataFrame, column: str, value: str | None) -> pd.DataFrame:
+    return rows.assign(**{column: pd.Series([value] * len(rows), index=rows.index, dtype=object)})
 
 
 def _is_float(column: Column) -> bool:

@@ -13,8 +13,9 @@ from chassis.errors import NotFound
 from chassis.mlmodel import MLmodel
 from chassis.parquet import read_frame
 from chassis.row_keys import Keys, TrainedOn, as_utc, row_keys
+from chassis.signature_frame import fitted_where_possible
 from contracts import Dataset, ModelRegistered
-from gatekeeper.evaluation.golden_rows import GoldenRows
+from gatekeeper.evaluation.golden_rows import GoldenRows, kinds_of
 from gatekeeper.policy.gates.leakage import ENTITY, EXACT, ROUNDED, TIME, Mask, Overlap
 
 CONVENTION = "datasets/training_keys.parquet"
@@ -39,7 +40,8 @@ def find(event: ModelRegistered, description: MLmodel, rows: GoldenRows, fetch: 
             path, found = fetch(uri, digest)
             if digest is not None and found != digest:
                 raise ValueError(f"its digest is {found}, not the registered {digest}")
-            return compare(TrainedOn.read(path) if are_keys else _of_rows(path, description, rows), rows)
+            trained = TrainedOn.read(path) if are_keys else _of_rows(path, description, rows)
+            return compare(trained, rows, description)
         except (NotFound, ValueError) as error:
             tried.append(f"{uri}: {error}")
     why = "; ".join(tried) or "the version names neither a run nor training data"
@@ -48,13 +50,18 @@ def find(event: ModelRegistered, description: MLmodel, rows: GoldenRows, fetch: 
     )
 
 
-def compare(trained: TrainedOn, rows: GoldenRows) -> Overlap:
-    """Compare row keys. Raises ValueError if the golden rows lack a column that the keys were made from."""
+def compare(trained: TrainedOn, rows: GoldenRows, description: MLmodel | None = None) -> Overlap:
+    """Compare row keys. Raises ValueError if the golden rows lack a column that the keys were made from.
+
+    A key depends on the type of a value. The golden rows are keyed as they are in their file, and in the types of the
+    signature: a decimal of Spark is the number that the model was trained on.
+    """
     entity = rows.entity if trained.entity is not None and rows.entity in rows.rows.columns else None
     keys = row_keys(rows.rows, trained.columns, entity)
+    typed = row_keys(fitted_where_possible(rows.rows, kinds_of(description or MLmodel())), trained.columns)
     masks: dict[str, Mask] = {
-        EXACT: np.isin(keys.exact, trained.exact),
-        ROUNDED: np.isin(keys.rounded, trained.rounded),
+        EXACT: np.isin(keys.exact, trained.exact) | np.isin(typed.exact, trained.exact),
+        ROUNDED: np.isin(keys.rounded, trained.rounded) | np.isin(typed.rounded, trained.rounded),
     }
     if keys.entity is not None and trained.entity is not None:
         masks[ENTITY] = np.isin(keys.entity, trained.entity)
@@ -78,6 +85,7 @@ def _of_rows(path: Path, description: MLmodel, rows: GoldenRows) -> TrainedOn:
         frame = read_frame(path)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"it is no readable Parquet file: {error}") from error
+    frame = fitted_where_possible(frame, kinds_of(description))
     columns = [name for name in rows.features_of(description) if name in frame.columns]
     if not columns:
         raise ValueError("it shares no feature with the golden rows")

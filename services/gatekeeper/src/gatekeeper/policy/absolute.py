@@ -23,7 +23,7 @@ def minimum(
     misses: list[str] = []
     measurements: dict[str, Any] = {}
     for metric, least in least_of.items():
-        found = estimates.estimate(metric, truth, challenger, settings.alpha, facts.clusters)
+        found = estimates.estimate(metric, truth, challenger, settings.alpha, facts.clusters, facts.series)
         sign = direction(metric)
         risk = 1 - NormalDist().cdf(NEAR_MISS / found.se) if found.se > 0 else 0.0
         measurements[metric] = {"value": found.value, "minimum": least, "near_miss_passes": risk} | interval(found)
@@ -49,12 +49,12 @@ def minimum(
 
 def cold_start(facts: Facts, truth: NDArray[Any], challenger: Predictions, settings: Performance) -> GateVerdict:
     """Without a champion: require every floor, and better than a constant prediction, at the confidence bound."""
-    bars = [(facts.metric, estimates.trivial(facts.metric, truth), "a constant answer's", True)]
+    bars = [(facts.metric, estimates.trivial(facts.metric, truth, facts.series), "a constant answer's", True)]
     bars += [(metric, value, "the floor", False) for metric, value in settings.floor.items()]
     verdicts = [
         _bar(
             facts,
-            estimates.estimate(metric, truth, challenger, settings.alpha, facts.clusters),
+            estimates.estimate(metric, truth, challenger, settings.alpha, facts.clusters, facts.series),
             metric,
             bar,
             settings,

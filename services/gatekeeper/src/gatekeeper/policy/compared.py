@@ -13,7 +13,7 @@ from contracts.policy import Problem
 from gatekeeper.policy.measurement_error import MeasurementError
 from gatekeeper.policy.statistics import bootstrap
 from gatekeeper.policy.statistics.clusters import codes_of
-from gatekeeper.policy.statistics.estimates import Estimate, Predictions
+from gatekeeper.policy.statistics.estimates import Estimate, Predictions, Series
 
 GATE = "performance"
 
@@ -39,6 +39,7 @@ class Facts:
     unlabelled: int = 0
     clusters: NDArray[Any] | None = None
     k: int = 1
+    series: Series | None = None
 
 
 def too_few(facts: Facts, truth: NDArray[Any]) -> str | None:

@@ -12,6 +12,7 @@ class Stage(StrEnum):
     LOADING = "loading"
     EXAMPLE = "answering the input example"
     GOLDEN = "answering the golden rows"
+    ALONE = "answering single rows"
     DIRTY = "answering dirty rows"
     TIMING = "answering one row at a time"
     BATCH = "answering a batch of rows at a time"

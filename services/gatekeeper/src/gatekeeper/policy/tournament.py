@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from contracts import GateVerdict, Outcome, overall
 from contracts.policy import Minimum, ModelPolicy, Performance, Problem, Retained
 from gatekeeper.policy.gates import performance
-from gatekeeper.policy.statistics.estimates import Predictions, direction
+from gatekeeper.policy.statistics.estimates import Predictions, Series, direction
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,7 @@ class Facts:
     entrants: tuple[Entrant, ...]
     clusters: NDArray[Any] | None = None
     k: int = 1
+    series: Series | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def compare(facts: Facts, entrant: Entrant, settings: Performance) -> GateVerdic
             champion_version=facts.champion.model_version,
             clusters=facts.clusters if rows is None or facts.clusters is None else facts.clusters[rows],
             k=facts.k,
+            series=facts.series if rows is None or facts.series is None else facts.series.only(rows),
         ),
         settings,
     )

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from chassis.database import Database
 from chassis.errors import Transient
-from chassis.job_worker import JobRun, Record, RunAgain
+from chassis.job_worker import JobRun, Record
 from chassis.jobs import Job
 from chassis.policy_store import PolicyStore
 from chassis.registry import Registry
@@ -185,9 +185,6 @@ class GateJob:
     def _record(
         self, session: Session, candidate_verdict: CandidateVerdict, policy: ModelPolicy, seconds: dict[str, float]
     ) -> None:
-        now = self._policies.get(policy.model)
-        if now is not None and now.digest != policy.digest:
-            raise RunAgain("the policy changed while the version was judged")
         self._recorder.judged(session, candidate_verdict, policy)
         after_commit(session, partial(_observe, seconds))
 

@@ -19,6 +19,7 @@ WIDTH, EDGE = 560, 12
 WORDS = {
     "passed": "may become champion: every gate of its policy passed",
     "failed": "may not become champion",
+    "waiting": "has no verdict yet",
     "inconclusive": "is undecided, so it may not become champion",
 }
 

@@ -19,14 +19,17 @@ from typing import Any
 from chassis.errors import Permanent
 from contracts import OutputFormat
 from gatekeeper.policy.stage import Stage
+from gatekeeper.sandbox.errors import explained, told
 from gatekeeper.sandbox.isolation import Isolation, confine, is_open
 from gatekeeper.sandbox.protocol import (
+    ALONE,
     BATCH_SECONDS,
     FACTS,
     FEATURES,
     FIRST,
     FORM,
     GOLDEN,
+    MOST_ALONE,
     MOST_COLUMNS,
     REQUEST,
     SECOND,
@@ -39,10 +42,11 @@ WARM_UP_CALLS = 5
 TIMED_CALLS = 100
 BATCH_WARM_UP_CALLS = 2
 TIMED_BATCHES = 40
+SHORTEST_LOOP, LONGEST_LOOP = 0.0003, 0.005
+"""Seconds of the loop between timed calls."""
 LARGEST_FILE = 256 * 1024 * 1024
 MOST_FILES = 512
 NOT_ISOLATED = 70
-MLFLOW_ON_INPUT, MLFLOW_CAUSE = "Failed to enforce schema of data ", ". Error: "
 
 
 class Facts:
@@ -51,6 +55,9 @@ class Facts:
     def __init__(self, scratch: Path) -> None:
         self._path = scratch / FACTS
         self._known: dict[str, Any] = {}
+
+    def knows(self, name: str) -> bool:
+        return name in self._known
 
     def note(self, **known: Any) -> None:
         self._known.update(known)
@@ -61,6 +68,10 @@ class Facts:
 
 class WrongAnswer(Exception):
     """The model returned something that is not valid predictions."""
+
+
+class WrongExample(Exception):
+    """The model's input example does not fit its own signature."""
 
 
 def main(scratch: Path, expected: Isolation, begins: int) -> int:
@@ -88,12 +99,16 @@ def main(scratch: Path, expected: Isolation, begins: int) -> int:
     _limit(request["seconds"], request["memory_bytes"])
     try:
         facts.note(stage=Stage.LOADING)
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         resident = _resident_kb()
         os.write(begins, b"%d" % resident)
         os.close(begins)
         model = mlflow.pyfunc.load_model(request["model"], suppress_warnings=True)
-        facts.note(load_seconds=time.perf_counter() - began, load_memory_mb=max(0, _resident_kb() - resident) / 1024)
+        facts.note(
+            load_seconds=time.perf_counter() - began,
+            load_cpu_seconds=time.process_time() - worked,
+            load_memory_mb=max(0, _resident_kb() - resident) / 1024,
+        )
         _question(model, features, dirt, request, scratch, facts)
         facts.note(stage=Stage.DONE)
     except MemoryError:
@@ -102,8 +117,10 @@ def main(scratch: Path, expected: Isolation, begins: int) -> int:
         facts.note(fault="unservable", error=str(error)[:2000])
     except WrongAnswer as error:
         facts.note(fault="answer", error=str(error)[:2000])
+    except WrongExample as error:
+        facts.note(fault="example", error=str(error)[:2000])
     except BaseException as error:  # anything that candidate code raises, SystemExit too, is a result
-        facts.note(fault="raised", error=_told(error)[:2000])
+        facts.note(fault="raised", error=told(error)[:2000])
     return 0
 
 
@@ -118,31 +135,43 @@ def _question(
 
     scorer = scorer_of(model, request["problem"])
 
-    def ask(name: str, frame: Any) -> None:
-        raw = scorer.predict(frame)
+    def answers(frame: Any, enough_rows: bool) -> Any:
+        try:
+            raw = scorer.predict(frame)
+        except Exception as error:
+            raise explained(error, frame) from error
         own = scorer.classes or own_classes(raw)
-        if own is not None and len(own) <= MOST_COLUMNS:
+        if own is not None and len(own) <= MOST_COLUMNS and not facts.knows("classes"):
             facts.note(classes=[_plain(name) for name in own])
         classes = request["classes"] or own or request["golden_classes"]
         try:
             found = scorer.read(raw, request["problem"], classes, rows=len(frame))
         except (ValueError, TypeError) as error:
             raise WrongAnswer(f"{error}: {scorer.no_scores}" if scorer.no_scores else str(error)) from error
-        if complaint := scorer.complaint(found, request["metrics"], enough_rows=name == GOLDEN):
+        if complaint := scorer.complaint(found, request["metrics"], enough_rows=enough_rows):
             raise WrongAnswer(complaint)
-        np.save(scratch / name, _values(found, request["problem"]), allow_pickle=False)
+        return _values(found, request["problem"])
+
+    def ask(name: str, frame: Any) -> None:
+        np.save(scratch / name, answers(frame, name == GOLDEN), allow_pickle=False)
+
+    def ask_alone(frame: Any, places: list[int]) -> None:
+        single = [answers(frame.iloc[[place]], False) for place in places]
+        if len({values.shape for values in single}) > 1:
+            raise WrongAnswer(f"single rows get answers of shapes {sorted({values.shape for values in single})}")
+        np.save(scratch / ALONE, np.concatenate(single), allow_pickle=False)
 
     def time_calls(frame: Any) -> None:
         facts.note(stage=Stage.TIMING)
         rows = [frame.iloc[[number]] for number in range(min(len(frame), TIMED_CALLS))]
-        seconds = _time_calls(scorer.predict, rows, WARM_UP_CALLS, TIMED_CALLS, request["timing_seconds"])
-        np.save(scratch / SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
+        timed = _time_calls(scorer.predict, rows, WARM_UP_CALLS, TIMED_CALLS, request["timing_seconds"])
+        np.save(scratch / SECONDS, np.asarray(timed, dtype=float), allow_pickle=False)
         facts.note(stage=Stage.BATCH)
         batches = _batches(frame, request["batch_rows"])
-        seconds = _time_calls(
+        timed = _time_calls(
             scorer.predict, batches, BATCH_WARM_UP_CALLS, TIMED_BATCHES, request["batch_timing_seconds"]
         )
-        np.save(scratch / BATCH_SECONDS, np.asarray(seconds, dtype=float), allow_pickle=False)
+        np.save(scratch / BATCH_SECONDS, np.asarray(timed, dtype=float), allow_pickle=False)
 
     if request["golden_only"]:
         facts.note(stage=Stage.GOLDEN)
@@ -169,13 +198,19 @@ def _question(
     if features is not None:
         ask(GOLDEN, features)
 
+    facts.note(stage=Stage.ALONE)
+    if features is None:
+        ask_alone(rows, list(range(min(len(rows), MOST_ALONE))))
+    elif request["alone"]:
+        ask_alone(features, request["alone"])
+
     facts.note(stage=Stage.DIRTY)
     faults: dict[str, str] = {}
     for name, frame in dirt.items():
         try:
             ask(dirty(name, "npy"), frame)
         except Exception as error:  # it may predict the other kinds
-            faults[name] = _told(error)[:500]
+            faults[name] = told(error)[:500]
     facts.note(dirty_faults=faults)
 
     time_calls(rows if features is None else features)
@@ -195,14 +230,6 @@ def _plain(name: Any) -> Any:
     return name if isinstance(name, str | int | float) else str(name)
 
 
-def _told(error: BaseException) -> str:
-    """Return an error on one line. MLflow's on input that does not fit begins with the input, all rows of it."""
-    text = " ".join(str(error).split()) or "without a message"
-    if text.startswith(MLFLOW_ON_INPUT) and (end := text.rfind(MLFLOW_CAUSE)) >= 0:
-        text = f"the input does not fit the signature: {text[end + len(MLFLOW_CAUSE) :]}"
-    return f"{type(error).__name__}: {text}"
-
-
 def _input_example(folder: str, served: Any) -> Any:
     """Return the input example as serving would give it to the model; None if there is none.
 
@@ -219,18 +246,26 @@ def _input_example(folder: str, served: Any) -> Any:
         return example
     try:
         return fitted(example, dict(zip(about.inputs, about.kinds, strict=True)))
-    except Unfit:  # as MLflow reads it back: a missing integer, for one, is a float; the model's error names it
-        return example
+    except Unfit as error:
+        raise WrongExample(str(error)) from error
 
 
 def _logged_example(folder: str) -> Any:
-    """Return it as a DataFrame."""
+    """Return it as a DataFrame; its values as they were written, where MLflow cannot bring them to the signature."""
     import mlflow.models
     import numpy as np
     import pandas as pd
+    from mlflow.exceptions import MlflowException
 
     model = mlflow.models.Model.load(folder)
-    example = model.load_input_example(folder) if model.saved_input_example_info else None
+    about = model.saved_input_example_info
+    try:
+        example = model.load_input_example(folder) if about else None
+    except MlflowException:
+        if about.get("type") != "dataframe":
+            raise
+        written = json.loads((Path(folder) / about["artifact_path"]).read_text())
+        example = pd.DataFrame(written["data"], columns=written["columns"])
     if example is None or isinstance(example, pd.DataFrame):
         return example if example is not None and len(example) else None
     if isinstance(example, dict | list) and example and not np.isscalar(next(iter(example))):
@@ -248,17 +283,40 @@ def _batches(frame: Any, rows: int) -> list[Any]:
 
 def _time_calls(
     predict: Callable[[Any], Any], frames: list[Any], warm_up: int, calls: int, budget: float
-) -> list[float]:
-    """Return the seconds of each prediction, after warm-up calls. Ends early when `budget` (seconds) is used up."""
+) -> list[tuple[float, float, float, float]]:
+    """Return, for each prediction after the warm-up calls, its seconds and CPU seconds, and those of a loop after it.
+
+    The loop only computes, and is as long as a prediction, within limits: what it takes longer, the machine has taken
+    from this process. Ends early when `budget` (seconds) is used up.
+    """
+    warm = []
     for number in range(warm_up):
-        predict(frames[number % len(frames)])
-    seconds: list[float] = []
-    end = time.perf_counter() + budget
-    while len(seconds) < calls and (len(seconds) < 1 or time.perf_counter() < end):
         began = time.perf_counter()
-        predict(frames[len(seconds) % len(frames)])
-        seconds.append(time.perf_counter() - began)
-    return seconds
+        predict(frames[number % len(frames)])
+        warm.append(time.perf_counter() - began)
+    rounds = _rounds(min(max(min(warm), SHORTEST_LOOP), LONGEST_LOOP))
+    timed: list[tuple[float, float, float, float]] = []
+    end = time.perf_counter() + budget
+    while len(timed) < calls and (len(timed) < 1 or time.perf_counter() < end):
+        began, worked = time.perf_counter(), time.process_time()
+        predict(frames[len(timed) % len(frames)])
+        seconds, cpu = time.perf_counter() - began, time.process_time() - worked
+        timed.append((seconds, cpu, *_loop(rounds)))
+    return timed
+
+
+def _rounds(seconds: float) -> int:
+    """Return how many rounds of the loop take so long, of CPU time."""
+    tried = 2000
+    return max(1, int(tried * seconds / max(min(_loop(tried)[1] for _ in range(5)), 1e-9)))
+
+
+def _loop(rounds: int) -> tuple[float, float]:
+    """Compute, and return the seconds and the CPU seconds of this thread that it took."""
+    began, worked = time.perf_counter(), time.thread_time()
+    while rounds:
+        rounds -= 1
+    return time.perf_counter() - began, time.thread_time() - worked
 
 
 def _resident_kb() -> int:

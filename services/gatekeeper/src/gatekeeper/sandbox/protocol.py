@@ -6,6 +6,9 @@ REQUEST = "request.json"
 FACTS = "facts.json"
 FEATURES = "features.parquet"
 FIRST, SECOND, GOLDEN = "first.npy", "second.npy", "golden.npy"
+ALONE = "alone.npy"
+MOST_ALONE = 20
+"""Rows that are also predicted one by one."""
 SECONDS, BATCH_SECONDS = "seconds.npy", "batch-seconds.npy"
 FORM = "form.bin"
 MOST_COLUMNS = 256

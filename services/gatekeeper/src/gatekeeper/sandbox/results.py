@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gatekeeper.policy.noise import Noise
 from gatekeeper.sandbox.protocol import MOST_COLUMNS
 
 LARGEST_FACTS = 64 * 1024
@@ -67,13 +68,15 @@ def answers(path: Path, rows: int) -> NDArray[Any] | None:
     return values if values.dtype.kind == "U" and values.ndim == 1 else None
 
 
-def timings(path: Path, most: int) -> tuple[float, ...]:
-    """Read non-negative seconds; empty for anything else."""
-    values = _array(path, 4096 + most * 8)
-    if values is None or values.ndim != 1 or values.dtype.kind != "f":
-        return ()
-    usable = np.isfinite(values).all() and (values >= 0).all()
-    return tuple(float(value) for value in values) if usable else ()
+def timings(path: Path, most: int) -> tuple[tuple[float, ...], Noise | None]:
+    """Read non-negative seconds of calls, and of what is beside them; empty for anything else."""
+    values = _array(path, 4096 + most * 32)
+    if values is None or values.ndim != 2 or values.shape[1] != 4 or values.dtype.kind != "f" or not len(values):
+        return (), None
+    if not (np.isfinite(values).all() and (values >= 0).all()):
+        return (), None
+    seconds, *beside = (tuple(float(value) for value in column) for column in values.T)
+    return seconds, Noise(*beside)
 
 
 def content(path: Path, most: int) -> bytes | None:

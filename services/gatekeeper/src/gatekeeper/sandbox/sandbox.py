@@ -16,18 +16,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from chassis.telemetry import get_logger
+from gatekeeper.policy.noise import Noise
 from gatekeeper.policy.stage import Stage
 from gatekeeper.sandbox import compiled_form, results
 from gatekeeper.sandbox.compiled_form import CompilationReport
 from gatekeeper.sandbox.isolation import Isolation
 from gatekeeper.sandbox.processes import Cancelled, Ended, ForkServer, SandboxBroken
 from gatekeeper.sandbox.protocol import (
+    ALONE,
     BATCH_SECONDS,
     FACTS,
     FEATURES,
     FIRST,
     FORM,
     GOLDEN,
+    MOST_ALONE,
     REQUEST,
     SECOND,
     SECONDS,
@@ -78,6 +81,8 @@ class Request:
     """Rows of each timed batch."""
     dirty: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     """Perturbed rows, by kind of perturbation."""
+    alone: Sequence[int] = ()
+    """Positions of the features that are also predicted one by one; without features, the example's first rows are."""
     form_tolerance: float | None = None
     """Only check the compiled form on `features`; its scores may differ by this much."""
 
@@ -108,6 +113,9 @@ class Probe:
     first: NDArray[Any] | None = None
     second: NDArray[Any] | None = None
     golden: NDArray[Any] | None = None
+    alone: NDArray[Any] | None = None
+    alone_rows: tuple[int, ...] = ()
+    """Positions, in `golden` or else in `first`, of the rows that were also predicted one by one."""
     dirty: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     dirty_faults: Mapping[str, str] = field(default_factory=dict)
     seconds: tuple[float, ...] = ()
@@ -117,6 +125,10 @@ class Probe:
     peak_memory_mb: float | None = None
     load_memory_mb: float | None = None
     isolation: Mapping[str, str] = field(default_factory=dict)
+    load_cpu_seconds: float | None = None
+    noise: Noise | None = None
+    """Beside `seconds`."""
+    batch_noise: Noise | None = None
     classes: tuple[Any, ...] | None = field(default=None, metadata={"evidence": False})
 
 
@@ -225,6 +237,7 @@ def _write_request(scratch: Path, request: Request) -> None:
         "timed": request.timed,
         "batch_rows": request.batch_rows,
         "dirty": list(request.dirty),
+        "alone": [int(place) for place in request.alone],
         "seconds": request.limits.seconds,
         "processes": request.limits.processes,
         "memory_bytes": request.limits.memory_mb * 1024 * 1024,
@@ -243,10 +256,12 @@ def _read(scratch: Path, request: Request, ended: Ended) -> Probe:
     rows = results.count(facts.get("example_rows"), MOST_EXAMPLE_ROWS)
     golden_rows = 0 if request.features is None else len(request.features)
     found: dict[str, NDArray[Any]] = {}
+    alone = tuple(request.alone if request.features is not None else range(min(rows, MOST_ALONE)))
     for name, expected, at in (
         (FIRST, rows, Stage.EXAMPLE),
         (SECOND, rows, Stage.EXAMPLE),
         (GOLDEN, golden_rows, Stage.GOLDEN),
+        (ALONE, len(alone), Stage.ALONE),
     ):
         if expected == 0 or stage.order <= at.order:
             continue
@@ -263,6 +278,8 @@ def _read(scratch: Path, request: Request, ended: Ended) -> Probe:
             dirt[name] = answers
         else:
             faults.setdefault(name, "left no readable answers")
+    seconds, noise = _timings(scratch / SECONDS, what)
+    batch_seconds, batch_noise = _timings(scratch / BATCH_SECONDS, what)
     return Probe(
         fault=None if what is None else Fault(stage, what),
         load_seconds=results.seconds(facts.get("load_seconds")),
@@ -271,14 +288,19 @@ def _read(scratch: Path, request: Request, ended: Ended) -> Probe:
         first=found.get(FIRST),
         second=found.get(SECOND),
         golden=found.get(GOLDEN),
+        alone=found.get(ALONE),
+        alone_rows=alone if ALONE in found else (),
         dirty=dirt,
         dirty_faults=faults,
-        seconds=_timings(scratch / SECONDS, what),
-        batch_seconds=_timings(scratch / BATCH_SECONDS, what) if request.timed else None,
+        seconds=seconds,
+        batch_seconds=batch_seconds if request.timed else None,
         batch_rows=request.batch_rows if request.timed else None,
         output=ended.output,
         peak_memory_mb=ended.peak_mb,
         load_memory_mb=results.seconds(facts.get("load_memory_mb")),
+        load_cpu_seconds=results.seconds(facts.get("load_cpu_seconds")),
+        noise=noise,
+        batch_noise=batch_noise,
         classes=results.classes(facts.get("classes")),
     )
 
@@ -294,8 +316,8 @@ def _read_form(
     return compiled_form.unknown(f"its process {what or 'ended'} before it was proven"), None
 
 
-def _timings(path: Path, fault: str | None) -> tuple[float, ...]:
-    return results.timings(path, MOST_TIMED_CALLS) if fault is None else ()
+def _timings(path: Path, fault: str | None) -> tuple[tuple[float, ...], Noise | None]:
+    return results.timings(path, MOST_TIMED_CALLS) if fault is None else ((), None)
 
 
 def _fault_of(facts: dict[str, Any]) -> str | None:
@@ -306,6 +328,7 @@ def _fault_of(facts: dict[str, Any]) -> str | None:
         "memory": "ran out of memory",
         "answer": f"gave a wrong answer: {error}",
         "unservable": f"cannot be served: {error}",
+        "example": f"has an input example that does not fit its signature: {error}",
     }
     return words.get(facts["fault"], f"raised {error}")
 

@@ -119,6 +119,7 @@ def rank(
         entrants=tuple(entrants),
         clusters=measurements.clusters,
         k=tournament_input.k,
+        series=measurements.golden.series,
     )
     return Ranking(tournament.decide(facts, settings), absent)
 

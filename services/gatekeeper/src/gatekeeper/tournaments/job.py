@@ -174,7 +174,8 @@ def own_metrics(measurements: Measurements, policy: ModelPolicy) -> dict[str, fl
     if answers is None or rows is None:
         return {}
     clean = clean_rows(measurements, policy)
-    return estimates.all_metrics(policy.problem, rows.truth[clean], answers.only(clean))
+    series = measurements.series(clean)
+    return estimates.all_metrics(policy.problem, rows.truth[clean], answers.only(clean), series, policy.metric)
 
 
 def _nothing(model_name: str, reason: str, session: Session) -> None:

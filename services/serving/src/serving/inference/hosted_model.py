@@ -28,6 +28,7 @@ from typing import Any
 import psutil
 from mlflow.models import Model
 
+from chassis.errors import Transient
 from chassis.processes.launcher import Process, start
 from chassis.scoring import Scorer, numbers_of
 from chassis.telemetry import get_logger
@@ -60,7 +61,7 @@ class HostedModel:
         """Load the model, judged by `problem`. Blocks; `seconds` at most.
 
         So long may a prediction take, too, until `call_seconds` is set.
-        Raises what loading raised, HostEnded, MemoryError when the process was killed.
+        Raises what loading raised, HostEnded, Transient when no process can be started, MemoryError when it was killed.
         """
         self._folder, self._seconds, self._problem = folder, seconds, problem
         self.call_seconds = seconds
@@ -154,16 +155,20 @@ class _Host:
     """One run of the process; it ends with this object."""
 
     def __init__(self, folder: Path, problem: str | None) -> None:
+        """Start it. Raises Transient when the machine has no room for another process."""
         self._was_late = False
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            arguments = [str(theirs.fileno()), str(folder), problem or ""]
-            self._process = start(
-                [sys.executable, "-P", "-m", "serving.inference.model_host", *arguments],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                dies_with_client=True,
-            )
+        try:
+            self._socket, theirs = socket.socketpair()
+            with theirs:
+                arguments = [str(theirs.fileno()), str(folder), problem or ""]
+                self._process = start(
+                    [sys.executable, "-P", "-m", "serving.inference.model_host", *arguments],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    dies_with_client=True,
+                )
+        except OSError as error:
+            raise Transient(f"the model's process cannot be started: {error}") from error
         self.pid = self._process.pid
         self.close = weakref.finalize(self, _end, self._socket, self._process)
         self.close.atexit = False  # the end of this process closes the socket as well

@@ -59,7 +59,7 @@ class ModelReconciler:
     """A Part. `set_desired` sets what to serve; nothing is fetched or loaded before `begin` was awaited."""
 
     name = "loader"
-    receives = (Promoted, GatePassed)  # one of them, by the role
+    receives = (Promoted, GatePassed)  # the second in staging only
 
     def __init__(
         self,

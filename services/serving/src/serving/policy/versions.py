@@ -42,7 +42,7 @@ class DesiredVersion:
     artifact: Artifact
     uri: str
     order: int
-    """The epoch in production; the position in the order of arrival in staging."""
+    """The epoch in production; in staging, when it passed or was promoted, in microseconds."""
     epoch: int | None = None
     """None in staging: a challenger has none yet."""
     artifact_ref: ServingArtifactRef | None = None

@@ -28,6 +28,9 @@ Format = Literal["pickle", "skops", "onnx", "native", "data", "code", "other"]
 CARRIES_CODE = "cloudpickle."
 """Prefix of the globals by which cloudpickle builds functions and classes from code inside the pickle."""
 
+MOST_SUGGESTED = 20
+AS_SKOPS = 'mlflow.sklearn.log_model(…, serialization_format="skops", skops_trusted_types=[…])'
+
 RUNS_NOTHING = frozenset({"mlflow.sklearn", "mlflow.onnx", "mlflow.xgboost", "mlflow.lightgbm", "mlflow.catboost"})
 """Loaders that run no code of the model's folder except what its file triggers."""
 
@@ -83,6 +86,8 @@ class Facts:
     unread_requirements: tuple[str, ...] = ()
     advisories: int | None = None
     vulnerabilities: tuple[Vulnerability, ...] = ()
+    suggests: bool = False
+    """Whether the reason says what to do: not in older evidence, whose verdicts are reached again word by word."""
 
 
 def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
@@ -120,18 +125,33 @@ def _contents(facts: Facts, settings: Integrity, allowed: tuple[str, ...]) -> It
         if flagged := [found for found in outside(file.flagged, allowed) if not found.startswith(CARRIES_CODE)]:
             yield f"opening {file.path} calls {_some(flagged)} (if that is meant, the policy can allow it by name)"
         if settings.serialisation != "any":
-            yield from _unsafe(file, settings, allowed)
+            yield from _unsafe(file, settings, allowed, facts.suggests)
+    if facts.suggests and settings.serialisation != "any" and (beyond := _to_allow(facts, settings, allowed)):
+        yield f"if these are meant, the policy can allow them: gates: {{integrity: {{allow: [{', '.join(beyond)}]}}}}"
     if settings.serialisation != "any" and facts.loader not in RUNS_NOTHING:
         yield f"its loader {facts.loader} runs code of the model; {settings.serialisation} takes {_some(RUNS_NOTHING)}"
 
 
-def _unsafe(file: File, settings: Integrity, allowed: tuple[str, ...]) -> Iterator[str]:
+def _to_allow(facts: Facts, settings: Integrity, allowed: tuple[str, ...]) -> list[str]:
+    """Return the names that `allow` needs; none, where a name is computed, or one is that a scanner warns of."""
+    found: dict[str, None] = {}
+    for file in facts.files:
+        readable = file.problem is None and file.format not in ("code", "other")
+        if readable and not (file.format == "pickle" and settings.serialisation == "safe"):
+            found |= dict.fromkeys(outside(file.names, allowed))
+    computed = any(name.startswith(("(", CARRIES_CODE)) for name in found)
+    flagged = any(outside(file.flagged, allowed) for file in facts.files)
+    return [] if computed or flagged or len(found) > MOST_SUGGESTED else sorted(found)
+
+
+def _unsafe(file: File, settings: Integrity, allowed: tuple[str, ...], suggests: bool) -> Iterator[str]:
     if file.format == "code":
         yield f"{file.path} is code that runs when the model is loaded"
     elif file.format == "other" and file.opened:
         yield f"{file.path} has a format that cannot be looked into"
     elif file.format == "pickle" and settings.serialisation == "safe":
-        yield f"{file.path} is a pickle, which may run code when it is opened; save it as skops, ONNX or the like"
+        how = ", ONNX or the like" if not suggests else f", ONNX or the like ({AS_SKOPS})"
+        yield f"{file.path} is a pickle, which may run code when it is opened; save it as skops{how}"
     elif file.problem is not None:
         yield f"what opening {file.path} runs cannot be known: {file.problem}"
     elif beyond := outside(file.names, allowed):

@@ -19,7 +19,7 @@ from gatekeeper.policy.measurement_error import MeasurementError
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.section import Section, Table
 from gatekeeper.policy.statistics import estimates
-from gatekeeper.policy.statistics.estimates import Predictions, Unmeasurable
+from gatekeeper.policy.statistics.estimates import Predictions, Series, Unmeasurable
 
 if TYPE_CHECKING:
     from gatekeeper.evaluation.measurements import Measurements
@@ -72,6 +72,7 @@ class Facts:
     measurement_error: MeasurementError | None = None
     truth: NDArray[Any] | None = None
     sides: tuple[Side, ...] = ()
+    series: Series | None = None
 
 
 def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
@@ -89,6 +90,7 @@ def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
         sides=tuple(
             Side(label, overlap, ways(overlap, settings, policy.golden), answers) for label, overlap, answers in sides
         ),
+        series=measurements.golden.series,
     )
 
 
@@ -204,11 +206,12 @@ def _metrics(facts: Facts, rows: Mask) -> dict[str, float]:
     """Return the metric of each model on these rows, where it is defined."""
     found: dict[str, float] = {}
     assert facts.truth is not None, "asked for with labels only"
+    series = None if facts.series is None else facts.series.only(rows)
     for side in facts.sides:
         if side.answers is None or not rows.any():
             continue
         try:
-            found[side.label] = estimates.value(facts.metric, facts.truth[rows], side.answers.only(rows))
+            found[side.label] = estimates.value(facts.metric, facts.truth[rows], side.answers.only(rows), series)
         except Unmeasurable:
             continue
     return found

@@ -36,6 +36,7 @@ def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
         unlabelled=measurements.golden.unlabelled if measurements.golden else 0,
         clusters=None if clusters is None else clusters[clean],
         k=measurements.k,
+        series=measurements.series(clean),
     )
 
 
@@ -55,8 +56,9 @@ def decide(facts: Facts, settings: Performance) -> GateVerdict:
             return cold_start(facts, facts.truth, facts.challenger, settings)
         if facts.champion is None:
             return undecided(facts, f"champion v{facts.champion_version} has not answered the golden rows")
-        found = estimates.difference(facts.metric, facts.truth, facts.challenger, facts.champion, alpha, facts.clusters)
-        trivial = estimates.trivial(facts.metric, facts.truth)
+        pair = facts.challenger, facts.champion
+        found = estimates.difference(facts.metric, facts.truth, *pair, alpha, facts.clusters, facts.series)
+        trivial = estimates.trivial(facts.metric, facts.truth, facts.series)
     except Unmeasurable as error:
         return undecided(facts, f"{facts.metric}: {error}")
     details = interval(found) | {

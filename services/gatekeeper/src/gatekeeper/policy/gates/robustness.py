@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from contracts import GateVerdict, Outcome
 from contracts.gate_settings import Robustness
 from contracts.policy import ModelPolicy
+from gatekeeper.policy import unseen_categories
 from gatekeeper.policy.measurement_error import MeasurementError
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.section import Section, Table
 from gatekeeper.policy.stage import Stage
 from gatekeeper.policy.statistics import estimates
-from gatekeeper.policy.statistics.estimates import Predictions, Unmeasurable
+from gatekeeper.policy.statistics.estimates import Predictions, Series, Unmeasurable
 from gatekeeper.policy.statistics.metrics import direction, trivial
+from gatekeeper.policy.unseen_categories import CategoryAnswers
 
 if TYPE_CHECKING:
     from gatekeeper.evaluation.measurements import Measurements
@@ -46,6 +48,9 @@ class Facts:
     clean: Predictions | None = None
     dirty: Mapping[str, Predictions] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
+    categories: tuple[CategoryAnswers, ...] = ()
+    """By column of categories; none in evidence before format 3."""
+    series: Series | None = None
 
 
 def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
@@ -58,8 +63,14 @@ def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
         metric=policy.metric,
         truth=rows.truth[chosen],
         clean=answers.only(chosen),
-        dirty={kind: measurements.answers(values) for kind, values in probe.dirty.items()},
-        faults=probe.dirty_faults,
+        dirty={kind: measurements.answers(values) for kind, values in probe.dirty.items() if kind in WORDS},
+        faults={kind: fault for kind, fault in probe.dirty_faults.items() if kind in WORDS},
+        categories=tuple(
+            found
+            for trial in measurements.category_trials
+            if (found := unseen_categories.read(trial, probe.dirty)) is not None
+        ),
+        series=measurements.series(chosen),
     )
 
 
@@ -71,9 +82,12 @@ def decide(facts: Facts, settings: Robustness) -> GateVerdict:
         return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason="there are no golden rows with labels")
     sign = direction(facts.metric)
     try:
-        clean = estimates.value(facts.metric, facts.truth, facts.clean)
-        margin = settings.margin_share * max(0.0, sign * (clean - trivial(facts.metric, facts.truth)))
-        values = {kind: estimates.value(facts.metric, facts.truth, answers) for kind, answers in facts.dirty.items()}
+        clean = estimates.value(facts.metric, facts.truth, facts.clean, facts.series)
+        margin = settings.margin_share * max(0.0, sign * (clean - trivial(facts.metric, facts.truth, facts.series)))
+        values = {
+            kind: estimates.value(facts.metric, facts.truth, answers, facts.series)
+            for kind, answers in facts.dirty.items()
+        }
     except Unmeasurable as error:
         return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason=f"{facts.metric}: {error}")
     wanted = [kind for kind in settings.perturbations if kind in values or kind in facts.faults]
@@ -84,6 +98,10 @@ def decide(facts: Facts, settings: Robustness) -> GateVerdict:
         if kind in values and sign * (clean - values[kind]) > margin
     ]
     problems = crashed + ([f"{'; '.join(lost)}: it may lose {margin:.4f}"] if lost else [])
+    as_known = {each.column: names for each in facts.categories if (names := unseen_categories.scored_as(each))}
+    warnings = [unseen_categories.warning(column, names) for column, names in as_known.items()]
+    if settings.unseen_as_known == "fail":
+        problems, warnings = problems + warnings, []
     if not wanted:
         return GateVerdict(
             gate=name, outcome=Outcome.INCONCLUSIVE, reason="no perturbation of the policy applies to these columns"
@@ -97,6 +115,10 @@ def decide(facts: Facts, settings: Robustness) -> GateVerdict:
             f"with {settings.share:.0%} of the cells dirty, {facts.metric} goes from {clean:.4f} to {values[worst]:.4f}"
             f" at worst ({WORDS[worst]}); it may lose {margin:.4f}"
         )
+    reason = "; ".join(filter(None, (reason, *(f"warning: {each}" for each in warnings))))
+    details: dict[str, Any] = {"clean": clean, "dirty": values, "faults": dict(facts.faults)}
+    if facts.categories:
+        details["unseen_as_known"] = {column: list(names) for column, names in as_known.items()}
     return GateVerdict(
         gate=name,
         outcome=Outcome.FAILED if problems else Outcome.PASSED,
@@ -106,7 +128,7 @@ def decide(facts: Facts, settings: Robustness) -> GateVerdict:
         bound=clean - sign * margin,
         margin=margin,
         n=len(facts.truth),
-        details={"clean": clean, "dirty": values, "faults": dict(facts.faults)},
+        details=details,
     )
 
 
@@ -118,4 +140,8 @@ def section(verdict: GateVerdict) -> Section:
     rows = [("as they are", details["clean"])]
     rows += [(WORDS[kind], value) for kind, value in details["dirty"].items()]
     rows += [(WORDS[kind], fault) for kind, fault in details["faults"].items()]
-    return Section(tables=(Table("Dirty rows", ("when", str(verdict.metric)), tuple(rows)),))
+    found = [Table("Dirty rows", ("when", str(verdict.metric)), tuple(rows))]
+    if as_known := details.get("unseen_as_known"):
+        told = tuple((column, ", ".join(names)) for column, names in as_known.items())
+        found.append(Table("Categories never seen that are scored as known ones", ("column", "as"), told))
+    return Section(tables=tuple(found))

@@ -17,7 +17,7 @@ from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.section import Interval, Section
 from gatekeeper.policy.statistics import estimates
-from gatekeeper.policy.statistics.estimates import Difference, Predictions, Unmeasurable
+from gatekeeper.policy.statistics.estimates import Difference, Predictions, Series, Unmeasurable
 from gatekeeper.policy.statistics.holm import holm
 from gatekeeper.policy.statistics.metrics import direction, trivial
 
@@ -51,6 +51,7 @@ class Facts:
     champion_version: int | None = None
     clusters: NDArray[Any] | None = None
     groupings: Mapping[str, Grouping] = field(default_factory=dict)
+    series: Series | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
         **measurements.compared(clean),
         clusters=None if clusters is None else clusters[clean],
         groupings=found,
+        series=measurements.series(clean),
     )
 
 
@@ -105,8 +107,8 @@ def decide(facts: Facts, settings: Slices) -> GateVerdict:
         reason = f"champion v{facts.champion_version} has not answered the golden rows"
         return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason=reason)
     try:
-        champion = estimates.value(facts.metric, facts.truth, facts.champion)
-        worth = direction(facts.metric) * (champion - trivial(facts.metric, facts.truth))
+        champion = estimates.value(facts.metric, facts.truth, facts.champion, facts.series)
+        worth = direction(facts.metric) * (champion - trivial(facts.metric, facts.truth, facts.series))
     except Unmeasurable as error:
         return GateVerdict(gate=name, outcome=Outcome.INCONCLUSIVE, reason=f"{facts.metric}: {error}")
     margin = settings.margin_share * max(0.0, worth)
@@ -147,9 +149,10 @@ def _judge(facts: Facts, settings: Slices, margin: float) -> tuple[list[Slice], 
                 left_out.append(label)
                 continue
             clusters = None if facts.clusters is None else facts.clusters[rows]
+            series = None if facts.series is None else facts.series.only(rows)
             pair = facts.challenger.only(rows), facts.champion.only(rows)
             try:
-                found = estimates.difference(facts.metric, facts.truth[rows], *pair, settings.alpha, clusters)
+                found = estimates.difference(facts.metric, facts.truth[rows], *pair, settings.alpha, clusters, series)
             except Unmeasurable:
                 left_out.append(label)
                 continue

@@ -12,12 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.policy import METRICS
 from gatekeeper.policy.statistics.clusters import Codes
 from gatekeeper.policy.statistics.delong import Floats
-from gatekeeper.policy.statistics.metrics import Predictions, Unmeasurable, finite, one_score_a_row, scores_of_each
+from gatekeeper.policy.statistics.metrics import (
+    Predictions,
+    Unmeasurable,
+    finite,
+    one_score_a_row,
+    scores_of_each,
+    value_of,
+)
 
 RESAMPLED = ("pr_auc", "f1", "roc_auc_ovr")
-"""Metrics whose variance has no closed form here."""
+"""Metrics whose variance has no closed form here. Nor has that of a user's function."""
 
 DRAWS = 2000
 SEED = 20130101
@@ -65,8 +73,14 @@ def percentiles(draws: Floats, alpha: float) -> tuple[float, float] | None:
     return float(lower), float(upper)
 
 
+def is_resampled(metric: str) -> bool:
+    return metric in RESAMPLED or METRICS[metric].is_function
+
+
 def statistic_of(metric: str, truth: NDArray[Any], answers: Predictions, codes: Codes | None) -> Statistic:
-    """Return the statistic of a metric in RESAMPLED. Raises Unmeasurable."""
+    """Return the statistic of a metric that `is_resampled`. Raises Unmeasurable."""
+    if METRICS[metric].is_function:
+        return custom(metric, truth, answers, codes)
     if metric == "pr_auc":
         if not (truth == 1).any():
             raise Unmeasurable("there are no positive golden rows")
@@ -75,6 +89,24 @@ def statistic_of(metric: str, truth: NDArray[Any], answers: Predictions, codes: 
         return roc_auc_ovr(truth, scores_of_each(metric, truth, answers), codes)
     binary = answers.scores is not None and answers.scores.ndim == 1
     return f1(truth, finite(answers.labels), codes, macro=not binary)
+
+
+def custom(metric: str, truth: NDArray[Any], answers: Predictions, codes: NDArray[np.intp] | None) -> Statistic:
+    """Return the user's function, called once for each draw. Raises Unmeasurable if it has no value on all rows."""
+    finite(answers.labels)
+    places = np.arange(len(truth))
+
+    def statistic(drawn: Counts) -> Floats:
+        found = np.empty(len(drawn))
+        for number, of_units in enumerate(drawn):
+            rows = np.repeat(places, of_units if codes is None else of_units[codes])
+            scores = None if answers.scores is None else answers.scores[rows]
+            found[number] = value_of(metric, truth[rows], answers.labels[rows], scores)
+        return found
+
+    if np.isnan(observed(statistic, len(truth) if codes is None else int(codes.max()) + 1)):
+        raise Unmeasurable("the function returns no number for these rows")
+    return statistic
 
 
 def average_precision(truth: NDArray[Any], scores: Floats, codes: NDArray[np.intp] | None) -> Statistic:

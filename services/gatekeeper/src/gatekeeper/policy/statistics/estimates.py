@@ -16,6 +16,7 @@ from gatekeeper.policy.statistics.clusters import Codes, codes_of, design_effect
 from gatekeeper.policy.statistics.delong import Floats, delong
 from gatekeeper.policy.statistics.metrics import (
     Predictions,
+    Series,
     Unmeasurable,
     direction,
     mean_metric,
@@ -28,6 +29,7 @@ __all__ = [
     "Difference",
     "Estimate",
     "Predictions",
+    "Series",
     "Unmeasurable",
     "all_metrics",
     "difference",
@@ -78,12 +80,17 @@ def z(alpha: float) -> float:
 
 
 def estimate(
-    metric: str, truth: NDArray[Any], answers: Predictions, alpha: float, clusters: NDArray[Any] | None = None
+    metric: str,
+    truth: NDArray[Any],
+    answers: Predictions,
+    alpha: float,
+    clusters: NDArray[Any] | None = None,
+    series: Series | None = None,
 ) -> Estimate:
     """Estimate the metric of one model. `clusters`: each row's entity, if entities repeat. Raises Unmeasurable."""
     n = some(len(truth))
     codes = codes_of(clusters, n)
-    if metric in bootstrap.RESAMPLED:
+    if bootstrap.is_resampled(metric):
         statistic = bootstrap.statistic_of(metric, truth, answers, codes)
         units = _units(codes, n)
         draws = bootstrap.resampled([statistic], units)[0]
@@ -98,7 +105,7 @@ def estimate(
             lower, upper = (1.0 - slack, 1.0) if auc == 1.0 else (0.0, slack)
             return Estimate(value=auc, se=se, lower=lower, upper=upper, method="exact", **_size(n, codes))
         return Estimate(**_normal(auc, se, alpha, "DeLong"), **_size(n, codes))
-    mean, influence = mean_metric(metric, truth, answers)
+    mean, influence = mean_metric(metric, truth, answers, series)
     return Estimate(**_normal(mean, standard_error(influence, codes), alpha, "mean"), **_size(n, codes))
 
 
@@ -109,16 +116,17 @@ def difference(
     second: Predictions,
     alpha: float,
     clusters: NDArray[Any] | None = None,
+    series: Series | None = None,
 ) -> Difference:
     """Estimate the gain of `first` over `second` on the same rows. Raises Unmeasurable.
 
-    AUC by DeLong; accuracy by Tango's score interval and McNemar's exact test; bootstrap.RESAMPLED by the paired
-    bootstrap; all others by the paired mean. Over entities if they repeat.
+    AUC by DeLong; accuracy by Tango's score interval and McNemar's exact test; bootstrap.RESAMPLED and a user's
+    function by the paired bootstrap; all others by the paired mean. Over entities if they repeat.
     """
     n = some(len(truth))
     codes = codes_of(clusters, n)
     sign = direction(metric)
-    if metric in bootstrap.RESAMPLED:
+    if bootstrap.is_resampled(metric):
         both = [bootstrap.statistic_of(metric, truth, answers, codes) for answers in (first, second)]
         units = _units(codes, n)
         a, b = (bootstrap.observed(statistic, units) for statistic in both)
@@ -134,8 +142,8 @@ def difference(
             slack = _perfect_ranking_slack(truth, alpha, codes)
             found = {"value": 0.0, "se": slack / z(alpha), "lower": -slack, "upper": slack, "method": "exact"}
     else:
-        a, of_a = mean_metric(metric, truth, first)
-        b, of_b = mean_metric(metric, truth, second)
+        a, of_a = mean_metric(metric, truth, first, series)
+        b, of_b = mean_metric(metric, truth, second, series)
         found = _normal(sign * (a - b), standard_error(of_a - of_b, codes), alpha, "paired mean")
     return Difference(**found, **_size(n, codes), first=a, second=b)
 
@@ -169,13 +177,15 @@ def power(se: float, effect: float, alpha: float) -> float:
     return NormalDist().cdf(effect / se - z(alpha)) if se > 0 else float(effect > 0)
 
 
-def all_metrics(problem: str, truth: NDArray[Any], answers: Predictions) -> dict[str, float]:
-    """Return all metrics of the problem that are defined for these predictions."""
+def all_metrics(
+    problem: str, truth: NDArray[Any], answers: Predictions, series: Series | None = None, also: str | None = None
+) -> dict[str, float]:
+    """Return all metrics of the problem, and the one named `also`, that are defined for these predictions."""
     found: dict[str, float] = {}
-    for metric in METRICS.values():
+    for metric in {**METRICS, **({also: METRICS[also]} if also else {})}.values():
         if problem in metric.problems:
             try:
-                of_it = value(metric.name, truth, answers)
+                of_it = value(metric.name, truth, answers, series)
             except Unmeasurable:
                 continue
             if math.isfinite(of_it):
@@ -183,15 +193,15 @@ def all_metrics(problem: str, truth: NDArray[Any], answers: Predictions) -> dict
     return found
 
 
-def value(metric: str, truth: NDArray[Any], answers: Predictions) -> float:
+def value(metric: str, truth: NDArray[Any], answers: Predictions, series: Series | None = None) -> float:
     """Return the metric alone, without its costly standard error. Raises Unmeasurable."""
     if metric == "roc_auc":
         return float(_delong(truth, None, answers)[0][0])
     if metric == "accuracy":
         return float(metrics.hits(truth, answers).sum()) / some(len(truth))
-    if metric in bootstrap.RESAMPLED:
+    if bootstrap.is_resampled(metric):
         return bootstrap.observed(bootstrap.statistic_of(metric, truth, answers, None), some(len(truth)))
-    return mean_metric(metric, truth, answers)[0]
+    return mean_metric(metric, truth, answers, series)[0]
 
 
 def _tail(found: Difference, against: float) -> float:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.custom_metrics import CustomMetricError, compute
+from contracts.forecasts import pinball, quantile_of, same_direction, smape
 from contracts.policy import METRICS
 from gatekeeper.policy.statistics.delong import Floats
 
@@ -34,6 +36,18 @@ class Predictions:
     def only(self, rows: NDArray[Any]) -> Predictions:
         """Select the predictions on these rows: positions, or a mask."""
         return Predictions(self.labels[rows], None if self.scores is None else self.scores[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Order of the n rows. `before`: the label of the entity's row before (NaN: none); `scale`: the naive error."""
+
+    before: Floats
+    scale: float | None
+
+    def only(self, rows: NDArray[Any]) -> Series:
+        """Select these rows; what was before them, and the scale, stay those of all golden rows."""
+        return Series(self.before[rows], self.scale)
 
 
 def direction(metric: str) -> int:
@@ -91,8 +105,19 @@ def hits(truth: NDArray[Any], answers: Predictions) -> NDArray[np.bool_]:
     return np.asarray((finite(answers.labels) == truth) & (truth >= 0))
 
 
-def mean_metric(metric: str, truth: NDArray[Any], answers: Predictions) -> tuple[float, Floats]:
+def mean_metric(
+    metric: str, truth: NDArray[Any], answers: Predictions, series: Series | None = None
+) -> tuple[float, Floats]:
     """Return the value and each row's influence: the variance of the value is that of the influences, over n."""
+    if metric == "directional_accuracy":
+        return _directional_accuracy(truth, answers, series)
+    if metric == "mase":
+        errors = _absolute_errors(truth, answers) / scale_of(series)
+        return float(errors.mean()), errors
+    quantile = quantile_of(metric)
+    if quantile is not None:
+        losses: Floats = pinball(np.asarray(truth, dtype=np.float64), finite(answers.labels), quantile)
+        return float(losses.mean()), losses
     measure = _LOSSES.get(metric)
     if measure is None:
         raise Unmeasurable(f"unknown metric {metric!r}")
@@ -105,9 +130,33 @@ def mean_metric(metric: str, truth: NDArray[Any], answers: Predictions) -> tuple
     return value, losses / (2 * value) if value > 0 else np.zeros_like(losses)
 
 
-def trivial(metric: str, truth: NDArray[Any]) -> float:
-    """Return the metric of the best constant prediction on these rows: the baseline that a useful model beats."""
+def value_of(metric: str, truth: NDArray[Any], labels: NDArray[Any], scores: Floats | None) -> float:
+    """Return the value of a user's function, which may change the arrays; NaN: it has none. Raises Unmeasurable."""
+    try:
+        return compute(metric, truth, labels, scores)
+    except CustomMetricError as error:
+        raise Unmeasurable(str(error)) from error
+
+
+def trivial(metric: str, truth: NDArray[Any], series: Series | None = None) -> float:
+    """Return the metric of the best constant prediction on these rows: the baseline that a useful model beats.
+
+    Of a series, the naive prediction: `mase` 1 by definition, and the direction that is the most frequent.
+    """
     some(len(truth))
+    if METRICS[metric].is_function:
+        return _trivial_of_function(metric, truth)
+    if metric == "mase":
+        return 1.0
+    if metric == "directional_accuracy":
+        known, before = _known(series)
+        change = np.sign(np.asarray(truth, dtype=np.float64)[known] - before[known])
+        return float(max((change == sign).mean() for sign in (-1, 0, 1)))
+    if metric == "smape":
+        return _trivial_smape(np.asarray(truth, dtype=np.float64))
+    if (quantile := quantile_of(metric)) is not None:
+        constant = np.quantile(truth, quantile, method="inverted_cdf")
+        return float(pinball(np.asarray(truth, dtype=np.float64), float(constant), quantile).mean())
     if metric in ("roc_auc", "roc_auc_ovr"):
         return 0.5
     if metric == "mae":
@@ -142,6 +191,66 @@ def _trivial_mape(truth: NDArray[Any]) -> float:
     share = np.cumsum(weights[order])
     constant = truth[order][int(np.searchsorted(share, share[-1] / 2))]
     return float((np.abs(truth - constant) * weights).mean())
+
+
+def _trivial_of_function(metric: str, truth: NDArray[Any]) -> float:
+    """Return the best value for one class, with the classes' shares as scores; of numbers, for mean or median."""
+    n = len(truth)
+    if np.issubdtype(truth.dtype, np.integer):
+        classes, counts = np.unique(truth, return_counts=True)
+        shares = np.zeros(max(2, int(classes.max()) + 1))
+        shares[classes] = counts / n
+        scores = np.full(n, shares[1]) if len(shares) == 2 else np.tile(shares, (n, 1))
+        found = [value_of(metric, truth.copy(), np.full(n, each), scores) for each in classes]
+    else:
+        found = [value_of(metric, truth.copy(), np.full(n, each), None) for each in (truth.mean(), np.median(truth))]
+    known = [each for each in found if not math.isnan(each)]
+    if not known:
+        raise Unmeasurable("the function returns no number for a constant answer")
+    return direction(metric) * max(direction(metric) * each for each in known)
+
+
+def _trivial_smape(truth: Floats) -> float:
+    """Return the least sMAPE of a label between its percentiles: the sum has several local minima, and no formula."""
+    constants = np.unique(np.quantile(truth, np.linspace(0, 1, 101), method="inverted_cdf"))
+    return min(float(smape(truth, float(constant)).mean()) for constant in constants)
+
+
+def scale_of(series: Series | None) -> float:
+    """Return the naive error of the golden rows. Raises Unmeasurable."""
+    _known(series)
+    if series is None or series.scale is None:
+        raise Unmeasurable(
+            "every golden row has the label of the row before it: there is no naive error to compare with"
+        )
+    return series.scale
+
+
+def _known(series: Series | None) -> tuple[NDArray[np.bool_], Floats]:
+    """Return which rows have one before them, and its label. Raises Unmeasurable if none has."""
+    if series is None:
+        raise Unmeasurable(
+            "it needs the order of the golden rows: name their event time, for example with"
+            " `gauntlet golden create … --event-time COLUMN`"
+        )
+    known = ~np.isnan(series.before)
+    if not known.any():
+        raise Unmeasurable("no golden row has one before it, of the same entity")
+    return known, series.before
+
+
+def _directional_accuracy(truth: NDArray[Any], answers: Predictions, series: Series | None) -> tuple[float, Floats]:
+    """Return the share of right directions, among the rows that have one before them, and each row's influence."""
+    known, before = _known(series)
+    right = same_direction(np.asarray(truth, dtype=np.float64), finite(answers.labels), before).astype(np.float64)
+    value = float(right[known].mean())
+    # Rows without one before them carry no information; the mean over all n is that over the others.
+    return value, value + np.where(known, right - value, 0.0) * (len(known) / known.sum())
+
+
+def _symmetric_errors(truth: NDArray[Any], answers: Predictions) -> Floats:
+    errors: Floats = smape(np.asarray(truth, dtype=np.float64), finite(answers.labels))
+    return errors
 
 
 def _log_losses(truth: NDArray[Any], answers: Predictions) -> Floats:
@@ -187,4 +296,5 @@ _LOSSES: dict[str, Callable[[NDArray[Any], Predictions], Floats]] = {
     "mae": _absolute_errors,
     "rmse": _squared_errors,
     "mape": _relative_errors,
+    "smape": _symmetric_errors,
 }
