@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chassis.named_outputs import one_output, own_classes
 from contracts.labels import BINARY, UNKNOWN, ClassLabels
 
 THRESHOLD = 0.5
@@ -29,14 +30,15 @@ def read(
     *,
     are_labels: bool = False,
 ) -> Predictions:
-    """Interpret a model output of shape (n,), (n, 1), (n, 2) or (n, k).
+    """Interpret a model output of shape (n,), (n, 1), (n, 2) or (n, k), or the one of several that is judged.
 
-    `classes` names the columns of probabilities, in order. `are_labels`: numbers of a binary model are no scores, as
-    words, integers and booleans never are. Raises ValueError, with the offending output, for any other shape, a wrong
-    number of rows, non-numeric values, NaN, a probability outside [0, 1], or a label that is no class of a binary
-    model.
+    `classes` names the columns of probabilities, in order; by default those that the output itself names. `are_labels`:
+    numbers of a binary model are no scores, as words, integers and booleans never are. Raises ValueError, with the
+    offending output, for any other shape, a wrong number of rows, non-numeric values, NaN, a probability outside
+    [0, 1], or a label that is no class of a binary model.
     """
-    values = as_array(raw)
+    classes = classes or own_classes(raw)
+    values = as_array(one_output(raw, problem, classes))
     if values.ndim == 0:
         raise ValueError(f"prediction is of type {type(raw).__name__}; expected an array of one item a row")
     if values.ndim == 2 and values.shape[1] == 1:

@@ -56,6 +56,9 @@ class Facts:
         self._path = scratch / FACTS
         self._known: dict[str, Any] = {}
 
+    def knows(self, name: str) -> bool:
+        return name in self._known
+
     def note(self, **known: Any) -> None:
         self._known.update(known)
         draft = self._path.with_suffix(".draft")
@@ -126,19 +129,21 @@ def _question(
 ) -> None:
     import numpy as np
 
+    from chassis.named_outputs import own_classes
     from chassis.scoring import scorer_of
     from chassis.servable import servable
 
     scorer = scorer_of(model, request["problem"])
-    classes = request["classes"] or scorer.classes or request["golden_classes"]
-    if scorer.classes is not None and len(scorer.classes) <= MOST_COLUMNS:
-        facts.note(classes=[_plain(name) for name in scorer.classes])
 
     def answers(frame: Any, enough_rows: bool) -> Any:
         try:
             raw = scorer.predict(frame)
         except Exception as error:
             raise explained(error, frame) from error
+        own = scorer.classes or own_classes(raw)
+        if own is not None and len(own) <= MOST_COLUMNS and not facts.knows("classes"):
+            facts.note(classes=[_plain(name) for name in own])
+        classes = request["classes"] or own or request["golden_classes"]
         try:
             found = scorer.read(raw, request["problem"], classes, rows=len(frame))
         except (ValueError, TypeError) as error:
@@ -174,7 +179,7 @@ def _question(
         if request["timed"]:
             time_calls(features)
         return
-    served = servable(model, scorer, OutputFormat(problem=request["problem"], classes=tuple(classes or ())))
+    served = servable(model, scorer, OutputFormat(problem=request["problem"]))
     if (tolerance := request["form_tolerance"]) is not None:
         from gatekeeper.sandbox.compile_probe import proved  # the fork server has imported it
 
