@@ -103,8 +103,9 @@ def test_train_and_wait_tells_the_verdict_gate_by_gate(stack: Stack) -> None:
     assert lines[0].startswith(f"requested {stack.tiny} (event ")
     assert lines[1].startswith(f"trained {stack.tiny} v1: ")
     assert lines[2].startswith(f"Passed {stack.tiny} v1")
-    gates = [line.split()[:2] for line in lines[3:]]
-    assert gates == [["Passed", gate] for gate in GATES]
+    *verdicts, served = lines[3:]
+    assert [line.split()[:2] for line in verdicts] == [["Passed", gate] for gate in GATES]
+    assert served.startswith("in service: ")
     assert "roc_auc 0." in lines[3 + GATES.index("performance")]
 
 
@@ -139,9 +140,9 @@ def test_candidates_and_show_tell_the_same_verdict(stack: Stack) -> None:
     assert "native: the model itself" in out
 
 
-def test_a_version_that_was_judged_before_is_shown_as_it_was(stack: Stack) -> None:
-    again = ok("register", stack.tiny, "1", "--wait").lines
-    assert again[1:] == stack.trained.lines[2:]
+def test_a_version_that_was_judged_before_is_not_judged_again_unless_it_is_asked_for(stack: Stack) -> None:
+    stands = gauntlet("register", stack.tiny, "1", "--wait")
+    assert stands.code == 1 and "v1 was judged Passed" in stands.err and "--again" in stands.err
 
 
 def test_people_decide_and_every_decision_is_in_the_audit_trail(stack: Stack) -> None:
