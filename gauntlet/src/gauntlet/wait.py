@@ -107,7 +107,8 @@ def wait_until_served(serving: Address, name: str, epoch: int, deadline: Deadlin
         return
     waiting = Waiting(deadline, f"{serving.at} does not predict with epoch {epoch} of {name} yet")
     with _progress() as show:
-        for about in waiting.polled(lambda: client.get(f"/models/{name}")):
+        for models in waiting.polled(lambda: client.get("/models")["models"]):
+            about = next((each for each in models or () if each["model_name"] == name), None)
             if about is not None and (about["epoch"] or 0) >= epoch:
                 break
             failure = about["last_failure"] if about is not None else None

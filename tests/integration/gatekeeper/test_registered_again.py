@@ -154,6 +154,21 @@ def test_alpha_that_a_verdict_has_spent_stays_spent_for_others(
     assert performance["details"]["k"] == 3
 
 
+def test_a_champion_that_is_judged_again_is_compared_with_the_one_before_it(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
+) -> None:
+    """With itself it could not be better; and whatever comes of it, it stays champion until people decide."""
+    for number, kind in enumerate(("fair", "good"), start=1):
+        bus.publish(candidates.version(model_name, kind))
+        assert gatekeeper.judged(model_name, number)["state"] == "passed"
+        bus.publish(bare(model_name, number, AGAIN))
+        again = judged(gatekeeper, model_name, number, 2)
+        assert (again["state"], again["champion_version"]) == ("passed", number - 1 or None)
+    assert [each["epoch"] for each in gatekeeper.get(f"/models/{model_name}/promotions")] == [2, 1]
+    wanted = ["registered", "judged", "promoted", "judged again", "judged", "held"]
+    assert actions(gatekeeper, model_name) == wanted * 2
+
+
 def test_another_golden_dataset_or_champion_makes_another_verdict_possible(
     gatekeeper: Gatekeepers, name_of: NameOf, bus: BusClient, candidates: Candidates
 ) -> None:

@@ -99,9 +99,11 @@ def model(session: Session, model_name: str) -> ModelRow | None:
     return session.get(ModelRow, model_name)
 
 
-def champion(session: Session, model_name: str) -> PromotionRow | None:
-    """The newest promotion."""
+def champion(session: Session, model_name: str, *, but: int | None = None) -> PromotionRow | None:
+    """The newest promotion; of another version than `but`, if that is given."""
     query = select(PromotionRow).where(PromotionRow.model_name == model_name)
+    if but is not None:
+        query = query.where(PromotionRow.model_version != but)
     return session.scalars(query.order_by(PromotionRow.epoch.desc()).limit(1)).first()
 
 

@@ -76,7 +76,9 @@ class GateJob:
             row.state, row.gating_at = GATING, datetime.now(UTC)
             envelope, is_first = queries.envelope_of(row), row.judgement == 1
             state = queries.state(session, row.model_name)
-            champion = champion_of(queries.champion(session, row.model_name))
+            # The champion itself, judged again, is compared with the one before it, as it was at first.
+            rival = queries.champion(session, row.model_name, but=row.model_version)
+            champion, is_champion = champion_of(rival), state.champion_version == row.model_version
         event, registered_at = envelope.data, envelope.time
         policy = self._policies.get(event.model_name)  # the whole job is judged by this one, whatever changes
         if policy is None:
@@ -95,7 +97,7 @@ class GateJob:
             policy = task.policy
             measurements = self._evaluator.measure(task, run.cancelled, run.progress)
             verdicts = run_gates(measurements, policy)
-            played = self._play(task, measurements, verdicts, run)
+            played = None if is_champion else self._play(task, measurements, verdicts, run)
         except Cancelled as error:
             raise Transient(str(error)) from error
         outcome = overall(verdicts)
