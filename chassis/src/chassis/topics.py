@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from kafka import KafkaAdminClient
@@ -22,6 +23,9 @@ DAY_MS = 24 * 3600 * 1000
 COMPACTED = {"cleanup.policy": "compact", "retention.ms": "-1"}
 STREAM = {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)}
 LIFECYCLE = {"cleanup.policy": "delete", "retention.ms": str(90 * DAY_MS)}
+
+LONGEST_KEPT = timedelta(milliseconds=int(LIFECYCLE["retention.ms"]))
+"""Of topics that are not compacted."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,12 @@ def topic_specs() -> tuple[TopicSpec, ...]:
     names = [*dict.fromkeys(event.topic for event in EVENTS), DEAD_LETTERS]
     size = {"max.message.bytes": str(LARGEST_MESSAGE)}
     return tuple(TopicSpec(name, special.get(name, LIFECYCLE) | size) for name in names)
+
+
+def kept_for(topic: str) -> timedelta | None:
+    """Return how long a topic keeps its records, without prefix; None: for ever."""
+    [retention] = [int(spec.config["retention.ms"]) for spec in topic_specs() if spec.name == topic]
+    return None if retention < 0 else timedelta(milliseconds=retention)
 
 
 def ensure_topics(settings: KafkaSettings) -> tuple[str, ...]:
