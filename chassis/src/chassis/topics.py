@@ -14,6 +14,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from chassis.errors import Transient
 from chassis.kafka import LARGEST_MESSAGE, kafka_python_options
+from chassis.kafka_problem import explained, refusal
 from chassis.settings import KafkaSettings
 from contracts import EVENTS, GatePassed, GroundTruthReceived, PredictionMade, Promoted
 
@@ -60,24 +61,18 @@ def ensure_topics(settings: KafkaSettings) -> tuple[str, ...]:
 
     Raises Transient when the broker cannot be reached.
     """
+    if refused := refusal(settings):  # which the client would report as a timeout, after ten seconds
+        raise Transient(refused)
     try:
         admin = KafkaAdminClient(**kafka_python_options(settings))
     except KafkaError as error:
-        raise Transient(unreachable(settings, error)) from error
+        raise Transient(explained(settings, error)) from error
     try:
         return _ensure(admin, settings)
     except KafkaError as error:
         raise Transient(f"Kafka at {settings.kafka_bootstrap_servers}: {error}") from error
     finally:
         admin.close()
-
-
-def unreachable(settings: KafkaSettings, error: Exception) -> str:
-    """Describe a failed connection: Kafka clients raise the same for a wrong address, password or CA, so name all."""
-    return (
-        f"cannot reach Kafka at {settings.kafka_bootstrap_servers} ({settings.kafka_security_protocol}): {error}. "
-        "Is it running there? Check KAFKA_BOOTSTRAP_SERVERS, KAFKA_SECURITY_PROTOCOL and the SASL and SSL settings"
-    )
 
 
 def _ensure(admin: Any, settings: KafkaSettings) -> tuple[str, ...]:
