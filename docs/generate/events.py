@@ -14,12 +14,16 @@ from chassis.topics import COMPACTED, topic_specs
 from contracts import EVENTS, Event
 
 INTRODUCTION = """
-Events are CloudEvents 1.0 in binary mode: the attributes are Kafka headers (`ce_id`, `ce_source`, `ce_type`, `ce_time`,
-`ce_correlationid`, `ce_causationid`), the value is the JSON of the fields below, the key is the model's name. Events
-that are marked *headers optional* may be published with key and value alone. Services also read structured mode
-(`application/cloudevents+json`, data as JSON, as a string of JSON, or in `data_base64`), and take a null for a field
-that need not be there as left out. `TOPIC_PREFIX` precedes each topic. The
-JSON Schemas are in `contracts/src/contracts/schemas/`, the AsyncAPI documents in [asyncapi](../asyncapi).
+Events are CloudEvents 1.0 in binary mode: the attributes are Kafka headers (`ce_id`, `ce_source`, `ce_type`,
+`ce_time`, `ce_correlationid`, `ce_causationid`), the value is the JSON of the fields below, the key is the model's
+name. Events that are marked *headers optional* may be published with key and value alone. Services also read
+structured mode (`application/cloudevents+json`, data as JSON, as a string of JSON, or in `data_base64`), and take a
+null for a field that need not be there as left out. **Every record needs its key**: without it order cannot be kept,
+and Kafka refuses a record without a key on a compacted topic with error 87 (INVALID_RECORD), which aiokafka shows as
+`UnknownError`, confluent-kafka as `Broker failed to validate record`, and after which an idempotent producer of
+kafka-python fails every later record with the same error: close that producer and create another one. On other topics
+a record without a key becomes a dead letter. `TOPIC_PREFIX` precedes each topic. The JSON Schemas are in
+`contracts/src/contracts/schemas/`, the AsyncAPI documents in [asyncapi](../asyncapi).
 """
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from chassis import inbox, jobs, leases, outbox
 from chassis.database import Base, Database
 from chassis.errors import Permanent, Transient
-from chassis.inbox import first_time
-from chassis.jobs import Jobs, LeaseLost
+from chassis.inbox import InboxRow, first_time
+from chassis.jobs import JobRow, Jobs, LeaseLost
 from chassis.leases import hold, release
 from chassis.outbox import Outbox, OutboxRow
-from contracts import ModelRegistered, TrainingRequested, new_envelope
+from chassis.pruning import Pruning
+from contracts import Cause, GroundTruthReceived, ModelRegistered, Promoted, TrainingRequested, new_envelope
 
 CHASSIS_TABLES = {module.__tablename__ for module in (outbox.OutboxRow, inbox.InboxRow, jobs.JobRow, leases.LeaseRow)}
 
@@ -203,3 +207,77 @@ def test_two_workers_never_claim_the_same_job(database: Database) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = [key for keys in pool.map(claim_all, "abcd") for key in keys]
     assert sorted(found) == sorted(f"k{number}" for number in range(40))
+
+
+def test_what_can_no_longer_be_repeated_is_deleted(database: Database) -> None:
+    """With a moved clock: events as long as their topics keep them, ended jobs as long as the longest one."""
+    registered = [new_envelope(ModelRegistered(model_name="m", model_version=number), source="s") for number in (1, 2)]
+    label = new_envelope(GroundTruthReceived(model_name="m", request_id="r", label=1), source="s")
+    place = {"artifact_uri": "x", "artifact_digest": "sha256:" + "1" * 64}
+    promoted = new_envelope(
+        Promoted(model_name="m", model_version=1, epoch=1, cause=Cause.GATE, actor="a", **place), source="s"
+    )
+    queue = Jobs(database, owner="a")
+    with database.transaction() as session:
+        for event in (*registered, label, promoted):
+            assert first_time(session, event)
+        for number in range(1200):
+            queue.enqueue(session, kind="k", key=f"k{number}", payload={}, job_id=f"j{number}")
+    with database.transaction() as session:
+        session.execute(
+            update(JobRow).where(JobRow.id.in_(["j0", "j1"])).values(state="running", holder="a", attempts=1)
+        )
+        done = JobRow.id.not_in(["j0", "j1", "j2"])
+        session.execute(update(JobRow).where(done).values(state="done", ended_at=datetime.now(UTC)))
+
+    def left(days: float) -> tuple[set[str], int]:
+        Pruning(database, lambda: datetime.now(UTC) + timedelta(days=days)).prune()
+        with database.reading() as session:
+            types = set(session.scalars(select(InboxRow.type)))
+            return types, len(session.scalars(select(JobRow)).all())
+
+    everything = {ModelRegistered.type, GroundTruthReceived.type, Promoted.type}
+    assert left(0) == (everything, 1200)
+    assert left(20) == (everything, 1200), "within the margin of its topic's week"
+    assert left(22) == (everything - {GroundTruthReceived.type}, 1200)
+    assert left(103) == (everything - {GroundTruthReceived.type}, 1200)
+    assert left(105) == ({Promoted.type}, 3), "the topic promoted keeps its records for ever, and a job is not lost"
+    with database.transaction() as session:
+        assert not first_time(session, promoted)
+
+
+def test_jobs_that_move_to_the_end_keep_their_order_and_content(database: Database) -> None:
+    queue = Jobs(database, owner="a")
+    with database.transaction() as session:
+        for number in range(5):
+            queue.enqueue(session, kind="k", key="m", payload={"number": number}, job_id=f"j{number}")
+    first = queue.claim(["k"])
+    assert first is not None and first.id == "j0"
+    with database.transaction() as session:
+        queue.move_to_end(session, ["j0", "j2", "j1"])  # one that runs stays
+        queue.end_queued(session, ["j4"])
+        queue.end(session, first)
+    order = []
+    while job := queue.claim(["k"]):
+        order.append((job.id, job.payload["number"]))
+        with database.transaction() as session:
+            queue.end(session, job)
+    assert order == [("j3", 3), ("j2", 2), ("j1", 1)]
+
+
+def test_sqlite_files_are_for_their_owner_only(tmp_path: Path) -> None:
+    """Also one that an earlier version made, whatever the umask."""
+    before = os.umask(0o022)
+    try:
+        older = tmp_path / "older.db"
+        older.touch(0o644)
+        for file in (tmp_path / "new.db", older):
+            database = Database(f"sqlite:///{file}")
+            database.migrate("chassis")
+            with database.transaction() as session:
+                first_time(session, new_envelope(ModelRegistered(model_name="m", model_version=1), source="s"))
+                modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob(f"{file.name}*")}
+            assert {file.name, f"{file.name}-wal", f"{file.name}-shm"} <= modes.keys()
+            assert set(modes.values()) == {0o600}, modes
+    finally:
+        os.umask(before)

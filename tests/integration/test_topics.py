@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from kafka import KafkaAdminClient
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import UnknownError
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+from kafka.errors import InvalidRecordError
 
 from chassis.errors import Transient
+from chassis.kafka import aiokafka_options
 from chassis.settings import ServiceSettings
 from chassis.topics import ensure_topics, topic_specs
+from contracts import GatePassed
 from embedded_kafka import EmbeddedKafka
 from support.waiting import eventually
 
@@ -46,3 +53,31 @@ def test_a_topic_that_would_forget_promotions_is_reported_with_the_remedy(
 def test_no_broker_is_transient_and_says_what_to_check() -> None:
     with pytest.raises(Transient, match=r"cannot reach Kafka at 127\.0\.0\.1:1 .*KAFKA_BOOTSTRAP_SERVERS"):
         ensure_topics(settings("127.0.0.1:1"))
+
+
+def test_a_record_without_a_key_on_a_compacted_topic_is_refused_as_the_page_of_events_says(
+    kafka: EmbeddedKafka, topic_prefix: str
+) -> None:
+    """Error 87, and what each client makes of it; docs/reference/events.md names them."""
+    here = settings(kafka.bootstrap_servers, topic_prefix)
+    ensure_topics(here)
+    topic = topic_prefix + GatePassed.topic
+    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap_servers, enable_idempotence=True)
+    try:
+        for key in (None, b"m"):
+            with pytest.raises(InvalidRecordError, match="Error 87"):
+                producer.send(topic, key=key, value=b"{}").get(30)
+    finally:
+        producer.close(timeout=1)
+
+    async def send(key: bytes | None) -> None:
+        other = AIOKafkaProducer(**aiokafka_options(here), enable_idempotence=True)
+        await other.start()
+        try:
+            await other.send_and_wait(topic, key=key, value=b"{}")
+        finally:
+            await other.stop()
+
+    with pytest.raises(UnknownError):
+        asyncio.run(send(None))
+    asyncio.run(send(b"m"))

@@ -75,13 +75,15 @@ def test_what_is_missing_is_named_with_the_line_that_supplies_it(world: World) -
 
 
 def test_with_golden_rows_and_a_policy_it_passes(world: World) -> None:
-    policy = world.folder / "mine.yaml"
-    policy.write_text(POLICY.format(name=world.name))
-    given = ("--policy", str(policy), "--golden", str(world.golden), "--label", "target")
+    mine = world.folder / "mine.yaml"
+    mine.write_text(POLICY.format(name=world.name))
+    given = ("--policy", str(mine), "--golden", str(world.golden), "--label", "target")
     ended = gauntlet("try", world.name, "1", *given, "--json")
     found = json.loads(ended.out)
     assert (ended.code, found["state"]) == (0, "passed"), ended
-    assert (found["problem"], found["metric"], found["missing"]) == ("binary", "roc_auc", [])
+    assert found["missing"] == []
+    policy = found["evidence"]["policy"]
+    assert (policy["problem"], policy["metric"]) == ("binary", "roc_auc")
     performance = next(verdict for verdict in found["verdicts"] if verdict["gate"] == "performance")
     assert performance["observed"] > 0.95, "scores, not labels"
 

@@ -23,6 +23,7 @@ from chassis.delivery import ACK_POLICY, Bad, DeadLetterWriter, Delivery, Reject
 from chassis.errors import Malformed, Permanent, Transient
 from chassis.inbox import first_time
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options, ssl_context
+from chassis.kafka_problem import explain
 from chassis.settings import KafkaSettings, ServiceSettings
 from chassis.telemetry import get_logger, story
 from chassis.topics import DEAD_LETTERS
@@ -88,7 +89,7 @@ class Bus:
         except (KafkaError, OSError) as error:
             await broker.stop()
             await letters.stop()
-            raise Transient(f"Kafka at {self._settings.kafka_bootstrap_servers}: {error}") from error
+            raise Transient(await explain(self._settings, error)) from error
         self._broker, self._letters = broker, letters
 
     async def stop(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
@@ -17,6 +19,7 @@ from chassis.errors import Permanent, Transient
 
 MIGRATION_LOCK = 0x6761756E  # any constant: the advisory lock under which PostgreSQL schemas are migrated
 BUSY_TIMEOUT_MS = 5000
+PRIVATE = 0o600
 
 
 LEAVES_WORK = "leaves_work"
@@ -102,6 +105,8 @@ class Database:
     def _create_engine(self) -> Engine:
         if not self.is_sqlite:
             return create_engine(self.url, pool_pre_ping=True, pool_size=10, max_overflow=10)
+        if self.url.database and self.url.database != ":memory:":
+            _make_private(Path(self.url.database))
         engine = create_engine(self.url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -110,7 +115,7 @@ class Database:
     @contextmanager
     def _migration_lock(self) -> Iterator[None]:
         if self.is_sqlite:
-            with FileLock(f"{self.url.database}.migration-lock") if self.url.database else nullcontext():
+            with FileLock(f"{self.url.database}.migration-lock", mode=PRIVATE) if self.url.database else nullcontext():
                 yield
             return
         with self._engine.connect() as conn:
@@ -130,6 +135,17 @@ class Database:
             if error.connection_invalidated:
                 raise Transient(f"database {self.url.render_as_string()}: {_first_line(error)}") from error
             raise
+
+
+def _make_private(file: Path) -> None:
+    """Create a SQLite file, or restrict one, to its owner; SQLite gives its -wal and -shm files the same mode."""
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR, PRIVATE))
+        for each in (file, *file.parent.glob(f"{file.name}-*"), *file.parent.glob(f"{file.name}.*-lock")):
+            if each.stat().st_mode & 0o077:
+                each.chmod(PRIVATE)
+    except OSError:
+        return  # of another owner, or a folder that does not exist: the first connection says so
 
 
 def _first_line(error: Exception) -> str:

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from chassis.cloudevents import Record, decode
 from chassis.errors import Malformed, Transient
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options
+from chassis.kafka_problem import explain
 from chassis.settings import ServiceSettings
 from chassis.telemetry import get_logger
 from contracts import Envelope, Event
@@ -64,7 +65,7 @@ class Follower:
             ends = await consumer.end_offsets(list(consumer.assignment()))
         except KafkaError as error:
             await consumer.stop()
-            raise Transient(f"Kafka at {self._settings.kafka_bootstrap_servers}: {error}") from error
+            raise Transient(await explain(self._settings, error)) from error
         if len({partition.topic for partition in ends}) < len(self._topics):
             await consumer.stop()
             raise Transient(f"not all of the topics {self._topics} exist yet")

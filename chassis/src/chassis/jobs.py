@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Float, Integer, String, Text, and_, exists, or_, select, update
+from sqlalchemy import Float, Integer, String, Text, and_, delete, exists, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
@@ -21,6 +21,8 @@ QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
 UNFINISHED = (QUEUED, RUNNING)
 MOST_TAKEOVERS = 5
 """A job whose worker died this often is assumed to be the cause."""
+AT_A_TIME = 1000
+"""Values of one IN (…)."""
 
 
 class JobRow(Base):
@@ -94,7 +96,7 @@ class Jobs:
         """Add a job in this transaction; do nothing if `job_id` already exists."""
         now = datetime.now(UTC)
         job_id = job_id or str(uuid4())
-        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        upsert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
         row = {
             "id": job_id,
             "kind": kind,
@@ -107,7 +109,7 @@ class Jobs:
             "not_before": now,
             "created_at": now,
         }
-        session.execute(insert(JobRow).values(row).on_conflict_do_nothing(index_elements=["id"]))
+        session.execute(upsert(JobRow).values(row).on_conflict_do_nothing(index_elements=["id"]))
         leaves_work(session)
         return job_id
 
@@ -160,6 +162,23 @@ class Jobs:
             )
             if not delay:
                 leaves_work(session)
+
+    def end_queued(self, session: Session, job_ids: Sequence[str]) -> None:
+        """Mark jobs that have not begun as done, in this transaction: another job has done their work."""
+        query = update(JobRow).where(JobRow.id.in_(job_ids), JobRow.state == QUEUED)
+        session.execute(query.values(state=DONE, ended_at=datetime.now(UTC)))
+
+    def move_to_end(self, session: Session, job_ids: Sequence[str]) -> None:
+        """Move jobs that have not begun to the end of the queue, in this transaction, in the order of their ids."""
+        columns = [column.key for column in JobRow.__table__.columns if column.key != "sequence"]
+        for start in range(0, len(job_ids), AT_A_TIME):
+            query = select(JobRow).where(JobRow.id.in_(job_ids[start : start + AT_A_TIME]), JobRow.state == QUEUED)
+            found = {row.id: row for row in session.scalars(query.with_for_update())}
+            rows = [{name: getattr(found[each], name) for name in columns} for each in job_ids if each in found]
+            if rows:
+                session.execute(delete(JobRow).where(JobRow.id.in_(found)))
+                session.execute(insert(JobRow), rows)
+        leaves_work(session)
 
     def get(self, session: Session, job_id: str) -> Job | None:
         row = session.scalars(select(JobRow).where(JobRow.id == job_id)).first()

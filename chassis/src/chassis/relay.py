@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from chassis.database import Database
 from chassis.errors import Transient
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options
+from chassis.kafka_problem import explain
 from chassis.leases import hold, release
 from chassis.outbox import OutboxRow
 from chassis.settings import KafkaSettings
@@ -89,7 +90,7 @@ class Relay:
             await producer.start()
         except KafkaError as error:
             await producer.stop()
-            raise Transient(f"Kafka at {self._settings.kafka_bootstrap_servers}: {error}") from error
+            raise Transient(await explain(self._settings, error)) from error
         return producer
 
     async def _run(self) -> None:

@@ -144,7 +144,7 @@ def build_app(
     answer_with_problems(app)
 
     @app.get("/health", tags=["service"])
-    def health() -> dict[str, Any]:
+    async def health() -> dict[str, Any]:  # on the event loop: requests that hold all threads do not stop it
         """The process runs."""
         return {"status": "alive", "service": name, "pid": os.getpid()}
 

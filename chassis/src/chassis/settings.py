@@ -94,5 +94,5 @@ class ServiceSettings(KafkaSettings):
         if self.database_url:
             return self.database_url
         folder = self.data_dir.resolve() / "databases"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return f"sqlite:///{folder / service}.db"

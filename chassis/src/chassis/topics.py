@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from kafka import KafkaAdminClient
@@ -13,6 +14,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from chassis.errors import Transient
 from chassis.kafka import LARGEST_MESSAGE, kafka_python_options
+from chassis.kafka_problem import explained, refusal
 from chassis.settings import KafkaSettings
 from contracts import EVENTS, GatePassed, GroundTruthReceived, PredictionMade, Promoted
 
@@ -22,6 +24,9 @@ DAY_MS = 24 * 3600 * 1000
 COMPACTED = {"cleanup.policy": "compact", "retention.ms": "-1"}
 STREAM = {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)}
 LIFECYCLE = {"cleanup.policy": "delete", "retention.ms": str(90 * DAY_MS)}
+
+LONGEST_KEPT = timedelta(milliseconds=int(LIFECYCLE["retention.ms"]))
+"""Of topics that are not compacted."""
 
 
 @dataclass(frozen=True)
@@ -45,29 +50,29 @@ def topic_specs() -> tuple[TopicSpec, ...]:
     return tuple(TopicSpec(name, special.get(name, LIFECYCLE) | size) for name in names)
 
 
+def kept_for(topic: str) -> timedelta | None:
+    """Return how long a topic keeps its records, without prefix; None: for ever."""
+    [retention] = [int(spec.config["retention.ms"]) for spec in topic_specs() if spec.name == topic]
+    return None if retention < 0 else timedelta(milliseconds=retention)
+
+
 def ensure_topics(settings: KafkaSettings) -> tuple[str, ...]:
     """Create missing topics. Returns one sentence per misconfigured topic; existing topics are not changed.
 
     Raises Transient when the broker cannot be reached.
     """
+    if refused := refusal(settings):  # which the client would report as a timeout, after ten seconds
+        raise Transient(refused)
     try:
         admin = KafkaAdminClient(**kafka_python_options(settings))
     except KafkaError as error:
-        raise Transient(unreachable(settings, error)) from error
+        raise Transient(explained(settings, error)) from error
     try:
         return _ensure(admin, settings)
     except KafkaError as error:
         raise Transient(f"Kafka at {settings.kafka_bootstrap_servers}: {error}") from error
     finally:
         admin.close()
-
-
-def unreachable(settings: KafkaSettings, error: Exception) -> str:
-    """Describe a failed connection: Kafka clients raise the same for a wrong address, password or CA, so name all."""
-    return (
-        f"cannot reach Kafka at {settings.kafka_bootstrap_servers} ({settings.kafka_security_protocol}): {error}. "
-        "Is it running there? Check KAFKA_BOOTSTRAP_SERVERS, KAFKA_SECURITY_PROTOCOL and the SASL and SSL settings"
-    )
 
 
 def _ensure(admin: Any, settings: KafkaSettings) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from chassis.cloudevents import Headers, Record, encode
 from chassis.kafka import LARGEST_MESSAGE, kafka_python_options
+from chassis.kafka_problem import refusal
 from contracts import Envelope
 from gauntlet.endpoints import Address, kafka
 from gauntlet.errors import CliError
@@ -91,6 +92,8 @@ class Broker:
             host, _, port = server.strip().rpartition(":")
             try:
                 socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+                if refused := refusal(self.settings):
+                    raise CliError(refused)
                 return
             except ValueError:
                 raise CliError(

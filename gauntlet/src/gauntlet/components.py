@@ -14,11 +14,13 @@ import httpx
 
 from chassis.processes.launcher import Process, start
 from embedded_kafka import EmbeddedKafka, EmbeddedKafkaError
-from embedded_kafka.probe import answers
+from embedded_kafka.probe import answers, taken
 from gauntlet.errors import CliError
 
 LOG_ROTATE_BYTES = 20 * 1024 * 1024
 LOG_LINES_IN_ERRORS = 15
+LIVENESS_SECONDS = 3.0
+"""For the response of /health, which needs nothing but the event loop."""
 
 
 class Part(Protocol):
@@ -40,6 +42,9 @@ class Part(Protocol):
 
     def ended(self) -> str | None:
         """Return how it ended ("exit code 1", "SIGKILL"), None while it runs."""
+
+    def hangs(self) -> bool:
+        """Return whether it took a request and did not respond in time. One that still starts does not hang."""
 
     def stop(self, timeout: float) -> None:
         """End it and everything it started: SIGTERM, then SIGKILL after `timeout` seconds."""
@@ -71,6 +76,9 @@ class KafkaPart:
 
     def ended(self) -> str | None:
         return None if self._broker.running else "its process is gone"
+
+    def hangs(self) -> bool:
+        return taken(self.port) and not answers(self.port)
 
     def stop(self, timeout: float) -> None:
         self._broker.stop(timeout)
@@ -118,6 +126,15 @@ class ProcessPart:
         if code is None:
             return None
         return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+    def hangs(self) -> bool:
+        try:
+            self._client.get(f"{self.url}/health", timeout=LIVENESS_SECONDS)
+        except httpx.TimeoutException:
+            return True
+        except httpx.HTTPError:
+            return False  # it does not listen, or closed the connection: it is starting, or ending
+        return False
 
     def stop(self, timeout: float) -> None:
         process, self._process = self._process, None

@@ -109,7 +109,7 @@ class Stack:
 
         Raises CliError: another stack in this folder, a port in use, a part that ends or does not become ready.
         """
-        self.config.data_dir.mkdir(parents=True, exist_ok=True)
+        self.config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # databases, models, logs: its owner's
         try:
             self._owner.acquire(timeout=0)
         except Timeout:

@@ -104,7 +104,7 @@ def build_parts(config: StackConfig, own: Mapping[str, str]) -> list[Part]:
 
 def _mlflow(config: StackConfig, own: Mapping[str, str]) -> ProcessPart:
     folder = config.data_dir.absolute() / "mlflow"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # MLflow makes its database readable for all
     command = [
         *(
             sys.executable,

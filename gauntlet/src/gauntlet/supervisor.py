@@ -1,4 +1,4 @@
-"""Keeps one part running: detects its end and restarts it, with a wait that grows the more often it ends."""
+"""Keeps one part running: restarts it when it has ended or hangs, with a wait that grows the more often it does."""
 
 from __future__ import annotations
 
@@ -11,14 +11,21 @@ from gauntlet.components import Part
 LOOK_SECONDS = 0.1
 FIRST_WAIT_SECONDS = 0.25
 LONGEST_WAIT_SECONDS = 15.0
+LIVENESS_EVERY_SECONDS = 5.0
+MISSES = 3
+"""Checks in a row without a response, after which a part is restarted: a busy machine may miss one."""
 SETTLED_SECONDS = 60.0  # after running that long, waits start from the first again
 
 
 class Supervisor:
     """Supervises a part started elsewhere, between `watch` and `release`."""
 
-    def __init__(self, part: Part, on_change: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, part: Part, on_change: Callable[[str, str], None], every: float = LIVENESS_EVERY_SECONDS
+    ) -> None:
+        """`every`: seconds between two checks whether the part hangs."""
         self.part = part
+        self._every = every
         self.restarts = 0
         self._on_change = on_change
         self._released = threading.Event()
@@ -39,14 +46,23 @@ class Supervisor:
 
     def _run(self) -> None:
         wait, since = FIRST_WAIT_SECONDS, time.monotonic()
+        misses, check_at = 0, since + self._every
         while not self._released.wait(LOOK_SECONDS):
             how = self.part.ended()
+            if how is None and time.monotonic() >= check_at:
+                misses = misses + 1 if self.part.hangs() else 0
+                check_at = time.monotonic() + self._every
+                if misses == MISSES and self.part.ended() is None:
+                    how = f"hangs: no response to {MISSES} checks in a row"
+            elif how is not None:
+                how = f"ended ({how})"
             if how is None:
                 continue
+            misses = 0
             if time.monotonic() - since > SETTLED_SECONDS:
                 wait = FIRST_WAIT_SECONDS
             self.part.stop(timeout=0.0)  # leftover processes, such as a job's
-            self._on_change(self.part.name, f"ended ({how}); starting it again in {wait:g} s, log {self.part.log}")
+            self._on_change(self.part.name, f"{how}; starting it again in {wait:g} s, log {self.part.log}")
             if self._released.wait(wait):
                 return
             wait = min(wait * 2, LONGEST_WAIT_SECONDS)

@@ -102,26 +102,32 @@ def _columns(names: Any) -> str:
 
 
 def stored_golden(name: str, policy: ModelPolicy, gatekeeper: str | None, data_dir: Path) -> dict[str, Any] | None:
-    """The golden dataset that the policy names. Raises CliError when the gatekeeper that has it is unavailable."""
-    wanted = policy.golden.dataset
-    if wanted is None:
-        return None
+    """The golden dataset that the policy names, or else the newest one, as the gatekeeper's API shows it.
+
+    Raises CliError when the policy names one and the gatekeeper is unavailable; otherwise it need not run.
+    """
     from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
 
-    found = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT).get(f"/models/{name}/golden")
-    fitting = [each for each in found if wanted in ("latest", each["digest"])]
-    return {key: fitting[0][key] for key in ("uri", "digest", "rows")} if fitting else None
+    wanted = policy.golden.dataset
+    try:
+        found = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT).get(f"/models/{name}/golden")
+    except CliError:
+        if wanted is not None:
+            raise
+        return None
+    return next((each for each in found if wanted in (None, "latest", each["digest"])), None)
 
 
 def judged(
-    name: str, version: int, policy: Path, golden: Path | None, dataset: dict[str, Any] | None, tracking_uri: str
+    name: str, version: int, policy: ChosenPolicy, golden: Path | None, stored: dict[str, Any] | None, tracking_uri: str
 ) -> dict[str, Any]:
     """Run the gates in a process of their own, showing its progress; its verdict. Raises CliError when it fails."""
-    module = ["gatekeeper.dry_run", name, str(version), str(policy)]
+    module = ["gatekeeper.dry_run", name, str(version), str(policy.path)]
     if golden is not None:
         module += ["--golden", str(golden)]
-    if dataset is not None:
-        module += ["--dataset", json.dumps(dataset)]
+    if stored is not None:
+        module += ["--stored", json.dumps(stored)]
+        module += ["--named"] if policy.policy.golden.dataset else []
     (last,) = follow(module, {"MLFLOW_TRACKING_URI": tracking_uri})
     verdict: dict[str, Any] = last["verdict"]
     return verdict

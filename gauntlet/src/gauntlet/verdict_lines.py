@@ -13,8 +13,20 @@ STYLES = {"Passed": "green", "Failed": "red", "Inconclusive": "yellow"}
 def verdict_lines(candidate: Mapping[str, Any]) -> Iterable[str]:
     """Return the whole verdict on a candidate as lines of markup: the outcome, then each gate."""
     yield headline(candidate)
+    if (problem := problem_line(candidate)) is not None:
+        yield problem
     for verdict in candidate["verdicts"]:
         yield gate_line(verdict)
+
+
+def problem_line(candidate: Mapping[str, Any]) -> str | None:
+    """Return how the problem was found that the policy leaves out; None if it states it."""
+    evidence = candidate.get("evidence") or {}
+    because = (evidence.get("measured") or {}).get("problem_because")
+    if because is None:
+        return None
+    policy = evidence["policy"]
+    return f"  [dim]judged as a {policy['problem']} problem by {policy['metric']}, because {escape(because)}[/]"
 
 
 def headline(candidate: Mapping[str, Any]) -> str:

@@ -114,21 +114,19 @@ def test_every_version_is_judged_on_the_golden_dataset_of_the_policy(
     gatekeeper: Gatekeepers, name_of: NameOf, bus: BusClient, candidates: Candidates
 ) -> None:
     name = name_of("pinned")
-    registered = candidates.version(name, "fair")
-    bus.publish(registered)
+    first = candidates.version(name, "fair")
+    bus.publish(first)
+    path = f"/models/{name}/candidates/{first.model_version}"
+    missing = eventually(lambda: (found := gatekeeper.get(path))["state"] == "waiting" and found)
+    assert "gauntlet golden create" in missing["reason"]
 
-    def waits() -> bool:
-        return gatekeeper.candidate(name, registered.model_version)["state"] == "waiting"
-
-    eventually(lambda: gatekeeper.get("/models") and waits())
     url = f"{gatekeeper.url()}/models/{name}/golden?actor=me&note=first"
     made = said(httpx.post(url, content=parquet(rows(seed=4)), timeout=30), 201)
     assert (made["number"], made["rows"], made["challengers"]) == (1, 1500, 0)
     assert said(httpx.post(url, content=parquet(rows(seed=4)), timeout=30), 201)["number"] == 1
     seen = []
-    for kind in (None, "good", "good"):  # the first is the one that has waited
-        if kind is not None:
-            registered = candidates.version(name, kind)
+    for registered in (first, candidates.version(name, "good"), candidates.version(name, "good")):
+        if registered is not first:
             bus.publish(registered)
         candidate = gatekeeper.judged(name, registered.model_version)
         (performance,) = [each for each in candidate["verdicts"] if each["gate"] == "performance"]

@@ -261,3 +261,23 @@ def test_a_version_that_mlflow_cannot_have_is_a_dead_letter(
     value = json.dumps({"model_name": model_name, "model_version": 2**40}).encode()
     bus.raw(ModelRegistered.topic, model_name.encode(), value)
     seen(lambda: any(letter.value == value for letter in bus.dead_letters().values()))
+
+
+def test_versions_that_do_not_exist_do_not_hold_up_one_that_does(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
+) -> None:
+    """A publisher that counts wrongly, or a registry that was restored: versions that MLflow does not have."""
+    champion_of(gatekeeper, bus, candidates, model_name)
+    real = candidates.version(model_name, "good")
+    for version in range(1001, 1301):
+        bus.publish(ModelRegistered(model_name=model_name, model_version=version))
+    bus.publish(real)
+    eventually(lambda: gatekeeper.candidate(model_name, 2), timeout=90)
+    assert gatekeeper.judged(model_name, 2, timeout=20)["state"] in ("passed", "failed")
+    last = gatekeeper.judged(model_name, 1300, timeout=60)
+    assert last["state"] == "failed" and "version" in verdict(last, "lineage")["reason"]
+
+    def states() -> set[str]:
+        return {each["state"] for each in gatekeeper.get(f"/models/{model_name}/candidates?limit=1000")}
+
+    eventually(lambda: not states() & {"registered", "gating"}, timeout=60)

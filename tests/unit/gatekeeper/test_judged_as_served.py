@@ -358,3 +358,15 @@ def test_an_onnx_classifier_is_judged_and_served_by_the_probabilities_beside_its
     found, scores = answers(brought_in(folder, measurements), rows.head(50).astype(float).set_axis(names, axis=1))
     assert np.allclose(scores, expected[:50], atol=1e-6)
     assert found == np.where(expected[:50] >= 0.5, "late", "early").tolist()
+
+
+def test_what_mlflow_has_no_type_for_fails_at_the_gate_by_the_name_of_its_column(judge: Judge, tmp_path: Path) -> None:
+    unsigned = X.assign(c=(10 * X["c"]).abs().astype("uint64"))
+    folder = logged(
+        tmp_path, LogisticRegression().fit(X, CODES), signature=infer_signature(unsigned), input_example=None
+    )
+    measurements = judge(folder, CODES, features=unsigned)
+    outcome, reason = judge.verdicts["functional"]
+    assert outcome == "Failed" and "'c'" in reason and "uint64" in reason
+    with pytest.raises(Permanent, match="no named columns, but Any"):
+        load(Artifact("m", 1, digest_tree(folder), measurements.output), folder)

@@ -29,9 +29,10 @@ def keep(tmp_path: Path, notes: list[str]) -> Iterator[Keep]:
     kept: list[Supervisor] = []
 
     def start(program: str) -> Supervisor:
-        command = [sys.executable, "-c", program]
-        part = ProcessPart("program", command, dict(os.environ), free_port(), "/ready", tmp_path / "program.log")
-        keeper = Supervisor(part, lambda _name, what: notes.append(what))
+        port = free_port()
+        command = [sys.executable, "-c", program, str(port)]
+        part = ProcessPart("program", command, dict(os.environ), port, "/ready", tmp_path / "program.log")
+        keeper = Supervisor(part, lambda _name, what: notes.append(what), every=0.1)
         part.start()
         keeper.watch()
         kept.append(keeper)
@@ -95,3 +96,47 @@ def test_a_part_that_ignores_sigterm_is_killed(keep: Keep, tmp_path: Path) -> No
     keeper.release()
     keeper.part.stop(timeout=0.2)
     assert keeper.part.pid is None
+
+
+SERVES = """
+import http.server, sys, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def test_a_part_that_hangs_is_ended_and_started_again(
+    keep: Keep, notes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped by SIGSTOP it keeps its port, and accepts connections."""
+    monkeypatch.setattr("gauntlet.components.LIVENESS_SECONDS", 0.5)
+    keeper = keep(SERVES)
+    first = keeper.part.pid
+    assert first is not None
+    eventually(lambda: keeper.part.problem() is None)
+    os.kill(first, signal.SIGSTOP)
+    eventually(lambda: keeper.part.pid not in (None, first) and keeper.part.problem() is None)
+    assert keeper.restarts == 1 and any("hangs: no response to 3 checks in a row" in note for note in notes)
+    with pytest.raises(ProcessLookupError):
+        os.kill(first, 0)
+
+
+def test_a_part_that_hangs_for_a_moment_is_left_alone(
+    keep: Keep, notes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gauntlet.components.LIVENESS_SECONDS", 0.5)
+    keeper = keep(SERVES)
+    first = keeper.part.pid
+    assert first is not None
+    eventually(lambda: keeper.part.problem() is None)
+    for _ in range(3):
+        os.kill(first, signal.SIGSTOP)
+        eventually(keeper.part.hangs)
+        os.kill(first, signal.SIGCONT)
+        eventually(lambda: keeper.part.problem() is None)
+    assert keeper.part.pid == first and notes == []

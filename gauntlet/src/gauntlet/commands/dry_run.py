@@ -52,8 +52,8 @@ def try_version(
     client = MlflowClient(data_dir, mlflow)
     client.version(model_name(name), version)
     with chosen_policy(name, policy) as chosen, golden_file(golden, label, entity, event_time) as rows:
-        dataset = None if rows else stored_golden(name, chosen.policy, gatekeeper, data_dir)
-        found = judged(name, version, chosen.path, rows, dataset, client.address.at)
+        stored = None if rows else stored_golden(name, chosen.policy, gatekeeper, data_dir)
+        found = judged(name, version, chosen, rows, stored, client.address.at)
     if as_json:
         print_json(found)
     else:

@@ -16,6 +16,7 @@ from chassis.job_worker import JobWorker
 from chassis.jobs import Jobs
 from chassis.outbox import Outbox
 from chassis.policy_store import PolicyStore
+from chassis.pruning import Pruning
 from chassis.registry import Registry
 from chassis.relay import Relay
 from chassis.service import Schema, Topics, build_app, run_service
@@ -71,6 +72,7 @@ def build(settings: Settings) -> FastAPI:
             Schema(database, NAME),
             Topics(settings),
             Relay(settings, database),
+            Pruning(database),
             worker,
             bus,
             Housekeeper(database, handlers, settings),

@@ -15,6 +15,7 @@ from chassis.job_worker import JobWorker
 from chassis.jobs import Jobs
 from chassis.outbox import Outbox
 from chassis.policy_store import PolicyStore
+from chassis.pruning import Pruning
 from chassis.registry import Registry
 from chassis.relay import Relay
 from chassis.service import Check, Part, Schema, Topics, build_app, run_service
@@ -73,6 +74,7 @@ def build(settings: Settings) -> FastAPI:
         Topics(settings),
         restoration,
         Relay(settings, database),
+        Pruning(database),
         bus,
         JobWorker(jobs, {MIRROR: mirror.run}),
     ]

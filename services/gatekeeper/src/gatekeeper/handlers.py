@@ -12,7 +12,7 @@ from chassis.policy_store import PolicyStore
 from chassis.telemetry import get_logger
 from contracts import DriftDetected, Envelope, ModelLoaded, ModelLoadFailed, ModelRegistered
 from gatekeeper.database import queries, registrations
-from gatekeeper.database.job_kinds import GATE, TOURNAMENT
+from gatekeeper.database.job_kinds import GATE, TOURNAMENT, first_job
 from gatekeeper.database.recorder import Recorder
 from gatekeeper.database.tables import UNJUDGED, WAITING, ReplicaRow
 from gatekeeper.policy.tournament_trigger import Skip, after_drift
@@ -47,7 +47,7 @@ class Handlers:
             kind=GATE,
             key=event.model_name,
             payload={"candidate_id": row.id},
-            job_id=f"gate:{row.id}",
+            job_id=first_job(row.id),
             cause=envelope,
         )
         return True

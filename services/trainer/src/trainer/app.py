@@ -14,6 +14,7 @@ from chassis.job_worker import JobWorker
 from chassis.jobs import Jobs
 from chassis.outbox import Outbox
 from chassis.policy_store import PolicyStore
+from chassis.pruning import Pruning
 from chassis.registry import check_mlflow
 from chassis.relay import Relay
 from chassis.service import Check, Part, Schema, Topics, build_app, run_service
@@ -42,6 +43,7 @@ def build(settings: Settings) -> FastAPI:
         Topics(settings),
         bus,
         Relay(settings, database),
+        Pruning(database),
         JobWorker(jobs, {KIND: training.run}, on_failed={KIND: training.on_failed}),
     ]
     checks: dict[str, Check] = {

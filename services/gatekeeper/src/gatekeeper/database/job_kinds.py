@@ -3,3 +3,8 @@
 GATE = "gate"
 MIRROR = "mirror"
 TOURNAMENT = "tournament"
+
+
+def first_job(candidate_id: str) -> str:
+    """Return the id of the job of a candidate's first judgement."""
+    return f"gate:{candidate_id}"

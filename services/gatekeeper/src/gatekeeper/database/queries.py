@@ -70,6 +70,14 @@ def candidates(session: Session, model_name: str, limit: int = 100) -> Sequence[
     return session.scalars(query.order_by(CandidateRow.model_version.desc()).limit(limit)).all()
 
 
+def queued(session: Session, model_name: str) -> Sequence[CandidateRow]:
+    """Return the candidates whose first judgement has not begun, oldest event first."""
+    query = select(CandidateRow).where(
+        CandidateRow.model_name == model_name, CandidateRow.state == REGISTERED, CandidateRow.judgement == 1
+    )
+    return session.scalars(query.order_by(CandidateRow.registered_at, CandidateRow.model_version)).all()
+
+
 def candidate_versions(session: Session, model_name: str) -> set[int]:
     return set(session.scalars(select(CandidateRow.model_version).where(CandidateRow.model_name == model_name)))
 

@@ -67,6 +67,8 @@ class CandidateVerdict:
     serving_artifact: ServingArtifact | None = None
     output: OutputFormat | None = None
     """None where the model could not be read, or there is no policy."""
+    in_registry: bool = True
+    """False: MLflow has no such version, on which the verdict could be shown."""
 
 
 class Recorder:
@@ -74,7 +76,7 @@ class Recorder:
 
     def __init__(self, outbox: Outbox, jobs: Jobs) -> None:
         self._outbox = outbox
-        self._jobs = jobs
+        self.jobs = jobs
 
     def judged(self, session: Session, candidate_verdict: CandidateVerdict, policy: ModelPolicy | None) -> None:
         """Record a verdict and the promotion that follows from it. Raises RunAgain when the champion has changed."""
@@ -132,7 +134,8 @@ class Recorder:
             return
         if isinstance(action, Hold):
             self.audit(session, "held", row, action.reason, cause)
-        self.mirror(session, row.model_name, row.model_version, cause)
+        if candidate_verdict.in_registry:
+            self.mirror(session, row.model_name, row.model_version, cause)
 
     def promote_winner(
         self,
@@ -263,7 +266,7 @@ class Recorder:
     def mirror(self, session: Session, model_name: str, model_version: int | None, cause: Envelope[Any] | None) -> None:
         """Enqueue the job that updates MLflow's aliases, and this version's tags, to the recorded state."""
         payload = {"model_version": model_version}
-        self._jobs.enqueue(session, kind=MIRROR, key=model_name, payload=payload, cause=cause)
+        self.jobs.enqueue(session, kind=MIRROR, key=model_name, payload=payload, cause=cause)
 
     def _write(
         self, row: CandidateRow, candidate_verdict: CandidateVerdict, outcome: Outcome, policy: ModelPolicy | None

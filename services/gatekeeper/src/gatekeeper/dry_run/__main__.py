@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from chassis.errors import Permanent, Transient
 from chassis.policies import load_policy
 from chassis.telemetry import configure_logging
 from contracts import Dataset, ModelRegistered
-from gatekeeper.dry_run.judge import DryRun, Judge
+from gatekeeper.dry_run.judge import DryRun, Judge, Rows
+from gatekeeper.evaluation.golden_roles import GoldenSource
 from gatekeeper.settings import Settings
 
 
@@ -29,16 +31,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("version", type=int, help="the version's number")
     parser.add_argument("policy", type=Path, help="the policy to judge it by")
     parser.add_argument("--golden", type=Path, metavar="FILE", help="Parquet file of golden rows")
-    parser.add_argument("--dataset", metavar="JSON", help="or a dataset that the gatekeeper has: uri and digest")
+    parser.add_argument("--stored", metavar="JSON", help="or a golden dataset as the gatekeeper's API shows it")
+    parser.add_argument("--named", action="store_true", help="the policy names it; else it is for a version without")
     given = parser.parse_args(argv)
     configure_logging("try", "ERROR")  # standard output is for progress and verdict
     try:
         with tempfile.TemporaryDirectory(prefix="gauntlet-try-") as folder:
             judge = Judge(Settings(), Path(folder))
             try:
-                golden = Dataset.model_validate_json(given.dataset) if given.dataset else None
+                golden = None
                 if given.golden is not None:
-                    golden = judge.golden(given.golden.absolute())
+                    golden = Rows(judge.taken(given.golden.absolute()), GoldenSource(given.golden.name))
+                elif given.stored is not None:
+                    golden = _stored(json.loads(given.stored), is_named=given.named)
                 event = ModelRegistered(model_name=given.name, model_version=given.version)
                 found = judge.judge(event, load_policy(given.policy), golden, _say)
             finally:
@@ -50,6 +55,12 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _stored(view: Mapping[str, Any], *, is_named: bool) -> Rows:
+    names = {role: view[role] for role in ("label", "entity", "event_time") if view.get(role)}
+    dataset = Dataset(uri=view["uri"], digest=view["digest"], rows=view["rows"])
+    return Rows(dataset, GoldenSource(f"golden dataset {view['number']}", names), only_without_own=not is_named)
+
+
 def as_candidate(name: str, version: int, found: DryRun) -> dict[str, Any]:
     """The verdict in the form in which the gatekeeper's API shows a candidate, with what is missing."""
     return {
@@ -58,8 +69,10 @@ def as_candidate(name: str, version: int, found: DryRun) -> dict[str, Any]:
         "state": found.outcome.value.lower(),
         "reason": found.reason,
         "champion_version": found.champion_version,
-        "problem": found.policy.problem,
-        "metric": found.policy.metric,
+        "evidence": {
+            "policy": found.policy.model_dump(mode="json"),
+            "measured": {"problem_because": found.problem_because},
+        },
         "verdicts": [verdict.model_dump(mode="json") for verdict in found.verdicts],
         "missing": [{"what": each.what, "supply": each.supply} for each in found.missing],
         "seconds": found.seconds,

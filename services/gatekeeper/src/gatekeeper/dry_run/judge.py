@@ -17,6 +17,7 @@ from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.dry_run.shortfalls import shortfalls
 from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator, Say
 from gatekeeper.evaluation.gate_runner import run_gates, summary
+from gatekeeper.evaluation.golden_roles import GoldenSource
 from gatekeeper.evaluation.lineage import trace
 from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evaluation.prediction_cache import PredictionCache
@@ -36,6 +37,7 @@ class DryRun:
     verdicts: tuple[GateVerdict, ...]
     missing: tuple[Remedy, ...]
     champion_version: int | None
+    problem_because: str | None
     seconds: dict[str, float]
 
     @property
@@ -45,6 +47,15 @@ class DryRun:
     @property
     def reason(self) -> str:
         return summary(self.outcome, self.verdicts)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Golden rows for the version. `only_without_own`: if the version brings some itself, these are not for it."""
+
+    dataset: Dataset
+    source: GoldenSource
+    only_without_own: bool = False
 
 
 class Judge:
@@ -66,19 +77,23 @@ class Judge:
     def close(self) -> None:
         self._sandbox.close()
 
-    def golden(self, file: Path) -> Dataset:
+    def taken(self, file: Path) -> Dataset:
         """Take in a Parquet file of golden rows. Raises OSError, and ValueError for what is no plain file."""
         return self._artifacts.add_dataset(partial(_copied, file), file.as_uri())
 
-    def judge(self, event: ModelRegistered, policy: ModelPolicy, golden: Dataset | None, say: Say) -> DryRun:
+    def judge(self, event: ModelRegistered, policy: ModelPolicy, golden: Rows | None, say: Say) -> DryRun:
         """Raises Transient when MLflow is unavailable or the sandbox does not work."""
         found = trace(self._registry, event)
+        if golden is not None and golden.only_without_own and found.event.evaluation is not None:
+            golden = None
         champion = self._champion(event)
         champion_event = None
         if champion is not None:
             bare = ModelRegistered(model_name=event.model_name, model_version=champion.model_version)
             champion_event = trace(self._registry, bare).event
-        task = self._evaluator.completed(EvaluationTask(found, policy, champion, champion_event, golden))
+        dataset, source = (golden.dataset, golden.source) if golden else (None, None)
+        task = EvaluationTask(found, policy, champion, champion_event, dataset, source)
+        task = self._evaluator.completed(task)
         measurements: Measurements = self._evaluator.measure(task, threading.Event(), say)
         verdicts = run_gates(measurements, task.policy)
         return DryRun(
@@ -86,6 +101,7 @@ class Judge:
             verdicts=verdicts,
             missing=remedies(shortfalls(measurements, task.policy, verdicts)),
             champion_version=champion.model_version if champion else None,
+            problem_because=task.problem_because,
             seconds=measurements.seconds,
         )
 

@@ -14,6 +14,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,12 @@ def read(document: Mapping[str, Any], load: Load) -> tuple[Measurements, ModelPo
 
 def versions() -> dict[str, str]:
     """Versions of Python and the numeric libraries: another version may compute another last digit."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
+    return {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}}
+
+
+@cache
+def _version(library: str) -> str:
+    return importlib.metadata.version(library)  # parses the metadata file, several milliseconds
 
 
 def to_parquet(array: NDArray[Any]) -> bytes:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
 from chassis.database import Database
 from chassis.errors import NotFound, Permanent
+from chassis.policy_store import PolicyStore
 from chassis.registry import Registry
 from contracts import Cause, Envelope, Promoted
-from contracts.policy import ModelPolicy
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.database import queries
 from gatekeeper.database.recorder import STATES, Recorder
@@ -36,7 +35,7 @@ class Decisions:
         registry: Registry,
         artifacts: Artifacts,
         recorder: Recorder,
-        policies: Mapping[str, ModelPolicy],
+        policies: PolicyStore,
     ) -> None:
         self._database = database
         self._registry = registry
@@ -102,10 +101,20 @@ class Decisions:
             return row
 
     def known(self, model_name: str) -> None:
-        """Raise NotFound for a model that has neither a policy nor a history."""
+        """Raise NotFound for a model that has no policy and no history, and that MLflow does not have; Transient when
+        MLflow would have to be asked and is unavailable."""
+        if model_name in self._policies:
+            return
         with self._database.reading() as session:
-            if model_name not in self._policies and model_name not in queries.model_names(session):
-                raise NotFound(f"model {model_name!r} is unknown: it has no policy and no version was registered")
+            if model_name in queries.model_names(session):
+                return
+        try:
+            self._registry.aliases(model_name)
+        except NotFound:
+            raise NotFound(
+                f"model {model_name!r} is unknown: it has no policy, and MLflow has no model of this name; add"
+                f" {self._policies.folder}{model_name}.yaml, or register a version in MLflow"
+            ) from None
 
     def _candidate(self, session: Session, model_name: str, model_version: int) -> CandidateRow:
         row = queries.candidate(session, model_name, model_version)

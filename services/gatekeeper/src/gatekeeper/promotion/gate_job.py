@@ -31,6 +31,7 @@ from gatekeeper.evidence import document as evidence
 from gatekeeper.evidence import serving_artifact
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.policy.promotion import is_past
+from gatekeeper.promotion.absent import AbsentVersions
 from gatekeeper.promotion.rejudging import Rejudging
 from gatekeeper.sandbox.processes import Cancelled
 from gatekeeper.telemetry import GATE_SECONDS, after_commit
@@ -64,6 +65,7 @@ class GateJob:
         self._kept = kept
         self._policies = policies
         self._again = Rejudging(database, registry, policies)
+        self._absent = AbsentVersions(database, registry, evaluator, recorder, kept)
 
     def run(self, run: JobRun) -> Record:
         candidate_id: str = run.job.payload["candidate_id"]
@@ -79,16 +81,17 @@ class GateJob:
             # The champion itself, judged again, is compared with the one before it, as it was at first.
             rival = queries.champion(session, row.model_name, but=row.model_version)
             champion, is_champion = champion_of(rival), state.champion_version == row.model_version
-        event, registered_at = envelope.data, envelope.time
+        event = envelope.data
         policy = self._policies.get(event.model_name)  # the whole job is judged by this one, whatever changes
         if policy is None:
             return partial(_wait, candidate_id, completeness.policy_of(event.model_name, self._policies))
         try:
             found = trace(self._registry, event)
-            if found.version is not None:
-                registered_at = found.version.created_at
+            registered_at = found.version.created_at if found.version else envelope.time
             if past := is_past(registered_at if is_first else envelope.time, state):
                 return partial(self._supersede, candidate_id=candidate_id, reason=past.reason)
+            if found.version is None:
+                return self._absent.judge(run, envelope, policy, champion, state)
             with self._database.reading() as session:
                 lacking = completeness.missing(session, found, policy)
             if lacking is not None:

@@ -12,7 +12,6 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +35,16 @@ from gatekeeper.sandbox.protocol import (
     SECONDS,
     dirty,
 )
+from gatekeeper.sandbox.timing import (
+    BATCH_WARM_UP_CALLS,
+    TIMED_BATCHES,
+    TIMED_CALLS,
+    WARM_UP_CALLS,
+    batches_of,
+    time_calls_of,
+)
 
 EXAMPLE_ROWS = 5
-WARM_UP_CALLS = 5
-TIMED_CALLS = 100
-BATCH_WARM_UP_CALLS = 2
-TIMED_BATCHES = 40
-SHORTEST_LOOP, LONGEST_LOOP = 0.0003, 0.005
-"""Seconds of the loop between timed calls."""
 LARGEST_FILE = 256 * 1024 * 1024
 MOST_FILES = 512
 NOT_ISOLATED = 70
@@ -164,11 +165,11 @@ def _question(
     def time_calls(frame: Any) -> None:
         facts.note(stage=Stage.TIMING)
         rows = [frame.iloc[[number]] for number in range(min(len(frame), TIMED_CALLS))]
-        timed = _time_calls(scorer.predict, rows, WARM_UP_CALLS, TIMED_CALLS, request["timing_seconds"])
+        timed = time_calls_of(scorer.predict, rows, WARM_UP_CALLS, TIMED_CALLS, request["timing_seconds"])
         np.save(scratch / SECONDS, np.asarray(timed, dtype=float), allow_pickle=False)
         facts.note(stage=Stage.BATCH)
-        batches = _batches(frame, request["batch_rows"])
-        timed = _time_calls(
+        batches = batches_of(frame, request["batch_rows"])
+        timed = time_calls_of(
             scorer.predict, batches, BATCH_WARM_UP_CALLS, TIMED_BATCHES, request["batch_timing_seconds"]
         )
         np.save(scratch / BATCH_SECONDS, np.asarray(timed, dtype=float), allow_pickle=False)
@@ -271,52 +272,6 @@ def _logged_example(folder: str) -> Any:
     if isinstance(example, dict | list) and example and not np.isscalar(next(iter(example))):
         return pd.DataFrame(example)
     return pd.DataFrame(np.atleast_2d(np.asarray(example)))
-
-
-def _batches(frame: Any, rows: int) -> list[Any]:
-    """Return consecutive batches of `rows` rows of `frame`, wrapping around at its end."""
-    import numpy as np
-
-    different = min(TIMED_BATCHES, -(-len(frame) // rows))
-    return [frame.iloc[np.arange(at * rows, (at + 1) * rows) % len(frame)] for at in range(different)]
-
-
-def _time_calls(
-    predict: Callable[[Any], Any], frames: list[Any], warm_up: int, calls: int, budget: float
-) -> list[tuple[float, float, float, float]]:
-    """Return, for each prediction after the warm-up calls, its seconds and CPU seconds, and those of a loop after it.
-
-    The loop only computes, and is as long as a prediction, within limits: what it takes longer, the machine has taken
-    from this process. Ends early when `budget` (seconds) is used up.
-    """
-    warm = []
-    for number in range(warm_up):
-        began = time.perf_counter()
-        predict(frames[number % len(frames)])
-        warm.append(time.perf_counter() - began)
-    rounds = _rounds(min(max(min(warm), SHORTEST_LOOP), LONGEST_LOOP))
-    timed: list[tuple[float, float, float, float]] = []
-    end = time.perf_counter() + budget
-    while len(timed) < calls and (len(timed) < 1 or time.perf_counter() < end):
-        began, worked = time.perf_counter(), time.process_time()
-        predict(frames[len(timed) % len(frames)])
-        seconds, cpu = time.perf_counter() - began, time.process_time() - worked
-        timed.append((seconds, cpu, *_loop(rounds)))
-    return timed
-
-
-def _rounds(seconds: float) -> int:
-    """Return how many rounds of the loop take so long, of CPU time."""
-    tried = 2000
-    return max(1, int(tried * seconds / max(min(_loop(tried)[1] for _ in range(5)), 1e-9)))
-
-
-def _loop(rounds: int) -> tuple[float, float]:
-    """Compute, and return the seconds and the CPU seconds of this thread that it took."""
-    began, worked = time.perf_counter(), time.thread_time()
-    while rounds:
-        rounds -= 1
-    return time.perf_counter() - began, time.thread_time() - worked
 
 
 def _resident_kb() -> int:

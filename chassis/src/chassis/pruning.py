@@ -1,0 +1,93 @@
+"""Deletes what is no longer needed to know duplicates: rows of the inbox, and jobs that have ended.
+
+An event can arrive again for as long as its topic keeps it. Compacted topics keep theirs for ever, so their events are
+never forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import delete, select, tuple_
+
+from chassis.database import Database
+from chassis.errors import Transient
+from chassis.inbox import InboxRow
+from chassis.jobs import DONE, FAILED, JobRow
+from chassis.telemetry import get_logger
+from chassis.topics import LONGEST_KEPT, kept_for
+from contracts import EVENTS
+
+EVERY = timedelta(days=1)
+MARGIN = timedelta(days=14)
+"""A broker deletes whole segments, which a record may outlive its retention in."""
+AT_A_TIME = 500
+"""Rows deleted in one transaction: it blocks the other writers of a SQLite file."""
+
+log = get_logger(__name__)
+
+
+class Pruning:
+    """A Part. Several replicas may run it concurrently; each deletes what is left."""
+
+    name = "pruning"
+
+    def __init__(self, database: Database, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._database = database
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=self.name)
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self.prune)
+            except Transient as error:
+                log.warning("nothing pruned", error=str(error))
+            except Exception:  # the next round must follow
+                log.exception("nothing pruned")
+            await asyncio.sleep(EVERY.total_seconds())
+
+    def prune(self) -> int:
+        """Delete all rows that are old enough; return how many."""
+        count = 0
+        while deleted := self._some_events() + self._some_jobs():
+            count += deleted
+        if count:
+            log.info("pruned", rows=count)
+        return count
+
+    def _some_events(self) -> int:
+        now, count = self._clock(), 0
+        for event in EVENTS:
+            if (kept := kept_for(event.topic)) is None:
+                continue
+            key = (InboxRow.source, InboxRow.event_id)
+            old = select(*key).where(InboxRow.type == event.type, InboxRow.handled_at < now - kept - MARGIN)
+            with self._database.reading() as session:
+                rows = [tuple(row) for row in session.execute(old.limit(AT_A_TIME))]
+            if rows:
+                with self._database.transaction() as session:
+                    session.execute(delete(InboxRow).where(tuple_(*key).in_(rows)))
+            count += len(rows)
+        return count
+
+    def _some_jobs(self) -> int:
+        old = select(JobRow.sequence).where(
+            JobRow.state.in_((DONE, FAILED)), JobRow.ended_at < self._clock() - LONGEST_KEPT - MARGIN
+        )
+        with self._database.reading() as session:
+            rows = list(session.scalars(old.limit(AT_A_TIME)))
+        if rows:
+            with self._database.transaction() as session:
+                session.execute(delete(JobRow).where(JobRow.sequence.in_(rows)))
+        return len(rows)
