@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from chassis.policies import load_policy
-from contracts.policy import Performance
+from contracts.gate_settings import Performance
 from examples import churn, churn_data, flights
 from gatekeeper.backtest import contenders
 from gatekeeper.backtest.contenders import Contender

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import Outcome
-from contracts.policy import Delta, Minimum, Performance
+from contracts.gate_settings import Delta, Minimum, Performance
 from gatekeeper.policy.gates import performance
 from gatekeeper.policy.gates.performance import Facts
 from gatekeeper.policy.statistics.estimates import Predictions

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from contracts.gate_settings import Leakage
-from contracts.policy import Performance
+from contracts.gate_settings import Leakage, Performance
 from gatekeeper.policy.gates import leakage, performance
 from support import seeds_trap
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from chassis.env_example import default_of
-from contracts.policy import METRICS, ModelPolicy
+from contracts.metrics import METRICS
+from contracts.policy import ModelPolicy
 
 INTRODUCTION = """
 A policy is a YAML file `<model>.yaml` in the folder `POLICIES_DIR`. Only `model` is required. A file with an

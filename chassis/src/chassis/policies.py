@@ -12,7 +12,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from chassis.errors import Permanent
-from contracts.policy import METRICS, ModelPolicy
+from contracts.metrics import METRICS
+from contracts.policy import ModelPolicy
 
 LARGEST_FILE = 1024 * 1024
 SHOWN = 200

@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import Field, FiniteFloat
 
 from contracts.event import LARGEST_INTEGER, Event, ModelVersion, Value
-from contracts.policy import Problem
+from contracts.metrics import Problem
 from contracts.verdicts import GateVerdict, Outcome
 
 

@@ -3,88 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
-from contracts.custom_metrics import HOW, greater_is_better
 from contracts.drift_settings import FORMER_DROP, Drift
 from contracts.durations import Duration
 from contracts.event import ModelName
-from contracts.forecasts import PINBALL, quantile_of
-from contracts.gate_settings import Dependents, Fairness, Leakage, Robustness, Slices
+from contracts.gate_settings import (
+    Dependents,
+    Fairness,
+    Functional,
+    Integrity,
+    Latency,
+    Leakage,
+    Lineage,
+    Minimum,
+    Performance,
+    Robustness,
+    Slices,
+)
+from contracts.metrics import DEFAULT_METRIC, METRICS, MetricName, Problem, metrics_in, only_problem
 from contracts.runtime_settings import Features, Sandbox, Serving
 from contracts.section import Section
-
-Problem = Literal["binary", "multiclass", "regression"]
-DEFAULT_METRIC: dict[Problem, str] = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "mae"}
-"""What versions are compared on where a policy names no metric."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric that a policy may name."""
-
-    name: str
-    problems: tuple[Problem, ...]
-    greater_is_better: bool
-    of_every_class: bool = False
-    """Requires the scores of all classes, which PredictionMade does not contain."""
-    of_scores: bool = False
-    """Requires scores: from labels alone it cannot be computed."""
-    of_series: bool = False
-    """Requires the order of the rows: their event time."""
-    is_function: bool = False
-    """Of the user, see contracts.custom_metrics."""
-
-
-class Metrics(dict[str, Metric]):
-    """Metrics by name, and those whose name contains a quantile or names a function."""
-
-    def __missing__(self, name: str) -> Metric:
-        if (greater := greater_is_better(name)) is not None:
-            return Metric(name, get_args(Problem), greater, is_function=True)
-        if quantile_of(name) is None:
-            raise KeyError(name)
-        return replace(self[PINBALL], name=name)
-
-    def __contains__(self, name: object) -> bool:
-        if super().__contains__(name):
-            return True
-        return isinstance(name, str) and (quantile_of(name) is not None or greater_is_better(name) is not None)
-
-
-METRICS = Metrics(
-    {
-        metric.name: metric
-        for metric in (
-            Metric("roc_auc", ("binary",), True, of_scores=True),
-            Metric("roc_auc_ovr", ("multiclass",), True, of_every_class=True, of_scores=True),
-            Metric("accuracy", ("binary", "multiclass"), True),
-            Metric("log_loss", ("binary", "multiclass"), False, of_scores=True),
-            Metric("brier", ("binary",), False, of_scores=True),
-            Metric("pr_auc", ("binary",), True, of_scores=True),
-            Metric("f1", ("binary", "multiclass"), True),
-            Metric("mae", ("regression",), False),
-            Metric("rmse", ("regression",), False),
-            Metric("mape", ("regression",), False),
-            Metric("smape", ("regression",), False),
-            Metric("mase", ("regression",), False, of_series=True),
-            Metric("directional_accuracy", ("regression",), True, of_series=True),
-            Metric(PINBALL, ("regression",), False),
-        )
-    }
-)
-"""The metrics by name. `pinball_90`, of any percentage, and functions are metrics too, though not listed."""
-
-
-def _known_metric(name: str) -> str:
-    if name not in METRICS:
-        how = f"; {HOW}" if ":" in name else ""
-        raise ValueError(f"unknown metric {name!r}; known: {', '.join(sorted(METRICS))}{how}")
-    return name
 
 
 def _off_is_false(value: Any) -> Any:
@@ -96,9 +37,6 @@ def _retained_is_all_defaults(value: Any) -> Any:
     if isinstance(value, str) and value not in ("newest", "retained"):
         raise ValueError("candidates are newest, retained, or for example {retained: 10}")
     return {} if value == "retained" else value
-
-
-MetricName = Annotated[str, AfterValidator(_known_metric)]
 
 
 class Training(Section):
@@ -126,102 +64,6 @@ class Golden(Section):
         pattern=r"^(latest|sha256:[0-9a-f]{64})$",
         description="The golden dataset (`gauntlet golden create`) on which every version is judged: its digest, or"
         " latest. Default: the rows that the version brings, else the newest golden dataset",
-    )
-
-
-class Delta(Section):
-    """Rule: compare two numbers, without a confidence bound."""
-
-    delta: float = Field(description="The challenger's metric must be better by more than this")
-
-
-class Minimum(Section):
-    """Rule: reach a fixed value, without a comparison with the champion."""
-
-    minimum: dict[MetricName, float] = Field(min_length=1, description="The value that each metric must reach")
-
-
-class Lineage(Section):
-    """Where the version comes from is known, and every digest that was registered agrees with what is there."""
-
-    require: tuple[Literal["run", "signature", "data", "code"], ...] = Field(
-        default=("run", "signature"),
-        description="What must be known: the MLflow run, the signature, a digest of the training data, a version of the"
-        " code. What is missing is shown in the verdict either way",
-    )
-
-
-class Integrity(Section):
-    """The artifact is the registered one; what loading it executes, and which packages it needs, is known."""
-
-    serialisation: Literal["any", "allow_listed", "safe"] = Field(
-        default="any",
-        description="any: a model may contain code, but findings of the scanner fail. allow_listed: pickles may import"
-        " only names on the allow-list, and the model contains no code. safe: no pickle at all",
-    )
-    allow: tuple[str, ...] = Field(
-        default=(), description="Additional names that pickles may import: package.module.name, or package.*"
-    )
-    dependencies: Literal["compatible", "exact", "ignore"] = Field(
-        default="compatible",
-        description="Whether the packages that the model declares are installed where it is served. compatible: in the"
-        " same major version, and other differences are shown; exact: in a version that the model declares",
-    )
-    vulnerabilities: Literal["check", "require", "ignore"] = Field(
-        default="check",
-        description="Known vulnerabilities of the packages that the model declares. check: if the gatekeeper has"
-        " advisories; require: without advisories nothing passes",
-    )
-    accepted: tuple[str, ...] = Field(default=(), description="Identifiers of advisories that are accepted")
-
-
-class Functional(Section):
-    """The model loads, predicts its input example twice with equal results of the right shape, without NaN, and single
-    rows as in a batch."""
-
-
-class Performance(Section):
-    """The challenger is compared with the champion on the same golden rows."""
-
-    rule: Literal["non_inferior", "superior"] | Delta | Minimum = Field(
-        default="non_inferior",
-        description="non_inferior: the lower confidence bound of the difference is above minus the margin; superior:"
-        " it is above zero",
-    )
-    floor: dict[MetricName, float] = Field(
-        default_factory=dict,
-        description="First champion only: the value that the lower confidence bound of each metric must reach",
-    )
-    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="One-sided error rate of the comparison")
-    alpha_spending: bool = Field(
-        default=True, description="The k-th challenger on the same golden dataset is judged with alpha · 6/(π²k²)"
-    )
-    margin_share: float = Field(
-        default=0.02,
-        gt=0,
-        lt=1,
-        description="Non-inferiority margin, as a share of the champion's metric minus the trivial model's",
-    )
-
-
-class Latency(Section):
-    """Loading and predicting take at most this much time and memory."""
-
-    p95_ms: float = Field(
-        default=50.0, gt=0, description="Limit of the 95th percentile of one-row predictions, milliseconds"
-    )
-    batch_rows: int = Field(default=100, ge=2, le=100_000, description="Rows of each batch that is timed")
-    batch_p95_ms: float | None = Field(
-        default=None, gt=0, description="Limit of the 95th percentile of batch predictions, milliseconds"
-    )
-    load_seconds: float = Field(default=30.0, gt=0, description="Limit of the time to load the model, seconds")
-    memory_mb: float | None = Field(
-        default=None, gt=0, description="Limit of the peak memory of loading and predicting, MiB"
-    )
-    times_champion: float | None = Field(
-        default=None,
-        gt=0,
-        description="Limit of both 95th percentiles, as a multiple of the champion's on the same machine",
     )
 
 
@@ -310,7 +152,7 @@ class ModelPolicy(Section):
         if not isinstance(content, dict):
             return content
         found = dict(content)
-        if "problem" not in found and (problem := _only_problem(_metrics_named(found))):
+        if "problem" not in found and (problem := only_problem(metrics_in(found))):
             found["problem"] = problem
         if "problem" not in found and found.get("recipe") is not None:
             found["problem"] = "binary"  # the trainer must know it before there is a version
@@ -387,21 +229,3 @@ class ModelPolicy(Section):
         if not self.states_problem:
             judged = f"problem not stated: {judged}"
         return "sha256:" + hashlib.sha256(judged.encode()).hexdigest()
-
-
-def _metrics_named(content: Mapping[str, Any]) -> list[str]:
-    """The known metrics that a policy, as written, is about."""
-    named = [content.get("metric")]
-    gates = content.get("gates")
-    performance = gates.get("performance") if isinstance(gates, dict) else None
-    if isinstance(performance, dict):
-        named += performance["floor"] if isinstance(performance.get("floor"), dict) else ()
-        rule = performance.get("rule")
-        minimum = rule.get("minimum") if isinstance(rule, dict) else None
-        named += minimum if isinstance(minimum, dict) else ()
-    return [name for name in named if isinstance(name, str) and name in METRICS]
-
-
-def _only_problem(metrics: list[str]) -> Problem | None:
-    problems = [problem for problem in DEFAULT_METRIC if all(problem in METRICS[name].problems for name in metrics)]
-    return problems[0] if len(problems) == 1 else None

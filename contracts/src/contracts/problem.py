@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from contracts.policy import Problem
+from contracts.metrics import Problem
 
 MOST_CLASSES = 20
 """Integers with more different values than this are counts or amounts, unless the model has classes."""

@@ -7,19 +7,21 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from contracts.drift_settings import drop_in_words
-from contracts.gate_settings import Dependents, Fairness, Leakage, Robustness, Slices
-from contracts.policy import (
-    DEFAULT_METRIC,
-    METRICS,
+from contracts.gate_settings import (
     Delta,
+    Dependents,
+    Fairness,
     Integrity,
     Latency,
+    Leakage,
     Lineage,
     Minimum,
-    ModelPolicy,
     Performance,
-    Retained,
+    Robustness,
+    Slices,
 )
+from contracts.metrics import DEFAULT_METRIC, METRICS
+from contracts.policy import ModelPolicy, Retained
 
 Sentence = tuple[str, str]
 

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterator
 
 from contracts.custom_metrics import CustomMetricError, load
-from contracts.policy import METRICS, Delta, Minimum, ModelPolicy, Performance
+from contracts.gate_settings import Delta, Minimum, Performance
+from contracts.metrics import METRICS
+from contracts.policy import ModelPolicy
 from gauntlet.power_analysis import (
     CLOSELY,
     LOOSELY,

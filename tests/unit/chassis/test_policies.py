@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chassis.policies import PolicyError, load_policy
-from contracts.policy import Delta, Minimum, Performance
+from contracts.gate_settings import Delta, Minimum, Performance
 
 
 def policy_file(folder: Path, text: str) -> Path:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from contracts.policy import DEFAULT_METRIC, METRICS, ModelPolicy
+from contracts.metrics import DEFAULT_METRIC, METRICS
+from contracts.policy import ModelPolicy
 from contracts.problem import Label, find
 
 

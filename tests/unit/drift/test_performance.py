@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from contracts import OutputFormat
-from contracts.policy import METRICS
+from contracts.metrics import METRICS
 from drift.performance import Answered, measure
 
 WATCHED = sorted(name for name, metric in METRICS.items() if not metric.of_every_class)

@@ -6,7 +6,7 @@ import pytest
 
 from contracts import DriftKind, FeatureScore, Outcome
 from contracts.drift_settings import AbsoluteDrop, RelativeDrop
-from contracts.policy import METRICS
+from contracts.metrics import METRICS
 from drift.policy import (
     MINIMUM_ROWS,
     Announce,

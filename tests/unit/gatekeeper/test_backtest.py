@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from contracts.policy import ModelPolicy, Performance
+from contracts.gate_settings import Performance
+from contracts.policy import ModelPolicy
 from gatekeeper.backtest import __main__ as command
 from gatekeeper.backtest import contenders
 from gatekeeper.backtest.contenders import Contender

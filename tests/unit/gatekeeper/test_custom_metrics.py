@@ -10,7 +10,8 @@ import pytest
 from chassis.policies import PolicyError, load_policy
 from contracts import Outcome, OutputFormat
 from contracts.custom_metrics import CustomMetricError, load
-from contracts.policy import METRICS, Performance
+from contracts.gate_settings import Performance
+from contracts.metrics import METRICS
 from drift.performance import Answered, measure
 from gatekeeper.policy.compared import Facts
 from gatekeeper.policy.gates import performance

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from contracts.policy import Integrity, Lineage
+from contracts.gate_settings import Integrity, Lineage
 from gatekeeper.database import golden_datasets
 from gatekeeper.database.evidence_formats import FORMAT, STEPS, Unreadable, serving_form_of, upgraded
 from gatekeeper.evaluation.measurements import Measurements

@@ -14,7 +14,8 @@ from sklearn.metrics import mean_pinball_loss
 from chassis.mlmodel import MLmodel
 from contracts import OutputFormat
 from contracts.forecasts import naive_error, quantile_of, values_before
-from contracts.policy import METRICS, ModelPolicy
+from contracts.metrics import METRICS
+from contracts.policy import ModelPolicy
 from drift.performance import Answered, measure
 from gatekeeper.evaluation import golden_rows
 from gatekeeper.evaluation.golden_roles import GoldenSource

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from contracts import Outcome
-from contracts.policy import Functional, Latency, Lineage
+from contracts.gate_settings import Functional, Latency, Lineage
 from gatekeeper.policy.gates import functional, latency, lineage
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.noise import Noise

@@ -29,7 +29,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from xgboost import XGBClassifier
 
 from contracts import Outcome
-from contracts.policy import Integrity, ModelPolicy
+from contracts.gate_settings import Integrity
+from contracts.policy import ModelPolicy
 from gatekeeper.artifacts import requirements
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.scan import inspect

@@ -10,7 +10,7 @@ import pytest
 
 from chassis.mlmodel import MLmodel
 from contracts import ModelRegistered, OutputFormat
-from contracts.policy import Problem
+from contracts.metrics import Problem
 from gatekeeper.evaluation.golden_rows import GoldenRows
 from gatekeeper.evaluation.measurements import Measurements
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contracts import Outcome
-from contracts.policy import Delta, Minimum, Performance
+from contracts.gate_settings import Delta, Minimum, Performance
 from gatekeeper.policy.gates import performance
 from gatekeeper.policy.gates.performance import Facts
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError

@@ -18,7 +18,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from chassis.errors import Transient
 from contracts import Outcome
-from contracts.policy import Latency
+from contracts.gate_settings import Latency
 from gatekeeper.policy.gates import latency
 from gatekeeper.policy.stage import Stage
 from gatekeeper.sandbox.processes import Cancelled

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contracts import Outcome
-from contracts.gate_settings import Leakage
-from contracts.policy import Performance
+from contracts.gate_settings import Leakage, Performance
 from gatekeeper.policy.gates import leakage, performance
 from support import seeds_trap
 

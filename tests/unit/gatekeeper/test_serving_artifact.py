@@ -14,7 +14,7 @@ from chassis.digests import digest_tree
 from chassis.errors import Transient
 from chassis.mlmodel import MLmodel
 from contracts import ModelRegistered
-from contracts.policy import Problem
+from contracts.metrics import Problem
 from forms.artifact import read
 from gatekeeper.evaluation.golden_rows import GoldenRows
 from gatekeeper.evaluation.measurements import Measurements

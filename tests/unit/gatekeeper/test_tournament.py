@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contracts import GateVerdict, Outcome
-from contracts.policy import Performance
+from contracts.gate_settings import Performance
 from gatekeeper.policy import tournament
 from gatekeeper.policy.statistics.estimates import Predictions
 from gatekeeper.policy.tournament import Entrant, Facts

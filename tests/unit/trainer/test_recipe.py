@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from contracts.policy import Problem
+from contracts.metrics import Problem
 from support.tiny_recipe import TinyRecipe
 from trainer.recipe import RecipeError, code_version, load_recipe, load_window
 

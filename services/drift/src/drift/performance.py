@@ -23,7 +23,7 @@ from contracts import OutputFormat, Scalar
 from contracts.custom_metrics import CustomMetricError, compute
 from contracts.forecasts import pinball, quantile_of, same_direction, smape, values_before
 from contracts.labels import BINARY, UNKNOWN, ClassLabels, number
-from contracts.policy import METRICS, Problem
+from contracts.metrics import METRICS, Problem
 from drift.policy import Labelled
 
 THRESHOLD = 0.5

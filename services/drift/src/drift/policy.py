@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from contracts import DriftKind, FeatureScore, Outcome
 from contracts.drift_settings import MetricDrop, allowed_drop, drop_in_words
-from contracts.policy import METRICS
+from contracts.metrics import METRICS
 
 MINIMUM_ROWS = 200
 """Fewer rows, labelled or not, give no verdict: a handful of rows cannot show drift."""

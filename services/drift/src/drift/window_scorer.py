@@ -17,7 +17,7 @@ from chassis.job_worker import JobRun
 from chassis.jobs import Job
 from chassis.telemetry import get_logger
 from contracts import Dataset, DriftKind, Outcome, OutputFormat
-from contracts.policy import METRICS
+from contracts.metrics import METRICS
 from drift import metrics, report, store
 from drift.emitter import DriftEmitter
 from drift.performance import Answered, measure

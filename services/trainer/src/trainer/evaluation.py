@@ -11,7 +11,7 @@ from sklearn import metrics
 
 from chassis.errors import Permanent
 from contracts.forecasts import MEDIAN, pinball, smape
-from contracts.policy import Problem
+from contracts.metrics import Problem
 
 
 def evaluate(estimator: Any, features: pd.DataFrame, labels: pd.Series, problem: Problem) -> dict[str, float]:

@@ -27,7 +27,8 @@ from pydantic import TypeAdapter
 from chassis.errors import Permanent
 from chassis.policies import load_policy
 from contracts.durations import Duration
-from contracts.policy import ModelPolicy, Problem
+from contracts.metrics import Problem
+from contracts.policy import ModelPolicy
 from trainer.evaluation import classes_of
 from trainer.fit import put_whole
 from trainer.recipe import Recipe, code_version, columns_of, load_recipe

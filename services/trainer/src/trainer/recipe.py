@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from chassis.errors import Permanent
-from contracts.policy import Problem
+from contracts.metrics import Problem
 
 LARGEST_EXACT = 2**53
 """Integers up to here are exact as float64."""

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from chassis.errors import Permanent
-from contracts.policy import Problem
+from contracts.metrics import Problem
 from trainer.policy import name_of
 from trainer.recipe import Recipe, load_window, recipe_name
 

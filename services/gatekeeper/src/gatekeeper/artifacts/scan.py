@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from chassis import mlmodel
 from chassis.telemetry import get_logger
-from contracts.policy import Integrity
+from contracts.gate_settings import Integrity
 from gatekeeper.artifacts import pickles, requirements
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.policy.gates.integrity import Dependency, Facts, File, Format

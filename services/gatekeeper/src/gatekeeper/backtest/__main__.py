@@ -9,7 +9,7 @@ from pathlib import Path
 
 from chassis.errors import Permanent
 from chassis.policies import load_policy
-from contracts.policy import METRICS
+from contracts.metrics import METRICS
 from gatekeeper.backtest.history import read
 from gatekeeper.backtest.report import markdown, report
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import GateVerdict, Outcome
-from contracts.policy import Performance
+from contracts.gate_settings import Performance
 from gatekeeper.backtest.history import History
 from gatekeeper.policy import tournament
 from gatekeeper.policy.gates import performance

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from contracts import GateVerdict
-from contracts.policy import Problem
+from contracts.metrics import Problem
 from gatekeeper.policy.predictions import as_answers
 from gatekeeper.policy.statistics import estimates
 from gatekeeper.policy.statistics.estimates import Predictions, direction

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from contracts.policy import ModelPolicy, Performance, Retained
+from contracts.gate_settings import Performance
+from contracts.policy import ModelPolicy, Retained
 from gatekeeper.backtest import contenders
 from gatekeeper.backtest.contenders import Contender
 from gatekeeper.backtest.history import History

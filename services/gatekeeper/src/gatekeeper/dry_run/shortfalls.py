@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from contracts import GateVerdict, Outcome
-from contracts.policy import METRICS, Minimum, ModelPolicy
+from contracts.gate_settings import Minimum
+from contracts.metrics import METRICS
+from contracts.policy import ModelPolicy
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.policy.remedies import Shortfalls
 

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from chassis import mlmodel
 from chassis.errors import NotFound
 from contracts import Dataset, ModelRegistered
-from contracts.policy import METRICS, Latency, Minimum, ModelPolicy, Performance
+from contracts.gate_settings import Latency, Minimum, Performance
+from contracts.metrics import METRICS
+from contracts.policy import ModelPolicy
 from gatekeeper.artifacts import scan
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts

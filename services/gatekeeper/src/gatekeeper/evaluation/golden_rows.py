@@ -20,7 +20,8 @@ from chassis.row_keys import as_utc
 from chassis.signature_frame import Unfit, fitted, untyped
 from chassis.splitmix64 import splitmix64
 from contracts.labels import BINARY, UNKNOWN, ClassLabels, in_order, number
-from contracts.policy import ModelPolicy, Problem
+from contracts.metrics import Problem
+from contracts.policy import ModelPolicy
 from contracts.problem import find
 from gatekeeper.evaluation.golden_roles import GoldenSource, Roles, Unusable, of_old, roles_of
 from gatekeeper.evaluation.golden_series import series_of

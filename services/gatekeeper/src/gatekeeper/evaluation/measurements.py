@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from chassis.mlmodel import MLmodel
 from contracts import ModelRegistered, OutputFormat
-from contracts.policy import Problem
+from contracts.metrics import Problem
 from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource, Unusable
 from gatekeeper.policy.gates import integrity, lineage
 from gatekeeper.policy.gates.leakage import Overlap

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from chassis.mlmodel import MLmodel
-from contracts.policy import Latency, ModelPolicy
+from contracts.gate_settings import Latency
+from contracts.policy import ModelPolicy
 from gatekeeper.evaluation.golden_rows import GoldenRows
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.policy.gates import latency

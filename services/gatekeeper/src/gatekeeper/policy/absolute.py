@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from contracts import GateVerdict, Outcome
-from contracts.policy import Performance
+from contracts.gate_settings import Performance
 from gatekeeper.policy.compared import Facts, interval, percent, verdict
 from gatekeeper.policy.statistics import estimates
 from gatekeeper.policy.statistics.estimates import Estimate, Predictions, direction

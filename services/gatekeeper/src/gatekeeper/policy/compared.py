@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import GateVerdict, Outcome
-from contracts.policy import Problem
+from contracts.metrics import Problem
 from gatekeeper.policy.measurement_error import MeasurementError
 from gatekeeper.policy.statistics import bootstrap
 from gatekeeper.policy.statistics.clusters import codes_of

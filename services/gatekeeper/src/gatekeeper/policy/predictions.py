@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.labels import BINARY, ClassLabels, canonical
-from contracts.policy import Problem
+from contracts.metrics import Problem
 from gatekeeper.policy.statistics.metrics import Predictions
 
 Classes = tuple[Any, ...] | None

@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import GateVerdict, Outcome, overall
-from contracts.policy import Minimum, ModelPolicy, Performance, Problem, Retained
+from contracts.gate_settings import Minimum, Performance
+from contracts.metrics import Problem
+from contracts.policy import ModelPolicy, Retained
 from gatekeeper.policy.gates import performance
 from gatekeeper.policy.statistics.estimates import Predictions, Series, direction
 

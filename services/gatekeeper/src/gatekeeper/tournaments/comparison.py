@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import GateVerdict
-from contracts.policy import ModelPolicy, Performance, Retained
+from contracts.gate_settings import Performance
+from contracts.policy import ModelPolicy, Retained
 from gatekeeper.database.evidence_formats import Unreadable
 from gatekeeper.evaluation.gate_runner import run_gates
 from gatekeeper.evaluation.measurements import Measurements

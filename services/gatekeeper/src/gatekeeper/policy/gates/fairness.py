@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from contracts import GateVerdict, Outcome
 from contracts.gate_settings import Fairness
-from contracts.policy import ModelPolicy, Problem
+from contracts.metrics import Problem
+from contracts.policy import ModelPolicy
 from gatekeeper.policy.gates import leakage
 from gatekeeper.policy.gates.slices import Grouping, grouped
 from gatekeeper.policy.measurement_error import MeasurementError

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import GateVerdict, Outcome
-from contracts.policy import Functional, ModelPolicy, Problem
+from contracts.gate_settings import Functional
+from contracts.metrics import Problem
+from contracts.policy import ModelPolicy
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.predictions import as_answers

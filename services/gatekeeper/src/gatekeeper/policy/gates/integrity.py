@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from contracts import GateVerdict, Outcome
-from contracts.policy import Integrity, ModelPolicy
+from contracts.gate_settings import Integrity
+from contracts.policy import ModelPolicy
 from gatekeeper.policy.allow_list import DEFAULT, outside
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.needs import Need

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from contracts import GateVerdict, Outcome
-from contracts.policy import Latency, ModelPolicy
+from contracts.gate_settings import Latency
+from contracts.policy import ModelPolicy
 from gatekeeper.policy.measurement_error import MeasurementError
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.noise import Noise

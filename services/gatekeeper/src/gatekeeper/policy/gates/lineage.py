@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from contracts import GateVerdict, Outcome
-from contracts.policy import Lineage, ModelPolicy
+from contracts.gate_settings import Lineage
+from contracts.policy import ModelPolicy
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.section import plain
 

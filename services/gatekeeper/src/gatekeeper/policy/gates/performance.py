@@ -6,7 +6,8 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from contracts import GateVerdict, Outcome
-from contracts.policy import Delta, Minimum, ModelPolicy, Performance
+from contracts.gate_settings import Delta, Minimum, Performance
+from contracts.policy import ModelPolicy
 from gatekeeper.policy.absolute import cold_start, minimum
 from gatekeeper.policy.compared import GATE, Facts, interval, percent, too_few, undecided, verdict
 from gatekeeper.policy.gates import leakage

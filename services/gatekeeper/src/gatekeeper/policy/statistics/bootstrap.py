@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.policy import METRICS
+from contracts.metrics import METRICS
 from gatekeeper.policy.statistics.clusters import Codes
 from gatekeeper.policy.statistics.delong import Floats
 from gatekeeper.policy.statistics.metrics import (

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.policy import METRICS
+from contracts.metrics import METRICS
 from gatekeeper.policy.statistics import bootstrap, clopper_pearson, metrics, tango
 from gatekeeper.policy.statistics.clusters import Codes, codes_of, design_effect, standard_error
 from gatekeeper.policy.statistics.delong import Floats, delong

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from contracts.custom_metrics import CustomMetricError, compute
 from contracts.forecasts import pinball, quantile_of, same_direction, smape
-from contracts.policy import METRICS
+from contracts.metrics import METRICS
 from gatekeeper.policy.statistics.delong import Floats
 
 SMALLEST_PROBABILITY = 1e-15  # log loss of a certain, wrong prediction is large, not infinite
