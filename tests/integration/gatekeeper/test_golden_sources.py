@@ -21,7 +21,8 @@ from chassis.registry import Registry
 from contracts import ModelRegistered
 from contracts.policy import ModelPolicy
 from gatekeeper.artifacts.cache import Artifacts
-from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator
+from gatekeeper.evaluation.evaluator import Evaluator
+from gatekeeper.evaluation.fetching import EvaluationTask
 from gatekeeper.evaluation.gate_runner import run_gates
 from gatekeeper.evaluation.lineage import Provenance, trace
 from gatekeeper.evaluation.measurements import Measurements

@@ -30,7 +30,8 @@ from chassis.registry import RegisteredVersion
 from contracts import Dataset, GateVerdict, ModelRegistered, Outcome
 from contracts.policy import ModelPolicy
 from gatekeeper.artifacts.cache import Artifacts
-from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator
+from gatekeeper.evaluation.evaluator import Evaluator
+from gatekeeper.evaluation.fetching import EvaluationTask
 from gatekeeper.evaluation.gate_runner import run_gates
 from gatekeeper.evaluation.lineage import Provenance
 from gatekeeper.evaluation.prediction_cache import PredictionCache

@@ -21,7 +21,8 @@ from contracts.policy import ModelPolicy
 from contracts.runtime_settings import Serving
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.evaluation import retiming
-from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator
+from gatekeeper.evaluation.evaluator import Evaluator
+from gatekeeper.evaluation.fetching import EvaluationTask
 from gatekeeper.evaluation.gate_runner import run_gates
 from gatekeeper.evaluation.lineage import Provenance
 from gatekeeper.evaluation.measurements import Champion

@@ -15,7 +15,8 @@ from contracts.policy import ModelPolicy
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.dry_run.shortfalls import shortfalls
-from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator, Say
+from gatekeeper.evaluation.evaluator import Evaluator, Say
+from gatekeeper.evaluation.fetching import EvaluationTask
 from gatekeeper.evaluation.gate_runner import run_gates, summary
 from gatekeeper.evaluation.golden_roles import GoldenSource
 from gatekeeper.evaluation.lineage import trace

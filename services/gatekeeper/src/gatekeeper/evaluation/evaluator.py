@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from chassis import mlmodel
 from chassis.errors import NotFound
-from contracts import Dataset, ModelRegistered
+from contracts import ModelRegistered
 from contracts.gate_settings import Latency, Minimum, Performance
 from contracts.metrics import METRICS
 from contracts.policy import ModelPolicy
 from gatekeeper.artifacts import scan
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
-from gatekeeper.evaluation import compilation, gate_runner, golden_rows, perturbations, retiming, training_overlap
+from gatekeeper.evaluation import compilation, gate_runner, perturbations, retiming, training_overlap
+from gatekeeper.evaluation.fetching import EvaluationTask, fetch_artifact, fetch_golden
 from gatekeeper.evaluation.gate_runner import ended_by
-from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource, Unusable, chosen_rows
-from gatekeeper.evaluation.lineage import Provenance
+from gatekeeper.evaluation.golden_rows import GoldenRows, Unusable, chosen_rows
 from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.policy.gates import latency
@@ -34,26 +34,6 @@ from gatekeeper.sandbox.protocol import MOST_ALONE
 from gatekeeper.sandbox.sandbox import Limits, Request, Sandbox
 
 Say = Callable[[float, str], None]
-
-REGISTERED = GoldenSource("the evaluation dataset that was registered with the version")
-
-
-@dataclass(frozen=True)
-class EvaluationTask:
-    """A candidate, what it is compared with, and on what: `golden` None is what was registered with the version.
-
-    `golden_source` is that of `golden`.
-    """
-
-    found: Provenance
-    policy: ModelPolicy
-    champion: Champion | None = None
-    champion_event: ModelRegistered | None = None
-    golden: Dataset | None = None
-    golden_source: GoldenSource | None = None
-    k: int = 1
-    problem_because: str | None = None
-    """How the problem was found that the policy as written does not state."""
 
 
 class Evaluator:
@@ -87,8 +67,8 @@ class Evaluator:
         if task.policy.states_problem or task.found.version is None:
             return task
         looked = Measurements(task.found.event, task.policy.problem)
-        if self._fetch_artifact(looked) is not None:
-            self._fetch_golden(looked, task)
+        if fetch_artifact(self._artifacts, looked) is not None:
+            fetch_golden(self._artifacts, looked, task)
         if looked.golden is None or looked.golden.problem is None:
             return task
         policy = task.policy.completed(looked.golden.problem)
@@ -121,9 +101,9 @@ class Evaluator:
         champion, policy, needs = task.champion, task.policy, gate_runner.needs(task.policy)
         say(0.1, "fetching the artifact")
         with measurements.timed("fetch"):
-            folder = self._fetch_artifact(measurements)
+            folder = fetch_artifact(self._artifacts, measurements)
             say(0.2, "fetching the golden rows")
-            self._fetch_golden(measurements, task)
+            fetch_golden(self._artifacts, measurements, task)
         if folder is None:
             return
         if policy.gates.integrity is not False:
@@ -165,8 +145,8 @@ class Evaluator:
         measurements = Measurements(
             event, task.policy.problem, problem_because=task.problem_because, champion=champion, k=task.k
         )
-        if self._fetch_artifact(measurements) is not None:
-            self._fetch_golden(measurements, task)
+        if fetch_artifact(self._artifacts, measurements) is not None:
+            fetch_golden(self._artifacts, measurements, task)
         return (
             measurements
             if measurements.golden is None
@@ -193,72 +173,6 @@ class Evaluator:
             description = other.champion_description or measurements.description
             other.champion_overlap = training_overlap.find(event, description, rows, self._artifacts.dataset)
         return other
-
-    def _fetch_artifact(self, measurements: Measurements) -> Path | None:
-        assert measurements.event.artifact_uri is not None, "provenance sets it"
-        try:
-            folder, measurements.artifact_digest = self._artifacts.model(measurements.event.artifact_uri)
-            measurements.description = mlmodel.read(folder)
-        except NotFound as error:
-            measurements.artifact_problem = f"the artifact {measurements.event.artifact_uri} is not there: {error}"
-        except ValueError as error:
-            measurements.artifact_problem = str(error)
-        else:
-            return folder
-        return None
-
-    def _fetch_golden(self, measurements: Measurements, task: EvaluationTask) -> None:
-        registered = measurements.event.evaluation
-        if registered is None and task.golden is None:
-            looked = "; ".join(("the version registered none", *task.found.golden_tried))
-            name = measurements.event.model_name
-            measurements.golden_problem = (
-                f"there are no golden rows: {looked}; and none were created:"
-                f" gauntlet golden create {name} FILE --label COLUMN"
-            )
-            return
-        path: Path | None = None
-        if registered is not None:
-            try:
-                path, measurements.evaluation_digest = self._artifacts.dataset(registered.uri, registered.digest)
-            except (NotFound, ValueError) as error:
-                measurements.evaluation_problem = f"the evaluation dataset {registered.uri} is not there: {error}"
-                measurements.golden_problem = measurements.evaluation_problem
-            else:
-                if measurements.evaluation_digest != registered.digest:
-                    measurements.golden_problem = (
-                        "the evaluation dataset is not the one that was registered (see lineage)"
-                    )
-        measurements.golden_source = task.found.golden_source or REGISTERED
-        if task.golden is not None:
-            measurements.golden_problem = None
-            measurements.golden_source = task.golden_source or GoldenSource(f"golden dataset {task.golden.digest}")
-            path = self._fetch_own_golden(measurements, task.golden)
-        elif path is not None and registered is not None:
-            measurements.golden_digest, measurements.golden_uri = measurements.evaluation_digest, registered.uri
-        if path is None or measurements.golden_problem is not None:
-            return
-        try:
-            measurements.golden = golden_rows.read(
-                path, measurements.description, task.policy, measurements.golden_source
-            )
-            measurements.golden.features_for(measurements.description)
-            measurements.golden_until = measurements.golden.until
-        except Unusable as error:
-            measurements.golden, measurements.golden_problem = None, str(error)
-
-    def _fetch_own_golden(self, measurements: Measurements, dataset: Dataset) -> Path | None:
-        try:
-            measurements.golden_uri = dataset.uri
-            path, measurements.golden_digest = self._artifacts.dataset(dataset.uri, dataset.digest)
-        except (NotFound, ValueError) as error:
-            measurements.golden_problem = f"the golden dataset {dataset.digest} is not there: {error}"
-            return None
-        if measurements.golden_digest != dataset.digest:
-            measurements.golden_problem = (
-                f"the golden dataset {dataset.digest} now has digest {measurements.golden_digest}"
-            )
-        return path
 
     def _find_overlap(self, measurements: Measurements, rows: GoldenRows, task: EvaluationTask) -> None:
         fetch = self._artifacts.dataset

@@ -20,7 +20,8 @@ from contracts.policy import ModelPolicy
 from gatekeeper.database import queries
 from gatekeeper.database.job_kinds import first_job
 from gatekeeper.database.recorder import CandidateVerdict, Recorder
-from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator
+from gatekeeper.evaluation.evaluator import Evaluator
+from gatekeeper.evaluation.fetching import EvaluationTask
 from gatekeeper.evaluation.gate_runner import run_gates, summary
 from gatekeeper.evaluation.lineage import Provenance
 from gatekeeper.evaluation.measurements import Champion

@@ -23,7 +23,8 @@ from gatekeeper.database.golden_datasets import Comparison
 from gatekeeper.database.recorder import CandidateVerdict, Recorder
 from gatekeeper.database.tables import GATING, UNJUDGED, CandidateRow
 from gatekeeper.evaluation import completeness
-from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator
+from gatekeeper.evaluation.evaluator import Evaluator
+from gatekeeper.evaluation.fetching import EvaluationTask
 from gatekeeper.evaluation.gate_runner import run_gates, summary
 from gatekeeper.evaluation.lineage import Provenance, trace
 from gatekeeper.evaluation.measurements import Champion, Measurements

@@ -19,7 +19,8 @@ from contracts.policy import ModelPolicy
 from gatekeeper.database import golden_datasets, queries
 from gatekeeper.database.recorder import ACTOR, Recorder, TournamentWinner
 from gatekeeper.database.tables import GoldenRow, TournamentRow
-from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator
+from gatekeeper.evaluation.evaluator import Evaluator
+from gatekeeper.evaluation.fetching import EvaluationTask
 from gatekeeper.evaluation.golden_roles import GoldenSource
 from gatekeeper.evaluation.lineage import trace
 from gatekeeper.evaluation.measurements import Measurements

@@ -15,7 +15,8 @@ from chassis.database import Database
 from chassis.registry import Registry
 from chassis.telemetry import get_logger
 from contracts import Dataset, GateVerdict
-from gatekeeper.evaluation.evaluator import EvaluationTask, Evaluator, Say
+from gatekeeper.evaluation.evaluator import Evaluator, Say
+from gatekeeper.evaluation.fetching import EvaluationTask
 from gatekeeper.evaluation.lineage import trace
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.policy import tournament
