@@ -15,7 +15,7 @@ THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
-class Predictions:
+class ModelOutput:
     """`labels`: (n,) of any type. `scores`: binary (n,) of the positive class; multiclass (n, k); else None."""
 
     labels: np.ndarray[Any, Any]
@@ -29,7 +29,7 @@ def read(
     rows: int | None = None,
     *,
     are_labels: bool = False,
-) -> Predictions:
+) -> ModelOutput:
     """Interpret a model output of shape (n,), (n, 1), (n, 2) or (n, k), or the one of several that is judged.
 
     `classes` names the columns of probabilities, in order; by default those that the output itself names. `are_labels`:
@@ -48,14 +48,14 @@ def read(
     if rows is not None and len(values) != rows:
         raise ValueError(f"{len(values)} answers for {rows} rows")
     if problem == "multiclass" and values.ndim == 1:
-        return Predictions(_as_classes(values, classes) if classes else values, None)
+        return ModelOutput(_as_classes(values, classes) if classes else values, None)
     if problem == "binary" and values.ndim == 1 and (are_labels or _are_classes(values)):
-        return Predictions(_as_classes(values, classes or BINARY, strict=True), None)
+        return ModelOutput(_as_classes(values, classes or BINARY, strict=True), None)
     numbers = _numbers(values)
     if problem == "regression":
         if numbers.ndim != 1:
             raise ValueError(f"prediction has shape {numbers.shape}; a regression predicts one number a row")
-        return Predictions(numbers, None)
+        return ModelOutput(numbers, None)
     if np.any((numbers < 0) | (numbers > 1)):
         bad = numbers[(numbers < 0) | (numbers > 1)].flat[0]
         raise ValueError(f"prediction {bad!r} is not a probability: it is outside [0, 1]")
@@ -64,7 +64,7 @@ def read(
     names = np.asarray(classes if classes is not None else np.arange(numbers.shape[1]))
     if len(names) != numbers.shape[1]:
         raise ValueError(f"{numbers.shape[1]} columns of probabilities for {len(names)} classes")
-    return Predictions(names[numbers.argmax(axis=1)], numbers)
+    return ModelOutput(names[numbers.argmax(axis=1)], numbers)
 
 
 def as_array(raw: Any) -> np.ndarray[Any, Any]:
@@ -110,13 +110,13 @@ def _as_classes(values: np.ndarray[Any, Any], classes: Sequence[Any], *, strict:
     return found
 
 
-def _binary(numbers: np.ndarray[Any, Any], classes: Sequence[Any] | None) -> Predictions:
+def _binary(numbers: np.ndarray[Any, Any], classes: Sequence[Any] | None) -> ModelOutput:
     if numbers.ndim == 2:
         if numbers.shape[1] != 2:
             raise ValueError(f"prediction has shape {numbers.shape}; a binary model predicts (rows,) or (rows, 2)")
         numbers = numbers[:, 1]
     names = np.asarray(classes) if classes is not None and len(classes) == 2 else np.array([0, 1])
-    return Predictions(names[(numbers >= THRESHOLD).astype(int)], numbers)
+    return ModelOutput(names[(numbers >= THRESHOLD).astype(int)], numbers)
 
 
 def _numbers(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

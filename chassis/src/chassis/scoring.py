@@ -16,7 +16,7 @@ import numpy as np
 from mlflow.pyfunc import PyFuncModel
 
 from chassis import predictions
-from chassis.predictions import Predictions
+from chassis.predictions import ModelOutput
 
 SCORES = "predict_proba"
 NATIVE = ("mlflow.sklearn", "mlflow.lightgbm", "mlflow.xgboost", "mlflow.catboost")
@@ -55,11 +55,11 @@ class Scorer:
 
     def read(
         self, raw: Any, problem: str, classes: Sequence[Any] | None = None, rows: int | None = None
-    ) -> Predictions:
+    ) -> ModelOutput:
         """Interpret what `predict` returned; `classes`, if they are declared. Raises ValueError as predictions.read."""
         return predictions.read(raw, problem, classes or self.classes, rows, are_labels=self.no_scores is not None)
 
-    def complaint(self, found: Predictions, metrics: Sequence[str], *, enough_rows: bool = True) -> str | None:
+    def complaint(self, found: ModelOutput, metrics: Sequence[str], *, enough_rows: bool = True) -> str | None:
         """Return why `metrics`, which need scores, cannot be computed, and what to do; None if they can.
 
         Numbers of a model's own code that all are exactly 0 or 1, on enough rows, are labels too: they rank nothing.

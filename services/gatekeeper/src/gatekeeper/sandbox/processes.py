@@ -48,7 +48,7 @@ class Ended:
     peak_mb: float | None = None
 
 
-class ForkServer:
+class SandboxForkServer:
     """The process that children are forked from. It must not be used again after an error.
 
     `isolation` is the tested isolation of its children.

@@ -21,7 +21,7 @@ from gatekeeper.policy.stage import Stage
 from gatekeeper.sandbox import compiled_form, results
 from gatekeeper.sandbox.compiled_form import CompilationReport
 from gatekeeper.sandbox.isolation import Isolation
-from gatekeeper.sandbox.processes import Cancelled, Ended, ForkServer, SandboxBroken
+from gatekeeper.sandbox.processes import Cancelled, Ended, SandboxForkServer, SandboxBroken
 from gatekeeper.sandbox.protocol import (
     ALONE,
     BATCH_SECONDS,
@@ -139,7 +139,7 @@ class Sandbox:
         self._root = root
         self._lock = threading.Lock()
         self._home: Workspace | None = None
-        self._template: ForkServer | None = None
+        self._template: SandboxForkServer | None = None
 
     def probe(self, request: Request, cancelled: threading.Event) -> Probe:
         """Load a model in a separate process and collect its predictions. Raises Cancelled or SandboxBroken."""
@@ -187,15 +187,15 @@ class Sandbox:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def _ready(self) -> tuple[ForkServer, Workspace]:
+    def _ready(self) -> tuple[SandboxForkServer, Workspace]:
         if self._home is None:
             self._home = Workspace(self._root)
         if self._template is None:
-            self._template = ForkServer(self._home.path)
+            self._template = SandboxForkServer(self._home.path)
             _say(self._template.isolation)
         return self._template, self._home
 
-    def _run(self, template: ForkServer, scratch: Path, limits: Limits, cancelled: threading.Event) -> Ended:
+    def _run(self, template: SandboxForkServer, scratch: Path, limits: Limits, cancelled: threading.Event) -> Ended:
         try:
             return template.run(scratch, limits.seconds, limits.disk_mb * 1024**2, cancelled)
         except Cancelled:
