@@ -21,7 +21,7 @@ from gatekeeper.policy.stage import Stage
 from gatekeeper.sandbox import compiled_form, results
 from gatekeeper.sandbox.compiled_form import CompilationReport
 from gatekeeper.sandbox.isolation import Isolation
-from gatekeeper.sandbox.processes import Cancelled, Ended, SandboxForkServer, SandboxBroken
+from gatekeeper.sandbox.processes import Cancelled, Ended, SandboxBroken, SandboxForkServer
 from gatekeeper.sandbox.protocol import (
     ALONE,
     BATCH_SECONDS,
