@@ -30,7 +30,7 @@ from gatekeeper.policy.statistics.estimates import Predictions
 from gatekeeper.policy.tournament import Ending, Result
 from gatekeeper.policy.unseen_categories import CategoryTrial
 from gatekeeper.sandbox.compiled_form import CompilationReport, Parity, RefusedForm
-from gatekeeper.sandbox.sandbox import Fault, Probe
+from gatekeeper.sandbox.probe import Fault, Probe
 from gatekeeper.tournaments import comparison
 from gatekeeper.tournaments.comparison import (
     EntrantPredictions,

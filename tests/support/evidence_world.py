@@ -24,7 +24,7 @@ from gatekeeper.policy.gates import integrity
 from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.statistics.estimates import Predictions
 from gatekeeper.replay import Replayer
-from gatekeeper.sandbox.sandbox import Probe
+from gatekeeper.sandbox.probe import Probe
 
 ROLES = {"label": "late", "entity": "who", "event_time": "at"}
 MODEL = MLmodel(True, ("a", "origin"), (0, 1), ROLES, '["double"]')

@@ -26,7 +26,7 @@ from gatekeeper.evaluation.golden_rows import GoldenRows
 from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evaluation.training_overlap import compare
 from gatekeeper.policy.statistics.estimates import Predictions
-from gatekeeper.sandbox.sandbox import Probe
+from gatekeeper.sandbox.probe import Probe
 
 ORIGINAL = Path(os.environ.get("STREAMFLOW_DATA", Path(__file__).parents[3] / "shared" / "data" / "streamflow"))
 FEATURES = list(churn.recipe.features)

@@ -22,7 +22,8 @@ from forms import loads
 from gatekeeper.evaluation.gate_runner import run_gates
 from gatekeeper.evidence import document as evidence
 from gatekeeper.sandbox.compiled_form import TOLERANCE, CompilationReport, Parity, RefusedForm, from_untrusted
-from gatekeeper.sandbox.sandbox import Limits, Request, Sandbox
+from gatekeeper.sandbox.probe import Limits, Request
+from gatekeeper.sandbox.sandbox import Sandbox
 from support.evidence_world import POLICY, World
 from support.versions import save
 

@@ -28,7 +28,8 @@ from gatekeeper.evaluation.lineage import Provenance
 from gatekeeper.evaluation.measurements import Champion
 from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.policy.noise import Noise
-from gatekeeper.sandbox.sandbox import Probe, Request, Sandbox
+from gatekeeper.sandbox.probe import Probe, Request
+from gatekeeper.sandbox.sandbox import Sandbox
 
 GATES = {"latency": {"p95_ms": 5000, "load_seconds": 100}, "leakage": {"unknown": "pass"}}
 COLOURS = ["blue", "green", "red"]

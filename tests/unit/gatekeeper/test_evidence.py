@@ -18,7 +18,7 @@ from gatekeeper.policy.stage import Stage
 from gatekeeper.policy.statistics import estimates
 from gatekeeper.policy.statistics.estimates import Predictions
 from gatekeeper.replay import NoEvidence, Replayer
-from gatekeeper.sandbox.sandbox import Fault, Probe
+from gatekeeper.sandbox.probe import Fault, Probe
 from support.evidence_world import MODEL, POLICY, SOURCE, World
 
 

@@ -16,7 +16,7 @@ from gatekeeper.policy.gates import integrity, latency
 from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.stage import Stage
 from gatekeeper.policy.statistics.estimates import Predictions
-from gatekeeper.sandbox.sandbox import Fault, Probe
+from gatekeeper.sandbox.probe import Fault, Probe
 
 POLICY = ModelPolicy(model="m")
 EVENT = ModelRegistered(model_name="m", model_version=2, run_id="r", code_version="c")

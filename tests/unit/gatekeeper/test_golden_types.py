@@ -17,7 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from gatekeeper.sandbox.sandbox import Limits, Request, Sandbox
+from gatekeeper.sandbox.probe import Limits, Request
+from gatekeeper.sandbox.sandbox import Sandbox
 from support.judging import Bench
 
 N = 600

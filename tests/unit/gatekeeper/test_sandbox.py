@@ -21,8 +21,9 @@ from contracts import Outcome
 from contracts.gate_settings import Latency
 from gatekeeper.policy.gates import latency
 from gatekeeper.policy.stage import Stage
+from gatekeeper.sandbox.probe import Limits, Probe, Request
 from gatekeeper.sandbox.processes import Cancelled
-from gatekeeper.sandbox.sandbox import Limits, Probe, Request, Sandbox
+from gatekeeper.sandbox.sandbox import Sandbox
 from gatekeeper.sandbox.workspace import Workspace
 from support.versions import save
 from support.waiting import eventually

@@ -19,7 +19,7 @@ from forms.artifact import read
 from gatekeeper.evaluation.golden_rows import GoldenRows
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence import serving_artifact
-from gatekeeper.sandbox.sandbox import Probe
+from gatekeeper.sandbox.probe import Probe
 
 N = 1000
 

@@ -19,7 +19,7 @@ from gatekeeper.policy import tournament
 from gatekeeper.policy.gates.leakage import Overlap
 from gatekeeper.policy.statistics.estimates import Predictions
 from gatekeeper.replay import NoEvidence, TournamentReplay
-from gatekeeper.sandbox.sandbox import Probe
+from gatekeeper.sandbox.probe import Probe
 from gatekeeper.tournaments import comparison
 from gatekeeper.tournaments.comparison import EntrantPredictions, TournamentInput, TournamentResult
 from support.evidence_world import POLICY, World

@@ -12,8 +12,9 @@ from gatekeeper.evaluation.golden_rows import chosen_rows
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.sandbox import compiled_form
 from gatekeeper.sandbox.compiled_form import CompilationReport
+from gatekeeper.sandbox.probe import Limits, Request
 from gatekeeper.sandbox.processes import Cancelled
-from gatekeeper.sandbox.sandbox import Limits, Request, Sandbox
+from gatekeeper.sandbox.sandbox import Sandbox
 
 log = get_logger(__name__)
 

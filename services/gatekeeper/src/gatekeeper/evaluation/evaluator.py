@@ -30,8 +30,9 @@ from gatekeeper.policy.gates import latency
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.predictions import aligned, as_answers
 from gatekeeper.sandbox import compiled_form
+from gatekeeper.sandbox.probe import Limits, Request
 from gatekeeper.sandbox.protocol import MOST_ALONE
-from gatekeeper.sandbox.sandbox import Limits, Request, Sandbox
+from gatekeeper.sandbox.sandbox import Sandbox
 
 Say = Callable[[float, str], None]
 

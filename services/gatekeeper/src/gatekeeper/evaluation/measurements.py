@@ -23,7 +23,7 @@ from gatekeeper.policy.stage import Stage
 from gatekeeper.policy.statistics.estimates import Predictions, Series
 from gatekeeper.policy.unseen_categories import CategoryTrial
 from gatekeeper.sandbox.compiled_form import CompilationReport
-from gatekeeper.sandbox.sandbox import Probe
+from gatekeeper.sandbox.probe import Probe
 
 
 @dataclass(frozen=True)

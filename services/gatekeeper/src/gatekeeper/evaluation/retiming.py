@@ -12,8 +12,9 @@ from contracts.policy import ModelPolicy
 from gatekeeper.evaluation.golden_rows import GoldenRows
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.policy.gates import latency
+from gatekeeper.sandbox.probe import Limits, Probe, Request
 from gatekeeper.sandbox.processes import Cancelled
-from gatekeeper.sandbox.sandbox import Limits, Probe, Request, Sandbox
+from gatekeeper.sandbox.sandbox import Sandbox
 
 PAUSES = (1.0, 5.0, 15.0)
 """Seconds before each further try: what keeps a machine busy may end."""
