@@ -27,7 +27,7 @@ with mlflow.start_run():
 subprocess.run(["gauntlet", "register", "tumours-code", str(logged.registered_model_version), "--wait"], check=True)
 answer = requests.post(
     f"{SERVING}/models/tumours-code/predict",
-    json={"rows": golden[:3].drop(columns="target").to_dict("records")},
+    json={"rows": golden[:3][["mean area"]].to_dict("records")},
     timeout=30,
 )
 print(answer.text)

@@ -36,7 +36,7 @@ with mlflow.start_run():
 subprocess.run(["gauntlet", "register", "tumours-rule", str(logged.registered_model_version), "--wait"], check=True)
 answer = requests.post(
     f"{SERVING}/models/tumours-rule/predict",
-    json={"rows": golden[:3].drop(columns="target").to_dict("records")},
+    json={"rows": golden[:3][["mean radius"]].to_dict("records")},
     timeout=30,
 )
 print(answer.text)

@@ -190,12 +190,3 @@ def test_a_training_that_takes_too_long_is_ended_and_has_failed(trainers: Traine
     assert "took longer than 5 s (TRAINER_TIMEOUT_SECONDS)" in failed[0].data.reason
     assert not any(alive(pid) for pid in trainers.trained_by())
     assert trainers.jobs(model)[0]["state"] == "failed"
-
-
-@on_sqlite
-def test_a_policy_with_a_mistake_ends_the_service_at_start_with_its_line(trainers: Trainers) -> None:
-    trainers.model("tiny", recipe="recipe", trainng={"windows": 2})
-    process = trainers.start()
-    eventually(lambda: process.poll() is not None)
-    assert process.returncode != 0
-    assert "unknown key 'trainng'; did you mean 'training'?" in trainers.log()

@@ -199,6 +199,7 @@ def test_the_process_ends_with_the_replica_even_while_it_predicts(folders: list[
 def test_a_process_that_cannot_be_started_now_is_tried_again(
     folders: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("GAUNTLET_FORK_SERVER", raising=False)  # which starts none
     monkeypatch.setattr(sys, "executable", str(folders[0] / "no-python"))
     with pytest.raises(Transient, match=r"the model's process cannot be started: .*No such file"):
         load(Artifact("flights", 1, "none"), folders[0])
