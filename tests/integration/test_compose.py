@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -86,6 +87,13 @@ def ask(url: str, body: Any = None) -> Any:
         return json.load(answer)
 
 
+def is_ready(stack: Compose, service: str) -> bool:
+    try:
+        return bool(ask(f"{stack.url(service)}/ready")["status"] == "ready")
+    except OSError:
+        return False
+
+
 def prediction(stack: Compose, replica: str = "SERVING") -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = ask(f"{stack.url(replica)}/models/{MODEL}/predict", {"rows": [FLIGHT]})
@@ -120,6 +128,19 @@ def test_a_request_ends_in_answers_of_the_new_champion(stack: Compose, promoted:
         answer = eventually(lambda replica=replica: prediction(stack, replica), timeout=60)
         assert answer
         assert (answer["model_name"], answer["model_version"]) == (MODEL, 1)
+
+
+def test_a_service_that_hangs_is_started_again(stack: Compose) -> None:
+    container = stack("ps", "--quiet", "drift").strip()
+
+    def restarts() -> int:
+        inspect = ["docker", "inspect", "--format", "{{.RestartCount}}", container]
+        return int(subprocess.run(inspect, capture_output=True, text=True, check=True).stdout)
+
+    before = restarts()
+    stack("exec", "-T", "drift", "bash", "-c", "kill -STOP $(cat /proc/1/task/1/children)")
+    eventually(lambda: restarts() > before, timeout=120, interval=1)
+    eventually(lambda: is_ready(stack, "DRIFT"), timeout=60, interval=0.5)
 
 
 def test_production_starts_and_answers_while_everything_but_kafka_is_down(stack: Compose, promoted: Promoted) -> None:
