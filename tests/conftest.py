@@ -15,7 +15,7 @@ import chassis  # noqa: F401 – before any test imports MLflow: it turns its te
 from chassis.processes.owner import ForkServer
 from embedded_kafka import EmbeddedKafka
 from support import leftovers
-from support.databases import DATABASES
+from support.databases import DATABASES, on_one_of_both
 from support.longest import longest_first
 from support.mlflow_server import MlflowServer
 from support.postgres import Postgres
@@ -38,11 +38,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         config.add_cleanup(server.stop)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Longest first, by folder and in it by file: xdist hands out files in this order, and what is last is waited for.
 
     The files of a folder stay together, so that the services that they share end when it is done.
     """
+    on_one_of_both(items)
     items.sort(key=lambda item: longest_first(item.path.relative_to(Path(__file__).parent)))
 
 

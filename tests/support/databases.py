@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from zlib import crc32
+
 import pytest
 
 DATABASES = ("sqlite", "postgres")
@@ -19,3 +22,20 @@ def taking_turns(name: str, *values: object) -> pytest.MarkDecorator:
     """Parametrises with `values`, each on one kind of database, the next on the other."""
     pairs = [(value, DATABASES[number % len(DATABASES)]) for number, value in enumerate(values)]
     return pytest.mark.parametrize((name, "database_url"), pairs, indirect=["database_url"])
+
+
+SHARED_SERVICES = ("gatekeeper", "drift")
+"""Fixtures of services that run on each kind of database, for the tests of a folder."""
+
+
+def on_one_of_both(items: Iterable[pytest.Item]) -> None:
+    """Leave the second kind of database of a shared service to `make test-all`: about half of the tests run on each.
+
+    What is about a database itself (locks, crashes, restores) starts services of its own, and keeps both.
+    """
+    for item in items:
+        params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        kind = next((params[name] for name in SHARED_SERVICES if params.get(name) in DATABASES), None)
+        same = item.nodeid.replace(str(kind), "")  # of a test, and of its other parameters
+        if kind is not None and kind != DATABASES[crc32(same.encode()) % len(DATABASES)]:
+            item.add_marker(pytest.mark.exhaustive)
