@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -16,10 +15,7 @@ from chassis.outbox import Outbox
 from chassis.telemetry import get_logger
 from contracts import (
     Envelope,
-    GateFailed,
-    GatePassed,
     GateVerdict,
-    ModelRegistered,
     Outcome,
     OutputFormat,
     Promoted,
@@ -28,6 +24,7 @@ from contracts import (
 )
 from contracts.policy import ModelPolicy
 from gatekeeper.database import queries
+from gatekeeper.database.candidate_verdict import CandidateVerdict, TournamentWinner, result, write
 from gatekeeper.database.job_kinds import MIRROR
 from gatekeeper.database.tables import SUPERSEDED, UNJUDGED, CandidateRow
 from gatekeeper.policy.promotion import CandidateResult, Hold, Promote, Reevaluate, after_gates, after_tournament
@@ -35,40 +32,7 @@ from gatekeeper.telemetry import GATES, PROMOTIONS, VERDICTS, after_commit
 
 ACTOR = "gatekeeper"
 
-STATES = {Outcome.PASSED: "passed", Outcome.FAILED: "failed", Outcome.INCONCLUSIVE: "inconclusive"}
-
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class TournamentWinner:
-    """A retained version that won a tournament, with its metrics on the tournament's golden rows; `output` as read."""
-
-    model_version: int
-    reason: str
-    metrics: Mapping[str, float]
-    output: OutputFormat | None
-
-
-@dataclass(frozen=True)
-class CandidateVerdict:
-    """The result of gating one candidate."""
-
-    event: ModelRegistered
-    verdicts: tuple[GateVerdict, ...]
-    reason: str
-    registered_at: datetime
-    compared_with: int | None = None
-    artifact_digest: str | None = None
-    golden_digest: str | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    evidence: Mapping[str, Any] = field(default_factory=dict)
-    won: TournamentWinner | None = None
-    serving_artifact: ServingArtifact | None = None
-    output: OutputFormat | None = None
-    """None where the model could not be read, or there is no policy."""
-    in_registry: bool = True
-    """False: MLflow has no such version, on which the verdict could be shown."""
 
 
 class Recorder:
@@ -97,9 +61,9 @@ class Recorder:
         if isinstance(action, Reevaluate) and policy is not None:
             raise RunAgain(action.reason)
         cause = queries.envelope_of(row)
-        self._write(row, candidate_verdict, outcome, policy)
+        write(row, candidate_verdict, outcome, policy)
         queries.add_verdicts(session, row, candidate_verdict.verdicts)
-        verdict = self._outbox.emit(session, _result(row, candidate_verdict, outcome, policy), cause=cause)
+        verdict = self._outbox.emit(session, result(row, candidate_verdict, outcome, policy), cause=cause)
         log.info("judged", candidate=row.id, outcome=outcome.value, reason=candidate_verdict.reason)
         evidence = {"candidate_id": row.id, "policy_digest": row.policy_digest, "event_id": verdict.id}
         queries.add_audit(
@@ -267,47 +231,6 @@ class Recorder:
         """Enqueue the job that updates MLflow's aliases, and this version's tags, to the recorded state."""
         payload = {"model_version": model_version}
         self.jobs.enqueue(session, kind=MIRROR, key=model_name, payload=payload, cause=cause)
-
-    def _write(
-        self, row: CandidateRow, candidate_verdict: CandidateVerdict, outcome: Outcome, policy: ModelPolicy | None
-    ) -> None:
-        row.state = STATES[outcome]
-        row.reason = candidate_verdict.reason
-        row.event = (
-            queries.envelope_of(row).model_copy(update={"data": candidate_verdict.event}).model_dump(mode="json")
-        )
-        row.registered_at = candidate_verdict.registered_at
-        row.artifact_uri = candidate_verdict.event.artifact_uri
-        row.artifact_digest = candidate_verdict.artifact_digest
-        row.serving_artifact = candidate_verdict.serving_artifact and candidate_verdict.serving_artifact.model_dump(
-            mode="json"
-        )
-        row.output = candidate_verdict.output and candidate_verdict.output.model_dump(mode="json")
-        row.champion_version = candidate_verdict.compared_with
-        row.golden_digest = candidate_verdict.golden_digest
-        row.policy_digest = policy.digest if policy else None
-        row.metrics = dict(candidate_verdict.metrics)
-        row.evidence = dict(candidate_verdict.evidence)
-        row.judged_at = datetime.now(UTC)
-
-
-def _result(
-    row: CandidateRow, candidate_verdict: CandidateVerdict, outcome: Outcome, policy: ModelPolicy | None
-) -> GatePassed | GateFailed:
-    passed = partial(GatePassed, serving_artifact=candidate_verdict.serving_artifact, output=candidate_verdict.output)
-    return (passed if outcome is Outcome.PASSED else GateFailed)(
-        model_name=row.model_name,
-        model_version=row.model_version,
-        candidate_id=row.id,
-        outcome=outcome,
-        reason=candidate_verdict.reason,
-        artifact_uri=row.artifact_uri or f"models:/{row.model_name}/{row.model_version}",
-        artifact_digest=row.artifact_digest,
-        champion_version=candidate_verdict.compared_with,
-        policy_digest=policy.digest if policy else "none",
-        strategy=policy.strategy if policy else "none",
-        verdicts=candidate_verdict.verdicts,
-    )
 
 
 def _once(row: CandidateRow) -> str:

@@ -18,8 +18,9 @@ from chassis.telemetry import get_logger
 from contracts import Envelope, ModelRegistered, overall
 from contracts.policy import ModelPolicy
 from gatekeeper.database import queries
+from gatekeeper.database.candidate_verdict import CandidateVerdict
 from gatekeeper.database.job_kinds import first_job
-from gatekeeper.database.recorder import CandidateVerdict, Recorder
+from gatekeeper.database.recorder import Recorder
 from gatekeeper.evaluation.evaluator import Evaluator
 from gatekeeper.evaluation.fetching import EvaluationTask
 from gatekeeper.evaluation.gate_runner import run_gates, summary

@@ -13,7 +13,8 @@ from chassis.registry import Registry
 from contracts import Cause, Envelope, Promoted
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.database import queries
-from gatekeeper.database.recorder import STATES, Recorder
+from gatekeeper.database.candidate_verdict import STATES
+from gatekeeper.database.recorder import Recorder
 from gatekeeper.database.tables import BEING_JUDGED, CandidateRow, ModelRow, PromotionRow
 from gatekeeper.policy.promotion import Promote, Refuse, on_request, on_rollback
 

@@ -19,8 +19,9 @@ from chassis.telemetry import get_logger
 from contracts import GateVerdict, ModelRegistered, Outcome, overall
 from contracts.policy import ModelPolicy
 from gatekeeper.database import golden_datasets, queries, registrations
+from gatekeeper.database.candidate_verdict import CandidateVerdict
 from gatekeeper.database.golden_datasets import Comparison
-from gatekeeper.database.recorder import CandidateVerdict, Recorder
+from gatekeeper.database.recorder import Recorder
 from gatekeeper.database.tables import GATING, UNJUDGED, CandidateRow
 from gatekeeper.evaluation import completeness
 from gatekeeper.evaluation.evaluator import Evaluator

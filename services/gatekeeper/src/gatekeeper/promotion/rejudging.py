@@ -14,7 +14,7 @@ from chassis.registry import Registry
 from contracts import Cause, Envelope, ModelRegistered
 from contracts.policy import ModelPolicy
 from gatekeeper.database import queries, registrations
-from gatekeeper.database.recorder import STATES
+from gatekeeper.database.candidate_verdict import STATES
 from gatekeeper.database.tables import UNJUDGED, CandidateRow
 from gatekeeper.evaluation.completeness import golden_digest, golden_of
 from gatekeeper.evaluation.lineage import Provenance, trace

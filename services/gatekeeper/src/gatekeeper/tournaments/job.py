@@ -17,7 +17,8 @@ from chassis.telemetry import get_logger
 from contracts import Dataset, ModelRegistered, Outcome
 from contracts.policy import ModelPolicy
 from gatekeeper.database import golden_datasets, queries
-from gatekeeper.database.recorder import ACTOR, Recorder, TournamentWinner
+from gatekeeper.database.candidate_verdict import TournamentWinner
+from gatekeeper.database.recorder import ACTOR, Recorder
 from gatekeeper.database.tables import GoldenRow, TournamentRow
 from gatekeeper.evaluation.evaluator import Evaluator
 from gatekeeper.evaluation.fetching import EvaluationTask

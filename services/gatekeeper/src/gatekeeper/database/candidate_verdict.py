@@ -1,0 +1,85 @@
+"""The verdict on a candidate: as it is reached, in its row, and as the event that tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from contracts import GateFailed, GatePassed, GateVerdict, ModelRegistered, Outcome, OutputFormat, ServingArtifact
+from contracts.policy import ModelPolicy
+from gatekeeper.database import queries
+from gatekeeper.database.tables import CandidateRow
+
+STATES = {Outcome.PASSED: "passed", Outcome.FAILED: "failed", Outcome.INCONCLUSIVE: "inconclusive"}
+
+
+@dataclass(frozen=True)
+class TournamentWinner:
+    """A retained version that won a tournament, with its metrics on the tournament's golden rows; `output` as read."""
+
+    model_version: int
+    reason: str
+    metrics: Mapping[str, float]
+    output: OutputFormat | None
+
+
+@dataclass(frozen=True)
+class CandidateVerdict:
+    """The result of gating one candidate."""
+
+    event: ModelRegistered
+    verdicts: tuple[GateVerdict, ...]
+    reason: str
+    registered_at: datetime
+    compared_with: int | None = None
+    artifact_digest: str | None = None
+    golden_digest: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    won: TournamentWinner | None = None
+    serving_artifact: ServingArtifact | None = None
+    output: OutputFormat | None = None
+    """None where the model could not be read, or there is no policy."""
+    in_registry: bool = True
+    """False: MLflow has no such version, on which the verdict could be shown."""
+
+
+def write(row: CandidateRow, candidate_verdict: CandidateVerdict, outcome: Outcome, policy: ModelPolicy | None) -> None:
+    row.state = STATES[outcome]
+    row.reason = candidate_verdict.reason
+    row.event = queries.envelope_of(row).model_copy(update={"data": candidate_verdict.event}).model_dump(mode="json")
+    row.registered_at = candidate_verdict.registered_at
+    row.artifact_uri = candidate_verdict.event.artifact_uri
+    row.artifact_digest = candidate_verdict.artifact_digest
+    row.serving_artifact = candidate_verdict.serving_artifact and candidate_verdict.serving_artifact.model_dump(
+        mode="json"
+    )
+    row.output = candidate_verdict.output and candidate_verdict.output.model_dump(mode="json")
+    row.champion_version = candidate_verdict.compared_with
+    row.golden_digest = candidate_verdict.golden_digest
+    row.policy_digest = policy.digest if policy else None
+    row.metrics = dict(candidate_verdict.metrics)
+    row.evidence = dict(candidate_verdict.evidence)
+    row.judged_at = datetime.now(UTC)
+
+
+def result(
+    row: CandidateRow, candidate_verdict: CandidateVerdict, outcome: Outcome, policy: ModelPolicy | None
+) -> GatePassed | GateFailed:
+    passed = partial(GatePassed, serving_artifact=candidate_verdict.serving_artifact, output=candidate_verdict.output)
+    return (passed if outcome is Outcome.PASSED else GateFailed)(
+        model_name=row.model_name,
+        model_version=row.model_version,
+        candidate_id=row.id,
+        outcome=outcome,
+        reason=candidate_verdict.reason,
+        artifact_uri=row.artifact_uri or f"models:/{row.model_name}/{row.model_version}",
+        artifact_digest=row.artifact_digest,
+        champion_version=candidate_verdict.compared_with,
+        policy_digest=policy.digest if policy else "none",
+        strategy=policy.strategy if policy else "none",
+        verdicts=candidate_verdict.verdicts,
+    )
