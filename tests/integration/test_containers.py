@@ -28,7 +28,9 @@ def bootstrap_servers() -> Iterator[str]:
     docker_engine.require()
     from testcontainers.community.kafka import KafkaContainer
 
-    with KafkaContainer("confluentinc/cp-kafka:7.6.0") as broker:
+    # As short as `support.crash` makes it, so that who died is soon known to be gone; a broker allows 6 s by default.
+    container = KafkaContainer("confluentinc/cp-kafka:7.6.0").with_env("KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS", "1000")
+    with container as broker:
         yield broker.get_bootstrap_server()
 
 
