@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from chassis.background import Background
 from chassis.errors import Transient
 from chassis.policies import LARGEST_FILE, PolicyError, parse_policy, shown
 from chassis.telemetry import get_logger
@@ -98,7 +99,7 @@ def decide(
     return found, tuple(sorted(problems, key=lambda problem: problem.file))
 
 
-class PolicyStore(Mapping[str, ModelPolicy]):
+class PolicyStore(Background, Mapping[str, ModelPolicy]):
     """A Part, and the policies by model name as they are now.
 
     What takes a while reads its policy once, at its beginning. `required`: the service waits to start until the folder
@@ -120,7 +121,6 @@ class PolicyStore(Mapping[str, ModelPolicy]):
         self._looking = threading.Lock()
         self._hooks: list[Callable[[], None]] = []
         self._logs = False  # from its start as a part on; a command reads the folder once, and prints what it found
-        self._task: asyncio.Task[None] | None = None
         self.look()
 
     def __getitem__(self, model_name: str) -> ModelPolicy:
@@ -157,10 +157,19 @@ class PolicyStore(Mapping[str, ModelPolicy]):
 
     def problem_of(self, model_name: str) -> str | None:
         """Return what is wrong with the files of a model, or with the whole folder."""
-        for problem in self._problems:
-            if model_name in (problem.model, Path(problem.file).stem):
-                return problem.reason
-        return self._folder_problem
+        problem = self._naming(model_name)
+        return self._folder_problem if problem is None else problem.reason
+
+    def file_of(self, model_name: str) -> Path | None:
+        """Return the file of a model's policy: the one in force, else one that cannot be used; None without any."""
+        if (in_force := self._in_force.get(model_name)) is not None:
+            return self._folder / in_force.file
+        problem = self._naming(model_name)
+        return None if problem is None else self._folder / problem.file
+
+    def _naming(self, model_name: str) -> PolicyProblem | None:
+        found = (each for each in self._problems if model_name in (each.model, Path(each.file).stem))
+        return next(found, None)
 
     def details(self) -> dict[str, Any]:
         """Return what /ready shows: which policy is in force, by digest, and what is not, with the reason."""
@@ -184,12 +193,7 @@ class PolicyStore(Mapping[str, ModelPolicy]):
             raise Transient(self._folder_problem)
         self._log({}, ())
         self._logs = True
-        self._task = asyncio.create_task(self._run(), name=self.name)
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await super().start()
 
     async def _run(self) -> None:
         while True:

@@ -6,14 +6,13 @@ never forgotten.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete, select, tuple_
 
+from chassis.background import Periodic
 from chassis.database import Database
-from chassis.errors import Transient
 from chassis.inbox import InboxRow
 from chassis.jobs import DONE, FAILED, JobRow
 from chassis.telemetry import get_logger
@@ -29,33 +28,19 @@ AT_A_TIME = 500
 log = get_logger(__name__)
 
 
-class Pruning:
+class Pruning(Periodic):
     """A Part. Several replicas may run it concurrently; each deletes what is left."""
 
     name = "pruning"
+    waits = failed = "nothing pruned"
 
     def __init__(self, database: Database, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        super().__init__(EVERY)
         self._database = database
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name=self.name)
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await asyncio.to_thread(self.prune)
-            except Transient as error:
-                log.warning("nothing pruned", error=str(error))
-            except Exception:  # the next round must follow
-                log.exception("nothing pruned")
-            await asyncio.sleep(EVERY.total_seconds())
+    def once(self) -> int:
+        return self.prune()
 
     def prune(self) -> int:
         """Delete all rows that are old enough; return how many."""

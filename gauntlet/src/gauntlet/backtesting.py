@@ -11,11 +11,10 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from chassis.policies import PolicyError, load_policy
 from chassis.policy_store import PolicyStore
-from contracts.policy import ModelPolicy
 from gauntlet import modules
 from gauntlet.errors import CliError
+from gauntlet.policy_files import policy_in
 
 
 @dataclass(frozen=True)
@@ -52,17 +51,18 @@ def policy_file(model_name: str) -> Path:
     """Return this model's policy file in POLICIES_DIR. Raises CliError."""
     folder = Path(os.environ.get("POLICIES_DIR", "policies"))
     known = PolicyStore(folder)
-    if model_name not in known:
+    file = known.file_of(model_name)
+    if model_name not in known or file is None:
         raise CliError(
             known.why_missing(model_name),
             f"There are {', '.join(sorted(known)) or 'none'}; name another folder in POLICIES_DIR, or use --policy.",
         )
-    return folder / known.details()["in_force"][model_name]["file"]
+    return file
 
 
 def play(policy: Path, cuts: Cuts, generated: Generated | None, metric: str | None, cache: Path) -> dict[str, Any]:
     """Return the report of gatekeeper.backtest. Versions trained for the same inputs before come from `cache`."""
-    _checked(policy)
+    policy_in(policy)
     asked = (str(policy.absolute()), astuple(cuts), astuple(generated) if generated else None)
     history = cache / f"{policy.stem}-{hashlib.sha256(repr(asked).encode()).hexdigest()[:12]}"
     history.mkdir(parents=True, exist_ok=True)
@@ -79,10 +79,3 @@ def play(policy: Path, cuts: Cuts, generated: Generated | None, metric: str | No
         modules.run(["gatekeeper.backtest", str(history), str(policy), "--json", *chosen], {})
     )
     return found
-
-
-def _checked(path: Path) -> ModelPolicy:
-    try:
-        return load_policy(path)
-    except PolicyError as error:
-        raise CliError(str(error)) from error

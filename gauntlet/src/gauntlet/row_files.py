@@ -57,6 +57,24 @@ def read_frame(path: Path) -> pd.DataFrame:
     return frame
 
 
+def check_columns(path: Path, frame: pd.DataFrame, roles: Mapping[str, str | None]) -> None:
+    """Raise CliError when a column that an option names, such as `event_time`, is not there; None names none."""
+    for role, name in roles.items():
+        if name is not None and name not in frame.columns:
+            columns = ", ".join(map(str, frame.columns))
+            raise CliError(f"{path} has no column {name!r} (--{role.replace('_', '-')})", f"It has: {columns}")
+
+
+def parquet_of(path: Path, roles: Mapping[str, str | None]) -> bytes:
+    """Return Parquet bytes; a Parquet file stays byte for byte, so that its digest is the one its owner has.
+
+    Raises CliError for a file that cannot be read, or without a column that `roles` names.
+    """
+    frame = read_frame(path)
+    check_columns(path, frame, roles)
+    return path.read_bytes() if path.suffix.lower() == ".parquet" else bytes(frame.to_parquet(index=False))
+
+
 def _csv(path: Path, **options: Any) -> pd.DataFrame:
     """Read a CSV; only an empty field is a missing value: "NA" may be an airline."""
     return pd.read_csv(path, keep_default_na=False, na_values=[""], float_precision="round_trip", **options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +24,6 @@ signature:
   outputs: '[{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1]}}]'
 metadata: {gauntlet: {label: late, classes: [0, 1]}}
 """
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    shared = Sandbox(tmp_path_factory.mktemp("sandbox"))
-    yield shared
-    shared.close()
 
 
 def rows() -> pd.DataFrame:

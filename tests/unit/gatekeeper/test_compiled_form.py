@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import textwrap
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,6 @@ from support.evidence_world import POLICY, World
 from support.versions import save
 
 LIMITS = Limits(seconds=60, memory_mb=1024, timing_seconds=1)
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    shared = Sandbox(tmp_path_factory.mktemp("sandbox"))
-    yield shared
-    shared.close()
 
 
 def flights(rows: int = 600) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from decimal import Decimal
 from operator import methodcaller
 
@@ -22,13 +21,6 @@ from gatekeeper.sandbox.sandbox import Sandbox
 from support.judging import Bench
 
 N = 600
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    shared = Sandbox(tmp_path_factory.mktemp("sandbox"))
-    yield shared
-    shared.close()
 
 
 def rows() -> pd.DataFrame:

@@ -26,7 +26,6 @@ def test_nothing_is_missing() -> None:
             "golden rows that can be used: no label column 'y'",
             "gauntlet try shop 3 --golden FILE --label COLUMN",
         ),
-        ({"scores_needed_by": "roc_auc"}, "scores, which roc_auc needs", 'pyfunc_predict_fn="predict_proba"'),
         ({"training_data": False, "label": "late"}, "the digest of its training data", 'targets="late"'),
         ({"code": False}, "the version of its training code", 'set_tag("mlflow.source.git.commit"'),
         ({"training_rows": False}, "which rows it was trained on", "gauntlet training-keys train.parquet"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -28,13 +27,6 @@ N = 300
 A = np.linspace(-1, 1, N)
 LATE = (np.arange(N) % 2).astype(int)
 GAP = [None, *range(1, N)]
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    shared = Sandbox(tmp_path_factory.mktemp("sandbox"))
-    yield shared
-    shared.close()
 
 
 def judged(folder: Path, sandbox: Sandbox, features: pd.DataFrame, golden: Any, **more: Any) -> dict[str, GateVerdict]:

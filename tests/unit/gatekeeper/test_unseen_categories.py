@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +43,6 @@ class Model:
 def _load_pyfunc(path):
     return Model(path)
 """
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    shared = Sandbox(tmp_path_factory.mktemp("sandbox"))
-    yield shared
-    shared.close()
 
 
 def rows() -> pd.DataFrame:

@@ -13,8 +13,6 @@ from gauntlet.options import DEFAULT_DATA_DIR, Actor, DataDir, GatekeeperUrl, Js
 from gauntlet.output import console, local_time, print_json, print_listing, print_table
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from gauntlet.service_client import ServiceClient
 
 Which = Annotated[str, typer.Argument(metavar="NUMBER|DIGEST", help="As `list` prints it; part of a digest will do.")]
@@ -48,11 +46,12 @@ def create(
     With `golden: {dataset: latest}` in the policy, it judges all of them.
     """
     from gauntlet.arguments import acting, model_name, reason_given
+    from gauntlet.row_files import parquet_of
     from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
 
     given = {"label": label, "entity": entity, "event_time": event_time}
     columns = {role: column for role, column in given.items() if column is not None}
-    content = _parquet(file, *columns.values())
+    content = parquet_of(file, columns)
     client = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT)
     what = reason_given(file.name if note is None else note)
     made = client.upload(f"/models/{model_name(name)}/golden", content, actor=acting(actor), note=what, **columns)
@@ -134,10 +133,11 @@ def replay(
     Exit 1 when it does not agree to the last digit, and say where. With --policy: how that would have ended it.
     """
     from gauntlet.arguments import model_name
-    from gauntlet.commands.replay import print_again, wanted_policy
+    from gauntlet.commands.replay import print_again
+    from gauntlet.policy_files import policy_in
     from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
 
-    body = {} if policy is None else {"policy": wanted_policy(policy).model_dump(mode="json")}
+    body = {} if policy is None else {"policy": policy_in(policy).model_dump(mode="json")}
     client = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT)
     each = _chosen(client, model_name(name), which)
     if not each["tournament"]:
@@ -187,10 +187,10 @@ def keys(
     Log the file with the model's run, in the folder `datasets`: the training rows themselves need not be kept.
     """
     from chassis.row_keys import TrainedOn
-    from gauntlet.row_files import read_frame
+    from gauntlet.row_files import check_columns, read_frame
 
     frame = read_frame(file)
-    _check_columns(file, frame, *(name for name in (label, entity, event_time) if name))
+    check_columns(file, frame, {"label": label, "entity": entity, "event_time": event_time})
     features = [name for name in frame.columns if name not in (label, entity, event_time)]
     trained = TrainedOn.of(frame, features, entity, event_time)
     trained.write(output)
@@ -200,20 +200,3 @@ def keys(
         markup=False,
         soft_wrap=True,
     )
-
-
-def _check_columns(file: Path, frame: pd.DataFrame, *names: str) -> None:
-    if missing := [name for name in names if name not in frame.columns]:
-        raise CliError(f"{file} has no column {missing[0]!r}", f"It has: {', '.join(map(str, frame.columns))}")
-
-
-def _parquet(file: Path, *columns: str) -> bytes:
-    """Return Parquet bytes; a Parquet file stays byte for byte, so that its digest is the one its owner has.
-
-    Raises CliError for a file without one of `columns`.
-    """
-    from gauntlet.row_files import read_frame
-
-    frame = read_frame(file)
-    _check_columns(file, frame, *columns)
-    return file.read_bytes() if file.suffix.lower() == ".parquet" else bytes(frame.to_parquet(index=False))

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gauntlet.errors import CliError
 from gauntlet.options import DEFAULT_DATA_DIR, DataDir, GatekeeperUrl, Json, ModelName, ModelVersion, count
 from gauntlet.output import console, local_time, print_json, print_table, shortened
 
 if TYPE_CHECKING:
-    from contracts.policy import ModelPolicy
+    pass
 
 MOST_DIFFERENCES = 20
 
@@ -70,9 +69,10 @@ def what_if(
 
     Nothing is changed.
     """
+    from gauntlet.policy_files import policy_in
     from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
 
-    wanted = wanted_policy(policy)
+    wanted = policy_in(policy)
     body: dict[str, Any] = {"policy": wanted.model_dump(mode="json"), "limit": limit}
     if since is not None:
         body["since"] = (since if since.tzinfo else since.astimezone(UTC)).isoformat()
@@ -92,16 +92,6 @@ def what_if(
         ended = sum(each["unknown"] is None and each["now"] != each["then"] for each in played)
         not_known = f", of {unknown} it is not known" if unknown else ""
         console().print(f"{ended} of {len(played)} tournaments would end otherwise{not_known}", markup=False)
-
-
-def wanted_policy(file: Path) -> ModelPolicy:
-    """Return the policy of a file. Raises CliError for an invalid one."""
-    from chassis.policies import PolicyError, load_policy
-
-    try:
-        return load_policy(file)
-    except PolicyError as error:
-        raise CliError(str(error), "See: gauntlet policy check FILE") from error
 
 
 def print_again(played: Mapping[str, Any]) -> None:

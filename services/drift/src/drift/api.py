@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from chassis.database import Database
 from chassis.http import Problem, problems
 from contracts import MODEL_NAME_PATTERN
+from contracts.event import LARGEST_INTEGER
 from drift import store
 from drift.handlers import Handlers
 from drift.policies import DriftPolicies
@@ -23,7 +24,6 @@ from drift.tables import ModelRow, VersionRow, WindowRow
 from drift.views import ChampionView, ModelView, RulesView, ScoreAccepted, WindowView, window_view
 
 WINDOW_ID = r"^[A-Za-z0-9._-]{1,250}$"
-LARGEST_INTEGER = 2**31 - 1
 
 SANDBOX = {"Content-Security-Policy": "sandbox allow-scripts allow-downloads", "X-Content-Type-Options": "nosniff"}
 """A report contains scripts and values from requests: it may run, but must not reach this origin."""

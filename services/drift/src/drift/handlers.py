@@ -15,7 +15,6 @@ from contracts import Envelope, GroundTruthReceived, PredictionMade, Promoted
 from drift import ingestion, metrics, store
 from drift.policies import DriftPolicies
 from drift.policy import performance_is_due
-from drift.records import storable
 from drift.settings import Settings
 from drift.tables import COMPLETE, FILLING, WindowRow
 
@@ -41,7 +40,7 @@ class Handlers:
         if "\\u0000" in event.model_dump_json():
             raise ValueError("a Promoted with a NUL character in a text")
         model = store.lock_model(session, event.model_name)
-        version = store.version_of(session, event.model_name, storable("model_version", event.model_version))
+        version = store.version_of(session, event.model_name, event.model_version)
         if version.epoch is not None and (event.epoch, envelope.time) == (version.epoch, version.promoted_at):
             return  # the same promotion again, after its inbox mark was pruned
         if version.epoch is not None and event.epoch < version.epoch:
@@ -52,7 +51,7 @@ class Handlers:
         if version.epoch is not None and model.champion_version != event.model_version:
             # It was champion before: replayed predictions of that time must not fill current windows.
             version.known_until = max(version.known_until or envelope.time, envelope.time)
-        version.epoch, version.promoted_at = storable("epoch", event.epoch), envelope.time
+        version.epoch, version.promoted_at = event.epoch, envelope.time
         version.metric, version.baseline = event.metric, dict(event.baseline)
         version.reference = event.reference.model_dump(mode="json") if event.reference else None
         version.output = event.output.model_dump(mode="json") if event.output else None

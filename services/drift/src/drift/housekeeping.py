@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, delete, select, true
 from sqlalchemy.orm import Session
 
+from chassis.background import Periodic
 from chassis.database import Database
-from chassis.errors import Transient
-from chassis.telemetry import get_logger
 from drift import store
 from drift.handlers import Handlers
 from drift.settings import Settings
@@ -23,37 +21,21 @@ UNPROMOTED = timedelta(hours=1)
 AT_A_TIME = 10
 """Windows whose rows are deleted in one transaction: it blocks ingestion."""
 
-log = get_logger(__name__)
 
-
-class Housekeeper:
+class Housekeeper(Periodic):
     """A Part. Several replicas may run it concurrently; each step does what is left to do."""
 
     name = "housekeeper"
+    waits, failed = "housekeeping waits", "housekeeping failed"
 
     def __init__(self, database: Database, handlers: Handlers, settings: Settings) -> None:
+        super().__init__(timedelta(seconds=settings.sweep_seconds))
         self._database = database
         self._handlers = handlers
         self._settings = settings
-        self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name=self.name)
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await asyncio.to_thread(self.sweep)
-            except Transient as error:
-                log.warning("housekeeping waits", error=str(error))
-            except Exception:  # a failed sweep must be logged, and must not be the last one
-                log.exception("housekeeping failed")
-            await asyncio.sleep(self._settings.sweep_seconds)
+    def once(self) -> None:
+        self.sweep()
 
     def sweep(self) -> None:
         """Run one round over every version, one transaction per step."""

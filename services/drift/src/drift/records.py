@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 
 from contracts import Envelope, GroundTruthReceived, PredictionMade
+from contracts.event import LARGEST_INTEGER
 
 LONGEST_ID = 200
-LARGEST_INTEGER = 2**31 - 1
 
 
 def prediction_record(envelope: Envelope[PredictionMade], now: datetime) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def prediction_record(envelope: Envelope[PredictionMade], now: datetime) -> dict
     request_id = identity(event.request_id)
     return {
         "model_name": event.model_name,
-        "model_version": storable("champion.model_version", event.champion.model_version),
+        "model_version": event.champion.model_version,
         "request_id": request_id,
         "row": storable("row", event.row),
         "label_key": _key_of_request(request_id, event.row),

@@ -31,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("version", type=int, help="the version's number")
     parser.add_argument("policy", type=Path, help="the policy to judge it by")
     parser.add_argument("--golden", type=Path, metavar="FILE", help="Parquet file of golden rows")
+    parser.add_argument("--names", metavar="JSON", default="{}", help="its columns: label, entity, event_time")
     parser.add_argument("--stored", metavar="JSON", help="or a golden dataset as the gatekeeper's API shows it")
     parser.add_argument("--named", action="store_true", help="the policy names it; else it is for a version without")
     given = parser.parse_args(argv)
@@ -41,7 +42,9 @@ def main(argv: list[str] | None = None) -> int:
             try:
                 golden = None
                 if given.golden is not None:
-                    golden = Rows(judge.taken(given.golden.absolute()), GoldenSource(given.golden.name))
+                    golden = Rows(
+                        judge.taken(given.golden.absolute()), GoldenSource(given.golden.name, json.loads(given.names))
+                    )
                 elif given.stored is not None:
                     golden = _stored(json.loads(given.stored), is_named=given.named)
                 event = ModelRegistered(model_name=given.name, model_version=given.version)

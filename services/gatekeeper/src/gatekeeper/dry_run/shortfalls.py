@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from contracts import GateVerdict, Outcome
 from contracts.gate_settings import Minimum
-from contracts.metrics import METRICS
 from contracts.policy import ModelPolicy
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.policy.remedies import Shortfalls
@@ -27,17 +26,10 @@ def shortfalls(measurements: Measurements, policy: ModelPolicy, verdicts: Sequen
         golden_problem=measurements.golden_problem,
         label=golden.label if golden else policy.label,
         training_rows="leakage" not in unmet or measurements.overlap is None or measurements.overlap.unknown is None,
-        scores_needed_by=_needs_scores(measurements, policy),
         rows_needed=_rows_needed(unmet),
         not_allowed=_not_allowed(unmet),
         floor_missing_for=_without_floor(measurements, policy),
     )
-
-
-def _needs_scores(measurements: Measurements, policy: ModelPolicy) -> str | None:
-    answers = measurements.challenger_answers
-    wants = METRICS[policy.metric].of_scores
-    return policy.metric if wants and answers is not None and answers.scores is None else None
 
 
 def _rows_needed(unmet: Mapping[str, GateVerdict]) -> int | None:

@@ -30,8 +30,6 @@ class Shortfalls:
     label: str | None = None
     training_rows: bool = True
     """Whether it is known which rows it was trained on, or the policy does not care."""
-    scores_needed_by: str | None = None
-    """The metric that needs scores, of a model that predicts labels only."""
     rows_needed: int | None = None
     """Golden rows that the comparison needs, where there are fewer."""
     not_allowed: tuple[str, ...] = ()
@@ -64,11 +62,6 @@ def _remedies(found: Shortfalls) -> Iterator[Remedy]:
         yield Remedy(
             f"golden rows that can be used: {found.golden_problem}",
             f"gauntlet try {found.model} {found.version} --golden FILE --label COLUMN",
-        )
-    if found.scores_needed_by is not None:
-        yield Remedy(
-            f"scores, which {found.scores_needed_by} needs: the model predicts labels",
-            'mlflow.<flavour>.log_model(…, pyfunc_predict_fn="predict_proba")\nmetric: accuracy        # or so',
         )
     if not found.training_data:
         yield Remedy(

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
+from chassis.background import Background
 from chassis.database import Database
 from chassis.errors import Permanent, Transient
 from chassis.registry import RegisteredModel, RegisteredVersion, Registry
@@ -30,7 +31,7 @@ WAITING_SECONDS = 2.0
 log = get_logger(__name__)
 
 
-class Reconciler:
+class Reconciler(Background):
     """A Part: periodically reconciles the models that have a policy; skips a round while MLflow is unavailable."""
 
     name = "reconciler"
@@ -58,17 +59,8 @@ class Reconciler:
         self._seen: dict[str, int | None] = {}
         """MLflow's timestamp of each model's last change, once all versions up to it are recorded here."""
         self._trouble: str | None = None
-        self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._loop(), name=self.name)
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _loop(self) -> None:
+    async def _run(self) -> None:
         every = self._every.total_seconds()
         due = time.monotonic() + every
         while True:
