@@ -19,8 +19,19 @@ LARGEST_FILE = 1024 * 1024
 SHOWN = 200
 """Characters of a wrong value in a message."""
 WRONG_KEYS = ("extra_forbidden", "missing")
-BRANCHES = frozenset({"Delta", "Minimum", "Retained", "Performance"})
+BRANCHES = frozenset({"Delta", "Minimum", "Retained", "Performance", "shadow_stage", "canary_stage", "ab_stage"})
 """Mappings that a key of a policy takes beside words, by the name that pydantic gives in a location."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes the keys `on`, `off`, `yes` and `no` as words; in YAML 1.1 they are booleans."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        if isinstance(node, yaml.MappingNode):
+            for key, _ in node.value:
+                if key.tag == "tag:yaml.org,2002:bool":
+                    key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep=deep)
 
 
 class PolicyError(Permanent):
@@ -48,7 +59,7 @@ def parse_policy(content: bytes, path: Path) -> ModelPolicy:
             raise PolicyError(f"{path}:{line}: a second policy begins here; a file holds one policy of one model")
         for key, line in _repeated(documents[0] if documents else None, set()):
             raise PolicyError(f"{path}:{line}: key {key!r} is there a second time; leave one of them")
-        values = yaml.safe_load(text)
+        values = yaml.load(text, Loader=_Loader)
     except UnicodeDecodeError as error:
         raise PolicyError(f"{path}: {error}") from error
     except yaml.YAMLError as error:

@@ -16,7 +16,15 @@ from chassis.errors import Transient
 from chassis.kafka import LARGEST_MESSAGE, kafka_python_options
 from chassis.kafka_problem import explained, refusal
 from chassis.settings import KafkaSettings
-from contracts import EVENTS, GatePassed, GroundTruthReceived, PredictionMade, Promoted
+from contracts import (
+    EVENTS,
+    GatePassed,
+    GroundTruthReceived,
+    PredictionMade,
+    Promoted,
+    RolloutChanged,
+    RolloutMeasured,
+)
 
 DEAD_LETTERS = "dead-letters"
 VISIBLE_SECONDS = 10.0
@@ -41,6 +49,8 @@ def topic_specs() -> tuple[TopicSpec, ...]:
     special = {
         Promoted.topic: COMPACTED,
         GatePassed.topic: COMPACTED,
+        RolloutChanged.topic: COMPACTED,
+        RolloutMeasured.topic: COMPACTED,
         DEAD_LETTERS: COMPACTED,
         PredictionMade.topic: STREAM,
         GroundTruthReceived.topic: STREAM,

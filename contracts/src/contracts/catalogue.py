@@ -14,6 +14,13 @@ from contracts.lifecycle import (
     TrainingRequested,
 )
 from contracts.production import DriftDetected, GroundTruthReceived, PredictionMade
+from contracts.rollouts import (
+    ApprovalGiven,
+    ApprovalRefused,
+    ApprovalRequested,
+    RolloutChanged,
+    RolloutMeasured,
+)
 
 EVENTS: tuple[type[Event], ...] = (
     TrainingRequested,
@@ -27,6 +34,11 @@ EVENTS: tuple[type[Event], ...] = (
     PredictionMade,
     GroundTruthReceived,
     DriftDetected,
+    RolloutChanged,
+    RolloutMeasured,
+    ApprovalRequested,
+    ApprovalGiven,
+    ApprovalRefused,
 )
 
 BY_TYPE: dict[str, type[Event]] = {event.type: event for event in EVENTS}

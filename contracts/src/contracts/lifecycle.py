@@ -176,6 +176,9 @@ class LoadReport(Event):
     replica: str = Field(description="Name of the replica (SERVING_REPLICA)")
     role: str = Field(description="production or staging")
     seconds: FiniteFloat = Field(ge=0, description="From the arrival of the event to the swap, or to the failure")
+    rollout_id: str | None = Field(
+        default=None, description="Set for the version that a rollout tries: it is loaded beside the champion"
+    )
 
 
 class ModelLoaded(LoadReport):

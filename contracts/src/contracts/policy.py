@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_serializer, model_validator
 
 from contracts.drift_settings import FORMER_DROP, Drift
 from contracts.durations import Duration
@@ -24,6 +25,7 @@ from contracts.gate_settings import (
     Slices,
 )
 from contracts.metrics import DEFAULT_METRIC, METRICS, MetricName, Problem, metrics_in, only_problem
+from contracts.rollout_settings import Approval, Trial, Watch, on_is_all_defaults, trials
 from contracts.runtime_settings import Features, Sandbox, Serving
 from contracts.section import Section
 
@@ -97,6 +99,9 @@ class Retained(Section):
     )
 
 
+_ROLLOUT_KEYS = ("staging", "watch", "supersede", "label_maturity")
+
+
 class ModelPolicy(Section):
     """One model: what its versions must prove, on which rows, and how they are trained, watched and served."""
 
@@ -133,11 +138,29 @@ class ModelPolicy(Section):
         description="Which versions may become champion: newest, or also earlier ones (retained, with its defaults)",
     )
     sandbox: Sandbox = Sandbox()
-    strategy: Literal["direct"] = Field(
-        default="direct", description="How a version that passed becomes champion; direct: at once"
+    strategy: Annotated[tuple[Trial, ...], BeforeValidator(trials)] = Field(
+        default=(),
+        description="How a version that passed proves itself beside the champion: direct (at once), {shadow: …},"
+        " {canary: …}, {ab: …}, or a list of them, one after another",
     )
-    approval: Literal["none"] = Field(
-        default="none", description="Whose approval a version needs before it becomes champion"
+    staging: Literal["none", "smoke"] = Field(
+        default="none",
+        description="smoke: before anything else, a staging replica has loaded the version and predicted golden rows",
+    )
+    approval: Annotated[Approval | None, BeforeValidator(on_is_all_defaults)] = Field(
+        default=None, description="The people who must agree before it becomes champion; none: nobody"
+    )
+    watch: Annotated[Watch | None, BeforeValidator(on_is_all_defaults)] = Field(
+        default=None, description="What happens after a promotion; off: nothing is watched"
+    )
+    supersede: Literal["wait", "newest"] = Field(
+        default="wait",
+        description="A version that passes during a rollout. wait: it waits for the end; newest: it takes the place",
+    )
+    label_maturity: Duration = Field(
+        default=timedelta(0),
+        description="How long labels take: rollouts count a prediction's label from this age on, so that labels that"
+        " come quickly do not decide",
     )
     drift: Drift = Drift()
     features: Features | None = None
@@ -174,6 +197,24 @@ class ModelPolicy(Section):
         if self.features and self.features.key is None and self.entity is None:
             raise ValueError("features needs `key`, the column of the ids, or `entity`, whose name it has")
         return self
+
+    @field_serializer("strategy")
+    def _direct_is_a_word(self, strategy: tuple[Trial, ...]) -> Any:
+        return strategy or "direct"
+
+    @field_serializer("approval")
+    def _none_is_a_word(self, approval: Approval | None) -> Any:
+        return approval or "none"
+
+    @property
+    def strategy_in_words(self) -> str:
+        """`direct`, or the names of the trials in their order: `shadow, canary`."""
+        return ", ".join(name for trial in self.strategy for name in type(trial).model_fields) or "direct"
+
+    @property
+    def rolls_out(self) -> bool:
+        """Whether a version that passed must do more than pass before it is champion, or is watched afterwards."""
+        return bool(self.strategy or self.approval or self.watch or self.staging != "none")
 
     @property
     def states_problem(self) -> bool:
@@ -220,6 +261,7 @@ class ModelPolicy(Section):
         later: dict[str, Any] = {"label": True} if self.label is None else {}
         if isinstance(self.gates.robustness, Robustness) and self.gates.robustness.unseen_as_known == "warn":
             later["gates"] = {"robustness": {"unseen_as_known"}}
+        later |= {name: True for name in _ROLLOUT_KEYS if getattr(self, name) == type(self).model_fields[name].default}
         written = self
         if self.drift.metric_drop == Drift().metric_drop:
             # Nor does a default that has changed: no gate depends on it.

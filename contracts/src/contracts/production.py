@@ -19,6 +19,18 @@ class Output(Value):
     model_version: ModelVersion
     score: FiniteFloat | None = Field(default=None, description="Binary: probability of the positive class")
     label: Scalar = Field(default=None, description="The predicted class or number")
+    error: str | None = Field(default=None, description="Why it failed; then there is no label")
+    latency_ms: FiniteFloat | None = Field(
+        default=None, ge=0, description="Time that the version took, with others in its batch; in a rollout only"
+    )
+
+
+class Arm(StrEnum):
+    """The versions of a rollout."""
+
+    CHAMPION = "champion"
+    CHALLENGER = "challenger"
+    """The tried version; in a watch, the former champion."""
 
 
 class PredictionMade(Event):
@@ -32,8 +44,13 @@ class PredictionMade(Event):
     entity_id: str | None = Field(default=None, description="Value of the policy's entity column")
     event_time: datetime | None = Field(default=None, description="When the described event happened")
     features: dict[str, Scalar] = Field(description="The row as it was predicted")
-    champion: Output = Field(description="The champion's prediction, which the client received")
-    challenger: Output | None = Field(default=None, description="The challenger's prediction; not used yet")
+    champion: Output = Field(
+        description="The champion's prediction, which the client received; without label in an arm of the challenger"
+    )
+    challenger: Output | None = Field(default=None, description="The prediction of the version that is tried")
+    arm: Arm | None = Field(default=None, description="Whose prediction the client received; absent: the champion's")
+    rollout_id: str | None = Field(default=None, description="The rollout during which it was made")
+    step: int | None = Field(default=None, ge=0, description="The rollout's step")
     latency_ms: FiniteFloat = Field(ge=0, description="Latency of the whole request")
 
 

@@ -59,7 +59,7 @@ def test_the_digest_is_of_the_meaning_not_of_the_text(tmp_path: Path) -> None:
         ("model: m\ndrift: {rows: 500}\n", 2, "it belongs to drift.window.rows"),
         ("model: m\np95_m: 9\n", 2, "did you mean gates.latency.p95_ms?"),
         ("model: m\ngates: [performance]\n", 2, "must be a mapping"),
-        ("model: m\nstrategy: canary\n", 2, "strategy"),
+        ("model: m\nstrategy: canaries\n", 2, "strategy"),
         ("model: m\ngolden: {window: holdout}\n", 1, "needs `entity`"),
         ("model: m\ndrift: {cooldown: soon}\n", 2, "got 'soon'"),
         (

@@ -10,14 +10,19 @@ WITH_ROBUSTNESS = "sha256:2f5c6e9f73014bf608b80bfad110cb9e16a11c818469e1afdbe913
 """Of a policy with that gate, before it had the key `unseen_as_known`."""
 
 
+ROLLOUT_KEYS = ("staging", "watch", "supersede", "label_maturity")
+
+
 def test_a_key_that_was_added_later_changes_no_digest_where_it_is_left_out() -> None:
     """Or every version that was judged before would count as judged under another policy."""
     written = {"model": "m", "problem": "binary"}
     plain = ModelPolicy.model_validate(written)
-    before = plain.model_dump_json(exclude={"features", "serving", "label"})
+    before = plain.model_dump_json(exclude={"features", "serving", "label", *ROLLOUT_KEYS})
     before = before.replace('"metric_drop":{"relative":0.05}', '"metric_drop":0.05')  # the default of then
     assert plain.digest == "sha256:" + hashlib.sha256(before.encode()).hexdigest()
-    assert ModelPolicy.model_validate({**written, "label": "late"}).digest != plain.digest
+    assert '"strategy":"direct","approval":"none"' in before
+    for key, value in {"label": "late", "staging": "smoke", "watch": True, "label_maturity": "1h"}.items():
+        assert ModelPolicy.model_validate({**written, key: value}).digest != plain.digest
 
 
 def test_nor_does_a_later_key_of_a_gate() -> None:

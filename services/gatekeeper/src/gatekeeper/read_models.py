@@ -225,7 +225,7 @@ def model_view(session: Session, model_name: str, policy: ModelPolicy | None) ->
         frozen_at=row.frozen_at if row else None,
         policy_digest=policy.digest if policy else None,
         metric=policy.metric if policy else None,
-        strategy=policy.strategy if policy else None,
+        strategy=policy.strategy_in_words if policy else None,
         candidates=queries.count_by_state(session, model_name),
         replicas=[_replica_view(item, epoch) for item in queries.replicas(session, model_name)],
     )

@@ -80,6 +80,6 @@ def result(
         artifact_digest=row.artifact_digest,
         champion_version=candidate_verdict.compared_with,
         policy_digest=policy.digest if policy else "none",
-        strategy=policy.strategy if policy else "none",
+        strategy=policy.strategy_in_words if policy else "none",
         verdicts=candidate_verdict.verdicts,
     )

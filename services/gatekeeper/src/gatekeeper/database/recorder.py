@@ -54,8 +54,8 @@ class Recorder:
             model_version=row.model_version,
             outcome=outcome,
             compared_with=candidate_verdict.compared_with,
-            strategy=policy.strategy if policy else "none",
-            approval=policy.approval if policy else "none",
+            strategy=policy.strategy_in_words if policy else "none",
+            approval="people" if policy and policy.approval else "none",
         )
         action = after_gates(candidate_result, queries.state(session, row.model_name))
         if isinstance(action, Reevaluate) and policy is not None:

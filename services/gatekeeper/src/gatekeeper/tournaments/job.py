@@ -143,8 +143,8 @@ class TournamentJob:
                 model_version=won.model_version,
                 outcome=Outcome.PASSED,
                 compared_with=row.champion_version,
-                strategy=policy.strategy,
-                approval=policy.approval,
+                strategy=policy.strategy_in_words,
+                approval="people" if policy.approval else "none",
             )
             self._recorder.promote_winner(session, won, candidate_result, policy, job.cause, evidence_id=row.id)
 

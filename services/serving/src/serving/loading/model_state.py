@@ -14,6 +14,7 @@ from prometheus_client import Counter, Histogram
 from contracts import Envelope
 from forms import CompilationResult, ServingArtifact
 from serving.inference.model import LoadedModel
+from serving.policy.trials import DesiredTrial
 from serving.policy.versions import Artifact, Attempt, DesiredVersion, Resident, Snapshot
 
 LATENCY = Histogram(
@@ -36,6 +37,14 @@ class ActiveVersion:
     rows: Any
     latency: Any
     """The counters of this version, looked up once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveTrial:
+    """A version that is tried beside the active one: loaded and warm, of a rollout whose epoch is the active one's."""
+
+    desired: DesiredTrial
+    version: ActiveVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,8 @@ class ModelState:
     cause: Envelope[Any] | None = None
     desired_at: float = 0.0
     active: ActiveVersion | None = None
+    trial: ActiveTrial | None = None
+    """Like `active`, it may be read from any thread."""
     resident: dict[Artifact, LoadedVersion] = field(default_factory=dict)
     attempt: Attempt | None = None
     failure: Failure | None = None
