@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from contracts import Mode, Stage
+from contracts import Loss, Mode, RolloutMeasured, Stage
 from contracts.policy import ModelPolicy
 from contracts.rollout_settings import AB, ABStage, Canary, CanaryStage, Judged, Limits, Shadow
 
@@ -29,12 +29,87 @@ class Step:
     maximum: int | None = None
     duration: timedelta = timedelta(0)
     """Minimum of a canary's step; total of a watch; limit of an approval or of staging."""
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     agreement: float = 0.95
+    alpha: float = 0.05
+    """Error rate of "it is better" and of "they agree": that of the policy's performance gate."""
     tests: int = 1
     """Over how many tests of harm the rollout's error rate α_h is divided."""
     rolls_back: bool = True
     people: int = 0
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure that an action rests on."""
+
+    name: str
+    """What was measured: metric, errors, latency, agreement, sample ratio, predictions, labels."""
+    observed: float | None
+    bound: float | None
+    """What it is compared with; None: with nothing."""
+    n: int
+    """Rows or units that it was measured on."""
+    reason: str
+    """One sentence, with the evidence for and against."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    reason: str
+    """One sentence, with the figures that decide."""
+    figures: tuple[Figure, ...] = ()
+
+
+@dataclass(frozen=True)
+class Continue(Decided):
+    """Nothing is decided yet."""
+
+    warning: str | None = None
+    """Harm that was seen in a watch that may not roll back."""
+
+
+@dataclass(frozen=True)
+class Advance(Decided):
+    """The step is done: the next one begins, or after the last one the version is promoted (a watch ends)."""
+
+
+@dataclass(frozen=True)
+class Keep(Decided):
+    """The champion stays: nothing was shown at the maximum, or nothing can be."""
+
+
+@dataclass(frozen=True)
+class Abort(Decided):
+    """The tried version does harm: the champion stays."""
+
+
+@dataclass(frozen=True)
+class RollBack(Decided):
+    """The new champion does harm: the former one takes over again."""
+
+
+Action = Continue | Advance | Keep | Abort | RollBack
+
+
+def next_action(
+    step: Step,
+    began_at: datetime,
+    measured: RolloutMeasured | None,
+    now: datetime,
+    *,
+    loss: Loss | None = None,
+    load_failure: str | None = None,
+) -> Action:
+    """Return what follows for a trial or a watch from what was measured since the step began.
+
+    `measured` of another step must not be passed; None: nothing came yet. `loss` is the step's RolloutChanged.loss; its
+    margin is the step's (limits.margin). `load_failure` is the sentence of a replica that failed to load the tried
+    version (in a watch: the new champion). Staging and approval are decided by what their callers know.
+    """
+    if step.mode is Mode.OFF:
+        raise ValueError(f"{step.stage.value} is no trial and no watch")
+    return Continue("nothing was measured yet")
 
 
 def plan(policy: ModelPolicy) -> tuple[Step, ...]:
