@@ -65,7 +65,9 @@ def upgrade() -> None:
         sa.Column("at", UtcDateTime, nullable=False),
         sa.PrimaryKeyConstraint("sequence", name="pk_approvals"),
         sa.ForeignKeyConstraint(["rollout_id"], ["rollouts.id"], name="fk_approvals_rollout_id"),
-        sa.UniqueConstraint("rollout_id", "verdict_digest", "actor", name="uq_approvals_rollout_id_verdict_digest_actor"),
+        sa.UniqueConstraint(
+            "rollout_id", "verdict_digest", "actor", name="uq_approvals_rollout_id_verdict_digest_actor"
+        ),
     )
     op.create_table(
         "waiting_challengers",
