@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from contracts import OutputFormat
 
 RESIDENT = 2
-"""Versions of a model that stay in memory: the active one and the one before, for a rollback in milliseconds."""
+"""Versions of a model that stay in memory: the active one and the one before, for a rollback in milliseconds.
+
+The version that a rollout tries stays, too; in the watch after a promotion, that is the one before.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,10 @@ class Snapshot:
     attempt: Attempt | None = None
     evicted: DesiredVersion | None = None
     """It was active until its memory was needed, and has not been requested since."""
+    tried: Artifact | None = None
+    """A rollout tries it, or may promote it at any time: it stays in memory."""
+    promotion_due: bool = False
+    """A rollout names a later epoch than any promotion that was read: what is in memory may be promoted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +189,11 @@ def _bring_back(evicted: DesiredVersion, warm: dict[Artifact, bool]) -> Action:
 
 
 def _release_or_nothing(state: Snapshot) -> Action:
+    """Keep the active version, the one before it, and the one that is tried; release the others."""
+    if state.promotion_due:
+        return Nothing()
     active = state.active.artifact if state.active else None
     others = [resident for resident in state.resident if resident.artifact != active]
     previous = [resident.artifact for resident in others if resident.answered][-(RESIDENT - 1) :]
-    stale = tuple(resident.artifact for resident in others if resident.artifact not in previous)
+    stale = tuple(each.artifact for each in others if each.artifact not in (*previous, state.tried))
     return Release(stale) if stale else Nothing()
