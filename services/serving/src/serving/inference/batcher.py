@@ -21,6 +21,7 @@ from chassis.http import Problem
 from chassis.row_reader import InputBatch
 from serving.inference.model import LoadedModel, NotCompiled
 from serving.inference.prediction import Prediction
+from serving.inference.tried import TriedRequest
 from serving.settings import Settings
 
 T = TypeVar("T")
@@ -39,6 +40,9 @@ INLINE_ROWS = 256
 
 class TooSlow(Problem):
     """No answer within SERVING_REQUEST_SECONDS."""
+
+    tried: TriedRequest | None = None
+    """What is published of it, when it happened during a rollout."""
 
 
 @dataclass(slots=True)
@@ -91,8 +95,7 @@ class AdaptiveBatcher:
                 except NotCompiled:
                     pass
             job = PendingRequest(table, asyncio.get_running_loop().create_future())
-            self._waiting.setdefault(model, []).append(job)
-            self._next()
+            self._enqueue(model, job)
             return await self._within(job.answer)
         finally:
             self._leave()
@@ -124,6 +127,10 @@ class AdaptiveBatcher:
     def is_overloaded(self) -> bool:
         """Whether more than half of the requests that it may hold are in progress."""
         return self._taken > self._limit // 2
+
+    def _enqueue(self, model: LoadedModel, job: PendingRequest) -> None:
+        self._waiting.setdefault(model, []).append(job)
+        self._next()
 
     def _in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -233,9 +240,7 @@ def _timed_answer(model: LoadedModel, tables: Sequence[InputBatch]) -> Timed:
     return answer(model, tables), time.perf_counter() - started
 
 
-def _settle(
-    batch: Sequence[PendingRequest], predictions: Sequence[Prediction | Exception], seconds: float
-) -> None:
+def _settle(batch: Sequence[PendingRequest], predictions: Sequence[Prediction | Exception], seconds: float) -> None:
     for job, prediction in zip(batch, predictions, strict=True):
         job.seconds = seconds
         if job.answer.done():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from contracts import Arm
 
 if TYPE_CHECKING:
+    from chassis.row_reader import InputBatch
     from serving.inference.prediction import Prediction
 
 
@@ -39,3 +40,6 @@ class TriedRequest:
     answered_by: Sequence[int] | None = None
     """The version whose prediction the client receives, for each row; None: the champion's."""
     outcomes: list[VersionOutcome] = field(default_factory=list)
+    shadow: Callable[[InputBatch, TriedRequest, Callable[[], None]], None] | None = None
+    """Lets the tried version predict the rows, once they are answered; adds its outcome, and calls the last argument.
+    """
