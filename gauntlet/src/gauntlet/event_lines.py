@@ -142,7 +142,7 @@ def _rollout(event: RolloutChanged) -> str:
     does = {
         Mode.OFF: tried,
         Mode.SHADOW: f"{tried} in shadow of {champion}",
-        Mode.SPLIT: f"{tried} answers {100 * event.share:.4g}% of the entities, {champion} the others",
+        Mode.SPLIT: f"{tried} serves {100 * event.share:.4g}% of the entities, {champion} the others",
     }[event.mode]
     return f"step {event.step}, {event.stage}: {does} ({event.actor}): {event.reason}"
 

@@ -115,7 +115,7 @@ CASES: list[tuple[Event, str]] = [
     ),
     (
         rollout(stage=Stage.CANARY, step=2, mode=Mode.SPLIT, share=0.1, reason="no harm in shadow"),
-        "step 2, canary: v2 answers 10% of the entities, v1 the others (gatekeeper): no harm in shadow",
+        "step 2, canary: v2 serves 10% of the entities, v1 the others (gatekeeper): no harm in shadow",
     ),
     (
         rollout(stage=Stage.APPROVAL, step=3, mode=Mode.OFF, reason="proved"),
