@@ -287,7 +287,8 @@ class ModelReconciler:
             self._barrier.ready(desired)  # the other workers need not wait for this one
         if earlier == 0 or permanent:  # not one event per retry
             seconds = time.monotonic() - state.desired_at
-            self._report(ModelLoadFailed(**self._report_of(desired, seconds), reason=reason), state.cause)
+            failed = ModelLoadFailed(**self._report_of(desired, seconds), reason=reason, permanent=permanent)
+            self._report(failed, state.cause)
 
     def _report_of(self, desired: DesiredVersion, seconds: float) -> dict[str, Any]:
         return {
