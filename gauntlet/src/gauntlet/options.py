@@ -32,6 +32,16 @@ def seconds(text: object) -> float:
     return number
 
 
+def entity_rate(text: object) -> float:
+    """Read a rate, such as 50/s; the result is a second."""
+    from gauntlet import quantities
+
+    try:
+        return text if isinstance(text, float) else quantities.rate(str(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 DataDir = Annotated[
     Path,
     typer.Option(

@@ -12,7 +12,7 @@ import tritonclient.http as triton
 from contracts import Arm, Mode, Stage
 from support.bus_client import BusClient
 from support.replica import Replica
-from support.rollouts import ENTITIES, ROWS, begin, is_tried, made, reversed_pipeline, scores
+from support.trials import ENTITIES, ROWS, begin, is_tried, made, reversed_pipeline, scores
 from support.versions import FEATURES, Uploads, pipeline
 from support.waiting import eventually
 

@@ -51,7 +51,7 @@ class LoadReports:
         self._log_failure(attempt, reason, epoch=attempt.desired.epoch)
         if _is_said(attempt):
             about = self._about(attempt.desired, state.desired_at)
-            self._report(ModelLoadFailed(**about, reason=reason), state.cause)
+            self._report(ModelLoadFailed(**about, reason=reason, permanent=attempt.permanent), state.cause)
 
     def trial_begun(self, state: ModelState, trial: DesiredTrial, *, is_first: bool) -> None:
         """`is_first`: of the rollout with this version; a further step loads nothing."""
@@ -73,7 +73,7 @@ class LoadReports:
         self._log_failure(attempt, reason, rollout_id=trial.rollout_id)
         if _is_said(attempt):
             about = self._about(trial.tried, state.trying.wanted_at, trial.rollout_id)
-            self._report(ModelLoadFailed(**about, reason=reason), state.trying.cause)
+            self._report(ModelLoadFailed(**about, reason=reason, permanent=attempt.permanent), state.trying.cause)
 
     def _log_failure(self, attempt: Attempt, reason: str, **more: Any) -> None:
         artifact = attempt.desired.artifact

@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import Counter, Histogram
 
@@ -18,6 +18,9 @@ from serving.loading.trial_state import TrialState
 from serving.policy import trials
 from serving.policy.trials import DesiredTrial, TrialAction, TrialSnapshot
 from serving.policy.versions import Artifact, Attempt, DesiredVersion, Resident, Snapshot
+
+if TYPE_CHECKING:
+    from serving.inference.hosted_model import HostedModel
 
 LATENCY = Histogram(
     "gauntlet_serving_request_seconds",
@@ -57,12 +60,25 @@ class LoadedVersion:
     warm: bool = False
     answered: bool = False
     compiled: bool = False
+    isolated: bool = False
+    """Its native model is in a process of its own because a rollout tried it, not because it brings code."""
     given: ServingArtifact | None = None
     """Built by the gate; kept until the model is warm."""
     served: CompilationResult = field(default_factory=CompilationResult)
     """Of the form in use; reported by `/models`."""
     size: int = 0
     """Estimated bytes: the growth of the process while it was loaded and warmed up."""
+
+    @property
+    def host(self) -> HostedModel | None:
+        """The model in a process of its own, if it is in one."""
+        pyfunc = self.model.pyfunc
+        return pyfunc if hasattr(pyfunc, "call_seconds") else None
+
+    @property
+    def is_down(self) -> bool:
+        """It cannot predict now: only its process could, and that has ended."""
+        return self.model.form is None and self.host is not None and not self.host.is_up
 
 
 @dataclass(slots=True)
@@ -120,7 +136,7 @@ class ModelState:
 
     def _residents(self) -> tuple[Resident, ...]:
         return tuple(
-            Resident(artifact, loaded.warm, loaded.answered, loaded.compiled)
+            Resident(artifact, loaded.warm, loaded.answered, loaded.compiled, loaded.isolated, loaded.is_down)
             for artifact, loaded in self.resident.items()
         )
 
@@ -150,6 +166,13 @@ class ModelState:
         tried = self.trying.wanted.tried if self.trying.wanted else None
         return [desired for desired in (self.desired, self.evicted, tried) if desired]
 
+    def is_tried(self, artifact: Artifact) -> bool:
+        """Return whether `artifact` is in memory because a rollout tries it, or may promote it."""
+        active = self._active_version
+        if active is not None and active.artifact == artifact:
+            return False
+        return trials.kept(self.trying.wanted, active, self.trying.attempt) == artifact
+
     def is_previous(self, artifact: Artifact) -> bool:
         """Return whether `artifact` is in memory for a rollback only."""
         current = self.active.desired.artifact if self.active else None
@@ -176,7 +199,8 @@ class ModelState:
         if running is not None and running.desired.is_of_same(trial):
             self.trial = replace(running, desired=trial)
             return False
-        self.trial = ActiveTrial(trial, self._version_of(trial.tried))
+        version = self._version_of(trial.tried)
+        self.trial = ActiveTrial(trial, version)
         return True
 
     def end_trial_unless_in_force(self) -> None:
@@ -191,6 +215,8 @@ class ModelState:
         """From here on requests are answered with `desired`; those in flight finish with what they began with."""
         loaded = self.resident.pop(desired.artifact)
         loaded.answered = True
+        if loaded.host is not None:
+            loaded.host.limit(None)  # those of a tried version
         self.resident[desired.artifact] = loaded  # to the end: most recently swapped in
         if self.trial is not None and self.trial.desired.champion_epoch != desired.epoch:
             self.trial = None  # first: no request may read it with the new version
@@ -203,6 +229,13 @@ class ModelState:
         ):  # who waits asks still: it shall not leave before it has answered
             self.last_used = time.monotonic()
         self._tell()
+
+    def move_in(self, loaded: LoadedVersion) -> None:
+        """Let `loaded`, in this process, take the place of the same version in a process of its own."""
+        assert self.active is not None, "only an active version moves"
+        loaded.answered = True
+        self.resident[self.active.desired.artifact] = loaded
+        self.active = replace(self.active, model=loaded.model, loaded=loaded)
 
     def evict(self, artifact: Artifact) -> None:
         """Release `artifact`. Requests in flight finish with it; its memory is free afterwards."""

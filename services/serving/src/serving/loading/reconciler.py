@@ -17,7 +17,7 @@ from contracts import Envelope, GatePassed, Promoted, RolloutChanged
 from serving.loading.executor import LimitedExecutor
 from serving.loading.failure import attempt_after
 from serving.loading.load_reports import LoadReports, Report
-from serving.loading.load_steps import Download, Source, bring_in, compile_form, make_warm
+from serving.loading.load_steps import Download, Source, bring_in, compile_form, make_warm, moved_in
 from serving.loading.memory import give_back, make_room
 from serving.loading.model_state import ModelState
 from serving.loading.preload import prepare
@@ -30,6 +30,7 @@ from serving.policy.versions import (
     DesiredVersion,
     Fetch,
     Load,
+    MoveIn,
     Nothing,
     Release,
     RetryAt,
@@ -174,7 +175,7 @@ class ModelReconciler:
             state.loading = isinstance(action, Load | WarmUp | Swap)
             try:
                 if isinstance(action, Nothing):
-                    await self._trials.do(state, self._trials.next(state))
+                    await self._do_for_rollout(state)
                 else:
                     await self._do(state, action)
             except Exception as error:
@@ -188,6 +189,14 @@ class ModelReconciler:
 
     def _next(self, state: ModelState) -> Action:
         return next_action(state.snapshot(cached=self._source.holds(state.desired)), time.monotonic())
+
+    async def _do_for_rollout(self, state: ModelState) -> None:
+        action = self._trials.next(state)
+
+        def is_still_next() -> bool:
+            return isinstance(self._next(state), Nothing) and self._trials.next(state) == action
+
+        await self._trials.do(state, action, is_still_next)
 
     async def _do(self, state: ModelState, action: Action) -> None:
         def is_still_next() -> bool:
@@ -218,6 +227,14 @@ class ModelReconciler:
                 self._reports.swapped(state, desired)
                 state.loading = False
                 self._tidy()
+            case MoveIn(desired):
+                if await set_within(state.changed, COMPILE_AFTER_SECONDS):
+                    return
+                work = partial(moved_in, self._source, desired, self._settings, self._tolerance(state))
+                loaded = await run(self._loading, work, partial(self._not_moved, state, desired))
+                if loaded is not None:
+                    state.move_in(loaded)
+                    self._tidy()
             case Compile(desired):
                 if await set_within(state.changed, COMPILE_AFTER_SECONDS):
                     return
@@ -240,10 +257,13 @@ class ModelReconciler:
     def _tidy(self) -> None:
         """Evict what exceeds the memory budget, and delete what exceeds the cache's limit."""
         evicted = make_room(self.states(), self._settings.memory_mb * MEBIBYTE)
+        for each in evicted:
+            if each.was_tried:
+                self._trials.evicted(each.state, each.size)
         keep = {item.digest for each in self._states.values() for item in each.resident}
         for desired in (desired for each in self._states.values() for desired in each.needed_versions()):
             keep |= {desired.artifact.digest, desired.artifact_ref.digest if desired.artifact_ref else ""}
-        trimming = asyncio.create_task(self._trimming.run(partial(self._trim, keep, evicted)))
+        trimming = asyncio.create_task(self._trimming.run(partial(self._trim, keep, bool(evicted))))
         trimming.add_done_callback(_note_trimmed)
 
     def _trim(self, keep: set[str], evicted: bool) -> list[str]:
@@ -257,6 +277,13 @@ class ModelReconciler:
         if permanent and self._barrier is not None:
             self._barrier.ready(state.model_name, desired.order)  # the other workers need not wait for this one
         self._reports.failed(state, attempt, reason)
+
+    def _not_moved(self, state: ModelState, desired: DesiredVersion, reason: str, permanent: bool) -> None:
+        """It goes on answering; unlike after `RetryAt`, nothing waits for the next attempt."""
+        self._failed(state, desired, f"it still runs in a process of its own: {reason}", permanent)
+        if state.attempt is not None and not permanent:
+            left = state.attempt.retry_at - time.monotonic()
+            asyncio.get_running_loop().call_later(left, state.changed.set)
 
 
 def _note_trimmed(trimming: asyncio.Task[list[str]]) -> None:

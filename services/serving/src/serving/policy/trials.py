@@ -105,5 +105,6 @@ def next_trial_action(state: TrialSnapshot, now: float) -> TrialAction:
             return RetryAt(tried, state.attempt.retry_at)
     warm = {resident.artifact: resident.warm for resident in state.resident}
     if tried.artifact in warm:
+        # One whose process is down begins, too: its errors count, and the process is started again.
         return Begin(trial) if warm[tried.artifact] else WarmUp(tried)
     return Load(tried) if state.cached else Fetch(tried)
