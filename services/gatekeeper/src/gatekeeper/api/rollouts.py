@@ -21,7 +21,7 @@ class ApprovalRequest(Decision):
     verdict_digest: str | None = Field(
         default=None,
         pattern=DIGEST_PATTERN,
-        description="Of the evidence that was looked at; refused if it has changed",
+        description="Of the evidence that was looked at; 409 if it has changed",
     )
 
 
@@ -34,9 +34,7 @@ def rollouts_router(
     @router.get("/rollouts", responses=problems(404))
     def list_rollouts(
         model_name: Annotated[str | None, Query(description="Only of this model")] = None,
-        active: Annotated[
-            bool | None, Query(description="Only those that have not ended, or only those that have")
-        ] = None,
+        active: Annotated[bool | None, Query(description="Only those that run, or only those that ended")] = None,
         limit: Limit = 100,
     ) -> RolloutsView:
         """Rollouts and watches, the newest first."""
@@ -93,9 +91,7 @@ def rollouts_router(
         with database.reading() as session:
             row = rollouts.by_id(session, rollout_id)
             if row is None:
-                raise Problem(
-                    404, "no such rollout", f"{rollout_id!r} is not the id of a rollout; GET /rollouts lists them"
-                )
+                raise Problem(404, "no such rollout", f"{rollout_id!r} is no rollout's id; GET /rollouts lists them")
             return rollout_view(session, row)
 
     return router

@@ -299,10 +299,10 @@ class RolloutRecorder:
         self._audit(session, f"rollout {step.stage.value}", row, cause, share)
 
     def _changed(self, session: Session, row: RolloutRow, cause: Envelope[Any] | None) -> None:
-        model = queries.lock(session, row.model_name)
-        model.rollout_revision += 1
-        row.revision = model.rollout_revision
-        if row.champion_version is not None:
+        if row.champion_version is not None:  # else there is nothing to carry out
+            model = queries.lock(session, row.model_name)
+            model.rollout_revision += 1
+            row.revision = model.rollout_revision
             event = rollouts.changed_event(row)
             row.event_id = self._outbox.emit(session, event, cause=cause, correlation_id=row.correlation_id).id
         self._mirror(session, row.model_name, row.model_version, cause)

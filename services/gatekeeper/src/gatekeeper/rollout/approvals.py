@@ -96,7 +96,7 @@ class Approvals:
             )
         if row.stage != Stage.APPROVAL:
             raise CommandRefused(
-                f"the rollout of {model_name} v{row.model_version} is at stage {row.stage}: no approval is requested yet"
+                f"the rollout of {model_name} v{row.model_version} is at stage {row.stage}: no approval is requested"
             )
         self._decisions.go_on(session, row, datetime.now(UTC))  # the policy, or the time, may have changed it just now
         if row.ended_at is not None:

@@ -78,7 +78,7 @@ class RolloutDecisions:
         event = envelope.data
         row = rollouts.running(session, event.model_name)
         if row is not None and concerns(event, row):
-            sentence = f"{event.role} replica {event.replica} cannot load v{event.model_version}: {event.reason}"
+            sentence = f"{event.role} replica {event.replica}: {event.reason}"
             self._locked(session, row, now, envelope, sentence)
 
     def _locked(

@@ -80,7 +80,7 @@ def total(measured: RolloutMeasured) -> int:
 
 def _staging(session: Session, row: RolloutRow, step: Step, now: datetime, load_failure: str | None) -> Action:
     if load_failure is not None:
-        return Abort(load_failure)
+        return Abort(f"a replica failed to load it: {load_failure}")
     judged_at = getattr(queries.candidate_by_id(session, row.candidate_id), "judged_at", None)
     for replica in queries.replicas(session, row.model_name):
         loaded = replica.role == "staging" and replica.model_version == row.model_version

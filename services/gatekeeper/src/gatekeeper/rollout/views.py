@@ -187,6 +187,7 @@ def _step_view(row: RolloutRow, number: int, step: Step) -> StepView:
     ended = row.ended_at is not None
     current = number == row.step and not ended
     done = number < row.step or (ended and number == row.step)
+    figures = row.figures if current else last["figures"] if last else []
     return StepView(
         stage=step.stage.value,
         share=step.share,
@@ -194,11 +195,7 @@ def _step_view(row: RolloutRow, number: int, step: Step) -> StepView:
         began_at=row.step_began_at if number == row.step else last["began_at"] if last else None,
         ended_at=None if current or last is None else last["decided_at"],
         reason=None if current or last is None else last["reason"],
-        figures=[
-            FigureView.model_validate(each) for each in (row.figures if current or last is None else last["figures"])
-        ]
-        if done or current
-        else [],
+        figures=[FigureView.model_validate(each) for each in figures],
     )
 
 
