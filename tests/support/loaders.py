@@ -15,10 +15,10 @@ from chassis.digests import digest_tree
 from chassis.errors import Permanent, Transient
 from contracts import Cause, Envelope, Event, ModelLoaded, ModelLoadFailed, Promoted, new_envelope
 from forms.artifact import RecordedPredictions, ServingArtifact
-from serving.handlers import on_promoted
+from serving.handlers import on_promoted, on_rollout_changed
 from serving.loading.reconciler import ModelReconciler
 from serving.settings import Settings
-from support.versions import FEATURES, pipeline, save, serving_artifact
+from support.versions import FEATURES, Version, pipeline, save, serving_artifact
 
 DEADLINE = 60.0
 
@@ -91,6 +91,20 @@ class Bench:
             output=more.get("output"),
         )
         on_promoted(self.reconciler, new_envelope(event, source="test"))
+
+    def roll_out(self, revision: int, version: int, champion_epoch: int, uri: str = "here", **more: Any) -> None:
+        """Try `version`; `more` is for `Version.rollout`, and `digest`, `artifact_ref`, `model_name`."""
+        model_name, digest = more.pop("model_name", "flights"), more.pop("digest", self.store.digest)
+        tried = Version(model_name, version, uri, digest, _named(more.pop("artifact_ref", None)))
+        event = tried.rollout(revision, champion_epoch=champion_epoch, **more)
+        on_rollout_changed(self.reconciler, new_envelope(event, source="test"))
+
+    def tried(self, model_name: str = "flights") -> tuple[int, int] | None:
+        """The version that is tried, and the step."""
+        state = self.reconciler.state(model_name)
+        if state is None or state.trial is None:
+            return None
+        return state.trial.version.desired.artifact.model_version, state.trial.desired.step
 
     def active(self, model_name: str = "flights") -> tuple[int, int] | None:
         state = self.reconciler.state(model_name)
