@@ -67,7 +67,8 @@ def test_from_passed_to_champion_and_back_by_itself(rolling: Rolling) -> None:
     assert trail[:5] == ["rollout rolled back", "rolled back", "rollout watch", "promoted", "rollout canary"]
     assert rolling.gatekeepers.get("/audit/verify")["broken"] is None
     replay = rolling.gatekeepers.post(f"/models/{rolling.name}/candidates/2/replay").json()
-    assert replay["agrees"] and replay["rollout"]["agrees"], replay
+    assert replay["agrees"], replay
+    assert [each["now"] for each in replay["rollouts"][0]["steps"]] == ["Advance"] * 3 + ["RollBack"]
 
 
 @on_sqlite

@@ -57,7 +57,8 @@ class CandidateSummary(View):
     judged_at: datetime | None
     epochs: list[int] = Field(description="The promotions of this version")
     quarantine: str | None = Field(
-        description="Why only a person can have it promoted: it was rolled back, aborted or refused; null: it was not"
+        default=None,
+        description="Why only a person can have it promoted: it was rolled back, aborted or refused; null: it was not",
     )
 
 

@@ -129,6 +129,7 @@ class RolloutRecorder:
             "began_at": row.step_began_at.isoformat(),
             "decided_at": now.isoformat(),
             "action": action,
+            "decided": type(decided).__name__,
             "reason": decided.reason,
             "figures": rollouts.figures_to_json(decided.figures),
             "measured": row.measured,

@@ -78,10 +78,10 @@ def newest(session: Session, model_name: str | None, active: bool | None, limit:
     return session.scalars(query).all()
 
 
-def of_candidate(session: Session, candidate_id: str) -> RolloutRow | None:
-    """The newest rollout of this candidate."""
+def of_candidate(session: Session, candidate_id: str) -> Sequence[RolloutRow]:
+    """The rollouts of this candidate, newest first."""
     query = select(RolloutRow).where(RolloutRow.candidate_id == candidate_id).order_by(RolloutRow.began_at.desc())
-    return session.scalars(query.limit(1)).first()
+    return session.scalars(query).all()
 
 
 def approvals(session: Session, rollout_id: str, verdict_digest: str | None = None) -> Sequence[ApprovalRow]:
