@@ -9,7 +9,7 @@ from typing import Any
 from rich.markup import escape
 
 from gauntlet.output import local_time
-from gauntlet.quantities import about, percent
+from gauntlet.quantities import about, counted, percent
 from gauntlet.verdict_lines import number
 
 STYLES = {"promoted": "green", "aborted": "red", "rolled back": "red"}
@@ -145,6 +145,20 @@ def progress_of(rollout: Mapping[str, Any]) -> Iterable[str]:
         yield f"{name} {stage_name(step)} (step {i} of {len(rollout['steps'])}) began"
         if step["state"] == "done" and step["reason"]:
             yield f"{name} {stage_name(step)} is over: {step['reason']}"
+
+
+def decided_again(replayed: Mapping[str, Any]) -> str:
+    """Return, of a rollout whose steps were decided again, whether they agree."""
+    computed = [step for step in replayed["steps"] if step["now"] is not None]
+    other = len(replayed["steps"]) - len(computed)
+    rest = f"; {counted(other, 'step')} not by figures" if other else ""
+    said = f"rollout {replayed['rollout_id']}: {counted(len(computed), 'step')} decided again"
+    if replayed["agrees"]:
+        return f"{said}, to the last digit of every figure{rest}"
+    changed = ", ".join(
+        f"{each['stage']} was {each['then']} and is {each['now']}" for each in computed if each["differences"]
+    )
+    return f"{said}{rest}; what differs: {changed}"
 
 
 def fleet_rows(fleet: Mapping[str, Any]) -> list[tuple[Any, ...]]:

@@ -32,8 +32,8 @@ SPREAD = 0.20
 """Standard deviation of a Brier score."""
 HARM_ALPHA = 0.01
 """Error rate of all tests of harm of a rollout."""
-PRIOR = 20.0
-"""a of the Beta prior of the share of discordant pairs that only the tried version predicts correctly."""
+OF_GAIN, OF_HARM = 20.0, 3.0
+"""a of the Beta prior of the share of discordant pairs that only the better version predicts correctly."""
 TUNED_AT = 2_500
 """Units at which a confidence sequence of two arms is the narrowest."""
 MOST = 1 << 34
@@ -147,7 +147,7 @@ def _shown(kind: LossKind, effect: float) -> str:
 def paired(kind: LossKind, effect: float, margin: float, alpha: float, correlation: float, quantile: float) -> int:
     """Return the units of a shadow until `effect` is shown, with probability `quantile`."""
     if kind is LossKind.ZERO_ONE and margin == 0:
-        return discordant(disagreement(ORDINARY, correlation), abs(effect), alpha, quantile)
+        return discordant(disagreement(ORDINARY, correlation), effect, alpha, quantile)
     difference = BRIER[effect] if kind is LossKind.BRIER else effect
     spread = PAIRED_SPREAD[correlation]
     if kind is LossKind.ZERO_ONE:
@@ -159,14 +159,14 @@ def paired(kind: LossKind, effect: float, margin: float, alpha: float, correlati
 
 def discordant(disagree: float, effect: float, alpha: float, quantile: float) -> int:
     """Units until a Beta mixture over the discordant pairs reaches 1/α: right/wrong, without a margin."""
-    p = (disagree + effect) / (2 * disagree)
+    p, prior = (disagree + abs(effect)) / (2 * disagree), OF_GAIN if effect > 0 else OF_HARM
     z = NORMAL.inv_cdf(quantile)
     if p >= 1:
         p = 1 - 1e-9
 
     def reached(pairs: int) -> bool:
         wins = pairs * p - z * math.sqrt(pairs * p * (1 - p))
-        return discordant_evidence(pairs, wins) >= math.log(1 / alpha)
+        return discordant_evidence(pairs, wins, prior) >= math.log(1 / alpha)
 
     return math.ceil(_first(reached) / disagree)
 
@@ -184,10 +184,10 @@ def agreeing(true: float, bound: float, alpha: float, quantile: float) -> int:
     return _first(reached)
 
 
-def discordant_evidence(pairs: int, wins: float) -> float:
+def discordant_evidence(pairs: int, wins: float, prior: float) -> float:
     """log(2ⁿ · B(a+w, a+l)/B(a, a) · 2·P(Beta(a+w, a+l) > ½))."""
-    x, y = PRIOR + wins, PRIOR + pairs - wins
-    return pairs * math.log(2) + _log_beta(x, y) - _log_beta(PRIOR, PRIOR) + math.log(2) + _log_above(0.5, x, y)
+    x, y = prior + wins, prior + pairs - wins
+    return pairs * math.log(2) + _log_beta(x, y) - _log_beta(prior, prior) + math.log(2) + _log_above(0.5, x, y)
 
 
 def _log_above(least: float, x: float, y: float) -> float:

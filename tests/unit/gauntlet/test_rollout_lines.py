@@ -10,6 +10,7 @@ import pytest
 from gauntlet.output import local_time
 from gauntlet.rollout_lines import (
     about_rows,
+    decided_again,
     figure_rows,
     fleet_headline,
     fleet_rows,
@@ -126,6 +127,16 @@ def test_a_follower_sees_each_step_once() -> None:
         "flights v2 shadow is over: it is better",
         "flights v2 canary of 10% (step 2 of 3) began",
     ]
+
+
+def test_steps_that_were_decided_again() -> None:
+    again = {"stage": "shadow", "then": "Advance", "now": "Advance", "differences": []}
+    by_people = {**again, "stage": "approval", "now": None}
+    same = decided_again({"rollout_id": "r1", "agrees": True, "steps": [again, by_people]})
+    assert same == "rollout r1: 1 step decided again, to the last digit of every figure; 1 step not by figures"
+    other = {**again, "now": "Continue", "differences": [{"where": "x", "then": 1, "now": 2}]}
+    said = decided_again({"rollout_id": "r1", "agrees": False, "steps": [again, other]})
+    assert said == "rollout r1: 2 steps decided again; what differs: shadow was Advance and is Continue"
 
 
 def test_a_fleet_shows_first_who_lags_and_why() -> None:

@@ -24,8 +24,9 @@ from gauntlet.rollout_power import (
     HARM,
     HARM_ALPHA,
     MOST,
+    OF_GAIN,
+    OF_HARM,
     PAIRED_SPREAD,
-    PRIOR,
     SPREAD,
     agreeing,
     betting,
@@ -62,13 +63,14 @@ def assert_about(found: NDArray[Any], usual: int, most: int) -> None:
 )
 def test_right_or_wrong_in_a_shadow(correlation: float, effect: float, alpha: float) -> None:
     share = disagreement(ORDINARY, correlation)
-    most = discordant(share, abs(effect), alpha, 0.95)
+    most = discordant(share, effect, alpha, 0.95)
+    prior = OF_GAIN if effect > 0 else OF_HARM
     pairs = np.arange(1, round(2 * most * share))
     wins = (np.random.default_rng(1).random((RUNS, len(pairs))) < (share + abs(effect)) / (2 * share)).cumsum(axis=1)
-    x, y = PRIOR + wins, PRIOR + pairs - wins
+    x, y = prior + wins, prior + pairs - wins
     above = np.log(2) + np.log(np.maximum(betaincc(x, y, 0.5), 1e-300))
-    evidence = pairs * np.log(2) + betaln(x, y) - betaln(PRIOR, PRIOR) + above
-    assert_about(stops(evidence, alpha) / share, discordant(share, abs(effect), alpha, 0.5), most)
+    evidence = pairs * np.log(2) + betaln(x, y) - betaln(prior, prior) + above
+    assert_about(stops(evidence, alpha) / share, discordant(share, effect, alpha, 0.5), most)
 
 
 @pytest.mark.parametrize(("correlation", "effect"), [(CLOSELY, GAIN), (LOOSELY, GAIN), (LOOSELY, HARM)])
@@ -121,8 +123,10 @@ def test_the_formulas_are_those_of_the_gatekeeper() -> None:
     for asked in (policy(strategy=trials), policy(strategy={"shadow": {"on": "metric"}})):
         assert {step.alpha_harm for step in plan(asked)} == {harm_alpha(asked)}
     pairs, wins = 400, 230
-    evidence = discordant_evidence(pairs, wins)
-    assert evidence == pytest.approx(anytime.paired(wins, pairs - wins), abs=0.05)
+    assert (OF_GAIN, OF_HARM) == (anytime.BETTER, anytime.WORSE)
+    for prior in (OF_GAIN, OF_HARM):
+        evidence = discordant_evidence(pairs, wins, prior)
+        assert evidence == pytest.approx(anytime.paired(wins, pairs - wins, prior), abs=0.05)
 
 
 def test_a_brier_score_is_spread_as_that_of_ordinary_models() -> None:
@@ -159,7 +163,7 @@ def test_all_tests_of_a_rollout_share_the_error_rate_of_harm() -> None:
     assert (harm_alpha(alone), harm_alpha(both)) == (HARM_ALPHA, HARM_ALPHA / 2 / 3)
     share = disagreement(ORDINARY, CLOSELY)
     usual = [needs(each)[1].usual[0] for each in (alone, both)]
-    assert usual == [discordant(share, -HARM, harm_alpha(each), 0.5) for each in (alone, both)]
+    assert usual == [discordant(share, HARM, harm_alpha(each), 0.5) for each in (alone, both)]
     assert usual[0] < usual[1]
 
 
