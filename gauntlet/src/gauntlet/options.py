@@ -83,7 +83,9 @@ Actor = Annotated[
 Wait = Annotated[
     bool,
     typer.Option(
-        "--wait", help="Follow until the verdict, gate by gate, and until it is served; exit 1 unless it passed."
+        "--wait",
+        help="Follow until the verdict, gate by gate, and until it is served, or its rollout begins; exit 1 unless it"
+        " passed.",
     ),
 ]
 Timeout = Annotated[

@@ -177,8 +177,8 @@ def _approval(approval: Approval) -> str:
     whom = "not the one who" if approval.people == 1 else "none of whom"
     return (
         f"{who} must agree (gauntlet approve), {whom} registered the version. What they agree to is the verdict with "
-        f"its evidence; if that changes, they must agree again. After {duration(approval.expires)} the request counts as "
-        "refused."
+        "its evidence; if that changes, they must agree again. "
+        f"After {duration(approval.expires)} the request counts as refused."
     )
 
 

@@ -32,8 +32,8 @@ SPREAD = 0.20
 """Standard deviation of a Brier score."""
 HARM_ALPHA = 0.01
 """Error rate of all tests of harm of a rollout."""
-PRIOR = 20.0
-"""a of the Beta prior of the share of discordant pairs that only the tried version predicts correctly."""
+OF_GAIN, OF_HARM = 20.0, 3.0
+"""a of the Beta prior of the share of discordant pairs that only the better version predicts correctly."""
 TUNED_AT = 2_500
 """Units at which a confidence sequence of two arms is the narrowest."""
 MOST = 1 << 34
@@ -81,29 +81,34 @@ def loss(policy: ModelPolicy) -> LossKind | None:
     return loss_of(policy.metric, policy.problem) if policy.states_problem else None
 
 
-def harm_tests(policy: ModelPolicy) -> int:
-    """Return the number of tests that share the error rate of harm: those of all steps."""
-    return sum(len(trial.on) * (len(trial.steps) if isinstance(trial, Canary) else 1) for _, trial in named(policy))
+def harm_alpha(policy: ModelPolicy) -> float:
+    """Return the error rate of each test of harm by labels: half of it is spent on errors, the rest evenly."""
+    judged = [on for _, trial in named(policy) for on in trial.on for _ in range(_steps(trial))]
+    others = sum(on != "errors" for on in judged)
+    return (HARM_ALPHA / 2 if "errors" in judged else HARM_ALPHA) / max(1, others)
+
+
+def _steps(trial: Shadow | Canary | AB) -> int:
+    return len(trial.steps) if isinstance(trial, Canary) else 1
 
 
 def _of_trial(policy: ModelPolicy, name: str, trial: Shadow | Canary | AB) -> Iterator[Need]:
     gate = policy.gates.performance
     alpha = gate.alpha if gate else Performance().alpha
-    harm_alpha = HARM_ALPHA / harm_tests(policy)
+    of_harm = harm_alpha(policy)
     if "agreement" in trial.on and isinstance(trial, Shadow):
         yield _agreement(name, trial, alpha)
     if "metric" not in trial.on:
         return
     if (kind := loss(policy)) is not None:
-        for effect, error in ((GAIN, alpha), (HARM, harm_alpha)):
+        for effect, error in ((GAIN, alpha), (HARM, of_harm)):
             yield _compared(name, trial, kind, effect, error)
 
 
 def _agreement(name: str, shadow: Shadow, alpha: float) -> Need:
     """For a version that disagrees half as often as it may."""
     bound, true = shadow.agreement, (1 + shadow.agreement) / 2
-    mean, spread = true / bound - 1, math.sqrt(true * (1 - true)) / bound
-    usual, most = (max(shadow.rows[0], betting(mean, spread, alpha, q)) for q in (0.5, NEARLY_ALWAYS))
+    usual, most = (max(shadow.rows[0], agreeing(true, bound, alpha, q)) for q in (0.5, NEARLY_ALWAYS))
     return Need(name, f"agrees on {percent(true)}", True, (usual, usual), most, shadow.rows[1])
 
 
@@ -142,7 +147,7 @@ def _shown(kind: LossKind, effect: float) -> str:
 def paired(kind: LossKind, effect: float, margin: float, alpha: float, correlation: float, quantile: float) -> int:
     """Return the units of a shadow until `effect` is shown, with probability `quantile`."""
     if kind is LossKind.ZERO_ONE and margin == 0:
-        return discordant(disagreement(ORDINARY, correlation), abs(effect), alpha, quantile)
+        return discordant(disagreement(ORDINARY, correlation), effect, alpha, quantile)
     difference = BRIER[effect] if kind is LossKind.BRIER else effect
     spread = PAIRED_SPREAD[correlation]
     if kind is LossKind.ZERO_ONE:
@@ -154,28 +159,43 @@ def paired(kind: LossKind, effect: float, margin: float, alpha: float, correlati
 
 def discordant(disagree: float, effect: float, alpha: float, quantile: float) -> int:
     """Units until a Beta mixture over the discordant pairs reaches 1/α: right/wrong, without a margin."""
-    p = (disagree + effect) / (2 * disagree)
+    p, prior = (disagree + abs(effect)) / (2 * disagree), OF_GAIN if effect > 0 else OF_HARM
     z = NORMAL.inv_cdf(quantile)
     if p >= 1:
         p = 1 - 1e-9
 
     def reached(pairs: int) -> bool:
         wins = pairs * p - z * math.sqrt(pairs * p * (1 - p))
-        return _log_evidence(pairs, wins) >= math.log(1 / alpha)
+        return discordant_evidence(pairs, wins, prior) >= math.log(1 / alpha)
 
     return math.ceil(_first(reached) / disagree)
 
 
-def _log_evidence(pairs: int, wins: float) -> float:
-    """log(2ⁿ · B(a+w, a+l)/B(a, a) · 2·P(Beta(a+w, a+l) > ½)), the probability by the normal distribution."""
-    losses = pairs - wins
-    x, y = PRIOR + wins, PRIOR + losses
-    if y <= 0:
+def agreeing(true: float, bound: float, alpha: float, quantile: float) -> int:
+    """Rows until a mixture over all larger shares shows that more than `bound` of them agree, where `true` do."""
+    z = NORMAL.inv_cdf(quantile)
+
+    def reached(rows: int) -> bool:
+        agreed = rows * true - z * math.sqrt(rows * true * (1 - true))
+        rest = rows - agreed
+        mixed = _log_beta(agreed + 1, rest + 1) + _log_above(bound, agreed + 1, rest + 1) - math.log(1 - bound)
+        return mixed - agreed * math.log(bound) - rest * math.log(1 - bound) >= math.log(1 / alpha)
+
+    return _first(reached)
+
+
+def discordant_evidence(pairs: int, wins: float, prior: float) -> float:
+    """log(2ⁿ · B(a+w, a+l)/B(a, a) · 2·P(Beta(a+w, a+l) > ½))."""
+    x, y = prior + wins, prior + pairs - wins
+    return pairs * math.log(2) + _log_beta(x, y) - _log_beta(prior, prior) + math.log(2) + _log_above(0.5, x, y)
+
+
+def _log_above(least: float, x: float, y: float) -> float:
+    """log P(Beta(x, y) > least), by the normal distribution."""
+    if x <= 0 or y <= 0:
         return -math.inf
-    mean = x / (x + y)
     spread = math.sqrt(x * y / ((x + y) ** 2 * (x + y + 1)))
-    above = max(1e-300, 1 - NormalDist(mean, spread).cdf(0.5))
-    return pairs * math.log(2) + _log_beta(x, y) - _log_beta(PRIOR, PRIOR) + math.log(2 * above)
+    return math.log(max(1e-300, 1 - NormalDist(x / (x + y), spread).cdf(least)))
 
 
 def _log_beta(x: float, y: float) -> float:
@@ -208,15 +228,14 @@ def two_arms(kind: LossKind, effect: float, margin: float, alpha: float, share: 
     if distance <= 0:
         return MOST
     variance = ORDINARY * (1 - ORDINARY) if kind is LossKind.ZERO_ONE else SPREAD**2
-    spread = math.sqrt(variance / share + variance / (1 - share))
-    tuned = -2 * math.log(alpha)
-    rho2 = (tuned + math.log(tuned + 1)) / TUNED_AT
+    log = -2 * math.log(2 * alpha)
+    tuned = (log + math.log1p(log)) / TUNED_AT
     z = NORMAL.inv_cdf(quantile)
 
     def reached(units: int) -> bool:
-        t = units * rho2 + 1
-        width = math.sqrt(2 * t / (units**2 * rho2) * math.log(1 + math.sqrt(t) / (2 * alpha)))
-        return spread * (width + z / math.sqrt(units)) <= distance
+        v = 4 * share * (1 - share) * units * tuned
+        width = math.sqrt(2 * (v + 1) / v * math.log1p(math.sqrt(v + 1) / (2 * alpha)))
+        return math.sqrt(variance / (units * share * (1 - share))) * (width + z) <= distance
 
     return _first(reached)
 

@@ -12,6 +12,9 @@ from scipy.special import betaincc, betaln, logsumexp
 from contracts.losses import LossKind
 from contracts.policy import ModelPolicy
 from contracts.rollouts import BETS
+from gatekeeper.policy.rollout import plan
+from gatekeeper.policy.statistics import anytime
+from gatekeeper.policy.statistics.anytime import Sample
 from gauntlet.power_analysis import CLOSELY, LOOSELY, NORMAL, ORDINARY, disagreement
 from gauntlet.quantities import about, rate, rounded
 from gauntlet.rollout_forecast import forecasts, rows
@@ -21,12 +24,15 @@ from gauntlet.rollout_power import (
     HARM,
     HARM_ALPHA,
     MOST,
+    OF_GAIN,
+    OF_HARM,
     PAIRED_SPREAD,
-    PRIOR,
     SPREAD,
+    agreeing,
     betting,
     discordant,
-    harm_tests,
+    discordant_evidence,
+    harm_alpha,
     needs,
     paired,
     two_arms,
@@ -57,13 +63,14 @@ def assert_about(found: NDArray[Any], usual: int, most: int) -> None:
 )
 def test_right_or_wrong_in_a_shadow(correlation: float, effect: float, alpha: float) -> None:
     share = disagreement(ORDINARY, correlation)
-    most = discordant(share, abs(effect), alpha, 0.95)
+    most = discordant(share, effect, alpha, 0.95)
+    prior = OF_GAIN if effect > 0 else OF_HARM
     pairs = np.arange(1, round(2 * most * share))
     wins = (np.random.default_rng(1).random((RUNS, len(pairs))) < (share + abs(effect)) / (2 * share)).cumsum(axis=1)
-    x, y = PRIOR + wins, PRIOR + pairs - wins
+    x, y = prior + wins, prior + pairs - wins
     above = np.log(2) + np.log(np.maximum(betaincc(x, y, 0.5), 1e-300))
-    evidence = pairs * np.log(2) + betaln(x, y) - betaln(PRIOR, PRIOR) + above
-    assert_about(stops(evidence, alpha) / share, discordant(share, abs(effect), alpha, 0.5), most)
+    evidence = pairs * np.log(2) + betaln(x, y) - betaln(prior, prior) + above
+    assert_about(stops(evidence, alpha) / share, discordant(share, effect, alpha, 0.5), most)
 
 
 @pytest.mark.parametrize(("correlation", "effect"), [(CLOSELY, GAIN), (LOOSELY, GAIN), (LOOSELY, HARM)])
@@ -77,24 +84,49 @@ def test_a_bounded_loss_in_a_shadow(correlation: float, effect: float) -> None:
 
 @pytest.mark.parametrize("share", [0.5, 0.1])
 def test_two_arms(share: float) -> None:
-    """The confidence sequence of a difference of two shares, looked at after every entity."""
-    most = two_arms(LossKind.ZERO_ONE, HARM, 0.0, 0.01, share, 0.95)
+    """With the gatekeeper's own confidence sequence, looked at after every 20 entities."""
+    usual, most = (two_arms(LossKind.ZERO_ONE, HARM, 0.0, 0.01, share, q) for q in (0.5, 0.95))
     random = np.random.default_rng(3)
-    units = np.arange(1, round(1.5 * most))
-    shape = (60, len(units))
+    shape = (40, 2 * most)
     tried = random.random(shape) < share
     wrong = random.random(shape) < np.where(tried, 1 - ORDINARY - HARM, 1 - ORDINARY)
-    n1, n0 = tried.cumsum(axis=1), (~tried).cumsum(axis=1)
-    p1, p0 = (wrong & tried).cumsum(axis=1) / np.maximum(n1, 1), (wrong & ~tried).cumsum(axis=1) / np.maximum(n0, 1)
-    spread = np.sqrt(p1 * (1 - p1) / np.maximum(n1, 1) + p0 * (1 - p0) / np.maximum(n0, 1)) * np.sqrt(units)
-    tuned = -2 * np.log(0.01)
-    rho2 = (tuned + np.log(tuned + 1)) / 2500
-    width = np.sqrt(2 * (units * rho2 + 1) / (units**2 * rho2) * np.log(1 + np.sqrt(units * rho2 + 1) / 0.02))
-    shown = (p1 - p0 > spread * width) & (n1 >= 100) & (n0 >= 100)
-    found = np.where(shown.any(axis=1), shown.argmax(axis=1) + 1, len(units))
-    usual = two_arms(LossKind.ZERO_ONE, HARM, 0.0, 0.01, share, 0.5)
+    sums = [(arm.cumsum(axis=1), (wrong & arm).cumsum(axis=1)) for arm in (tried, ~tried)]
+
+    def stop(run: int) -> int:
+        for i in range(99, shape[1], 20):
+            one, other = (Sample(int(n[run, i]), float(x[run, i]), float(x[run, i])) for n, x in sums)
+            found = anytime.difference(other, one, 0.01)
+            if found is not None and found[2] < 0:
+                return i + 1
+        return shape[1]
+
+    found = np.array([stop(run) for run in range(shape[0])])
     assert 0.6 * usual <= np.median(found) <= 1.1 * usual
     assert (found <= most).mean() >= 0.9
+
+
+def test_agreement_of_a_shadow() -> None:
+    usual, most = (agreeing(0.975, 0.95, 0.05, q) for q in (0.5, 0.95))
+    agrees = (np.random.default_rng(5).random((60, 2 * most)) < 0.975).cumsum(axis=1)
+    every = range(19, 2 * most, 20)
+    evidence = np.array([[anytime.above(int(row[i]), i + 1, 0.95) for i in every] for row in agrees])
+    found = stops(evidence, 0.05) * 20
+    assert 0.5 * usual <= np.median(found) <= 1.1 * usual
+    assert 0.5 * most <= np.quantile(found, 0.95) <= 1.1 * most
+
+
+def test_the_formulas_are_those_of_the_gatekeeper() -> None:
+    trials = [
+        {"shadow": {"on": ["metric", "errors"]}},
+        {"canary": {"steps": ["1%", "10%"], "on": ["metric", "latency"]}},
+    ]
+    for asked in (policy(strategy=trials), policy(strategy={"shadow": {"on": "metric"}})):
+        assert {step.alpha_harm for step in plan(asked)} == {harm_alpha(asked)}
+    pairs, wins = 400, 230
+    assert (OF_GAIN, OF_HARM) == (anytime.BETTER, anytime.WORSE)
+    for prior in (OF_GAIN, OF_HARM):
+        evidence = discordant_evidence(pairs, wins, prior)
+        assert evidence == pytest.approx(anytime.paired(wins, pairs - wins, prior), abs=0.05)
 
 
 def test_a_brier_score_is_spread_as_that_of_ordinary_models() -> None:
@@ -128,11 +160,11 @@ def test_all_tests_of_a_rollout_share_the_error_rate_of_harm() -> None:
     both = policy(
         strategy=[{"shadow": {"on": "metric"}}, {"canary": {"steps": ["1%", "10%"], "on": ["errors", "latency"]}}]
     )
-    assert (harm_tests(alone), harm_tests(both)) == (1, 5)
-    harm = {name: needs(each)[1].usual for name, each in (("alone", alone), ("both", both))}
+    assert (harm_alpha(alone), harm_alpha(both)) == (HARM_ALPHA, HARM_ALPHA / 2 / 3)
     share = disagreement(ORDINARY, CLOSELY)
-    assert harm["alone"][0] == discordant(share, -HARM, HARM_ALPHA, 0.5)
-    assert harm["both"][0] == discordant(share, -HARM, HARM_ALPHA / 5, 0.5) > harm["alone"][0]
+    usual = [needs(each)[1].usual[0] for each in (alone, both)]
+    assert usual == [discordant(share, HARM, harm_alpha(each), 0.5) for each in (alone, both)]
+    assert usual[0] < usual[1]
 
 
 def test_a_step_needs_at_least_its_minimum_and_at_most_its_maximum() -> None:

@@ -92,6 +92,20 @@ def p95_ms(histogram: dict[str, int]) -> float:
     raise ValueError("a histogram without latencies has no 95th percentile")
 
 
+def former_is_better(paired: PairedSums, loss: Loss, alpha: float) -> Finding:
+    """Judge the new champion of a watch, whose former one is the tried version: it is harm when that one is better."""
+    mirrored = PairedSums(
+        n=paired.n,
+        wins=paired.losses,
+        losses=paired.wins,
+        sum_d=-paired.sum_d,
+        sum_d2=paired.sum_d2,
+        log_wealth_better=paired.log_wealth_worse,
+        log_wealth_worse=paired.log_wealth_better,
+    )
+    return metric_of_pairs(mirrored, loss, alpha, alpha)
+
+
 def metric_of_pairs(paired: PairedSums, loss: Loss, alpha: float, alpha_harm: float) -> Finding:
     """Judge the tried version by the loss on rows that both predicted; proven: better (by more than minus the margin).
 
@@ -99,7 +113,8 @@ def metric_of_pairs(paired: PairedSums, loss: Loss, alpha: float, alpha_harm: fl
     """
     observed = paired.sum_d / paired.n if paired.n else None
     if loss.kind is LossKind.ZERO_ONE and loss.margin == 0:
-        better, worse = anytime.paired(paired.wins, paired.losses), anytime.paired(paired.losses, paired.wins)
+        better = anytime.paired(paired.wins, paired.losses)
+        worse = anytime.paired(paired.losses, paired.wins, anytime.WORSE)
         seen = f"right alone on {paired.wins:,}, wrong alone on {paired.losses:,} of {paired.n:,} labelled units"
     else:
         better, worse = anytime.betting(paired.log_wealth_better), anytime.betting(paired.log_wealth_worse)
@@ -182,7 +197,7 @@ def percent(share: float) -> str:
 def _evidence(log_e: float, alpha: float) -> str:
     """Return the evidence as odds: 34 to 1; from 1/alpha to 1 on, it decides."""
     odds = f"{math.exp(log_e):.3g}" if log_e < math.log(1e6) else "more than a million"
-    return f"evidence {odds} to 1 ({1 / alpha:.3g} to 1 decides)"
+    return f"evidence {odds} to 1 ({1 / alpha:,.0f} to 1 decides)"
 
 
 def _chance(p: float, alpha: float) -> str:

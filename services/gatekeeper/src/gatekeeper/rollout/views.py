@@ -12,8 +12,9 @@ from contracts import Mode, Stage
 from gatekeeper.database import queries, rollouts
 from gatekeeper.database.rollout_tables import GIVEN, RolloutRow
 from gatekeeper.database.tables import PromotionRow, ReplicaRow
-from gatekeeper.policy.rollout import Step
+from gatekeeper.policy.rollout import Advance, Continue, Step
 from gatekeeper.read_models import View
+from gatekeeper.rollout.next_action import next_of
 
 
 class FigureView(View):
@@ -76,6 +77,7 @@ class RolloutView(View):
     measured: dict[str, Any] | None = Field(description="The last RolloutMeasured of this step")
     figures: list[FigureView] = Field(description="Of this step")
     approvals: list[ApprovalView]
+    waits_for: str | None = Field(description="What the current step waits for; null once it has ended")
     people_needed: int = Field(description="Number of people who must still approve; 0 unless it waits for them")
     expires_at: datetime | None = Field(description="When staging, an approval or a watch ends by itself")
 
@@ -160,9 +162,19 @@ def rollout_view(session: Session, row: RolloutRow) -> RolloutView:
             )
             for each in approvals
         ],
+        waits_for=None if ended else _waits_for(session, row),
         people_needed=max(0, step.people - given) if waits else 0,
         expires_at=rollouts.expires_at(row),
     )
+
+
+def _waits_for(session: Session, row: RolloutRow) -> str:
+    action = next_of(session, row, None, datetime.now(UTC))
+    if isinstance(action, Continue):
+        return action.reason
+    if isinstance(action, Advance) and queries.state(session, row.model_name).frozen:
+        return f"the model is frozen; else it would go on: {action.reason}"
+    return f"the next look of the gatekeeper: {action.reason}"
 
 
 def fleet_view(session: Session, model_name: str) -> FleetView:
