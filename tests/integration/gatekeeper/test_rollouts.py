@@ -38,7 +38,7 @@ def test_from_passed_to_champion_and_back_by_itself(rolling: Rolling) -> None:
     rolling.bus.publish(early, times=2)  # late
     rolling.measured(shadow, n=5000, losses=5000)  # of a step that is over
     rolling.measured(canary, n=500, share=0.1)
-    rolling.bus.publish(sums_of(canary, n=40, share=0.1))  # of a drift service that has lost its database
+    rolling.bus.publish(sums_of(canary, n=40, share=0.1, lost=True))  # of a drift service that has lost its database
     canary = rolling.at("canary", step=2, share=0.5)
     rolling.measured(canary, n=600, share=0.5)
     watch = rolling.at("watch", mode="shadow", step=3)

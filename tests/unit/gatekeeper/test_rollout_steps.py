@@ -93,7 +93,7 @@ def test_doubled_late_and_foreign_sums_change_nothing(bench: RolloutBench) -> No
     begun(bench, strategy=[SHADOW, CANARY])
     shadow = bench.rollout()
     bench.measured(shadow, n=90)
-    bench.measured(shadow, n=50, losses=50)  # of a drift service that has lost its database
+    bench.measured(shadow, n=80, losses=80)  # late
     assert bench.rollout()["measured"]["tried"]["predictions"] == 90
     bench.measured({**shadow, "tried_version": 7}, n=5000, losses=4000)
     bench.measured({**shadow, "rollout_id": "another"}, n=5000, losses=4000)
@@ -102,6 +102,21 @@ def test_doubled_late_and_foreign_sums_change_nothing(bench: RolloutBench) -> No
     before = bench.events()
     bench.measured(shadow, n=5000, losses=4000)  # of a step that is over
     assert bench.rollout()["stage"] == "canary" and bench.events() == before
+
+
+def test_sums_since_drift_lost_its_database_end_a_rollout_only_for_harm(bench: RolloutBench) -> None:
+    begun(bench, watch=True)
+    bench.measured(n=50_000)
+    bench.measured(n=3_000, lost=True)
+    assert bench.state() == ("watch", 2, None) and bench.rollout()["measured"]["tried"]["predictions"] == 50_000
+    bench.measured(n=3_000, champion_errors=300, lost=True)
+    assert bench.state() == ("ended", 2, "rolled back") and replay_rollout(bench.row()).agrees
+
+
+def test_the_challenger_of_a_running_rollout_wins_no_tournament_meanwhile(bench: RolloutBench) -> None:
+    begun(bench, strategy=SHADOW, supersede="newest")
+    before = bench.events()
+    assert not bench.tournament(2) and bench.events() == before
 
 
 def test_a_newer_challenger_waits_and_is_judged_again_under_a_new_champion(bench: RolloutBench) -> None:
