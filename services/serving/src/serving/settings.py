@@ -82,8 +82,11 @@ class Settings(ServiceSettings):
         "champion takes, where that is longer. After it, the champion answers them",
     )
     body_seconds: float = Field(30.0, gt=0, description="Time limit for receiving a body; after it, 408")
-    trial_seconds: float = Field(
-        2.0, gt=0, description="Time limit of a call of a version that a rollout tries and that is not compiled"
+    trial_call_seconds: float = Field(
+        2.0,
+        gt=0,
+        description="Time limit of a call of a version that a rollout tries and that is not compiled; beyond it, its "
+        "process is ended",
     )
     trial_memory_mb: int = Field(
         1024, ge=1, description="Memory by which the process of such a version may grow, MiB; beyond it, it is ended"

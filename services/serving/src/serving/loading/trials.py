@@ -91,7 +91,7 @@ class TrialLoader:
     def _limit(self, loaded: LoadedVersion) -> None:
         if loaded.host is not None:
             growth = self._settings.trial_memory_mb * MEBIBYTE
-            loaded.host.limit(HostLimits(self._settings.trial_seconds, growth))
+            loaded.host.limit(HostLimits(self._settings.trial_call_seconds, growth))
 
     async def _look_after(self, state: ModelState, loaded: LoadedVersion, is_still_next: IsStillNext) -> None:
         """End a process that leaks, start one that has ended; give the version up when it ends again and again."""
