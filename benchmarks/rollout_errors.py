@@ -3,7 +3,7 @@
 `python -m benchmarks.rollout_errors [--rollouts 2000]` plays whole rollouts through the product's `plan` and
 `next_action`, on cumulative RolloutMeasured; on the same units, judges as other systems have them (rollout_judges.py).
 Looks between which no count moved that a test reads, or at which a vectorised formula of the same test is far from
-deciding, are skipped; every 250th is made nevertheless, and one that decides alone ends the benchmark as an error.
+deciding, are skipped; every 1,000th is made nevertheless, and one that decides alone ends the benchmark as an error.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def play_split(steps: Sequence[Step], random: np.random.Generator, n: int, of: V
     history, errors, units = of.history, None, 0
     ended: Ended | None = None
     for step in steps:
-        drawn = stream(random, n, of, step.share)
+        drawn = stream(random, n, of, step.share, latency="latency" in step.on)
         errors = drawn.history_errors if errors is None else errors
         ended = play([step], Stream(drawn.loss, drawn.failed, drawn.bucket, errors, history, drawn.split), loss)
         units += ended.units
@@ -177,7 +177,7 @@ def print_judges(rollouts: int) -> None:
     rows: dict[str, list[str]] = {}
     for place, of in enumerate(cases.values()):
         found: dict[str, list[tuple[str, int]]] = {}
-        for number in range(rollouts):
+        for number in range(rollouts if place == 0 else rollouts // 4):
             random = np.random.default_rng([100 + place, number])
             pairs, arms = stream(random, 10_000, of), stream(random, 20_000, of, 0.5)
             for name, ended in (
@@ -214,7 +214,7 @@ def print_power(rollouts: int) -> None:
     for gain, action in ((0.02, Advance), (-0.05, Abort)):
         cells = []
         for differ in (0.06, 0.08, 0.1, 0.15):
-            found = outcomes(rollouts, _shadow, Versions(gain=gain, differ=differ), 200)
+            found = outcomes(rollouts // 4, _shadow, Versions(gain=gain, differ=differ), 200)
             median = np.median([one.units if isinstance(one.action, action) else np.inf for one in found])
             cells.append(f"{median:,.0f} ({share(found, action):.1%})")
         print(
@@ -250,9 +250,9 @@ def print_cost() -> None:
         next_action(step, BEGAN, of, BEGAN, loss=loss)
         times = []
         for _ in range(500):
-            began = time.perf_counter()
+            began = time.process_time()  # the machine may be busy with other things
             next_action(step, BEGAN, of, BEGAN, loss=loss)
-            times.append(time.perf_counter() - began)
+            times.append(time.process_time() - began)
         middle, late = 1000 * np.quantile(times, (0.5, 0.99))
         size = len(sums.model_dump_json()) / 1000
         print(f"\n{step.stage.value}, 1,000,000 predictions: {size:.1f} kB a message; a decision takes", end=" ")
@@ -261,7 +261,9 @@ def print_cost() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rollouts", type=int, default=2000, help="of each strategy")
+    parser.add_argument(
+        "--rollouts", type=int, default=2000, help="of equal versions, each strategy; a quarter of others"
+    )
     parser.add_argument("--only", choices=PARTS, nargs="*", default=list(PARTS))
     chosen = parser.parse_args()
     began = time.monotonic()
