@@ -197,7 +197,7 @@ def percent(share: float) -> str:
 def _evidence(log_e: float, alpha: float) -> str:
     """Return the evidence as odds: 34 to 1; from 1/alpha to 1 on, it decides."""
     odds = f"{math.exp(log_e):.3g}" if log_e < math.log(1e6) else "more than a million"
-    return f"evidence {odds} to 1 ({1 / alpha:.3g} to 1 decides)"
+    return f"evidence {odds} to 1 ({1 / alpha:,.0f} to 1 decides)"
 
 
 def _chance(p: float, alpha: float) -> str:

@@ -1,0 +1,98 @@
+"""The executor and rollouts: what is tried is loaded beside the champion, and is over as soon as it is not in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from contracts import Mode, ModelLoaded, ModelLoadFailed, Result, Stage
+from support.loaders import Bench, run_bench, until
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., None]:
+    return partial(run_bench, tmp_path)
+
+
+@pytest.mark.parametrize("first", ["promotion", "rollout"])
+def test_a_version_is_tried_whichever_event_is_read_first(run: Callable[..., None], first: str) -> None:
+    async def scenario(bench: Bench) -> None:
+        events = [partial(bench.promote, 1), partial(bench.roll_out, 1, version=2, champion_epoch=1)]
+        for event in events if first == "promotion" else reversed(events):
+            event()
+        assert bench.store.fetched == []
+        bench.caught_up.set()
+        await until(lambda: bench.tried() == (2, 1))
+        assert bench.active() == (1, 1)
+        loaded = bench.reports[-1]
+        assert isinstance(loaded, ModelLoaded)
+        assert (loaded.model_version, loaded.epoch, loaded.rollout_id) == (2, None, "flights-2")
+
+    run(scenario)
+
+
+def test_further_steps_change_the_reference_only(run: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.caught_up.set()
+        bench.promote(1)
+        bench.roll_out(1, version=2, champion_epoch=1)
+        await until(lambda: bench.tried() == (2, 1))
+        state = bench.reconciler.state("flights")
+        assert state is not None and state.trial is not None
+        version, reports = state.trial.version, len(bench.reports)
+        bench.roll_out(2, version=2, champion_epoch=1, mode=Mode.SPLIT, share=0.1)
+        await until(lambda: bench.tried() == (2, 2))
+        assert state.trial.version is version and state.trial.desired.share == 0.1
+        bench.roll_out(1, version=2, champion_epoch=1)  # stale
+        assert bench.tried() == (2, 2)
+        bench.roll_out(3, version=2, champion_epoch=1, stage=Stage.ENDED, result=Result.ABORTED)
+        assert bench.tried() is None, "at once"
+        assert len(bench.reports) == reports
+        await until(lambda: len(state.resident) == 1)
+
+    run(scenario)
+
+
+def test_a_promotion_ends_it_at_once_and_is_a_swap_of_what_is_resident(run: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.caught_up.set()
+        bench.promote(1)
+        bench.roll_out(1, version=2, champion_epoch=1)
+        await until(lambda: bench.tried() == (2, 1))
+        state = bench.reconciler.state("flights")
+        assert state is not None and state.trial is not None
+        model = state.trial.version.model
+        bench.roll_out(2, version=1, champion_epoch=2, stage=Stage.WATCH)  # before its promotion
+        assert bench.tried() is None
+        await until(lambda: not state.changed.is_set())
+        bench.promote(2, version=2)
+        await until(lambda: bench.active() == (2, 2))
+        assert state.active is not None and state.active.model is model
+        await until(lambda: bench.tried() == (1, 2))
+        assert bench.store.fetched == ["here"]
+        bench.promote(3, version=1)
+        await until(lambda: bench.active() == (1, 3))
+        assert bench.tried() is None
+
+    run(scenario)
+
+
+def test_what_cannot_be_had_is_reported_and_the_champion_stays(run: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.caught_up.set()
+        bench.promote(1)
+        bench.roll_out(1, version=2, champion_epoch=1, uri="gone", digest="sha256:" + "2" * 64)
+        await until(lambda: any(isinstance(event, ModelLoadFailed) for event in bench.reports))
+        failure = bench.reports[-1]
+        assert isinstance(failure, ModelLoadFailed) and "no such artifact" in failure.reason
+        assert (failure.epoch, failure.rollout_id) == (None, "flights-2")
+        assert (bench.active(), bench.tried()) == ((1, 1), None)
+        bench.roll_out(2, version=2, champion_epoch=1, uri="gone", digest="sha256:" + "2" * 64)
+        bench.roll_out(3, version=3, champion_epoch=1)
+        await until(lambda: bench.tried() == (3, 3))
+        assert bench.store.fetched.count("gone") == 1
+
+    run(scenario)
