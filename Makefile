@@ -5,7 +5,7 @@ UV_VERSION := 0.13.8
 UV := .tools/bin/uv
 BIN := .venv/bin
 MEMBERS := contracts chassis embedded_kafka forms services/trainer services/gatekeeper services/serving services/drift gauntlet examples
-POLICY := services/trainer/src/trainer/policy.py services/serving/src/serving/policy services/drift/src/drift/policy.py services/gatekeeper/src/gatekeeper/policy
+POLICY := services/trainer/src/trainer/policy.py services/serving/src/serving/policy services/drift/src/drift/policy services/gatekeeper/src/gatekeeper/policy
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help

@@ -25,10 +25,13 @@ from chassis.bus import Bus
 from chassis.cloudevents import encode
 from chassis.database import Database
 from chassis.jobs import Jobs
+from chassis.outbox import Outbox
 from chassis.topics import ensure_topics
 from contracts import Cause, Envelope, Output, PredictionMade, Promoted, new_envelope
 from drift.handlers import Handlers
 from drift.policies import DriftPolicies
+from drift.rollouts.measures import Measures
+from drift.rollouts.rollouts import Rollouts
 from drift.settings import Settings
 from drift.tables import PredictionRow
 from embedded_kafka import EmbeddedKafka
@@ -71,7 +74,9 @@ class Taker:
 
     def __init__(self, database: Database, settings: Settings, models: Sequence[str]) -> None:
         self.batches: list[int] = []
-        self._handlers = Handlers(Jobs(database, owner="benchmark"), DriftPolicies({}), settings)
+        jobs, policies = Jobs(database, owner="benchmark"), DriftPolicies({})
+        rollouts = Rollouts(jobs, policies, Measures(Outbox("drift")))
+        self._handlers = Handlers(jobs, policies, settings, rollouts)
         with database.transaction() as session:
             for model in models:
                 self._handlers.on_promoted(session, new_envelope(promoted(model), source="gatekeeper"))

@@ -9,10 +9,23 @@ from sqlalchemy import func, select, update
 
 from chassis.database import Database
 from chassis.jobs import JobRow, Jobs
-from contracts import Dataset, Envelope, GroundTruthReceived, PredictionMade
+from chassis.outbox import Outbox, OutboxRow
+from contracts import (
+    Dataset,
+    Envelope,
+    GroundTruthReceived,
+    PredictionMade,
+    RolloutChanged,
+    RolloutMeasured,
+    new_envelope,
+)
 from drift.handlers import Handlers
 from drift.housekeeping import Housekeeper
 from drift.policies import DriftPolicies
+from drift.rollouts.measurer import Measurer
+from drift.rollouts.measures import Measures, measured
+from drift.rollouts.rollouts import Rollouts
+from drift.rollouts.tables import StepRow
 from drift.settings import Settings
 from drift.tables import WindowRow
 from support.drifting import promotion
@@ -25,7 +38,12 @@ class Bench:
         self.database = Database(url)
         self.database.migrate("drift")
         self.settings = Settings(_env_file=None, **settings)
-        self.handlers = Handlers(Jobs(self.database, owner="test"), DriftPolicies({}), self.settings)
+        self.now: datetime | None = None
+        """The time by which labels mature; None: as it is."""
+        jobs, policies = Jobs(self.database, owner="test"), DriftPolicies({})
+        self.rollouts = Rollouts(jobs, policies, Measures(Outbox("drift")), self.clock)
+        self.measurer = Measurer(self.database, self.rollouts, self.clock)
+        self.handlers = Handlers(jobs, policies, self.settings, self.rollouts)
         self.keeper = Housekeeper(self.database, self.handlers, self.settings)
 
     def predict(self, made: list[Envelope[PredictionMade]]) -> None:
@@ -39,6 +57,26 @@ class Bench:
     def promote(self, **event: Any) -> None:
         with self.database.transaction() as session:
             self.handlers.on_promoted(session, promotion(reference=REFERENCE, **event))
+
+    def clock(self) -> datetime:
+        return self.now or datetime.now(UTC)
+
+    def roll_out(self, changed: RolloutChanged) -> None:
+        with self.database.transaction() as session:
+            self.rollouts.on_changed(session, new_envelope(changed, source="gatekeeper"))
+
+    def measured(self) -> list[RolloutMeasured]:
+        """What was emitted, oldest first."""
+        with self.database.reading() as session:
+            query = select(OutboxRow).where(OutboxRow.topic == RolloutMeasured.topic).order_by(OutboxRow.id)
+            return [RolloutMeasured.model_validate_json(row.value) for row in session.scalars(query)]
+
+    def sums(self, **step: Any) -> RolloutMeasured:
+        """The sums of the newest step, or of `step`, emitted or not."""
+        with self.database.reading() as session:
+            row = session.scalars(select(StepRow).filter_by(**step).order_by(StepRow.key.desc())).first()
+            assert row is not None
+            return measured(self.rollouts.open_step(session, row), self.clock())
 
     def windows(self) -> list[tuple[str, str, int, int]]:
         with self.database.reading() as session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
@@ -14,6 +15,17 @@ from contracts.losses import LossKind
 
 BETS = tuple(2.0**-power for power in range(1, 9))
 """The bets g of `PairedSums`: shares of the wealth that each unit is bet with."""
+
+
+def log_wealth(d: float, margin: float = 0.0) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return what one unit adds to `log_wealth_better` and `log_wealth_worse`, for each of the bets.
+
+    d, from -1 to 1, is the loss of the champion minus that of the tried version. With x = (1 ± d)/2 in [0, 1] and the
+    bound (1 ∓ m)/2 of its mean, each is log(1 + g·(x/bound - 1)): I. Waudby-Smith and A. Ramdas, "Estimating means of
+    bounded random variables by betting", Journal of the Royal Statistical Society B 86, 2024.
+    """
+    better, worse = (d + margin) / (1 - margin), -(d + margin) / (1 + margin)
+    return tuple(math.log1p(g * better) for g in BETS), tuple(math.log1p(g * worse) for g in BETS)
 
 
 class Stage(StrEnum):
@@ -70,6 +82,9 @@ class Loss(Value):
     kind: LossKind
     scale: FiniteFloat = Field(default=1.0, gt=0, description="The loss is divided by it, and cut at 1")
     quantile: FiniteFloat | None = Field(default=None, gt=0, lt=1, description="pinball: the quantile")
+    margin: FiniteFloat = Field(
+        default=0.0, ge=0, lt=1, description="Mean loss by which the tried version may be worse; shifts the log wealth"
+    )
 
 
 class RolloutChanged(Event):
@@ -112,9 +127,9 @@ class PairedSums(Value):
     sum_d: FiniteFloat = 0.0
     sum_d2: FiniteFloat = 0.0
     log_wealth_better: tuple[FiniteFloat, ...] = Field(
-        default=(), description="Σ log(1 + g·d) for each of the bets g = 2⁻¹…2⁻⁸"
+        default=(), description="Σ log(1 + g·(d + m)/(1 - m)) for each of the bets g = 2⁻¹…2⁻⁸, m the loss's margin"
     )
-    log_wealth_worse: tuple[FiniteFloat, ...] = Field(default=(), description="Σ log(1 - g·d)")
+    log_wealth_worse: tuple[FiniteFloat, ...] = Field(default=(), description="Σ log(1 - g·(d + m)/(1 + m))")
 
 
 class ArmSums(Value):

@@ -7,7 +7,7 @@ import pytest
 from contracts import DriftKind, FeatureScore, Outcome
 from contracts.drift_settings import AbsoluteDrop, RelativeDrop
 from contracts.metrics import METRICS
-from drift.policy import (
+from drift.policy.windows import (
     MINIMUM_ROWS,
     Announce,
     Hold,

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from contracts import Outcome
-from drift.policy import judge_data
+from drift.policy.windows import judge_data
 from drift.scores import JENSEN_SHANNON, LIMIT, MISSING, WASSERSTEIN, compare
 
 

@@ -18,10 +18,14 @@ from contracts.event import LARGEST_INTEGER
 from drift import store
 from drift.handlers import Handlers
 from drift.policies import DriftPolicies
-from drift.policy import MINIMUM_ROWS, refusal
+from drift.policy.windows import MINIMUM_ROWS, refusal
 from drift.report_page import page_of
+from drift.rollouts.measures import measured
+from drift.rollouts.open_step import OpenStep
+from drift.rollouts.rollouts import Rollouts
+from drift.rollouts.store import newest_steps
 from drift.tables import ModelRow, VersionRow, WindowRow
-from drift.views import ChampionView, ModelView, RulesView, ScoreAccepted, WindowView, window_view
+from drift.views import ChampionView, ModelView, RolloutStepView, RulesView, ScoreAccepted, WindowView, window_view
 
 WINDOW_ID = r"^[A-Za-z0-9._-]{1,250}$"
 
@@ -29,7 +33,9 @@ SANDBOX = {"Content-Security-Policy": "sandbox allow-scripts allow-downloads", "
 """A report contains scripts and values from requests: it may run, but must not reach this origin."""
 
 
-def build_router(database: Database, handlers: Handlers, policies: DriftPolicies, public_url: str) -> APIRouter:
+def build_router(
+    database: Database, handlers: Handlers, rollouts: Rollouts, policies: DriftPolicies, public_url: str
+) -> APIRouter:
     router = APIRouter(tags=["drift"])
 
     @router.get("/models")
@@ -74,6 +80,15 @@ def build_router(database: Database, handlers: Handlers, policies: DriftPolicies
                 )
                 raise Problem(404, "no report yet", detail)
             return HTMLResponse(page_of(found, store.report_of(session, found)), headers=SANDBOX)
+
+    @router.get("/rollouts")
+    def steps(
+        model_name: Annotated[str | None, Query(description="Of this model only")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+    ) -> list[RolloutStepView]:
+        """The steps of rollouts with their sums, newest first."""
+        with database.reading() as session:
+            return [_step_view(rollouts.open_step(session, row)) for row in newest_steps(session, model_name, limit)]
 
     @router.post("/models/{name}/score", status_code=202, responses=problems(404, 409))
     def score(name: str) -> ScoreAccepted:
@@ -131,6 +146,20 @@ def _model_view(session: Session, model: ModelRow, policies: DriftPolicies, publ
         ),
         newest_window=window_view(newest[0], public_url) if newest else None,
         newest_verdict=window_view(judged, public_url) if judged else None,
+    )
+
+
+def _step_view(step: OpenStep) -> RolloutStepView:
+    row = step.row
+    return RolloutStepView(
+        model_name=row.model_name,
+        rollout_id=row.rollout_id,
+        step=row.step,
+        stage=step.changed.stage,
+        state=row.state,
+        recounting=row.recounting,
+        ended_at=row.ended_at,
+        measured=measured(step, row.measured_at or row.created_at),
     )
 
 

@@ -20,12 +20,17 @@ from chassis.pruning import Pruning
 from chassis.registry import Registry
 from chassis.relay import Relay
 from chassis.service import Schema, Topics, build_app, run_service
-from contracts import DriftDetected, GroundTruthReceived, PredictionMade, Promoted
+from contracts import DriftDetected, GroundTruthReceived, PredictionMade, Promoted, RolloutChanged, RolloutMeasured
 from drift.api import build_router
+from drift.birth import Birth
 from drift.emitter import DriftEmitter
 from drift.handlers import PERFORMANCE, SCORE, Handlers
 from drift.housekeeping import Housekeeper
 from drift.policies import DriftPolicies
+from drift.rollouts.measurer import Measurer
+from drift.rollouts.measures import Measures
+from drift.rollouts.recount import Recount
+from drift.rollouts.rollouts import RECOUNT, Rollouts
 from drift.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,8 +44,11 @@ def build(settings: Settings) -> FastAPI:
     policies = DriftPolicies(store)
     database = Database(settings.database(NAME))
     jobs = Jobs(database, owner=f"{NAME}:{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}")
-    handlers = Handlers(jobs, policies, settings)
-    announcer = DriftEmitter(Outbox(NAME, settings.max_event_bytes), policies, settings.public_url)
+    outbox = Outbox(NAME, settings.max_event_bytes)
+    rollouts = Rollouts(jobs, policies, Measures(outbox))
+    handlers = Handlers(jobs, policies, settings, rollouts)
+    announcer = DriftEmitter(outbox, policies, settings.public_url)
+    recount = Recount(database, rollouts, handlers.on_earlier_predictions, handlers.on_ground_truth, settings)
 
     @cache
     def judge() -> WindowScorer:
@@ -51,17 +59,23 @@ def build(settings: Settings) -> FastAPI:
         references = References(Registry(settings.mlflow_tracking_uri), settings.data_dir / NAME / "references")
         return WindowScorer(database, references, policies, announcer, settings)
 
-    bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected])
+    bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected, RolloutMeasured])
     bus.on(Promoted, handlers.on_promoted)
+    bus.on(RolloutChanged, rollouts.on_changed)
     bus.on_batch(PredictionMade, handlers.on_predictions)
     bus.on_batch(GroundTruthReceived, handlers.on_ground_truth)
 
     worker = JobWorker(
         jobs,
-        {SCORE: lambda run: judge().score(run), PERFORMANCE: lambda run: judge().performance(run)},
+        {
+            SCORE: lambda run: judge().score(run),
+            PERFORMANCE: lambda run: judge().performance(run),
+            RECOUNT: recount.run,
+        },
         on_failed={
             SCORE: lambda *failed: judge().on_score_failed(*failed),
             PERFORMANCE: lambda *failed: judge().on_performance_failed(*failed),
+            RECOUNT: recount.on_failed,
         },
     )
     return build_app(
@@ -71,14 +85,16 @@ def build(settings: Settings) -> FastAPI:
             store,
             Schema(database, NAME),
             Topics(settings),
+            Birth(database, settings, NAME),
             Relay(settings, database),
             Pruning(database),
             worker,
             bus,
             Housekeeper(database, handlers, settings),
+            Measurer(database, rollouts),
         ],
         checks={"broker": bus.check, "database": database.check},
-        routers=[build_router(database, handlers, policies, settings.public_url)],
+        routers=[build_router(database, handlers, rollouts, policies, settings.public_url)],
         details={store.name: store.details},
     )
 

@@ -13,7 +13,7 @@ from chassis.telemetry import get_logger
 from contracts import DriftDetected, DriftKind, DriftWindow, FeatureScore
 from drift import metrics, store
 from drift.policies import DriftPolicies
-from drift.policy import Hold, Standing, Verdict, announcement
+from drift.policy.windows import Hold, Standing, Verdict, announcement
 from drift.records import identity
 from drift.tables import WindowRow
 

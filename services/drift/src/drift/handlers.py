@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from prometheus_client import Counter
 from sqlalchemy.orm import Session
 
 from chassis.jobs import Jobs
@@ -14,7 +13,10 @@ from chassis.telemetry import get_logger
 from contracts import Envelope, GroundTruthReceived, PredictionMade, Promoted
 from drift import ingestion, metrics, store
 from drift.policies import DriftPolicies
-from drift.policy import performance_is_due
+from drift.policy.windows import performance_is_due
+from drift.records import prediction_record
+from drift.rollouts.rollouts import Rollouts
+from drift.rollouts.rows import is_of_champion
 from drift.settings import Settings
 from drift.tables import COMPLETE, FILLING, WindowRow
 
@@ -26,8 +28,9 @@ log = get_logger(__name__)
 class Handlers:
     """on_promoted, on_predictions, on_ground_truth, and the jobs they enqueue."""
 
-    def __init__(self, jobs: Jobs, policies: DriftPolicies, settings: Settings) -> None:
+    def __init__(self, jobs: Jobs, policies: DriftPolicies, settings: Settings, rollouts: Rollouts) -> None:
         self._jobs = jobs
+        self._rollouts = rollouts
         self._policies = policies
         self._settings = settings
 
@@ -69,19 +72,33 @@ class Handlers:
         now = _now()
         for model_name, of_model in _by_model(envelopes):
             model = store.lock_model(session, model_name)
+            made = [(envelope.data, prediction_record(envelope, now)) for envelope in of_model]
+            self._rollouts.take_predictions(session, model_name, made, now)
+            # Only what the champion predicted: in an arm of the challenger it did not.
+            of_champion = [record for event, record in made if is_of_champion(event)]
             size = self._policies.drift(model_name).window.rows
-            taken = ingestion.take_predictions(session, model, of_model, size, now)
+            taken = ingestion.take_predictions(session, model, of_champion, size, now)
+            self._rollouts.add_history(session, model_name, taken)
             for window in taken.windows.values():
                 if window.state == COMPLETE:
                     self._on_complete(session, window)
-            _count(session, metrics.PREDICTIONS, model_name, taken)
+            metrics.count_statuses(session, metrics.PREDICTIONS, model_name, taken.statuses)
+
+    def on_earlier_predictions(self, session: Session, envelopes: Sequence[Envelope[PredictionMade]]) -> None:
+        """Count in rollouts only: an earlier database had them, and their windows were judged in it."""
+        now = _now()
+        for model_name, of_model in _by_model(envelopes):
+            store.lock_model(session, model_name)
+            made = [(envelope.data, prediction_record(envelope, now)) for envelope in of_model]
+            self._rollouts.take_predictions(session, model_name, made, now)
 
     def on_ground_truth(self, session: Session, envelopes: Sequence[Envelope[GroundTruthReceived]]) -> None:
         for model_name, of_model in _by_model(envelopes):
             store.lock_model(session, model_name)
             taken = ingestion.take_labels(session, model_name, of_model, _now())
+            self._rollouts.take_labels(session, model_name, taken.labels)
             self.enqueue_due_performance(session, taken.windows.values())
-            _count(session, metrics.LABELS, model_name, taken)
+            metrics.count_statuses(session, metrics.LABELS, model_name, taken.statuses)
 
     def close_now(self, session: Session, window: WindowRow) -> str:
         """Close a window that is still filling and enqueue its scoring. Returns the id of the job."""
@@ -137,14 +154,6 @@ def _by_model(envelopes: Iterable[Envelope[Any]]) -> list[tuple[str, list[Envelo
     for envelope in envelopes:
         groups.setdefault(envelope.model_name, []).append(envelope)
     return sorted(groups.items())
-
-
-def _count(session: Session, counter: Counter, model_name: str, taken: ingestion.Taken) -> None:
-    def count() -> None:
-        for status, number in taken.statuses.items():
-            counter.labels(model_name, status).inc(number)
-
-    metrics.once_committed(session, count)
 
 
 def _now() -> datetime:

@@ -9,15 +9,18 @@ from sqlalchemy.orm import Session
 
 from chassis.background import Periodic
 from chassis.database import Database
+from chassis.outbox import OutboxRow
+from contracts import RolloutMeasured
 from drift import store
 from drift.handlers import Handlers
+from drift.rollouts import store as rollouts
 from drift.settings import Settings
-from drift.tables import COMPLETE, FILLING, LabelRow, ModelRow, ReportRow, VersionRow, WindowRow
+from drift.tables import COMPLETE, FILLING, FailureRow, LabelRow, ModelRow, ReportRow, VersionRow, WindowRow
 
 SETTLED = timedelta(minutes=1)
 """How long rows are kept after their window closed: replicas' clocks differ, and `known_until` compares them."""
 UNPROMOTED = timedelta(hours=1)
-"""How long a version's promotion may lag behind its first prediction."""
+"""How long a version's promotion, or a rollout's step, may lag behind its first prediction."""
 AT_A_TIME = 10
 """Windows whose rows are deleted in one transaction: it blocks ingestion."""
 
@@ -46,9 +49,14 @@ class Housekeeper(Periodic):
             while self._prune_some(model_name, model_version):
                 pass
             self._forget_old(model_name, model_version)
+        self._forget_rollouts()
         with self._database.transaction() as session:
             before = _now() - self._settings.label_retention
             session.execute(delete(LabelRow).where(LabelRow.received_at < before))
+            session.execute(delete(FailureRow).where(FailureRow.received_at < before))
+            # The newest of them says all, and there may be one a second.
+            old = (OutboxRow.topic == RolloutMeasured.topic, OutboxRow.published_at < _now() - SETTLED)
+            session.execute(delete(OutboxRow).where(*old))
 
     def _judge_overdue(self, model_name: str, model_version: int) -> None:
         """Judge windows whose labels never came, or whose rows must be deleted, on the available rows."""
@@ -107,6 +115,17 @@ class Housekeeper(Periodic):
             self._beyond(session, version),
         )
         return list(session.scalars(query.order_by(WindowRow.number).limit(AT_A_TIME)))
+
+    def _forget_rollouts(self) -> None:
+        """Delete what told duplicates of ended steps, steps that nobody announced, and old sums."""
+        with self._database.reading() as session:
+            found = rollouts.forgettable(session, _now() - SETTLED, _now() - UNPROMOTED, self._settings.history_kept)
+        for model_name, key in found:
+            more = True
+            while more:
+                with self._database.transaction() as session:
+                    store.lock_model(session, model_name)
+                    more = rollouts.prune_some(session, key)
 
     def _forget_old(self, model_name: str, model_version: int) -> None:
         """Delete reports and verdicts beyond retention; keep those of an announced drift, which its event links to."""

@@ -8,19 +8,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, Table, bindparam, select, update
+from sqlalchemy import Select, Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
-from contracts import Envelope, GroundTruthReceived, PredictionMade
+from contracts import Envelope, GroundTruthReceived
 from drift import store
 from drift.matching import EntityLabel, label_for
-from drift.records import label_record, prediction_record
-from drift.tables import COMPLETE, LabelRow, ModelRow, PredictionRow, VersionRow, WindowRow
+from drift.records import hash_of, label_record
+from drift.tables import COMPLETE, FailureRow, LabelRow, ModelRow, PredictionRow, VersionRow, WindowRow
 
-CHUNK = 1000
-"""Most values of one IN (…)."""
-
-KEPT, DUPLICATE, REPLAYED, SUPERSEDED = "kept", "duplicate", "replayed", "superseded"
+KEPT, DUPLICATE, REPLAYED, SUPERSEDED, FAILED = "kept", "duplicate", "replayed", "superseded", "failed"
 
 PREDICTIONS: Table = PredictionRow.__table__  # type: ignore[assignment]
 LABELS: Table = LabelRow.__table__  # type: ignore[assignment]
@@ -34,31 +31,38 @@ class Taken:
 
     statuses: Counter[str] = field(default_factory=Counter)
     windows: dict[int, WindowRow] = field(default_factory=dict)
+    kept: dict[int, list[datetime]] = field(default_factory=dict)
+    """When the new rows were predicted, by version."""
+    failed: dict[int, list[datetime]] = field(default_factory=dict)
+    labels: Records = field(default_factory=list)
+    """The new labels."""
 
 
-def take_predictions(
-    session: Session,
-    model: ModelRow,
-    envelopes: Sequence[Envelope[PredictionMade]],
-    window_size: int,
-    now: datetime,
-) -> Taken:
-    """Store new rows of one locked model, in order of arrival, in the windows of their versions."""
+def take_predictions(session: Session, model: ModelRow, records: Records, window_size: int, now: datetime) -> Taken:
+    """Store new rows of one locked model, in order of arrival, in the windows of their versions.
+
+    `records`: of `prediction_record`, which they are taken from. Rows that a version failed on are only counted.
+    """
     taken = Taken()
     by_version: dict[int, Records] = {}
-    for record in _new_predictions(session, model.model_name, [prediction_record(item, now) for item in envelopes]):
+    failed = _new_failures(session, model.model_name, [record for record in records if record["failed"]], now)
+    of_version = [record for record in records if not record["failed"]]
+    for record in [*_new_predictions(session, model.model_name, of_version), *failed]:
         by_version.setdefault(record.pop("model_version"), []).append(record)
-    for model_version, records in by_version.items():
+    for model_version, found in by_version.items():
         version = store.version_of(session, model.model_name, model_version)
         if version.epoch is not None and model.champion_version != model_version:
-            taken.statuses[SUPERSEDED] += len(records)
+            taken.statuses[SUPERSEDED] += len(found)
             continue
-        new = [item for item in records if version.known_until is None or item["made_at"] > version.known_until]
-        taken.statuses[REPLAYED] += len(records) - len(new)
-        taken.statuses[KEPT] += len(new)
-        _add_labels(session, model.model_name, new)
-        _fill_windows(session, version, new, window_size, now, taken)
-    taken.statuses[DUPLICATE] += len(envelopes) - taken.statuses.total()
+        new = [item for item in found if version.known_until is None or item["made_at"] > version.known_until]
+        rows = [item for item in new if not item.pop("failed")]
+        taken.statuses += Counter({REPLAYED: len(found) - len(new), KEPT: len(rows), FAILED: len(new) - len(rows)})
+        _count(version, taken, new, rows)
+        for record, label in zip(rows, labels_of(session, model.model_name, rows), strict=True):
+            record["label"] = label
+            del record["label_key"]
+        _fill_windows(session, version, rows, window_size, now, taken)
+    taken.statuses[DUPLICATE] += len(records) - taken.statuses.total()
     store.count_labels(session, taken.windows.values())
     return taken
 
@@ -71,7 +75,7 @@ def take_labels(
     for envelope in envelopes:
         record = label_record(envelope, now)
         records.setdefault(record["key"], record)
-    for keys in _chunks(list(records)):
+    for keys in store.chunks(list(records)):
         known = select(LabelRow.key).where(LabelRow.model_name == model_name, LabelRow.key.in_(keys))
         for key in session.scalars(known).all():
             del records[key]
@@ -79,11 +83,12 @@ def take_labels(
     taken = Taken(Counter({KEPT: len(new), DUPLICATE: len(envelopes) - len(new)}))
     if not new:
         return taken
+    taken.labels = new
     touched = _label_requests(session, model_name, [item for item in new if item["entity_id"] is None])
     touched |= _label_entities(session, model_name, [item for item in new if item["entity_id"] is not None])
     stored = [{name: value for name, value in item.items() if name in LABELS.columns} for item in new]
     session.execute(store.insert_into(session, LABELS).on_conflict_do_nothing(), stored)
-    for keys in _chunks(sorted(touched)):
+    for keys in store.chunks(sorted(touched)):
         taken.windows |= {item.key: item for item in session.scalars(select(WindowRow).where(WindowRow.key.in_(keys)))}
     store.count_labels(session, taken.windows.values())
     return taken
@@ -94,13 +99,37 @@ def _new_predictions(session: Session, model_name: str, records: Records) -> Rec
     new: dict[tuple[str, int], dict[str, Any]] = {}
     for record in records:
         new.setdefault((record["request_id"], record["row"]), record)
-    for requests in _chunks(list({request for request, _ in new})):
+    for requests in store.chunks(list({request for request, _ in new})):
         query = select(PREDICTIONS.c.request_id, PREDICTIONS.c.row).where(
             PREDICTIONS.c.model_name == model_name, PREDICTIONS.c.request_id.in_(requests)
         )
         for request, row in session.execute(query):
             new.pop((request, row), None)
     return list(new.values())
+
+
+def _new_failures(session: Session, model_name: str, records: Records, now: datetime) -> Records:
+    """Drop duplicates, and remember the others."""
+    new = {hash_of(record["label_key"]): record for record in reversed(records)}
+    for keys in store.chunks(list(new)):
+        known = select(FailureRow.key).where(FailureRow.model_name == model_name, FailureRow.key.in_(keys))
+        for key in session.scalars(known).all():
+            del new[key]
+    if new:
+        rows = [{"model_name": model_name, "key": key, "received_at": now} for key in new]
+        session.execute(insert(FailureRow), rows)
+    return list(new.values())
+
+
+def _count(version: VersionRow, taken: Taken, new: Records, rows: Records) -> None:
+    if len(new) > len(rows):
+        kept = {id(record) for record in rows}
+        failed = [record["made_at"] for record in new if id(record) not in kept]
+        version.failed += len(failed)
+        taken.failed[version.model_version] = failed
+    if rows:
+        version.predicted += len(rows)
+        taken.kept[version.model_version] = [record["made_at"] for record in rows]
 
 
 def _fill_windows(
@@ -132,24 +161,25 @@ def _put(window: WindowRow, records: Records, now: datetime) -> None:
         window.state, window.closed_at = COMPLETE, now
 
 
-def _add_labels(session: Session, model_name: str, records: Records) -> None:
-    """Assign labels that arrived earlier to new rows."""
+def labels_of(session: Session, model_name: str, records: Records) -> list[str | None]:
+    """Return the label of each row, as JSON, if it arrived earlier. `records`: with a `label_key`."""
     by_key: dict[str, str] = {}
-    for keys in _chunks([record["label_key"] for record in records]):
+    for keys in store.chunks([record["label_key"] for record in records]):
         query = select(LABELS.c.key, LABELS.c.label).where(LABELS.c.model_name == model_name, LABELS.c.key.in_(keys))
         by_key.update((key, label) for key, label in session.execute(query))
     by_entity: dict[str, list[EntityLabel]] = {}
-    for entities in _chunks(list({record["entity_id"] for record in records} - {None})):
+    for entities in store.chunks(list({record["entity_id"] for record in records} - {None})):
         query = select(LABELS.c.entity_id, LABELS.c.label, LABELS.c.event_time, LABELS.c.sent_at).where(
             LABELS.c.model_name == model_name, LABELS.c.entity_id.in_(entities)
         )
         for found in session.execute(query):
             label = EntityLabel(found.label, found.event_time, found.sent_at)
             by_entity.setdefault(found.entity_id, []).append(label)
-    for record in records:
-        given = by_key.get(record.pop("label_key"))
-        candidates = by_entity.get(record["entity_id"], ()) if given is None else ()
-        record["label"] = given or label_for(record["event_time"], record["made_at"], candidates)
+    return [
+        by_key.get(record["label_key"])
+        or label_for(record["event_time"], record["made_at"], by_entity.get(record["entity_id"], ()))
+        for record in records
+    ]
 
 
 def _label_requests(session: Session, model_name: str, labels: Records) -> set[int]:
@@ -157,7 +187,7 @@ def _label_requests(session: Session, model_name: str, labels: Records) -> set[i
     by_row = {(item["request_id"], item["row"]): item["label"] for item in labels}
     found: Records = []
     touched: set[int] = set()
-    for requests in _chunks(list({request for request, _ in by_row})):
+    for requests in store.chunks(list({request for request, _ in by_row})):
         for row in session.execute(_unlabelled(model_name).where(PREDICTIONS.c.request_id.in_(requests))):
             if (label := by_row.get((row.request_id, row.row))) is not None:
                 found.append({"of": row.seq, "given": label})
@@ -174,7 +204,7 @@ def _label_entities(session: Session, model_name: str, labels: Records) -> set[i
         by_entity.setdefault(item["entity_id"], []).append(label)
     found: Records = []
     touched: set[int] = set()
-    for entities in _chunks(list(by_entity)):
+    for entities in store.chunks(list(by_entity)):
         for row in session.execute(_unlabelled(model_name).where(PREDICTIONS.c.entity_id.in_(entities))):
             if (given := label_for(row.event_time, row.made_at, by_entity[row.entity_id])) is not None:
                 found.append({"of": row.seq, "given": given})
@@ -194,7 +224,3 @@ def _write_labels(session: Session, found: Records) -> None:
     if found:
         statement = update(PREDICTIONS).where(PREDICTIONS.c.seq == bindparam("of")).values(label=bindparam("given"))
         session.connection().execute(statement, found)
-
-
-def _chunks(values: list[Any]) -> list[list[Any]]:
-    return [values[start : start + CHUNK] for start in range(0, len(values), CHUNK)]

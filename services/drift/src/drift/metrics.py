@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import Counter, Gauge, Histogram
 from sqlalchemy import event
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 PREDICTIONS = Counter("drift_predictions_total", "Rows of PredictionMade, by what became of them", ["model", "fate"])
 LABELS = Counter("drift_labels_total", "Labels of GroundTruthReceived, by what became of them", ["model", "fate"])
+ROLLOUT_ROWS = Counter("drift_rollout_rows_total", "Rows of rollouts, by what became of them", ["model", "fate"])
 VERDICTS = Counter("drift_verdicts_total", "Verdicts on windows", ["model", "kind", "outcome"])
 ANNOUNCED = Counter("drift_detected_total", "DriftDetected events", ["model", "kind"])
 HELD = Counter("drift_held_total", "Drift that was seen and not announced", ["model", "kind"])
@@ -23,3 +24,13 @@ REPORT_SECONDS = Histogram("drift_report_seconds", "Time to draw a report", buck
 def once_committed(session: Session, count: Callable[[], object]) -> None:
     """Count after the commit: a transaction that rolls back is retried, and would count twice."""
     event.listen(session, "after_commit", lambda _session: count(), once=True)
+
+
+def count_statuses(session: Session, counter: Counter, model_name: str, statuses: Mapping[str, int]) -> None:
+    """Add to a counter by model and fate."""
+
+    def count() -> None:
+        for status, number in statuses.items():
+            counter.labels(model_name, status).inc(number)
+
+    once_committed(session, count)

@@ -24,10 +24,8 @@ from contracts.custom_metrics import CustomMetricError, compute
 from contracts.forecasts import pinball, quantile_of, same_direction, smape, values_before
 from contracts.labels import BINARY, UNKNOWN, ClassLabels, number
 from contracts.metrics import METRICS, Problem
-from drift.policy import Labelled
-
-THRESHOLD = 0.5
-"""On the score, where the prediction carries no class."""
+from drift.policy.predicted import predicted_class
+from drift.policy.windows import Labelled
 
 UNNAMED = ', which the model does not name: log it with metadata={"gauntlet": {"classes": ["negative", "positive"]}}'
 NEEDS_SCORES = {"roc_auc", "pr_auc", "log_loss", "brier"}
@@ -132,7 +130,7 @@ def _classes(metric: str, labelled: Sequence[Answered], problem: Problem, names:
     if metric in NEEDS_SCORES:
         said: list[float | None] = [row.score for row in labelled]
     else:
-        said = [_said(row, known, problem) for row in labelled]
+        said = [predicted_class(row.score, row.answer, known, problem) for row in labelled]
     silent = _silent(sum(value is None for value in said), "score" if metric in NEEDS_SCORES else "class")
     which = f"it is none of the classes {', '.join(map(repr, known.names))}" + ("" if names else UNNAMED)
     return _readable(labelled, said, truth, _unread(unread, which), silent)
@@ -185,13 +183,6 @@ def _unread(labels: list[Scalar], why: str) -> str:
 
 def _silent(rows: int, what: str) -> str:
     return f"{rows} predictions carry no {what}" if rows else ""
-
-
-def _said(row: Answered, known: ClassLabels, problem: Problem) -> int | None:
-    """Return the number of the predicted class, which is UNKNOWN for a class that no row can be of."""
-    if problem == "binary" and row.score is not None:
-        return int(row.score >= THRESHOLD)
-    return None if row.answer is None else known.number(row.answer)
 
 
 def _value(metric: str, truth: np.ndarray, said: np.ndarray, problem: Problem) -> float:

@@ -15,6 +15,14 @@ from contracts import Outcome
 from drift.report_page import Drawing
 from drift.tables import COMPLETE, FILLING, SUPERSEDED, ModelRow, PredictionRow, ReportRow, VersionRow, WindowRow
 
+CHUNK = 1000
+"""Most values of one IN (…)."""
+
+
+def chunks(values: list[Any]) -> list[list[Any]]:
+    """Return the values in lists that one IN (…) takes."""
+    return [values[start : start + CHUNK] for start in range(0, len(values), CHUNK)]
+
 
 def insert_into(session: Session, table: Any) -> Any:
     """Return the database dialect's INSERT with ON CONFLICT."""
@@ -36,7 +44,9 @@ def version_of(session: Session, model_name: str, model_version: int) -> Version
     """Return the version's row, created if missing; call with the model locked."""
     found = session.get(VersionRow, (model_name, model_version))
     if found is None:
-        found = VersionRow(model_name=model_name, model_version=model_version, baseline={}, next_number=1)
+        found = VersionRow(
+            model_name=model_name, model_version=model_version, baseline={}, predicted=0, failed=0, next_number=1
+        )
         session.add(found)
         session.flush()
     return found

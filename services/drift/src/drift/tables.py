@@ -1,11 +1,25 @@
-"""The tables: versions that were promoted, windows of their rows, the rows, and the labels that wait for rows."""
+"""The tables: versions that were promoted, windows of their rows, the rows, and the labels that wait for rows.
+
+Those of rollouts are in `drift.rollouts.tables`.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Float, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.columns import BigId, Json, UtcDateTime
@@ -40,6 +54,9 @@ class VersionRow(Base):
     reference: Mapped[dict[str, Any] | None] = mapped_column(Json)
     output: Mapped[dict[str, Any] | None] = mapped_column(Json)
     """How its predictions are read (OutputFormat); None for a promotion that does not say."""
+    predicted: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """Rows that it predicted as the champion since it is known, whether their windows are kept or not."""
+    failed: Mapped[int] = mapped_column(BigInteger, server_default="0")
     next_number: Mapped[int] = mapped_column(Integer)
     known_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """Rows of predictions made until then were pruned; a replay must not count them again."""
@@ -142,6 +159,20 @@ class LabelRow(Base):
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class FailureRow(Base):
+    """A row that a champion failed on: kept for as long as its event may come again."""
+
+    __tablename__ = "drift_failures"
+    __table_args__ = (
+        Index("ix_drift_failures_received_at", "received_at"),
+        {"sqlite_with_rowid": False},
+    )
+
+    model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    key: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class ReportRow(Base):
     """Evidently's page of a window, gzipped. In the database, so that every replica can return it."""
 
@@ -151,3 +182,12 @@ class ReportRow(Base):
     page: Mapped[bytes | None] = mapped_column(LargeBinary)
     """None: no data to plot."""
     note: Mapped[str] = mapped_column(Text)
+
+
+class BirthRow(Base):
+    """When this database was created: what an earlier one had read is not in it. One row."""
+
+    __tablename__ = "drift_birth"
+
+    key: Mapped[int] = mapped_column(Integer, primary_key=True)
+    born_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from contracts import FeatureScore, Outcome
+from contracts import FeatureScore, Outcome, RolloutMeasured, Stage
 from contracts.drift_settings import MetricDrop
 from drift.tables import WindowRow
 
@@ -81,6 +81,19 @@ class ModelView(BaseModel):
     rules: RulesView
     newest_window: WindowView | None
     newest_verdict: WindowView | None
+
+
+class RolloutStepView(BaseModel):
+    """A step of a rollout as it is measured now; the newest RolloutMeasured may be a second older."""
+
+    model_name: str
+    rollout_id: str
+    step: int
+    stage: Stage
+    state: str = Field(description="open or ended")
+    recounting: bool = Field(description="Earlier predictions are being read again, after a database was lost")
+    ended_at: datetime | None
+    measured: RolloutMeasured = Field(description="The sums; measured_at is when they were last emitted")
 
 
 class ScoreAccepted(BaseModel):

@@ -22,7 +22,7 @@ from drift import metrics, report, store
 from drift.emitter import DriftEmitter
 from drift.performance import Answered, measure
 from drift.policies import DriftPolicies
-from drift.policy import Labelled, Verdict, judge_data, judge_performance, refusal
+from drift.policy.windows import Labelled, Verdict, judge_data, judge_performance, refusal
 from drift.records import clean, loads
 from drift.references import References
 from drift.report_page import Drawing

@@ -59,7 +59,16 @@ def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
     return build_app(
         f"serving ({settings.role})",
         settings,
-        parts=[policies, *([barrier] if barrier else []), *senders, batcher, reconciler, Topics(settings), follower],
+        parts=[
+            policies,
+            *([barrier] if barrier else []),
+            *senders,
+            batcher,
+            service.trials,
+            reconciler,
+            Topics(settings),
+            follower,
+        ],
         checks={"follower": follower.check, "models": reconciler.check},
         routers=[build_router(found), build_models_router(service), build_inference_router(service)],
         details={policies.name: policies.details},

@@ -75,6 +75,12 @@ class Settings(ServiceSettings):
     request_seconds: float = Field(
         30.0, gt=0, description="Time limit of a request, waiting and computing; after it, 503"
     )
+    trial_seconds: float = Field(
+        0.5,
+        gt=0,
+        description="Time that a version which a rollout tries has for rows that it is to answer; ten times what the "
+        "champion takes, where that is longer. After it, the champion answers them",
+    )
     body_seconds: float = Field(30.0, gt=0, description="Time limit for receiving a body; after it, 408")
     trial_seconds: float = Field(
         2.0, gt=0, description="Time limit of a call of a version that a rollout tries and that is not compiled"

@@ -15,22 +15,43 @@ from chassis.outbox import Outbox
 from chassis.telemetry import get_logger
 from contracts import (
     Envelope,
-    GateVerdict,
-    Outcome,
     OutputFormat,
     Promoted,
-    ServingArtifact,
+    Result,
+    Stage,
     overall,
 )
 from contracts.policy import ModelPolicy
-from gatekeeper.database import queries
-from gatekeeper.database.candidate_verdict import CandidateVerdict, TournamentWinner, result, write
+from gatekeeper.database import challenges, queries, rollouts
+from gatekeeper.database.audit_trail import ACTOR as ACTOR
+from gatekeeper.database.candidate_verdict import (
+    CandidateVerdict,
+    TournamentWinner,
+    candidate_result_of,
+    count,
+    once,
+    output_of,
+    result,
+    serving_artifact,
+    write,
+)
+from gatekeeper.database.challenges import Challenge
 from gatekeeper.database.job_kinds import MIRROR
+from gatekeeper.database.rollout_recorder import RolloutRecorder
+from gatekeeper.database.rollout_tables import RolloutRow
 from gatekeeper.database.tables import SUPERSEDED, UNJUDGED, CandidateRow
-from gatekeeper.policy.promotion import CandidateResult, Hold, Promote, Reevaluate, after_gates, after_tournament
-from gatekeeper.telemetry import GATES, PROMOTIONS, VERDICTS, after_commit
-
-ACTOR = "gatekeeper"
+from gatekeeper.policy.promotion import (
+    AfterGates,
+    BeginRollout,
+    CandidateResult,
+    Hold,
+    Promote,
+    Reevaluate,
+    Wait,
+    after_gates,
+    after_tournament,
+)
+from gatekeeper.telemetry import PROMOTIONS, after_commit
 
 log = get_logger(__name__)
 
@@ -41,6 +62,7 @@ class Recorder:
     def __init__(self, outbox: Outbox, jobs: Jobs) -> None:
         self._outbox = outbox
         self.jobs = jobs
+        self.rollouts = RolloutRecorder(outbox, self.mirror)
 
     def judged(self, session: Session, candidate_verdict: CandidateVerdict, policy: ModelPolicy | None) -> None:
         """Record a verdict and the promotion that follows from it. Raises RunAgain when the champion has changed."""
@@ -50,13 +72,7 @@ class Recorder:
             log.warning("verdict not recorded: there is one", model_name=candidate_verdict.event.model_name)
             return
         outcome = overall(candidate_verdict.verdicts)
-        candidate_result = CandidateResult(
-            model_version=row.model_version,
-            outcome=outcome,
-            compared_with=candidate_verdict.compared_with,
-            strategy=policy.strategy_in_words if policy else "none",
-            approval="people" if policy and policy.approval else "none",
-        )
+        candidate_result = candidate_result_of(row, outcome, candidate_verdict.compared_with, policy)
         action = after_gates(candidate_result, queries.state(session, row.model_name))
         if isinstance(action, Reevaluate) and policy is not None:
             raise RunAgain(action.reason)
@@ -76,30 +92,69 @@ class Recorder:
             evidence=evidence,
             correlation_id=cause.correlation_id,
         )
-        after_commit(session, partial(_count, outcome, candidate_verdict.verdicts))
+        after_commit(session, partial(count, outcome, candidate_verdict.verdicts))
         if candidate_verdict.won is not None and policy is not None:
             crowned = self.promote_winner(
                 session, candidate_verdict.won, candidate_result, policy, verdict, evidence_id=row.id
             )
-            if crowned and isinstance(action, Promote):
+            if crowned and isinstance(action, Promote | BeginRollout | Wait):
                 action = Hold(f"v{candidate_verdict.won.model_version} did better on the same golden rows (tournament)")
+        self._follow(session, row, action, candidate_verdict.reason, policy, verdict)
+        if not isinstance(action, Promote) and candidate_verdict.in_registry:
+            self.mirror(session, row.model_name, row.model_version, cause)
+
+    def _follow(
+        self,
+        session: Session,
+        row: CandidateRow,
+        action: AfterGates,
+        reason: str,
+        policy: ModelPolicy | None,
+        verdict: Envelope[Any],
+    ) -> None:
+        """Do what follows from a verdict."""
+        running = rollouts.running(session, row.model_name)
+        own = running is not None and running.model_version == row.model_version and running.stage != Stage.WATCH
+        if running is not None and own and not isinstance(action, BeginRollout):  # which takes its place
+            why = f"v{row.model_version} was judged again meanwhile: {reason}"
+            self.rollouts.end(session, running, Result.SUPERSEDED, why, cause=verdict)
         if isinstance(action, Promote):
             metric = policy.metric if policy else None
+            why = f"{reason}{action.left_out}"
             self.promote(
                 session,
                 row,
                 action,
                 actor=ACTOR,
-                reason=candidate_verdict.reason,
+                reason=why,
                 metric=metric,
                 cause=verdict,
                 gated=True,
+                policy=policy,
             )
-            return
-        if isinstance(action, Hold):
-            self.audit(session, "held", row, action.reason, cause)
-        if candidate_verdict.in_registry:
-            self.mirror(session, row.model_name, row.model_version, cause)
+        elif isinstance(action, BeginRollout | Wait) and policy is not None:
+            self.challenge(
+                session, row, action, challenges.challenge_for(session, row, policy, reason), policy, verdict
+            )
+        elif isinstance(action, Hold):
+            self.audit(session, "held", row, action.reason, verdict)
+
+    def challenge(
+        self,
+        session: Session,
+        row: CandidateRow,
+        action: BeginRollout | Wait,
+        challenge: Challenge,
+        policy: ModelPolicy,
+        cause: Envelope[Any] | None,
+    ) -> None:
+        """Begin the rollout of a version, or have it wait for the end of another."""
+        if isinstance(action, BeginRollout):
+            why = f"{challenge.reason}{action.left_out}"
+            self.rollouts.begin(session, row, challenge, action.plan, policy, reason=why, cause=cause)
+        else:
+            challenges.wait(session, row, challenge, cause)
+            self.audit(session, "waits", row, action.reason, cause)
 
     def promote_winner(
         self,
@@ -111,25 +166,41 @@ class Recorder:
         *,
         evidence_id: str,
     ) -> bool:
-        """Promote a tournament's winner; False when the model is frozen or requires approval."""
+        """Promote a tournament's winner, or begin its rollout; False when it is held."""
         row = queries.candidate(session, policy.model, won.model_version)
         if row is None:
             return False
-        action = after_tournament(candidate_result, won.model_version, queries.state(session, policy.model))
+        action = after_tournament(
+            candidate_result, won.model_version, queries.state(session, policy.model), row.quarantine
+        )
+        reason = f"tournament: {won.reason}"
         if isinstance(action, Promote):
-            reason, metric = f"tournament: {won.reason}", policy.metric
             self.promote(
                 session,
                 row,
                 action,
                 actor=ACTOR,
-                reason=reason,
-                metric=metric,
+                reason=f"{reason}{action.left_out}",
+                metric=policy.metric,
                 cause=cause,
                 evidence_id=evidence_id,
                 baseline=won.metrics,
                 output=won.output,
+                policy=policy,
             )
+            return True
+        if isinstance(action, BeginRollout | Wait):
+            challenge = challenges.challenge_for(
+                session,
+                row,
+                policy,
+                reason,
+                baseline=won.metrics,
+                output=won.output,
+                evidence_id=evidence_id,
+                tournament=True,
+            )
+            self.challenge(session, row, action, challenge, policy, cause)
             return True
         if isinstance(action, Hold):
             self.audit(session, "held", row, f"it won a tournament, but {action.reason}", cause)
@@ -157,8 +228,13 @@ class Recorder:
         evidence_id: str | None = None,
         baseline: Mapping[str, float] | None = None,
         output: OutputFormat | None = None,
+        by: RolloutRow | None = None,
+        policy: ModelPolicy | None = None,
     ) -> Envelope[Promoted]:
-        """Promote a candidate. Its own verdict, metrics and output format are used, unless others are given."""
+        """Promote a candidate. Its own verdict, metrics and output format are used, unless others are given.
+
+        `by` and `policy`: see `record_promotion`.
+        """
         registered = queries.envelope_of(row).data
         event = Promoted(
             model_name=row.model_name,
@@ -166,7 +242,7 @@ class Recorder:
             epoch=decision.epoch,
             artifact_uri=row.artifact_uri or "",
             artifact_digest=row.artifact_digest or "",
-            serving_artifact=_serving_artifact(row),
+            serving_artifact=serving_artifact(row),
             previous_version=decision.previous_version,
             cause=decision.cause,
             actor=actor,
@@ -175,9 +251,10 @@ class Recorder:
             metric=metric,
             baseline=dict(row.metrics if baseline is None else baseline),
             reference=registered.reference,
-            output=output or _output(session, row),
+            output=output or output_of(session, row),
         )
-        return self.record_promotion(session, event, cause=cause, gated_candidate=_once(row) if gated else None)
+        gated_candidate = once(row) if gated else None
+        return self.record_promotion(session, event, cause=cause, gated_candidate=gated_candidate, by=by, policy=policy)
 
     def record_promotion(
         self,
@@ -186,9 +263,15 @@ class Recorder:
         *,
         cause: Envelope[Any] | None = None,
         gated_candidate: str | None = None,
+        by: RolloutRow | None = None,
+        policy: ModelPolicy | None = None,
     ) -> Envelope[Promoted]:
-        """Record `event` as the newest epoch: row, event, audit, mirror."""
-        envelope = self._outbox.emit(session, event, cause=cause)
+        """Record `event` as the newest epoch: row, event, audit, mirror, and what follows for rollouts.
+
+        `by`: the rollout that led to it; every other one ends. `policy`: says whether the new champion is watched.
+        """
+        previous = queries.champion(session, event.model_name)
+        envelope = self._outbox.emit(session, event, cause=cause, correlation_id=by.correlation_id if by else None)
         queries.add_promotion(session, envelope, gated_candidate=gated_candidate)
         queries.add_audit(
             session,
@@ -208,6 +291,8 @@ class Recorder:
             correlation_id=envelope.correlation_id,
         )
         self.mirror(session, event.model_name, event.model_version, envelope)
+        session.flush()
+        self.rollouts.after_promotion(session, envelope, previous, by=by, policy=policy)
         after_commit(session, lambda: PROMOTIONS.labels(event.cause.value).inc())
         return envelope
 
@@ -231,26 +316,3 @@ class Recorder:
         """Enqueue the job that updates MLflow's aliases, and this version's tags, to the recorded state."""
         payload = {"model_version": model_version}
         self.jobs.enqueue(session, kind=MIRROR, key=model_name, payload=payload, cause=cause)
-
-
-def _once(row: CandidateRow) -> str:
-    """Return the key under which the gates promote a version at most once per verdict."""
-    return row.id if row.judgement == 1 else f"{row.id}#{row.judgement}"
-
-
-def _serving_artifact(row: CandidateRow) -> ServingArtifact | None:
-    return None if row.serving_artifact is None else ServingArtifact.model_validate(row.serving_artifact)
-
-
-def _output(session: Session, row: CandidateRow) -> OutputFormat | None:
-    """Return that of its verdict; of its last promotion where it has none, as after a restore from the topic."""
-    if row.output is not None:
-        return OutputFormat.model_validate(row.output)
-    earlier = queries.promotion_of(session, row.model_name, row.model_version)
-    return None if earlier is None else Promoted.model_validate(earlier.event).output
-
-
-def _count(outcome: Outcome, verdicts: tuple[GateVerdict, ...]) -> None:
-    VERDICTS.labels(outcome.value).inc()
-    for verdict in verdicts:
-        GATES.labels(verdict.gate, verdict.outcome.value).inc()

@@ -3,124 +3,198 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from contracts import Mode, Stage
-from contracts.policy import ModelPolicy
-from contracts.rollout_settings import AB, ABStage, Canary, CanaryStage, Judged, Limits, Shadow
+from contracts import Loss, Mode, RolloutMeasured, Stage
+from gatekeeper.policy import rollout_figures as judge
+from gatekeeper.policy.rollout_figures import Figure, Finding
+from gatekeeper.policy.rollout_plan import Step, is_over, plan, watch_of
 
-STAGING_LIMIT = timedelta(minutes=15)
-"""In which a staging replica must have loaded the version."""
+__all__ = [
+    "Abort",
+    "Action",
+    "Advance",
+    "Continue",
+    "Decided",
+    "Figure",
+    "Keep",
+    "RollBack",
+    "Step",
+    "is_over",
+    "next_action",
+    "plan",
+    "watch_of",
+]
+
+PATIENCE = 10
+"""A step on labels ends when this many times its maximum of units were predicted and the labels did not come."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step of a rollout, as its policy says."""
-
-    stage: Stage
-    mode: Mode = Mode.OFF
-    share: float = 0.0
-    on: tuple[Judged, ...] = ()
-    decides: bool = False
-    """On the metric or on agreement: it ends with proof, or at the maximum with the champion. False: without harm it is
-    over after its duration and minimum."""
-    minimum: int = 0
-    """Units with a label (metric), rows compared (agreement), or predictions of the tried version, before the end."""
-    maximum: int | None = None
-    duration: timedelta = timedelta(0)
-    """Minimum of a canary's step; total of a watch; limit of an approval or of staging."""
-    limits: Limits = Limits()
-    agreement: float = 0.95
-    tests: int = 1
-    """Over how many tests of harm the rollout's error rate α_h is divided."""
-    rolls_back: bool = True
-    people: int = 0
+class Decided:
+    reason: str
+    """One sentence, with the figures that decide."""
+    figures: tuple[Figure, ...] = ()
 
 
-def plan(policy: ModelPolicy) -> tuple[Step, ...]:
-    """Return the steps between the verdict and the promotion, in order; empty: it is promoted at once."""
-    steps: list[Step] = []
-    if policy.staging == "smoke":
-        steps.append(Step(Stage.STAGING, duration=STAGING_LIMIT))
-    for trial in policy.strategy:
-        match trial:
-            case CanaryStage(canary=canary):
-                steps += _canary(canary)
-            case ABStage(ab=ab):
-                steps.append(_ab(ab))
-            case _:
-                steps.append(_shadow(trial.shadow))
-    tests = sum(len(step.on) for step in steps)
-    steps = [_with_tests(step, tests) for step in steps]
-    if policy.approval is not None:
-        steps.append(Step(Stage.APPROVAL, duration=policy.approval.expires, people=policy.approval.people))
-    return tuple(steps)
+@dataclass(frozen=True)
+class Continue(Decided):
+    """Nothing is decided yet."""
+
+    warning: str | None = None
+    """Harm that was seen in a watch that may not roll back."""
 
 
-def watch_of(policy: ModelPolicy) -> Step | None:
-    """Return the step after the promotion."""
-    watch = policy.watch
-    if watch is None:
-        return None
-    return Step(
-        Stage.WATCH,
-        Mode.SHADOW,
-        on=watch.on,
-        duration=watch.for_,
-        limits=Limits(errors=watch.errors, latency_factor=watch.latency_factor),
-        tests=len(watch.on),
-        rolls_back=watch.rollback,
-    )
+@dataclass(frozen=True)
+class Advance(Decided):
+    """The step is done: the next one begins, or after the last one the version is promoted (a watch ends)."""
 
 
-def is_over(step: Step, began_at: datetime, now: datetime) -> bool:
-    """Return whether the step's duration has passed."""
-    return now >= began_at + step.duration
+@dataclass(frozen=True)
+class Keep(Decided):
+    """The champion stays: nothing was shown at the maximum, or nothing can be."""
 
 
-def _with_tests(step: Step, tests: int) -> Step:
-    return step if step.mode is Mode.OFF else Step(**{**vars(step), "tests": tests})
+@dataclass(frozen=True)
+class Abort(Decided):
+    """The tried version does harm: the champion stays."""
 
 
-def _shadow(shadow: Shadow) -> Step:
-    least, most = shadow.rows
-    return Step(
-        Stage.SHADOW,
-        Mode.SHADOW,
-        on=shadow.on,
-        decides="metric" in shadow.on or "agreement" in shadow.on,
-        minimum=least,
-        maximum=most,
-        limits=shadow,
-        agreement=shadow.agreement,
-    )
+@dataclass(frozen=True)
+class RollBack(Decided):
+    """The new champion does harm: the former one takes over again."""
 
 
-def _canary(canary: Canary) -> list[Step]:
-    return [
-        Step(
-            Stage.CANARY,
-            Mode.SPLIT,
-            share,
-            on=canary.on,
-            decides="metric" in canary.on and share == canary.steps[-1],
-            minimum=canary.minimum,
-            maximum=canary.maximum,
-            duration=canary.bake,
-            limits=canary,
-        )
-        for share in canary.steps
-    ]
+Action = Continue | Advance | Keep | Abort | RollBack
 
 
-def _ab(ab: AB) -> Step:
-    return Step(
-        Stage.AB,
-        Mode.SPLIT,
-        ab.share,
-        on=ab.on,
-        decides=True,
-        minimum=ab.minimum,
-        maximum=ab.maximum,
-        limits=ab,
-    )
+def next_action(
+    step: Step,
+    began_at: datetime,
+    measured: RolloutMeasured | None,
+    now: datetime,
+    *,
+    loss: Loss | None = None,
+    load_failure: str | None = None,
+) -> Action:
+    """Return what follows for a trial or a watch from what was measured since the step began.
+
+    `measured` is of this step; None: nothing came yet. `loss` is the step's RolloutChanged.loss, with the margin of the
+    step's limits. `load_failure` is the sentence of a replica that failed to load the tried version (in a watch: the
+    new champion). Raises ValueError for staging and approval, which are decided by what their callers know.
+    """
+    if step.mode is Mode.OFF:
+        raise ValueError(f"{step.stage.value} is neither a trial nor a watch")
+    if step.stage is Stage.WATCH:
+        return _watch(step, is_over(step, began_at, now), measured, loss, load_failure)
+    if load_failure is not None:
+        return Abort(f"a replica failed to load it: {load_failure}")
+    if measured is None or measured.tried.predictions == 0:
+        return Continue("nothing was measured yet" if measured is None else "it has predicted nothing yet")
+    findings = _findings(step, measured, loss)
+    figures = tuple(each.figure for each in findings.values())
+    for name in ("errors", "latency", "sample ratio", "metric", "agreement"):
+        if name in findings and findings[name].harm:
+            return _ended(name, findings[name].figure.reason, figures)
+    if "metric" in step.on and loss is None:
+        return Keep("the metric cannot be judged: this version's predictions have no loss", figures)
+    return _progress(step, is_over(step, began_at, now), measured, findings, figures)
+
+
+def _ended(name: str, reason: str, figures: tuple[Figure, ...]) -> Abort | Keep:
+    if name == "sample ratio":
+        return Keep(f"the routing is broken, not the model: {reason}", figures)
+    if name == "agreement":
+        return Keep(f"it agrees too little: {reason}", figures)
+    return Abort(f"{_HARM[name]}: {reason}", figures)
+
+
+_HARM = {"errors": "it fails more often", "latency": "it is slower", "metric": "it is worse"}
+
+
+def _findings(step: Step, measured: RolloutMeasured, loss: Loss | None) -> dict[str, Finding]:
+    champion, tried = measured.champion, measured.tried
+    found: dict[str, Finding] = {}
+    for name in step.on:
+        if name == "errors":
+            history = measured.champion_history, measured.champion_history_errors
+            found[name] = judge.errors(tried, champion, step.limits.errors, step.alpha_errors, history)
+        elif name == "latency":
+            found[name] = judge.latency(tried, champion, step.limits.latency_factor, step.alpha_harm)
+        elif name == "agreement":
+            found[name] = judge.agreement(measured, step.agreement, step.alpha, step.alpha_harm)
+        elif loss is not None and step.mode is Mode.SHADOW:
+            found[name] = judge.metric_of_pairs(measured.paired, loss, step.alpha, step.alpha_harm)
+        elif loss is not None:
+            found[name] = judge.metric_of_arms(champion, tried, loss.margin, step.alpha, step.alpha_harm)
+    if step.mode is Mode.SPLIT:
+        found["sample ratio"] = judge.sample_ratio(champion, tried, step.share)
+    return found
+
+
+def _progress(
+    step: Step, over: bool, measured: RolloutMeasured, findings: dict[str, Finding], figures: tuple[Figure, ...]
+) -> Action:
+    """Return what follows where no harm was shown."""
+    judged = next((name for name in ("metric", "agreement") if step.decides and name in findings), None)
+    unit, n, total = _counted(step, judged, measured)
+    if n < step.minimum:
+        if judged == "metric" and step.maximum is not None and measured.tried.units >= PATIENCE * step.maximum:
+            units = f"{measured.tried.units:,} units were predicted"
+            return Keep(f"labels do not come: {units}, and {n:,} of at least {step.minimum:,} {unit}", figures)
+        return Continue(f"{n:,} of at least {step.minimum:,} {unit}", figures)
+    if not over:
+        return Continue(f"{n:,} {unit}; the step takes at least {step.duration}", figures)
+    if judged is None:
+        return Advance(f"no harm was shown on {n:,} {unit}", figures)
+    finding = findings[judged]
+    if finding.proven:
+        how = "agrees" if judged == "agreement" else "is not worse" if step.limits.margin else "is better"
+        return Advance(f"it {how}: {finding.figure.reason}", figures)
+    if step.maximum is not None and total >= step.maximum:
+        return Keep(f"nothing was shown on {total:,} {unit}, the maximum: {finding.figure.reason}", figures)
+    if judged == "metric" and step.maximum is not None and measured.tried.units >= PATIENCE * step.maximum:
+        return Keep(f"labels do not come: {measured.tried.units:,} units were predicted, {total:,} {unit}", figures)
+    return Continue(f"not decided on {total:,} {unit}: {finding.figure.reason}", figures)
+
+
+def _counted(step: Step, judged: str | None, measured: RolloutMeasured) -> tuple[str, int, int]:
+    """Return the unit, the number of them that the minimum is about, and the number that the maximum is about."""
+    if judged == "agreement":
+        return "rows compared", measured.compared, measured.compared
+    if judged == "metric" and step.mode is Mode.SHADOW:
+        return "labelled units", measured.paired.n, measured.paired.n
+    if judged == "metric" and step.stage is Stage.AB:
+        labelled = measured.champion.labelled, measured.tried.labelled
+        return "labelled units", min(labelled), sum(labelled)
+    if judged == "metric":
+        return "predictions of it", measured.tried.predictions, measured.tried.labelled
+    return "predictions of it", measured.tried.predictions, measured.tried.predictions
+
+
+def _watch(
+    step: Step, over: bool, measured: RolloutMeasured | None, loss: Loss | None, load_failure: str | None
+) -> Action:
+    """Judge the new champion, with the former one as the tried version: roles are exchanged."""
+    findings: dict[str, Finding] = {}
+    if measured is not None:
+        champion, former = measured.champion, measured.tried
+        if "errors" in step.on:
+            findings["errors"] = judge.errors(champion, former, step.limits.errors, step.alpha_errors)
+        if "latency" in step.on:
+            findings["latency"] = judge.latency(champion, former, step.limits.latency_factor, step.alpha_harm)
+        if "metric" in step.on and loss is not None:
+            findings["metric"] = judge.former_is_better(measured.paired, loss, step.alpha_harm)
+    figures = tuple(each.figure for each in findings.values())
+    harm = [f"{_HARM[name]}: {each.figure.reason}" for name, each in findings.items() if each.harm]
+    if load_failure is not None:
+        harm.insert(0, f"a replica failed to load it: {load_failure}")
+    if harm and step.rolls_back:
+        return RollBack(harm[0], figures)
+    if over:
+        seen = f"on {measured.champion.predictions:,} predictions" if measured else "and nothing was measured"
+        ended = f"the watch ended with harm, and may not roll back: {harm[0]}" if harm else f"no harm was shown {seen}"
+        return Advance(ended, figures)
+    if harm:
+        return Continue("the watch may not roll back", figures, warning=harm[0])
+    return Continue("no harm was shown" if measured else "nothing was measured yet", figures)

@@ -1,0 +1,132 @@
+"""The requests of models that have a rollout, from their rows to what is published of them."""
+
+from __future__ import annotations
+
+from collections import Counter as Numbers
+from dataclasses import replace
+from functools import partial
+
+from prometheus_client import Counter
+
+from chassis.row_reader import InputBatch
+from contracts import Arm, Mode
+from serving.inference.batcher import AdaptiveBatcher
+from serving.inference.prediction import Prediction
+from serving.inference.tried import TriedRequest, VersionOutcome
+from serving.loading.model_state import ROWS, ActiveTrial, ActiveVersion
+from serving.policy.routing import arms
+from serving.policy.versions import Artifact
+from serving.publishing.predictions import PredictionPublisher
+from serving.settings import Settings
+from serving.trials.bench import Bench
+from serving.trials.joining import NotJoined
+from serving.trials.request import TrialRequest, ask
+from serving.trials.shadow import Shadow
+
+TRIED = Counter(
+    "gauntlet_serving_trial_rows_total",
+    "Rows for the version that a rollout tries: predicted, failed, or left out while the replica was overloaded",
+    ["model_name", "outcome"],
+)
+
+
+class Trials:
+    """A Part. Used on the event loop only."""
+
+    name = "trials"
+
+    def __init__(self, batcher: AdaptiveBatcher, publisher: PredictionPublisher, settings: Settings) -> None:
+        self._batcher = batcher
+        self._publisher = publisher
+        self._settings = settings
+        self._shadow = Shadow(batcher, settings.request_seconds)
+        self._benches: dict[str, Bench] = {}
+
+    async def start(self) -> None:
+        return None
+
+    async def stop(self) -> None:
+        await self._shadow.stop()
+
+    async def predict(
+        self, trial: ActiveTrial, active: ActiveVersion, table: InputBatch, request_id: str, *, with_raw: bool
+    ) -> Prediction:
+        """Predict rows by the champion, or each by the version of its arm; `with_raw`: as MLflow's scoring server.
+
+        Raises as the batcher. ModelFailed and TooSlow say in `tried` what is published of it.
+        """
+        desired, bench = trial.desired, self._bench(trial, active)
+        tried = self._tried(trial, active)
+        if desired.mode is Mode.SPLIT:
+            tried.arms = arms(table.entities, request_id, len(table), desired.salt, desired.share)
+        else:
+            tried.shadow = partial(self._shadow.score, bench, trial.version.model)
+        request = TrialRequest(self._batcher, bench, active.model, trial.version.model, table, tried, with_raw)
+        try:
+            prediction = await request.predict()
+        except NotJoined:  # by one version, then, and no part of the rollout
+            return await ask(self._batcher, active.model, table, None, with_raw=with_raw)
+        return Prediction(prediction.raw, prediction.labels, prediction.scores, tried)
+
+    def shadowed(self, trial: ActiveTrial, active: ActiveVersion, prediction: Prediction) -> Prediction:
+        """Return a prediction that the champion made in another way as one that the tried version makes, too."""
+        tried = self._tried(trial, active)
+        tried.outcomes.append(VersionOutcome(Arm.CHAMPION, None, prediction))
+        tried.shadow = partial(self._shadow.score, self._bench(trial, active), trial.version.model)
+        return replace(prediction, tried=tried)
+
+    def record(
+        self, active: ActiveVersion, table: InputBatch, tried: TriedRequest, *, request_id: str, latency_ms: float
+    ) -> None:
+        """Count a request, and publish it; in a shadow, once the tried version has predicted its rows."""
+        artifact, rows, publisher = active.desired.artifact, len(table), self._publisher
+        if tried.answered_by is None:
+            active.rows.inc(rows)
+        else:
+            for version, number in Numbers(tried.answered_by).items():
+                ROWS.labels(artifact.model_name, version).inc(number)
+        if not publisher.admits(artifact.model_name, request_id, rows):
+            return
+        put = partial(publisher.put, artifact, table, tried, request_id=request_id, latency_ms=latency_ms)
+        if tried.shadow is None:
+            _count(artifact, rows, tried)
+            put()
+            return
+
+        def scored() -> None:
+            _count(artifact, rows, tried)
+            publisher.release(rows)
+            put()
+
+        publisher.hold(rows)
+        tried.shadow(table, tried, scored)
+
+    def record_failure(
+        self, active: ActiveVersion, table: InputBatch, tried: TriedRequest, *, request_id: str, latency_ms: float
+    ) -> None:
+        """Publish a request that the champion failed on."""
+        self._publisher.offer(active.desired.artifact, table, tried, request_id=request_id, latency_ms=latency_ms)
+
+    def _tried(self, trial: ActiveTrial, active: ActiveVersion) -> TriedRequest:
+        desired = trial.desired
+        versions = active.desired.artifact.model_version, desired.tried.artifact.model_version
+        return TriedRequest(desired.rollout_id, desired.step, *versions)
+
+    def _bench(self, trial: ActiveTrial, active: ActiveVersion) -> Bench:
+        name = active.desired.artifact.model_name
+        bench = self._benches.get(name)
+        if bench is None or not bench.is_of(trial, active):
+            bench = self._benches[name] = Bench(self._settings, trial, active)
+        return bench
+
+
+def _count(artifact: Artifact, rows: int, tried: TriedRequest) -> None:
+    """Count the rows that were for the tried version."""
+    left = rows if tried.arms is None else 0
+    for outcome in tried.outcomes:
+        if outcome.arm is Arm.CHALLENGER:
+            number = rows if outcome.rows is None else len(outcome.rows)
+            TRIED.labels(artifact.model_name, "predicted" if outcome.error is None else "failed").inc(number)
+            left -= number
+    if left > 0:
+        TRIED.labels(artifact.model_name, "left out").inc(left)
