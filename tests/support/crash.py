@@ -42,6 +42,21 @@ def before_transaction(die: Callable[[], None]) -> None:
     chassis.bus.Bus._run_batch = dying_batch  # type: ignore[method-assign]
 
 
+def before_batch_commit(die: Callable[[], None]) -> None:
+    """In the transaction of a batch, after its effect."""
+    run_batch = chassis.bus.Bus._run_batch
+
+    def dying(self: Any, handler: Any, envelopes: Any) -> None:
+        def dying_handler(session: Any, envelopes: Any) -> None:
+            handler(session, envelopes)
+            session.flush()
+            die()
+
+        run_batch(self, dying_handler, envelopes)
+
+    chassis.bus.Bus._run_batch = dying  # type: ignore[method-assign]
+
+
 def before_commit(die: Callable[[], None]) -> None:
     """After the transaction, before the offset is committed."""
     commit = Subscription._commit
@@ -92,7 +107,15 @@ def leave_little_to_wait_for() -> None:
 
 
 POINTS = {
-    point.__name__: point for point in (before_transaction, before_commit, before_mark, before_result, from_outside)
+    point.__name__: point
+    for point in (
+        before_transaction,
+        before_batch_commit,
+        before_commit,
+        before_mark,
+        before_result,
+        from_outside,
+    )
 }
 
 

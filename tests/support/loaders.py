@@ -24,7 +24,10 @@ DEADLINE = 60.0
 
 
 class Store:
-    """Stands for the registry: real artifacts on disk, and a URI that hangs, is away, or is not there."""
+    """Stands for the registry: real artifacts on disk, and a URI that hangs, is away, or is not there.
+
+    A URI is the name of a folder; "here" is that of the model.
+    """
 
     def __init__(self, folder: Path, estimator: Any = None) -> None:
         self.folder = folder
@@ -44,7 +47,7 @@ class Store:
             raise Permanent("no such artifact")
         if uri == "foreign":
             raise ModuleNotFoundError("No module named 'botocore'")
-        name = "beside" if uri == "beside" else "model"
+        name = uri if (self.folder / uri).is_dir() else "model"
         return Path(shutil.copytree(self.folder / name, into / name))
 
     def add_beside(self, shift: float = 0.0) -> str:

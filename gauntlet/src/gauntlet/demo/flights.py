@@ -111,8 +111,7 @@ class FlightsStory:
         return self._rollouts.in_shadow(self._v2)
 
     def canary_second(self) -> str:
-        seen, _ = self._rollouts.in_canary(self._v2)
-        return seen
+        return self._rollouts.in_canary(self._v2)
 
     def swap_second(self) -> str:
         promotion, seen = self._rollouts.promoted(self._v2, old=self._v1)

@@ -27,7 +27,7 @@ class Rollouts:
 
         def ended() -> str | None:
             end = self.ends(version)
-            return f"the rollout of v{version} {end[0].data.result}: {end[0].data.reason}" if end else None
+            return f"the rollout of v{version} {end[0].result}: {end[0].reason}" if end else None
 
         return self._play.journal.wait(
             RolloutChanged,
@@ -39,21 +39,20 @@ class Rollouts:
             unless=ended,
         )
 
-    def await_end(self, version: int, *, after: datetime | None = None) -> Envelope[RolloutChanged]:
-        """Await the end of the version's rollout: the challenger's, or the watch over the champion that it is."""
+    def await_end(self, version: int, *, after: datetime | None = None) -> RolloutChanged:
+        """Await the end of the version's trials, or with `after` of the watch over it since then.
+
+        A promotion that is watched ends the trials: the rollout goes on as a watch of the new champion.
+        """
         self._play.say(f"waiting for the end of the rollout of v{version}")
         until(lambda: bool(self.ends(version, after)), TRIAL_SECONDS, f"the end of the rollout of v{version}")
         return self.ends(version, after)[0]
 
-    def ends(self, version: int, after: datetime | None = None) -> list[Envelope[RolloutChanged]]:
-        return self._play.journal.every(
-            RolloutChanged,
-            where=lambda found: (
-                found.data.stage is Stage.ENDED
-                and version in (found.data.tried.model_version, found.data.champion_version)
-                and (after is None or found.time > after)
-            ),
-        )
+    def ends(self, version: int, after: datetime | None = None) -> list[RolloutChanged]:
+        changes = [found for found in self._play.journal.every(RolloutChanged) if after is None or found.time > after]
+        if after is not None:
+            return [one.data for one in changes if one.data.result and one.data.champion_version == version]
+        return [one.data for one in changes if _ends_trials(one.data, version)]
 
     def measured(self, rollout_id: str, step: int) -> RolloutMeasured | None:
         """Return the last totals of a step."""
@@ -73,14 +72,14 @@ class Rollouts:
         canary = self.await_step(version, Stage.CANARY, 0.1)
         return f"{(canary.time - began.time).total_seconds():.1f} s; {canary.data.reason}"
 
-    def in_canary(self, version: int, shares: tuple[float, ...] = (0.1, 0.5)) -> tuple[str, Envelope[RolloutChanged]]:
-        """Await the steps of a canary that ends well, and its end."""
+    def in_canary(self, version: int, shares: tuple[float, ...] = (0.1, 0.5)) -> str:
+        """Await the steps of a canary that ends well."""
         steps = [self.await_step(version, Stage.CANARY, share) for share in shares]
         end = self.await_end(version)
-        if end.data.result is not Result.PROMOTED:
-            raise StepFailed(f"the rollout of v{version} {end.data.result}: {end.data.reason}")
+        if not _promotes(end, version):
+            raise StepFailed(f"the rollout of v{version} {end.result}: {end.reason}")
         self._play.traffic.pace = STEADY
-        return "; ".join(self._in_words(step.data) for step in steps), end
+        return "; ".join(self._in_words(step.data) for step in steps)
 
     def promoted(self, version: int, old: int) -> tuple[Envelope[Promoted], str]:
         """Await the promotion that ends a rollout, and answers of that version alone."""
@@ -95,35 +94,33 @@ class Rollouts:
         self._play.traffic.pace = BUSY
         end = self.await_end(version)
         self._play.traffic.pace = STEADY
-        if end.data.result is not Result.ABORTED:
-            raise StepFailed(f"v{version} was to be aborted, but it was {end.data.result}: {end.data.reason}")
+        if end.result is not Result.ABORTED:
+            raise StepFailed(f"v{version} was to be aborted, but it was {end.result}: {end.reason}")
         assert self._play.champion is not None
         self._play.traffic.await_only(self._play.champion, ALONE, TRIAL_SECONDS)
         rows = self._play.traffic.rows_by_version.get(version, 0)
-        return f"aborted: {end.data.reason}; it answered {rows:,} of {self._play.traffic.rows:,} rows; {self._met(end)}"
+        return f"aborted: {end.reason}; it answered {rows:,} of {self._play.traffic.rows:,} rows; {self._met(end)}"
 
     def rolled_back(self, version: int, to: int, since: datetime) -> str:
         """Await the rollback of a champion that its watch ended; checked: nobody asked for it."""
         end = self.await_end(version, after=since)
-        if end.data.result is not Result.ROLLED_BACK:
-            raise StepFailed(
-                f"v{version} was to be rolled back, but its watch ended {end.data.result}: {end.data.reason}"
-            )
+        if end.result is not Result.ROLLED_BACK:
+            raise StepFailed(f"v{version} was to be rolled back, but its watch ended {end.result}: {end.reason}")
         promotion, seen = self._play.await_promoted(to, Cause.ROLLBACK)
         self._play.traffic.await_only(to, ALONE, TRIAL_SECONDS)
         failed = len(self._play.traffic.expected_failures)
         took = (promotion.time - since).total_seconds()
-        return f"{end.data.reason}; rolled back {took:.1f} s after it began; {failed} requests failed; {seen}"
+        return f"{end.reason}; rolled back {took:.1f} s after it began; {failed} requests failed; {seen}"
 
     def follow(self, version: int) -> str:
         """Await the end of a rollout, whatever it is."""
         self._play.traffic.pace = BUSY
         end = self.await_end(version)
         self._play.traffic.pace = STEADY
-        if end.data.result is Result.PROMOTED:
+        if _promotes(end, version):
             assert self._play.champion is not None
             return self.promoted(version, self._play.champion)[1]
-        return f"{end.data.result}: {end.data.reason}"
+        return f"{end.result}: {end.reason}"
 
     def require_strategy(self, strategy: str, words: str) -> None:
         """Change the policy's strategy, and await that the gatekeeper has taken it up."""
@@ -136,11 +133,11 @@ class Rollouts:
             f"strategy {words} in the gatekeeper",
         )
 
-    def _met(self, end: Envelope[RolloutChanged]) -> str:
+    def _met(self, end: RolloutChanged) -> str:
         """Return how many entities the version met, over its steps."""
         steps: dict[int, RolloutMeasured] = {}
         for found in self._play.journal.every(
-            RolloutMeasured, where=lambda each: each.data.rollout_id == end.data.rollout_id
+            RolloutMeasured, where=lambda each: each.data.rollout_id == end.rollout_id
         ):
             steps[found.data.step] = found.data
         most = max((step.tried.units for step in steps.values()), default=0)
@@ -154,3 +151,12 @@ class Rollouts:
             f"{step.share:.0%}: {found.tried.units:,} of {found.tried.units + found.champion.units:,} aircraft, "
             f"{found.tried.predictions:,} predictions, {found.tried.errors} failed"
         )
+
+
+def _promotes(change: RolloutChanged, version: int) -> bool:
+    return change.result is Result.PROMOTED or (change.stage is Stage.WATCH and change.champion_version == version)
+
+
+def _ends_trials(change: RolloutChanged, version: int) -> bool:
+    is_tried = change.tried.model_version == version
+    return (is_tried and change.result is not None) or _promotes(change, version)

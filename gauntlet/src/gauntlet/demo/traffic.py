@@ -29,7 +29,7 @@ class Pace:
 
 BURST = Pace(rows=100, per_second=None)
 STEADY = Pace(rows=1, per_second=15)  # on two cores that also train and judge
-BUSY = Pace(rows=10, per_second=20)
+BUSY = Pace(rows=20, per_second=20)
 """While a version is tried: many aircraft in a short time."""
 
 

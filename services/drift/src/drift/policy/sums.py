@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from contracts import ArmSums, PairedSums
 from contracts.event import Value
 from contracts.latency_buckets import bucket_of
-from contracts.rollouts import BETS
+from contracts.rollouts import BETS, log_wealth
 
 
 class Sums(Value):
@@ -54,8 +54,12 @@ def with_losses(arm: ArmSums, losses: Sequence[float]) -> ArmSums:
     )
 
 
-def with_differences(paired: PairedSums, differences: Sequence[float]) -> PairedSums:
-    """Add units of which both versions predicted: loss of the champion minus loss of the tried version, -1 to 1."""
+def with_differences(paired: PairedSums, differences: Sequence[float], margin: float) -> PairedSums:
+    """Add units of which both versions predicted: loss of the champion minus loss of the tried version, -1 to 1.
+
+    `margin`: of the step's `Loss`.
+    """
+    better, worse = zip(*(log_wealth(difference, margin) for difference in differences), strict=True)
     return paired.model_copy(
         update={
             "n": paired.n + len(differences),
@@ -63,15 +67,12 @@ def with_differences(paired: PairedSums, differences: Sequence[float]) -> Paired
             "losses": paired.losses + sum(d < 0 for d in differences),
             "sum_d": paired.sum_d + math.fsum(differences),
             "sum_d2": paired.sum_d2 + math.fsum(d * d for d in differences),
-            "log_wealth_better": _grown(paired.log_wealth_better, differences, 1.0),
-            "log_wealth_worse": _grown(paired.log_wealth_worse, differences, -1.0),
+            "log_wealth_better": _grown(paired.log_wealth_better, better),
+            "log_wealth_worse": _grown(paired.log_wealth_worse, worse),
         }
     )
 
 
-def _grown(log_wealth: Sequence[float], differences: Iterable[float], sign: float) -> tuple[float, ...]:
-    moved = [sign * d for d in differences if d]
-    before = log_wealth or (0.0,) * len(BETS)
-    return tuple(
-        wealth + math.fsum(math.log1p(bet * d) for d in moved) for wealth, bet in zip(before, BETS, strict=True)
-    )
+def _grown(before: Sequence[float], by_unit: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    total = before or (0.0,) * len(BETS)
+    return tuple(wealth + math.fsum(added) for wealth, added in zip(total, zip(*by_unit, strict=True), strict=True))

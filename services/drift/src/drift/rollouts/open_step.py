@@ -133,8 +133,9 @@ class OpenStep:
             self._set(
                 champion=with_losses(self.sums.champion, losses[CHAMPION]),
                 tried=with_losses(self.sums.tried, losses[TRIED]),
-                paired=with_differences(self.sums.paired, differences) if differences else self.sums.paired,
             )
+        if differences and self.changed.loss is not None:
+            self._set(paired=with_differences(self.sums.paired, differences, self.changed.loss.margin))
 
     def _values(self, row: TrialRow, arm: int) -> dict[int, float] | None:
         """Return the loss of each arm; None when one of them, or the label, cannot be read."""

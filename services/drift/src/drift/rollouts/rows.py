@@ -60,8 +60,13 @@ class TrialRow:
 
 
 def is_of_champion(event: PredictionMade) -> bool:
-    """Return whether the row is a prediction of the champion, or a failure of it: what its windows and totals hold."""
-    return event.arm is not Arm.CHALLENGER
+    """Return whether the champion predicted the row, or failed on it: what its windows and totals hold.
+
+    In an arm of the challenger it does so only where the challenger failed.
+    """
+    champion = event.champion
+    said_nothing = champion.label is None and champion.score is None and champion.error is None
+    return event.arm is not Arm.CHALLENGER or not said_nothing
 
 
 def row_of(event: PredictionMade, record: Record) -> TrialRow:

@@ -137,5 +137,7 @@ def _about_rollout(state: ModelState) -> dict[str, Any] | None:
         "champion_epoch": shown.champion_epoch,
         "since": running.version.since.isoformat() if running else None,
         "form": running.version.loaded.served.about() if running else None,
+        "isolated": running.version.loaded.host is not None if running else None,
+        "process_ended": running.version.loaded.ends if running else None,
         "last_failure": failure.about() if failure else None,
     }

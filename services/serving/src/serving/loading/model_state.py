@@ -76,6 +76,11 @@ class LoadedVersion:
         return pyfunc if hasattr(pyfunc, "call_seconds") else None
 
     @property
+    def ends(self) -> list[str]:
+        """Why its process ended, each time lately."""
+        return [why for _, why in self.host.ends] if self.host is not None else []
+
+    @property
     def is_down(self) -> bool:
         """It cannot predict now: only its process could, and that has ended."""
         return self.model.form is None and self.host is not None and not self.host.is_up
