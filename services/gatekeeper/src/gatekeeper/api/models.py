@@ -15,7 +15,7 @@ from chassis.http import Problem, problems
 from contracts.event import LARGEST_INTEGER
 from contracts.policy import ModelPolicy
 from gatekeeper.database import audit_trail, queries
-from gatekeeper.promotion.commands import CommandRefused, Decisions
+from gatekeeper.promotion.commands import Decisions
 from gatekeeper.read_models import (
     AuditProofView,
     AuditView,
@@ -31,6 +31,7 @@ from gatekeeper.read_models import (
     promotion_view_of,
     summary_view,
 )
+from gatekeeper.refusals import CommandRefused
 from gatekeeper.report.page import render
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]

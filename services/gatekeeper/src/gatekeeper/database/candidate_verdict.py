@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from contracts import (
     GateFailed,
     GatePassed,
@@ -17,7 +15,6 @@ from contracts import (
     ModelRegistered,
     Outcome,
     OutputFormat,
-    Promoted,
     ServingArtifact,
 )
 from contracts.policy import ModelPolicy
@@ -118,18 +115,6 @@ def candidate_result_of(
 def once(row: CandidateRow) -> str:
     """Return the key under which the gates promote a version at most once per verdict."""
     return row.id if row.judgement == 1 else f"{row.id}#{row.judgement}"
-
-
-def serving_artifact(row: CandidateRow) -> ServingArtifact | None:
-    return None if row.serving_artifact is None else ServingArtifact.model_validate(row.serving_artifact)
-
-
-def output_of(session: Session, row: CandidateRow) -> OutputFormat | None:
-    """Return that of its verdict; of its last promotion where it has none, as after a restore from the topic."""
-    if row.output is not None:
-        return OutputFormat.model_validate(row.output)
-    earlier = queries.promotion_of(session, row.model_name, row.model_version)
-    return None if earlier is None else Promoted.model_validate(earlier.event).output
 
 
 def count(outcome: Outcome, verdicts: tuple[GateVerdict, ...]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -15,7 +14,6 @@ from chassis.outbox import Outbox
 from chassis.telemetry import get_logger
 from contracts import (
     Envelope,
-    OutputFormat,
     Promoted,
     Result,
     Stage,
@@ -30,13 +28,12 @@ from gatekeeper.database.candidate_verdict import (
     candidate_result_of,
     count,
     once,
-    output_of,
     result,
-    serving_artifact,
     write,
 )
 from gatekeeper.database.challenges import Challenge
 from gatekeeper.database.job_kinds import MIRROR
+from gatekeeper.database.promotions import promotion_of
 from gatekeeper.database.rollout_recorder import RolloutRecorder
 from gatekeeper.database.rollout_tables import RolloutRow
 from gatekeeper.database.tables import SUPERSEDED, UNJUDGED, CandidateRow
@@ -118,24 +115,12 @@ class Recorder:
         if running is not None and own and not isinstance(action, BeginRollout):  # which takes its place
             why = f"v{row.model_version} was judged again meanwhile: {reason}"
             self.rollouts.end(session, running, Result.SUPERSEDED, why, cause=verdict)
-        if isinstance(action, Promote):
-            metric = policy.metric if policy else None
-            why = f"{reason}{action.left_out}"
-            self.promote(
-                session,
-                row,
-                action,
-                actor=ACTOR,
-                reason=why,
-                metric=metric,
-                cause=verdict,
-                gated=True,
-                policy=policy,
-            )
-        elif isinstance(action, BeginRollout | Wait) and policy is not None:
-            self.challenge(
-                session, row, action, challenges.challenge_for(session, row, policy, reason), policy, verdict
-            )
+        if isinstance(action, Promote | BeginRollout | Wait) and policy is not None:
+            challenge = challenges.challenge_for(session, row, policy, reason)
+            if isinstance(action, Promote):
+                self.promote_challenge(session, row, action, challenge, policy, verdict)
+            else:
+                self.challenge(session, row, action, challenge, policy, verdict)
         elif isinstance(action, Hold):
             self.audit(session, "held", row, action.reason, verdict)
 
@@ -156,6 +141,30 @@ class Recorder:
             challenges.wait(session, row, challenge, cause)
             self.audit(session, "waits", row, action.reason, cause)
 
+    def promote_challenge(
+        self,
+        session: Session,
+        row: CandidateRow,
+        action: Promote,
+        challenge: Challenge,
+        policy: ModelPolicy,
+        cause: Envelope[Any] | None,
+    ) -> None:
+        """Promote a version that has to prove nothing more."""
+        event = promotion_of(
+            session,
+            row,
+            action,
+            actor=ACTOR,
+            reason=f"{challenge.reason}{action.left_out}",
+            metric=challenge.metric,
+            evidence_id=challenge.evidence_id,
+            baseline=challenge.baseline,
+            output=challenge.output_format,
+        )
+        gated_candidate = None if challenge.tournament else once(row)
+        self.record_promotion(session, event, cause=cause, gated_candidate=gated_candidate, policy=policy)
+
     def promote_winner(
         self,
         session: Session,
@@ -173,33 +182,20 @@ class Recorder:
         action = after_tournament(
             candidate_result, won.model_version, queries.state(session, policy.model), row.quarantine
         )
-        reason = f"tournament: {won.reason}"
+        challenge = challenges.challenge_for(
+            session,
+            row,
+            policy,
+            f"tournament: {won.reason}",
+            baseline=won.metrics,
+            output=won.output,
+            evidence_id=evidence_id,
+            tournament=True,
+        )
         if isinstance(action, Promote):
-            self.promote(
-                session,
-                row,
-                action,
-                actor=ACTOR,
-                reason=f"{reason}{action.left_out}",
-                metric=policy.metric,
-                cause=cause,
-                evidence_id=evidence_id,
-                baseline=won.metrics,
-                output=won.output,
-                policy=policy,
-            )
+            self.promote_challenge(session, row, action, challenge, policy, cause)
             return True
         if isinstance(action, BeginRollout | Wait):
-            challenge = challenges.challenge_for(
-                session,
-                row,
-                policy,
-                reason,
-                baseline=won.metrics,
-                output=won.output,
-                evidence_id=evidence_id,
-                tournament=True,
-            )
             self.challenge(session, row, action, challenge, policy, cause)
             return True
         if isinstance(action, Hold):
@@ -222,39 +218,12 @@ class Recorder:
         *,
         actor: str,
         reason: str,
-        metric: str | None,
-        cause: Envelope[Any] | None = None,
-        gated: bool = False,
-        evidence_id: str | None = None,
-        baseline: Mapping[str, float] | None = None,
-        output: OutputFormat | None = None,
-        by: RolloutRow | None = None,
-        policy: ModelPolicy | None = None,
+        policy: ModelPolicy | None,
     ) -> Envelope[Promoted]:
-        """Promote a candidate. Its own verdict, metrics and output format are used, unless others are given.
-
-        `by` and `policy`: see `record_promotion`.
-        """
-        registered = queries.envelope_of(row).data
-        event = Promoted(
-            model_name=row.model_name,
-            model_version=row.model_version,
-            epoch=decision.epoch,
-            artifact_uri=row.artifact_uri or "",
-            artifact_digest=row.artifact_digest or "",
-            serving_artifact=serving_artifact(row),
-            previous_version=decision.previous_version,
-            cause=decision.cause,
-            actor=actor,
-            reason=reason,
-            evidence_id=evidence_id or row.id,
-            metric=metric,
-            baseline=dict(row.metrics if baseline is None else baseline),
-            reference=registered.reference,
-            output=output or output_of(session, row),
-        )
-        gated_candidate = once(row) if gated else None
-        return self.record_promotion(session, event, cause=cause, gated_candidate=gated_candidate, by=by, policy=policy)
+        """Promote a candidate, as a person wants it."""
+        metric = policy.metric if policy else None
+        event = promotion_of(session, row, decision, actor=actor, reason=reason, metric=metric)
+        return self.record_promotion(session, event, policy=policy)
 
     def record_promotion(
         self,

@@ -21,7 +21,6 @@ from contracts import (
     Promoted,
     Result,
     RolloutChanged,
-    ServingArtifact,
     Stage,
     TriedVersion,
 )
@@ -29,6 +28,7 @@ from contracts.policy import ModelPolicy
 from gatekeeper.database import queries, rollouts
 from gatekeeper.database.audit_trail import ACTOR
 from gatekeeper.database.challenges import Challenge, challenge_for, quarantine, release
+from gatekeeper.database.promotions import former_champion, serving_artifact
 from gatekeeper.database.rollout_tables import RolloutRow
 from gatekeeper.database.tables import CandidateRow, PromotionRow
 from gatekeeper.policy.rollout import Decided, Step, watch_of
@@ -36,8 +36,6 @@ from gatekeeper.policy.rollout_loss import rollout_loss
 
 WATCHED = (Cause.GATE, Cause.TRIAL, Cause.TOURNAMENT, Cause.APPROVAL)
 """Causes of promotions that a watch follows; who overrides a verdict or rolls back has decided."""
-EVIDENCE_FORMAT = 1
-"""Of the entries of `RolloutRow.history`."""
 
 Mirror = Callable[[Session, str, int | None, Envelope[Any] | None], None]
 
@@ -70,7 +68,7 @@ class RolloutRecorder:
             model_version=row.model_version,
             artifact_uri=row.artifact_uri or "",
             artifact_digest=row.artifact_digest or "",
-            serving_artifact=row.serving_artifact and ServingArtifact.model_validate(row.serving_artifact),
+            serving_artifact=serving_artifact(row),
             output=challenge.output_format,
         )
         return self._add(session, row.id, challenge, plan, policy, tried, champion, reason, cause)
@@ -120,22 +118,7 @@ class RolloutRecorder:
         self, row: RolloutRow, action: str, decided: Decided, now: datetime, load_failure: str | None = None
     ) -> None:
         """Keep the evidence of a decision on the current step."""
-        entry = {
-            "format": EVIDENCE_FORMAT,
-            "step": row.step,
-            "stage": row.stage,
-            "champion": [row.champion_version, row.champion_epoch],
-            "tried": row.tried["model_version"],
-            "began_at": row.step_began_at.isoformat(),
-            "decided_at": now.isoformat(),
-            "action": action,
-            "decided": type(decided).__name__,
-            "reason": decided.reason,
-            "figures": rollouts.figures_to_json(decided.figures),
-            "measured": row.measured,
-            "loss": row.loss,
-            "load_failure": load_failure,
-        }
+        entry = rollouts.history_entry(row, action, decided, now, load_failure)
         row.history = [*row.history, entry]
 
     def request_approval(
@@ -155,8 +138,16 @@ class RolloutRecorder:
         )
         self._outbox.emit(session, event, cause=cause, correlation_id=row.correlation_id)
 
-    def emit_approval(self, session: Session, row: RolloutRow, event: ApprovalGiven | ApprovalRefused) -> Envelope[Any]:
-        return self._outbox.emit(session, event, correlation_id=row.correlation_id)
+    def emit(
+        self,
+        session: Session,
+        event: ApprovalGiven | ApprovalRefused | RolloutChanged,
+        row: RolloutRow | None = None,
+        event_id: str | None = None,
+    ) -> Envelope[Any]:
+        """Emit an event that changes no step; `row`: the rollout whose story it belongs to."""
+        correlation_id = row.correlation_id if row else None
+        return self._outbox.emit(session, event, event_id=event_id, correlation_id=correlation_id)
 
     def after_promotion(
         self,
@@ -178,7 +169,7 @@ class RolloutRecorder:
         if running is not None and (by is None or running.id != by.id):
             reason = f"v{event.model_version} was promoted by {event.actor} ({event.cause.value})"
             self.end(session, running, Result.SUPERSEDED, reason, cause=promoted)
-        former = _former(previous, event)
+        former = former_champion(previous, event)
         if by is not None:
             following = rollouts.plan_of(by)[by.step + 1 :]
             if event.cause is Cause.ROLLBACK:
@@ -189,39 +180,6 @@ class RolloutRecorder:
                 self.end(session, by, Result.PROMOTED, event.reason, actor=event.actor, cause=promoted)
         elif policy is not None and event.cause in WATCHED and (step := watch_of(policy)) is not None:
             self._watch_alone(session, promoted, former, policy, step)
-
-    def republish(self, session: Session, row: RolloutRow) -> None:
-        """Emit the last change again under its id, after the topic has lost it."""
-        self._outbox.emit(
-            session, rollouts.changed_event(row), event_id=row.event_id, correlation_id=row.correlation_id
-        )
-
-    def end_unknown(self, session: Session, event: RolloutChanged, reason: str) -> Envelope[RolloutChanged]:
-        """Emit the end of a rollout that this database does not have, with the next revision."""
-        model = queries.lock(session, event.model_name)
-        model.rollout_revision = max(model.rollout_revision, event.revision) + 1
-        ended = event.model_copy(
-            update={
-                "revision": model.rollout_revision,
-                "stage": Stage.ENDED,
-                "mode": "off",
-                "share": 0.0,
-                "result": Result.SUPERSEDED,
-                "actor": ACTOR,
-                "reason": reason,
-            }
-        )
-        envelope = self._outbox.emit(session, RolloutChanged.model_validate(ended.model_dump()))
-        queries.add_audit(
-            session,
-            "rollout superseded",
-            event.model_name,
-            event.tried.model_version,
-            actor=ACTOR,
-            reason=reason,
-            evidence={"rollout_id": event.rollout_id, "revision": model.rollout_revision, "event_id": envelope.id},
-        )
-        return envelope
 
     def _watch_alone(
         self,
@@ -329,16 +287,3 @@ class RolloutRecorder:
             },
             correlation_id=row.correlation_id or (cause.correlation_id if cause else None),
         )
-
-
-def _former(previous: PromotionRow | None, event: Promoted) -> TriedVersion | None:
-    if previous is None or previous.model_version == event.model_version or not previous.event.get("artifact_digest"):
-        return None
-    then = Promoted.model_validate(previous.event)
-    return TriedVersion(
-        model_version=then.model_version,
-        artifact_uri=then.artifact_uri,
-        artifact_digest=then.artifact_digest,
-        serving_artifact=then.serving_artifact,
-        output=then.output,
-    )

@@ -14,11 +14,13 @@ from sqlalchemy.orm import Session
 
 from contracts import Loss, Mode, Result, RolloutChanged, RolloutMeasured, Stage, TriedVersion
 from gatekeeper.database.rollout_tables import ApprovalRow, RolloutRow, WaitingChallengerRow
-from gatekeeper.policy.rollout import Figure, Step
+from gatekeeper.policy.rollout import Decided, Figure, Step
 
 _PLAN = TypeAdapter(tuple[Step, ...])
 _FIGURES = TypeAdapter(tuple[Figure, ...])
 
+EVIDENCE_FORMAT = 1
+"""Of the entries of `RolloutRow.history`."""
 OUT = (Result.ABORTED, Result.REFUSED, Result.ROLLED_BACK)
 """Results after which only a person can have the version promoted."""
 
@@ -45,6 +47,28 @@ def measured_of(row: RolloutRow) -> RolloutMeasured | None:
     return None if row.measured is None else RolloutMeasured.model_validate(row.measured)
 
 
+def history_entry(
+    row: RolloutRow, action: str, decided: Decided, now: datetime, load_failure: str | None
+) -> dict[str, Any]:
+    """Return the evidence of a decision on the current step: everything that it can be decided on again."""
+    return {
+        "format": EVIDENCE_FORMAT,
+        "step": row.step,
+        "stage": row.stage,
+        "champion": [row.champion_version, row.champion_epoch],
+        "tried": row.tried["model_version"],
+        "began_at": row.step_began_at.isoformat(),
+        "decided_at": now.isoformat(),
+        "action": action,
+        "decided": type(decided).__name__,
+        "reason": decided.reason,
+        "figures": figures_to_json(decided.figures),
+        "measured": row.measured,
+        "loss": row.loss,
+        "load_failure": load_failure,
+    }
+
+
 def loss_of_step(loss: Mapping[str, Any] | None, step: Step) -> Loss | None:
     """The loss with the step's margin; None for a step that needs no labels."""
     if loss is None or "metric" not in step.on:
@@ -62,6 +86,12 @@ def running_ids(session: Session) -> list[tuple[str, str]]:
     """Model and id of every rollout that has not ended."""
     query = select(RolloutRow.model_name, RolloutRow.id).where(RolloutRow.ended_at.is_(None))
     return list(session.execute(query.order_by(RolloutRow.model_name)).tuples())
+
+
+def last_changed(session: Session, model_name: str) -> RolloutRow | None:
+    """The rollout of this model with the highest revision."""
+    query = select(RolloutRow).where(RolloutRow.model_name == model_name).order_by(RolloutRow.revision.desc())
+    return session.scalars(query.limit(1)).first()
 
 
 def by_id(session: Session, rollout_id: str) -> RolloutRow | None:

@@ -56,10 +56,7 @@ class Decisions:
                 raise CommandRefused(f"{model_name}: {decision.reason}")
             row.artifact_digest, row.artifact_uri = digest, uri
             policy = self._policies.get(model_name)
-            metric = policy.metric if policy else None
-            return self._recorder.promote(
-                session, row, decision, actor=actor, reason=reason, metric=metric, policy=policy
-            )
+            return self._recorder.promote(session, row, decision, actor=actor, reason=reason, policy=policy)
 
     def roll_back(self, model_name: str, to: int | None, *, actor: str, reason: str) -> Envelope[Promoted]:
         """Make an earlier champion (by default the previous one) champion again. Allowed while frozen."""

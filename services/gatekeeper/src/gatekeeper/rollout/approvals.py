@@ -50,7 +50,7 @@ class Approvals:
             missing = max(0, step.people - len(given))
             self._add(session, row, actor, GIVEN, reason)
             event = ApprovalGiven(**_subject(row), actor=actor, reason=reason, missing=missing)
-            envelope = self._recorder.rollouts.emit_approval(session, row, event)
+            envelope = self._recorder.rollouts.emit(session, event, row)
             self._audit(session, "approved", row, actor, f"{reason} ({len(given)} of {step.people} people)")
             if not missing:
                 decided = Advance(f"approved by {', '.join(given)}: {reason}")
@@ -63,7 +63,7 @@ class Approvals:
             row = self._requested(session, model_name, "refused", verdict_digest)
             self._add(session, row, actor, REFUSED, reason)
             event = ApprovalRefused(**_subject(row), actor=actor, reason=reason)
-            envelope = self._recorder.rollouts.emit_approval(session, row, event)
+            envelope = self._recorder.rollouts.emit(session, event, row)
             now = datetime.now(UTC)
             self._recorder.rollouts.close_step(row, Result.REFUSED.value, Decided(reason), now)
             self._recorder.rollouts.end(session, row, Result.REFUSED, reason, actor=actor, now=now, cause=envelope)

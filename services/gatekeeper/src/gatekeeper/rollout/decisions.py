@@ -22,8 +22,9 @@ from contracts import (
 from contracts.policy import ModelPolicy
 from gatekeeper.database import queries, rollouts
 from gatekeeper.database.audit_trail import ACTOR
+from gatekeeper.database.candidate_verdict import once
 from gatekeeper.database.challenges import challenge_of
-from gatekeeper.database.promotions import promoted_again
+from gatekeeper.database.promotions import promoted_again, promotion_of
 from gatekeeper.database.recorder import Recorder
 from gatekeeper.database.rollout_tables import RolloutRow
 from gatekeeper.policy.promotion import Promote
@@ -161,19 +162,22 @@ class RolloutDecisions:
         decision = Promote(
             row.champion_epoch + 1, row.champion_version, Cause.APPROVAL if approvers else Cause.TRIAL, decided.reason
         )
-        self._recorder.promote(
+        event = promotion_of(
             session,
             candidate,
             decision,
             actor=", ".join(approvers) or ACTOR,
             reason=decided.reason,
             metric=challenge.metric,
-            cause=cause,
-            gated=not challenge.tournament,
             evidence_id=challenge.evidence_id,
             baseline=challenge.baseline,
             output=challenge.output_format,
-            by=row,
+        )
+        tried = TriedVersion.model_validate(row.tried)  # what was tried is promoted, whatever became of the candidate
+        files = {name: getattr(tried, name) for name in ("artifact_uri", "artifact_digest", "serving_artifact")}
+        gated_candidate = None if challenge.tournament else once(candidate)
+        self._recorder.record_promotion(
+            session, event.model_copy(update=files), cause=cause, gated_candidate=gated_candidate, by=row
         )
 
     def _roll_back(

@@ -60,7 +60,7 @@ def _again(row: RolloutRow, entry: dict[str, Any]) -> StepReplay:
         "figures": rollouts.figures_to_json(action.figures),
     }
     found = tuple(differences(then, now, f"rollout.steps[{entry['step']}]"))
-    return StepReplay(entry["step"], entry["stage"], then["decided"], now["decided"], found)
+    return StepReplay(entry["step"], entry["stage"], entry["decided"], type(action).__name__, found)
 
 
 DECIDED = ("Advance", "Keep", "Abort", "RollBack", "Continue")

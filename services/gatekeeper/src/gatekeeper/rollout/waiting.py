@@ -13,9 +13,18 @@ from gatekeeper.database import challenges, queries, registrations, rollouts
 from gatekeeper.database.candidate_verdict import candidate_result_of
 from gatekeeper.database.challenges import Challenge
 from gatekeeper.database.job_kinds import GATE
-from gatekeeper.database.recorder import ACTOR, Recorder
+from gatekeeper.database.recorder import Recorder
 from gatekeeper.database.tables import UNJUDGED, CandidateRow
-from gatekeeper.policy.promotion import AfterGates, BeginRollout, Hold, Promote, State, after_gates, after_tournament
+from gatekeeper.policy.promotion import (
+    AfterGates,
+    BeginRollout,
+    Hold,
+    Promote,
+    Reevaluate,
+    State,
+    after_gates,
+    after_tournament,
+)
 
 
 class WaitingChallengers:
@@ -50,30 +59,13 @@ class WaitingChallengers:
                 self._recorder.challenge(session, row, action, challenge, policy, None)
                 return
             if isinstance(action, Promote):
-                self._promote(session, row, action, challenge, policy)
+                self._recorder.promote_challenge(session, row, action, challenge, policy, None)
                 return
         if isinstance(action, Hold):
             self._recorder.audit(session, "held", row, action.reason, None)
             return
-        why = "the policy has changed" if action is None else action.reason
+        why = action.reason if isinstance(action, Reevaluate) else "the policy has changed"
         self._judge_again(session, row, f"it waited for the end of a rollout; {why}")
-
-    def _promote(
-        self, session: Session, row: CandidateRow, action: Promote, challenge: Challenge, policy: ModelPolicy
-    ) -> None:
-        self._recorder.promote(
-            session,
-            row,
-            action,
-            actor=ACTOR,
-            reason=challenge.reason,
-            metric=challenge.metric,
-            gated=not challenge.tournament,
-            evidence_id=challenge.evidence_id,
-            baseline=challenge.baseline,
-            output=challenge.output_format,
-            policy=policy,
-        )
 
     def _judge_again(self, session: Session, row: CandidateRow, why: str) -> None:
         envelope = queries.envelope_of(row)
