@@ -118,7 +118,7 @@ def metric_of_pairs(paired: PairedSums, loss: Loss, alpha: float, alpha_harm: fl
         seen = f"right alone on {paired.wins:,}, wrong alone on {paired.losses:,} of {paired.n:,} labelled units"
     else:
         better, worse = anytime.betting(paired.log_wealth_better), anytime.betting(paired.log_wealth_worse)
-        seen = f"mean loss lower by {observed or 0.0:.4g} on {paired.n:,} labelled units"
+        seen = f"mean loss {_by(observed or 0.0)} on {paired.n:,} labelled units"
     return _metric(observed, loss, paired.n, seen, (better, worse), (alpha, alpha_harm))
 
 
@@ -190,13 +190,20 @@ def sample_ratio(champion: ArmSums, tried: ArmSums, share: float) -> Finding:
     return Finding(figure, log_e >= -math.log(ALPHA_RATIO))
 
 
+def _by(lower: float) -> str:
+    return f"lower by {lower:.4g}" if lower >= 0 else f"higher by {-lower:.4g}"
+
+
 def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
 def _evidence(log_e: float, alpha: float) -> str:
     """Return the evidence as odds: 34 to 1; from 1/alpha to 1 on, it decides."""
-    odds = f"{math.exp(log_e):.3g}" if log_e < math.log(1e6) else "more than a million"
+    if log_e >= math.log(1e6):
+        odds = "more than a million"
+    else:
+        odds = f"{math.exp(log_e):,.0f}" if log_e > math.log(1000) else f"{math.exp(log_e):.3g}"
     return f"evidence {odds} to 1 ({1 / alpha:,.0f} to 1 decides)"
 
 
