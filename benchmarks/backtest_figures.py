@@ -1,8 +1,8 @@
 """The figures of docs/explanation/backtest.md: which policy serves best, over flights and generated churn streams.
 
-`python benchmarks/backtest_figures.py CACHE [choose|report|shadows]` prints Markdown tables. Policies are compared on some
-streams (`choose`), and the chosen ones are reported on others (`report`). Each version's predictions are made once and
-kept in CACHE (a quarter of an hour of one core); after that, a part takes a few minutes.
+`python benchmarks/backtest_figures.py CACHE [choose|report|shadows]` prints Markdown tables. Policies are compared on
+some streams (`choose`), and the chosen ones are reported on others (`report`, `shadows`). The predictions of each
+version are made once and kept in CACHE (a quarter of an hour of one core); after that, a part takes a few minutes.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from contracts.losses import LossKind
 from gatekeeper.policy.statistics import anytime
 from gatekeeper.policy.statistics.anytime import Sample
 
-TOLERANCE = 0.1
+TOLERANCE = 0.12
 """Probability with which a version that fails exactly as often as the policy allows may be stopped for it."""
 ALPHA_RATIO = 0.001
 """Probability with which routing that works is taken for broken."""
