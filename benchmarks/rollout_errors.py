@@ -228,10 +228,8 @@ def print_canary(rollouts: int) -> None:
     of = Versions(gain=-0.05)
     found = outcomes(rollouts // 4, _split(HARM, 60_000), of, 400)
     met = [one.of_tried if isinstance(one.action, Abort) else math.inf for one in found]
-    stopped = sum(math.isfinite(each) for each in met) / len(met)
-    print(
-        f"\n-0.05 in a canary at 10 % on metric, errors: {stopped:.1%} stopped, median {np.median(met):,.0f} users met it"
-    )
+    stopped, median = sum(map(math.isfinite, met)) / len(met), np.median(met)
+    print(f"\n-0.05 in a canary at 10 % on metric, errors: {stopped:.1%} stopped, median {median:,.0f} users met it")
 
 
 def print_errors(rollouts: int) -> None:
