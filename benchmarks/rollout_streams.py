@@ -142,8 +142,10 @@ class Stream:
         )
 
 
-def stream(random: np.random.Generator, n: int, of: Versions, split: float | None = None) -> Stream:
-    """Draw n units; `split` is the share of the tried version."""
+def stream(
+    random: np.random.Generator, n: int, of: Versions, split: float | None = None, latency: bool = False
+) -> Stream:
+    """Draw n units; `split` is the share of the tried version. Without `latency`, every prediction takes as long."""
     if of.brier:
         loss = _brier(random, n, of.gain)
     else:
@@ -152,18 +154,23 @@ def stream(random: np.random.Generator, n: int, of: Versions, split: float | Non
         loss = np.zeros((2, n))
         loss[0] = (u < only_tried) | (u > 1 - of.wrong + only_tried)
         loss[1] = ((u >= only_tried) & (u < only_tried + only_champion)) | (u > 1 - of.wrong + only_tried)
-    milliseconds = 5.0 * np.exp(0.3 * random.normal(size=(2, n))) * np.array([[1.0], [of.slower]])
-    exact = np.ceil(PER_DOUBLING * np.log2(milliseconds / FIRST_MS) - 1e-9)
+    bucket = _buckets(random, n, of.slower) if latency else np.ones((2, n), dtype=np.int64)
     failed = random.random((2, n)) < np.array(of.errors)[:, None]
     return Stream(
         loss,
         failed,
-        np.clip(exact, 0, LAST).astype(np.int64),
+        bucket,
         int(random.binomial(of.history, of.errors[0])),
         of.history,
         None if split is None else random.random(n) < split,
         of.brier,
     )
+
+
+def _buckets(random: np.random.Generator, n: int, slower: float) -> NDArray[np.int64]:
+    milliseconds = 5.0 * np.exp(0.3 * random.normal(size=(2, n))) * np.array([[1.0], [slower]])
+    exact = np.ceil(PER_DOUBLING * np.log2(milliseconds / FIRST_MS) - 1e-9)
+    return np.clip(exact, 0, LAST).astype(np.int64)
 
 
 def _brier(random: np.random.Generator, n: int, gain: float) -> Floats:

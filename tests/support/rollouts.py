@@ -38,32 +38,52 @@ class Rolling:
     bus: BusClient
     candidates: Candidates
     name: str = field(default_factory=lambda: f"m-{uuid4().hex[:8]}")
+    dying_at: str | None = None
+    """A point of support.crash: the gatekeeper is started again whenever it has died there."""
+    deaths: int = 0
 
     def policy(self, **policy: Any) -> None:
         self.gatekeepers.policy(self.name, gates=FAST, **policy)
 
     def start(self, **policy: Any) -> None:
         self.policy(**policy)
-        self.gatekeepers.start_ready()
+        self.gatekeepers.start_ready(dying_at=self.dying_at)
+
+    def revive(self) -> None:
+        """Start the gatekeeper again if it has died at its point."""
+        while self.dying_at is not None and (code := self.gatekeepers.processes[-1].poll()) is not None:
+            assert code == -9, self.gatekeepers.log()
+            self.deaths += 1
+            self.gatekeepers.start(dying_at=self.dying_at)
+            seen(lambda: self.gatekeepers.processes[-1].poll() is not None or self.gatekeepers.ready())
+
+    def get(self, path: str) -> Any:
+        """As `Gatekeepers.get`, of one that may be dying: to be called in `seen`."""
+        self.revive()
+        try:
+            return self.gatekeepers.get(path)
+        except httpx.HTTPError as error:
+            raise AssertionError(f"it does not answer: {error}") from error
 
     def register(self, kind: str, **changes: Any) -> int:
         """A version that has its verdict; returns its number."""
         envelope = self.bus.publish(self.candidates.version(self.name, kind, **changes))
         version: int = envelope.data.model_version
-        seen(lambda: self.gatekeepers.get("/models") and self.gatekeepers.judged(self.name, version))
+        path = f"/models/{self.name}/candidates/{version}"
+        seen(lambda: self.get("/models") and self.get(path)["judged_at"] is not None)
         return version
 
     def champion(self) -> None:
         """A first champion, v1: with people's approval where the policy wants it."""
         self.register("fair")
-        found = self.gatekeepers.get(f"/rollouts?model_name={self.name}&active=true")["rollouts"]
+        found = seen(lambda: self.get(f"/rollouts?model_name={self.name}&active=true"))["rollouts"]
         if found:
             self.gatekeepers.post(f"/models/{self.name}/promote", {**_WHO, "model_version": 1})
-        seen(lambda: self.gatekeepers.champion(self.name) == 1)
+        seen(lambda: self.get(f"/models/{self.name}")["champion"])
 
     def running(self) -> Any:
         """The rollout that has not ended, else the last one; None without any."""
-        found = self.gatekeepers.get(f"/rollouts?model_name={self.name}&limit=1")["rollouts"]
+        found = self.get(f"/rollouts?model_name={self.name}&limit=1")["rollouts"]
         return found[0] if found else None
 
     def at(self, stage: str, **wanted: Any) -> Any:
@@ -113,11 +133,16 @@ class Rolling:
 
     def promoted(self, number: int) -> list[Promoted]:
         """The promotions, once there are this many."""
-        found = [item.data for item in self.bus.events(Promoted.topic) if item.model_name == self.name]
+        found = self._published(Promoted.topic)
         return found if len(found) >= number else []
 
     def changes(self) -> list[RolloutChanged]:
-        return [item.data for item in self.bus.events(RolloutChanged.topic) if item.model_name == self.name]
+        return self._published(RolloutChanged.topic)
+
+    def _published(self, topic: str) -> list[Any]:
+        """A record that was published twice, under one id, counts once."""
+        ids = {item.id: item.data for item in self.bus.events(topic) if item.model_name == self.name}
+        return list(ids.values())
 
 
 def sums_of(
