@@ -144,7 +144,7 @@ def _rollout(event: RolloutChanged) -> str:
         Mode.SHADOW: f"{tried} in shadow of {champion}",
         Mode.SPLIT: f"{tried} serves {100 * event.share:.4g}% of the entities, {champion} the others",
     }[event.mode]
-    return f"step {event.step}, {event.stage}: {does} ({event.actor}): {event.reason}"
+    return f"step {event.step + 1}, {event.stage}: {does} ({event.actor}): {event.reason}"
 
 
 def _measured(event: RolloutMeasured) -> str:
@@ -154,7 +154,7 @@ def _measured(event: RolloutMeasured) -> str:
     )
     paired = event.paired
     pairs = f"; {paired.n} pairs, {paired.wins} better, {paired.losses} worse" if paired.n else ""
-    return f"step {event.step}: {arms}{pairs}"
+    return f"step {event.step + 1}: {arms}{pairs}"
 
 
 def _approval_requested(event: ApprovalRequested) -> str:

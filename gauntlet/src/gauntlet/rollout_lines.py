@@ -60,7 +60,8 @@ def step_rows(rollout: Mapping[str, Any], now: datetime | None = None) -> list[t
             else None
         )
         why = rollout["waits_for"] if step["state"] == "current" else step["reason"]
-        rows.append((i, stage_name(step), step["state"], local_time(began) if began else None, took, why))
+        state = "not reached" if rollout["result"] and step["state"] == "to come" else step["state"]
+        rows.append((i, stage_name(step), state, local_time(began) if began else None, took, why))
     return rows
 
 

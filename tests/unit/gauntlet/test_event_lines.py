@@ -111,15 +111,15 @@ CASES: list[tuple[Event, str]] = [
     ),
     (
         rollout(stage=Stage.SHADOW, step=1, mode=Mode.SHADOW, reason="v2 passed its gates"),
-        "step 1, shadow: v2 in shadow of v1 (gatekeeper): v2 passed its gates",
+        "step 2, shadow: v2 in shadow of v1 (gatekeeper): v2 passed its gates",
     ),
     (
         rollout(stage=Stage.CANARY, step=2, mode=Mode.SPLIT, share=0.1, reason="no harm in shadow"),
-        "step 2, canary: v2 serves 10% of the entities, v1 the others (gatekeeper): no harm in shadow",
+        "step 3, canary: v2 serves 10% of the entities, v1 the others (gatekeeper): no harm in shadow",
     ),
     (
         rollout(stage=Stage.APPROVAL, step=3, mode=Mode.OFF, reason="proved"),
-        "step 3, approval: v2 (gatekeeper): proved",
+        "step 4, approval: v2 (gatekeeper): proved",
     ),
     (
         rollout(stage=Stage.ENDED, step=3, mode=Mode.OFF, result=Result.ABORTED, actor="ann", reason="too slow"),
@@ -136,7 +136,7 @@ CASES: list[tuple[Event, str]] = [
             counted_from=NOW,
             measured_at=NOW,
         ),
-        "step 2: v2 100 rows, 3 errors, 40 labels; v1 900 rows, 0 errors, 400 labels; 40 pairs, 5 better, 4 worse",
+        "step 3: v2 100 rows, 3 errors, 40 labels; v1 900 rows, 0 errors, 400 labels; 40 pairs, 5 better, 4 worse",
     ),
     (
         ApprovalRequested(**APPROVAL, people=2, expires_at=NOW, reason="better in shadow"),

@@ -94,6 +94,10 @@ def test_a_row_a_step() -> None:
     ]
 
 
+def test_a_step_that_an_end_came_before_was_not_reached() -> None:
+    assert [row[2] for row in step_rows(rollout(result="aborted"), NOW)] == ["done", "current", "not reached"]
+
+
 def test_figures_are_shown_beside_their_bounds() -> None:
     assert figure_rows(rollout()) == [("shadow", "errors", "0.00213", "0.001", "12,000", "v2 failed on [26] rows")]
 

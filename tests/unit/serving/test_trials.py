@@ -10,6 +10,7 @@ import pytest
 
 from contracts import Mode, ModelLoaded, ModelLoadFailed, Result, Stage
 from support.loaders import Bench, run_bench, until
+from support.versions import pipeline, save
 
 
 @pytest.fixture
@@ -94,5 +95,53 @@ def test_what_cannot_be_had_is_reported_and_the_champion_stays(run: Callable[...
         bench.roll_out(3, version=3, champion_epoch=1)
         await until(lambda: bench.tried() == (3, 3))
         assert bench.store.fetched.count("gone") == 1
+
+    run(scenario)
+
+
+def test_a_promotion_does_not_wait_for_what_is_tried(run: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.caught_up.set()
+        bench.promote(1)
+        bench.roll_out(1, version=2, champion_epoch=1, uri="hangs", digest="sha256:" + "2" * 64)
+        await until(lambda: "hangs" in bench.store.fetched)
+        bench.roll_out(2, version=2, champion_epoch=1, uri="hangs", digest="sha256:" + "2" * 64, mode=Mode.SPLIT)
+        bench.promote(2, version=3)
+        await until(lambda: bench.active() == (3, 2))
+        assert not bench.store.unblock.is_set() and bench.store.fetched == ["here", "hangs"]
+
+    run(scenario)
+
+
+def test_a_version_stays_while_people_approve_it_and_goes_when_they_refuse(run: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.caught_up.set()
+        bench.promote(1)
+        bench.roll_out(1, version=2, champion_epoch=1)
+        await until(lambda: bench.tried() == (2, 1))
+        state = bench.reconciler.state("flights")
+        assert state is not None
+        bench.roll_out(2, version=2, champion_epoch=1, mode=Mode.OFF)
+        assert bench.tried() is None
+        await until(lambda: not state.changed.is_set())
+        assert [artifact.model_version for artifact in state.resident] == [1, 2]
+        bench.roll_out(3, version=2, champion_epoch=1, stage=Stage.ENDED, result=Result.REFUSED)
+        await until(lambda: [artifact.model_version for artifact in state.resident] == [1])
+
+    run(scenario)
+
+
+def test_transient_failures_are_tried_again_and_say_so(run: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.caught_up.set()
+        bench.promote(1)
+        await until(lambda: bench.active() == (1, 1))
+        digest = save(pipeline(), bench.store.folder / "second")
+        bench.store.failures_left = 3
+        bench.roll_out(1, version=2, champion_epoch=1, uri="second", digest=digest)
+        await until(lambda: isinstance(bench.reports[-1], ModelLoadFailed))
+        assert not bench.reports[-1].permanent  # type: ignore[attr-defined]
+        await until(lambda: bench.tried() == (2, 1))
+        assert bench.store.fetched == ["here", *["second"] * 4] and isinstance(bench.reports[-1], ModelLoaded)
 
     run(scenario)

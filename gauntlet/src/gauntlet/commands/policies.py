@@ -12,6 +12,9 @@ from gauntlet.errors import CliError
 from gauntlet.options import DEFAULT_DATA_DIR, DataDir, Json, entity_rate
 from gauntlet.output import console, notes, print_json, print_table
 
+OF_MODELS = ("gates", "golden", "metric")
+"""Beginnings of the keys whose warnings rest on assumptions about models."""
+
 app = typer.Typer(no_args_is_help=True, help="The policies: what a model must prove.")
 
 
@@ -72,7 +75,8 @@ def check(
         console().print(forecast_assumptions(policy), style="dim", markup=False)
     if risks:
         print_table(("warning", "what is known to go wrong"), risks)
-        console().print(assumptions(), style="dim", markup=False)
+        if any(about.startswith(OF_MODELS) for about, _ in risks):
+            console().print(assumptions(), style="dim", markup=False)
     console().print(f"digest {policy.digest}", style="dim", markup=False, soft_wrap=True)
 
 

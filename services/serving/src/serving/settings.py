@@ -81,13 +81,13 @@ class Settings(ServiceSettings):
         description="Time that a version which a rollout tries has for rows that it is to answer; ten times what the "
         "champion takes, where that is longer. After it, the champion answers them",
     )
-    body_seconds: float = Field(30.0, gt=0, description="Time limit for receiving a body; after it, 408")
-    trial_seconds: float = Field(
-        2.0, gt=0, description="Time limit of a call of a version that a rollout tries and that is not compiled"
-    )
     trial_memory_mb: int = Field(
-        1024, ge=1, description="Memory by which the process of such a version may grow, MiB; beyond it, it is ended"
+        1024,
+        ge=1,
+        description="Memory by which the process of a version that a rollout tries may grow after it is loaded, MiB; "
+        "beyond it, the process is ended",
     )
+    body_seconds: float = Field(30.0, gt=0, description="Time limit for receiving a body; after it, 408")
     compile: bool = Field(
         True, description="Predict with the compiled model where its predictions are verified to equal the model's"
     )

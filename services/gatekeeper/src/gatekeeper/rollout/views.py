@@ -129,6 +129,7 @@ def rollout_view(session: Session, row: RolloutRow) -> RolloutView:
     approvals = rollouts.approvals(session, row.id)
     given = sum(each.decision == GIVEN and each.verdict_digest == row.verdict_digest for each in approvals)
     waits = not ended and row.stage == Stage.APPROVAL
+    approved = row.verdict_digest if waits or not approvals else approvals[-1].verdict_digest
     return RolloutView(
         rollout_id=row.id,
         model_name=row.model_name,
@@ -158,7 +159,7 @@ def rollout_view(session: Session, row: RolloutRow) -> RolloutView:
                 decision=each.decision,
                 reason=each.reason,
                 at=each.at,
-                counts=each.verdict_digest == row.verdict_digest or ended,
+                counts=each.verdict_digest == approved,
             )
             for each in approvals
         ],

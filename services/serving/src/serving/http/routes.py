@@ -112,6 +112,7 @@ def _about(state: ModelState, settings: Settings) -> dict[str, Any]:
         "since": active.since.isoformat() if active else None,
         "role": settings.role,
         "form": active.loaded.served.about() if active else None,
+        "isolated": active.loaded.host is not None if active else None,
         "desired_version": desired.artifact.model_version if desired else None,
         "desired_epoch": desired.epoch if desired else None,
         "evicted": state.is_evicted,

@@ -30,7 +30,7 @@ from mlflow.models import Model
 from chassis.scoring import Scorer, numbers_of
 from chassis.telemetry import get_logger
 from serving.inference.host_process import Host, HostEnded
-from serving.inference.model_host import HostedScorer, HostLimits, Request
+from serving.inference.model_host import HostedScorer, Request
 from serving.policy.versions import retry_delay
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
@@ -48,8 +48,8 @@ def brings_code(folder: Path) -> bool:
 class HostedModel:
     """As much of a pyfunc as serving uses. Any number of threads may predict; the process predicts one call at a time.
 
-    A process that ends is started again by the next call, after a pause; until then calls raise HostEnded. Under
-    limits no call waits for that: `revive` starts it.
+    A process that ends is started again by the next call, after a pause; until then calls raise HostEnded. Under a
+    limit no call waits for that: `revive` starts it.
     """
 
     def __init__(self, folder: Path, seconds: float, problem: str | None = None) -> None:
@@ -70,7 +70,7 @@ class HostedModel:
         self._lock = threading.Lock()
         self._failures = 0
         self._pause_until = 0.0
-        self._limits: HostLimits | None = None
+        self._growth_bytes: int | None = None
         self.ends: deque[tuple[float, str]] = deque(maxlen=ENDS_KEPT)
         """The last times that its process ended, monotonic, and why."""
         self._host: Host | None = None
@@ -96,13 +96,12 @@ class HostedModel:
         with self._lock:
             if self._host is None:
                 left = self._pause_until - time.monotonic()
-                if left > 0 or self._limits is not None:
+                if left > 0 or self._growth_bytes is not None:
                     raise HostEnded(f"the model's process ended, and is started again in {max(0.0, left):.1f} s")
                 self._start()
             assert self._host is not None
-            seconds = self._limits.call_seconds if self._limits is not None else self.call_seconds
             try:
-                answer = self._host.ask(request, seconds)
+                answer = self._host.ask(request, self.call_seconds)
             except HostEnded as error:
                 self._ended(str(error))
                 raise
@@ -113,18 +112,18 @@ class HostedModel:
     def is_up(self) -> bool:
         return self._host is not None
 
-    def limit(self, limits: HostLimits | None) -> None:
-        """Set the limits of its process from here on; None lifts them. Takes microseconds."""
-        self._limits = limits
+    def limit(self, growth_bytes: int | None) -> None:
+        """Limit the memory by which its process may grow from here on; None lifts the limit. Takes microseconds."""
+        self._growth_bytes = growth_bytes
         if (host := self._host) is not None:
-            host.limit(limits.growth_bytes if limits is not None else None)
+            host.limit(growth_bytes)
 
     def check(self) -> None:
         """Notice a process that ended between two calls; end one that has grown beyond its limit. Does not block."""
-        host, limits = self._host, self._limits
+        host, most = self._host, self._growth_bytes
         if host is None:
             return
-        if limits is not None and (growth := host.memory_bytes() - host.base_bytes) > limits.growth_bytes:
+        if most is not None and (growth := host.memory_bytes() - host.base_bytes) > most:
             host.end(f"the model's process grew by {growth >> 20} MiB, and was ended")
         if self._lock.acquire(blocking=False):  # otherwise a call is on its way, and notices it
             try:
@@ -161,8 +160,8 @@ class HostedModel:
             if isinstance(error, HostEnded) and host.was_killed:
                 raise MemoryError("the model's process was killed while it loaded") from error
             raise
-        if self._limits is not None:
-            host.limit(self._limits.growth_bytes)
+        if self._growth_bytes is not None:
+            host.limit(self._growth_bytes)
         self._host = host
         return found
 

@@ -25,14 +25,6 @@ from typing import Any, NamedTuple
 LENGTH = 8
 
 
-class HostLimits(NamedTuple):
-    """What the process of a version that is tried may take."""
-
-    call_seconds: float
-    growth_bytes: int
-    """The memory by which it may grow."""
-
-
 class Request(NamedTuple):
     """`scores`: predict as the model was judged (`chassis.scoring`), not as MLflow's scoring server."""
 

@@ -10,7 +10,6 @@ from functools import partial
 from chassis.settings import MEBIBYTE
 from chassis.waiting import set_within
 from contracts import Mode
-from serving.inference.model_host import HostLimits
 from serving.loading.executor import LimitedExecutor
 from serving.loading.failure import attempt_after, failure_of
 from serving.loading.load_reports import LoadReports
@@ -25,7 +24,7 @@ from serving.workers.swap_barrier import SwapBarrier
 CHECK_SECONDS = 1.0
 """Between two looks at the process of a version that is tried."""
 ENDS, WITHIN_SECONDS = 3, 60.0
-"""A process that ends so often in so many seconds is not started again: the version failed."""
+"""A process that ends so often in so many seconds, without those of calls that hang, is not started again."""
 
 
 class TrialLoader:
@@ -75,7 +74,8 @@ class TrialLoader:
                     if not await unless_overtaken(state, is_still_next, reached):
                         return
                 is_first = state.begin(trial)
-                self._limit(state.resident[trial.tried.artifact])
+                if (host := state.resident[trial.tried.artifact].host) is not None:
+                    host.limit(self._settings.trial_memory_mb * MEBIBYTE)
                 self._reports.trial_begun(state, trial, is_first=is_first)
             case RetryAt(_, when):
                 await set_within(state.changed, when - time.monotonic())
@@ -88,21 +88,15 @@ class TrialLoader:
                 else:
                     await state.changed.wait()
 
-    def _limit(self, loaded: LoadedVersion) -> None:
-        if loaded.host is not None:
-            growth = self._settings.trial_memory_mb * MEBIBYTE
-            loaded.host.limit(HostLimits(self._settings.trial_seconds, growth))
-
     async def _look_after(self, state: ModelState, loaded: LoadedVersion, is_still_next: IsStillNext) -> None:
         """End a process that leaks, start one that has ended; give the version up when it ends again and again."""
         host = loaded.host
         assert host is not None
         host.check()
-        recent = [why for at, why in host.ends if time.monotonic() - at < WITHIN_SECONDS]
+        within = WITHIN_SECONDS + ENDS * self._settings.request_seconds
+        recent = [why for at, why in host.ends if time.monotonic() - at < within]
         if len(recent) >= ENDS:
-            self.fail(
-                state, f"its process ended {len(recent)} times in {WITHIN_SECONDS:g} s, the last time: {recent[-1]}"
-            )
+            self.fail(state, f"its process ended {len(recent)} times in {within:g} s, the last time: {recent[-1]}")
             return
         if host.may_revive:
             with suppress(Exception):  # an end more, which counts
