@@ -13,9 +13,9 @@ from chassis.cloudevents import Record, decode
 from chassis.database import Database
 from chassis.jobs import JobRow, Jobs
 from chassis.outbox import Outbox, OutboxRow
-from contracts import GateVerdict, ModelRegistered, Outcome, OutputFormat, new_envelope
+from contracts import GateVerdict, ModelRegistered, Outcome, OutputFormat, Trigger, new_envelope
 from contracts.policy import ModelPolicy
-from gatekeeper.database import queries, rollouts
+from gatekeeper.database import queries, registrations, rollouts
 from gatekeeper.database.candidate_verdict import CandidateVerdict, TournamentWinner, candidate_result_of
 from gatekeeper.database.recorder import Recorder
 from gatekeeper.database.rollout_tables import RolloutRow
@@ -61,7 +61,7 @@ class RolloutBench:
             champion = queries.champion(session, self.name)
             found = CandidateVerdict(
                 event=event,
-                verdicts=() if row.judgement > 1 else (GateVerdict(gate="performance", outcome=outcome, reason="-"),),
+                verdicts=(GateVerdict(gate="performance", outcome=outcome, reason="-"),),
                 reason="7 of 7 gates",
                 registered_at=datetime.now(UTC),
                 compared_with=champion.model_version if champion else None,
@@ -70,11 +70,17 @@ class RolloutBench:
                 output=BINARY,
                 **more,
             )
-            if row.judgement > 1:
-                found = CandidateVerdict(
-                    **{**vars(found), "verdicts": (GateVerdict(gate="latency", outcome=outcome, reason="-"),)}
-                )
             self.recorder.judged(session, found, self.policies[self.name])
+
+    def judge_again(self, version: int, trigger: Trigger) -> None:
+        """Begin another judgement, as the gate job does; `verdict` ends it."""
+        event = ModelRegistered(
+            model_name=self.name, model_version=version, artifact_uri=f"models:/{version}", trigger=trigger
+        )
+        with self.database.transaction() as session:
+            row = queries.candidate(session, self.name, version)
+            assert row is not None
+            registrations.judge_again(session, row, new_envelope(event, source="bench"), "another policy")
 
     def tournament(self, winner: int) -> bool:
         policy = self.policies[self.name]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts import ModelLoaded, ModelLoadFailed, Outcome, new_envelope
-from gatekeeper.database import challenges, queries
+from contracts import ModelLoaded, ModelLoadFailed, Outcome, Trigger, new_envelope
+from gatekeeper.database import queries
 from gatekeeper.database.job_kinds import GATE
 from gatekeeper.policy.promotion import on_request
 from gatekeeper.refusals import CommandRefused
@@ -84,9 +84,11 @@ def test_harm_aborts_and_only_a_person_brings_the_version_back(bench: RolloutBen
     assert "aborted" in (bench.candidate(2).quarantine or "")
     assert not bench.tournament(2) and bench.state() == ("ended", 2, "aborted")
     assert bench.trail()[-1] == "held"
-    with bench.database.transaction() as session:
-        challenges.release(session, bench.name, 2)
-    assert bench.tournament(2) and bench.state() == ("shadow", 2, None)
+    for kind, reason, wanted in (("manual", None, "aborted"), ("again", "the feature is mended", None)):
+        bench.judge_again(2, Trigger(kind=kind, reason=reason))
+        bench.verdict(2)
+        assert bench.rollout()["result"] == wanted
+    assert bench.state() == ("shadow", 2, None) and bench.candidate(2).quarantine is None
 
 
 def test_doubled_late_and_foreign_sums_change_nothing(bench: RolloutBench) -> None:
