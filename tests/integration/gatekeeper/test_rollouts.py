@@ -98,4 +98,5 @@ def test_a_challenger_waits_for_staging_and_for_two_people(rolling: Rolling) -> 
     changes = seen(lambda: (found := rolling.changes()) and found[-1].stage == "ended" and found)
     assert [(each.revision, each.stage) for each in changes] == [(1, "staging"), (2, "approval"), (3, "ended")]
     kinds = [type(item.data).__name__ for item in rolling.bus.events("approvals") if item.data.model_version == 2]
+    assert "approval not allowed" in [row["action"] for row in rolling.gatekeepers.get(f"/audit?model={rolling.name}")]
     assert kinds == ["ApprovalRequested", "ApprovalGiven", "ApprovalRequested", "ApprovalGiven", "ApprovalGiven"]

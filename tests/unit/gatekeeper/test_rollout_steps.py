@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from gatekeeper.database.job_kinds import GATE
 from gatekeeper.policy.promotion import on_request
 from gatekeeper.refusals import CommandRefused
 from gatekeeper.rollout.replay import replay_rollout
+from gatekeeper.rollout.views import fleet_view
 from support.rollout_bench import RolloutBench
 from support.rollouts import sums_of
 
@@ -200,6 +202,28 @@ def test_a_replica_that_cannot_load_the_tried_version_ends_its_trial(bench: Roll
     assert bench.state() == ("shadow", 2, None), "it tries again"
     bench.reported(ModelLoadFailed(**report(bench, 2, **own), reason="ValueError", permanent=True))
     assert bench.state() == ("ended", 2, "aborted")
+
+
+def test_the_fleet_shows_what_each_replica_has_and_tries(bench: RolloutBench) -> None:
+    begun(bench, strategy=SHADOW)
+    loaded = {"artifact_digest": "sha256:0"}
+    bench.reported(ModelLoaded(**report(bench, 1, epoch=1), **loaded))
+    bench.reported(ModelLoaded(**report(bench, 1, epoch=1, replica="r2"), **loaded))
+    own = {"rollout_id": bench.rollout()["rollout_id"], "epoch": 1}
+    bench.reported(ModelLoaded(**report(bench, 2, **own), **loaded))
+    bench.reported(ModelLoadFailed(**report(bench, 2, **own, replica="r2"), reason="no memory"))
+    first, second = fleet(bench)["replicas"]
+    assert (first["loaded_version"], first["tried_version"], first["arm"], first["lagging"]) == (1, 2, "shadow", False)
+    assert (second["tried_version"], second["arm"], second["failed_version"]) == (None, None, 2)
+    bench.measured(**BETTER)
+    first, _ = fleet(bench)["replicas"]
+    assert (first["desired_version"], first["desired_epoch"], first["lagging"]) == (2, 2, True)
+    assert first["tried_version"] is None and first["lag_seconds"] >= 0
+
+
+def fleet(bench: RolloutBench) -> dict[str, Any]:
+    with bench.database.reading() as session:
+        return fleet_view(session, bench.name).model_dump(mode="json")
 
 
 def test_a_champion_that_a_replica_cannot_load_is_rolled_back(bench: RolloutBench) -> None:
