@@ -210,7 +210,7 @@ def test_each_step_of_a_rollout_is_said_in_its_order() -> None:
     assert "first version skips the trials" in words["promotion"] and "waits for the end" in words["promotion"]
     shadow = words["shadow"]
     assert "off the path of the request" in shadow and "fail on more than 0.1% of its predictions" in shadow
-    assert "from 2,000 labelled different tailnum on" in shadow and "At 50,000 the champion stays" in shadow
+    assert "from 2,000 labelled values of tailnum on" in shadow and "At 50,000 the champion stays" in shadow
     assert "better than the champion (α 5%)" in shadow and "slow" not in shadow
     assert "serves 1%, then 10% of the values of tailnum, by stable hash" in words["canary"]
     assert "at least 30 minutes and 100 of its predictions" in words["canary"]
