@@ -28,7 +28,7 @@ Rows = Sequence[int] | None
 log = get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TrialRequest:
     """`with_raw`: the raw output of MLflow's scoring server is wanted, too."""
 
