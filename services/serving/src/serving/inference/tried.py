@@ -27,20 +27,27 @@ class VersionOutcome:
     """That the version took, with others in its batch; None: unknown."""
 
 
-@dataclass(slots=True)
-class TriedRequest:
-    """A request of a model that has a rollout: attached to its prediction."""
+@dataclass(frozen=True, slots=True)
+class TrialStep:
+    """A step of a rollout, and its versions."""
 
     rollout_id: str
     step: int
     champion_version: int
     tried_version: int
+
+
+@dataclass(slots=True)
+class TriedRequest:
+    """A request of a model that has a rollout: attached to its prediction."""
+
+    step: TrialStep
+    bench: Any
+    """Where the tried version is called and counted: `serving.trials.bench`."""
     arms: Sequence[Arm] | None = None
     """The arm of each row, whose version predicts it (the champion, where the tried one failed); None: a shadow."""
     answered_by: Sequence[int] | None = None
     """The version whose prediction the client receives, for each row; None: the champion's."""
     outcomes: list[VersionOutcome] = field(default_factory=list)
-    bench: Any = None
-    """Where the tried version is called and counted: `serving.trials.bench`."""
     shadow: LoadedModel | None = None
     """The tried version, if it predicts the rows once they are answered."""

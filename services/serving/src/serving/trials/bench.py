@@ -8,9 +8,10 @@ from chassis.row_reader import InputBatch
 from contracts import Arm
 from serving.inference.model import LoadedModel
 from serving.inference.prediction import Prediction
-from serving.inference.tried import TriedRequest
+from serving.inference.tried import TrialStep, TriedRequest
 from serving.loading.model_state import ActiveTrial, ActiveVersion
 from serving.policy.deadline import Deadline
+from serving.policy.trials import DesiredTrial
 from serving.settings import Settings
 from serving.trials.joining import Form, form_of, raw_form_of
 from serving.trials.lane import Lane
@@ -29,6 +30,8 @@ class Bench:
         self.lane = Lane(settings)
         self.deadline = Deadline(settings.trial_seconds, settings.request_seconds)
         self._tried, self._champion = trial.desired.tried.artifact, active.desired.artifact
+        self._trial: DesiredTrial | None = None
+        self.step = _step_of(trial, active)
         name = active.desired.artifact.model_name
         self.answered = trial.version.rows
         self.predicted, self.failed, self.left_out = (
@@ -42,7 +45,14 @@ class Bench:
         self._takes_same_rows = mine.columns == theirs.columns and mine.is_tensor == theirs.is_tensor
 
     def is_of(self, trial: ActiveTrial, active: ActiveVersion) -> bool:
-        return self._tried == trial.desired.tried.artifact and self._champion == active.desired.artifact
+        """Return whether the versions are the same, in whatever step; then `step` is that of `trial`."""
+        if self._trial is trial.desired and self._champion is active.desired.artifact:
+            return True
+        if self._tried != trial.desired.tried.artifact or self._champion != active.desired.artifact:
+            return False
+        self._trial, self._champion = trial.desired, active.desired.artifact
+        self.step = _step_of(trial, active)
+        return True
 
     def count(self, rows: int, tried: TriedRequest) -> None:
         """Count the rows of a request that were for the tried version."""
@@ -85,6 +95,12 @@ class Bench:
             if expected is not None and form != expected:
                 return f"its predictions are of another form: {_in_words(form)}; the champion's: {_in_words(expected)}"
         return None
+
+
+def _step_of(trial: ActiveTrial, active: ActiveVersion) -> TrialStep:
+    desired = trial.desired
+    versions = active.desired.artifact.model_version, desired.tried.artifact.model_version
+    return TrialStep(desired.rollout_id, desired.step, *versions)
 
 
 def _in_words(form: Form) -> str:

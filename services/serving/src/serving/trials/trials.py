@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from chassis.row_reader import InputBatch
 from contracts import Arm, Mode
 from serving.inference.batcher import AdaptiveBatcher
@@ -15,7 +13,7 @@ from serving.publishing.predictions import PredictionPublisher
 from serving.settings import Settings
 from serving.trials.bench import Bench
 from serving.trials.joining import NotJoined
-from serving.trials.request import TrialRequest, ask
+from serving.trials.request import Divided, ask, by_champion
 from serving.trials.shadow import Shadow
 
 
@@ -45,23 +43,30 @@ class Trials:
         Raises as the batcher. ModelFailed and TooSlow say in `tried` what is published of it.
         """
         desired, tried = trial.desired, self._tried(trial, active)
-        if desired.mode is Mode.SPLIT:
-            tried.arms = arms(table.entities, request_id, len(table), desired.salt, desired.share)
-        else:
+        champion, batcher = active.model, self._batcher
+        if desired.mode is not Mode.SPLIT:
             tried.shadow = trial.version.model
-        request = TrialRequest(self._batcher, tried.bench, active.model, trial.version.model, table, tried, with_raw)
-        try:
-            prediction = await request.predict()
-        except NotJoined:  # by one version, then, and no part of the rollout
-            return await ask(self._batcher, active.model, table, None, with_raw=with_raw)
-        return Prediction(prediction.raw, prediction.labels, prediction.scores, tried)
+            prediction = await by_champion(batcher, champion, table, tried, None, with_raw=with_raw)
+        else:
+            drawn = arms(table.entities, request_id, len(table), desired.salt, desired.share)
+            tried.arms = drawn
+            if Arm.CHALLENGER not in drawn:
+                tried.answered_by = [tried.step.champion_version] * len(drawn)
+                prediction = await by_champion(batcher, champion, table, tried, None, with_raw=with_raw)
+            else:
+                divided = Divided(batcher, champion, trial.version.model, table, tried, with_raw=with_raw)
+                try:
+                    prediction = await divided.predict(drawn)
+                except NotJoined:  # by one version, then, and no part of the rollout
+                    return await ask(batcher, champion, table, None, with_raw=with_raw)
+        return _attached(prediction, tried)
 
     def shadowed(self, trial: ActiveTrial, active: ActiveVersion, prediction: Prediction) -> Prediction:
         """Return a prediction that the champion made in another way as one that the tried version makes, too."""
         tried = self._tried(trial, active)
         tried.outcomes.append(VersionOutcome(Arm.CHAMPION, None, prediction))
         tried.shadow = trial.version.model
-        return replace(prediction, tried=tried)
+        return _attached(prediction, tried)
 
     def record(
         self, active: ActiveVersion, table: InputBatch, tried: TriedRequest, *, request_id: str, latency_ms: float
@@ -69,7 +74,7 @@ class Trials:
         """Count a request, and publish it; in a shadow, once the tried version has predicted its rows."""
         artifact, rows, publisher = active.desired.artifact, len(table), self._publisher
         bench: Bench = tried.bench
-        by_tried = 0 if tried.answered_by is None else tried.answered_by.count(tried.tried_version)
+        by_tried = 0 if tried.answered_by is None else tried.answered_by.count(tried.step.tried_version)
         if by_tried:
             bench.answered.inc(by_tried)
         if by_tried < rows:
@@ -96,9 +101,8 @@ class Trials:
         self._publisher.offer(active.desired.artifact, table, tried, request_id=request_id, latency_ms=latency_ms)
 
     def _tried(self, trial: ActiveTrial, active: ActiveVersion) -> TriedRequest:
-        desired = trial.desired
-        versions = active.desired.artifact.model_version, desired.tried.artifact.model_version
-        return TriedRequest(desired.rollout_id, desired.step, *versions, bench=self._bench(trial, active))
+        bench = self._bench(trial, active)
+        return TriedRequest(bench.step, bench)
 
     def _bench(self, trial: ActiveTrial, active: ActiveVersion) -> Bench:
         name = active.desired.artifact.model_name
@@ -106,3 +110,8 @@ class Trials:
         if bench is None or not bench.is_of(trial, active):
             bench = self._benches[name] = Bench(self._settings, trial, active)
         return bench
+
+
+def _attached(prediction: Prediction, tried: TriedRequest) -> Prediction:
+    """Return another object: with a reference to itself by its outcomes, only the garbage collector would free it."""
+    return Prediction(prediction.raw, prediction.labels, prediction.scores, tried)
