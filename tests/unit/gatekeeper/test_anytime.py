@@ -159,7 +159,7 @@ def test_versions_that_fail_alike_are_stopped_no_more_often_than_alpha(history: 
 @pytest.mark.parametrize("ratio", [1, 9, 99])
 @pytest.mark.parametrize("rate", [0.00001, 0.0001, 0.0003, 0.001, 0.01, 0.1])
 def test_false_alarms_of_errors_at_every_rate(history: int, ratio: int, rate: float) -> None:
-    assert false_alarms(rate, history, ratio, 0.05, 3000, 5000) <= 0.062
+    assert false_alarms(rate, history, ratio, 0.05, 3000, min(5000, round(60 / rate))) <= 0.062
 
 
 def test_a_version_that_fails_5_percent_is_stopped_within_100_requests() -> None:
