@@ -13,10 +13,10 @@ from serving.policy.deadline import Deadline
         ([], 0.5),
         ([0.001] * 64, 0.5),
         ([0.1] * 64, 1.0),
-        ([0.1] * 31, 0.5),  # too few to know
+        ([0.1] * 63, 0.5),  # too few to know
         ([0.001] * 62 + [3.0] * 2, 0.5),  # one in twenty may be slow
         ([0.1] * 60 + [0.4] * 4, 4.0),
-        ([20.0] * 32, 30.0),
+        ([20.0] * 64, 30.0),
         ([0.4] * 256 + [0.1] * 256, 1.0),  # what is long past is forgotten
     ],
 )

@@ -16,7 +16,7 @@ from chassis.model_signature import Column
 from chassis.row_reader import InputBatch
 from contracts import Arm, Output, PredictionMade, new_envelope
 from serving.inference.prediction import Prediction
-from serving.inference.tried import TriedRequest, VersionOutcome
+from serving.inference.tried import TrialStep, TriedRequest, VersionOutcome
 from serving.publishing import prediction_events
 from serving.publishing.prediction_events import SOURCE, Budget, about, encoded, is_sampled, line, tried_line
 
@@ -101,7 +101,7 @@ def test_of_a_rollout_they_have_what_each_version_made_of_each_row(
     table = InputBatch(COLUMNS, values, ())
     whole = Prediction(None, answers, scores if scored else None)
     arms = [Arm.CHALLENGER if draw else Arm.CHAMPION for draw in draws]
-    tried = TriedRequest("rollout-3", 2, 7, 8, arms=arms if is_split else None)
+    tried = TriedRequest(TrialStep("rollout-3", 2, 7, 8), None, arms=arms if is_split else None)
     wanted: list[dict[str, Any]] = [{} for _ in rows]
     for arm, version, seconds in ((Arm.CHAMPION, 7, 0.25), (Arm.CHALLENGER, 8, None)):
         mine = [row for row in range(len(rows)) if not is_split or arms[row] is arm]

@@ -17,11 +17,10 @@ from chassis.row_validation import RowsRefused
 from serving.http.answering_versions import in_words, version_of, versions_of_rows
 from serving.http.asgi import JSON, ModelEvicted, RawRequest, RawResponse, retry_when_loaded
 from serving.http.json_bodies import LARGE
+from serving.http.open_inference_schemas import ANSWER, REQUEST, VERSIONS
 from serving.http.openapi import ERROR_TEXT, refusals
 from serving.http.prediction_service import PredictionService, refused
 from serving.http.tensors import (
-    DTYPES,
-    MOST_DIMENSIONS,
     OF_KINDS,
     BadTensor,
     Output,
@@ -36,55 +35,9 @@ from serving.loading.model_state import ActiveVersion
 
 MATRIX = "input-0"
 LABELS, SCORES = "predict", "predict_proba"
-VERSIONS = "model_versions"
 HEADER_LENGTH = b"inference-header-content-length"
 EXTENSIONS = ["binary_tensor_data"]
 
-_REQUEST = {
-    "type": "object",
-    "required": ["inputs"],
-    "properties": {
-        "id": {"type": "string"},
-        "inputs": {
-            "type": "array",
-            "minItems": 1,
-            "items": {
-                "type": "object",
-                "required": ["name", "shape", "datatype"],
-                "properties": {
-                    "name": {"type": "string"},
-                    "shape": {
-                        "type": "array",
-                        "minItems": 1,
-                        "maxItems": MOST_DIMENSIONS,
-                        "items": {"type": "integer", "minimum": 0},
-                    },
-                    "datatype": {"enum": [*DTYPES, "BYTES"]},
-                    "data": {"type": "array"},
-                    "parameters": {"type": "object"},
-                },
-            },
-        },
-        "outputs": {"type": "array", "items": {"type": "object", "required": ["name"]}},
-        "parameters": {"type": "object"},
-    },
-}
-_ANSWER = {
-    "type": "object",
-    "required": ["model_name", "id", "outputs"],
-    "properties": {
-        "parameters": {
-            "type": "object",
-            "properties": {
-                VERSIONS: {
-                    "type": "string",
-                    "description": "While a rollout divides the requests between two versions: those of the rows, in"
-                    " their order, such as `3, 4*2, 3`",
-                }
-            },
-        }
-    },
-}
 _ERRORS: dict[str, Any] = {
     "application/json": {
         "schema": {"type": "object", "required": ["error"], "properties": {"error": ERROR_TEXT}},
@@ -95,7 +48,7 @@ BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": _REQUEST},
+            "application/json": {"schema": REQUEST},
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },
     },
@@ -103,7 +56,7 @@ BODY = {
         "200": {
             "description": "The outputs; binary where the request asked for binary outputs",
             "content": {
-                "application/json": {"schema": _ANSWER},
+                "application/json": {"schema": ANSWER},
                 "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
             },
         },

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -25,6 +25,13 @@ from serving.inference.tried import TriedRequest
 from serving.settings import Settings
 
 T = TypeVar("T")
+
+
+class HasTable(Protocol):
+    table: InputBatch
+
+
+J = TypeVar("J", bound=HasTable)
 Timed = tuple[Sequence[Prediction | Exception], float]
 """Predictions, and the seconds that they took."""
 
@@ -165,7 +172,7 @@ class AdaptiveBatcher:
         self._flushing = False
         waiting, self._inline = self._inline, {}
         for model, jobs in waiting.items():
-            for batch in _cut(jobs, INLINE_ROWS):
+            for batch in cut(jobs, INLINE_ROWS):
                 self._count(len(batch))
                 started = time.perf_counter()
                 predictions = compiled(model, [job.table for job in batch])
@@ -178,7 +185,7 @@ class AdaptiveBatcher:
             jobs = [job for job in jobs if not job.answer.done()]  # skip clients that have disconnected
             if not jobs:
                 continue
-            batch, *rest = _cut(jobs, self._rows if model.batches else 0)
+            batch, *rest = cut(jobs, self._rows if model.batches else 0)
             if rest:
                 self._waiting[model] = [job for part in rest for job in part]
             self._free -= 1
@@ -251,9 +258,9 @@ def _settle(batch: Sequence[PendingRequest], predictions: Sequence[Prediction | 
             job.answer.set_result(prediction)
 
 
-def _cut(jobs: Sequence[PendingRequest], most_rows: int) -> list[list[PendingRequest]]:
+def cut(jobs: Sequence[J], most_rows: int) -> list[list[J]]:
     """Split `jobs` into batches of at most `most_rows` rows, but at least one job each."""
-    batches: list[list[PendingRequest]] = []
+    batches: list[list[J]] = []
     rows = most_rows + 1
     for job in jobs:
         if rows + len(job.table) > most_rows:

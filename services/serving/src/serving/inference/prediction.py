@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from serving.inference.tried import TriedRequest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prediction:
     """`raw`: the model's output. `labels`: one item a row; `scores`: a number a row, or one a class, or None."""
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from contracts import Arm
 
 if TYPE_CHECKING:
-    from chassis.row_reader import InputBatch
+    from serving.inference.model import LoadedModel
     from serving.inference.prediction import Prediction
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class VersionOutcome:
     """What one version made of some rows of a request: a prediction of one item for each, or an error."""
 
@@ -27,19 +27,27 @@ class VersionOutcome:
     """That the version took, with others in its batch; None: unknown."""
 
 
-@dataclass(slots=True)
-class TriedRequest:
-    """A request of a model that has a rollout: attached to its prediction."""
+@dataclass(frozen=True, slots=True)
+class TrialStep:
+    """A step of a rollout, and its versions."""
 
     rollout_id: str
     step: int
     champion_version: int
     tried_version: int
+
+
+@dataclass(slots=True)
+class TriedRequest:
+    """A request of a model that has a rollout: attached to its prediction."""
+
+    step: TrialStep
+    bench: Any
+    """Where the tried version is called and counted: `serving.trials.bench`."""
     arms: Sequence[Arm] | None = None
     """The arm of each row, whose version predicts it (the champion, where the tried one failed); None: a shadow."""
     answered_by: Sequence[int] | None = None
     """The version whose prediction the client receives, for each row; None: the champion's."""
     outcomes: list[VersionOutcome] = field(default_factory=list)
-    shadow: Callable[[InputBatch, TriedRequest, Callable[[], None]], None] | None = None
-    """Lets the tried version predict the rows, once they are answered; adds its outcome, and calls the last argument.
-    """
+    shadow: LoadedModel | None = None
+    """The tried version, if it predicts the rows once they are answered."""

@@ -65,6 +65,7 @@ def tried_line(request_id: str, table: InputBatch, tried: TriedRequest, latency_
         )
         for outcome in tried.outcomes
     ]
+    step = tried.step
     said = (
         request_id,
         table.values,
@@ -73,7 +74,7 @@ def tried_line(request_id: str, table: InputBatch, tried: TriedRequest, latency_
         None,
         None,
         latency_ms,
-        (tried.rollout_id, tried.step, tried.tried_version, tried.arms, outcomes),
+        (step.rollout_id, step.step, step.tried_version, tried.arms, outcomes),
     )
     return orjson.dumps(said, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
 

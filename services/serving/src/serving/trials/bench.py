@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from prometheus_client import Counter
+
 from chassis.row_reader import InputBatch
+from contracts import Arm
 from serving.inference.model import LoadedModel
 from serving.inference.prediction import Prediction
+from serving.inference.tried import TrialStep, TriedRequest
 from serving.loading.model_state import ActiveTrial, ActiveVersion
 from serving.policy.deadline import Deadline
+from serving.policy.trials import DesiredTrial
 from serving.settings import Settings
 from serving.trials.joining import Form, form_of, raw_form_of
 from serving.trials.lane import Lane
+
+TRIED = Counter(
+    "gauntlet_serving_trial_rows_total",
+    "Rows for the version that a rollout tries: predicted, failed, or left out while the replica was overloaded",
+    ["model_name", "outcome"],
+)
 
 
 class Bench:
@@ -19,6 +30,13 @@ class Bench:
         self.lane = Lane(settings)
         self.deadline = Deadline(settings.trial_seconds, settings.request_seconds)
         self._tried, self._champion = trial.desired.tried.artifact, active.desired.artifact
+        self._trial: DesiredTrial | None = None
+        self.step = _step_of(trial, active)
+        name = active.desired.artifact.model_name
+        self.answered = trial.version.rows
+        self.predicted, self.failed, self.left_out = (
+            TRIED.labels(name, outcome) for outcome in ("predicted", "failed", "left out")
+        )
         self._form: Form | None = None
         """Of the champion's predictions."""
         self._raw_form: Form | None = None
@@ -27,7 +45,25 @@ class Bench:
         self._takes_same_rows = mine.columns == theirs.columns and mine.is_tensor == theirs.is_tensor
 
     def is_of(self, trial: ActiveTrial, active: ActiveVersion) -> bool:
-        return self._tried == trial.desired.tried.artifact and self._champion == active.desired.artifact
+        """Return whether the versions are the same, in whatever step; then `step` is that of `trial`."""
+        if self._trial is trial.desired and self._champion is active.desired.artifact:
+            return True
+        if self._tried != trial.desired.tried.artifact or self._champion != active.desired.artifact:
+            return False
+        self._trial, self._champion = trial.desired, active.desired.artifact
+        self.step = _step_of(trial, active)
+        return True
+
+    def count(self, rows: int, tried: TriedRequest) -> None:
+        """Count the rows of a request that were for the tried version."""
+        left = rows if tried.arms is None else 0
+        for outcome in tried.outcomes:
+            if outcome.arm is Arm.CHALLENGER:
+                number = rows if outcome.rows is None else len(outcome.rows)
+                (self.predicted if outcome.error is None else self.failed).inc(number)
+                left -= number
+        if left > 0:
+            self.left_out.inc(left)
 
     def rows_for(self, tried: LoadedModel, table: InputBatch) -> InputBatch:
         """Return rows, read as the champion's, as the tried version's: of what was sent, the columns that it takes.
@@ -59,6 +95,12 @@ class Bench:
             if expected is not None and form != expected:
                 return f"its predictions are of another form: {_in_words(form)}; the champion's: {_in_words(expected)}"
         return None
+
+
+def _step_of(trial: ActiveTrial, active: ActiveVersion) -> TrialStep:
+    desired = trial.desired
+    versions = active.desired.artifact.model_version, desired.tried.artifact.model_version
+    return TrialStep(desired.rollout_id, desired.step, *versions)
 
 
 def _in_words(form: Form) -> str:

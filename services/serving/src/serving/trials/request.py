@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from chassis.row_reader import InputBatch
@@ -28,34 +28,36 @@ Rows = Sequence[int] | None
 log = get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class TrialRequest:
-    """`with_raw`: the raw output of MLflow's scoring server is wanted, too."""
+class Divided:
+    """A request with rows in the arm of the tried version; `with_raw`: as MLflow's scoring server."""
 
-    batcher: AdaptiveBatcher
-    bench: Bench
-    champion: LoadedModel
-    challenger: LoadedModel
-    table: InputBatch
-    tried: TriedRequest
-    with_raw: bool
+    def __init__(
+        self,
+        batcher: AdaptiveBatcher,
+        champion: LoadedModel,
+        challenger: LoadedModel,
+        table: InputBatch,
+        tried: TriedRequest,
+        *,
+        with_raw: bool,
+    ) -> None:
+        self._batcher = batcher
+        self._champion = champion
+        self._challenger = challenger
+        self._table = table
+        self._tried = tried
+        self._bench: Bench = tried.bench
+        self._with_raw = with_raw
 
-    async def predict(self) -> Prediction:
-        """Predict each row by the version of its arm; in a shadow all rows by the champion.
-
-        Raises as the batcher, and NotJoined. ModelFailed and TooSlow have `tried`: what is published of the request.
-        """
-        arms = self.tried.arms
-        if arms is None:
-            return await self._by_champion(None)
-        champions = [self.tried.champion_version] * len(arms)
-        self.tried.answered_by = champions
-        if Arm.CHALLENGER not in arms:
-            return await self._by_champion(None)
+    async def predict(self, arms: Sequence[Arm]) -> Prediction:
+        """Predict each row by the version of its arm. Raises as `by_champion`, and NotJoined."""
+        tried = self._tried
+        champions = [tried.step.champion_version] * len(arms)
+        tried.answered_by = champions
         if Arm.CHAMPION not in arms:
             if (prediction := await self._by_challenger(None)) is None:
                 return await self._by_champion(None)
-            self.tried.answered_by = [self.tried.tried_version] * len(arms)
+            tried.answered_by = [tried.step.tried_version] * len(arms)
             return prediction
         mine = [row for row, arm in enumerate(arms) if arm is Arm.CHAMPION]
         theirs = [row for row, arm in enumerate(arms) if arm is Arm.CHALLENGER]
@@ -70,42 +72,65 @@ class TrialRequest:
             second = await self._by_champion(theirs)
         else:
             for row in theirs:
-                champions[row] = self.tried.tried_version
-        return joined(len(self.table), [(mine, first), (theirs, second)], with_raw=self.with_raw)
+                champions[row] = tried.step.tried_version
+        return joined(len(self._table), [(mine, first), (theirs, second)], with_raw=self._with_raw)
 
     async def _by_champion(self, rows: Rows) -> Prediction:
-        took, table = Took(), _part(self.table, rows)
         try:
-            prediction = await ask(self.batcher, self.champion, table, took, with_raw=self.with_raw)
-        except (ModelFailed, TooSlow) as failure:
-            words = failure.detail if isinstance(failure, TooSlow) else str(failure)
-            self.tried.outcomes.append(VersionOutcome(Arm.CHAMPION, rows, None, words, took.seconds or None))
-            failure.tried = self.tried
-            raise
+            return await by_champion(
+                self._batcher, self._champion, _part(self._table, rows), self._tried, rows, with_raw=self._with_raw
+            )
         except RowsRefused as refusal:
             raise refusal if rows is None else _of_request(refusal, rows) from None
-        self.bench.note(prediction, took.seconds, with_raw=self.with_raw)
-        self.tried.outcomes.append(VersionOutcome(Arm.CHAMPION, rows, prediction, None, took.seconds))
-        return prediction
 
     async def _by_challenger(self, rows: Rows) -> Prediction | None:
         """Return its prediction; None when it has failed, or was late."""
-        took, lane = Took(), self.bench.lane
+        took, bench = Took(), self._bench
         prediction, error = None, None
-        lane.limit(self.bench.deadline.seconds)
+        bench.lane.limit(bench.deadline.seconds)
         try:
-            table = self.bench.rows_for(self.challenger, _part(self.table, rows))
-            prediction = await ask(lane, self.challenger, table, took, with_raw=self.with_raw)
-            error = self.bench.difference(prediction, with_raw=self.with_raw)
+            table = bench.rows_for(self._challenger, _part(self._table, rows))
+            prediction = await ask(bench.lane, self._challenger, table, took, with_raw=self._with_raw)
+            error = bench.difference(prediction, with_raw=self._with_raw)
         except (ModelFailed, RowsRefused) as failure:
             error = str(failure)
         except Exception as unexpected:  # whatever it is, the champion answers
-            log.exception("unexpected error of a tried version", model_name=self.challenger.artifact.model_name)
+            log.exception("unexpected error of a tried version", model_name=self._challenger.artifact.model_name)
             error = f"{type(unexpected).__name__}: {first_line(unexpected)}"
-        failed = error is not None
-        outcome = VersionOutcome(Arm.CHALLENGER, rows, None if failed else prediction, error, took.seconds or None)
-        self.tried.outcomes.append(outcome)
-        return None if failed else prediction
+        if error is not None:
+            prediction = None
+        outcome = VersionOutcome(Arm.CHALLENGER, rows, prediction, error, took.seconds or None)
+        self._tried.outcomes.append(outcome)
+        return prediction
+
+
+async def by_champion(
+    batcher: AdaptiveBatcher,
+    champion: LoadedModel,
+    table: InputBatch,
+    tried: TriedRequest,
+    rows: Rows,
+    *,
+    with_raw: bool,
+) -> Prediction:
+    """Predict `table`, these `rows` of a request, and add the outcome to `tried`.
+
+    Raises as the batcher. ModelFailed and TooSlow have `tried`: what is published of the request.
+    """
+    took = Took()
+    try:
+        if with_raw:
+            prediction = await ask(batcher, champion, table, took, with_raw=True)
+        else:
+            prediction = await batcher.predict(champion, table, took)
+    except (ModelFailed, TooSlow) as failure:
+        words = failure.detail if isinstance(failure, TooSlow) else str(failure)
+        tried.outcomes.append(VersionOutcome(Arm.CHAMPION, rows, None, words, took.seconds or None))
+        failure.tried = tried
+        raise
+    tried.bench.note(prediction, took.seconds, with_raw=with_raw)
+    tried.outcomes.append(VersionOutcome(Arm.CHAMPION, rows, prediction, None, took.seconds))
+    return prediction
 
 
 async def ask(

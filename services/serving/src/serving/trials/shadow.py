@@ -9,23 +9,33 @@ published without its prediction, and counts for neither.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 
 from chassis.row_reader import InputBatch
 from chassis.row_validation import RowsRefused
 from chassis.telemetry import get_logger
 from contracts import Arm
-from serving.inference.batcher import AdaptiveBatcher, PendingRequest, Took, takes_inline
-from serving.inference.model import LoadedModel, ModelFailed, NotCompiled, first_line
+from serving.inference.batcher import INLINE_ROWS, AdaptiveBatcher, Took, compiled, cut, takes_inline
+from serving.inference.model import LoadedModel, ModelFailed, first_line
 from serving.inference.prediction import Prediction
 from serving.inference.tried import TriedRequest, VersionOutcome
 from serving.trials.bench import Bench
 from serving.trials.lane import NotInTime
 
-Done = Callable[[], None]
-
 log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Job:
+    """A request whose rows the tried version is to predict; `done` is called when it has, or could not."""
+
+    bench: Bench
+    model: LoadedModel
+    table: InputBatch
+    tried: TriedRequest
+    done: Callable[[], None]
 
 
 class Shadow:
@@ -35,22 +45,25 @@ class Shadow:
         """`seconds`: after which a user would not have been answered."""
         self._batcher = batcher
         self._seconds = seconds
+        self._ready: list[Job] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def score(self, bench: Bench, model: LoadedModel, table: InputBatch, tried: TriedRequest, done: Done) -> None:
+    def score(
+        self, bench: Bench, model: LoadedModel, table: InputBatch, tried: TriedRequest, done: Callable[[], None]
+    ) -> None:
         """Predict `table` by `model` after what is ready on the event loop; then add the outcome and call `done`."""
-        bench.lane.limit(self._seconds)
         try:
-            rows = bench.rows_for(model, table)
+            job = Job(bench, model, bench.rows_for(model, table), tried, done)
         except RowsRefused as refusal:
             _add(tried, None, str(refusal), 0.0)
             done()
             return
-        if takes_inline(model, rows):
-            job = bench.lane.inline(model, rows)
-            job.answer.add_done_callback(partial(self._predicted, bench, model, rows, tried, done, job))
-        else:
-            self._later(bench, model, rows, tried, done)
+        if not takes_inline(model, job.table):
+            self._later(job)
+            return
+        self._ready.append(job)
+        if len(self._ready) == 1:
+            asyncio.get_running_loop().call_soon(self._flush)
 
     async def stop(self) -> None:
         """Give up what is not predicted: it is published without."""
@@ -58,39 +71,35 @@ class Shadow:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _predicted(
-        self,
-        bench: Bench,
-        model: LoadedModel,
-        rows: InputBatch,
-        tried: TriedRequest,
-        done: Done,
-        job: PendingRequest,
-        answer: asyncio.Future[Prediction],
-    ) -> None:
-        error = answer.exception()
-        if isinstance(error, NotCompiled):
-            self._later(bench, model, rows, tried, done)
-            return
-        if error is None:
-            prediction = answer.result()
-            _add(tried, prediction, bench.difference(prediction, with_raw=False), job.seconds)
-        else:
-            _add(tried, None, str(error), job.seconds)
-        done()
+    def _flush(self) -> None:
+        """Predict what was answered in the last turn of the event loop; its answers were sent."""
+        jobs, self._ready = self._ready, []
+        by_model: dict[LoadedModel, list[Job]] = {}
+        for job in jobs:
+            by_model.setdefault(job.model, []).append(job)
+        for model, some in by_model.items():
+            for batch in cut(some, INLINE_ROWS):
+                started = time.perf_counter()
+                predictions = compiled(model, [job.table for job in batch])
+                seconds = time.perf_counter() - started
+                for job, prediction in zip(batch, predictions, strict=True):
+                    if isinstance(prediction, Exception):  # NotCompiled
+                        self._later(job)
+                    else:
+                        _add(job.tried, prediction, job.bench.difference(prediction, with_raw=False), seconds)
+                        job.done()
 
-    def _later(self, bench: Bench, model: LoadedModel, rows: InputBatch, tried: TriedRequest, done: Done) -> None:
-        task = asyncio.create_task(self._in_lane(bench, model, rows, tried, done), name="shadow")
+    def _later(self, job: Job) -> None:
+        job.bench.lane.limit(self._seconds)
+        task = asyncio.create_task(self._in_lane(job), name="shadow")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _in_lane(
-        self, bench: Bench, model: LoadedModel, rows: InputBatch, tried: TriedRequest, done: Done
-    ) -> None:
-        took = Took()
+    async def _in_lane(self, job: Job) -> None:
+        took, tried, model = Took(), job.tried, job.model
         try:
-            prediction = await bench.lane.predict(model, rows, took)
-            _add(tried, prediction, bench.difference(prediction, with_raw=False), took.seconds)
+            prediction = await job.bench.lane.predict(model, job.table, took)
+            _add(tried, prediction, job.bench.difference(prediction, with_raw=False), took.seconds)
         except NotInTime as late:
             if not self._batcher.is_overloaded:
                 _add(tried, None, str(late), took.seconds)
@@ -100,7 +109,7 @@ class Shadow:
             log.exception("unexpected error of a tried version", model_name=model.artifact.model_name)
             _add(tried, None, f"{type(unexpected).__name__}: {first_line(unexpected)}", took.seconds)
         finally:
-            done()
+            job.done()
 
 
 def _add(tried: TriedRequest, prediction: Prediction | None, error: str | None, seconds: float) -> None:

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter as Numbers
-from dataclasses import replace
-from functools import partial
-
-from prometheus_client import Counter
-
 from chassis.row_reader import InputBatch
 from contracts import Arm, Mode
 from serving.inference.batcher import AdaptiveBatcher
 from serving.inference.prediction import Prediction
 from serving.inference.tried import TriedRequest, VersionOutcome
-from serving.loading.model_state import ROWS, ActiveTrial, ActiveVersion
+from serving.loading.model_state import ActiveTrial, ActiveVersion
 from serving.policy.routing import arms
-from serving.policy.versions import Artifact
 from serving.publishing.predictions import PredictionPublisher
 from serving.settings import Settings
 from serving.trials.bench import Bench
 from serving.trials.joining import NotJoined
-from serving.trials.request import TrialRequest, ask
+from serving.trials.request import Divided, ask, by_champion
 from serving.trials.shadow import Shadow
-
-TRIED = Counter(
-    "gauntlet_serving_trial_rows_total",
-    "Rows for the version that a rollout tries: predicted, failed, or left out while the replica was overloaded",
-    ["model_name", "outcome"],
-)
 
 
 class Trials:
@@ -55,51 +42,57 @@ class Trials:
 
         Raises as the batcher. ModelFailed and TooSlow say in `tried` what is published of it.
         """
-        desired, bench = trial.desired, self._bench(trial, active)
-        tried = self._tried(trial, active)
-        if desired.mode is Mode.SPLIT:
-            tried.arms = arms(table.entities, request_id, len(table), desired.salt, desired.share)
+        desired, tried = trial.desired, self._tried(trial, active)
+        champion, batcher = active.model, self._batcher
+        if desired.mode is not Mode.SPLIT:
+            tried.shadow = trial.version.model
+            prediction = await by_champion(batcher, champion, table, tried, None, with_raw=with_raw)
         else:
-            tried.shadow = partial(self._shadow.score, bench, trial.version.model)
-        request = TrialRequest(self._batcher, bench, active.model, trial.version.model, table, tried, with_raw)
-        try:
-            prediction = await request.predict()
-        except NotJoined:  # by one version, then, and no part of the rollout
-            return await ask(self._batcher, active.model, table, None, with_raw=with_raw)
-        return Prediction(prediction.raw, prediction.labels, prediction.scores, tried)
+            drawn = arms(table.entities, request_id, len(table), desired.salt, desired.share)
+            tried.arms = drawn
+            if Arm.CHALLENGER not in drawn:
+                tried.answered_by = [tried.step.champion_version] * len(drawn)
+                prediction = await by_champion(batcher, champion, table, tried, None, with_raw=with_raw)
+            else:
+                divided = Divided(batcher, champion, trial.version.model, table, tried, with_raw=with_raw)
+                try:
+                    prediction = await divided.predict(drawn)
+                except NotJoined:  # by one version, then, and no part of the rollout
+                    return await ask(batcher, champion, table, None, with_raw=with_raw)
+        return _attached(prediction, tried)
 
     def shadowed(self, trial: ActiveTrial, active: ActiveVersion, prediction: Prediction) -> Prediction:
         """Return a prediction that the champion made in another way as one that the tried version makes, too."""
         tried = self._tried(trial, active)
         tried.outcomes.append(VersionOutcome(Arm.CHAMPION, None, prediction))
-        tried.shadow = partial(self._shadow.score, self._bench(trial, active), trial.version.model)
-        return replace(prediction, tried=tried)
+        tried.shadow = trial.version.model
+        return _attached(prediction, tried)
 
     def record(
         self, active: ActiveVersion, table: InputBatch, tried: TriedRequest, *, request_id: str, latency_ms: float
     ) -> None:
         """Count a request, and publish it; in a shadow, once the tried version has predicted its rows."""
         artifact, rows, publisher = active.desired.artifact, len(table), self._publisher
-        if tried.answered_by is None:
-            active.rows.inc(rows)
-        else:
-            for version, number in Numbers(tried.answered_by).items():
-                ROWS.labels(artifact.model_name, version).inc(number)
+        bench: Bench = tried.bench
+        by_tried = 0 if tried.answered_by is None else tried.answered_by.count(tried.step.tried_version)
+        if by_tried:
+            bench.answered.inc(by_tried)
+        if by_tried < rows:
+            active.rows.inc(rows - by_tried)
         if not publisher.admits(artifact.model_name, request_id, rows):
             return
-        put = partial(publisher.put, artifact, table, tried, request_id=request_id, latency_ms=latency_ms)
         if tried.shadow is None:
-            _count(artifact, rows, tried)
-            put()
+            bench.count(rows, tried)
+            publisher.put(artifact, table, tried, request_id=request_id, latency_ms=latency_ms)
             return
 
         def scored() -> None:
-            _count(artifact, rows, tried)
+            bench.count(rows, tried)
             publisher.release(rows)
-            put()
+            publisher.put(artifact, table, tried, request_id=request_id, latency_ms=latency_ms)
 
         publisher.hold(rows)
-        tried.shadow(table, tried, scored)
+        self._shadow.score(bench, tried.shadow, table, tried, scored)
 
     def record_failure(
         self, active: ActiveVersion, table: InputBatch, tried: TriedRequest, *, request_id: str, latency_ms: float
@@ -108,9 +101,8 @@ class Trials:
         self._publisher.offer(active.desired.artifact, table, tried, request_id=request_id, latency_ms=latency_ms)
 
     def _tried(self, trial: ActiveTrial, active: ActiveVersion) -> TriedRequest:
-        desired = trial.desired
-        versions = active.desired.artifact.model_version, desired.tried.artifact.model_version
-        return TriedRequest(desired.rollout_id, desired.step, *versions)
+        bench = self._bench(trial, active)
+        return TriedRequest(bench.step, bench)
 
     def _bench(self, trial: ActiveTrial, active: ActiveVersion) -> Bench:
         name = active.desired.artifact.model_name
@@ -120,13 +112,6 @@ class Trials:
         return bench
 
 
-def _count(artifact: Artifact, rows: int, tried: TriedRequest) -> None:
-    """Count the rows that were for the tried version."""
-    left = rows if tried.arms is None else 0
-    for outcome in tried.outcomes:
-        if outcome.arm is Arm.CHALLENGER:
-            number = rows if outcome.rows is None else len(outcome.rows)
-            TRIED.labels(artifact.model_name, "predicted" if outcome.error is None else "failed").inc(number)
-            left -= number
-    if left > 0:
-        TRIED.labels(artifact.model_name, "left out").inc(left)
+def _attached(prediction: Prediction, tried: TriedRequest) -> Prediction:
+    """Return another object: with a reference to itself by its outcomes, only the garbage collector would free it."""
+    return Prediction(prediction.raw, prediction.labels, prediction.scores, tried)
