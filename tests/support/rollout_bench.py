@@ -50,6 +50,19 @@ class RolloutBench:
         self.policies[self.name] = ModelPolicy.model_validate({"model": self.name, "problem": "binary", **keys})
         return self.policies[self.name]
 
+    def begun(self, **policy: Any) -> None:
+        """v1 is champion, without staging and approval; v2 has passed."""
+        self.policy(**{key: value for key, value in policy.items() if key not in ("staging", "approval")})
+        self.verdict(1)
+        assert self.champion() == 1
+        self.policy(**policy)
+        self.verdict(2)
+
+    def report(self, version: int, **more: Any) -> dict[str, Any]:
+        """The fields of a replica's load report."""
+        given = {"model_name": self.name, "model_version": version, "replica": "r1", "role": "production", "seconds": 1}
+        return {**given, **more}
+
     def verdict(self, version: int, outcome: Outcome = Outcome.PASSED, **more: Any) -> None:
         """The version is registered, unless it is known, and judged against the champion of now."""
         event = ModelRegistered(model_name=self.name, model_version=version, artifact_uri=f"models:/{version}")
