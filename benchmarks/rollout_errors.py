@@ -57,6 +57,7 @@ SHADOW = plan(policy(strategy={"shadow": {"rows": "500..10000", "on": ["metric",
 AGREES = plan(policy(strategy={"shadow": {"rows": "500..10000", "on": ["agreement", "errors"], "agreement": 0.95}}))
 CANARY = plan(policy(strategy={"canary": {"maximum": 10_000, "on": ["metric", "errors", "latency"]}}))
 ONLY_ERRORS = plan(policy(strategy={"canary": {"steps": ["10%", "50%"], "on": ["errors", "latency"]}}))
+HARM = plan(policy(strategy={"canary": {"steps": ["10%"], "maximum": 10_000, "on": ["metric", "errors"]}}))
 AB = plan(policy(strategy={"ab": {"maximum": 20_000}}))
 WATCH = watch_of(policy(watch={"for": "24h", "on": ["errors", "metric"]}))
 assert WATCH is not None
@@ -152,16 +153,15 @@ def share(found: Sequence[Ended], *actions: type[Action]) -> float:
     return sum(isinstance(one.action, actions) for one in found) / len(found)
 
 
-def print_equal(rollouts: int) -> None:
+def print_equal(rollouts: int, numbers: Sequence[int]) -> None:
     print("\n| equal versions | fail | promoted | stopped for harm |\n|---|--:|--:|--:|")
-    for number, strategy in enumerate(STRATEGIES):
-        for rate in (
-            (0.0, 0.001, 0.01) if strategy.name.startswith(("shadow, right", "canary 10", "watch")) else (0.001,)
-        ):
+    for number in numbers:
+        strategy = STRATEGIES[number]
+        for rate in strategy.rates:
             found = outcomes(rollouts, strategy.play, replace(strategy.equal, errors=(rate, rate)), number)
-            promoted = "–" if "errors, latency" in strategy.name[:40] or "watch" in strategy.name else ""
-            promoted = promoted or f"{share(found, Advance):.1%}"
-            print(f"| {strategy.name} | {rate:.1%} | {promoted} | {share(found, Abort, RollBack):.2%} |", flush=True)
+            promoted = f"{share(found, Advance):.1%}" if strategy.proves else "–"
+            stopped = f"{share(found, Abort, RollBack):.2%}"
+            print(f"| {strategy.name} | {rate:.2%} | {promoted} | {stopped} |", flush=True)
 
 
 def print_judges(rollouts: int) -> None:
@@ -223,6 +223,15 @@ def print_power(rollouts: int) -> None:
         )
 
 
+def print_canary(rollouts: int) -> None:
+    """Print how many users meet a version that is worse, where no shadow came before."""
+    of = Versions(gain=-0.05)
+    found = outcomes(rollouts // 4, _split(HARM, 60_000), of, 400)
+    met = [one.of_tried if isinstance(one.action, Abort) else math.inf for one in found]
+    stopped, median = sum(map(math.isfinite, met)) / len(met), np.median(met)
+    print(f"\n-0.05 in a canary at 10 % on metric, errors: {stopped:.1%} stopped, median {median:,.0f} users met it")
+
+
 def print_errors(rollouts: int) -> None:
     print("\n| a version that fails 5 % of its requests | stopped within 100 of them | median |\n|---|--:|--:|")
     for name, steps, history in (
@@ -264,11 +273,16 @@ def main() -> None:
     parser.add_argument(
         "--rollouts", type=int, default=2000, help="of equal versions, each strategy; a quarter of others"
     )
-    parser.add_argument("--only", choices=PARTS, nargs="*", default=list(PARTS))
+    parser.add_argument("--only", choices=["equal", *PARTS], nargs="*", default=["equal", *PARTS])
+    every = range(len(STRATEGIES))
+    parser.add_argument("--strategies", type=int, choices=every, nargs="*", default=every, help="of equal, by number")
     chosen = parser.parse_args()
     began = time.monotonic()
     for part in chosen.only:
-        PARTS[part](chosen.rollouts)
+        if part == "equal":
+            print_equal(chosen.rollouts, chosen.strategies)
+        else:
+            PARTS[part](chosen.rollouts)
         print(f"{part}: {time.monotonic() - began:.0f} s", file=sys.stderr)
 
 
@@ -276,7 +290,7 @@ PARTS: dict[str, Callable[[int], None]] = {
     "cost": lambda _: print_cost(),
     "errors": print_errors,
     "power": print_power,
-    "equal": print_equal,
+    "canary": print_canary,
     "judges": print_judges,
 }
 

@@ -65,10 +65,9 @@ def _near(step: Step, units: Stream, begin: int, loss: Loss | None, agreed: Floa
         near |= log_e - k * math.log(step.share) - (count - k) * math.log1p(-step.share) > math.log(1000) - NEAR
     if "latency" in step.on:
         of_champion = units.bucket[0]
-        slow = units.seen(1) & (units.bucket[1] > np.quantile(of_champion, 0.95) + math.log2(1.5) * 4 - 1)
+        slow = units.seen(1) & (units.bucket[1] > np.quantile(of_champion, 0.95) + math.log2(1.5) * 4 - 2)
         k, total = cumulated(slow[begin:]), cumulated(units.seen(1)[begin:])
-        moved = np.flatnonzero(np.diff(k, prepend=0))
-        near[moved] |= above(k[moved], total[moved], 0.05) > -math.log(step.alpha_harm) - 1.0
+        near |= above(k, total, 0.05) > -math.log(step.alpha_harm) - 1.0  # at any unit: the champion's p95 moves too
     return near
 
 

@@ -155,10 +155,12 @@ def sums_of(
     champion_errors: int = 0,
     slow: int = 0,
     share: float | None = None,
+    lost: bool = False,
 ) -> RolloutMeasured:
     """Sums over n units of the tried version, right or wrong; as many of the champion, or by `share` of all.
 
     `wins` and `losses` are units that only one of both had right, `errors` and `slow` the tried version's.
+    `lost`: drift has lost its database just now, and has counted since.
     """
     others = n if share is None else round(n * (1 - share) / share)
     better = worse = [0.0] * 8
@@ -208,7 +210,7 @@ def sums_of(
         champion_history=10_000,
         compared=n,
         agreed=max(0, n - wins - losses),
-        counted_from=now,
+        counted_from=now if lost else datetime.fromisoformat(rollout["steps"][rollout["step"]]["began_at"]),
         measured_at=now,
     )
 

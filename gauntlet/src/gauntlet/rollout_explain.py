@@ -63,7 +63,8 @@ def _overview(policy: ModelPolicy) -> str:
     if policy.strategy:
         said += " A model's first version skips the trials: there is no champion to compare it with."
     then = "waits for the end" if policy.supersede == "wait" else "takes its place"
-    return f"{said} A version that passes during a rollout {then}."
+    during = "a rollout or its watch" if policy.watch else "a rollout"
+    return f"{said} A version that passes during {during} {then}."
 
 
 def _trials(policy: ModelPolicy) -> Iterator[Sentence]:
@@ -147,7 +148,7 @@ def _whom(policy: ModelPolicy) -> str:
 
 
 def _units(policy: ModelPolicy) -> str:
-    return f"different {policy.entity}" if policy.entity else "rows"
+    return f"values of {policy.entity}" if policy.entity else "rows"
 
 
 def _uses_labels(policy: ModelPolicy) -> bool:

@@ -68,7 +68,7 @@ def columns(policy: ModelPolicy, rates: Sequence[float]) -> tuple[str, ...]:
 
 
 def assumptions(policy: ModelPolicy) -> str:
-    unit = f"different {policy.entity}" if policy.entity else "rows (the policy has no entity)"
+    unit = f"different values of {policy.entity}" if policy.entity else "rows (the policy has no entity)"
     return (
         f"Computed for models of accuracy {ORDINARY:g} whose scores correlate by {CLOSELY:g} (the smaller number) to "
         f"{LOOSELY:g}. Counted are {unit}, each with a label; the times are for {NEARLY_ALWAYS:.0%} of all cases, and "

@@ -38,7 +38,7 @@ def test_from_passed_to_champion_and_back_by_itself(rolling: Rolling) -> None:
     rolling.bus.publish(early, times=2)  # late
     rolling.measured(shadow, n=5000, losses=5000)  # of a step that is over
     rolling.measured(canary, n=500, share=0.1)
-    rolling.bus.publish(sums_of(canary, n=40, share=0.1))  # of a drift service that has lost its database
+    rolling.bus.publish(sums_of(canary, n=40, share=0.1, lost=True))  # of a drift service that has lost its database
     canary = rolling.at("canary", step=2, share=0.5)
     rolling.measured(canary, n=600, share=0.5)
     watch = rolling.at("watch", mode="shadow", step=3)
@@ -98,4 +98,5 @@ def test_a_challenger_waits_for_staging_and_for_two_people(rolling: Rolling) -> 
     changes = seen(lambda: (found := rolling.changes()) and found[-1].stage == "ended" and found)
     assert [(each.revision, each.stage) for each in changes] == [(1, "staging"), (2, "approval"), (3, "ended")]
     kinds = [type(item.data).__name__ for item in rolling.bus.events("approvals") if item.data.model_version == 2]
+    assert "approval not allowed" in [row["action"] for row in rolling.gatekeepers.get(f"/audit?model={rolling.name}")]
     assert kinds == ["ApprovalRequested", "ApprovalGiven", "ApprovalRequested", "ApprovalGiven", "ApprovalGiven"]

@@ -40,6 +40,7 @@ def test_every_order_of_arrival_ends_the_same(
     about = production.rollout(name)
     assert (about["mode"], about["share"], about["rollout_id"]) == ("split", 0.25, step.rollout_id)
     assert about["isolated"] is True and about["last_failure"] is None
+    assert production.client.get("/ready").json()["rollouts"][name] == about
     loaded = eventually(lambda: reports(bus, name))
     assert [(type(each), each.model_version, each.epoch, each.rollout_id) for each in loaded] == [
         (ModelLoaded, 2, None, step.rollout_id)

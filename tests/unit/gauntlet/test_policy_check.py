@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from gauntlet.policy_explain import in_words
 from gauntlet.stack_file import URL_VARIABLES
 from support.cli import gauntlet, ok
 
+HOW_TO = Path(__file__).parents[3] / "docs" / "how-to"
 GOOD = """\
 model: flights
 recipe: examples.flights:recipe
@@ -210,7 +212,7 @@ def test_each_step_of_a_rollout_is_said_in_its_order() -> None:
     assert "first version skips the trials" in words["promotion"] and "waits for the end" in words["promotion"]
     shadow = words["shadow"]
     assert "off the path of the request" in shadow and "fail on more than 0.1% of its predictions" in shadow
-    assert "from 2,000 labelled different tailnum on" in shadow and "At 50,000 the champion stays" in shadow
+    assert "from 2,000 labelled values of tailnum on" in shadow and "At 50,000 the champion stays" in shadow
     assert "better than the champion (α 5%)" in shadow and "slow" not in shadow
     assert "serves 1%, then 10% of the values of tailnum, by stable hash" in words["canary"]
     assert "at least 30 minutes and 100 of its predictions" in words["canary"]
@@ -279,6 +281,27 @@ def test_what_a_rollout_needs_is_a_table(monkeypatch: pytest.MonkeyPatch) -> Non
     steps = [line[0] for line in lines[lines.index(head) + 1 :]][:5]
     assert steps == ["shadow", "shadow", "canary", "canary", "all"]
     assert "accuracy 0.75 whose scores correlate by 0.9" in " ".join(out.split())
+
+
+def pages() -> list[tuple[str, str]]:
+    """The policies in the how-to guides, and the page of each."""
+    return [
+        (page, block)
+        for page in ("rollouts", "policies")
+        for block in re.findall(r"^```yaml\n(.*?)^```", (HOW_TO / f"{page}.md").read_text(), re.DOTALL | re.MULTILINE)
+        if block.startswith("model:")
+    ]
+
+
+@pytest.mark.parametrize(("page", "text"), pages())
+def test_a_policy_of_a_page_is_one(page: str, text: str) -> None:
+    out = ok("policy", "check", write(text)).out
+    assert ("what a rollout needs" in out) == (page == "rollouts")
+
+
+def test_each_kind_of_rollout_has_a_policy_on_its_page() -> None:
+    said = " ".join(text for page, text in pages() if page == "rollouts")
+    assert all(f"{kind}: {{" in said for kind in ("shadow", "canary", "ab", "approval", "watch"))
 
 
 def test_the_rate_of_production_may_be_given() -> None:

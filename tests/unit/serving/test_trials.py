@@ -145,3 +145,22 @@ def test_transient_failures_are_tried_again_and_say_so(run: Callable[..., None])
         assert bench.store.fetched == ["here", *["second"] * 4] and isinstance(bench.reports[-1], ModelLoaded)
 
     run(scenario)
+
+
+@pytest.mark.parametrize("result", [Result.ROLLED_BACK, Result.SUPERSEDED])
+def test_a_rollback_after_a_restart_in_the_watch_is_a_swap_too(run: Callable[..., None], result: Result) -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.caught_up.set()
+        bench.promote(2, version=2)
+        bench.roll_out(5, version=1, champion_epoch=2, stage=Stage.WATCH)
+        await until(lambda: bench.tried() == (1, 5))
+        state = bench.reconciler.state("flights")
+        assert state is not None and state.trial is not None
+        model = state.trial.version.model
+        bench.roll_out(6, version=1, champion_epoch=2, mode=Mode.OFF, stage=Stage.ENDED, result=result)
+        await until(lambda: not state.changed.is_set())
+        bench.promote(3, version=1)
+        await until(lambda: bench.active() == (1, 3))
+        assert state.active is not None and state.active.model is model
+
+    run(scenario)

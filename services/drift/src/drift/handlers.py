@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 
 from chassis.jobs import Jobs
 from chassis.telemetry import get_logger
-from contracts import Envelope, GroundTruthReceived, PredictionMade, Promoted
+from contracts import Arm, Envelope, GroundTruthReceived, PredictionMade, Promoted
 from drift import ingestion, metrics, store
 from drift.policies import DriftPolicies
 from drift.policy.windows import performance_is_due
 from drift.records import prediction_record
 from drift.rollouts.rollouts import Rollouts
-from drift.rollouts.rows import is_of_champion
+from drift.rollouts.rows import is_answered
 from drift.settings import Settings
 from drift.tables import COMPLETE, FILLING, WindowRow
 
@@ -72,12 +72,12 @@ class Handlers:
         now = _now()
         for model_name, of_model in _by_model(envelopes):
             model = store.lock_model(session, model_name)
-            made = [(envelope.data, prediction_record(envelope, now)) for envelope in of_model]
-            self._rollouts.take_predictions(session, model_name, made, now)
-            # Only what the champion predicted: in an arm of the challenger it did not.
-            of_champion = [record for event, record in made if is_of_champion(event)]
+            records = [prediction_record(envelope, now) for envelope in of_model]
+            self._count_in_rollouts(session, model_name, of_model, records, now)
+            of_champion, failed = _of_champion(of_model, records)
             size = self._policies.drift(model_name).window.rows
             taken = ingestion.take_predictions(session, model, of_champion, size, now)
+            ingestion.take_failures(session, model, failed, now, taken)
             self._rollouts.add_history(session, model_name, taken)
             for window in taken.windows.values():
                 if window.state == COMPLETE:
@@ -89,8 +89,8 @@ class Handlers:
         now = _now()
         for model_name, of_model in _by_model(envelopes):
             store.lock_model(session, model_name)
-            made = [(envelope.data, prediction_record(envelope, now)) for envelope in of_model]
-            self._rollouts.take_predictions(session, model_name, made, now)
+            records = [prediction_record(envelope, now) for envelope in of_model]
+            self._count_in_rollouts(session, model_name, of_model, records, now)
 
     def on_ground_truth(self, session: Session, envelopes: Sequence[Envelope[GroundTruthReceived]]) -> None:
         for model_name, of_model in _by_model(envelopes):
@@ -128,6 +128,19 @@ class Handlers:
             self._jobs.enqueue(session, kind=kind, key=window.model_name, payload=payload, job_id=job_id)
         return job_id
 
+    def _count_in_rollouts(
+        self,
+        session: Session,
+        model_name: str,
+        envelopes: Sequence[Envelope[PredictionMade]],
+        records: ingestion.Records,
+        now: datetime,
+    ) -> None:
+        rows = zip(envelopes, records, strict=True)
+        made = [(envelope.data, record) for envelope, record in rows if envelope.data.rollout_id is not None]
+        if made:
+            self._rollouts.take_predictions(session, model_name, made, now)
+
     def _on_complete(self, session: Session, window: WindowRow) -> None:
         if _is_promoted(session, window):
             self.enqueue_score(session, window)
@@ -146,6 +159,20 @@ def _is_promoted(session: Session, window: WindowRow) -> bool:
 
 def _superseded_by(champion: int | None) -> str:
     return f"not judged: version {champion} became the champion"
+
+
+def _of_champion(
+    envelopes: Sequence[Envelope[PredictionMade]], records: ingestion.Records
+) -> tuple[ingestion.Records, ingestion.Records]:
+    """Return the rows that the champion predicted, and those that it failed on; without those of the other version."""
+    of_champion: ingestion.Records = []
+    failed: ingestion.Records = []
+    for envelope, record in zip(envelopes, records, strict=True):
+        if envelope.data.champion.error is not None:
+            failed.append(record)
+        elif envelope.data.arm is not Arm.CHALLENGER or is_answered(envelope.data.champion):
+            of_champion.append(record)
+    return of_champion, failed
 
 
 def _by_model(envelopes: Iterable[Envelope[Any]]) -> list[tuple[str, list[Envelope[Any]]]]:

@@ -41,30 +41,57 @@ class Taken:
 def take_predictions(session: Session, model: ModelRow, records: Records, window_size: int, now: datetime) -> Taken:
     """Store new rows of one locked model, in order of arrival, in the windows of their versions.
 
-    `records`: of `prediction_record`, which they are taken from. Rows that a version failed on are only counted.
+    `records`: of `prediction_record`.
     """
     taken = Taken()
     by_version: dict[int, Records] = {}
-    failed = _new_failures(session, model.model_name, [record for record in records if record["failed"]], now)
-    of_version = [record for record in records if not record["failed"]]
-    for record in [*_new_predictions(session, model.model_name, of_version), *failed]:
+    for record in _new_predictions(session, model.model_name, records):
         by_version.setdefault(record.pop("model_version"), []).append(record)
     for model_version, found in by_version.items():
         version = store.version_of(session, model.model_name, model_version)
-        if version.epoch is not None and model.champion_version != model_version:
-            taken.statuses[SUPERSEDED] += len(found)
-            continue
-        new = [item for item in found if version.known_until is None or item["made_at"] > version.known_until]
-        rows = [item for item in new if not item.pop("failed")]
-        taken.statuses += Counter({REPLAYED: len(found) - len(new), KEPT: len(rows), FAILED: len(new) - len(rows)})
-        _count(version, taken, new, rows)
-        for record, label in zip(rows, labels_of(session, model.model_name, rows), strict=True):
+        new = _current(model, version, found, taken)
+        taken.statuses[KEPT] += len(new)
+        taken.kept[model_version] = [record["made_at"] for record in new]
+        version.predicted += len(new)
+        for record, label in zip(new, labels_of(session, model.model_name, new), strict=True):
             record["label"] = label
             del record["label_key"]
-        _fill_windows(session, version, rows, window_size, now, taken)
+        _fill_windows(session, version, new, window_size, now, taken)
     taken.statuses[DUPLICATE] += len(records) - taken.statuses.total()
     store.count_labels(session, taken.windows.values())
     return taken
+
+
+def take_failures(session: Session, model: ModelRow, records: Records, now: datetime, taken: Taken) -> None:
+    """Count new rows that a version failed on; they are in no window. `taken`: of the rows that it predicted."""
+    new = {hash_of(record["label_key"]): record for record in reversed(records)}
+    for keys in store.chunks(list(new)):
+        known = select(FailureRow.key).where(FailureRow.model_name == model.model_name, FailureRow.key.in_(keys))
+        for key in session.scalars(known).all():
+            del new[key]
+    taken.statuses[DUPLICATE] += len(records) - len(new)
+    if new:
+        rows = [{"model_name": model.model_name, "key": key, "received_at": now} for key in new]
+        session.execute(insert(FailureRow), rows)
+    by_version: dict[int, Records] = {}
+    for record in new.values():
+        by_version.setdefault(record["model_version"], []).append(record)
+    for model_version, found in by_version.items():
+        version = store.version_of(session, model.model_name, model_version)
+        current = _current(model, version, found, taken)
+        taken.statuses[FAILED] += len(current)
+        taken.failed[model_version] = [record["made_at"] for record in current]
+        version.failed += len(current)
+
+
+def _current(model: ModelRow, version: VersionRow, records: Records, taken: Taken) -> Records:
+    """Return the rows of the champion, or of a version whose promotion has not arrived, without those of a replay."""
+    if version.epoch is not None and model.champion_version != version.model_version:
+        taken.statuses[SUPERSEDED] += len(records)
+        return []
+    new = [item for item in records if version.known_until is None or item["made_at"] > version.known_until]
+    taken.statuses[REPLAYED] += len(records) - len(new)
+    return new
 
 
 def take_labels(
@@ -106,30 +133,6 @@ def _new_predictions(session: Session, model_name: str, records: Records) -> Rec
         for request, row in session.execute(query):
             new.pop((request, row), None)
     return list(new.values())
-
-
-def _new_failures(session: Session, model_name: str, records: Records, now: datetime) -> Records:
-    """Drop duplicates, and remember the others."""
-    new = {hash_of(record["label_key"]): record for record in reversed(records)}
-    for keys in store.chunks(list(new)):
-        known = select(FailureRow.key).where(FailureRow.model_name == model_name, FailureRow.key.in_(keys))
-        for key in session.scalars(known).all():
-            del new[key]
-    if new:
-        rows = [{"model_name": model_name, "key": key, "received_at": now} for key in new]
-        session.execute(insert(FailureRow), rows)
-    return list(new.values())
-
-
-def _count(version: VersionRow, taken: Taken, new: Records, rows: Records) -> None:
-    if len(new) > len(rows):
-        kept = {id(record) for record in rows}
-        failed = [record["made_at"] for record in new if id(record) not in kept]
-        version.failed += len(failed)
-        taken.failed[version.model_version] = failed
-    if rows:
-        version.predicted += len(rows)
-        taken.kept[version.model_version] = [record["made_at"] for record in rows]
 
 
 def _fill_windows(

@@ -16,7 +16,7 @@ LONGEST_ID = 200
 
 
 def prediction_record(envelope: Envelope[PredictionMade], now: datetime) -> dict[str, Any]:
-    """Return columns of a PredictionRow, and `model_version`, `label_key`, `failed`.
+    """Return columns of a PredictionRow, and `model_version` and `label_key`.
 
     Raises ValueError for unstorable values.
     """
@@ -35,7 +35,6 @@ def prediction_record(envelope: Envelope[PredictionMade], now: datetime) -> dict
         "answer": dumps(event.champion.label),
         "features": dumps(event.features),
         "label": None,
-        "failed": event.champion.error is not None,
     }
 
 

@@ -18,7 +18,7 @@ from serving.handlers import in_production, in_staging
 from serving.http.open_inference import build_inference_router
 from serving.http.predict_by_id import Features
 from serving.http.prediction_service import PredictionService
-from serving.http.routes import build_models_router, build_router, endpoints, fast_path
+from serving.http.routes import build_models_router, build_router, endpoints, fast_path, rollouts
 from serving.inference.batcher import AdaptiveBatcher
 from serving.loading.reconciler import ModelReconciler
 from serving.policies import parity_tolerances, policies_of, prediction_shares
@@ -71,7 +71,7 @@ def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
         ],
         checks={"follower": follower.check, "models": reconciler.check},
         routers=[build_router(found), build_models_router(service), build_inference_router(service)],
-        details={policies.name: policies.details},
+        details={policies.name: policies.details, "rollouts": lambda: rollouts(reconciler.states())},
         entry=partial(fast_path, found),
         accept_when_ready=worker.replaces,
     )

@@ -9,6 +9,9 @@ from serving.loading.reconciler import ModelReconciler
 from serving.policy.trials import DesiredTrial
 from serving.policy.versions import Artifact, DesiredVersion, ServingArtifactRef
 
+CHAMPION_STAYS = (Result.ABORTED, Result.KEPT, Result.REFUSED, Result.EXPIRED)
+"""After any other result, the promotion that ended the rollout may be of the version that was tried."""
+
 
 def in_production(reconciler: ModelReconciler, envelope: Envelope[Any]) -> None:
     if isinstance(envelope.data, Promoted):
@@ -42,7 +45,7 @@ def on_rollout_changed(reconciler: ModelReconciler, envelope: Envelope[RolloutCh
         salt=event.salt,
         champion_epoch=event.champion_epoch,
         tried=DesiredVersion(artifact, tried.artifact_uri, order=0, artifact_ref=_artifact_ref(tried.serving_artifact)),
-        may_be_promoted=event.result in (None, Result.PROMOTED),
+        may_be_promoted=event.result not in CHAMPION_STAYS,
     )
     reconciler.set_trial(trial, envelope)
 

@@ -57,8 +57,7 @@ class Reader:
         name, of_name = self._class_name(answer), other._class_name(of_other)
         if name is None or of_name is None:
             return False
-        known = ClassLabels((name,))
-        return known.number(of_name) == known.number(name)
+        return canonical(name) == canonical(of_name) or ClassLabels((name,)).number(of_name) != UNKNOWN
 
     def _problem_of(self, answer: Answer) -> Problem:
         if self._problem is not None:

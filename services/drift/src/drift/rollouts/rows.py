@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from contracts import Arm, Output, PredictionMade, Scalar
+from contracts import Output, PredictionMade, Scalar
 from drift.policy.losses import Answer
 from drift.records import dumps, hash_of, loads
 from drift.rollouts.tables import CHAMPION, TRIED, WaitingRow
@@ -59,14 +59,9 @@ class TrialRow:
         return CHAMPION | TRIED if tried is not None else 0
 
 
-def is_of_champion(event: PredictionMade) -> bool:
-    """Return whether the champion predicted the row, or failed on it: what its windows and totals hold.
-
-    In an arm of the challenger it does so only where the challenger failed.
-    """
-    champion = event.champion
-    said_nothing = champion.label is None and champion.score is None and champion.error is None
-    return event.arm is not Arm.CHALLENGER or not said_nothing
+def is_answered(champion: Output) -> bool:
+    """Return whether the champion predicted a row of the challenger's arm: it does where the challenger fails."""
+    return champion.label is not None or champion.score is not None
 
 
 def row_of(event: PredictionMade, record: Record) -> TrialRow:

@@ -33,6 +33,7 @@ from gatekeeper.database.rollout_tables import RolloutRow
 from gatekeeper.database.tables import CandidateRow, PromotionRow
 from gatekeeper.policy.rollout import Decided, Step, watch_of
 from gatekeeper.policy.rollout_loss import rollout_loss
+from gatekeeper.telemetry import ROLLOUTS, after_commit
 
 WATCHED = (Cause.GATE, Cause.TRIAL, Cause.TOURNAMENT, Cause.APPROVAL)
 """Causes of promotions that a watch follows; who overrides a verdict or rolls back has decided."""
@@ -113,6 +114,7 @@ class RolloutRecorder:
             )
         self._changed(session, row, cause)
         self._audit(session, f"rollout {result.value}", row, cause)
+        after_commit(session, lambda: ROLLOUTS.labels(result.value).inc())
 
     def close_step(
         self, row: RolloutRow, action: str, decided: Decided, now: datetime, load_failure: str | None = None

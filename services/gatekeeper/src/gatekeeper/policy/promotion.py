@@ -150,6 +150,8 @@ def after_tournament(candidate: CandidateResult, winner: int, state: State, quar
 
     Staging replicas loaded it when it passed its own gates; they follow the newest version that passed.
     """
+    if state.rollout is not None and state.rollout.model_version == winner:
+        return Hold("its rollout is running already")
     steps = tuple(step for step in candidate.plan if step.stage is not Stage.STAGING)
     won = replace(candidate, model_version=winner, outcome=Outcome.PASSED, plan=steps, quarantine=quarantine)
     action = after_gates(won, state)

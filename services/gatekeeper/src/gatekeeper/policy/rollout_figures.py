@@ -11,7 +11,7 @@ from contracts.losses import LossKind
 from gatekeeper.policy.statistics import anytime
 from gatekeeper.policy.statistics.anytime import Sample
 
-TOLERANCE = 0.1
+TOLERANCE = 0.12
 """Probability with which a version that fails exactly as often as the policy allows may be stopped for it."""
 ALPHA_RATIO = 0.001
 """Probability with which routing that works is taken for broken."""
@@ -135,7 +135,7 @@ def _metric(
     by = f" by more than {loss.margin:g}" if loss.margin and sign == "worse" else ""
     of = f" or worse by less than {loss.margin:g}" if loss.margin and sign == "better" else ""
     reason = f"{seen}: that it is {sign}{by}{of}, {_evidence(log_e, level)}"
-    figure = Figure("metric", observed, -loss.margin, n, reason)
+    figure = Figure("metric", observed, 0.0 - loss.margin, n, reason)
     return Finding(figure, worse >= -math.log(alpha_harm), better >= -math.log(alpha))
 
 
@@ -150,14 +150,14 @@ def metric_of_arms(champion: ArmSums, tried: ArmSums, margin: float, alpha: floa
             f" v{champion.model_version} are too few: each needs {anytime.LEAST_UNITS}, of them"
             f" {anytime.LEAST_OUTCOMES} right and {anytime.LEAST_OUTCOMES} wrong"
         )
-        return Finding(Figure("metric", None, -margin, n, reason))
+        return Finding(Figure("metric", None, 0.0 - margin, n, reason))
     observed, lower, _ = found
     upper = harm[2]
     reason = (
         f"mean loss of v{tried.model_version} lower by {observed:.4g} on {tried.labelled:,} labelled units, against"
         f" {champion.labelled:,} of v{champion.model_version}: at least {lower:.4g}, at most {upper:.4g}"
     )
-    return Finding(Figure("metric", observed, -margin, n, reason), upper < -margin, lower > -margin)
+    return Finding(Figure("metric", observed, 0.0 - margin, n, reason), upper < -margin, lower > -margin)
 
 
 def _sample(arm: ArmSums) -> Sample:

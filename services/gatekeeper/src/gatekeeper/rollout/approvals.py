@@ -17,6 +17,10 @@ from gatekeeper.refusals import CommandRefused
 from gatekeeper.rollout.decisions import RolloutDecisions
 
 
+class OwnApproval(CommandRefused):
+    """Who registered a version wanted to approve it."""
+
+
 class Approvals:
     """All methods block, and raise CommandRefused, and Transient when the database is unavailable."""
 
@@ -27,13 +31,23 @@ class Approvals:
 
     def approve(self, model_name: str, *, actor: str, reason: str, verdict_digest: str | None = None) -> str:
         """Approve what the running rollout rests on; the last person who is needed promotes. Returns its id."""
+        try:
+            return self._approve(model_name, actor, reason, verdict_digest)
+        except OwnApproval as refused:
+            with self._database.transaction() as session:
+                row = rollouts.running(session, model_name)
+                if row is not None:
+                    self._audit(session, "approval not allowed", row, actor, str(refused))
+            raise
+
+    def _approve(self, model_name: str, actor: str, reason: str, verdict_digest: str | None) -> str:
         with self._database.transaction() as session:
             row = self._requested(session, model_name, "approved", verdict_digest)
             if queries.state(session, model_name).frozen:
                 raise CommandRefused(f"{model_name} is frozen: nothing goes forward; unfreeze it first")
             registered_by = registrants(session, row)
             if known(actor, registered_by):
-                raise CommandRefused(
+                raise OwnApproval(
                     f"{actor} cannot approve {model_name} v{row.model_version}: it was registered or logged by"
                     f" {', '.join(sorted(registered_by))}; another person must approve it"
                 )

@@ -29,6 +29,7 @@ from gatekeeper.database.recorder import Recorder
 from gatekeeper.database.rollout_tables import RolloutRow
 from gatekeeper.policy.promotion import Promote
 from gatekeeper.policy.rollout import (
+    Abort,
     Advance,
     Continue,
     Decided,
@@ -60,11 +61,21 @@ class RolloutDecisions:
             log.warning("sums of other versions", rollout_id=row.id, step=row.step, versions=versions)
             return
         known = rollouts.measured_of(row)
-        if known is not None and total(event) <= total(known):
+        if known is not None and total(event) <= total(known) and not self._shows_new_harm(session, row, event, now):
             log.debug("sums are not larger than the ones known", rollout_id=row.id, step=row.step)
             return
         row.measured = event.model_dump(mode="json")
         self.go_on(session, row, now, envelope)
+
+    def _shows_new_harm(self, session: Session, row: RolloutRow, event: RolloutMeasured, now: datetime) -> bool:
+        """Return whether smaller sums, counted since drift has lost its database, are enough to end the rollout."""
+        known = rollouts.measured_of(row)
+        if known is None or event.counted_from <= known.counted_from:
+            return False
+        kept, row.measured = row.measured, event.model_dump(mode="json")
+        action = next_of(session, row, self._policies.get(row.model_name), now)
+        row.measured = kept
+        return isinstance(action, Abort | RollBack)
 
     def loaded(self, session: Session, envelope: Envelope[ModelLoaded], now: datetime) -> None:
         """Follow a staging replica that has loaded the challenger; the caller has noted it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,6 +120,11 @@ def _about(state: ModelState, settings: Settings) -> dict[str, Any]:
         "last_failure": failure.about() if failure else None,
         "rollout": _about_rollout(state),
     }
+
+
+def rollouts(states: Iterable[ModelState]) -> dict[str, Any]:
+    """Return what is tried, by model name."""
+    return {state.model_name: about for state in states if (about := _about_rollout(state)) is not None}
 
 
 def _about_rollout(state: ModelState) -> dict[str, Any] | None:
