@@ -120,3 +120,32 @@ def test_in_a_shadow_it_costs_the_user_nothing(
         assert way == "sleeps" or len(good) == 40
     else:
         assert all(output and output.error and output.label is None for output in outputs)
+
+
+@pytest.mark.parametrize("mode", [Mode.SHADOW, Mode.SPLIT])
+def test_what_the_champion_fails_on_is_published_too_in_every_protocol(
+    patient: Replica, bus: BusClient, uploads: Uploads, tmp_path: Path, name: str, mode: Mode
+) -> None:
+    bus.publish(tried(uploads, tmp_path, name, "raises").promoted(1))
+    eventually(lambda: patient.answers_with(name, 4, 1))
+    row = next(row for row, is_its in zip(ROWS, TRIED, strict=True) if row["distance"] > 1000 and not is_its)
+    assert patient.predict(row, model=name).status_code == 503
+    begin(
+        patient,
+        bus,
+        uploads.version(name, 5, pipeline(), golden=FEATURES).rollout(1, champion_epoch=1, mode=mode, share=SHARE),
+    )
+    tensors = [
+        {"name": column, "shape": [1], "datatype": datatype, "data": [row[column]]}
+        for column, datatype in (("distance", "FP64"), ("carrier", "BYTES"), ("tailnum", "BYTES"))
+    ]
+    assert patient.predict(row, model=name).status_code == 503
+    records = {"dataframe_records": [row]}
+    assert patient.client.post(f"/models/{name}/invocations", json=records).status_code == 400
+    assert patient.client.post(f"/v2/models/{name}/infer", json={"inputs": tensors}).status_code == 503
+    events = made(bus, name, 3)
+    assert len(events) == 3, "not the one from before the rollout"
+    for event in events:
+        assert event.champion.label is None and "no such carrier" in str(event.champion.error)
+        assert event.challenger is None and event.rollout_id is not None
+        assert event.arm is (Arm.CHAMPION if mode is Mode.SPLIT else None)

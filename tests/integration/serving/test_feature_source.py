@@ -12,11 +12,13 @@ import httpx
 import pytest
 import sqlalchemy as sql
 
+from contracts import Mode, Result, Stage
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
 from support.mlflow_server import MlflowServer
 from support.postgres import Postgres
 from support.replica import Replica
+from support.trials import begin, is_tried, reversed_pipeline
 from support.versions import ROW, Uploads, pipeline
 from support.waiting import eventually
 
@@ -135,6 +137,23 @@ def test_features_are_kept_in_memory_also_over_a_promotion(world: World, uploads
     eventually(lambda: world.replica.answers_with(NAMES["sqlite"], 2, 2))
     assert world.ask("sqlite", {"entities": ["C1"]}).json()["predictions"] == before
     assert world.read() == count
+
+
+def test_ids_are_divided_by_a_rollout_as_rows_are(world: World, uploads: Uploads) -> None:
+    model, ids = NAMES["postgres"], ["N2", "N1", "17"]
+    before = world.ask("postgres", {"entities": ids}).json()["predictions"]
+    challenger = uploads.version(model, 2, reversed_pipeline())
+    begin(world.replica, world.bus, challenger.rollout(1, champion_epoch=1, mode=Mode.SPLIT, share=0.8))
+    try:
+        answer = world.ask("postgres", {"entities": ids}).json()
+    finally:
+        ended = challenger.rollout(2, champion_epoch=1, mode=Mode.OFF, stage=Stage.ENDED, result=Result.ABORTED)
+        begin(world.replica, world.bus, ended)
+    assert [row["model_version"] for row in answer["predictions"]] == [2 if is_tried(each, 0.8) else 1 for each in ids]
+    assert [row["model_version"] for row in answer["predictions"]] == [1, 2, 2]
+    assert answer["predictions"][0]["score"] == before[0]["score"]
+    assert answer["predictions"][1]["score"] == pytest.approx(1 - before[1]["score"])
+    assert world.ask("postgres", {"entities": ids}).json()["predictions"] == before
 
 
 @both
