@@ -1,8 +1,8 @@
 """The figures of docs/explanation/backtest.md: which policy serves best, over flights and generated churn streams.
 
-`python benchmarks/backtest_figures.py CACHE [choose|report]` prints Markdown tables. Policies are compared on some
-streams (`choose`), and the chosen ones are reported on others (`report`). Each version's predictions are made once and
-kept in CACHE (a quarter of an hour of one core); after that, a part takes a few minutes.
+`python benchmarks/backtest_figures.py CACHE [choose|report|shadows]` prints Markdown tables. Policies are compared on
+some streams (`choose`), and the chosen ones are reported on others (`report`, `shadows`). The predictions of each
+version are made once and kept in CACHE (a quarter of an hour of one core); after that, a part takes a few minutes.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ import pandas as pd
 
 from chassis.policies import load_policy
 from contracts.gate_settings import Performance
+from contracts.policy import ModelPolicy
 from examples import churn, churn_data, flights
 from gatekeeper.backtest import contenders
 from gatekeeper.backtest.contenders import Contender
 from gatekeeper.backtest.history import History, read
 from gatekeeper.backtest.replay import Played, oracle_newest_or_stay, oracle_of_all, play, regret
+from gatekeeper.backtest.shadows import play_shadowed, step_of
 from trainer.history import build
 from trainer.recipe import code_version, load_recipe
 from trainer.timeline import by_time, by_window
@@ -185,11 +187,38 @@ def report(cache: Path) -> None:
     print_table(play_all([flights_stream(cache, None)], finalists()))
 
 
+def shadows(cache: Path) -> None:
+    """Print what a shadow of so many rows costs in delay and gains in regret, by policy and kind of stream."""
+    found = [flights_stream(cache, None), *(churn_stream(cache, drift, REPORTING[0]) for drift in KINDS)]
+    policies = [
+        contenders.always(),
+        contenders.newest("newest, non-inferior", METRIC, RULES["non-inferior"]),
+        contenders.retained(CHOSEN, METRIC, RULES["superior"]),
+    ]
+    print("\n| policy | shadow, rows | " + " | ".join(f"{stream.kind} | prom." for stream in found) + " | ", end="")
+    print("mean regret | median delay, rows | not promoted |\n|---|---|" + "--:|" * (2 * len(found) + 3))
+    for one in policies:
+        for rows in (None, (100, 50_000), (500, 50_000), (2000, 50_000)):
+            cells, regrets, delays, kept = [], [], [], 0
+            for stream in found:
+                say(0, f"{one.name} {rows} {stream.name}")
+                played = play(stream.history, one, METRIC)
+                if rows is not None:
+                    policy = ModelPolicy.model_validate({"model": "m", "strategy": {"shadow": {"rows": rows}}})
+                    shadowed = play_shadowed(stream.history, one, METRIC, step_of(policy))
+                    played, delays, kept = shadowed.played, delays + list(shadowed.delays), kept + shadowed.kept
+                cells += [f"{played.value:.4f}", str(played.promotions)]
+                regrets.append(regret(played, oracle_of_all(stream.history, METRIC), METRIC))
+            named = "none" if rows is None else f"{rows[0]:,}..{rows[1]:,}"
+            waited = f"{np.median(delays):,.0f}" if delays else "–"
+            print(f"| {one.name} | {named} | {' | '.join(cells)} | {np.mean(regrets):.4f} | {waited} | {kept} |")
+
+
 def say(share: float, message: str) -> None:
     print(message, file=sys.stderr)
 
 
-PARTS: dict[str, Callable[[Path], None]] = {"choose": choose, "report": report}
+PARTS: dict[str, Callable[[Path], None]] = {"choose": choose, "report": report, "shadows": shadows}
 
 
 def main(argv: list[str]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import yaml
 
+from chassis.policies import load_policy
 from contracts import Cause, DriftDetected, DriftKind, DriftWindow, ModelRegistered, TrainingRequested, new_envelope
 from gauntlet.demo.feed import Feed
 from gauntlet.demo.flights import EXAMPLE, FIRST, MODEL, WINDOW
@@ -32,7 +33,7 @@ JUNE = datetime(2013, 6, 15, tzinfo=UTC)
 
 def _policies(folder: Path) -> Path:
     """Write the shipped policy, changed to pass an equal model: each round promotes the champion's own run again."""
-    policy = yaml.safe_load((POLICIES / f"{MODEL}.yaml").read_text())
+    policy = load_policy(POLICIES / f"{MODEL}.yaml").model_dump(mode="json", exclude_unset=True)
     policy["gates"]["performance"]["rule"] = "non_inferior"
     policy["candidates"] = "newest"
     found = folder.parent / "policies"

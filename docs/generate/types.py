@@ -25,7 +25,7 @@ SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 def type_of(field: FieldInfo) -> str:
     """The type of a field, with the bounds of a number."""
-    bounds = [f"{SIGNS[name]} {value:g}" for name, value in _bounds(field.metadata)]
+    bounds = [f"{SIGNS[name]} {in_figures(value)}" for name, value in _bounds(field.metadata)]
     return " ".join([in_words(field.annotation), ", ".join(bounds)]).strip()
 
 
@@ -37,6 +37,8 @@ def in_words(annotation: Any) -> str:
         return ", ".join(str(word).lower() if isinstance(word, bool) else f"`{word}`" for word in arguments)
     if origin in (Union, UnionType):
         return " or ".join(dict.fromkeys(in_words(part) for part in arguments if part is not NoneType))
+    if is_range(annotation):
+        return "range (2000..50000)"
     if origin is tuple:
         return f"list of {in_words(arguments[0])}"
     if origin is dict:
@@ -48,6 +50,11 @@ def in_words(annotation: Any) -> str:
     return WORDS[annotation]
 
 
+def is_range(annotation: Any) -> bool:
+    """Whether it is a pair of numbers, which is written `2000..50000`."""
+    return get_origin(annotation) is tuple and get_args(annotation) == (int, int)
+
+
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     """The pydantic classes that an annotation names, at any depth."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -56,7 +63,11 @@ def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from models_in(part)
 
 
-def _bounds(metadata: Iterable[Any]) -> Iterator[tuple[str, float]]:
+def in_figures(bound: float | timedelta) -> str:
+    return f"{bound:g}" if isinstance(bound, int | float) else f"{bound.total_seconds():g}s"
+
+
+def _bounds(metadata: Iterable[Any]) -> Iterator[tuple[str, float | timedelta]]:
     for item in metadata:
         for name in SIGNS:
             if (value := getattr(item, name, None)) is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from chassis.policies import load_policy
 from contracts import GateFailed, Promoted, TrainingFailed, TrainingRequested
 from support import docker_engine
 from support.bus_client import BusClient
@@ -43,7 +44,9 @@ FLIGHT = {
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     """The stack with the policy of flights, but for the latency gate: this machine may be busy with other tests."""
     docker_engine.require()
-    policy = yaml.safe_load((docker_engine.REPOSITORY / "policies" / f"{MODEL}.yaml").read_text())
+    policy = load_policy(docker_engine.REPOSITORY / "policies" / f"{MODEL}.yaml").model_dump(
+        mode="json", exclude_unset=True
+    )
     policy["gates"]["latency"] = False
     policies = tmp_path_factory.mktemp("policies")
     policies.chmod(0o755)  # for the user in the containers

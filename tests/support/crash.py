@@ -90,6 +90,31 @@ def before_result(die: Callable[[], None]) -> None:
     JobWorker._settle = dying  # type: ignore[method-assign]
 
 
+def in_each_step(die: Callable[..., None]) -> None:
+    """In the transaction of each step of a rollout, after everything is written, once a step."""
+    _at_steps(lambda session, name: die(name))
+
+
+def after_each_step(die: Callable[..., None]) -> None:
+    """After the commit of each step of a rollout, before anything else, once a step."""
+    from gatekeeper.telemetry import after_commit
+
+    _at_steps(lambda session, name: after_commit(session, lambda: die(name)))
+
+
+def _at_steps(hook: Callable[[Any, str], None]) -> None:
+    from gatekeeper.database.rollout_recorder import RolloutRecorder
+
+    audit = RolloutRecorder._audit
+
+    def dying(self: Any, session: Any, action: str, row: Any, *args: Any) -> None:
+        audit(self, session, action, row, *args)
+        session.flush()
+        hook(session, f"{row.stage}-{row.step}")
+
+    RolloutRecorder._audit = dying  # type: ignore[method-assign]
+
+
 def from_outside(_die: Callable[[], None]) -> None:
     """Nowhere: the test kills it, or lets it hang."""
 
@@ -114,15 +139,18 @@ POINTS = {
         before_commit,
         before_mark,
         before_result,
+        in_each_step,
+        after_each_step,
         from_outside,
     )
 }
 
 
 def main(point: str, flag: str, module: str) -> None:
-    def die() -> None:
+    def die(name: str | None = None) -> None:
+        """Die, once in this process; of a point with a `name`, once for all processes with flags in the folder."""
         try:
-            Path(flag).touch(exist_ok=False)
+            (Path(flag) if name is None else Path(flag).with_name(f"died-at-{name}")).touch(exist_ok=False)
         except FileExistsError:
             return
         os.kill(os.getpid(), signal.SIGKILL)

@@ -15,16 +15,19 @@ from chassis.digests import digest_tree
 from chassis.errors import Permanent, Transient
 from contracts import Cause, Envelope, Event, ModelLoaded, ModelLoadFailed, Promoted, new_envelope
 from forms.artifact import RecordedPredictions, ServingArtifact
-from serving.handlers import on_promoted
+from serving.handlers import on_promoted, on_rollout_changed
 from serving.loading.reconciler import ModelReconciler
 from serving.settings import Settings
-from support.versions import FEATURES, pipeline, save, serving_artifact
+from support.versions import FEATURES, Version, pipeline, save, serving_artifact
 
 DEADLINE = 60.0
 
 
 class Store:
-    """Stands for the registry: real artifacts on disk, and a URI that hangs, is away, or is not there."""
+    """Stands for the registry: real artifacts on disk, and a URI that hangs, is away, or is not there.
+
+    A URI is the name of a folder; "here" is that of the model.
+    """
 
     def __init__(self, folder: Path, estimator: Any = None) -> None:
         self.folder = folder
@@ -44,7 +47,7 @@ class Store:
             raise Permanent("no such artifact")
         if uri == "foreign":
             raise ModuleNotFoundError("No module named 'botocore'")
-        name = "beside" if uri == "beside" else "model"
+        name = uri if (self.folder / uri).is_dir() else "model"
         return Path(shutil.copytree(self.folder / name, into / name))
 
     def add_beside(self, shift: float = 0.0) -> str:
@@ -91,6 +94,20 @@ class Bench:
             output=more.get("output"),
         )
         on_promoted(self.reconciler, new_envelope(event, source="test"))
+
+    def roll_out(self, revision: int, version: int, champion_epoch: int, uri: str = "here", **more: Any) -> None:
+        """Try `version`; `more` is for `Version.rollout`, and `digest`, `artifact_ref`, `model_name`."""
+        model_name, digest = more.pop("model_name", "flights"), more.pop("digest", self.store.digest)
+        tried = Version(model_name, version, uri, digest, _named(more.pop("artifact_ref", None)))
+        event = tried.rollout(revision, champion_epoch=champion_epoch, **more)
+        on_rollout_changed(self.reconciler, new_envelope(event, source="test"))
+
+    def tried(self, model_name: str = "flights") -> tuple[int, int] | None:
+        """The version that is tried, and the step."""
+        state = self.reconciler.state(model_name)
+        if state is None or state.trial is None:
+            return None
+        return state.trial.version.desired.artifact.model_version, state.trial.desired.step
 
     def active(self, model_name: str = "flights") -> tuple[int, int] | None:
         state = self.reconciler.state(model_name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from chassis.processes.launcher import Process
 from support.processes import end, free_port, kill, spawn
@@ -79,6 +80,23 @@ class Replica:
     def answers_with(self, model_name: str, model_version: int, epoch: int | None = None) -> bool:
         about = self.model(model_name)
         return about.get("model_version") == model_version and about.get("epoch") == epoch
+
+    def rollout(self, model_name: str) -> dict[str, Any]:
+        """What it shows of the model's rollout; empty outside of one."""
+        return self.model(model_name).get("rollout") or {}
+
+    def tries(self, model_name: str, model_version: int, step: int) -> bool:
+        about = self.rollout(model_name)
+        return about.get("since") is not None and (about["model_version"], about["step"]) == (model_version, step)
+
+    def hosts(self) -> list[psutil.Process]:
+        """The processes of its models; they are no children of it where they were forked."""
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            command = process.info["cmdline"] or []
+            if "serving.inference.model_host" in command and any(str(self.folder) in part for part in command):
+                found.append(process)
+        return found
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels."""

@@ -7,6 +7,7 @@ import logging
 import tempfile
 import warnings
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 import contracts
 from chassis.digests import digest_tree
-from contracts import Cause, GatePassed, Outcome, Promoted
+from contracts import Cause, GatePassed, Mode, Outcome, Promoted, RolloutChanged, Stage, TriedVersion
 from forms import Column, RecordedPredictions, ServingArtifact, choose, dumps
 from serving.inference.mlflow_model import load
 from serving.policy.versions import Artifact
@@ -71,6 +72,40 @@ class Version:
             serving_artifact=self.beside,
             output=self.output,
         )
+
+    def rollout(
+        self,
+        revision: int,
+        *,
+        champion_epoch: int,
+        mode: Mode = Mode.SHADOW,
+        rollout_id: str | None = None,
+        **more: Any,
+    ) -> RolloutChanged:
+        """This version is tried beside the champion of `champion_epoch`; `more` are fields of RolloutChanged."""
+        stage = {Mode.SHADOW: Stage.SHADOW, Mode.SPLIT: Stage.CANARY, Mode.OFF: Stage.APPROVAL}[mode]
+        told = {
+            "model_name": self.model_name,
+            "rollout_id": rollout_id or f"{self.model_name}-{self.model_version}",
+            "revision": revision,
+            "stage": stage,
+            "step": revision,
+            "mode": mode,
+            "salt": "salt",
+            "champion_version": 1,
+            "champion_epoch": champion_epoch,
+            "tried": TriedVersion(
+                model_version=self.model_version,
+                artifact_uri=self.uri,
+                artifact_digest=self.digest,
+                serving_artifact=self.beside,
+                output=self.output,
+            ),
+            "began_at": datetime.now(UTC),
+            "actor": "test",
+            "reason": "test",
+        }
+        return RolloutChanged.model_validate(told | more)
 
 
 def score_of(model_version: int) -> float:

@@ -38,13 +38,21 @@ class Outbox:
         self._max_event_bytes = max_event_bytes
 
     def emit(
-        self, session: Session, event: Event, *, cause: Envelope[Any] | None = None, event_id: str | None = None
+        self,
+        session: Session,
+        event: Event,
+        *,
+        cause: Envelope[Any] | None = None,
+        event_id: str | None = None,
+        correlation_id: str | None = None,
     ) -> Envelope[Any]:
-        """Publish `event` if, and only if, this transaction commits.
+        """Publish `event` if, and only if, this transaction commits. `correlation_id`: default: that of the cause.
 
         Raises Permanent for an event larger than its consumers accept.
         """
-        envelope = new_envelope(event, source=self.source, cause=cause, event_id=event_id)
+        envelope = new_envelope(
+            event, source=self.source, cause=cause, event_id=event_id, correlation_id=correlation_id
+        )
         encoded = encode(envelope)
         if len(encoded.value) > self._max_event_bytes:
             raise Permanent(

@@ -28,6 +28,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         if isinstance(node, yaml.MappingNode):
+            self.flatten_mapping(node)  # takes in the keys of `<<: *other`
             for key, _ in node.value:
                 if key.tag == "tag:yaml.org,2002:bool":
                     key.tag = "tag:yaml.org,2002:str"
@@ -108,8 +109,8 @@ def _explain(path: Path, text: str, error: ValidationError) -> Iterable[str]:
     seen: set[tuple[tuple[Any, ...], str]] = set()
     errors = error.errors()
     for item in errors:
-        location = tuple(step for step in item["loc"] if _is_in_file(root, item["loc"], step))
-        message = _in_words(item, location)
+        location, node = _in_file(root, item["loc"])
+        message = _in_words(item, location, node)
         if (location, message) in seen or _is_noise(item, errors):
             continue
         seen.add((location, message))
@@ -124,6 +125,8 @@ def _is_noise(item: Any, errors: Sequence[Any]) -> bool:
     of another branch were.
     """
     location = item["loc"]
+    if item["type"] == "too_short":  # also said of a list whose items are wrong
+        return any(len(other["loc"]) > len(location) and other["loc"][: len(location)] == location for other in errors)
     if item["type"] == "literal_error":
         is_mapping = isinstance(item["input"], dict) and any(
             other["loc"][: len(location) - 1] == location[:-1] and other is not item for other in errors
@@ -141,19 +144,25 @@ def _is_noise(item: Any, errors: Sequence[Any]) -> bool:
     )
 
 
-def _in_words(item: Any, location: Sequence[Any]) -> str:
+def _in_words(item: Any, location: Sequence[Any], node: Any) -> str:
     wrong = str(item["loc"][-1]) if item["type"] == "extra_forbidden" else str(item["input"])[:SHOWN]
     if item["type"] == "extra_forbidden":
-        return f"unknown key {wrong!r}{_place(wrong, location[:-1])}"
+        within = [step for step in location[:-1] if isinstance(step, str)]
+        return f"unknown key {wrong!r}{_place(wrong, within)}"
     if item["type"] == "missing":
         return f"{item['loc'][-1]} is missing"
+    written = node.value if isinstance(node, yaml.ScalarNode) and not isinstance(item["input"], str) else None
+    got = f"(got {_short(item['input']) if written is None else written[:SHOWN]})"
     if item["type"] in ("model_type", "dict_type", "dataclass_type", "model_attributes_type"):
-        return f"must be a mapping, such as {{key: value}} (got {_short(item['input'])})"
+        keys = [path[-1] for path in _all_keys() if path[:-1] == tuple(s for s in location if isinstance(s, str))]
+        return f"must be a mapping, such as {{{keys[0] if keys else 'key'}: …}} {got}"
+    if item["type"] in ("tuple_type", "list_type"):
+        return f"must be a list, such as [{item['input'] if isinstance(item['input'], str) else '…'}] {got}"
     if not item["loc"]:  # of the whole file, which need not be repeated
         return str(item["msg"]).removeprefix("Value error, ")
     words = [name.strip("' ") for name in str(item.get("ctx", {}).get("expected", "")).replace(" or ", ",").split(",")]
     candidates = words if item["type"] == "literal_error" else list(METRICS) if "unknown metric" in item["msg"] else []
-    return f"{item['msg'].removeprefix('Value error, ')} (got {_short(item['input'])}){_nearest(wrong, candidates)}"
+    return f"{item['msg'].removeprefix('Value error, ')} {got}{_nearest(wrong, candidates)}"
 
 
 def _short(value: Any) -> str:
@@ -175,6 +184,8 @@ def _place(wrong: str, within: Sequence[Any]) -> str:
     here = [path[-1] for path in known if path[:-1] == tuple(within)]
     if nearest := _nearest(wrong, here):
         return nearest
+    if wrong == "true" and "on" in here:
+        return "; is it the key `on`? Programs that read YAML 1.1 take that for true and write it so"
     close = difflib.get_close_matches(wrong, [path[-1] for path in known], n=1, cutoff=0.75)
     if not close:
         return f"; known here: {', '.join(here)}" if here else ""
@@ -187,9 +198,10 @@ def _all_keys() -> list[tuple[str, ...]]:
 
     def collect(model: type[BaseModel], above: tuple[str, ...]) -> None:
         for name, field in model.model_fields.items():
-            keys[(*above, name)] = None
+            path = (*above, field.alias or name)
+            keys[path] = None
             for part in _models_in(field.annotation):
-                collect(part, (*above, name))
+                collect(part, path)
 
     collect(ModelPolicy, ())
     return list(keys)
@@ -212,16 +224,18 @@ def _child(node: Any, step: Any) -> tuple[Any, Any] | None:
     return None
 
 
-def _is_in_file(root: Any, location: Sequence[Any], step: Any) -> bool:
-    """Whether `step` is a key of the file: pydantic's location also contains branches of unions."""
-    node = root
-    for part in location:
-        found = _child(node, part)
+def _in_file(root: Any, location: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
+    """Return the steps of `location` that are keys of the file, and the node there, None if the last one is none.
+
+    pydantic's location also contains branches of unions, and places of what a validator made of the file.
+    """
+    node, steps, found = root, [], None
+    for step in location:
+        found = _child(node, step)
         if found is not None:
+            steps.append(step)
             node = found[1]
-            if part == step:
-                return True
-    return False
+    return tuple(steps), node if found is not None else None
 
 
 def _line(root: Any, location: Sequence[Any]) -> int:

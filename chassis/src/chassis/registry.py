@@ -49,6 +49,8 @@ class RegisteredVersion:
     source: str
     created_at: datetime
     tags: Mapping[str, str]
+    user: str | None = None
+    """Who registered it, as far as MLflow knows."""
 
 
 @dataclass(frozen=True)
@@ -294,4 +296,5 @@ def _version(item: Any) -> RegisteredVersion:
         source=item.source,
         created_at=datetime.fromtimestamp(item.creation_timestamp / 1000, UTC),
         tags=dict(item.tags or {}),
+        user=item.user_id or None,
     )

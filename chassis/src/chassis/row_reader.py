@@ -41,6 +41,14 @@ class InputBatch:
     def __len__(self) -> int:
         return len(self.values)
 
+    def picked(self, rows: Sequence[int]) -> InputBatch:
+        """Return only these rows, by their numbers."""
+        values = [self.values[row] for row in rows]
+        sent = [self.sent[row] for row in rows] if self.sent else ()
+        entities = [self.entities[row] for row in rows] if self.entities else ()
+        event_times = [self.event_times[row] for row in rows] if self.event_times else ()
+        return InputBatch(self.columns, values, sent, entities, event_times)
+
     @property
     def frame(self) -> pd.DataFrame:
         """A new frame each time: a model may write into it."""

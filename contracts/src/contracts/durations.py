@@ -5,15 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-def _duration(value: Any) -> Any:
+def _duration(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     """Parse `1h`, `30m`, `10s`, `2d` in addition to pydantic's own formats."""
-    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-    if isinstance(value, str) and value[-1:] in units and value[:-1].replace(".", "", 1).isdigit():
-        return timedelta(**{units[value[-1]]: float(value[:-1])})
-    return value
+    if isinstance(value, str) and value[-1:] in UNITS and value[:-1].replace(".", "", 1).isdigit():
+        return handler(timedelta(**{UNITS[value[-1]]: float(value[:-1])}))
+    try:
+        return handler(value)
+    except ValidationError:
+        raise ValueError("not a duration; expected for example 30s, 10m, 24h or 7d") from None
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, WrapValidator(_duration)]

@@ -46,6 +46,7 @@ class Trigger(Value):
     )
     event_id: str | None = Field(default=None, description="The event that caused it")
     reason: str | None = Field(default=None, description="The reason, in words")
+    by: str | None = Field(default=None, description="The person who wants it, where known: they cannot approve it")
 
 
 class TrainingRequested(Event):
@@ -197,3 +198,4 @@ class ModelLoadFailed(LoadReport):
     topic: ClassVar[str] = "serving-status"
 
     reason: str = Field(description="The error")
+    permanent: bool = Field(default=False, description="The replica does not try again")

@@ -159,6 +159,7 @@ class ModelPolicy(Section):
     )
     label_maturity: Duration = Field(
         default=timedelta(0),
+        ge=timedelta(0),
         description="How long labels take: rollouts count a prediction's label from this age on, so that labels that"
         " come quickly do not decide",
     )
@@ -205,6 +206,10 @@ class ModelPolicy(Section):
     @field_serializer("approval")
     def _none_is_a_word(self, approval: Approval | None) -> Any:
         return approval or "none"
+
+    @field_serializer("watch")
+    def _off_is_a_word(self, watch: Watch | None) -> Any:
+        return watch or "off"
 
     @property
     def strategy_in_words(self) -> str:

@@ -45,10 +45,15 @@ class PredictionMade(Event):
     event_time: datetime | None = Field(default=None, description="When the described event happened")
     features: dict[str, Scalar] = Field(description="The row as it was predicted")
     champion: Output = Field(
-        description="The champion's prediction, which the client received; without label in an arm of the challenger"
+        description="The champion's prediction, which the client received; without label where it did not predict the"
+        " row (arm challenger, unless that version failed), or failed"
     )
     challenger: Output | None = Field(default=None, description="The prediction of the version that is tried")
-    arm: Arm | None = Field(default=None, description="Whose prediction the client received; absent: the champion's")
+    arm: Arm | None = Field(
+        default=None,
+        description="To which version a split assigned the row; if the challenger has an error, the client received the"
+        " champion's prediction. Absent: no split",
+    )
     rollout_id: str | None = Field(default=None, description="The rollout during which it was made")
     step: int | None = Field(default=None, ge=0, description="The rollout's step")
     latency_ms: FiniteFloat = Field(ge=0, description="Latency of the whole request")

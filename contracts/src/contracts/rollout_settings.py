@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -15,24 +16,28 @@ Judged = Literal["metric", "errors", "latency", "agreement"]
 
 def _range(value: Any) -> Any:
     """Parse `2000..50000`; a single number is the maximum and the minimum."""
+    parts = value
     if isinstance(value, str):
         first, dots, last = value.partition("..")
-        value = (first, last if dots else first)
+        parts = (first, last if dots else first)
     elif isinstance(value, int) and not isinstance(value, bool):
-        value = (value, value)
+        parts = (value, value)
     try:
-        return tuple(int(str(number).replace("_", "").strip()) for number in value)
+        least, most = (int(str(number).replace("_", "").strip()) for number in parts)
     except (TypeError, ValueError):
-        raise ValueError(f"{value!r} is not a range of rows; expected for example 2000..50000") from None
+        raise ValueError("not a range of rows; expected for example 2000..50000") from None
+    return least, most
 
 
 def _share(value: Any) -> Any:
     """Parse `10%` in addition to 0.1."""
     if isinstance(value, str) and value.strip().endswith("%"):
         try:
-            return float(value.strip()[:-1]) / 100
+            value = float(value.strip()[:-1]) / 100
         except ValueError:
-            raise ValueError(f"{value!r} is not a share; expected for example 10% or 0.1") from None
+            raise ValueError("not a share; expected for example 10% or 0.1") from None
+    if isinstance(value, int | float) and not isinstance(value, bool) and not 0 < value < 1:
+        raise ValueError("not a share, which is more than 0 and less than 1; expected for example 10% or 0.1")
     return value
 
 
@@ -93,7 +98,7 @@ class Canary(Limits):
     steps: tuple[Share, ...] = Field(
         default=(0.01, 0.1, 0.5), min_length=1, description="Share of the entities at each step, such as [1%, 10%, 50%]"
     )
-    bake: Duration = Field(default=timedelta(minutes=10), description="Minimum duration of each step")
+    bake: Duration = Field(default=timedelta(minutes=10), ge=timedelta(0), description="Minimum duration of each step")
     minimum: int = Field(default=100, ge=1, description="Predictions of the version at each step, at least")
     maximum: int = Field(
         default=100_000,
@@ -112,6 +117,8 @@ class Canary(Limits):
             raise ValueError(f"steps {', '.join(f'{share:g}' for share in self.steps)}: each is larger than the last")
         if "agreement" in self.on:
             raise ValueError("on: agreement needs a shadow: in a canary only one version predicts a row")
+        if "metric" in self.on and self.maximum < self.minimum:
+            raise ValueError(f"maximum {self.maximum} is less than minimum {self.minimum}")
         return self
 
 
@@ -146,7 +153,11 @@ class ABStage(Section):
     ab: AB
 
 
-_TRIALS = {"shadow": ShadowStage, "canary": CanaryStage, "ab": ABStage}
+_TRIALS: dict[str, type[ShadowStage] | type[CanaryStage] | type[ABStage]] = {
+    "shadow": ShadowStage,
+    "canary": CanaryStage,
+    "ab": ABStage,
+}
 
 
 def _kind(value: Any) -> str | None:
@@ -185,9 +196,14 @@ def _trial(written: Any) -> Any:
         return {name: {} if settings is None else settings for name, settings in written.items()}
     if isinstance(written, tuple(_TRIALS.values())):
         return written
-    raise ValueError(
-        f"{written!r} is not a strategy; expected direct, or one or a list of {{shadow: …}}, {{canary: …}}, {{ab: …}}"
-    )
+    if isinstance(written, dict) and len(written) > 1 and written.keys() <= _TRIALS.keys():
+        several = ", ".join(f"{{{name}: …}}" for name in written)
+        raise ValueError(f"the keys of a mapping have no order; expected a list: [{several}]")
+    word = next(iter(written)) if isinstance(written, dict) and len(written) == 1 else written
+    near = difflib.get_close_matches(str(word).lower(), ["direct", *_TRIALS], n=1, cutoff=0.5)
+    meant = f"; did you mean {near[0]!r}?" if near and word != "direct" else ""
+    what = "direct stands alone" if word == "direct" else f"{word!r} is not a strategy"
+    raise ValueError(f"{what}; expected direct, or one or a list of {{shadow: …}}, {{canary: …}}, {{ab: …}}{meant}")
 
 
 class Approval(Section):
@@ -195,7 +211,9 @@ class Approval(Section):
 
     people: int = Field(default=1, ge=1, le=20, description="Number of different people who must approve")
     expires: Duration = Field(
-        default=timedelta(hours=72), description="Time after which a request for approval counts as refused"
+        default=timedelta(hours=72),
+        gt=timedelta(0),
+        description="Time after which a request for approval counts as refused",
     )
 
 
@@ -204,7 +222,9 @@ class Watch(Section):
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
-    for_: Duration = Field(default=timedelta(hours=24), alias="for", description="Duration, from the promotion")
+    for_: Duration = Field(
+        default=timedelta(hours=24), gt=timedelta(0), alias="for", description="Duration, from the promotion"
+    )
     on: JudgedBy = Field(
         default=("errors", "latency", "metric"), description="What is watched: errors, latency, metric"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import re
+from contextlib import suppress
 
 from contracts import MODEL_NAME_PATTERN
 from gauntlet.errors import CliError
@@ -34,3 +35,17 @@ def reason_given(reason: str) -> str:
     if not reason.strip():
         raise CliError("the reason is empty", "Say why with --reason: it is kept in the audit trail.")
     return reason.strip()
+
+
+def who_and_why(actor: str | None, reason: str) -> dict[str, str]:
+    """Return what the gatekeeper is sent with every decision of a person."""
+    return {"actor": acting(actor), "reason": reason_given(reason)}
+
+
+def registering(actor: str | None) -> str | None:
+    """Return who registers a version, and so cannot approve it; None where this system knows no name."""
+    if actor is None:
+        with suppress(CliError):
+            return acting(None)
+        return None
+    return acting(actor)

@@ -25,6 +25,7 @@ from gauntlet.commands import (
     predict,
     register,
     replay,
+    rollouts,
     stack,
     topics,
     train,
@@ -63,6 +64,11 @@ app.command("show")(models.show)
 app.command("replay")(replay.replay)
 app.command("what-if")(replay.what_if)
 app.command("training-keys")(golden.keys)
+app.command("rollouts")(rollouts.rollouts)
+app.command("fleet")(rollouts.fleet)
+app.command("approve")(rollouts.approve)
+app.command("refuse")(rollouts.refuse)
+app.command("abort")(rollouts.abort)
 app.command("promote")(decisions.promote)
 app.command("rollback")(decisions.rollback)
 app.command("freeze")(decisions.freeze)

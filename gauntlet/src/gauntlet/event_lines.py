@@ -10,24 +10,30 @@ from chassis.dead_letters import DeadLetter
 from chassis.topics import DEAD_LETTERS
 from contracts import (
     EVENTS,
+    ApprovalGiven,
+    ApprovalRefused,
+    ApprovalRequested,
     DriftDetected,
     Event,
     GateFailed,
     GatePassed,
     GateResult,
     GroundTruthReceived,
+    Mode,
     ModelLoaded,
     ModelLoadFailed,
     ModelRegistered,
     PredictionMade,
     Promoted,
+    RolloutChanged,
+    RolloutMeasured,
     TrainingFailed,
     TrainingRequested,
 )
 from gauntlet.errors import CliError
 
 DEAD_LETTER = "DeadLetter"
-TOO_MANY: tuple[type[Event], ...] = (PredictionMade, GroundTruthReceived)
+TOO_MANY: tuple[type[Event], ...] = (PredictionMade, GroundTruthReceived, RolloutMeasured)
 """Types that are shown only on request."""
 
 
@@ -129,6 +135,42 @@ def _drift(event: DriftDetected) -> str:
     return f"{event.kind} over {event.window.rows} rows{share}: {event.reason}"
 
 
+def _rollout(event: RolloutChanged) -> str:
+    tried, champion = f"v{event.tried.model_version}", f"v{event.champion_version}"
+    if event.result is not None:
+        return f"{tried} {event.result} ({event.actor}): {event.reason}"
+    does = {
+        Mode.OFF: tried,
+        Mode.SHADOW: f"{tried} in shadow of {champion}",
+        Mode.SPLIT: f"{tried} serves {100 * event.share:.4g}% of the entities, {champion} the others",
+    }[event.mode]
+    return f"step {event.step + 1}, {event.stage}: {does} ({event.actor}): {event.reason}"
+
+
+def _measured(event: RolloutMeasured) -> str:
+    arms = "; ".join(
+        f"v{arm.model_version} {arm.predictions} rows, {arm.errors} errors, {arm.labelled} labels"
+        for arm in (event.tried, event.champion)
+    )
+    paired = event.paired
+    pairs = f"; {paired.n} pairs, {paired.wins} better, {paired.losses} worse" if paired.n else ""
+    return f"step {event.step + 1}: {arms}{pairs}"
+
+
+def _approval_requested(event: ApprovalRequested) -> str:
+    people = "1 person" if event.people == 1 else f"{event.people} people"
+    return f"by {people} until {event.expires_at:%Y-%m-%d %H:%M} {event.expires_at.tzname()}: {event.reason}"
+
+
+def _approval_given(event: ApprovalGiven) -> str:
+    missing = f", {event.missing} more needed" if event.missing else ""
+    return f"by {event.actor}{missing}: {event.reason}".removesuffix(": ")
+
+
+def _approval_refused(event: ApprovalRefused) -> str:
+    return f"by {event.actor}: {event.reason}".removesuffix(": ")
+
+
 WORDS: dict[type[Event], Callable[[Any], str]] = {
     TrainingRequested: _requested,
     TrainingFailed: lambda event: f"job {event.job_id}: {event.reason}",
@@ -141,4 +183,9 @@ WORDS: dict[type[Event], Callable[[Any], str]] = {
     PredictionMade: _prediction,
     GroundTruthReceived: _truth,
     DriftDetected: _drift,
+    RolloutChanged: _rollout,
+    RolloutMeasured: _measured,
+    ApprovalRequested: _approval_requested,
+    ApprovalGiven: _approval_given,
+    ApprovalRefused: _approval_refused,
 }

@@ -32,6 +32,16 @@ def seconds(text: object) -> float:
     return number
 
 
+def entity_rate(text: object) -> float:
+    """Read a rate, such as 50/s; the result is a second."""
+    from gauntlet import quantities
+
+    try:
+        return text if isinstance(text, float) else quantities.rate(str(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 DataDir = Annotated[
     Path,
     typer.Option(
@@ -73,7 +83,9 @@ Actor = Annotated[
 Wait = Annotated[
     bool,
     typer.Option(
-        "--wait", help="Follow until the verdict, gate by gate, and until it is served; exit 1 unless it passed."
+        "--wait",
+        help="Follow until the verdict, gate by gate, and until it is served, or its rollout begins; exit 1 unless it"
+        " passed.",
     ),
 ]
 Timeout = Annotated[

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from datetime import timedelta
 
 from contracts.drift_settings import drop_in_words
 from contracts.gate_settings import (
@@ -22,6 +21,8 @@ from contracts.gate_settings import (
 )
 from contracts.metrics import DEFAULT_METRIC, METRICS
 from contracts.policy import ModelPolicy, Retained
+from gauntlet.quantities import counted, duration
+from gauntlet.rollout_explain import rollout_in_words
 
 Sentence = tuple[str, str]
 
@@ -35,7 +36,7 @@ def in_words(policy: ModelPolicy) -> list[Sentence]:
         *_gates(policy),
         ("sandbox", _sandbox(policy)),
         ("candidates", _candidates(policy)),
-        ("promotion", "A candidate that passes every gate is promoted at once, without anybody's approval."),
+        *rollout_in_words(policy),
         ("drift", _drift(policy)),
         ("features", _features(policy)),
         ("serving", _serving(policy)),
@@ -55,7 +56,7 @@ def _problem(policy: ModelPolicy) -> str:
 def _training(policy: ModelPolicy) -> str:
     if policy.recipe is None:
         return "No recipe: it cannot be trained here, only registered (gauntlet register)."
-    windows = _count(policy.training.windows, "window")
+    windows = counted(policy.training.windows, "window")
     where = "up to the newest" if policy.golden.window == "holdout" else "before the golden one"
     return f"{policy.recipe} trains on the {windows} {where}."
 
@@ -228,7 +229,7 @@ def _candidates(policy: ModelPolicy) -> str:
     if not isinstance(policy.candidates, Retained):
         return "Only a new version may become champion; an earlier one when a person says so."
     young = (
-        f", none registered more than {_duration(policy.candidates.max_age)} ago" if policy.candidates.max_age else ""
+        f", none registered more than {duration(policy.candidates.max_age)} ago" if policy.candidates.max_age else ""
     )
     compares = policy.gates.performance is not False and not isinstance(policy.gates.performance.rule, Minimum)
     drift = (
@@ -237,7 +238,7 @@ def _candidates(policy: ModelPolicy) -> str:
         else ""
     )
     return (
-        f"The newest {_count(policy.candidates.retained, 'earlier version')}{young} are judged again on each new "
+        f"The newest {counted(policy.candidates.retained, 'earlier version')}{young} are judged again on each new "
         f"version's golden rows: the best of all becomes champion, if it is shown to be better.{drift}"
     )
 
@@ -253,7 +254,7 @@ def _drift(policy: ModelPolicy) -> str:
         watched, unwatched = "", f" {policy.metric} is not watched: answers do not carry the score of each class."
     return (
         f"Each {drift.window.rows:,} answered rows, {policy.model} {then} when {drift.drift_share:.0%} of the columns "
-        f"have drifted{watched}; for one version at most once in {_duration(drift.cooldown)}.{unwatched}"
+        f"have drifted{watched}; for one version at most once in {duration(drift.cooldown)}.{unwatched}"
     )
 
 
@@ -274,15 +275,3 @@ def _serving(policy: ModelPolicy) -> str:
         f"A compiled form answers with the model's own labels, and scores that differ by at most {near}; otherwise the "
         f"model answers itself. PredictionMade is published for {told}."
     )
-
-
-def _duration(length: timedelta) -> str:
-    seconds = length.total_seconds()
-    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
-        if seconds >= size and seconds % size == 0:
-            return _count(int(seconds // size), name)
-    return _count(seconds, "second")
-
-
-def _count(number: float, noun: str) -> str:
-    return f"{number:g} {noun}" if number == 1 else f"{number:g} {noun}s"

@@ -20,6 +20,7 @@ from gauntlet.power_analysis import (
     near_miss_passes,
     rows_needed,
 )
+from gauntlet.rollout_lint import rollout_warnings
 
 Sentence = tuple[str, str]
 
@@ -34,8 +35,15 @@ RARE, ACCURACY_OF_RARE = 0.05, 0.96
 GATE = "gates.performance"
 
 
-def warnings(policy: ModelPolicy) -> list[Sentence]:
-    """Return (subject, sentence) for everything in `policy` that promotes what it should not, or nothing at all."""
+def warnings(policy: ModelPolicy, rate: float | None = None) -> list[Sentence]:
+    """Return (subject, sentence) for everything in `policy` that promotes what it should not, or nothing at all.
+
+    `rate`: entities a second in production, where it is known.
+    """
+    return [*_of_gates(policy), *rollout_warnings(policy, rate)]
+
+
+def _of_gates(policy: ModelPolicy) -> list[Sentence]:
     gate = policy.gates.performance
     if not gate:
         return [(GATE, "Off: a worse model is promoted like a better one, whatever the golden rows say.")]

@@ -75,4 +75,4 @@ def rows_of(verdict: Mapping[str, Any]) -> str:
 
 def number(value: float | None) -> str:
     """Return `value` with four significant digits; None is a dash."""
-    return "–" if value is None else f"{value:.4g}"
+    return "–" if value is None else f"{value + 0.0:.4g}"  # no minus before a zero

@@ -1,7 +1,8 @@
-"""`--wait`: follow a training, and then a verdict, over HTTP until its end."""
+"""`--wait` and `--follow`: follow a training, a verdict or a rollout over HTTP until its end."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from contracts import Envelope
 from gauntlet.endpoints import Address
 from gauntlet.errors import CliError
 from gauntlet.output import console, notes
+from gauntlet.rollout_lines import headline, progress_of, stage_name, standing
 from gauntlet.service_client import ServiceClient, ServiceError
 from gauntlet.verdict_lines import verdict_lines
 
@@ -67,7 +69,8 @@ def wait_for_verdict(
 ) -> int | None:
     """Wait for the verdict on a version and print it gate by gate; exit code 1 unless it passed.
 
-    Return the epoch of its promotion, if it was promoted.
+    Return the epoch of its promotion, if it was promoted. A version that must prove itself first, or waits for people,
+    may take days: where its rollout stands is printed, and not waited for.
 
     `event_id`: of a ModelRegistered; a verdict that was reached before it is not shown. Raises CliError when that
     event led to no verdict, because the earlier one stands.
@@ -88,7 +91,42 @@ def wait_for_verdict(
         console().print(line, soft_wrap=True)
     if candidate["state"] != "passed":
         raise typer.Exit(1)
+    if not candidate["epochs"]:
+        _print_rollout_of(client, name, version)
     return max(candidate["epochs"], default=None)
+
+
+def _print_rollout_of(client: ServiceClient, name: str, version: int) -> None:
+    """Print where the rollout of a version that passed stands, or which other one it waits for."""
+    for rollout in client.get("/rollouts", model_name=name, active="true")["rollouts"]:
+        if rollout["challenger_version"] == version:
+            said = f"{name} v{version} {standing(rollout)}"
+        else:
+            said = f"{name} v{version} waits for the end of the rollout of v{rollout['challenger_version']}"
+        console().print(f"{said}; gauntlet rollouts {name} --follow shows how it goes on", markup=False, soft_wrap=True)
+
+
+def follow_rollout(client: ServiceClient, rollout: Mapping[str, Any]) -> None:
+    """Print each step of a rollout as it comes, until its end; exit code 1 unless the version is champion then."""
+    console().print(headline(rollout), soft_wrap=True)
+    waiting = Waiting(Deadline(math.inf), "")
+    printed = 0
+    with _progress() as show:
+        for found in waiting.polled(lambda: client.get(f"/rollouts/{rollout['rollout_id']}")):
+            if found is None:
+                show(None, "waits for the gatekeeper")
+                continue
+            lines = list(progress_of(found))
+            for line in lines[printed:]:
+                console().print(line, markup=False, soft_wrap=True)
+            printed = max(printed, len(lines))
+            if found["result"]:
+                break
+            if notes().is_terminal:  # the figures change every second
+                show(None, f"{stage_name(found)}: {found['waits_for']}")
+    console().print(headline(found), soft_wrap=True)
+    if found["result"] != "promoted":
+        raise typer.Exit(1)
 
 
 def wait_until_served(serving: Address, name: str, epoch: int, deadline: Deadline) -> None:

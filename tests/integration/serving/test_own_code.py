@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-
 from support.bus_client import BusClient
 from support.own_code import WAYS, save_with_own_code
 from support.replica import Replica
@@ -31,16 +29,6 @@ def answered(replica: Replica, name: str) -> set[float]:
     return {row["label"] for row in ours.json()["predictions"]} | set(mlflows.json()["predictions"])
 
 
-def hosts(replica: Replica) -> list[psutil.Process]:
-    """The processes of its models; they are no children of it where they were forked."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or []
-        if "serving.inference.model_host" in command and any(str(replica.folder) in part for part in command):
-            found.append(process)
-    return found
-
-
 def test_versions_and_models_with_modules_of_one_name_answer_each_with_its_own_code(
     new_replica: StartReplica, own_bus: BusClient, uploads: Uploads, tmp_path: Path
 ) -> None:
@@ -63,14 +51,14 @@ def test_versions_and_models_with_modules_of_one_name_answer_each_with_its_own_c
     eventually(lambda: replica.answers_with(FLIGHTS, 1, 3))
     assert (answered(replica, FLIGHTS), answered(replica, CHURN)) == ({1.0}, {7.0})
 
-    assert len(hosts(replica)) == 3, "the former version stays resident for a rollback"
+    assert len(replica.hosts()) == 3, "the former version stays resident for a rollback"
     replica.stop()
-    eventually(lambda: not hosts(replica))
+    eventually(lambda: not replica.hosts())
     replica.start_ready()
     assert (answered(replica, FLIGHTS), answered(replica, CHURN)) == ({1.0}, {7.0})
-    assert len(hosts(replica)) == 2
+    assert len(replica.hosts()) == 2
     replica.kill()
-    eventually(lambda: not hosts(replica))
+    eventually(lambda: not replica.hosts())
 
 
 def test_a_model_that_ends_its_process_or_prints_harms_no_other_and_comes_back(

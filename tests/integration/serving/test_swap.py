@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 import time
-from dataclasses import dataclass, field
-
-import httpx
 
 from contracts import ModelLoaded, ModelLoadFailed
 from support.bus_client import BusClient
+from support.clients import clients
 from support.replica import Replica
 from support.versions import ROW, Uploads, score_of
 from support.waiting import eventually
 
 CLIENTS = 4
 SWAPS = 30
-
-
-@dataclass
-class Client:
-    """Sends one request after the other until told to stop, and keeps what came back."""
-
-    replica: Replica
-    model_name: str
-    stopping: threading.Event
-    seen: list[tuple[float, int, dict[str, object]]] = field(default_factory=list)
-    """When it was sent, the status, the answer."""
-
-    def run(self) -> None:
-        with httpx.Client(base_url=self.replica.client.base_url, timeout=30) as client:
-            while not self.stopping.is_set():
-                sent = time.monotonic()
-                answer = client.post(f"/models/{self.model_name}/predict", json={"rows": [ROW, ROW]})
-                self.seen.append((sent, answer.status_code, answer.json()))
 
 
 def statuses(bus: BusClient, model_name: str) -> list[ModelLoaded | ModelLoadFailed]:
@@ -49,25 +28,16 @@ def test_swaps_under_load_fail_no_request_and_mix_no_versions(
     bus.publish(version_at[1].promoted(1))
     eventually(lambda: production.answers_with(name, version_at[1].model_version, 1))
 
-    stopping = threading.Event()
-    clients = [Client(production, name, stopping) for _ in range(CLIENTS)]
-    threads = [threading.Thread(target=client.run) for client in clients]
-    for thread in threads:
-        thread.start()
     in_charge_since: dict[int, float] = {1: 0.0}
-    try:
-        eventually(lambda: all(client.seen for client in clients))
+    with clients(production, name, CLIENTS) as asking:
+        eventually(lambda: all(client.seen for client in asking))
         for epoch in range(2, SWAPS + 1):
             bus.publish(version_at[epoch].promoted(epoch))
             eventually(lambda: production.answers_with(name, version_at[epoch].model_version, epoch), interval=0.01)  # noqa: B023
             in_charge_since[epoch] = time.monotonic()
-        eventually(lambda: all(client.seen[-1][2]["epoch"] == SWAPS for client in clients))
-    finally:
-        stopping.set()
-        for thread in threads:
-            thread.join(30)
+        eventually(lambda: all(client.seen[-1][2]["epoch"] == SWAPS for client in asking))
 
-    for client in clients:
+    for client in asking:
         assert len(client.seen) > SWAPS
         newest = 0
         for sent, status, answer in client.seen:

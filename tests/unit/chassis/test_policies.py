@@ -6,9 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from chassis.policies import PolicyError, load_policy
 from contracts.gate_settings import Delta, Minimum, Performance
+from contracts.rollout_settings import CanaryStage, ShadowStage
 
 
 def policy_file(folder: Path, text: str) -> Path:
@@ -69,6 +71,27 @@ def test_the_digest_is_of_the_meaning_not_of_the_text(tmp_path: Path) -> None:
         ),
         ("model: m\ndrift: {metric_drop: {relative: 0}}\n", 2, "drift.metric_drop.relative: Input should be greater"),
         ("model: m\nrecipe: not-a-path\n", 2, "recipe"),
+        ("model: m\nstrategy: shadw\n", 2, "'shadw' is not a strategy"),
+        ("model: m\nstrategy: {Canary: {}}\n", 2, "did you mean 'canary'?"),
+        ("model: m\nstrategy: [shadow, direct]\n", 2, "direct stands alone"),
+        ("model: m\nstrategy: {shadow: {}, canary: {}}\n", 2, "expected a list: [{shadow: …}, {canary: …}]"),
+        ("model: m\nstrategy:\n- shadow\n- canary: {stepz: [1%]}\n", 4, "'stepz'; did you mean 'steps'?"),
+        ("model: m\nstrategy: {shadow: {bake: 5m}}\n", 2, "it belongs to strategy.canary.bake"),
+        ("model: m\nstrategy:\n  shadow:\n    rows: a..b\n", 4, "expected for example 2000..50000 (got 'a..b')"),
+        ("model: m\nstrategy: {shadow: {rows: 50..10}}\n", 2, "strategy.shadow: rows 50..10: the first number"),
+        ("model: m\nstrategy:\n  shadow:\n    on: metrics\n", 4, "did you mean 'metric'?"),
+        ("model: m\nstrategy: {shadow: {on: [metric, on]}}\n", 2, "strategy.shadow.on.1: Input should be"),
+        ("model: m\nstrategy: {shadow: {true: metric}}\n", 2, "is it the key `on`?"),
+        ("model: m\nstrategy: {shadow: on}\n", 2, "must be a mapping, such as {margin: …} (got on)"),
+        ("model: m\nstrategy: {canary: {steps: [50%, 10%]}}\n", 2, "steps 0.5, 0.1: each is larger than the last"),
+        ("model: m\nstrategy: {canary: {steps: 10%}}\n", 2, "must be a list, such as [10%]"),
+        ("model: m\nstrategy: {canary: {steps: [10, 50]}}\n", 2, "expected for example 10% or 0.1 (got 50)"),
+        ("model: m\nstrategy: {canary: {bake: soon}}\n", 2, "expected for example 30s, 10m, 24h or 7d (got 'soon')"),
+        ("model: m\nstaging: on\n", 2, "'none' or 'smoke' (got on)"),
+        ("model: m\napproval: 2\n", 2, "must be a mapping, such as {people: …} (got 2)"),
+        ("model: m\napproval: {expires: 0s}\n", 2, "greater than 0 seconds (got 0s)"),
+        ("model: m\nwatch:\n  fro: 24h\n", 3, "did you mean 'for'?"),
+        ("model: m\nlabel_maturities: 7d\n", 2, "did you mean 'label_maturity'?"),
         ("metric: roc_auc\n", 1, "model is missing"),
     ],
 )
@@ -89,6 +112,11 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, line: int, 
         "model: m\nfloor: {roc_auc: 0.6}\n",
         "model: m\ndrift: {metric_drop: 5 %}\n",
         "model: m\ndrift: {metric_drop: {absolut: 3}}\n",
+        "model: m\nstrategy: {shadow: {rows: a..b}}\n",
+        "model: m\nstrategy: {canary: {steps: [ten%]}}\n",
+        "model: m\nstrategy: [{shadow: {}}, {cannary: {}}]\n",
+        "model: m\nstrategy: {canary: {bake: soon}}\n",
+        "model: m\nwatch: 24h\n",
     ],
 )
 def test_one_mistake_is_one_line_about_what_was_written(tmp_path: Path, text: str) -> None:
@@ -97,6 +125,41 @@ def test_one_mistake_is_one_line_about_what_was_written(tmp_path: Path, text: st
         load_policy(policy_file(tmp_path, text))
     (line,) = str(caught.value).splitlines()
     assert "Input should be" not in line and "'model': 'm'" not in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "strategy: {shadow: {on: errors}}",
+        "strategy: {shadow: {'on': errors}}",
+        "strategy: {shadow: {on: [errors]}}",
+        "strategy:\n- shadow:\n    on:\n    - errors",
+        "strategy: [{shadow: &judged {on: errors}}]",
+    ],
+)
+def test_the_key_on_is_a_word(tmp_path: Path, text: str) -> None:
+    """YAML 1.1 reads it as true."""
+    (stage,) = load_policy(policy_file(tmp_path, f"model: m\n{text}\n")).strategy
+    assert isinstance(stage, ShadowStage)
+    assert stage.shadow.on == ("errors",)
+
+
+def test_the_key_on_is_a_word_in_what_another_mapping_takes_in(tmp_path: Path) -> None:
+    text = "model: m\nstrategy:\n- shadow: &judged {on: [errors, latency]}\n- canary: {<<: *judged, steps: [5%]}\n"
+    shadow, canary = load_policy(policy_file(tmp_path, text)).strategy
+    assert isinstance(shadow, ShadowStage) and isinstance(canary, CanaryStage)
+    assert shadow.shadow.on == canary.canary.on == ("errors", "latency")
+
+
+def test_a_policy_that_yaml_wrote_is_read_again(tmp_path: Path) -> None:
+    text = "model: m\nstrategy: {shadow: {on: errors}}\napproval: on\nwatch: {for: 1h, on: [errors]}\n"
+    policy = load_policy(policy_file(tmp_path, text))
+    for written in (policy.model_dump(mode="json"), policy.model_dump(mode="json", exclude_unset=True)):
+        assert load_policy(policy_file(tmp_path, yaml.safe_dump(written))) == policy
+    direct = load_policy(policy_file(tmp_path, "model: m\nproblem: binary\n"))
+    written = direct.model_dump(mode="json")
+    assert (written["strategy"], written["approval"], written["watch"]) == ("direct", "none", "off")
+    assert load_policy(policy_file(tmp_path, yaml.safe_dump(written))).digest == direct.digest
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "a: [", "\t"])

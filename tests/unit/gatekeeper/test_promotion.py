@@ -6,26 +6,35 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from contracts import Cause, Outcome
+from contracts import Cause, Outcome, Stage
+from contracts.policy import ModelPolicy
 from gatekeeper.policy.promotion import (
+    BeginRollout,
     CandidateResult,
     Hold,
     Promote,
     Reevaluate,
     Refuse,
+    RunningRollout,
     State,
     Superseded,
+    Wait,
     after_gates,
     after_tournament,
     is_past,
     on_request,
     on_rollback,
+    steps_of,
 )
 
 PASSED, FAILED, INCONCLUSIVE = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
 NOBODY = State()
 V1 = State(champion_version=1, epoch=4)
 FROZEN = State(champion_version=1, epoch=4, frozen=True)
+BUSY = State(champion_version=1, epoch=4, rollout=RunningRollout(2))
+TRIED = steps_of(ModelPolicy(model="m", strategy=("shadow", "canary"), watch=True))
+WATCHED = steps_of(ModelPolicy(model="m", watch=True))
+APPROVED = steps_of(ModelPolicy(model="m", approval=True))
 
 
 @pytest.mark.parametrize(
@@ -41,8 +50,20 @@ FROZEN = State(champion_version=1, epoch=4, frozen=True)
         (CandidateResult(2, PASSED, 1), FROZEN, Hold),
         (CandidateResult(2, FAILED, 1), FROZEN, Refuse),
         (CandidateResult(3, PASSED, 2), FROZEN, Reevaluate),
-        (CandidateResult(2, PASSED, 1, strategy="shadow"), V1, Hold),
-        (CandidateResult(2, PASSED, 1, approval="people"), V1, Hold),
+        (CandidateResult(2, PASSED, 1, plan=TRIED), V1, BeginRollout),
+        (CandidateResult(2, FAILED, 1, plan=TRIED), V1, Refuse),
+        (CandidateResult(2, PASSED, 1, plan=TRIED), FROZEN, Hold),
+        (CandidateResult(2, PASSED, 1, plan=TRIED, quarantine="aborted"), V1, Hold),
+        (CandidateResult(2, PASSED, 1, quarantine="rolled back"), V1, Hold),
+        (CandidateResult(3, PASSED, 1, plan=TRIED), BUSY, Wait),
+        (CandidateResult(3, PASSED, 1, plan=TRIED, supersedes=True), BUSY, BeginRollout),
+        (CandidateResult(2, PASSED, 1, plan=TRIED), BUSY, BeginRollout),  # judged again: its new verdict counts
+        (CandidateResult(3, PASSED, 1, plan=WATCHED), BUSY, Wait),
+        (CandidateResult(3, PASSED, 1), BUSY, Promote),  # the policy is direct by now
+        (CandidateResult(2, PASSED, 1, plan=WATCHED), V1, Promote),  # then watched
+        (CandidateResult(2, PASSED, 1, plan=APPROVED), V1, BeginRollout),
+        (CandidateResult(1, PASSED, None, plan=TRIED), NOBODY, Promote),  # a cold start: nothing to try it beside
+        (CandidateResult(1, PASSED, None, plan=(*TRIED, *APPROVED)), NOBODY, BeginRollout),
         (CandidateResult(1, PASSED, None), V1, Hold),  # a person was faster
     ],
 )
@@ -56,17 +77,33 @@ def test_after_the_gates(candidate, state, action):
         (CandidateResult(5, FAILED, 1), V1, Promote),  # whatever became of the candidate that gave rise to it
         (CandidateResult(5, PASSED, 1), V1, Promote),
         (CandidateResult(5, FAILED, 1), FROZEN, Hold),
-        (CandidateResult(5, FAILED, 1, approval="people"), V1, Hold),
-        (CandidateResult(5, FAILED, 1, strategy="shadow"), V1, Hold),
+        (CandidateResult(5, FAILED, 1, plan=APPROVED), V1, BeginRollout),
+        (CandidateResult(5, FAILED, 1, plan=TRIED), V1, BeginRollout),
+        (CandidateResult(5, FAILED, 1, plan=TRIED), BUSY, Wait),
         (CandidateResult(5, FAILED, 2), V1, Reevaluate),  # it was compared with a champion that is gone
     ],
 )
 def test_after_a_tournament_that_an_earlier_version_won(candidate, state, action):
-    assert isinstance(after_tournament(candidate, 3, state), action)
+    assert isinstance(after_tournament(candidate, 3, state, None), action)
+
+
+def test_what_needs_a_champion_is_left_out_where_there_is_none_and_said():
+    first = after_gates(CandidateResult(1, PASSED, None, plan=TRIED), NOBODY)
+    assert isinstance(first, Promote)
+    assert first.left_out == "; there is no champion beside which it could be tried (shadow, canary, watch)"
+    asked = after_gates(CandidateResult(1, PASSED, None, plan=(*TRIED, *APPROVED)), NOBODY)
+    assert isinstance(asked, BeginRollout) and [step.stage for step in asked.plan] == [Stage.APPROVAL]
+
+
+def test_the_winner_of_a_tournament_skips_staging_which_follows_the_newest_version():
+    plan = steps_of(ModelPolicy(model="m", staging="smoke", strategy="shadow"))
+    action = after_tournament(CandidateResult(5, FAILED, 1, plan=plan), 3, V1, None)
+    assert isinstance(action, BeginRollout) and [step.stage for step in action.plan] == [Stage.SHADOW]
+    assert isinstance(after_tournament(CandidateResult(5, PASSED, 1), 3, V1, "rolled back"), Hold)
 
 
 def test_a_promotion_by_tournament_says_so():
-    action = after_tournament(CandidateResult(5, FAILED, 1), 3, V1)
+    action = after_tournament(CandidateResult(5, FAILED, 1), 3, V1, None)
     assert isinstance(action, Promote) and (action.epoch, action.cause) == (5, Cause.TOURNAMENT)
 
 

@@ -10,17 +10,18 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
 
+from gauntlet.broker import Broker
 from gauntlet.demo import churn
 from gauntlet.demo.checks import StepFailed
 from gauntlet.demo.feed import Feed
-from gauntlet.demo.site import own_config
+from gauntlet.demo.site import Site, own_config
 from gauntlet.demo.story import Skipped, Step, Story
-from gauntlet.demo.traffic import Pace, Tally, Traffic
+from gauntlet.demo.traffic import Pace, Tally, Traffic, versions_of
 from gauntlet.errors import CliError
 from support.cli import gauntlet
 
@@ -74,11 +75,35 @@ def test_the_summary_has_a_line_a_step() -> None:
 def test_a_tally_knows_when_answers_changed_their_version() -> None:
     tally = Tally()
     for second, version in enumerate([1, 1, 2, 2]):
-        tally.answered(version, rows=4, at=NOW + timedelta(seconds=second))
-    tally.failed("503")
-    assert (tally.requests, tally.rows, tally.failures) == (5, 16, ["503"])
+        tally.answered([version] * 4, NOW + timedelta(seconds=second))
+    tally.failed("503", expected=False)
+    tally.failed("504", expected=True)
+    assert (tally.requests, tally.rows, tally.failures, tally.expected) == (6, 16, ["503"], ["504"])
     assert tally.rows_by_version == {1: 8, 2: 8}
     assert tally.switches == [(1, 2, NOW + timedelta(seconds=2))]
+
+
+def test_an_answer_of_several_versions_is_no_switch() -> None:
+    tally = Tally()
+    for second, versions in enumerate([[1, 1], [1, 2], [2, 1], [1, 1], [2, 2]]):
+        tally.answered(versions, NOW + timedelta(seconds=second))
+    assert tally.rows_by_version == {1: 6, 2: 4}
+    assert tally.switches == [(1, 2, NOW + timedelta(seconds=4))]
+
+
+def test_the_version_of_a_row_is_its_own_or_that_of_the_response() -> None:
+    assert versions_of({"model_version": 1, "predictions": [{"label": 0}, {"label": 1, "model_version": 2}]}) == [1, 2]
+
+
+def test_a_key_of_the_demos_own_policy_is_replaced_with_its_lines(tmp_path: Path) -> None:
+    policy = tmp_path / "m.yaml"
+    policy.write_text("model: m\nstrategy:\n  - shadow: {}\n  - canary: {}\n# watched\nwatch: on\n")
+    site = Site({}, "", cast(Broker, None), tmp_path, policies=tmp_path)
+    site.set_policy("m", "strategy", "{canary: {bake: 5s}}")
+    site.set_policy("m", "watch", "off")
+    assert policy.read_text().split() == ["model:", "m", "strategy:", "{canary:", "{bake:", "5s}}", "watch:", "off"]
+    with pytest.raises(Skipped):
+        Site({}, "", cast(Broker, None), tmp_path).set_policy("m", "strategy", "direct")
 
 
 @pytest.fixture
@@ -119,7 +144,8 @@ class Endpoint(BaseHTTPRequestHandler):
         Endpoint.count += 1
         refused = Endpoint.count == 3
         version = 1 if Endpoint.count < 3 else 2
-        body: dict[str, Any] = {"model_version": version, "request_id": f"r{Endpoint.count}", "rows": len(rows)}
+        body: dict[str, Any] = {"model_version": version, "request_id": f"r{Endpoint.count}"}
+        body["predictions"] = [{"label": 0}] * len(rows)
         payload = json.dumps({"title": "too much load"} if refused else body).encode()
         self.send_response(503 if refused else 200)
         self.send_header("content-length", str(len(payload)))

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from chassis.topics import DEAD_LETTERS
 from contracts import (
     EVENTS,
+    ApprovalGiven,
+    ApprovalRefused,
+    ApprovalRequested,
+    ArmSums,
     Cause,
     DriftDetected,
     DriftKind,
@@ -17,15 +22,22 @@ from contracts import (
     GateFailed,
     GatePassed,
     GroundTruthReceived,
+    Mode,
     ModelLoaded,
     ModelLoadFailed,
     ModelRegistered,
     Outcome,
     Output,
+    PairedSums,
     PredictionMade,
     Promoted,
+    Result,
+    RolloutChanged,
+    RolloutMeasured,
+    Stage,
     TrainingFailed,
     TrainingRequested,
+    TriedVersion,
     Trigger,
 )
 from gauntlet.errors import CliError
@@ -34,7 +46,16 @@ from gauntlet.event_lines import WORDS, summary, topics_of
 M = "flights"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 VERDICT = {"model_name": M, "model_version": 2, "candidate_id": "c", "artifact_uri": "u", "policy_digest": "d"}
+TRIED = TriedVersion(model_version=2, artifact_uri="u", artifact_digest="d")
+ROLLOUT = {"model_name": M, "rollout_id": "r", "revision": 3, "champion_version": 1, "champion_epoch": 4}
+APPROVAL = {"model_name": M, "model_version": 2, "rollout_id": "r", "verdict_digest": "sha256:1"}
 LOAD = {"model_name": M, "model_version": 2, "replica": "r1", "role": "production", "seconds": 0.25}
+
+
+def rollout(**changes: Any) -> RolloutChanged:
+    fields = {**ROLLOUT, "tried": TRIED, "began_at": NOW, "actor": "gatekeeper", **changes}
+    return RolloutChanged(**fields)
+
 
 CASES: list[tuple[Event, str]] = [
     (TrainingRequested(model_name=M, window="a..b", requested_by="ann"), "window a..b by ann: requested"),
@@ -88,6 +109,42 @@ CASES: list[tuple[Event, str]] = [
         ),
         "data over 400 rows, 75% of columns: 12 of 16 columns",
     ),
+    (
+        rollout(stage=Stage.SHADOW, step=1, mode=Mode.SHADOW, reason="v2 passed its gates"),
+        "step 2, shadow: v2 in shadow of v1 (gatekeeper): v2 passed its gates",
+    ),
+    (
+        rollout(stage=Stage.CANARY, step=2, mode=Mode.SPLIT, share=0.1, reason="no harm in shadow"),
+        "step 3, canary: v2 serves 10% of the entities, v1 the others (gatekeeper): no harm in shadow",
+    ),
+    (
+        rollout(stage=Stage.APPROVAL, step=3, mode=Mode.OFF, reason="proved"),
+        "step 4, approval: v2 (gatekeeper): proved",
+    ),
+    (
+        rollout(stage=Stage.ENDED, step=3, mode=Mode.OFF, result=Result.ABORTED, actor="ann", reason="too slow"),
+        "v2 aborted (ann): too slow",
+    ),
+    (
+        RolloutMeasured(
+            model_name=M,
+            rollout_id="r",
+            step=2,
+            champion=ArmSums(model_version=1, predictions=900, labelled=400),
+            tried=ArmSums(model_version=2, predictions=100, errors=3, labelled=40),
+            paired=PairedSums(n=40, wins=5, losses=4),
+            counted_from=NOW,
+            measured_at=NOW,
+        ),
+        "step 3: v2 100 rows, 3 errors, 40 labels; v1 900 rows, 0 errors, 400 labels; 40 pairs, 5 better, 4 worse",
+    ),
+    (
+        ApprovalRequested(**APPROVAL, people=2, expires_at=NOW, reason="better in shadow"),
+        "by 2 people until 2026-01-01 00:00 UTC: better in shadow",
+    ),
+    (ApprovalGiven(**APPROVAL, actor="ann", missing=1), "by ann, 1 more needed"),
+    (ApprovalGiven(**APPROVAL, actor="bob", missing=0, reason="seen"), "by bob: seen"),
+    (ApprovalRefused(**APPROVAL, actor="bob", reason="not in December"), "by bob: not in December"),
 ]
 
 
@@ -109,8 +166,8 @@ def test_a_reason_of_many_lines_stays_on_one() -> None:
 
 def test_without_a_type_the_streams_are_left_out() -> None:
     topics, names = topics_of([])
-    assert "predictions" not in topics
-    assert "ground-truth" not in topics
+    assert not {"predictions", "ground-truth", "rollout-measures"} & set(topics)
+    assert {"rollouts", "approvals"} <= set(topics)
     assert DEAD_LETTERS in topics
     assert "Promoted" in names
 

@@ -43,7 +43,7 @@ def test_a_good_policy_is_said_in_words() -> None:
 
 def test_json_has_digest_policy_and_words() -> None:
     answer = ok("policy", "check", write(GOOD), "--json").json
-    assert set(answer) == {"digest", "policy", "words", "warnings"}
+    assert set(answer) == {"digest", "policy", "words", "warnings", "rollout"}
     assert answer["warnings"] == []
     assert answer["policy"]["gates"]["latency"]["p95_ms"] == 20
 
@@ -185,3 +185,108 @@ def test_without_a_file_the_whole_folder_is_checked(monkeypatch: pytest.MonkeyPa
     ended = gauntlet("policy", "check")
     assert ended.code == 1 and "flights.yaml" in ended.out
     assert "policies/broken.yaml:2: metrik: unknown key 'metrik'; did you mean 'metric'?" in " ".join(ended.err.split())
+
+
+def test_without_a_strategy_a_version_is_promoted_at_once() -> None:
+    words = said()
+    assert words["promotion"] == "A candidate that passes every gate is promoted at once, without anybody's approval."
+    assert not {"shadow", "canary", "A/B test", "approval", "watch", "labels", "staging"} & words.keys()
+    assert "promoted at once, without anybody's approval, and then watched" in said(watch="on")["promotion"]
+
+
+def test_each_step_of_a_rollout_is_said_in_its_order() -> None:
+    words = said(
+        problem="binary",
+        entity="tailnum",
+        staging="smoke",
+        strategy=[{"shadow": {"rows": "2000..50000"}}, {"canary": {"steps": ["1%", "10%"], "bake": "30m"}}],
+        approval={"people": 2, "expires": "72h"},
+        watch={"for": "24h", "on": ["errors", "metric"]},
+        label_maturity="7d",
+    )
+    order = ["promotion", "staging", "shadow", "canary", "labels", "approval", "watch"]
+    assert [subject for subject in words if subject in order] == order
+    assert "after staging, then shadow, then canary, then approval." in words["promotion"]
+    assert "first version skips the trials" in words["promotion"] and "waits for the end" in words["promotion"]
+    shadow = words["shadow"]
+    assert "off the path of the request" in shadow and "fail on more than 0.1% of its predictions" in shadow
+    assert "from 2,000 labelled values of tailnum on" in shadow and "At 50,000 the champion stays" in shadow
+    assert "better than the champion (α 5%)" in shadow and "slow" not in shadow
+    assert "serves 1%, then 10% of the values of tailnum, by stable hash" in words["canary"]
+    assert "at least 30 minutes and 100 of its predictions" in words["canary"]
+    assert "above 1.5 times the champion's 95th percentile" in words["canary"]
+    assert "from an age of 7 days on" in words["labels"]
+    assert "Brier score (score - y)²: roc_auc has no value for a single row" in words["labels"]
+    assert "2 different people must agree (gauntlet approve), none of whom registered" in words["approval"]
+    assert "After 3 days the request counts as refused" in words["approval"]
+    assert "For 1 day after a promotion the former champion predicts in shadow" in words["watch"]
+    assert "takes over again, without anybody's approval" in words["watch"] and "slow" not in words["watch"]
+
+
+def test_what_a_shadow_decides_on_is_said() -> None:
+    agreement = said(strategy={"shadow": {"on": ["agreement"], "agreement": 0.9}})
+    assert "agree with the champion on more than 90% of the rows" in agreement["shadow"]
+    assert "The true values are not looked at" in agreement["shadow"] and "labels" not in agreement
+    assert "What it predicts is not looked at" in said(strategy={"shadow": {"on": ["errors"]}})["shadow"]
+    margin = said(strategy={"shadow": {"margin": 0.01}})["shadow"]
+    assert "worse than the champion by less than 1% of the loss's range" in margin
+
+
+def test_an_ab_test_and_a_canary_on_labels_are_said() -> None:
+    ab = said(strategy={"ab": {"share": "20%", "maximum": 5000}})["A/B test"]
+    assert "serves 20% of the requests, by a hash of their ids" in ab and "At 5,000 of both the champion stays" in ab
+    canary = said(strategy={"canary": {"on": ["metric"]}})["canary"]
+    assert "The last step ends as soon as it is shown to be better" in canary
+    assert "Every step ends the rollout as soon as the version is shown to be worse" in canary
+
+
+@pytest.mark.parametrize(
+    ("problem", "metric", "expected"),
+    [
+        ("binary", "brier", "compared by the Brier score (score - y)²."),
+        ("binary", "f1", "right or wrong: f1 has no value for a single row"),
+        ("binary", "accuracy", "compared by right or wrong."),
+        ("multiclass", "roc_auc_ovr", "right or wrong: roc_auc_ovr has no value"),
+        ("regression", "mae", "compared by the absolute error. Losses are divided by a scale"),
+        ("regression", "mase", "the absolute error: mase has no value for a single row"),
+        ("regression", "pinball_90", "compared by the pinball loss. Losses"),
+    ],
+)
+def test_the_loss_that_stands_for_a_metric_is_said(problem: str, metric: str, expected: str) -> None:
+    assert expected in said(problem=problem, metric=metric, strategy="shadow")["labels"]
+
+
+def test_a_watch_that_may_not_roll_back_says_so() -> None:
+    assert "that is reported, and nothing is changed" in said(watch={"rollback": False})["watch"]
+
+
+ROLLOUT = """\
+model: m
+problem: binary
+metric: accuracy
+entity: user
+label_maturity: 0s
+gates: {performance: {rule: superior, floor: {accuracy: 0.6}}}
+strategy: [{shadow: {rows: 500..50000}}, {canary: {steps: [1%, 50%], bake: 10m}}]
+"""
+
+
+def test_what_a_rollout_needs_is_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = ok("policy", "check", write(ROLLOUT)).out
+    lines = [line.split() for line in out.splitlines()]
+    head = next(line for line in lines if line[:2] == ["step", "shows"])
+    assert " ".join(head).endswith("at 1 user/s at 10 user/s at 100 user/s")
+    steps = [line[0] for line in lines[lines.index(head) + 1 :]][:5]
+    assert steps == ["shadow", "shadow", "canary", "canary", "all"]
+    assert "accuracy 0.75 whose scores correlate by 0.9" in " ".join(out.split())
+
+
+def test_the_rate_of_production_may_be_given() -> None:
+    found = ok("policy", "check", write(ROLLOUT), "--rate", "30/min", "--json").json
+    steps = {each["step"]: each for each in found["rollout"] if each["gain"]}
+    assert steps["canary 1%"]["seconds"] == {"0.5/s": 20_000.0}
+    assert steps["canary 50%"]["seconds"] == {"0.5/s": 600.0}
+    said = dict(found["warnings"])["strategy.canary.minimum"]
+    assert "At 0.5 a second 1% of them has 100 predictions after 5.6 h, not after 10 minutes" in said
+    ended = gauntlet("policy", "check", write(ROLLOUT), "--rate", "fast")
+    assert ended.code == 2 and "'fast' is not a rate" in " ".join(ended.err.split())

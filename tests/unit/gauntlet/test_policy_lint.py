@@ -131,3 +131,64 @@ def test_rows_that_can_never_decide_are_warned_of(rows: int, says: str | None) -
     found = warned(golden={"max_rows": rows}, gates={"performance": FLOOR})
     assert list(found) == ([] if says is None else ["golden.max_rows"])
     assert says is None or says in found["golden.max_rows"]
+
+
+def rollout_warned(rate: float | None = None, **changes: object) -> dict[str, str]:
+    given = {"problem": "binary", "gates": {"performance": FLOOR}, **changes}
+    return dict(warnings(ModelPolicy.model_validate({"model": "m", **given}), rate))
+
+
+GOOD_ROLLOUT = {
+    "entity": "user",
+    "label_maturity": "0s",
+    "strategy": [{"shadow": {"on": ["metric", "errors"]}}, {"canary": {}}],
+    "approval": {"people": 1},
+    "watch": {"for": "24h"},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "about", "says"),
+    [
+        ({}, None, ""),
+        ({"strategy": "canary"}, "strategy", "No step compares predictions"),
+        ({"strategy": {"ab": {}}, "entity": None}, "entity", "It concerns strategy.ab."),
+        ({"strategy": {"shadow": {"on": "agreement"}}}, "strategy.shadow.on", "nobody knows the true values"),
+        (
+            {"strategy": {"canary": {"on": ["metric"]}}, "label_maturity": "1h"},
+            "strategy.canary.bake",
+            "10 minutes, and labels take 1 hour: all steps but the last can be over before a label counts",
+        ),
+        (
+            {"label_maturity": "2d"},
+            "watch.for",
+            "1 day, and labels take 2 days: no label counts before the watch is over",
+        ),
+        ({"approval": {"people": 3}}, "approval.people", "names are not verified"),
+        (
+            {"strategy": {"shadow": {"rows": "100..300"}}},
+            "strategy.shadow.rows",
+            "At most 300 users are too few",
+        ),
+    ],
+)
+def test_each_known_problem_of_a_rollout_is_said(changes: dict[str, object], about: str | None, says: str) -> None:
+    found = rollout_warned(**{**GOOD_ROLLOUT, **changes})
+    assert list(found) == ([about] if about else [])
+    assert about is None or says in found[about]
+
+
+def test_labels_whose_maturity_is_not_said_are_warned_of() -> None:
+    unsaid = {name: value for name, value in GOOD_ROLLOUT.items() if name != "label_maturity"}
+    assert list(rollout_warned(**unsaid)) == ["label_maturity"]
+
+
+def test_a_step_that_lasts_longer_than_its_bake_is_warned_of_where_the_rate_is_known() -> None:
+    assert rollout_warned(rate=100.0, **GOOD_ROLLOUT) == {}
+    said = rollout_warned(rate=1.0, **GOOD_ROLLOUT)["strategy.canary.minimum"]
+    assert "At 1 a second 1% of them has 100 predictions after 2.8 h, not after 10 minutes (bake)" in said
+
+
+def test_a_rollout_is_warned_of_although_the_gate_is_off() -> None:
+    found = rollout_warned(gates={"performance": False}, strategy={"canary": {"on": "metric"}})
+    assert {"gates.performance", "entity", "label_maturity"} <= found.keys()

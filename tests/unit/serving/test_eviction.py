@@ -20,6 +20,8 @@ def old(model: str, size: int, last_used: float) -> Held:
 
 A, B, C = held("a", 10, 1.0), held("b", 10, 2.0), held("c", 10, 3.0)
 OLD_A, OLD_B = old("a", 10, 1.0), old("b", 10, 2.0)
+TRIED_A, TRIED_B = (held(model, 10, used, version=9, tried=True) for model, used in (("a", 1.0), ("b", 2.0)))
+WATCHED_A = held("a", 10, 1.0, version=0, tried=True, previous=True)
 
 CASES: dict[str, tuple[list[Held], int, list[Held]]] = {
     "nothing is in memory": ([], 5, []),
@@ -32,6 +34,30 @@ CASES: dict[str, tuple[list[Held], int, list[Held]]] = {
     "copies go before any model": ([A, B, OLD_B], 20, [OLD_B]),
     "the copy of the model asked least recently goes first": ([B, OLD_B, A, OLD_A], 30, [OLD_A]),
     "then models": ([B, OLD_B, A, OLD_A], 10, [OLD_A, OLD_B, A]),
+    "a version that is tried goes before any model that answers": ([A, B, TRIED_B], 20, [TRIED_B]),
+    "even with the one that is used most": (
+        [A, held("b", 10, 9.0), held("b", 1, 9.0, version=9, tried=True)],
+        20,
+        [held("b", 1, 9.0, version=9, tried=True)],
+    ),
+    "a copy goes before a version that is tried": ([A, TRIED_A, B, OLD_B], 30, [OLD_B]),
+    "the version tried of the model asked least recently goes first": ([B, TRIED_B, A, TRIED_A], 30, [TRIED_A]),
+    "copies, then what is tried, then models": (
+        [B, TRIED_B, OLD_B, A, TRIED_A, OLD_A],
+        10,
+        [OLD_A, OLD_B, TRIED_A, TRIED_B, A],
+    ),
+    "in a watch, the one before counts as tried": ([A, WATCHED_A, B, OLD_B], 30, [OLD_B]),
+    "one that does not fit beside its champion goes alone": (
+        [A, held("a", 90, 1.0, version=9, tried=True)],
+        50,
+        [held("a", 90, 1.0, version=9, tried=True)],
+    ),
+    "nor does it stay while its model is pinned": (
+        [held("a", 10, 1.0, pinned=True), held("a", 10, 1.0, version=9, tried=True, pinned=True)],
+        15,
+        [held("a", 10, 1.0, version=9, tried=True)],
+    ),
     "a model that somebody waits for stays": ([held("a", 10, 1.0, pinned=True), B, C], 20, [B]),
     "so it does when that is too much": ([held("a", 10, 1.0, pinned=True), held("b", 10, 2.0, pinned=True)], 5, []),
     "a model goes with the version that is being loaded": (

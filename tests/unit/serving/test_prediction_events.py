@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from chassis.cloudevents import Record, decode, encode
 from chassis.model_signature import Column
 from chassis.row_reader import InputBatch
-from contracts import Output, PredictionMade, new_envelope
+from contracts import Arm, Output, PredictionMade, new_envelope
 from serving.inference.prediction import Prediction
-from serving.publishing.prediction_events import SOURCE, Budget, about, encoded, is_sampled, line
+from serving.inference.tried import TrialStep, TriedRequest, VersionOutcome
+from serving.publishing import prediction_events
+from serving.publishing.prediction_events import SOURCE, Budget, about, encoded, is_sampled, line, tried_line
 
 NOW = datetime(2026, 3, 1, 12, 30, 0, 123456, tzinfo=UTC)
 COLUMNS = (Column("distance", "double"), Column("carrier", "string"), Column("night", "boolean"), Column("n", "long"))
@@ -51,6 +53,14 @@ def expected(table: InputBatch, prediction: Prediction, number: int) -> Any:
     return new_envelope(event, source=SOURCE, event_id=f"req-1:{number}", correlation_id="req-1", time=NOW)
 
 
+def assert_same_fields(data: Any, wanted: Any) -> None:
+    """Field by field, but for how a time is written. What is set in a rollout only is left out otherwise."""
+    outputs = [name for name in ("champion", "challenger") if data.get(name)]
+    for side, by_contract in [(data, wanted), *((data[name], wanted[name]) for name in outputs)]:
+        assert {name for name, value in by_contract.items() if value is not None} <= set(side) <= set(by_contract)
+        assert all(side[name] == by_contract[name] for name in set(side) - {"event_time", *outputs})
+
+
 @given(
     rows=st.lists(
         st.tuples(scalars, labels, st.floats(0, 1), times, st.none() | st.text("ab0", min_size=1)), min_size=1
@@ -70,10 +80,68 @@ def test_the_bytes_decode_to_the_same_event(rows: list[Any], scored: bool, with_
         wanted = expected(table, prediction, number)
         assert decode(Record("predictions", key, value, headers), 10**6) == wanted
         assert dict(headers) == dict(encode(wanted).headers)
-        data = json.loads(value)
-        assert data == {name: json.loads(encode(wanted).value)[name] for name in data} | {
-            name: data[name] for name in ("event_time",)
-        }, "field by field, but for how a time is written"
+        assert_same_fields(json.loads(value), json.loads(encode(wanted).value))
+
+
+def part(prediction: Prediction, rows: list[int]) -> Prediction:
+    scores = prediction.scores
+    return Prediction(None, [prediction.labels[row] for row in rows], scores and [scores[row] for row in rows])
+
+
+@given(
+    rows=st.lists(st.tuples(scalars, labels, st.floats(0, 1), st.booleans()), min_size=1, max_size=8),
+    scored=st.booleans(),
+    is_split=st.booleans(),
+    failing=st.sets(st.sampled_from(list(Arm))),
+)
+def test_of_a_rollout_they_have_what_each_version_made_of_each_row(
+    rows: list[Any], scored: bool, is_split: bool, failing: set[Arm]
+) -> None:
+    values, answers, scores, draws = map(list, zip(*rows, strict=True))
+    table = InputBatch(COLUMNS, values, ())
+    whole = Prediction(None, answers, scores if scored else None)
+    arms = [Arm.CHALLENGER if draw else Arm.CHAMPION for draw in draws]
+    tried = TriedRequest(TrialStep("rollout-3", 2, 7, 8), None, arms=arms if is_split else None)
+    wanted: list[dict[str, Any]] = [{} for _ in rows]
+    for arm, version, seconds in ((Arm.CHAMPION, 7, 0.25), (Arm.CHALLENGER, 8, None)):
+        mine = [row for row in range(len(rows)) if not is_split or arms[row] is arm]
+        if not mine:
+            continue
+        error = "ValueError: no such carrier" if arm in failing else None
+        prediction = None if error else part(whole, mine)
+        tried.outcomes.append(VersionOutcome(arm, mine if is_split else None, prediction, error, seconds))
+        for row in mine:
+            wanted[row][arm] = Output(
+                model_version=version,
+                score=scores[row] if scored and not error else None,
+                label=None if error else answers[row],
+                error=error,
+                latency_ms=None if seconds is None else 250.0,
+            )
+    said = [about("flights", 7, COLUMNS), tried_line("req-1", table, tried, 1.25)]
+    events = list(encoded(*map(orjson.loads, said), NOW, PredictionMade.type))
+    for number, (key, value, headers) in enumerate(events):
+        event = PredictionMade(
+            model_name="flights",
+            request_id="req-1",
+            row=number,
+            features=dict(zip([column.name for column in COLUMNS], values[number], strict=True)),
+            champion=wanted[number].get(Arm.CHAMPION, Output(model_version=7)),
+            challenger=wanted[number].get(Arm.CHALLENGER),
+            arm=arms[number] if is_split else None,
+            rollout_id="rollout-3",
+            step=2,
+            latency_ms=1.25,
+        )
+        envelope = new_envelope(event, source=SOURCE, event_id=f"req-1:{number}", correlation_id="req-1", time=NOW)
+        assert decode(Record("predictions", key, value, headers), 10**6) == envelope
+        assert_same_fields(json.loads(value), json.loads(encode(envelope).value))
+    assert len(events) == len(rows)
+
+
+def test_the_names_of_the_arms_are_the_contracts() -> None:
+    assert (Arm.CHAMPION, Arm.CHALLENGER) == (prediction_events.CHAMPION, prediction_events.CHALLENGER)
+    assert {Arm.CHAMPION, Arm.CHALLENGER} <= set(PredictionMade.model_fields)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])

@@ -6,12 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from serving.policy.versions import Artifact, DesiredVersion
 from serving.workers.swap_barrier import SwapBarrier, SwapBarrierServer
-
-
-def desired(order: int, model: str = "m") -> DesiredVersion:
-    return DesiredVersion(Artifact(model, order, ""), "", order=order)
 
 
 def together(scenario: Callable[[Callable[[], Awaitable[SwapBarrier]]], Awaitable[None]], tmp_path: Path) -> None:
@@ -31,8 +26,8 @@ def together(scenario: Callable[[Callable[[], Awaitable[SwapBarrier]]], Awaitabl
     asyncio.run(asyncio.wait_for(whole(), 30))
 
 
-def waits(barrier: SwapBarrier, version: DesiredVersion) -> asyncio.Task[None]:
-    return asyncio.create_task(barrier.reached(version))
+def waits(barrier: SwapBarrier, order: int, name: str = "m") -> asyncio.Task[None]:
+    return asyncio.create_task(barrier.reached(name, order))
 
 
 async def a_moment() -> None:
@@ -44,11 +39,11 @@ async def a_moment() -> None:
 def test_none_swaps_before_all_are_ready(tmp_path: Path) -> None:
     async def scenario(join: Callable[[], Awaitable[SwapBarrier]]) -> None:
         first, second = await join(), await join()
-        one = waits(first, desired(1))
+        one = waits(first, 1)
         await a_moment()
         assert not one.done()
-        await asyncio.gather(one, waits(second, desired(1)))
-        other = waits(second, desired(1, "other"))
+        await asyncio.gather(one, waits(second, 1))
+        other = waits(second, 1, "other")
         await a_moment()
         assert not other.done(), "models are agreed on one by one"
         other.cancel()
@@ -59,11 +54,11 @@ def test_none_swaps_before_all_are_ready(tmp_path: Path) -> None:
 def test_who_is_further_holds_nobody_back(tmp_path: Path) -> None:
     async def scenario(join: Callable[[], Awaitable[SwapBarrier]]) -> None:
         first, second = await join(), await join()
-        newest = waits(second, desired(3))
-        await waits(first, desired(2))
+        newest = waits(second, 3)
+        await waits(first, 2)
         await a_moment()
         assert not newest.done()
-        await asyncio.gather(waits(first, desired(3)), newest)
+        await asyncio.gather(waits(first, 3), newest)
 
     together(scenario, tmp_path)
 
@@ -71,8 +66,8 @@ def test_who_is_further_holds_nobody_back(tmp_path: Path) -> None:
 def test_a_worker_that_dies_or_gives_up_is_not_waited_for(tmp_path: Path) -> None:
     async def scenario(join: Callable[[], Awaitable[SwapBarrier]]) -> None:
         first, second, third = await join(), await join(), await join()
-        one = waits(first, desired(1))
-        third.ready(desired(1))  # it cannot load it, and says so
+        one = waits(first, 1)
+        third.ready("m", 1)  # it cannot load it, and says so
         await a_moment()
         assert not one.done()
         await second.stop()
@@ -84,13 +79,13 @@ def test_a_worker_that_dies_or_gives_up_is_not_waited_for(tmp_path: Path) -> Non
 def test_a_worker_that_comes_later_may_have_at_once_what_the_others_answer_with(tmp_path: Path) -> None:
     async def scenario(join: Callable[[], Awaitable[SwapBarrier]]) -> None:
         first = await join()
-        await first.reached(desired(2))
+        await first.reached("m", 2)
         second = await join()
-        await second.reached(desired(2))
-        next_one = waits(first, desired(3))
+        await second.reached("m", 2)
+        next_one = waits(first, 3)
         await a_moment()
         assert not next_one.done()
-        await asyncio.gather(next_one, waits(second, desired(3)))
+        await asyncio.gather(next_one, waits(second, 3))
 
     together(scenario, tmp_path)
 
@@ -99,6 +94,6 @@ def test_one_that_never_comes_is_waited_for_a_while_only(tmp_path: Path) -> None
     async def scenario(join: Callable[..., Awaitable[SwapBarrier]]) -> None:
         first = await join(0.05)
         await join()
-        await first.reached(desired(1))
+        await first.reached("m", 1)
 
     together(scenario, tmp_path)

@@ -15,6 +15,7 @@ from serving.policy.versions import (
     DesiredVersion,
     Fetch,
     Load,
+    MoveIn,
     Nothing,
     Release,
     Resident,
@@ -44,6 +45,11 @@ def warm(version: int, *, answered: bool = True, compiled: bool = True) -> Resid
 
 def cold(version: int) -> Resident:
     return Resident(artifact(version), warm=False)
+
+
+def tried(version: int, *, compiled: bool = False, down: bool = False) -> Resident:
+    """Loaded for a rollout: in a process of its own."""
+    return Resident(artifact(version), warm=True, compiled=compiled, isolated=True, down=down)
 
 
 def failed(what: DesiredVersion, *, permanent: bool = False, retry_at: float = NOW + 5) -> Attempt:
@@ -146,6 +152,58 @@ CASES: dict[str, tuple[dict[str, Any], Action]] = {
     "it stands in for good": (
         {"desired": V2, "evicted": V1, "resident": (warm(1),), "attempt": failed(V2, permanent=True)},
         Swap(V1),
+    ),
+    "what is tried is no concern of a promotion": (
+        {"desired": V2, "active": V1, "resident": (warm(1), warm(3, answered=False)), "tried": artifact(3)},
+        Fetch(V2),
+    ),
+    "what is tried is resident when it is promoted": (
+        {"desired": V2, "active": V1, "resident": (warm(1), tried(2)), "cached": False, "tried": artifact(2)},
+        Swap(V2),
+    ),
+    "its process is down, then it is loaded into this one": (
+        {"desired": V2, "active": V1, "resident": (warm(1), tried(2, down=True)), "cached": True},
+        Load(V2),
+    ),
+    "once promoted, it moves into this process": (
+        {"desired": V2, "active": V2, "resident": (warm(1), tried(2)), "cached": True},
+        MoveIn(V2),
+    ),
+    "so does one with a compiled form, whose other rows its own code answers": (
+        {"desired": V2, "active": V2, "resident": (warm(1), tried(2, compiled=True)), "cached": True},
+        MoveIn(V2),
+    ),
+    "one that is tried does not move": (
+        {"desired": V1, "active": V1, "resident": (warm(1), tried(2)), "tried": artifact(2)},
+        Nothing(),
+    ),
+    "one that cannot move now stays where it is, and holds nothing up": (
+        {"desired": V2, "active": V2, "resident": (warm(1), tried(2)), "attempt": failed(V2)},
+        Nothing(),
+    ),
+    "its time has come to move": (
+        {"desired": V2, "active": V2, "resident": (warm(1), tried(2)), "attempt": failed(V2, retry_at=NOW)},
+        MoveIn(V2),
+    ),
+    "one that can never move stays where it is": (
+        {"desired": V2, "active": V2, "resident": (tried(2),), "attempt": failed(V2, permanent=True, retry_at=NOW)},
+        Nothing(),
+    ),
+    "what is tried stays, with the one before": (
+        {"desired": V2, "active": V2, "resident": (warm(1), warm(2), tried(3)), "tried": artifact(3)},
+        Nothing(),
+    ),
+    "in a watch it is the one before": (
+        {"desired": V3, "active": V3, "resident": (warm(1), warm(2), warm(3)), "tried": artifact(2)},
+        Release((artifact(1),)),
+    ),
+    "what is no longer tried goes": (
+        {"desired": V2, "active": V2, "resident": (warm(1), warm(2), tried(3))},
+        Release((artifact(3),)),
+    ),
+    "unless a promotion is due, perhaps of it": (
+        {"desired": V2, "active": V2, "resident": (warm(1), warm(2), tried(3)), "promotion_due": True},
+        Nothing(),
     ),
     "a first version that can not be loaded": (
         {"desired": V1, "attempt": failed(V1, permanent=True)},

@@ -22,8 +22,7 @@ def promote(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Make a version champion: an approval if it passed its gates, an override if it did not."""
-    body = {"model_version": version, **_who_and_why(actor, reason)}
-    _print_promotion(_post(gatekeeper, data_dir, name, "promote", body))
+    _print_promotion(_post(gatekeeper, data_dir, name, "promote", actor, reason, model_version=version))
 
 
 def rollback(
@@ -37,8 +36,7 @@ def rollback(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Make an earlier champion champion again; allowed while frozen."""
-    body = {**_who_and_why(actor, reason), **({"to": to} if to else {})}
-    _print_promotion(_post(gatekeeper, data_dir, name, "rollback", body))
+    _print_promotion(_post(gatekeeper, data_dir, name, "rollback", actor, reason, **({"to": to} if to else {})))
 
 
 def freeze(
@@ -49,7 +47,7 @@ def freeze(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Stop all promotions of a model by gates: until it is unfrozen, its champion changes by rollback only."""
-    _post(gatekeeper, data_dir, name, "freeze", _who_and_why(actor, reason))
+    _post(gatekeeper, data_dir, name, "freeze", actor, reason)
     console().print(f"{name} is frozen: {reason}", markup=False)
 
 
@@ -61,20 +59,17 @@ def unfreeze(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Let gates promote versions of a model again."""
-    _post(gatekeeper, data_dir, name, "unfreeze", _who_and_why(actor, reason))
+    _post(gatekeeper, data_dir, name, "unfreeze", actor, reason)
     console().print(f"{name} is no longer frozen: {reason}", markup=False)
 
 
-def _who_and_why(actor: str | None, reason: str) -> dict[str, Any]:
-    from gauntlet.arguments import acting, reason_given
-
-    return {"actor": acting(actor), "reason": reason_given(reason)}
-
-
-def _post(gatekeeper: str | None, data_dir: Path, name: str, decision: str, body: dict[str, Any]) -> Any:
-    from gauntlet.arguments import model_name
+def _post(
+    gatekeeper: str | None, data_dir: Path, name: str, decision: str, actor: str | None, reason: str, **more: Any
+) -> Any:
+    from gauntlet.arguments import model_name, who_and_why
     from gauntlet.service_client import gatekeeper_client
 
+    body = {**who_and_why(actor, reason), **more}
     return gatekeeper_client(gatekeeper, data_dir).post(f"/models/{model_name(name)}/{decision}", body)
 
 

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The events on the bus.")
 
-STYLES = {"Promoted": "bold green", "GatePassed": "green", "GateFailed": "yellow", "DriftDetected": "magenta"}
+STYLES = {
+    "Promoted": "bold green",
+    "GatePassed": "green",
+    "GateFailed": "yellow",
+    "DriftDetected": "magenta",
+    "ApprovalGiven": "green",
+    "ApprovalRefused": "yellow",
+}
 
 
 @app.command()
@@ -38,7 +45,10 @@ def tail(
     kafka: KafkaServers = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Follow the bus, one line an event, until Ctrl-C. Predictions and ground truth are shown only with --type."""
+    """Follow the bus, one line an event, until Ctrl-C.
+
+    Predictions, ground truth and measures of rollouts, of which there are many, are shown only with --type.
+    """
     from gauntlet.broker import Broker, Following
     from gauntlet.event_lines import topics_of
 

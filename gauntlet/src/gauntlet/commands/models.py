@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gauntlet.options import DEFAULT_DATA_DIR, DataDir, GatekeeperUrl, Json, Limit, ModelName, ModelVersion
 from gauntlet.output import console, local_time, print_json, print_listing, print_table, shortened
 
+if TYPE_CHECKING:
+    from gauntlet.service_client import ServiceClient
+
 
 def models(as_json: Json = False, gatekeeper: GatekeeperUrl = None, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """List the models: champion, challenger, and which version each serving replica answers with."""
+    """List the models: champion, challenger, the rollout that runs, and the version of each serving replica."""
     from gauntlet.service_client import gatekeeper_client
 
-    found = gatekeeper_client(gatekeeper, data_dir).get("/models")
-    rows = found if as_json else [_model_row(model) for model in found]
+    client = gatekeeper_client(gatekeeper, data_dir)
+    found = client.get("/models")
+    running = {} if as_json else {each["model_name"]: each for each in _running(client)}
+    rows = found if as_json else [_model_row(model, running.get(model["model_name"])) for model in found]
     headings = {
         "model_name": "model",
         "champion": "champion",
         "since": "since",
         "challenger": "challenger",
+        "rollout": "rollout",
         "frozen": "frozen",
         "candidates": "candidates",
         "production": "production",
@@ -101,8 +107,20 @@ def show(
         print_tournament(played)
     evidence = found["evidence"]
     page = ("as a page", f"{client.address.at}{path}/report")
-    about = [*_about(found), *_golden(evidence), *form_rows(evidence), page]
+    about = [*_about(found), *_rollouts_of(client, found), *_golden(evidence), *form_rows(evidence), page]
     print_table(("", ""), about)
+
+
+def _rollouts_of(client: ServiceClient, found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what came of the rollouts of a version, newest first, and why gates cannot promote it any more."""
+    from gauntlet.rollout_lines import standing
+
+    for rollout in client.get("/rollouts", model_name=found["model_name"], limit=100)["rollouts"]:
+        if rollout["challenger_version"] == found["model_version"]:
+            ended = f"{rollout['result']}: {rollout['reason']}"
+            yield "rollout", ended if rollout["result"] else f"{standing(rollout)}: {rollout['waits_for']}"
+    if found["quarantine"]:
+        yield "only by a person", found["quarantine"]
 
 
 def _golden(evidence: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -114,13 +132,22 @@ def _golden(evidence: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "golden rows", f"{golden['used']:,} of {source['where']}; {named}"
 
 
-def _model_row(model: Mapping[str, Any]) -> dict[str, Any]:
+def _running(client: ServiceClient) -> list[dict[str, Any]]:
+    """Return the rollouts and watches that run, of all models."""
+    found: list[dict[str, Any]] = client.get("/rollouts", active="true", limit=1000)["rollouts"]
+    return found
+
+
+def _model_row(model: Mapping[str, Any], rollout: Mapping[str, Any] | None) -> dict[str, Any]:
+    from gauntlet.rollout_lines import short
+
     champion, challenger = model["champion"], model["challenger"]
     return {
         "model_name": model["model_name"],
         "champion": f"v{champion['model_version']} (epoch {champion['epoch']})" if champion else None,
         "since": local_time(champion["promoted_at"]) if champion else None,
         "challenger": f"v{challenger['model_version']}" if challenger else None,
+        "rollout": short(rollout) if rollout else None,
         "frozen": "frozen" if model["frozen"] else None,
         "candidates": ", ".join(f"{number} {state}" for state, number in model["candidates"].items()) or None,
         "production": _loaded(model, "production"),

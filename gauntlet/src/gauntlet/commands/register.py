@@ -8,6 +8,7 @@ import typer
 
 from gauntlet.options import (
     DEFAULT_DATA_DIR,
+    Actor,
     DataDir,
     GatekeeperUrl,
     KafkaServers,
@@ -28,6 +29,7 @@ def register(
     again: Annotated[
         bool, typer.Option("--again", help="Judge it again although nothing has changed; needs --reason.")
     ] = False,
+    actor: Actor = None,
     wait: Wait = False,
     timeout: Timeout = 900,
     kafka: KafkaServers = None,
@@ -40,21 +42,22 @@ def register(
 
     A version that has a verdict is judged again if that was Inconclusive, or if policy, golden rows, champion or data
     have changed since. Otherwise the verdict stands, unless --again is given. The α of a comparison stays spent.
+    Who registers a version cannot approve it.
     """
     from contracts import ModelRegistered, Trigger, new_envelope
-    from gauntlet.arguments import model_name, reason_given
+    from gauntlet.arguments import model_name, reason_given, registering
     from gauntlet.broker import Broker
     from gauntlet.endpoints import service
     from gauntlet.mlflow_client import MlflowClient
     from gauntlet.wait import Deadline, wait_for_verdict, wait_until_served
 
     found = MlflowClient(data_dir, mlflow).version(model_name(name), version)
-    trigger = Trigger(kind="again", reason=reason_given(reason or "")) if again else None
+    kind, why = ("again", reason_given(reason or "")) if again else ("manual", reason)
     event = ModelRegistered(
         model_name=name,
         model_version=version,
         run_id=found.run_id,
-        trigger=trigger or Trigger(kind="manual", reason=reason),
+        trigger=Trigger(kind=kind, reason=why, by=registering(actor)),
     )
     envelope = new_envelope(event, source="gauntlet-cli")
     Broker(data_dir, kafka).publish(envelope)

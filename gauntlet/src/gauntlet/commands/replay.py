@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from gauntlet.options import DEFAULT_DATA_DIR, DataDir, GatekeeperUrl, Json, ModelName, ModelVersion, count
 from gauntlet.output import console, local_time, print_json, print_table, shortened
-
-if TYPE_CHECKING:
-    pass
 
 MOST_DIFFERENCES = 20
 
@@ -25,7 +22,7 @@ def replay(
     gatekeeper: GatekeeperUrl = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Reach a verdict, and the tournament on its golden rows, again from evidence.
+    """Reach a verdict, the tournament on its golden rows, and each step of its rollouts, again from evidence.
 
     Exit 1 when they do not agree to the last digit, and say where.
     """
@@ -46,6 +43,8 @@ def replay(
             console().print(agrees, markup=False)
         if played is not None:
             print_again(played)
+        for rollout in found["rollouts"]:
+            _print_rollout(rollout)
     if found["versions"] and not as_json:
         changed = ", ".join(f"{each['where']} {each['then']} → {each['now']}" for each in found["versions"])
         console().print(f"libraries that have changed since: {changed}", style="dim", markup=False)
@@ -101,6 +100,14 @@ def print_again(played: Mapping[str, Any]) -> None:
     digits = ", to the last digit of every comparison" if played["agrees"] else ""
     console().print(f"tournament: {again(played)}{digits}", markup=False, soft_wrap=True)
     print_differences(played["differences"])
+
+
+def _print_rollout(rollout: Mapping[str, Any]) -> None:
+    """Print whether each step of a rollout is decided as originally, and the differences."""
+    from gauntlet.rollout_lines import decided_again
+
+    console().print(decided_again(rollout), markup=False, soft_wrap=True)
+    print_differences([each for step in rollout["steps"] for each in step["differences"]])
 
 
 def print_differences(differences: Sequence[Mapping[str, Any]]) -> None:

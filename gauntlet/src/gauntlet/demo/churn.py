@@ -78,7 +78,7 @@ class ChurnStory:
     def train_second(self) -> str:
         event = self._second()
         self._v2 = event.model_version
-        self._broken = self._play.register_broken()
+        self._broken = self._play.register_faulty("broken")
         why = "the drift asked for it" if self._drift else "a person asked for it"
         return f"{checks.trained(event, self._windows[-1], None)}; {why}"
 

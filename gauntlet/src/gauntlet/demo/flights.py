@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,8 @@ from gauntlet.demo import checks
 from gauntlet.demo.checks import Process, StepFailed
 from gauntlet.demo.drifting import DriftWatch
 from gauntlet.demo.journal import version_is
-from gauntlet.demo.play import Play
+from gauntlet.demo.play import SWAP_SECONDS, Play
+from gauntlet.demo.rollouts import Rollouts
 from gauntlet.demo.story import Skipped, Step
 from gauntlet.demo.traffic import until
 
@@ -22,6 +24,8 @@ AGAIN, AGAIN_GOLDEN = "2013-04..2013-05", "2013-06"
 WORSE, WORSE_GOLDEN = "2013-08..2013-09", "2013-10"
 INTERRUPTED, INTERRUPTED_GOLDEN = "2013-05..2013-06", "2013-07"
 MOST_WINDOWS = 3
+CANARY_AT_ONCE = "{canary: {steps: [10%, 50%], bake: 5s, on: [metric, errors]}}"
+NEW_DESTINATION, EVERY = "LHR", 10
 
 
 class FlightsStory:
@@ -33,7 +37,10 @@ class FlightsStory:
         self._drift: Envelope[DriftDetected] | None = None
         self._requests: dict[str, Envelope[Any]] = {}
         self._broken: Callable[[], int] | None = None
+        self._other_units: Callable[[], int] | None = None
+        self._fragile: Callable[[], int] | None = None
         self._v1 = self._v2 = self._forward_to = 0
+        self._rollouts = Rollouts(play)
 
     def steps(self) -> Sequence[Step]:
         return (
@@ -44,11 +51,17 @@ class FlightsStory:
             Step("June's flights are sent without a pause; drift is detected from them", self.drift),
             Step("v2 is retrained on April and May", self.retrain),
             Step("v2 is gated against v1 on the same flights", self.gate_second),
+            Step("v2 in shadow: it predicts what v1 answers, until the labels decide", self.shadow_second),
+            Step("v2 answers a tenth of the aircraft, then half of them", self.canary_second),
             Step("v2 is promoted and answers, under traffic", self.swap_second),
             Step("no process was restarted", self.same_processes),
             Step("a worse challenger, trained as of November, is refused", self.refuse_worse),
             Step("a broken model is refused, the gatekeeper unharmed", self.refuse_broken),
             Step("the gatekeeper is killed (-9) in the middle of a candidate", self.kill_gatekeeper),
+            Step("a challenger of other units passes its gates, and is aborted in its canary", self.abort_in_canary),
+            Step(
+                "a person promotes a fragile version; when it fails it is rolled back by itself", self.roll_back_alone
+            ),
             Step("a person rolls back: v1 answers within a second", self.roll_back),
             Step("and forward again", self.forward),
             Step("nobody noticed: every request of the story", self._play.totals),
@@ -94,15 +107,20 @@ class FlightsStory:
     def gate_second(self) -> str:
         return checks.passed(self._play.await_verdict(self._v2), champion=self._v1)
 
+    def shadow_second(self) -> str:
+        return self._rollouts.in_shadow(self._v2)
+
+    def canary_second(self) -> str:
+        return self._rollouts.in_canary(self._v2)
+
     def swap_second(self) -> str:
-        promotion, seen = self._play.await_promoted(self._v2, Cause.GATE)
-        swap = self._play.await_swap(promotion, old=self._v1)
+        promotion, seen = self._rollouts.promoted(self._v2, old=self._v1)
         # Only now: a training during a swap would distort its measurement.
         self._requests[WORSE] = self._play.request_training(WORSE, "as of November")
-        self._broken = self._play.register_broken()
+        self._broken = self._play.register_faulty("broken")
         assert self._drift is not None
         since = (promotion.time - self._drift.time).total_seconds()
-        return f"{swap}; {since:.1f} s after the drift; {seen}"
+        return f"{seen}; {since:.1f} s after the drift"
 
     def same_processes(self) -> str:
         found = self._play.site.processes()
@@ -124,6 +142,8 @@ class FlightsStory:
         self._play.announce(version, "somebody was sure of it")
         # Trains while the broken one is judged: they do not interfere.
         self._requests[INTERRUPTED] = self._play.request_training(INTERRUPTED, "to be interrupted")
+        self._other_units = self._play.register_faulty("other-units")
+        self._fragile = self._play.register_faulty("known-categories")
         seen = checks.refused_as_broken(self._play.await_verdict(version))
         if self._gatekeeper() != processes:
             raise StepFailed(f"the gatekeeper was restarted: {processes} before, {self._gatekeeper()} now")
@@ -137,7 +157,7 @@ class FlightsStory:
         checks.trained(event, INTERRUPTED, INTERRUPTED_GOLDEN)
         if site.stack is None:
             play.await_verdict(version)
-            self._follow_promotion(version)
+            self._follow_rollout(version)
             site.require_control("killing the gatekeeper (its candidate was judged undisturbed)")
         before = site.processes()
         play.say(f"waiting until v{version} is being gated")
@@ -147,9 +167,33 @@ class FlightsStory:
         restarted = checks.same_processes(before, site.processes(), but=("gatekeeper",))
         play.await_verdict(version)
         checks.judged_after(killed, play.verdict_time(version), version)
-        swap = self._follow_promotion(version)
+        swap = self._follow_rollout(version)
         once = play.counted_once(version)
         return f"ready again after {seconds:.1f} s; {once}; {swap or 'v2 stays'}; not restarted: {restarted}"
+
+    def abort_in_canary(self) -> str:
+        assert self._other_units is not None
+        version = self._other_units()
+        self._rollouts.require_strategy(CANARY_AT_ONCE, "canary")
+        self._play.announce(version, "its weather is in degrees Celsius, metres and pascals")
+        checks.passed(self._play.await_verdict(version), champion=self._champion())
+        return self._rollouts.aborted(version)
+
+    def roll_back_alone(self) -> str:
+        """A new destination opens: the version that a person promoted raises on it, and the watch sees it."""
+        assert self._fragile is not None
+        play, old, version = self._play, self._champion(), self._fragile()
+        play.announce(version, "it knows every destination there is")
+        play.await_verdict(version)
+        asked = play.decide("promote", {"model_version": version, "reason": "somebody is sure of it"})
+        play.await_promoted_by_person(version)
+        play.traffic.await_only(version, 1, SWAP_SECONDS)
+        play.traffic.failures_expected, play.traffic.change = True, new_destination
+        try:
+            return self._rollouts.rolled_back(version, to=old, since=asked)
+        finally:
+            play.traffic.change = None
+            play.traffic.failures_expected = False
 
     def roll_back(self) -> str:
         old = self._champion()
@@ -167,13 +211,11 @@ class FlightsStory:
         request = self._requests.get(window) or self._play.request_training(window, reason)
         return self._play.await_registered(request)
 
-    def _follow_promotion(self, version: int) -> str | None:
-        """If the gates passed it, await its promotion and first response; None if they did not."""
+    def _follow_rollout(self, version: int) -> str | None:
+        """If the gates passed it, await the end of its rollout; None if they did not."""
         if not self._play.journal.every(GatePassed, where=version_is(version)):
             return None
-        old = self._champion()
-        promotion, _ = self._play.await_promoted(version, Cause.GATE)
-        return self._play.await_swap(promotion, old=old)
+        return self._rollouts.follow(version)
 
     def _still(self, version: int) -> None:
         newest = self._play.journal.every(Promoted)[-1].data
@@ -193,3 +235,9 @@ class FlightsStory:
             return self._play.site.processes()["gatekeeper"]
         except Skipped:
             return None
+
+
+def new_destination(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Send every tenth aircraft to an airport that none has flown to before."""
+    is_sent = zlib.crc32(str(row["tailnum"]).encode()) % EVERY == 0
+    return {**row, "dest": NEW_DESTINATION} if is_sent else row

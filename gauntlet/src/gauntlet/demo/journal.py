@@ -22,6 +22,8 @@ from contracts import (
     ModelLoadFailed,
     ModelRegistered,
     Promoted,
+    RolloutChanged,
+    RolloutMeasured,
     TrainingFailed,
     TrainingRequested,
 )
@@ -38,6 +40,8 @@ READ: tuple[type[Event], ...] = (
     ModelLoaded,
     ModelLoadFailed,
     DriftDetected,
+    RolloutChanged,
+    RolloutMeasured,
 )
 POLL_MS = 200
 LAST_SHOWN = 5

@@ -37,7 +37,7 @@ from gauntlet.service_client import ServiceError
 TRAINING_SECONDS = 180.0
 GATING_SECONDS = 180.0
 SWAP_SECONDS = 60.0
-BROKEN_SECONDS = 120.0
+FAULTY_SECONDS = 120.0
 ACTOR = "demo"
 SAMPLE_ROWS = 3
 
@@ -169,11 +169,23 @@ class Play:
         took = (self.traffic.first_answer(version, promotion.time, SWAP_SECONDS) - asked).total_seconds()
         return f"{checks.answered_within(took, version)}; {swap}; {seen}"
 
+    def await_promoted_by_person(self, version: int) -> Envelope[Promoted]:
+        """Await the promotion that a person decided, whatever the version's verdict."""
+        epoch = self.epoch
+        found = self.journal.wait(
+            Promoted,
+            seconds=GATING_SECONDS,
+            what=f"the promotion of v{version}",
+            where=lambda envelope: envelope.data.epoch > epoch and envelope.data.model_version == version,
+        )
+        self.champion, self.epoch = version, found.data.epoch
+        return found
+
     # Candidates of the demo's own
 
-    def register_broken(self) -> Callable[[], int]:
-        """Begin to register a version that raises on predict; call the returned function for its number."""
-        command = [sys.executable, "-m", "examples.broken", self.example, "--tracking-uri", self.site.mlflow_uri]
+    def register_faulty(self, kind: str) -> Callable[[], int]:
+        """Begin to register a version of examples.faulty; call the returned function for its number."""
+        command = [sys.executable, "-m", "examples.faulty", self.example, kind, "--tracking-uri", self.site.mlflow_uri]
         process = subprocess.Popen(
             command,
             env={**os.environ, **self.environment},
@@ -184,10 +196,10 @@ class Play:
 
         def version() -> int:
             try:
-                out, err = process.communicate(timeout=BROKEN_SECONDS)
+                out, err = process.communicate(timeout=FAULTY_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
-                raise StepFailed(f"the broken model was not in MLflow within {BROKEN_SECONDS:g} s") from None
+                raise StepFailed(f"the model {kind} was not in MLflow within {FAULTY_SECONDS:g} s") from None
             if process.returncode != 0:
                 said = err.decode(errors="replace").strip().splitlines()
                 raise StepFailed(f"{' '.join(command[1:])} failed: {said[-1] if said else 'no reason'}")
@@ -229,9 +241,11 @@ class Play:
         if failures:
             raise StepFailed(f"{len(failures)} of {self.traffic.requests:,} requests failed; the first: {failures[0]}")
         by_version = ", ".join(f"v{version} {rows:,}" for version, rows in sorted(self.traffic.rows_by_version.items()))
+        expected = len(self.traffic.expected_failures)
+        met = f" but for {expected} that a failing version met before it was rolled back" if expected else ""
         again = f"; {self.feed.window} began again {self.feed.rounds} times" if self.feed.rounds else ""
         return (
-            f"{self.traffic.requests:,} requests with {self.traffic.rows:,} rows of {self.feed.window}, 0 failed "
+            f"{self.traffic.requests:,} requests with {self.traffic.rows:,} rows of {self.feed.window}, 0 failed{met} "
             f"(rows: {by_version}); {self.truth.sent:,} labels followed{again}; one verdict for each of "
             f"{len(self.judged)} candidates"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -44,6 +45,21 @@ class Site:
     broker: Broker
     data_dir: Path
     stack: Stack | None = None
+    policies: Path | None = None
+    """Where the policies may be changed: of the demo's own stack."""
+
+    def set_policy(self, model_name: str, key: str, value: str) -> None:
+        """Replace a top-level key of the model's policy, with its comment, by `key: value`, in YAML.
+
+        Raises Skipped where the policies are somebody else's.
+        """
+        if self.policies is None:
+            raise Skipped("the policies of this stack are not this command's to change")
+        path = self.policies / f"{model_name}.yaml"
+        text, found = re.subn(rf"(?ms)^{key}:.*?(?=^\w|\Z)", f"{key}: {value}\n", path.read_text())
+        if found != 1:
+            raise StepFailed(f"{path} has {key!r} {found} times")
+        path.write_text(text)
 
     def service(self, name: str) -> ServiceClient:
         return ServiceClient(Address(name, self.urls[name], self.data_dir, named=True, running=self.stack is not None))
@@ -88,10 +104,14 @@ def own_config(data_dir: Path, policies_dir: Path, environment: Mapping[str, str
         shutil.rmtree(data_dir)
     data_dir.mkdir(parents=True)
     (data_dir / MARKER).touch()
+    own_policies = data_dir / "policies"  # the story changes one
+    own_policies.mkdir()
+    for path in policies_dir.glob("*.y*ml"):
+        shutil.copy(path, own_policies)
     return StackConfig(
         data_dir=data_dir,
         ports=free_ports(),
-        policies_dir=policies_dir,
+        policies_dir=own_policies,
         environment={**OWN_SETTINGS, **environment},
     )
 
@@ -100,7 +120,7 @@ def own_site(stack: Stack) -> Site:
     """Return the site of a started stack."""
     broker = Broker(stack.config.data_dir, stack.config.bootstrap_servers)
     urls = {name: stack.url(name) for name in SERVICES}
-    return Site(urls, stack.config.tracking_uri, broker, stack.config.data_dir, stack)
+    return Site(urls, stack.config.tracking_uri, broker, stack.config.data_dir, stack, stack.config.policies_dir)
 
 
 def running_site(data_dir: Path) -> Site:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +29,8 @@ class Pace:
 
 BURST = Pace(rows=100, per_second=None)
 STEADY = Pace(rows=1, per_second=15)  # on two cores that also train and judge
+BUSY = Pace(rows=20, per_second=20)
+"""While a version is tried: many aircraft in a short time."""
 
 
 @dataclass
@@ -42,18 +44,23 @@ class Tally:
     switches: list[tuple[int, int, datetime]] = field(default_factory=list)
     """From which version to which, and when the first response of the new one arrived."""
     version: int | None = None
+    expected: list[str] = field(default_factory=list)
+    """Failures while a version was about to fail on purpose."""
 
-    def answered(self, version: int, rows: int, at: datetime) -> None:
+    def answered(self, versions: Sequence[int], at: datetime) -> None:
+        """Count a response; `versions`: of each row. One of several versions is no switch to any of them."""
         self.requests += 1
-        self.rows += rows
-        self.rows_by_version[version] = self.rows_by_version.get(version, 0) + rows
-        if self.version is not None and version != self.version:
-            self.switches.append((self.version, version, at))
-        self.version = version
+        self.rows += len(versions)
+        for version in versions:
+            self.rows_by_version[version] = self.rows_by_version.get(version, 0) + 1
+        if len(set(versions)) == 1:
+            if self.version is not None and versions[0] != self.version:
+                self.switches.append((self.version, versions[0], at))
+            self.version = versions[0]
 
-    def failed(self, reason: str) -> None:
+    def failed(self, reason: str, *, expected: bool) -> None:
         self.requests += 1
-        self.failures.append(reason)
+        (self.expected if expected else self.failures).append(reason)
 
 
 class Traffic:
@@ -61,6 +68,9 @@ class Traffic:
 
     def __init__(self, feed: Feed, url: str, model_name: str, truth: Truth) -> None:
         self.pace = BURST
+        self.change: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+        """How the world has changed: applied to the rows before they are sent."""
+        self.failures_expected = False
         self._feed = feed
         self._url = f"{url}/models/{model_name}/predict"
         self._truth = truth
@@ -93,6 +103,11 @@ class Traffic:
     def failures(self) -> Sequence[str]:
         with self._changed:
             return tuple(self._tally.failures)
+
+    @property
+    def expected_failures(self) -> Sequence[str]:
+        with self._changed:
+            return tuple(self._tally.expected)
 
     @property
     def rows_by_version(self) -> dict[int, int]:
@@ -129,6 +144,21 @@ class Traffic:
                 if not self._changed.wait(deadline - time.monotonic()):
                     raise StepFailed(f"v{version} did not answer within {seconds:g} s; v{self._tally.version} does")
 
+    def await_only(self, version: int, responses: int, seconds: float) -> None:
+        """Wait until so many responses in a row are of this version alone. Raises StepFailed."""
+        self.await_rows(self.rows + 1, seconds)
+        deadline, others = time.monotonic() + seconds, self._others(version)
+        since = self.requests
+        while self.requests < since + responses:
+            if self._others(version) != others:
+                others, since = self._others(version), self.requests
+            if time.monotonic() > deadline:
+                raise StepFailed(f"v{version} was not alone in its answers within {seconds:g} s")
+            time.sleep(POLL_SECONDS)
+
+    def _others(self, version: int) -> int:
+        return sum(rows for other, rows in self.rows_by_version.items() if other != version)
+
     def _run(self) -> None:
         try:
             with httpx.Client(timeout=REQUEST_SECONDS, trust_env=False) as client:
@@ -144,19 +174,26 @@ class Traffic:
                 self._changed.notify_all()
 
     def _send(self, client: httpx.Client, rows: Sequence[Row]) -> None:
+        change = self.change
+        sent = [row.sent if change is None else change(row.sent) for row in rows]
         try:
-            answer = client.post(self._url, json={"rows": [row.sent for row in rows]})
+            answer = client.post(self._url, json={"rows": sent})
             arrived = datetime.now(UTC)
             body = read_answer(answer)
         except (httpx.HTTPError, StepFailed) as error:
             with self._changed:
-                self._tally.failed(str(error) or type(error).__name__)
+                self._tally.failed(str(error) or type(error).__name__, expected=self.failures_expected)
                 self._changed.notify_all()
             return
         with self._changed:
-            self._tally.answered(body["model_version"], len(rows), arrived)
+            self._tally.answered(versions_of(body), arrived)
             self._changed.notify_all()
         self._truth.follows(body["request_id"], [row.label for row in rows])
+
+
+def versions_of(body: Mapping[str, Any]) -> list[int]:
+    """Return the version that predicted each row of a response."""
+    return [prediction.get("model_version", body["model_version"]) for prediction in body["predictions"]]
 
 
 def read_answer(answer: httpx.Response) -> dict[str, Any]:

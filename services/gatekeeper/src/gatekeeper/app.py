@@ -20,9 +20,23 @@ from chassis.registry import Registry
 from chassis.relay import Relay
 from chassis.service import Check, Part, Schema, Topics, build_app, run_service
 from chassis.warmup import Warmup
-from contracts import DriftDetected, GateFailed, GatePassed, ModelLoaded, ModelLoadFailed, ModelRegistered, Promoted
+from contracts import (
+    ApprovalGiven,
+    ApprovalRefused,
+    ApprovalRequested,
+    DriftDetected,
+    GateFailed,
+    GatePassed,
+    ModelLoaded,
+    ModelLoadFailed,
+    ModelRegistered,
+    Promoted,
+    RolloutChanged,
+    RolloutMeasured,
+)
 from gatekeeper.api.evidence import evidence_router
 from gatekeeper.api.models import deciding_router, reading_router
+from gatekeeper.api.rollouts import rollouts_router
 from gatekeeper.api.tournaments import tournaments_router
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
@@ -39,6 +53,10 @@ from gatekeeper.promotion.reconciler import Reconciler
 from gatekeeper.promotion.restore import Restoration
 from gatekeeper.promotion.waiting import WaitingVersions
 from gatekeeper.replay import Replayer
+from gatekeeper.rollout.approvals import Approvals
+from gatekeeper.rollout.clock import RolloutClock
+from gatekeeper.rollout.decisions import RolloutDecisions
+from gatekeeper.rollout.waiting import WaitingChallengers
 from gatekeeper.sandbox.part import SandboxPart
 from gatekeeper.sandbox.sandbox import Sandbox
 from gatekeeper.settings import Settings
@@ -46,6 +64,7 @@ from gatekeeper.tournaments.job import TournamentJob
 from gatekeeper.tournaments.runner import Tournament
 
 SERVICE = "gatekeeper"
+EMITS = (GatePassed, GateFailed, Promoted, RolloutChanged, ApprovalRequested, ApprovalGiven, ApprovalRefused)
 
 
 def build(settings: Settings) -> FastAPI:
@@ -59,15 +78,17 @@ def build(settings: Settings) -> FastAPI:
     artifacts = Artifacts(folder / "artifacts", registry, settings.cache_mb)
     advisories = Advisories(settings.advisories_dir) if settings.advisories_dir else None
     kept = EvidenceStore(folder / "evidence", registry)
-    handlers = Handlers(jobs, recorder, policies)
+    rolling = RolloutDecisions(recorder, policies)
+    handlers = Handlers(jobs, recorder, policies, rolling)
     decisions = Decisions(database, registry, artifacts, recorder, policies)
     restoration = Restoration(settings, database, recorder)
     mirror = Mirror(database, registry)
-    bus = Bus(settings, service=SERVICE, database=database, emits=[GatePassed, GateFailed, Promoted])
+    bus = Bus(settings, service=SERVICE, database=database, emits=EMITS)
     bus.on(ModelRegistered, handlers.on_model_registered)
     bus.on(DriftDetected, handlers.on_drift_detected)
     bus.on(ModelLoaded, handlers.on_model_loaded)
     bus.on(ModelLoadFailed, handlers.on_model_load_failed)
+    bus.on(RolloutMeasured, handlers.on_rollout_measured)
     parts: list[Part] = [
         policies,
         Schema(database, SERVICE),
@@ -77,6 +98,7 @@ def build(settings: Settings) -> FastAPI:
         Pruning(database),
         bus,
         JobWorker(jobs, {MIRROR: mirror.run}),
+        RolloutClock(database, rolling, WaitingChallengers(database, recorder, policies)),
     ]
     for _ in range(settings.workers):
         sandbox = Sandbox(folder / "sandbox")
@@ -124,6 +146,7 @@ def build(settings: Settings) -> FastAPI:
         deciding_router(decisions, restoration.check),
         evidence_router(database, decisions, replayer, kept),
         tournaments_router(database, decisions, replayer),
+        rollouts_router(database, decisions, Approvals(database, recorder, rolling), restoration.check),
     ]
     details = {policies.name: policies.details}
     return build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import NAMESPACE_URL, uuid5
 
 from sqlalchemy.orm import Session
@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 from chassis.jobs import Jobs
 from chassis.policy_store import PolicyStore
 from chassis.telemetry import get_logger
-from contracts import DriftDetected, Envelope, ModelLoaded, ModelLoadFailed, ModelRegistered
+from contracts import DriftDetected, Envelope, ModelLoaded, ModelLoadFailed, ModelRegistered, RolloutMeasured
 from gatekeeper.database import queries, registrations
 from gatekeeper.database.job_kinds import GATE, TOURNAMENT, first_job
 from gatekeeper.database.recorder import Recorder
 from gatekeeper.database.tables import UNJUDGED, WAITING, ReplicaRow
 from gatekeeper.policy.tournament_trigger import Skip, after_drift
+from gatekeeper.rollout.decisions import RolloutDecisions
 from gatekeeper.tournaments.eligibility import tournament_trigger
 from gatekeeper.tournaments.job import DRIFTED
 
@@ -23,10 +24,11 @@ log = get_logger(__name__)
 
 
 class Handlers:
-    def __init__(self, jobs: Jobs, recorder: Recorder, policies: PolicyStore) -> None:
+    def __init__(self, jobs: Jobs, recorder: Recorder, policies: PolicyStore, rolling: RolloutDecisions) -> None:
         self._jobs = jobs
         self._recorder = recorder
         self._policies = policies
+        self._rolling = rolling
 
     def on_model_registered(self, session: Session, envelope: Envelope[ModelRegistered]) -> None:
         """Add the version as a candidate and enqueue its gate job; for one that has a verdict, the job decides
@@ -86,18 +88,33 @@ class Handlers:
         log.info("tournament recorded", job=job_id, reason=action.reason)
 
     def on_model_loaded(self, session: Session, envelope: Envelope[ModelLoaded]) -> None:
+        """Note what the replica has loaded; for a version that a rollout tries, beside its champion."""
         event = envelope.data
         row = _replica(session, event)
+        if event.rollout_id is not None:
+            if _is_news(row.tried_since, envelope.time):
+                row.tried_version, row.tried_rollout = event.model_version, event.rollout_id
+                row.tried_since = envelope.time
+            return
         if _is_news(row.loaded_at, envelope.time):
             row.role, row.loaded_at = event.role, envelope.time
             row.model_version, row.epoch = event.model_version, event.epoch
+            session.flush()
+        self._rolling.loaded(session, envelope, datetime.now(UTC))
 
     def on_model_load_failed(self, session: Session, envelope: Envelope[ModelLoadFailed]) -> None:
+        """Note the failure; a rollout that depends on the version ends, unless the replica tries again."""
         event = envelope.data
         row = _replica(session, event)
         if _is_news(row.failed_at, envelope.time):
             row.role, row.failed_at = event.role, envelope.time
             row.failed_version, row.failure = event.model_version, event.reason
+        if event.permanent:
+            self._rolling.load_failed(session, envelope, datetime.now(UTC))
+
+    def on_rollout_measured(self, session: Session, envelope: Envelope[RolloutMeasured]) -> None:
+        """Decide on the running rollout of the model with the sums of its step."""
+        self._rolling.measured(session, envelope, datetime.now(UTC))
 
 
 def _replica(session: Session, event: ModelLoaded | ModelLoadFailed) -> ReplicaRow:

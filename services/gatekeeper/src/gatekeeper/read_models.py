@@ -56,6 +56,10 @@ class CandidateSummary(View):
     gating_at: datetime | None
     judged_at: datetime | None
     epochs: list[int] = Field(description="The promotions of this version")
+    quarantine: str | None = Field(
+        default=None,
+        description="Why only a person can have it promoted: it was rolled back, aborted or refused; null: it was not",
+    )
 
 
 class RegistrationView(View):
@@ -241,6 +245,7 @@ def audit_view(row: AuditRow) -> AuditView:
 
 def _summary(session: Session, row: CandidateRow) -> dict[str, Any]:
     columns = ("id", "model_name", "model_version", "state", "reason", "judgement", "champion_version", "metrics")
+    columns = (*columns, "quarantine")
     times = ("registered_at", "gating_at", "judged_at")
     epochs = queries.epochs_of(session, row.model_name, row.model_version)
     return {name: getattr(row, name) for name in (*columns, *times)} | {"epochs": epochs}

@@ -128,7 +128,7 @@ class Replayer:
             return TournamentReplay(played["winner"], unknown=str(error))
         now = decided.document()
         then = {key: played.get(key) for key in now}
-        found = tuple(_differences(then, now, "tournament"))
+        found = tuple(differences(then, now, "tournament"))
         return TournamentReplay(played["winner"], decided.ending.winner, decided.ending.reason, differences=found)
 
     def _otherwise(
@@ -226,16 +226,16 @@ class Replayer:
     ) -> VerdictReplay:
         before = {verdict.gate: verdict.model_dump(mode="json") for verdict in then}
         after = {verdict.gate: verdict.model_dump(mode="json") for verdict in now}
-        versions = _differences(dict(document.get("versions", {})), evidence.versions(), "")
-        return VerdictReplay(now, tuple(_differences(before, after, "")), tuple(versions), again)
+        versions = differences(dict(document.get("versions", {})), evidence.versions(), "")
+        return VerdictReplay(now, tuple(differences(before, after, "")), tuple(versions), again)
 
 
-def _differences(then: Any, now: Any, where: str) -> Iterator[Difference]:
+def differences(then: Any, now: Any, where: str) -> Iterator[Difference]:
     if isinstance(then, dict) and isinstance(now, dict):
         for key in [*then, *(key for key in now if key not in then)]:
-            yield from _differences(then.get(key), now.get(key), f"{where}.{key}".lstrip("."))
+            yield from differences(then.get(key), now.get(key), f"{where}.{key}".lstrip("."))
     elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
         for number, (one, other) in enumerate(zip(then, now, strict=True)):
-            yield from _differences(one, other, f"{where}[{number}]")
+            yield from differences(one, other, f"{where}[{number}]")
     elif then != now:
         yield Difference(where, then, now)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 VERDICTS = Counter("gauntlet_verdicts_total", "Candidates judged", ["outcome"])
 GATES = Counter("gauntlet_gate_verdicts_total", "Verdicts of single gates", ["gate", "outcome"])
 PROMOTIONS = Counter("gauntlet_promotions_total", "Champions made", ["cause"])
+ROLLOUTS = Counter("gauntlet_rollouts_total", "Rollouts and watches that ended", ["result"])
 GATE_SECONDS = Histogram(
     "gauntlet_gate_seconds", "Time to gate a candidate, by step", ["step"], buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 120)
 )

@@ -12,13 +12,13 @@ from chassis.follower import Follower
 from chassis.registry import Registry
 from chassis.service import Part, Topics, build_app, run_service
 from chassis.settings import MEBIBYTE
-from contracts import Event, GatePassed, Promoted
+from contracts import Event, GatePassed, Promoted, RolloutChanged
 from serving.features.live_tables import FeatureTables
-from serving.handlers import in_staging, on_promoted
+from serving.handlers import in_production, in_staging
 from serving.http.open_inference import build_inference_router
 from serving.http.predict_by_id import Features
 from serving.http.prediction_service import PredictionService
-from serving.http.routes import build_models_router, build_router, endpoints, fast_path
+from serving.http.routes import build_models_router, build_router, endpoints, fast_path, rollouts
 from serving.inference.batcher import AdaptiveBatcher
 from serving.loading.reconciler import ModelReconciler
 from serving.policies import parity_tolerances, policies_of, prediction_shares
@@ -45,8 +45,9 @@ def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
         barrier = SwapBarrier(worker.referee, settings.swap_seconds)
     tolerances = parity_tolerances(policies)
     reconciler = ModelReconciler(settings, cache, registry.download, status_publisher.report, barrier, tolerances)
-    events: tuple[type[Event], ...] = (Promoted,) if settings.role == "production" else (GatePassed, Promoted)
-    handler = on_promoted if settings.role == "production" else in_staging
+    in_charge = settings.role == "production"
+    events: tuple[type[Event], ...] = (Promoted, RolloutChanged) if in_charge else (GatePassed, Promoted)
+    handler = in_production if in_charge else in_staging
     follower = Follower(settings, events=events, on_event=partial(handler, reconciler))
     service = PredictionService(reconciler, batcher, publisher, settings)
     tables = FeatureTables(policies, settings)
@@ -58,10 +59,19 @@ def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
     return build_app(
         f"serving ({settings.role})",
         settings,
-        parts=[policies, *([barrier] if barrier else []), *senders, batcher, reconciler, Topics(settings), follower],
+        parts=[
+            policies,
+            *([barrier] if barrier else []),
+            *senders,
+            batcher,
+            service.trials,
+            reconciler,
+            Topics(settings),
+            follower,
+        ],
         checks={"follower": follower.check, "models": reconciler.check},
         routers=[build_router(found), build_models_router(service), build_inference_router(service)],
-        details={policies.name: policies.details},
+        details={policies.name: policies.details, "rollouts": lambda: rollouts(reconciler.states())},
         entry=partial(fast_path, found),
         accept_when_ready=worker.replaces,
     )

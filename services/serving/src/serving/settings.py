@@ -75,6 +75,18 @@ class Settings(ServiceSettings):
     request_seconds: float = Field(
         30.0, gt=0, description="Time limit of a request, waiting and computing; after it, 503"
     )
+    trial_seconds: float = Field(
+        0.5,
+        gt=0,
+        description="Time that a version which a rollout tries has for rows that it is to answer; ten times what the "
+        "champion takes, where that is longer. After it, the champion answers them",
+    )
+    trial_memory_mb: int = Field(
+        1024,
+        ge=1,
+        description="Memory by which the process of a version that a rollout tries may grow after it is loaded, MiB; "
+        "beyond it, the process is ended",
+    )
     body_seconds: float = Field(30.0, gt=0, description="Time limit for receiving a body; after it, 408")
     compile: bool = Field(
         True, description="Predict with the compiled model where its predictions are verified to equal the model's"

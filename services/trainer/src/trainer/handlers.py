@@ -38,7 +38,9 @@ class Handlers:
             model_name=event.model_name,
             window=event.window,
             from_run=event.from_run,
-            trigger=_trigger("re-registration" if event.from_run else "request", envelope, event.reason),
+            trigger=_trigger(
+                "re-registration" if event.from_run else "request", envelope, event.reason, event.requested_by
+            ),
         )
         self._enqueue(session, task, envelope)
 
@@ -75,5 +77,5 @@ def job_id_of(envelope: Envelope[Any]) -> str:
     return str(uuid5(NAMESPACE_URL, f"{envelope.source}\0{envelope.id}"))
 
 
-def _trigger(kind: str, envelope: Envelope[Any], reason: str) -> Trigger:
-    return Trigger(kind=kind, event_id=envelope.id, reason=reason[:LONGEST_REASON])
+def _trigger(kind: str, envelope: Envelope[Any], reason: str, by: str | None = None) -> Trigger:
+    return Trigger(kind=kind, event_id=envelope.id, reason=reason[:LONGEST_REASON], by=by)

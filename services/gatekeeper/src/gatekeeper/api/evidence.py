@@ -24,14 +24,31 @@ from contracts import Dataset, GateVerdict, overall
 from contracts.policy import ModelPolicy
 from gatekeeper.api.models import Text, Version
 from gatekeeper.api.tournaments import DifferenceView, TournamentReplayView, needed
-from gatekeeper.database import golden_datasets, queries
+from gatekeeper.database import golden_datasets, queries, rollouts
 from gatekeeper.database.tables import UNJUDGED, WAITING, CandidateRow, GoldenRow
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.read_models import View
 from gatekeeper.replay import Difference, NoEvidence, Replayer, TournamentReplay, VerdictReplay
+from gatekeeper.rollout.replay import RolloutReplay, replay_rollout
 
 LARGEST_UPLOAD = 1024 * 1024 * 1024
+
+
+class StepReplayView(View):
+    """One decision on a rollout, and the same reached again from its sums."""
+
+    step: int
+    stage: str
+    then: str
+    now: str | None = Field(description="null where nothing was computed: people, staging or another champion decided")
+    differences: list[DifferenceView]
+
+
+class RolloutReplayView(View):
+    rollout_id: str
+    agrees: bool = Field(description="To the last digit of every figure")
+    steps: list[StepReplayView]
 
 
 class ReplayView(View):
@@ -41,11 +58,12 @@ class ReplayView(View):
     model_version: int
     then: str = Field(description="The recorded outcome")
     now: str
-    agrees: bool = Field(description="To the last digit of every gate, and of the tournament")
+    agrees: bool = Field(description="To the last digit of every gate, of the tournament and of the rollouts")
     differences: list[DifferenceView]
     versions: list[DifferenceView] = Field(description="Libraries that have changed since")
     verdicts: list[GateVerdict]
     tournament: TournamentReplayView | None = Field(description="The one on its golden rows; None: none was played")
+    rollouts: list[RolloutReplayView] = Field(description="Its rollouts, the newest first, each step decided again")
 
 
 class WhatIfRequest(BaseModel):
@@ -100,6 +118,7 @@ def evidence_router(database: Database, decisions: Decisions, replayer: Replayer
         with database.reading() as session:
             row = _judged(session, model_name, model_version)
             then, evidence = queries.verdicts(session, row), dict(row.evidence)
+            rolled = [replay_rollout(each) for each in rollouts.of_candidate(session, row.id)]
         with needed(f"{model_name} v{model_version} cannot be replayed"):
             found = replayer.replay(evidence, then)
         return ReplayView(
@@ -107,8 +126,9 @@ def evidence_router(database: Database, decisions: Decisions, replayer: Replayer
             model_version=model_version,
             then=_outcome(then),
             now=found.outcome.value,
-            agrees=found.agrees,
+            agrees=found.agrees and all(each.agrees for each in rolled),
             differences=_views(found.differences),
+            rollouts=[_rollout_view(each) for each in rolled],
             versions=_views(found.versions),
             verdicts=list(found.verdicts),
             tournament=_again_view(found.tournament),
@@ -266,3 +286,13 @@ def _described(path: Path) -> tuple[int, dict[str, str]]:
     if about.num_rows == 0:
         raise Problem(422, "no golden dataset", "the file has no rows")
     return about.num_rows, columns_of(schema)
+
+
+def _rollout_view(found: RolloutReplay) -> RolloutReplayView:
+    steps = [
+        StepReplayView(
+            step=each.step, stage=each.stage, then=each.then, now=each.now, differences=_views(each.differences)
+        )
+        for each in found.steps
+    ]
+    return RolloutReplayView(rollout_id=found.rollout_id, agrees=found.agrees, steps=steps)

@@ -15,7 +15,7 @@ from chassis.http import Problem, problems
 from contracts.event import LARGEST_INTEGER
 from contracts.policy import ModelPolicy
 from gatekeeper.database import audit_trail, queries
-from gatekeeper.promotion.commands import CommandRefused, Decisions
+from gatekeeper.promotion.commands import Decisions
 from gatekeeper.read_models import (
     AuditProofView,
     AuditView,
@@ -31,6 +31,7 @@ from gatekeeper.read_models import (
     promotion_view_of,
     summary_view,
 )
+from gatekeeper.refusals import CommandRefused
 from gatekeeper.report.page import render
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
@@ -154,7 +155,7 @@ def deciding_router(decisions: Decisions, ready: Callable[[], None]) -> APIRoute
     @router.post("/models/{model_name}/promote")
     def promote(model_name: str, request: PromoteRequest) -> PromotionView:
         """Make a version the champion: cause `approval` if it passed its gates, `override` if it did not."""
-        with _conflicts("not promoted"):
+        with conflicts("not promoted"):
             ready()
             version, actor, reason = request.model_version, request.actor, request.reason
             return promotion_view_of(decisions.promote(model_name, version, actor=actor, reason=reason))
@@ -162,7 +163,7 @@ def deciding_router(decisions: Decisions, ready: Callable[[], None]) -> APIRoute
     @router.post("/models/{model_name}/rollback")
     def roll_back(model_name: str, request: RollbackRequest) -> PromotionView:
         """Make an earlier champion the champion again, with a new epoch; allowed while the model is frozen."""
-        with _conflicts("not rolled back"):
+        with conflicts("not rolled back"):
             ready()
             decided = decisions.roll_back(model_name, request.to, actor=request.actor, reason=request.reason)
             return promotion_view_of(decided)
@@ -170,7 +171,7 @@ def deciding_router(decisions: Decisions, ready: Callable[[], None]) -> APIRoute
     @router.post("/models/{model_name}/freeze")
     def freeze(model_name: str, request: Decision) -> FreezeView:
         """Stop automatic promotions: gates go on judging, but only people change the champion."""
-        with _conflicts("not frozen"):
+        with conflicts("not frozen"):
             ready()
             decisions.freeze(model_name, actor=request.actor, reason=request.reason)
         return FreezeView(model_name=model_name, frozen=True, actor=request.actor, reason=request.reason)
@@ -178,7 +179,7 @@ def deciding_router(decisions: Decisions, ready: Callable[[], None]) -> APIRoute
     @router.post("/models/{model_name}/unfreeze")
     def unfreeze(model_name: str, request: Decision) -> FreezeView:
         """Allow automatic promotions again."""
-        with _conflicts("not unfrozen"):
+        with conflicts("not unfrozen"):
             ready()
             decisions.unfreeze(model_name, actor=request.actor, reason=request.reason)
         return FreezeView(model_name=model_name, frozen=False, actor=request.actor, reason=request.reason)
@@ -187,7 +188,7 @@ def deciding_router(decisions: Decisions, ready: Callable[[], None]) -> APIRoute
 
 
 @contextmanager
-def _conflicts(title: str) -> Iterator[Any]:
+def conflicts(title: str) -> Iterator[Any]:
     try:
         yield
     except CommandRefused as refused:

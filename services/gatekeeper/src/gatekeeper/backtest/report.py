@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable
 from typing import Any
 
 from contracts.gate_settings import Performance
+from contracts.losses import is_bounded, loss_of
 from contracts.policy import ModelPolicy, Retained
 from gatekeeper.backtest import contenders
 from gatekeeper.backtest.contenders import Contender
 from gatekeeper.backtest.history import History
 from gatekeeper.backtest.replay import Played, oracle_newest_or_stay, oracle_of_all, play, regret
+from gatekeeper.backtest.shadows import Shadowed, play_shadowed, step_of
 
 
 def of_policy(policy: ModelPolicy, metric: str) -> Contender:
@@ -26,13 +29,17 @@ def of_policy(policy: ModelPolicy, metric: str) -> Contender:
 def report(history: History, policy: ModelPolicy, metric: str) -> dict[str, Any]:
     """The whole report as JSON-compatible data. Raises statistics.Unmeasurable."""
     best = oracle_of_all(history, metric)
-    played = [play(history, one, metric) for one in contenders.standard(metric, of_policy(policy, metric))]
+    own = of_policy(policy, metric)
+    played = [play(history, one, metric) for one in contenders.standard(metric, own)]
+    rows = [_row(one, best, metric) for one in (*played, oracle_newest_or_stay(history, metric), best)]
+    if is_bounded(loss_of(metric, history.problem)):
+        rows.insert(len(played), _shadowed(play_shadowed(history, own, metric, step_of(policy)), best, metric))
     return {
         "model": history.model,
         "metric": metric,
         "windows": [{"name": history.windows[at].name, "rows": history.weight(at)} for at in history.served],
         "versions": {str(version): history.trained_on.get(version) for version in history.versions(history.served[-1])},
-        "contenders": [_row(one, best, metric) for one in (*played, oracle_newest_or_stay(history, metric), best)],
+        "contenders": rows,
     }
 
 
@@ -45,6 +52,14 @@ def _row(played: Played, best: Played, metric: str) -> dict[str, Any]:
         "champions": list(played.champions),
         "values": list(played.values),
     }
+
+
+def _shadowed(found: Shadowed, best: Played, metric: str) -> dict[str, Any]:
+    """Return the row of a policy with a shadow: rows from choice to promotion, and versions that were not promoted."""
+    row = _row(found.played, best, metric)
+    delay = f"median {statistics.median(found.delays):,.0f} rows, " if found.delays else ""
+    row["name"] = f"{row['name']} ({delay}{found.kept} not promoted)"
+    return row | {"delays": list(found.delays), "kept": found.kept}
 
 
 def markdown(found: dict[str, Any]) -> Iterable[str]:

@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from gatekeeper.database.tables import AuditHeadRow, AuditRow
 from gatekeeper.policy.hash_chain import Entry, Head, Proof, linked, plain, verify
 
+ACTOR = "gatekeeper"
+"""Who decides where no person does."""
 ROWS_AT_ONCE = 1000
 UNREADABLE = Entry(0, datetime.min.replace(tzinfo=UTC), "", "", "", None, "", {}, None, "")
 FIELDS = tuple(Entry.__dataclass_fields__)

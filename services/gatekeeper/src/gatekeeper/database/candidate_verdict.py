@@ -8,10 +8,20 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from contracts import GateFailed, GatePassed, GateVerdict, ModelRegistered, Outcome, OutputFormat, ServingArtifact
+from contracts import (
+    GateFailed,
+    GatePassed,
+    GateVerdict,
+    ModelRegistered,
+    Outcome,
+    OutputFormat,
+    ServingArtifact,
+)
 from contracts.policy import ModelPolicy
 from gatekeeper.database import queries
 from gatekeeper.database.tables import CandidateRow
+from gatekeeper.policy.promotion import CandidateResult, steps_of
+from gatekeeper.telemetry import GATES, VERDICTS
 
 STATES = {Outcome.PASSED: "passed", Outcome.FAILED: "failed", Outcome.INCONCLUSIVE: "inconclusive"}
 
@@ -43,6 +53,8 @@ class CandidateVerdict:
     serving_artifact: ServingArtifact | None = None
     output: OutputFormat | None = None
     """None where the model could not be read, or there is no policy."""
+    registered_by: tuple[str, ...] = ()
+    """People who are known to have registered or logged it."""
     in_registry: bool = True
     """False: MLflow has no such version, on which the verdict could be shown."""
 
@@ -63,6 +75,7 @@ def write(row: CandidateRow, candidate_verdict: CandidateVerdict, outcome: Outco
     row.policy_digest = policy.digest if policy else None
     row.metrics = dict(candidate_verdict.metrics)
     row.evidence = dict(candidate_verdict.evidence)
+    row.registered_by = list(candidate_verdict.registered_by)
     row.judged_at = datetime.now(UTC)
 
 
@@ -83,3 +96,28 @@ def result(
         strategy=policy.strategy_in_words if policy else "none",
         verdicts=candidate_verdict.verdicts,
     )
+
+
+def candidate_result_of(
+    row: CandidateRow, outcome: Outcome, compared_with: int | None, policy: ModelPolicy | None
+) -> CandidateResult:
+    """Return what follows from a verdict depends on."""
+    return CandidateResult(
+        model_version=row.model_version,
+        outcome=outcome,
+        compared_with=compared_with,
+        plan=steps_of(policy) if policy else (),
+        supersedes=policy is not None and policy.supersede == "newest",
+        quarantine=row.quarantine,
+    )
+
+
+def once(row: CandidateRow) -> str:
+    """Return the key under which the gates promote a version at most once per verdict."""
+    return row.id if row.judgement == 1 else f"{row.id}#{row.judgement}"
+
+
+def count(outcome: Outcome, verdicts: tuple[GateVerdict, ...]) -> None:
+    VERDICTS.labels(outcome.value).inc()
+    for verdict in verdicts:
+        GATES.labels(verdict.gate, verdict.outcome.value).inc()

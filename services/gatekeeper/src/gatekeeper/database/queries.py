@@ -9,8 +9,9 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from contracts import Envelope, GateVerdict, ModelRegistered, Outcome, Promoted
+from contracts import Envelope, GateVerdict, ModelRegistered, Outcome, Promoted, Stage
 from gatekeeper.database import audit_trail
+from gatekeeper.database.rollout_tables import RolloutRow
 from gatekeeper.database.tables import (
     REGISTERED,
     AuditRow,
@@ -20,7 +21,7 @@ from gatekeeper.database.tables import (
     ReplicaRow,
     VerdictRow,
 )
-from gatekeeper.policy.promotion import State
+from gatekeeper.policy.promotion import RunningRollout, State
 
 
 def candidate_id(model_name: str, model_version: int) -> str:
@@ -183,11 +184,17 @@ def state(session: Session, model_name: str) -> State:
     query = select(func.max(PromotionRow.promoted_at)).where(
         PromotionRow.model_name == model_name, PromotionRow.restored.is_(True)
     )
+    running = session.execute(
+        select(RolloutRow.model_version, RolloutRow.stage).where(
+            RolloutRow.model_name == model_name, RolloutRow.ended_at.is_(None)
+        )
+    ).first()
     return State(
         champion_version=current.model_version if current else None,
         epoch=current.epoch if current else 0,
         frozen=row is not None and row.frozen_at is not None,
         restored_at=session.scalar(query),
+        rollout=None if running is None else RunningRollout(running[0], running[1] == Stage.WATCH),
     )
 
 

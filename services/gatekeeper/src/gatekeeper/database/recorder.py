@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -15,22 +14,41 @@ from chassis.outbox import Outbox
 from chassis.telemetry import get_logger
 from contracts import (
     Envelope,
-    GateVerdict,
-    Outcome,
-    OutputFormat,
     Promoted,
-    ServingArtifact,
+    Result,
+    Stage,
     overall,
 )
 from contracts.policy import ModelPolicy
-from gatekeeper.database import queries
-from gatekeeper.database.candidate_verdict import CandidateVerdict, TournamentWinner, result, write
+from gatekeeper.database import challenges, queries, rollouts
+from gatekeeper.database.audit_trail import ACTOR as ACTOR
+from gatekeeper.database.candidate_verdict import (
+    CandidateVerdict,
+    TournamentWinner,
+    candidate_result_of,
+    count,
+    once,
+    result,
+    write,
+)
+from gatekeeper.database.challenges import Challenge
 from gatekeeper.database.job_kinds import MIRROR
+from gatekeeper.database.promotions import promotion_of
+from gatekeeper.database.rollout_recorder import RolloutRecorder
+from gatekeeper.database.rollout_tables import RolloutRow
 from gatekeeper.database.tables import SUPERSEDED, UNJUDGED, CandidateRow
-from gatekeeper.policy.promotion import CandidateResult, Hold, Promote, Reevaluate, after_gates, after_tournament
-from gatekeeper.telemetry import GATES, PROMOTIONS, VERDICTS, after_commit
-
-ACTOR = "gatekeeper"
+from gatekeeper.policy.promotion import (
+    AfterGates,
+    BeginRollout,
+    CandidateResult,
+    Hold,
+    Promote,
+    Reevaluate,
+    Wait,
+    after_gates,
+    after_tournament,
+)
+from gatekeeper.telemetry import PROMOTIONS, after_commit
 
 log = get_logger(__name__)
 
@@ -41,6 +59,7 @@ class Recorder:
     def __init__(self, outbox: Outbox, jobs: Jobs) -> None:
         self._outbox = outbox
         self.jobs = jobs
+        self.rollouts = RolloutRecorder(outbox, self.mirror)
 
     def judged(self, session: Session, candidate_verdict: CandidateVerdict, policy: ModelPolicy | None) -> None:
         """Record a verdict and the promotion that follows from it. Raises RunAgain when the champion has changed."""
@@ -50,13 +69,7 @@ class Recorder:
             log.warning("verdict not recorded: there is one", model_name=candidate_verdict.event.model_name)
             return
         outcome = overall(candidate_verdict.verdicts)
-        candidate_result = CandidateResult(
-            model_version=row.model_version,
-            outcome=outcome,
-            compared_with=candidate_verdict.compared_with,
-            strategy=policy.strategy_in_words if policy else "none",
-            approval="people" if policy and policy.approval else "none",
-        )
+        candidate_result = candidate_result_of(row, outcome, candidate_verdict.compared_with, policy)
         action = after_gates(candidate_result, queries.state(session, row.model_name))
         if isinstance(action, Reevaluate) and policy is not None:
             raise RunAgain(action.reason)
@@ -76,30 +89,81 @@ class Recorder:
             evidence=evidence,
             correlation_id=cause.correlation_id,
         )
-        after_commit(session, partial(_count, outcome, candidate_verdict.verdicts))
+        after_commit(session, partial(count, outcome, candidate_verdict.verdicts))
         if candidate_verdict.won is not None and policy is not None:
             crowned = self.promote_winner(
                 session, candidate_verdict.won, candidate_result, policy, verdict, evidence_id=row.id
             )
-            if crowned and isinstance(action, Promote):
+            if crowned and isinstance(action, Promote | BeginRollout | Wait):
                 action = Hold(f"v{candidate_verdict.won.model_version} did better on the same golden rows (tournament)")
-        if isinstance(action, Promote):
-            metric = policy.metric if policy else None
-            self.promote(
-                session,
-                row,
-                action,
-                actor=ACTOR,
-                reason=candidate_verdict.reason,
-                metric=metric,
-                cause=verdict,
-                gated=True,
-            )
-            return
-        if isinstance(action, Hold):
-            self.audit(session, "held", row, action.reason, cause)
-        if candidate_verdict.in_registry:
+        self._follow(session, row, action, candidate_verdict.reason, policy, verdict)
+        if not isinstance(action, Promote) and candidate_verdict.in_registry:
             self.mirror(session, row.model_name, row.model_version, cause)
+
+    def _follow(
+        self,
+        session: Session,
+        row: CandidateRow,
+        action: AfterGates,
+        reason: str,
+        policy: ModelPolicy | None,
+        verdict: Envelope[Any],
+    ) -> None:
+        """Do what follows from a verdict."""
+        running = rollouts.running(session, row.model_name)
+        own = running is not None and running.model_version == row.model_version and running.stage != Stage.WATCH
+        if running is not None and own and not isinstance(action, BeginRollout):  # which takes its place
+            why = f"v{row.model_version} was judged again meanwhile: {reason}"
+            self.rollouts.end(session, running, Result.SUPERSEDED, why, cause=verdict)
+        if isinstance(action, Promote | BeginRollout | Wait) and policy is not None:
+            challenge = challenges.challenge_for(session, row, policy, reason)
+            if isinstance(action, Promote):
+                self.promote_challenge(session, row, action, challenge, policy, verdict)
+            else:
+                self.challenge(session, row, action, challenge, policy, verdict)
+        elif isinstance(action, Hold):
+            self.audit(session, "held", row, action.reason, verdict)
+
+    def challenge(
+        self,
+        session: Session,
+        row: CandidateRow,
+        action: BeginRollout | Wait,
+        challenge: Challenge,
+        policy: ModelPolicy,
+        cause: Envelope[Any] | None,
+    ) -> None:
+        """Begin the rollout of a version, or have it wait for the end of another."""
+        if isinstance(action, BeginRollout):
+            why = f"{challenge.reason}{action.left_out}"
+            self.rollouts.begin(session, row, challenge, action.plan, policy, reason=why, cause=cause)
+        else:
+            challenges.wait(session, row, challenge, cause)
+            self.audit(session, "waits", row, action.reason, cause)
+
+    def promote_challenge(
+        self,
+        session: Session,
+        row: CandidateRow,
+        action: Promote,
+        challenge: Challenge,
+        policy: ModelPolicy,
+        cause: Envelope[Any] | None,
+    ) -> None:
+        """Promote a version that has to prove nothing more."""
+        event = promotion_of(
+            session,
+            row,
+            action,
+            actor=ACTOR,
+            reason=f"{challenge.reason}{action.left_out}",
+            metric=challenge.metric,
+            evidence_id=challenge.evidence_id,
+            baseline=challenge.baseline,
+            output=challenge.output_format,
+        )
+        gated_candidate = None if challenge.tournament else once(row)
+        self.record_promotion(session, event, cause=cause, gated_candidate=gated_candidate, policy=policy)
 
     def promote_winner(
         self,
@@ -111,25 +175,28 @@ class Recorder:
         *,
         evidence_id: str,
     ) -> bool:
-        """Promote a tournament's winner; False when the model is frozen or requires approval."""
+        """Promote a tournament's winner, or begin its rollout; False when it is held."""
         row = queries.candidate(session, policy.model, won.model_version)
         if row is None:
             return False
-        action = after_tournament(candidate_result, won.model_version, queries.state(session, policy.model))
+        action = after_tournament(
+            candidate_result, won.model_version, queries.state(session, policy.model), row.quarantine
+        )
+        challenge = challenges.challenge_for(
+            session,
+            row,
+            policy,
+            f"tournament: {won.reason}",
+            baseline=won.metrics,
+            output=won.output,
+            evidence_id=evidence_id,
+            tournament=True,
+        )
         if isinstance(action, Promote):
-            reason, metric = f"tournament: {won.reason}", policy.metric
-            self.promote(
-                session,
-                row,
-                action,
-                actor=ACTOR,
-                reason=reason,
-                metric=metric,
-                cause=cause,
-                evidence_id=evidence_id,
-                baseline=won.metrics,
-                output=won.output,
-            )
+            self.promote_challenge(session, row, action, challenge, policy, cause)
+            return True
+        if isinstance(action, BeginRollout | Wait):
+            self.challenge(session, row, action, challenge, policy, cause)
             return True
         if isinstance(action, Hold):
             self.audit(session, "held", row, f"it won a tournament, but {action.reason}", cause)
@@ -151,33 +218,12 @@ class Recorder:
         *,
         actor: str,
         reason: str,
-        metric: str | None,
-        cause: Envelope[Any] | None = None,
-        gated: bool = False,
-        evidence_id: str | None = None,
-        baseline: Mapping[str, float] | None = None,
-        output: OutputFormat | None = None,
+        policy: ModelPolicy | None,
     ) -> Envelope[Promoted]:
-        """Promote a candidate. Its own verdict, metrics and output format are used, unless others are given."""
-        registered = queries.envelope_of(row).data
-        event = Promoted(
-            model_name=row.model_name,
-            model_version=row.model_version,
-            epoch=decision.epoch,
-            artifact_uri=row.artifact_uri or "",
-            artifact_digest=row.artifact_digest or "",
-            serving_artifact=_serving_artifact(row),
-            previous_version=decision.previous_version,
-            cause=decision.cause,
-            actor=actor,
-            reason=reason,
-            evidence_id=evidence_id or row.id,
-            metric=metric,
-            baseline=dict(row.metrics if baseline is None else baseline),
-            reference=registered.reference,
-            output=output or _output(session, row),
-        )
-        return self.record_promotion(session, event, cause=cause, gated_candidate=_once(row) if gated else None)
+        """Promote a candidate, as a person wants it."""
+        metric = policy.metric if policy else None
+        event = promotion_of(session, row, decision, actor=actor, reason=reason, metric=metric)
+        return self.record_promotion(session, event, policy=policy)
 
     def record_promotion(
         self,
@@ -186,9 +232,15 @@ class Recorder:
         *,
         cause: Envelope[Any] | None = None,
         gated_candidate: str | None = None,
+        by: RolloutRow | None = None,
+        policy: ModelPolicy | None = None,
     ) -> Envelope[Promoted]:
-        """Record `event` as the newest epoch: row, event, audit, mirror."""
-        envelope = self._outbox.emit(session, event, cause=cause)
+        """Record `event` as the newest epoch: row, event, audit, mirror, and what follows for rollouts.
+
+        `by`: the rollout that led to it; every other one ends. `policy`: says whether the new champion is watched.
+        """
+        previous = queries.champion(session, event.model_name)
+        envelope = self._outbox.emit(session, event, cause=cause, correlation_id=by.correlation_id if by else None)
         queries.add_promotion(session, envelope, gated_candidate=gated_candidate)
         queries.add_audit(
             session,
@@ -208,6 +260,8 @@ class Recorder:
             correlation_id=envelope.correlation_id,
         )
         self.mirror(session, event.model_name, event.model_version, envelope)
+        session.flush()
+        self.rollouts.after_promotion(session, envelope, previous, by=by, policy=policy)
         after_commit(session, lambda: PROMOTIONS.labels(event.cause.value).inc())
         return envelope
 
@@ -231,26 +285,3 @@ class Recorder:
         """Enqueue the job that updates MLflow's aliases, and this version's tags, to the recorded state."""
         payload = {"model_version": model_version}
         self.jobs.enqueue(session, kind=MIRROR, key=model_name, payload=payload, cause=cause)
-
-
-def _once(row: CandidateRow) -> str:
-    """Return the key under which the gates promote a version at most once per verdict."""
-    return row.id if row.judgement == 1 else f"{row.id}#{row.judgement}"
-
-
-def _serving_artifact(row: CandidateRow) -> ServingArtifact | None:
-    return None if row.serving_artifact is None else ServingArtifact.model_validate(row.serving_artifact)
-
-
-def _output(session: Session, row: CandidateRow) -> OutputFormat | None:
-    """Return that of its verdict; of its last promotion where it has none, as after a restore from the topic."""
-    if row.output is not None:
-        return OutputFormat.model_validate(row.output)
-    earlier = queries.promotion_of(session, row.model_name, row.model_version)
-    return None if earlier is None else Promoted.model_validate(earlier.event).output
-
-
-def _count(outcome: Outcome, verdicts: tuple[GateVerdict, ...]) -> None:
-    VERDICTS.labels(outcome.value).inc()
-    for verdict in verdicts:
-        GATES.labels(verdict.gate, verdict.outcome.value).inc()

@@ -85,6 +85,8 @@ def judge_again(session: Session, row: CandidateRow, envelope: Envelope[ModelReg
     _archive(session, row)
     row.state, row.gating_at = GATING, datetime.now(UTC)
     row.judgement += 1
+    if requested_again(envelope):  # a person wants it, with a reason
+        row.quarantine = None
     row.event = envelope.model_dump(mode="json")
     for each in undecided(session, row.id):
         each.judgement = row.judgement

@@ -27,6 +27,8 @@ class ModelRow(Base):
     frozen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     mirrored: Mapped[dict[str, Any] | None] = mapped_column(Json)
     """The aliases last written to MLflow; None while unknown."""
+    rollout_revision: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    """Number of changes of the model's rollouts; of a restored database, at least that of the topic."""
 
 
 class CandidateRow(Base):
@@ -64,6 +66,10 @@ class CandidateRow(Base):
     evidence: Mapped[dict[str, Any]] = mapped_column(Json)
     gating_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     judged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    quarantine: Mapped[str | None] = mapped_column(Text)
+    """Why only a person can have it promoted: it was rolled back, aborted or refused. None: it is not quarantined."""
+    registered_by: Mapped[list[str] | None] = mapped_column(Json)
+    """The people who are known to have registered or logged it; they cannot approve it."""
 
 
 class VerdictRow(Base):
@@ -225,3 +231,7 @@ class ReplicaRow(Base):
     failed_version: Mapped[int | None] = mapped_column(Integer)
     failure: Mapped[str | None] = mapped_column(Text)
     failed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    tried_version: Mapped[int | None] = mapped_column(Integer)
+    """The version that was last loaded beside the champion, for the rollout `tried_rollout`."""
+    tried_rollout: Mapped[str | None] = mapped_column(String(250))
+    tried_since: Mapped[datetime | None] = mapped_column(UtcDateTime)

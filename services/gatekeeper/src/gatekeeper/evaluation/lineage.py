@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from chassis.errors import NotFound
 from chassis.registry import RegisteredVersion, Registry
-from contracts import ModelRegistered
+from contracts import ModelRegistered, Trigger
 from gatekeeper.evaluation import golden_sources
 from gatekeeper.evaluation.golden_roles import GoldenSource
 from gatekeeper.policy.gates.lineage import Origin
@@ -26,6 +26,8 @@ LINEAGE_TAG = "gauntlet.lineage"
 COMMIT_TAG = "mlflow.source.git.commit"
 SOURCE_TAG = "mlflow.source.name"
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?(-dirty)?$")
+TRAINED = ("drift", "request", "re-registration")
+"""Kinds of triggers of versions that the trainer logs and registers."""
 TRAINING_CONTEXTS = ("training", "train")
 """The second is what MLflow's autologging writes."""
 
@@ -45,6 +47,8 @@ class Provenance:
     """Where the evaluation dataset is from, where the version registered none and its run has one."""
     golden_tried: tuple[str, ...] = ()
     """Where golden rows were looked for, and why there are none."""
+    registered_by: tuple[str, ...] = ()
+    """The people who are known to have registered or logged it."""
 
 
 def trace(registry: Registry, event: ModelRegistered) -> Provenance:
@@ -75,7 +79,16 @@ def trace(registry: Registry, event: ModelRegistered) -> Provenance:
         source, tried = found.source, found.tried
     origin = Origin(deleted, _is_claimed(completed.code_version, run, tag), _source(run))
     status = run.info.status if run else None
-    return Provenance(completed, version, run is not None and not deleted, status, training, origin, source, tried)
+    by = _people(completed.trigger, version, run)
+    return Provenance(completed, version, run is not None and not deleted, status, training, origin, source, tried, by)
+
+
+def _people(trigger: Trigger | None, version: RegisteredVersion, run: Run | None) -> tuple[str, ...]:
+    """Return who is named by the event, and by MLflow; of a version that the trainer made, not the trainer's user."""
+    found = [trigger.by if trigger is not None else None]
+    if trigger is None or trigger.kind not in TRAINED:
+        found += [version.user, run.data.tags.get("mlflow.user") if run is not None else None]
+    return tuple(dict.fromkeys(each for each in found if each))
 
 
 def _run(registry: Registry, run_id: str | None) -> Run | None:

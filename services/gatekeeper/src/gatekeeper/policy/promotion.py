@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from contracts import Cause, Outcome
+from contracts import Cause, Mode, Outcome, Stage
+from contracts.policy import ModelPolicy
+from gatekeeper.policy.rollout import Step, plan, watch_of
+
+
+@dataclass(frozen=True)
+class RunningRollout:
+    """The rollout of a model that has not ended; `model_version`: its challenger, in a watch the champion."""
+
+    model_version: int
+    is_watch: bool = False
 
 
 @dataclass(frozen=True)
@@ -17,6 +27,7 @@ class State:
     frozen: bool = False
     restored_at: datetime | None = None
     """Time of the newest promotion that was restored from the topic, not decided here."""
+    rollout: RunningRollout | None = None
 
 
 @dataclass(frozen=True)
@@ -26,8 +37,12 @@ class CandidateResult:
     model_version: int
     outcome: Outcome
     compared_with: int | None
-    strategy: str = "direct"
-    approval: str = "none"
+    plan: tuple[Step, ...] = ()
+    """The steps of its policy after the verdict: see `steps_of`."""
+    supersedes: bool = False
+    """Its policy has it take the place of a rollout that is running."""
+    quarantine: str | None = None
+    """Why only a person can have it promoted."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,23 @@ class Promote:
     epoch: int
     previous_version: int | None
     cause: Cause
+    reason: str
+    left_out: str = ""
+    """Steps of the policy that need a champion, where there is none; a part of a sentence."""
+
+
+@dataclass(frozen=True)
+class BeginRollout:
+    """It proves itself in these steps first; a rollout that is running ends."""
+
+    plan: tuple[Step, ...]
+    left_out: str = ""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """It waits for the end of the rollout that is running."""
+
     reason: str
 
 
@@ -74,7 +106,16 @@ def is_past(registered_at: datetime, state: State) -> Superseded | None:
     )
 
 
-def after_gates(candidate: CandidateResult, state: State) -> Promote | Hold | Reevaluate | Refuse:
+def steps_of(policy: ModelPolicy) -> tuple[Step, ...]:
+    """Return the steps between the verdict and the promotion, and the watch after it."""
+    watch = watch_of(policy)
+    return plan(policy) if watch is None else (*plan(policy), watch)
+
+
+AfterGates = Promote | BeginRollout | Wait | Hold | Reevaluate | Refuse
+
+
+def after_gates(candidate: CandidateResult, state: State) -> AfterGates:
     """Decide on a candidate whose gates have all returned verdicts."""
     if candidate.model_version == state.champion_version:
         return Hold("it is the champion already")
@@ -83,26 +124,40 @@ def after_gates(candidate: CandidateResult, state: State) -> Promote | Hold | Re
         return Reevaluate(f"gated against {was}, but meanwhile {now} answers")
     if candidate.outcome is not Outcome.PASSED:
         return Refuse(f"the verdict is {candidate.outcome.value}")
+    if candidate.quarantine is not None:
+        return Hold(f"{candidate.quarantine}; until a person promotes it, or registers it again with a reason")
     if state.frozen:
         return Hold("the model is frozen: only a person's decision changes the champion")
-    if candidate.approval != "none":
-        return Hold("it waits for a person's approval")
-    if candidate.strategy != "direct":
-        return Hold(f"strategy {candidate.strategy}: it has to prove itself beside the champion first")
+    running = state.rollout
+    takes_place = candidate.supersedes or not candidate.plan
+    if running is not None and not takes_place and running.model_version != candidate.model_version:
+        what = "watch" if running.is_watch else "rollout"
+        return Wait(f"it waits for the end of the {what} of v{running.model_version} (supersede: wait)")
+    steps = _possible(candidate.plan, state)
+    if any(step.stage is not Stage.WATCH for step in steps):
+        return BeginRollout(steps, _left_out(candidate.plan, steps))
     return Promote(
         state.epoch + 1,
         state.champion_version,
         Cause.GATE,
         "passed every gate of its policy",
+        _left_out(candidate.plan, steps),
     )
 
 
-def after_tournament(candidate: CandidateResult, winner: int, state: State) -> Promote | Hold | Reevaluate | Refuse:
-    """Decide on a retained version that won on the candidate's golden rows, as on a candidate."""
-    action = after_gates(replace(candidate, model_version=winner, outcome=Outcome.PASSED), state)
-    if not isinstance(action, Promote):
-        return action
-    return replace(action, cause=Cause.TOURNAMENT, reason="the best of the versions that are retained")
+def after_tournament(candidate: CandidateResult, winner: int, state: State, quarantine: str | None) -> AfterGates:
+    """Decide on a retained version that won on the candidate's golden rows, as on a candidate.
+
+    Staging replicas loaded it when it passed its own gates; they follow the newest version that passed.
+    """
+    if state.rollout is not None and state.rollout.model_version == winner:
+        return Hold("its rollout is running already")
+    steps = tuple(step for step in candidate.plan if step.stage is not Stage.STAGING)
+    won = replace(candidate, model_version=winner, outcome=Outcome.PASSED, plan=steps, quarantine=quarantine)
+    action = after_gates(won, state)
+    if isinstance(action, Promote):
+        return replace(action, cause=Cause.TOURNAMENT, reason="the best of the versions that are retained")
+    return action
 
 
 def on_request(version: int, outcome: Outcome | None, gating: bool, state: State) -> Promote | Refuse:
@@ -139,3 +194,13 @@ def on_rollback(
 
 def _champion(version: int | None) -> str:
     return "no champion" if version is None else f"champion v{version}"
+
+
+def _possible(plan: tuple[Step, ...], state: State) -> tuple[Step, ...]:
+    """Return the steps that need no champion, where there is none: nothing can be tried beside it."""
+    return plan if state.champion_version is not None else tuple(step for step in plan if step.mode is Mode.OFF)
+
+
+def _left_out(plan: tuple[Step, ...], steps: tuple[Step, ...]) -> str:
+    names = ", ".join(dict.fromkeys(step.stage.value for step in plan if step not in steps))
+    return f"; there is no champion beside which it could be tried ({names})" if names else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from contracts import Loss, Mode, RolloutMeasured, Stage
@@ -184,9 +184,7 @@ def _watch(
         if "latency" in step.on:
             findings["latency"] = judge.latency(champion, former, step.limits.latency_factor, step.alpha_harm)
         if "metric" in step.on and loss is not None:
-            level = step.alpha_harm
-            found = judge.metric_of_pairs(measured.paired, loss, level, level)
-            findings["metric"] = replace(found, harm=found.proven)
+            findings["metric"] = judge.former_is_better(measured.paired, loss, step.alpha_harm)
     figures = tuple(each.figure for each in findings.values())
     harm = [f"{_HARM[name]}: {each.figure.reason}" for name, each in findings.items() if each.harm]
     if load_failure is not None:

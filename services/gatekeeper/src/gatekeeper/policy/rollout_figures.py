@@ -11,7 +11,7 @@ from contracts.losses import LossKind
 from gatekeeper.policy.statistics import anytime
 from gatekeeper.policy.statistics.anytime import Sample
 
-TOLERANCE = 0.1
+TOLERANCE = 0.12
 """Probability with which a version that fails exactly as often as the policy allows may be stopped for it."""
 ALPHA_RATIO = 0.001
 """Probability with which routing that works is taken for broken."""
@@ -92,6 +92,20 @@ def p95_ms(histogram: dict[str, int]) -> float:
     raise ValueError("a histogram without latencies has no 95th percentile")
 
 
+def former_is_better(paired: PairedSums, loss: Loss, alpha: float) -> Finding:
+    """Judge the new champion of a watch, whose former one is the tried version: it is harm when that one is better."""
+    mirrored = PairedSums(
+        n=paired.n,
+        wins=paired.losses,
+        losses=paired.wins,
+        sum_d=-paired.sum_d,
+        sum_d2=paired.sum_d2,
+        log_wealth_better=paired.log_wealth_worse,
+        log_wealth_worse=paired.log_wealth_better,
+    )
+    return metric_of_pairs(mirrored, loss, alpha, alpha)
+
+
 def metric_of_pairs(paired: PairedSums, loss: Loss, alpha: float, alpha_harm: float) -> Finding:
     """Judge the tried version by the loss on rows that both predicted; proven: better (by more than minus the margin).
 
@@ -99,11 +113,12 @@ def metric_of_pairs(paired: PairedSums, loss: Loss, alpha: float, alpha_harm: fl
     """
     observed = paired.sum_d / paired.n if paired.n else None
     if loss.kind is LossKind.ZERO_ONE and loss.margin == 0:
-        better, worse = anytime.paired(paired.wins, paired.losses), anytime.paired(paired.losses, paired.wins)
+        better = anytime.paired(paired.wins, paired.losses)
+        worse = anytime.paired(paired.losses, paired.wins, anytime.WORSE)
         seen = f"right alone on {paired.wins:,}, wrong alone on {paired.losses:,} of {paired.n:,} labelled units"
     else:
         better, worse = anytime.betting(paired.log_wealth_better), anytime.betting(paired.log_wealth_worse)
-        seen = f"mean loss lower by {observed or 0.0:.4g} on {paired.n:,} labelled units"
+        seen = f"mean loss {_by(observed or 0.0)} on {paired.n:,} labelled units"
     return _metric(observed, loss, paired.n, seen, (better, worse), (alpha, alpha_harm))
 
 
@@ -120,7 +135,7 @@ def _metric(
     by = f" by more than {loss.margin:g}" if loss.margin and sign == "worse" else ""
     of = f" or worse by less than {loss.margin:g}" if loss.margin and sign == "better" else ""
     reason = f"{seen}: that it is {sign}{by}{of}, {_evidence(log_e, level)}"
-    figure = Figure("metric", observed, -loss.margin, n, reason)
+    figure = Figure("metric", observed, 0.0 - loss.margin, n, reason)
     return Finding(figure, worse >= -math.log(alpha_harm), better >= -math.log(alpha))
 
 
@@ -135,14 +150,14 @@ def metric_of_arms(champion: ArmSums, tried: ArmSums, margin: float, alpha: floa
             f" v{champion.model_version} are too few: each needs {anytime.LEAST_UNITS}, of them"
             f" {anytime.LEAST_OUTCOMES} right and {anytime.LEAST_OUTCOMES} wrong"
         )
-        return Finding(Figure("metric", None, -margin, n, reason))
+        return Finding(Figure("metric", None, 0.0 - margin, n, reason))
     observed, lower, _ = found
     upper = harm[2]
     reason = (
         f"mean loss of v{tried.model_version} lower by {observed:.4g} on {tried.labelled:,} labelled units, against"
         f" {champion.labelled:,} of v{champion.model_version}: at least {lower:.4g}, at most {upper:.4g}"
     )
-    return Finding(Figure("metric", observed, -margin, n, reason), upper < -margin, lower > -margin)
+    return Finding(Figure("metric", observed, 0.0 - margin, n, reason), upper < -margin, lower > -margin)
 
 
 def _sample(arm: ArmSums) -> Sample:
@@ -175,14 +190,21 @@ def sample_ratio(champion: ArmSums, tried: ArmSums, share: float) -> Finding:
     return Finding(figure, log_e >= -math.log(ALPHA_RATIO))
 
 
+def _by(lower: float) -> str:
+    return f"lower by {lower:.4g}" if lower >= 0 else f"higher by {-lower:.4g}"
+
+
 def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
 def _evidence(log_e: float, alpha: float) -> str:
     """Return the evidence as odds: 34 to 1; from 1/alpha to 1 on, it decides."""
-    odds = f"{math.exp(log_e):.3g}" if log_e < math.log(1e6) else "more than a million"
-    return f"evidence {odds} to 1 ({1 / alpha:.3g} to 1 decides)"
+    if log_e >= math.log(1e6):
+        odds = "more than a million"
+    else:
+        odds = f"{math.exp(log_e):,.0f}" if log_e > math.log(1000) else f"{math.exp(log_e):.3g}"
+    return f"evidence {odds} to 1 ({1 / alpha:,.0f} to 1 decides)"
 
 
 def _chance(p: float, alpha: float) -> str:

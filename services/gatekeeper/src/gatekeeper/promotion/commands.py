@@ -7,22 +7,20 @@ from datetime import UTC, datetime
 from sqlalchemy.orm import Session
 
 from chassis.database import Database
-from chassis.errors import NotFound, Permanent
+from chassis.errors import NotFound
 from chassis.policy_store import PolicyStore
 from chassis.registry import Registry
-from contracts import Cause, Envelope, Promoted
+from contracts import Envelope, Promoted
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.database import queries
 from gatekeeper.database.candidate_verdict import STATES
+from gatekeeper.database.promotions import promoted_again
 from gatekeeper.database.recorder import Recorder
-from gatekeeper.database.tables import BEING_JUDGED, CandidateRow, ModelRow, PromotionRow
+from gatekeeper.database.tables import BEING_JUDGED, CandidateRow, ModelRow
 from gatekeeper.policy.promotion import Promote, Refuse, on_request, on_rollback
+from gatekeeper.refusals import CommandRefused
 
 OUTCOMES = {state: outcome for outcome, state in STATES.items()}
-
-
-class CommandRefused(Permanent):
-    """The state of the model does not allow the command; the message explains what would."""
 
 
 class Decisions:
@@ -58,9 +56,7 @@ class Decisions:
                 raise CommandRefused(f"{model_name}: {decision.reason}")
             row.artifact_digest, row.artifact_uri = digest, uri
             policy = self._policies.get(model_name)
-            return self._recorder.promote(
-                session, row, decision, actor=actor, reason=reason, metric=policy.metric if policy else None
-            )
+            return self._recorder.promote(session, row, decision, actor=actor, reason=reason, policy=policy)
 
     def roll_back(self, model_name: str, to: int | None, *, actor: str, reason: str) -> Envelope[Promoted]:
         """Make an earlier champion (by default the previous one) champion again. Allowed while frozen."""
@@ -75,7 +71,9 @@ class Decisions:
             if decided != target:
                 raise CommandRefused(f"{model_name}: the champion has just changed; look again")
             current = queries.champion(session, model_name)
-            event = _again(model_name, target, earlier, decision, actor, reason, uri, digest)
+            event = promoted_again(
+                model_name, target, earlier, decision, actor=actor, reason=reason, uri=uri, digest=digest
+            )
             if current is not None and event.metric is None:
                 event = event.model_copy(update={"metric": current.event.get("metric")})
             return self._recorder.record_promotion(session, event)
@@ -155,34 +153,3 @@ def _rollback(session: Session, model_name: str, to: int | None) -> tuple[int, P
     if isinstance(decision, Refuse):
         raise CommandRefused(f"{model_name}: {decision.reason}")
     return decision
-
-
-def _again(
-    model_name: str,
-    model_version: int,
-    earlier: PromotionRow | None,
-    decision: Promote,
-    actor: str,
-    reason: str,
-    uri: str | None,
-    digest: str | None,
-) -> Promoted:
-    """The promotion of an earlier champion, with the data of its earlier promotion."""
-    then = Promoted.model_validate(earlier.event) if earlier else None
-    return Promoted(
-        model_name=model_name,
-        model_version=model_version,
-        epoch=decision.epoch,
-        artifact_uri=then.artifact_uri if then else uri or "",
-        artifact_digest=then.artifact_digest if then else digest or "",
-        serving_artifact=then.serving_artifact if then else None,
-        previous_version=decision.previous_version,
-        cause=Cause.ROLLBACK,
-        actor=actor,
-        reason=reason,
-        evidence_id=then.evidence_id if then else None,
-        metric=then.metric if then else None,
-        baseline=then.baseline if then else {},
-        reference=then.reference if then else None,
-        output=then.output if then else None,
-    )

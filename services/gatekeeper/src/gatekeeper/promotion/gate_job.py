@@ -119,6 +119,7 @@ class GateJob:
             won=won(played, policy) if played else None,
             serving_artifact=serving_artifact.keep(measurements, self._kept) if outcome is Outcome.PASSED else None,
             output=measurements.output,
+            registered_by=found.registered_by,
         )
         return partial(self._record, candidate_verdict=candidate_verdict, policy=policy, seconds=measurements.seconds)
 

@@ -13,7 +13,7 @@ from chassis.errors import NotFound
 from chassis.job_worker import JobRun, Record
 from chassis.registry import Registry
 from chassis.telemetry import get_logger
-from gatekeeper.database import queries
+from gatekeeper.database import queries, rollouts
 from gatekeeper.database.evidence_formats import serving_form_of
 from gatekeeper.read_models import CandidateView, candidate_view
 from gatekeeper.report.page import render
@@ -107,6 +107,8 @@ def _tags(session: Session, model_name: str, model_version: int) -> dict[str, st
             tags["gauntlet.policy_digest"] = row.policy_digest
         if form := serving_form_of(row.evidence):
             tags["gauntlet.serving_form"] = form
+        if rolled := rollouts.of_candidate(session, row.id):
+            tags["gauntlet.rollout"] = f"{rolled[0].result or rolled[0].stage}: {rolled[0].reason}"[:5000]
     if promotion is not None:
         tags["gauntlet.epoch"] = str(promotion.epoch)
     return tags

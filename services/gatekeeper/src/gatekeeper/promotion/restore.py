@@ -1,6 +1,6 @@
 """Restore promotions that the `promoted` topic has and this database lacks, before anything else is consumed.
 
-docs/adr/0005 lists what a wiped or older database must not do.
+docs/adr/0005 lists what a wiped or older database must not do; docs/adr/0023, what becomes of rollouts.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from chassis.errors import Transient
 from chassis.follower import Follower
 from chassis.settings import ServiceSettings
 from chassis.telemetry import get_logger
-from contracts import Envelope, Promoted
+from contracts import Envelope, Promoted, RolloutChanged
 from gatekeeper.database import queries
 from gatekeeper.database.recorder import ACTOR, Recorder
 from gatekeeper.database.tables import PromotionRow
+from gatekeeper.rollout import restore as rollout
 
 RETRY_SECONDS = 1.0
 
@@ -37,13 +38,13 @@ class Restoration:
         self._database = database
         self._recorder = recorder
         self._follower: Follower | None = None
-        self._read: list[Envelope[Promoted]] = []
+        self._read: list[Envelope[Promoted | RolloutChanged]] = []
         self.done = False
 
     async def start(self) -> None:
         """Read and adopt the topic. Raises Transient when the broker or the database is unavailable."""
         self._read = []
-        follower = Follower(self._settings, [Promoted], self._on_promoted)
+        follower = Follower(self._settings, [Promoted, RolloutChanged], self._on_event)
         await follower.start()
         try:
             await follower.caught_up.wait()
@@ -63,7 +64,7 @@ class Restoration:
         if not self.done:
             raise Transient("still reading the history of promotions")
 
-    async def _on_promoted(self, envelope: Envelope[Promoted]) -> None:
+    async def _on_event(self, envelope: Envelope[Promoted | RolloutChanged]) -> None:
         if not self.done:
             self._read.append(envelope)
             return
@@ -72,31 +73,46 @@ class Restoration:
                 await asyncio.to_thread(self._adopt_one, envelope)
                 return
             except Transient as error:
-                log.warning("promotion not adopted yet", error=str(error))
+                log.warning("not adopted yet", type=envelope.type, error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception:  # the follower must continue: the next record may be valid
-                log.exception("promotion not adopted", model_name=envelope.model_name, epoch=envelope.data.epoch)
+                log.exception("not adopted", type=envelope.type, model_name=envelope.model_name, event_id=envelope.id)
                 return
 
     def _adopt_history(self) -> None:
         by_model: dict[str, list[Envelope[Promoted]]] = defaultdict(list)
+        changes: dict[str, list[Envelope[RolloutChanged]]] = defaultdict(list)
         for envelope in self._read:
-            by_model[envelope.model_name].append(envelope)
+            if isinstance(envelope.data, Promoted):
+                by_model[envelope.model_name].append(envelope)
+            elif _is_storable(envelope):
+                changes[envelope.model_name].append(envelope)
         with self._database.reading() as session:
             known = queries.model_names(session)
-        for model_name in sorted(by_model.keys() | known):
+        for model_name in sorted(by_model.keys() | changes.keys() | known):
             with self._database.transaction() as session:
                 self._adopt(session, model_name, by_model[model_name])
                 self._repeat_what_is_lost(session, model_name, by_model[model_name])
+                rollout.adopt(session, self._recorder, model_name, changes[model_name])
         self._read = []
 
-    def _adopt_one(self, envelope: Envelope[Promoted]) -> None:
+    def _adopt_one(self, envelope: Envelope[Promoted | RolloutChanged]) -> None:
+        if isinstance(envelope.data, RolloutChanged):
+            self._adopt_change(envelope)
+            return
         with self._database.reading() as session:
             current = queries.champion(session, envelope.model_name)
             if current is not None and not _supersedes(envelope, current):
                 return
         with self._database.transaction() as session:
             self._adopt(session, envelope.model_name, [envelope])
+
+    def _adopt_change(self, envelope: Envelope[RolloutChanged]) -> None:
+        with self._database.reading() as session:
+            if not _is_storable(envelope) or not rollout.is_news(session, envelope):
+                return
+        with self._database.transaction() as session:
+            rollout.adopt(session, self._recorder, envelope.model_name, [envelope])
 
     def _adopt(self, session: Session, model_name: str, envelopes: Sequence[Envelope[Promoted]]) -> None:
         """Adopt every epoch above our own, and ours where a later record has it, too: see `_supersedes`."""
@@ -158,10 +174,10 @@ def _why(newest: Envelope[Promoted], replaced: PromotionRow | None) -> str:
     return f"{what} were both promoted with epoch {own}; the later record of the promoted topic is in force"
 
 
-def _is_storable(envelope: Envelope[Promoted]) -> bool:
+def _is_storable(envelope: Envelope[Any]) -> bool:
     """Can the database store it? An event that it cannot store must not prevent the service from starting."""
     event = envelope.data
     storable = "\\u0000" not in envelope.model_dump_json()
     if not storable:
-        log.error("promotion ignored: it cannot be ours", model_name=event.model_name, event_id=envelope.id)
+        log.error("ignored: it cannot be ours", type=event.type, model_name=event.model_name, event_id=envelope.id)
     return storable

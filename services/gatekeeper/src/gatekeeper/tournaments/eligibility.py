@@ -33,7 +33,7 @@ class RetainedVersion:
 def retained(session: Session, model_name: str, policy: ModelPolicy, *outside: int | None) -> list[RetainedVersion]:
     """Eligible versions, newest first: judged before, safe to run, and not in `outside` (such as the champion).
 
-    Excludes versions that a person rolled back from: only a manual decision can bring them back.
+    Excludes versions that were rolled back, aborted or refused: only a manual decision can bring them back.
     """
     settings = policy.candidates
     assert isinstance(settings, Retained), "the policy wants a tournament"
@@ -41,6 +41,7 @@ def retained(session: Session, model_name: str, policy: ModelPolicy, *outside: i
         CandidateRow.model_name == model_name,
         CandidateRow.model_version.not_in({*outside, *_taken_away(session, model_name)} - {None}),
         CandidateRow.state.not_in(UNJUDGED),
+        CandidateRow.quarantine.is_(None),
         CandidateRow.artifact_digest.is_not(None),
         CandidateRow.artifact_uri.is_not(None),
     )

@@ -17,7 +17,7 @@ from chassis.telemetry import get_logger
 from contracts import Dataset, ModelRegistered, Outcome
 from contracts.policy import ModelPolicy
 from gatekeeper.database import golden_datasets, queries
-from gatekeeper.database.candidate_verdict import TournamentWinner
+from gatekeeper.database.candidate_verdict import TournamentWinner, candidate_result_of
 from gatekeeper.database.recorder import ACTOR, Recorder
 from gatekeeper.database.tables import GoldenRow, TournamentRow
 from gatekeeper.evaluation.evaluator import Evaluator
@@ -28,7 +28,6 @@ from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence import document as evidence
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.policy.gates.leakage import clean_rows
-from gatekeeper.policy.promotion import CandidateResult
 from gatekeeper.policy.statistics import estimates
 from gatekeeper.policy.tournament_trigger import Skip, after_drift
 from gatekeeper.sandbox.processes import Cancelled
@@ -139,13 +138,9 @@ class TournamentJob:
             correlation_id=job.cause.correlation_id if job.cause else None,
         )
         if won is not None:
-            candidate_result = CandidateResult(
-                model_version=won.model_version,
-                outcome=Outcome.PASSED,
-                compared_with=row.champion_version,
-                strategy=policy.strategy_in_words,
-                approval="people" if policy.approval else "none",
-            )
+            winner = queries.candidate(session, row.model_name, won.model_version)
+            assert winner is not None, "it played"
+            candidate_result = candidate_result_of(winner, Outcome.PASSED, row.champion_version, policy)
             self._recorder.promote_winner(session, won, candidate_result, policy, job.cause, evidence_id=row.id)
 
     def on_failed(self, session: Session, job: Job, error: str) -> None:

@@ -7,7 +7,6 @@ converts, predicts and refuses everything else, which makes the response the sam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from starlette.responses import Response
 from chassis.http import Problem
 from chassis.row_reader import InputBatch
 from chassis.row_validation import RowsRefused
+from serving.http.answering_versions import LONGEST_HEADER, in_words, version_of, versions_of_rows
 from serving.http.asgi import JSON, RawRequest, RawResponse
 from serving.http.json_bodies import LARGE
 from serving.http.openapi import ERROR_TEXT, refusals, success
@@ -80,21 +80,23 @@ class Invocations:
             table = quick(model, request)
         else:
             table = await service.batcher.run(lambda: quick(model, request))
+        failure: ModelFailed | None = None
         if table is not None:
             try:
-                if model.has_own_labels:
-                    prediction = await service.batcher.run(partial(model.invoked, table))
-                else:
-                    prediction = await service.batcher.predict(model, table)
+                prediction = await service.predict_with_raw(request, active, table)
                 body = await self._body(prediction)
-            except (ModelFailed, RowsRefused):
-                pass  # MLflow's own error message follows
+            except ModelFailed as failed:
+                failure = failed  # MLflow's own error message follows
+            except RowsRefused:
+                pass  # likewise
             else:
                 service.record(request, active, table, prediction)
-                return RawResponse(body, _headers(active))
-        answer, table, prediction = await service.batcher.run(lambda: _as_mlflow_does(model, request))
-        if answer.status == 200 and table is not None:
-            service.record(request, active, table, prediction)
+                return RawResponse(body, _headers(active, prediction))
+        answer, read, made = await service.batcher.run(lambda: _as_mlflow_does(model, request))
+        if answer.status == 200 and read is not None and made is not None:
+            service.record(request, active, read, service.shadowed(active, made))
+        elif failure is not None and table is not None:
+            service.record_failure(request, active, table, failure)
         headers = [(b"content-type", answer.mimetype.encode()), *_headers(active)[1:]]
         return RawResponse(answer.response.encode(), headers, answer.status)
 
@@ -172,7 +174,12 @@ def shape(problem: Problem) -> Response:
     return Response(orjson.dumps(body), status, problem.headers, "application/json")
 
 
-def _headers(active: ActiveVersion) -> list[tuple[bytes, bytes]]:
+def _headers(active: ActiveVersion, prediction: Prediction | None = None) -> list[tuple[bytes, bytes]]:
     artifact = active.desired.artifact
-    version = str(artifact.model_version).encode()
-    return [JSON, (b"x-model-name", artifact.model_name.encode()), (b"x-model-version", version)]
+    version = artifact.model_version if prediction is None else version_of(active, prediction)
+    headers = [JSON, (b"x-model-name", artifact.model_name.encode()), (b"x-model-version", b"%d" % version)]
+    if prediction is not None and (versions := versions_of_rows(prediction)) is not None:
+        words = in_words(versions)
+        if len(words) <= LONGEST_HEADER:
+            headers.append((b"x-model-versions", words.encode()))
+    return headers

@@ -14,13 +14,13 @@ from chassis.http import Problem
 from chassis.model_signature import Signature
 from chassis.row_reader import InputBatch
 from chassis.row_validation import RowsRefused
+from serving.http.answering_versions import in_words, version_of, versions_of_rows
 from serving.http.asgi import JSON, ModelEvicted, RawRequest, RawResponse, retry_when_loaded
 from serving.http.json_bodies import LARGE
+from serving.http.open_inference_schemas import ANSWER, REQUEST, VERSIONS
 from serving.http.openapi import ERROR_TEXT, refusals
 from serving.http.prediction_service import PredictionService, refused
 from serving.http.tensors import (
-    DTYPES,
-    MOST_DIMENSIONS,
     OF_KINDS,
     BadTensor,
     Output,
@@ -38,35 +38,6 @@ LABELS, SCORES = "predict", "predict_proba"
 HEADER_LENGTH = b"inference-header-content-length"
 EXTENSIONS = ["binary_tensor_data"]
 
-_REQUEST = {
-    "type": "object",
-    "required": ["inputs"],
-    "properties": {
-        "id": {"type": "string"},
-        "inputs": {
-            "type": "array",
-            "minItems": 1,
-            "items": {
-                "type": "object",
-                "required": ["name", "shape", "datatype"],
-                "properties": {
-                    "name": {"type": "string"},
-                    "shape": {
-                        "type": "array",
-                        "minItems": 1,
-                        "maxItems": MOST_DIMENSIONS,
-                        "items": {"type": "integer", "minimum": 0},
-                    },
-                    "datatype": {"enum": [*DTYPES, "BYTES"]},
-                    "data": {"type": "array"},
-                    "parameters": {"type": "object"},
-                },
-            },
-        },
-        "outputs": {"type": "array", "items": {"type": "object", "required": ["name"]}},
-        "parameters": {"type": "object"},
-    },
-}
 _ERRORS: dict[str, Any] = {
     "application/json": {
         "schema": {"type": "object", "required": ["error"], "properties": {"error": ERROR_TEXT}},
@@ -77,7 +48,7 @@ BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": _REQUEST},
+            "application/json": {"schema": REQUEST},
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },
     },
@@ -85,7 +56,7 @@ BODY = {
         "200": {
             "description": "The outputs; binary where the request asked for binary outputs",
             "content": {
-                "application/json": {"schema": {"type": "object", "required": ["model_name", "id", "outputs"]}},
+                "application/json": {"schema": ANSWER},
                 "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
             },
         },
@@ -102,12 +73,13 @@ class Infer:
 
     async def __call__(self, request: RawRequest) -> RawResponse:
         service = self._service
-        active = versioned(service, request.path["model_name"], request.path.get("version"))
+        version = request.path.get("version")
+        active = versioned(service, request.path["model_name"], version)
         if len(request.body) <= LARGE:
             fields, table = self._read(request, active)
         else:
             fields, table = await service.batcher.run(lambda: self._read(request, active))
-        prediction = await service.predict(active, table)
+        prediction = await service.predict(request, active, table, pinned=version is not None)
         try:
             response = _response(request, active, fields, prediction)
         except BadTensor as error:
@@ -235,14 +207,15 @@ def _response(
         else:
             head = outputs[name].as_json()
         heads.append(head)
-    body = orjson.dumps(
-        {
-            "model_name": artifact.model_name,
-            "model_version": str(artifact.model_version),
-            "id": given if isinstance(given, str) and given else request.request_id,
-            "outputs": heads,
-        }
-    )
+    answer: dict[str, Any] = {
+        "model_name": artifact.model_name,
+        "model_version": str(version_of(active, prediction)),
+        "id": given if isinstance(given, str) and given else request.request_id,
+        "outputs": heads,
+    }
+    if (versions := versions_of_rows(prediction)) is not None:
+        answer["parameters"] = {VERSIONS: in_words(versions)}  # a text: not every client takes a list
+    body = orjson.dumps(answer)
     if not parts:
         return RawResponse(body, [JSON])
     headers = [(b"content-type", b"application/octet-stream"), (HEADER_LENGTH, b"%d" % len(body))]

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from chassis.row_validation import MISSING, RowsRefused
+from serving.http.answering_versions import version_of, versions_of_rows
 from serving.http.asgi import JSON, RawRequest, RawResponse
 from serving.http.json_bodies import LARGE, model_of, object_of, unknown, wrong
 from serving.http.openapi import MODEL_NAME, PROBLEM, refusals, success
@@ -45,15 +46,28 @@ BODY = {
             "required": ["model_name", "model_version", "epoch", "request_id", "predictions"],
             "properties": {
                 "model_name": {"type": "string"},
-                "model_version": {"type": "integer"},
-                "epoch": {"type": ["integer", "null"]},
+                "model_version": {
+                    "type": "integer",
+                    "description": "The version of all predictions; the champion, where they are of two versions",
+                },
+                "epoch": {
+                    "type": ["integer", "null"],
+                    "description": "Of its promotion; null for a version that a rollout tries, and in staging",
+                },
                 "request_id": {"type": "string"},
                 "predictions": {
                     "type": "array",
                     "items": {
                         "type": "object",
                         "required": ["score", "label"],
-                        "properties": {"score": {"type": ["number", "null"]}, "scores": {"type": "object"}},
+                        "properties": {
+                            "score": {"type": ["number", "null"]},
+                            "scores": {"type": "object"},
+                            "model_version": {
+                                "type": "integer",
+                                "description": "While a rollout divides the requests between two versions",
+                            },
+                        },
                     },
                 },
             },
@@ -78,7 +92,7 @@ class Predict:
             active, table = await service.batcher.run(lambda: self._read(request.body, in_path))
         if isinstance(table, list):
             table = await self._features.table(active.model, table)
-        predicted = await service.predict(active, table)
+        predicted = await service.predict(request, active, table)
         if len(request.body) <= LARGE and len(table) <= LARGE_ROWS:
             body = _body(request, active, predicted)
         else:
@@ -123,11 +137,17 @@ def _body(request: RawRequest, active: ActiveVersion, predicted: Prediction) -> 
         for prediction, row in zip(predictions, predicted.scores, strict=True):
             prediction["scores"] = dict(zip(names, row, strict=True))
     artifact = active.desired.artifact
+    version, epoch = artifact.model_version, active.desired.epoch
+    if (versions := versions_of_rows(predicted)) is not None:
+        for prediction, of_row in zip(predictions, versions, strict=True):
+            prediction["model_version"] = of_row
+        if (version := version_of(active, predicted)) != artifact.model_version:
+            epoch = None  # it was not promoted
     return orjson.dumps(
         {
             "model_name": artifact.model_name,
-            "model_version": artifact.model_version,
-            "epoch": active.desired.epoch,
+            "model_version": version,
+            "epoch": epoch,
             "request_id": request.request_id,
             "predictions": predictions,
         }

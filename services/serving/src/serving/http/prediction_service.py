@@ -12,14 +12,17 @@ from prometheus_client import Counter
 from chassis.http import Problem
 from chassis.row_reader import InputBatch
 from chassis.row_validation import Fault, RowsRefused, nearest, shown
+from contracts import Mode
 from serving.http.asgi import ModelEvicted, RawRequest
-from serving.inference.batcher import AdaptiveBatcher
+from serving.inference.batcher import AdaptiveBatcher, TooSlow
 from serving.inference.model import ModelFailed
 from serving.inference.prediction import Prediction
-from serving.loading.model_state import ActiveVersion, ModelState
+from serving.loading.model_state import ActiveTrial, ActiveVersion, ModelState
 from serving.loading.reconciler import ModelReconciler
 from serving.publishing.predictions import PredictionPublisher
 from serving.settings import Settings
+from serving.trials.request import ask
+from serving.trials.trials import Trials
 
 MODEL_FAILED = Counter(
     "gauntlet_serving_model_failed_total", "Requests on which the model itself failed", ["model_name"]
@@ -35,6 +38,7 @@ class PredictionService:
         self.reconciler = reconciler
         self.batcher = batcher
         self.publisher = publisher
+        self.trials = Trials(batcher, publisher, settings)
         self.settings = settings
 
     def active(self, model_name: str | None) -> ActiveVersion:
@@ -63,23 +67,77 @@ class PredictionService:
             raise Problem(404, "no such model", f"model {shown(model_name)}: no version of it {self._how()}; {hint}")
         return state
 
-    async def predict(self, active: ActiveVersion, table: InputBatch) -> Prediction:
-        """Predict. Raises Problem 422 for missing values that the model does not take, 503 when it fails."""
+    async def predict(
+        self, request: RawRequest, active: ActiveVersion, table: InputBatch, *, pinned: bool = False
+    ) -> Prediction:
+        """Predict; `pinned`: by the champion only, which the client has named.
+
+        Raises Problem 422 for missing values that the model does not take, 503 when it fails.
+        """
+        trial = self.trial(active)
         try:
-            return await self.batcher.predict(active.model, table)
+            if trial is None or (pinned and trial.desired.mode is Mode.SPLIT):
+                return await self.batcher.predict(active.model, table)
+            return await self.trials.predict(trial, active, table, request.request_id, with_raw=False)
         except RowsRefused as refusal:
             raise refused(active, refusal) from None
         except ModelFailed as failure:
+            self.record_failure(request, active, table, failure)
             raise failed(active, failure) from failure
+        except TooSlow as failure:
+            self.record_failure(request, active, table, failure)
+            raise
+
+    async def predict_with_raw(self, request: RawRequest, active: ActiveVersion, table: InputBatch) -> Prediction:
+        """Predict, with the raw output of MLflow's scoring server.
+
+        Raises RowsRefused, ModelFailed, of which the caller records the failure, and Problem 503.
+        """
+        trial = self.trial(active)
+        try:
+            if trial is None:
+                return await ask(self.batcher, active.model, table, None, with_raw=True)
+            return await self.trials.predict(trial, active, table, request.request_id, with_raw=True)
+        except TooSlow as failure:
+            self.record_failure(request, active, table, failure)
+            raise
+
+    def shadowed(self, active: ActiveVersion, prediction: Prediction) -> Prediction:
+        """Return a prediction that MLflow's own code made, as a part of the model's shadow, if there is one."""
+        trial = self.trial(active)
+        if trial is None or trial.desired.mode is Mode.SPLIT:
+            return prediction
+        return self.trials.shadowed(trial, active, prediction)
+
+    def trial(self, active: ActiveVersion) -> ActiveTrial | None:
+        """Return the version that a rollout tries beside `active`, if any."""
+        state = self.reconciler.state(active.desired.artifact.model_name)
+        trial = None if state is None else state.trial
+        if trial is None or trial.desired.champion_epoch != active.desired.epoch:
+            return None
+        return trial
 
     def record(self, request: RawRequest, active: ActiveVersion, table: InputBatch, prediction: Prediction) -> None:
         """Count and publish; takes microseconds."""
         seconds = time.perf_counter() - request.started
-        artifact = active.desired.artifact
-        active.rows.inc(len(table))
         active.model.missing_texts.count(table)
         active.latency.observe(seconds)
-        self.publisher.offer(artifact, table, prediction, request_id=request.request_id, latency_ms=seconds * 1000)
+        request_id, latency_ms = request.request_id, seconds * 1000
+        if prediction.tried is not None:
+            self.trials.record(active, table, prediction.tried, request_id=request_id, latency_ms=latency_ms)
+            return
+        active.rows.inc(len(table))
+        self.publisher.offer(active.desired.artifact, table, prediction, request_id=request_id, latency_ms=latency_ms)
+
+    def record_failure(
+        self, request: RawRequest, active: ActiveVersion, table: InputBatch, failure: ModelFailed | TooSlow
+    ) -> None:
+        """Publish a request that the champion failed on during a rollout."""
+        if failure.tried is not None:
+            latency_ms = (time.perf_counter() - request.started) * 1000
+            self.trials.record_failure(
+                active, table, failure.tried, request_id=request.request_id, latency_ms=latency_ms
+            )
 
     async def _loaded(self, state: ModelState, started: float) -> None:
         """Wait until an evicted model is loaded, or fails. Raises Problem 503 on overload or timeout."""

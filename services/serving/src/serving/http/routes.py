@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Response
 from starlette.types import ASGIApp
 
+from contracts import Mode
 from serving.http import feedback, mlflow_scoring, open_inference
 from serving.http.asgi import AsgiEndpoint, BodyBudget, FastPathRouter, add_asgi_route
 from serving.http.feedback import Feedback
@@ -111,18 +112,38 @@ def _about(state: ModelState, settings: Settings) -> dict[str, Any]:
         "since": active.since.isoformat() if active else None,
         "role": settings.role,
         "form": active.loaded.served.about() if active else None,
+        "isolated": active.loaded.host is not None if active else None,
         "desired_version": desired.artifact.model_version if desired else None,
         "desired_epoch": desired.epoch if desired else None,
         "evicted": state.is_evicted,
         "resident_versions": [artifact.model_version for artifact in state.resident],
-        "last_failure": {
-            "model_version": failure.desired.artifact.model_version,
-            "epoch": failure.desired.epoch,
-            "reason": failure.reason,
-            "attempts": failure.attempts,
-            "will_retry": not failure.permanent,
-            "time": failure.time.isoformat(),
-        }
-        if failure
-        else None,
+        "last_failure": failure.about() if failure else None,
+        "rollout": _about_rollout(state),
+    }
+
+
+def rollouts(states: Iterable[ModelState]) -> dict[str, Any]:
+    """Return what is tried, by model name."""
+    return {state.model_name: about for state in states if (about := _about_rollout(state)) is not None}
+
+
+def _about_rollout(state: ModelState) -> dict[str, Any] | None:
+    """Return what is tried, or is to be; None outside of rollouts. `since` is null until it is loaded."""
+    wanted, running, failure = state.trying.wanted, state.trial, state.trying.failure
+    if wanted is None or wanted.mode is Mode.OFF:
+        return None
+    shown = running.desired if running else wanted
+    return {
+        "rollout_id": shown.rollout_id,
+        "model_version": shown.tried.artifact.model_version,
+        "artifact_digest": shown.tried.artifact.digest,
+        "step": shown.step,
+        "mode": shown.mode,
+        "share": shown.share,
+        "champion_epoch": shown.champion_epoch,
+        "since": running.version.since.isoformat() if running else None,
+        "form": running.version.loaded.served.about() if running else None,
+        "isolated": running.version.loaded.host is not None if running else None,
+        "process_ended": running.version.loaded.ends if running else None,
+        "last_failure": failure.about() if failure else None,
     }

@@ -7,12 +7,13 @@ handing it to a thread would cost more than predicting. Slow or large batches go
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -20,9 +21,19 @@ from chassis.http import Problem
 from chassis.row_reader import InputBatch
 from serving.inference.model import LoadedModel, NotCompiled
 from serving.inference.prediction import Prediction
+from serving.inference.tried import TriedRequest
 from serving.settings import Settings
 
 T = TypeVar("T")
+
+
+class HasTable(Protocol):
+    table: InputBatch
+
+
+J = TypeVar("J", bound=HasTable)
+Timed = tuple[Sequence[Prediction | Exception], float]
+"""Predictions, and the seconds that they took."""
 
 IN_PROGRESS = Gauge("gauntlet_serving_requests_in_progress", "Requests that are computed or wait for a thread")
 BATCH = Histogram(
@@ -34,10 +45,26 @@ INLINE_ROWS = 256
 """More rows at once would block the event loop, and every other request, for a millisecond or longer."""
 
 
+class TooSlow(Problem):
+    """No answer within SERVING_REQUEST_SECONDS."""
+
+    tried: TriedRequest | None = None
+    """What is published of it, when it happened during a rollout."""
+
+
 @dataclass(slots=True)
 class PendingRequest:
     table: InputBatch
     answer: asyncio.Future[Prediction]
+    seconds: float = 0.0
+    """That the model took for the batch in which it was answered."""
+
+
+@dataclass(slots=True)
+class Took:
+    """Seconds that a model took for a request, with the others in its batch; without the time that they waited."""
+
+    seconds: float = 0.0
 
 
 class AdaptiveBatcher:
@@ -55,48 +82,69 @@ class AdaptiveBatcher:
         self._inline: dict[LoadedModel, list[PendingRequest]] = {}
         self._waiting: OrderedDict[LoadedModel, list[PendingRequest]] = OrderedDict()
         self._flushing = False
-        IN_PROGRESS.set_function(lambda: self._taken)
+        self._count: Callable[[int], None] = BATCH.observe
 
     async def start(self) -> None:
-        return None
+        IN_PROGRESS.set_function(lambda: self._taken)
 
     async def stop(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def predict(self, model: LoadedModel, table: InputBatch) -> Prediction:
-        """Predict a table. Raises RowsRefused, ModelFailed; Problem 503 with Retry-After on overload or timeout."""
+    async def predict(self, model: LoadedModel, table: InputBatch, took: Took | None = None) -> Prediction:
+        """Predict a table; `took` receives the time. Raises RowsRefused, ModelFailed; Problem 503 with Retry-After on
+        overload or timeout."""
         self._enter()
         try:
-            loop = asyncio.get_running_loop()
-            job = PendingRequest(table, loop.create_future())
-            if model.form is not None and len(table) <= INLINE_ROWS and len(table.columns) == model.width:
-                self._inline.setdefault(model, []).append(job)
-                if not self._flushing:
-                    self._flushing = True
-                    loop.call_soon(self._flush)
+            if takes_inline(model, table):
+                job = self.inline(model, table)
                 try:
                     return await job.answer
                 except NotCompiled:
-                    job = PendingRequest(table, loop.create_future())
-            self._waiting.setdefault(model, []).append(job)
-            self._next()
+                    pass
+            job = PendingRequest(table, asyncio.get_running_loop().create_future())
+            self._enqueue(model, job)
             return await self._within(job.answer)
         finally:
             self._leave()
+            if took is not None:
+                took.seconds = job.seconds
+
+    def inline(self, model: LoadedModel, table: InputBatch) -> PendingRequest:
+        """Predict a table that `takes_inline`, with all others of this turn of the event loop.
+
+        The answer may be NotCompiled.
+        """
+        loop = asyncio.get_running_loop()
+        job = PendingRequest(table, loop.create_future())
+        self._inline.setdefault(model, []).append(job)
+        if not self._flushing:
+            self._flushing = True
+            loop.call_soon(self._flush)
+        return job
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run other blocking work in the same threads and under the same bound. Raises what `work` raises."""
         self._enter()
         try:
-            return await self._within(asyncio.get_running_loop().run_in_executor(self._threads, work))
+            return await self._within(self._in_thread(work))
         finally:
             self._leave()
 
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether more than half of the requests that it may hold are in progress."""
+        return self._taken > self._limit // 2
+
+    def _enqueue(self, model: LoadedModel, job: PendingRequest) -> None:
+        self._waiting.setdefault(model, []).append(job)
+        self._next()
+
+    def _in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, work)
+
     def _enter(self) -> None:
         if self._taken >= self._limit:
-            REFUSED.labels("too much load").inc()
-            detail = f"{self._taken} requests are in progress (SERVING_MAX_WAITING)"
-            raise Problem(503, "too much load", detail, headers={"Retry-After": "1"})
+            raise self._too_much()
         self._taken += 1
 
     def _leave(self) -> None:
@@ -109,19 +157,26 @@ class AdaptiveBatcher:
         except TimeoutError:
             raise self._too_slow() from None
 
-    def _too_slow(self) -> Problem:
+    def _too_much(self) -> Exception:
+        REFUSED.labels("too much load").inc()
+        detail = f"{self._taken} requests are in progress (SERVING_MAX_WAITING)"
+        return Problem(503, "too much load", detail, headers={"Retry-After": "1"})
+
+    def _too_slow(self) -> Exception:
         REFUSED.labels("too slow").inc()
         detail = f"no answer within {self._seconds:g} s (SERVING_REQUEST_SECONDS); send fewer rows, or retry later"
-        return Problem(503, "too slow", detail, headers={"Retry-After": "1"})
+        return TooSlow(503, "too slow", detail, headers={"Retry-After": "1"})
 
     def _flush(self) -> None:
         """Predict everything that arrived in this turn of the event loop; called after all of it was read."""
         self._flushing = False
         waiting, self._inline = self._inline, {}
         for model, jobs in waiting.items():
-            for batch in _cut(jobs, INLINE_ROWS):
-                BATCH.observe(len(batch))
-                _settle(batch, compiled(model, [job.table for job in batch]))
+            for batch in cut(jobs, INLINE_ROWS):
+                self._count(len(batch))
+                started = time.perf_counter()
+                predictions = compiled(model, [job.table for job in batch])
+                _settle(batch, predictions, time.perf_counter() - started)
 
     def _next(self) -> None:
         """Give a free thread the model that has waited longest, with all of its requests that fit one batch."""
@@ -130,24 +185,29 @@ class AdaptiveBatcher:
             jobs = [job for job in jobs if not job.answer.done()]  # skip clients that have disconnected
             if not jobs:
                 continue
-            batch, *rest = _cut(jobs, self._rows if model.batches else 0)
+            batch, *rest = cut(jobs, self._rows if model.batches else 0)
             if rest:
                 self._waiting[model] = [job for part in rest for job in part]
             self._free -= 1
-            BATCH.observe(len(batch))
-            loop = asyncio.get_running_loop()
-            running = loop.run_in_executor(self._threads, answer, model, [job.table for job in batch])
+            self._count(len(batch))
+            running = self._in_thread(partial(_timed_answer, model, [job.table for job in batch]))
             running.add_done_callback(partial(self._answered, batch))
 
-    def _answered(self, batch: list[PendingRequest], done: asyncio.Future[Sequence[Prediction | Exception]]) -> None:
+    def _answered(self, batch: list[PendingRequest], done: asyncio.Future[Timed]) -> None:
         self._free += 1
         if done.cancelled():
             for job in batch:
                 job.answer.cancel()
             return
         error = done.exception()
-        _settle(batch, done.result() if error is None else [_as_exception(error)] * len(batch))
+        predictions, seconds = done.result() if error is None else ([_as_exception(error)] * len(batch), 0.0)
+        _settle(batch, predictions, seconds)
         self._next()
+
+
+def takes_inline(model: LoadedModel, table: InputBatch) -> bool:
+    """Return whether it costs less to predict `table` on the event loop than in a thread."""
+    return model.form is not None and len(table) <= INLINE_ROWS and len(table.columns) == model.width
 
 
 def compiled(model: LoadedModel, tables: Sequence[InputBatch]) -> Sequence[Prediction | Exception]:
@@ -182,8 +242,14 @@ def _alone(model: LoadedModel, table: InputBatch) -> Prediction | Exception:
         return error
 
 
-def _settle(batch: Sequence[PendingRequest], predictions: Sequence[Prediction | Exception]) -> None:
+def _timed_answer(model: LoadedModel, tables: Sequence[InputBatch]) -> Timed:
+    started = time.perf_counter()
+    return answer(model, tables), time.perf_counter() - started
+
+
+def _settle(batch: Sequence[PendingRequest], predictions: Sequence[Prediction | Exception], seconds: float) -> None:
     for job, prediction in zip(batch, predictions, strict=True):
+        job.seconds = seconds
         if job.answer.done():
             continue  # the client has disconnected
         if isinstance(prediction, Exception):
@@ -192,9 +258,9 @@ def _settle(batch: Sequence[PendingRequest], predictions: Sequence[Prediction | 
             job.answer.set_result(prediction)
 
 
-def _cut(jobs: Sequence[PendingRequest], most_rows: int) -> list[list[PendingRequest]]:
+def cut(jobs: Sequence[J], most_rows: int) -> list[list[J]]:
     """Split `jobs` into batches of at most `most_rows` rows, but at least one job each."""
-    batches: list[list[PendingRequest]] = []
+    batches: list[list[J]] = []
     rows = most_rows + 1
     for job in jobs:
         if rows + len(job.table) > most_rows:

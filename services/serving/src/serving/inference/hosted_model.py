@@ -1,8 +1,12 @@
-"""A pyfunc whose model is in a process of its own, because it brings modules that others may have by the same name.
+"""A pyfunc whose model is in a process of its own, for one of two reasons.
 
-MLflow puts a model's `code_paths` first on `sys.path`, and the interpreter keeps every imported module by its name. So
-in one process, two versions of a model that bring a module `features` share the one that was imported first: the other
-predicts with code that is not its own, or cannot be loaded, and a restart changes which.
+A version that a rollout tries may raise, hang, hold the interpreter, leak memory or crash. In a process of its own,
+with limits, it harms no request of the champion.
+
+And a model may bring modules that others have by the same name. MLflow puts a model's `code_paths` first on `sys.path`,
+and the interpreter keeps every imported module by its name. So in one process, two versions of a model that bring a
+module `features` share the one that was imported first: the other predicts with code that is not its own, or cannot be
+loaded, and a restart changes which.
 
 Why a process, and not `sys.modules` exchanged around each call: the table is one for all threads. Exchanged without a
 lock, another thread imports from the wrong version; under a lock held while a model loads or predicts, the previous
@@ -14,36 +18,26 @@ it starts, by name (`importlib`), while it unpickles. In a process of its own, a
 from __future__ import annotations
 
 import pickle
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
-import weakref
-from contextlib import suppress
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 import psutil
 from mlflow.models import Model
 
-from chassis.errors import Transient
-from chassis.processes.launcher import Process, start
 from chassis.scoring import Scorer, numbers_of
 from chassis.telemetry import get_logger
-from serving.inference.model_host import HostedScorer, Request, received, send
+from serving.inference.host_process import Host, HostEnded
+from serving.inference.model_host import HostedScorer, Request
 from serving.policy.versions import retry_delay
 
-END_SECONDS = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds before a process that ended is started again; doubled each time that it ends again at once."""
+ENDS_KEPT = 20
 
 log = get_logger(__name__)
-
-
-class HostEnded(RuntimeError):
-    """The model's process ended, or was ended because it did not respond."""
 
 
 def brings_code(folder: Path) -> bool:
@@ -54,7 +48,8 @@ def brings_code(folder: Path) -> bool:
 class HostedModel:
     """As much of a pyfunc as serving uses. Any number of threads may predict; the process predicts one call at a time.
 
-    A process that ends is started again by the next call, after a pause; until then calls raise HostEnded.
+    A process that ends is started again by the next call, after a pause; until then calls raise HostEnded. Under a
+    limit no call waits for that: `revive` starts it.
     """
 
     def __init__(self, folder: Path, seconds: float, problem: str | None = None) -> None:
@@ -73,9 +68,12 @@ class HostedModel:
             except Exception as error:  # as MLflow: a model without one
                 log.warning("input example not read", folder=str(folder), error=f"{type(error).__name__}: {error}")
         self._lock = threading.Lock()
-        self._ends = 0
+        self._failures = 0
         self._pause_until = 0.0
-        self._host: _Host | None = None
+        self._growth_bytes: int | None = None
+        self.ends: deque[tuple[float, str]] = deque(maxlen=ENDS_KEPT)
+        """The last times that its process ended, monotonic, and why."""
+        self._host: Host | None = None
         self._scorer = self._start()
 
     def scorer(self) -> Scorer:
@@ -97,17 +95,51 @@ class HostedModel:
         request = pickle.dumps(asked, protocol=pickle.HIGHEST_PROTOCOL)
         with self._lock:
             if self._host is None:
-                if (left := self._pause_until - time.monotonic()) > 0:
-                    raise HostEnded(f"the model's process ended, and is started again in {left:.1f} s")
+                left = self._pause_until - time.monotonic()
+                if left > 0 or self._growth_bytes is not None:
+                    raise HostEnded(f"the model's process ended, and is started again in {max(0.0, left):.1f} s")
                 self._start()
             assert self._host is not None
             try:
                 answer = self._host.ask(request, self.call_seconds)
-            except HostEnded:
-                self._ended()
+            except HostEnded as error:
+                self._ended(str(error))
                 raise
-            self._ends = 0
+            self._failures = 0
         return _read(answer)
+
+    @property
+    def is_up(self) -> bool:
+        return self._host is not None
+
+    def limit(self, growth_bytes: int | None) -> None:
+        """Limit the memory by which its process may grow from here on; None lifts the limit. Takes microseconds."""
+        self._growth_bytes = growth_bytes
+        if (host := self._host) is not None:
+            host.limit(growth_bytes)
+
+    def check(self) -> None:
+        """Notice a process that ended between two calls; end one that has grown beyond its limit. Does not block."""
+        host, most = self._host, self._growth_bytes
+        if host is None:
+            return
+        if most is not None and (growth := host.memory_bytes() - host.base_bytes) > most:
+            host.end(f"the model's process grew by {growth >> 20} MiB, and was ended")
+        if self._lock.acquire(blocking=False):  # otherwise a call is on its way, and notices it
+            try:
+                if self._host is host and (why := host.has_ended()) is not None:
+                    self._ended(why)
+            finally:
+                self._lock.release()
+
+    @property
+    def may_revive(self) -> bool:
+        """Whether its process has ended and its pause is over."""
+        return self._host is None and time.monotonic() >= self._pause_until
+
+    def revive(self) -> None:
+        """Start the process again. Blocks; other threads' calls do not wait for it. Raises as the constructor."""
+        self._start()
 
     @property
     def resident_bytes(self) -> int:
@@ -119,22 +151,26 @@ class HostedModel:
             return 0
 
     def _start(self) -> HostedScorer:
-        host = _Host(self._folder, self._problem)
+        host = Host(self._folder, self._problem)
         try:
             found: HostedScorer = _read(host.loaded(self._seconds))
         except Exception as error:
-            self._ended()
+            self._ended(f"{type(error).__name__}: {error}")
             host.close()
             if isinstance(error, HostEnded) and host.was_killed:
                 raise MemoryError("the model's process was killed while it loaded") from error
             raise
+        if self._growth_bytes is not None:
+            host.limit(self._growth_bytes)
         self._host = host
         return found
 
-    def _ended(self) -> None:
+    def _ended(self, why: str) -> None:
         self._host = None
-        self._ends += 1
-        self._pause_until = time.monotonic() + retry_delay(self._ends, FIRST_PAUSE, LONGEST_PAUSE)
+        self.ends.append((time.monotonic(), why))
+        self._failures += 1
+        self._pause_until = time.monotonic() + retry_delay(self._failures, FIRST_PAUSE, LONGEST_PAUSE)
+        log.warning("the process of a model ended", folder=str(self._folder), reason=why, failures=self._failures)
 
 
 class _Scores:
@@ -151,58 +187,6 @@ class _Scores:
         return self._model.get_raw_model()
 
 
-class _Host:
-    """One run of the process; it ends with this object."""
-
-    def __init__(self, folder: Path, problem: str | None) -> None:
-        """Start it. Raises Transient when the machine has no room for another process."""
-        self._was_late = False
-        try:
-            self._socket, theirs = socket.socketpair()
-            with theirs:
-                arguments = [str(theirs.fileno()), str(folder), problem or ""]
-                self._process = start(
-                    [sys.executable, "-P", "-m", "serving.inference.model_host", *arguments],
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    dies_with_client=True,
-                )
-        except OSError as error:
-            raise Transient(f"the model's process cannot be started: {error}") from error
-        self.pid = self._process.pid
-        self.close = weakref.finalize(self, _end, self._socket, self._process)
-        self.close.atexit = False  # the end of this process closes the socket as well
-
-    @property
-    def was_killed(self) -> bool:
-        """Whether it ended by SIGKILL without our doing, as when the machine has no memory left."""
-        return bool(self._process.poll() == -signal.SIGKILL) and not self._was_late
-
-    def loaded(self, seconds: float) -> bytes:
-        """Wait for the first outcome. Raises HostEnded."""
-        return self._outcome(seconds)
-
-    def ask(self, request: bytes, seconds: float) -> bytes:
-        """Return the outcome of a request. Raises HostEnded."""
-        self._socket.settimeout(seconds)
-        with suppress(OSError):  # of a process that has ended or does not read: noticed, and told, below
-            send(self._socket, request)
-        return self._outcome(seconds)
-
-    def _outcome(self, seconds: float) -> bytes:
-        self._socket.settimeout(seconds)
-        try:
-            return received(self._socket)
-        except TimeoutError:
-            self._was_late = True
-            self._process.kill()
-            raise HostEnded(f"the model's process did not answer within {seconds:g} s, and was ended") from None
-        except EOFError:
-            code = _waited_for(self._process)
-            what = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
-            raise HostEnded(f"the model's process ended {what}") from None
-
-
 def _read(answer: bytes) -> Any:
     """Return the model's output. Raises what the model raised; TypeError for an output of a class of its own code."""
     try:
@@ -215,17 +199,3 @@ def _read(answer: bytes) -> Any:
     if not succeeded:
         raise value
     return value
-
-
-def _end(connection: socket.socket, process: Process) -> None:
-    """Close the connection, at which the process ends; wait for it in another thread."""
-    connection.close()
-    threading.Thread(target=_waited_for, args=(process,), name="model host ends", daemon=True).start()
-
-
-def _waited_for(process: Process) -> int:
-    try:
-        return process.wait(END_SECONDS)
-    except subprocess.TimeoutExpired:  # the model holds the interpreter, or has closed the socket
-        process.kill()
-        return process.wait()

@@ -20,8 +20,10 @@ from serving.inference.model import LoadedModel, first_line
 from serving.policy.versions import Artifact
 
 
-def load(artifact: Artifact, folder: Path, seconds: float = 300.0) -> LoadedModel:
+def load(artifact: Artifact, folder: Path, seconds: float = 300.0, *, isolated: bool = False) -> LoadedModel:
     """Load a model. Blocks; `seconds` limits a model that is loaded in a process of its own (`hosted_model`).
+
+    That is one that brings code, and any one if `isolated`.
 
     Raises Permanent for what will never load, Transient when resources are short.
     """
@@ -31,7 +33,7 @@ def load(artifact: Artifact, folder: Path, seconds: float = 300.0) -> LoadedMode
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             problem = artifact.output.problem if artifact.output else None
-            if brings_code(folder):
+            if isolated or brings_code(folder):
                 pyfunc = HostedModel(folder, seconds, problem)
                 scorer = pyfunc.scorer()
             else:

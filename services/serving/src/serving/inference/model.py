@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from chassis.scoring import Scorer
+    from serving.inference.tried import TriedRequest
 
 WARM_UP_ROWS = 32
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**64 - 1
@@ -34,6 +35,9 @@ log = get_logger(__name__)
 
 class ModelFailed(Exception):
     """The model raised, or returned an invalid prediction, on rows that fit its signature."""
+
+    tried: TriedRequest | None = None
+    """What is published of it, when it failed during a rollout."""
 
 
 class NotCompiled(Exception):

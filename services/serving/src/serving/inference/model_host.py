@@ -1,4 +1,4 @@
-"""The process of a model that brings code of its own: loads it, and predicts what its replica sends.
+"""The process of a model that is not loaded in its replica's: loads it, and predicts what the replica sends.
 
 `python -m serving.inference.model_host SOCKET FOLDER PROBLEM`: a descriptor, an MLflow model's folder, and the problem
 by which it was judged, if it is known. A message in either direction is its length (8 bytes, little-endian) and a
@@ -43,9 +43,15 @@ class HostedScorer(NamedTuple):
     own: bool
 
 
-def received(source: socket.socket) -> bytes:
-    """Return the next message. Raises EOFError when the other side has closed, TimeoutError as the socket does."""
-    return _exactly(source, int.from_bytes(_exactly(source, LENGTH), "little"))
+def received(source: socket.socket, most: int | None = None) -> bytes:
+    """Return the next message. Raises EOFError when the other side has closed, TimeoutError as the socket does.
+
+    Raises OverflowError, with its size, for a message of more than `most` bytes.
+    """
+    size = int.from_bytes(_exactly(source, LENGTH), "little")
+    if most is not None and size > most:
+        raise OverflowError(size)
+    return _exactly(source, size)
 
 
 def send(target: socket.socket, message: bytes) -> None:

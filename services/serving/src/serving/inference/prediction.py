@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from serving.inference.tried import TriedRequest
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Prediction:
     """`raw`: the model's output. `labels`: one item a row; `scores`: a number a row, or one a class, or None."""
 
     raw: Any
     labels: list[Any]
     scores: list[Any] | None
+    tried: TriedRequest | None = None
+    """Set while a rollout of the model tries a version."""
 
     @property
     def rows(self) -> int:

@@ -45,16 +45,20 @@ class Source:
         return True
 
 
-def bring_in(source: Source, desired: DesiredVersion, settings: Settings) -> LoadedVersion:
-    """Load `desired` from the cache. Raises Permanent for what will never load, Transient when resources are short."""
+def bring_in(source: Source, desired: DesiredVersion, settings: Settings, *, isolated: bool = False) -> LoadedVersion:
+    """Load `desired` from the cache; if `isolated`, so that none of its own code runs in this process.
+
+    Raises Permanent for what will never load, Transient when resources are short.
+    """
+    from serving.inference.hosted_model import brings_code
     from serving.inference.mlflow_model import load  # MLflow: not before the first model
 
     given = serving_artifact.found(source.cache, desired.artifact_ref) if desired.artifact_ref else None
     folder = source.cache.verified(desired.artifact.digest)
     with RssDelta(exact=settings.memory_mb > 0) as rss:
-        model = load(desired.artifact, folder, settings.step_seconds)
+        model = load(desired.artifact, folder, settings.step_seconds, isolated=isolated)
     size = max(rss.bytes, size_of(folder)) + getattr(model.pyfunc, "resident_bytes", 0)
-    return LoadedVersion(model, size=size, given=given)
+    return LoadedVersion(model, size=size, given=given, isolated=isolated and not brings_code(folder))
 
 
 def make_warm(loaded: LoadedVersion, settings: Settings, tolerance: float | None) -> bool:
@@ -76,6 +80,13 @@ def make_warm(loaded: LoadedVersion, settings: Settings, tolerance: float | None
     loaded.given = None  # not before: what does not pass is not warmed up by less the next time
     loaded.size += rss.bytes
     return True
+
+
+def moved_in(source: Source, desired: DesiredVersion, settings: Settings, tolerance: float | None) -> LoadedVersion:
+    """Return `desired`, loaded in this process and warm. Raises as `bring_in` and `make_warm`."""
+    loaded = bring_in(source, desired, settings)
+    loaded.warm = make_warm(loaded, settings, tolerance)
+    return loaded
 
 
 def compile_form(loaded: LoadedVersion, settings: Settings, tolerance: float | None) -> bool:

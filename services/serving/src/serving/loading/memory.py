@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Collection
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,7 @@ from prometheus_client import Counter, Gauge
 from chassis.telemetry import get_logger
 from serving.loading.model_state import ModelState
 from serving.policy.eviction import Held, evictions
+from serving.policy.versions import Artifact
 
 EVICTIONS = Counter(
     "gauntlet_serving_evictions_total", "Versions that left memory for want of room", ["model_name", "what"]
@@ -26,6 +28,15 @@ log = get_logger(__name__)
 _process = psutil.Process()
 _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 """glibc's; None elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    state: ModelState
+    artifact: Artifact
+    size: int
+    """Bytes."""
+    was_tried: bool
 
 
 class RssDelta:
@@ -60,20 +71,29 @@ def give_back() -> None:
         _malloc_trim(0)
 
 
-def make_room(states: Collection[ModelState], budget: int) -> bool:
-    """Release what `evictions` returns; return whether anything was released. A `budget` of 0 means no limit."""
+def make_room(states: Collection[ModelState], budget: int) -> list[Evicted]:
+    """Release what `evictions` returns, and return it. A `budget` of 0 means no limit."""
     held = [
-        Held(artifact, loaded.size, state.last_used, state.is_previous(artifact), state.is_pinned)
+        Held(
+            artifact,
+            loaded.size,
+            state.last_used,
+            state.is_previous(artifact),
+            state.is_tried(artifact),
+            state.is_pinned,
+        )
         for state in states
         for artifact, loaded in state.resident.items()
     ]
-    gone = evictions(held, budget) if budget else ()
     by_name = {state.model_name: state for state in states}
-    for artifact in gone:
+    gone = []
+    for artifact in evictions(held, budget) if budget else ():
         state = by_name[artifact.model_name]
-        what = "previous" if state.is_previous(artifact) else "model"
+        found = Evicted(state, artifact, state.resident[artifact].size, state.is_tried(artifact))
+        what = "tried" if found.was_tried else "previous" if state.is_previous(artifact) else "model"
         state.evict(artifact)
+        gone.append(found)
         EVICTIONS.labels(artifact.model_name, what).inc()
         log.info("evicted", model_name=artifact.model_name, model_version=artifact.model_version, what=what)
     RESIDENT.set(sum(loaded.size for state in states for loaded in state.resident.values()))
-    return bool(gone)
+    return gone

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import Counter, Histogram
 
 from contracts import Envelope
 from forms import CompilationResult, ServingArtifact
 from serving.inference.model import LoadedModel
-from serving.policy.trials import DesiredTrial
+from serving.loading.failure import Failure, failure_of
+from serving.loading.trial_state import TrialState
+from serving.policy import trials
+from serving.policy.trials import DesiredTrial, TrialAction, TrialSnapshot
 from serving.policy.versions import Artifact, Attempt, DesiredVersion, Resident, Snapshot
+
+if TYPE_CHECKING:
+    from serving.inference.hosted_model import HostedModel
 
 LATENCY = Histogram(
     "gauntlet_serving_request_seconds",
@@ -47,15 +52,6 @@ class ActiveTrial:
     version: ActiveVersion
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    desired: DesiredVersion
-    reason: str
-    permanent: bool
-    attempts: int
-    time: datetime
-
-
 @dataclass(slots=True)
 class LoadedVersion:
     """A model in memory."""
@@ -64,12 +60,30 @@ class LoadedVersion:
     warm: bool = False
     answered: bool = False
     compiled: bool = False
+    isolated: bool = False
+    """Its native model is in a process of its own because a rollout tried it, not because it brings code."""
     given: ServingArtifact | None = None
     """Built by the gate; kept until the model is warm."""
     served: CompilationResult = field(default_factory=CompilationResult)
     """Of the form in use; reported by `/models`."""
     size: int = 0
     """Estimated bytes: the growth of the process while it was loaded and warmed up."""
+
+    @property
+    def host(self) -> HostedModel | None:
+        """The model in a process of its own, if it is in one."""
+        pyfunc = self.model.pyfunc
+        return pyfunc if hasattr(pyfunc, "call_seconds") else None
+
+    @property
+    def ends(self) -> list[str]:
+        """Why its process ended, each time lately."""
+        return [why for _, why in self.host.ends] if self.host is not None else []
+
+    @property
+    def is_down(self) -> bool:
+        """It cannot predict now: only its process could, and that has ended."""
+        return self.model.form is None and self.host is not None and not self.host.is_up
 
 
 @dataclass(slots=True)
@@ -82,7 +96,8 @@ class ModelState:
     desired_at: float = 0.0
     active: ActiveVersion | None = None
     trial: ActiveTrial | None = None
-    """Like `active`, it may be read from any thread."""
+    """Like `active`, it may be read from any thread. Its champion's epoch is the active version's."""
+    trying: TrialState = field(default_factory=TrialState)
     resident: dict[Artifact, LoadedVersion] = field(default_factory=dict)
     attempt: Attempt | None = None
     failure: Failure | None = None
@@ -97,16 +112,37 @@ class ModelState:
     loading: bool = False
 
     def snapshot(self, *, cached: bool) -> Snapshot:
+        active, trying = self._active_version, self.trying
         return Snapshot(
             desired=self.desired,
-            active=self.active.desired if self.active else None,
-            resident=tuple(
-                Resident(artifact, loaded.warm, loaded.answered, loaded.compiled)
-                for artifact, loaded in self.resident.items()
-            ),
+            active=active,
+            resident=self._residents(),
             cached=cached,
             attempt=self.attempt,
             evicted=self.evicted,
+            tried=trials.kept(trying.wanted, active, trying.attempt),
+            promotion_due=trials.is_promotion_due(trying.wanted, self.desired),
+        )
+
+    def next_trial_action(self, *, cached: bool) -> TrialAction:
+        snapshot = TrialSnapshot(
+            trial=self.trying.wanted,
+            running=self.trial.desired if self.trial else None,
+            active=self._active_version,
+            resident=self._residents(),
+            cached=cached,
+            attempt=self.trying.attempt,
+        )
+        return trials.next_trial_action(snapshot, time.monotonic())
+
+    @property
+    def _active_version(self) -> DesiredVersion | None:
+        return self.active.desired if self.active else None
+
+    def _residents(self) -> tuple[Resident, ...]:
+        return tuple(
+            Resident(artifact, loaded.warm, loaded.answered, loaded.compiled, loaded.isolated, loaded.is_down)
+            for artifact, loaded in self.resident.items()
         )
 
     @property
@@ -130,6 +166,18 @@ class ModelState:
         stands_in = self.active is not None and self.active.desired != self.desired
         return self.loading or stands_in or self.demand is not None or self.waiting > 0
 
+    def needed_versions(self) -> list[DesiredVersion]:
+        """Return the versions whose files must stay on disk."""
+        tried = self.trying.wanted.tried if self.trying.wanted else None
+        return [desired for desired in (self.desired, self.evicted, tried) if desired]
+
+    def is_tried(self, artifact: Artifact) -> bool:
+        """Return whether `artifact` is in memory because a rollout tries it, or may promote it."""
+        active = self._active_version
+        if active is not None and active.artifact == artifact:
+            return False
+        return trials.kept(self.trying.wanted, active, self.trying.attempt) == artifact
+
     def is_previous(self, artifact: Artifact) -> bool:
         """Return whether `artifact` is in memory for a rollback only."""
         current = self.active.desired.artifact if self.active else None
@@ -144,14 +192,40 @@ class ModelState:
         self.desired, self.cause, self.desired_at = desired, cause, now
         self.changed.set()
 
+    def set_trial(self, trial: DesiredTrial, cause: Envelope[Any], now: float) -> None:
+        """Another step of what is carried out begins when its version is ready; what is over ends at once."""
+        self.trying.want(trial, cause, now)
+        self.end_trial_unless_in_force()
+        self.changed.set()
+
+    def begin(self, trial: DesiredTrial) -> bool:
+        """Carry out `trial`; return False for a further step of what is carried out, which loads nothing."""
+        running = self.trial
+        if running is not None and running.desired.is_of_same(trial):
+            self.trial = replace(running, desired=trial)
+            return False
+        version = self._version_of(trial.tried)
+        self.trial = ActiveTrial(trial, version)
+        return True
+
+    def end_trial_unless_in_force(self) -> None:
+        trying = self.trying
+        failed = trying.attempt is not None and trying.attempt.permanent
+        if self.trial is not None and (
+            failed or not trials.goes_on(self.trial.desired, trying.wanted, self._active_version)
+        ):
+            self.trial = None
+
     def swap(self, desired: DesiredVersion) -> None:
         """From here on requests are answered with `desired`; those in flight finish with what they began with."""
         loaded = self.resident.pop(desired.artifact)
         loaded.answered = True
+        if loaded.host is not None:
+            loaded.host.limit(None)  # those of a tried version
         self.resident[desired.artifact] = loaded  # to the end: most recently swapped in
-        name, version = desired.artifact.model_name, desired.artifact.model_version
-        rows, latency = ROWS.labels(name, version), LATENCY.labels(name)
-        self.active = ActiveVersion(loaded.model, desired, datetime.now(UTC), loaded, rows, latency)
+        if self.trial is not None and self.trial.desired.champion_epoch != desired.epoch:
+            self.trial = None  # first: no request may read it with the new version
+        self.active = self._version_of(desired)
         self.evicted = None
         if desired == self.desired:  # otherwise it replaces one that cannot be loaded now
             self.attempt = self.failure = None
@@ -161,11 +235,20 @@ class ModelState:
             self.last_used = time.monotonic()
         self._tell()
 
+    def move_in(self, loaded: LoadedVersion) -> None:
+        """Let `loaded`, in this process, take the place of the same version in a process of its own."""
+        assert self.active is not None, "only an active version moves"
+        loaded.answered = True
+        self.resident[self.active.desired.artifact] = loaded
+        self.active = replace(self.active, model=loaded.model, loaded=loaded)
+
     def evict(self, artifact: Artifact) -> None:
         """Release `artifact`. Requests in flight finish with it; its memory is free afterwards."""
         del self.resident[artifact]
+        if self.trial is not None and self.trial.desired.tried.artifact == artifact:
+            self.trial = None
         if self.active is not None and self.active.desired.artifact == artifact:
-            self.evicted, self.active = self.active.desired, None
+            self.evicted, self.active, self.trial = self.active.desired, None, None
             self.changed.set()
 
     def request_load(self, now: float) -> asyncio.Event:
@@ -183,22 +266,14 @@ class ModelState:
             self._tell()
             return
         self.attempt = attempt
-        self.failure = Failure(attempt.desired, reason, attempt.permanent, attempt.failures, datetime.now(UTC))
+        self.failure = failure_of(attempt, reason)
         self._tell()
 
-    async def unless_changed(self, work: Coroutine[Any, Any, Any]) -> bool:
-        """Wait for `work`; return False when the desired version changes meanwhile, or it is evicted."""
-        working = asyncio.create_task(work)
-        changed = asyncio.create_task(self.changed.wait())
-        try:
-            await asyncio.wait({working, changed}, return_when=asyncio.FIRST_COMPLETED)
-            if changed.done():
-                return False
-            working.result()
-            return True
-        finally:
-            working.cancel()
-            changed.cancel()
+    def _version_of(self, desired: DesiredVersion) -> ActiveVersion:
+        loaded = self.resident[desired.artifact]
+        name, version = desired.artifact.model_name, desired.artifact.model_version
+        rows, latency = ROWS.labels(name, version), LATENCY.labels(name)
+        return ActiveVersion(loaded.model, desired, datetime.now(UTC), loaded, rows, latency)
 
     def _tell(self) -> None:
         if self.demand is not None:

@@ -3,54 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from prometheus_client import Counter, Gauge, Histogram
-
 from chassis.artifact_cache import ArtifactCache
-from chassis.errors import Permanent, Transient
+from chassis.errors import Transient
 from chassis.settings import MEBIBYTE
 from chassis.telemetry import get_logger
 from chassis.waiting import set_within
-from contracts import Envelope, Event, GatePassed, ModelLoaded, ModelLoadFailed, Promoted
+from contracts import Envelope, GatePassed, Promoted, RolloutChanged
 from serving.loading.executor import LimitedExecutor
-from serving.loading.load_steps import Download, Source, bring_in, compile_form, make_warm
+from serving.loading.failure import attempt_after
+from serving.loading.load_reports import LoadReports, Report
+from serving.loading.load_steps import Download, Source, bring_in, compile_form, make_warm, moved_in
 from serving.loading.memory import give_back, make_room
 from serving.loading.model_state import ModelState
 from serving.loading.preload import prepare
+from serving.loading.steps import Steps, unless_overtaken
+from serving.loading.trials import TrialLoader
+from serving.policy.trials import DesiredTrial, supersedes_trial
 from serving.policy.versions import (
     Action,
-    Attempt,
     Compile,
     DesiredVersion,
     Fetch,
     Load,
+    MoveIn,
     Nothing,
     Release,
     RetryAt,
     Swap,
     WarmUp,
     next_action,
-    retry_delay,
     supersedes,
 )
 from serving.settings import Settings
 from serving.workers.swap_barrier import SwapBarrier
 
-SWAPS = Counter("gauntlet_serving_swaps_total", "Versions swapped in", ["model_name"])
-FAILURES = Counter("gauntlet_serving_load_failures_total", "Fetches, loads and warm-ups that failed", ["model_name"])
-SECONDS = Histogram("gauntlet_serving_load_seconds", "From the event's arrival to the swap")
-VERSION = Gauge("gauntlet_serving_model_version", "The version that answers", ["model_name"])
-EPOCH = Gauge("gauntlet_serving_model_epoch", "The epoch that answers; production only", ["model_name"])
-
 COMPILE_AFTER_SECONDS = 0.1
 """A version that is replaced sooner is not worth compiling, and its successor must not wait for the compiler."""
-
-Report = Callable[[Event, Envelope[Any] | None], None]
 
 log = get_logger(__name__)
 
@@ -59,7 +52,7 @@ class ModelReconciler:
     """A Part. `set_desired` sets what to serve; nothing is fetched or loaded before `begin` was awaited."""
 
     name = "loader"
-    receives = (Promoted, GatePassed)  # the second in staging only
+    receives = (Promoted, GatePassed, RolloutChanged)  # the second in staging only, the third in production only
 
     def __init__(
         self,
@@ -75,7 +68,7 @@ class ModelReconciler:
         self._settings = settings
         self._cache = cache
         self._source = Source(cache, download)
-        self._report = report
+        self._reports = LoadReports(settings, report)
         self._barrier = barrier
         self._tolerances = {} if tolerances is None else tolerances  # one without an entry yet may get some
         self._states: dict[str, ModelState] = {}
@@ -83,6 +76,10 @@ class ModelReconciler:
         self._fetching = LimitedExecutor("fetch", settings.fetch_concurrency)
         self._loading = LimitedExecutor("load", settings.load_concurrency)
         self._trimming = LimitedExecutor("trim", 1)
+        self._steps = Steps(settings.step_seconds)
+        self._trials = TrialLoader(settings, self._source, self._reports, barrier, self._tolerance, self._tidy)
+        self._early_trials: dict[str, tuple[DesiredTrial, Envelope[Any]]] = {}
+        """Of models of which no version was desired yet: the topics are read in any order."""
         self._caught_up = asyncio.Event()
         self._was_ready = False
         self._preparing: asyncio.Task[None] | None = None
@@ -111,9 +108,23 @@ class ModelReconciler:
             return
         if state is None:
             state = self._states[name] = ModelState(name)
+            if early := self._early_trials.pop(name, None):
+                state.set_trial(*early, time.monotonic())
         state.set_desired(desired, cause, time.monotonic())
         if name not in self._tasks:
             self._tasks[name] = asyncio.create_task(self._drive(state), name=f"loader {name}")
+
+    def set_trial(self, trial: DesiredTrial, cause: Envelope[Any]) -> None:
+        """Set what a rollout wants of this replica; ignore a stale or repeated revision."""
+        name = trial.tried.artifact.model_name
+        state = self._states.get(name)
+        current = state.trying.wanted if state is not None else self._early_trials.get(name, (None,))[0]
+        if not supersedes_trial(trial, current):
+            log.info("stale or repeated, ignored", model_name=name, revision=trial.revision)
+        elif state is None:
+            self._early_trials[name] = (trial, cause)
+        else:
+            state.set_trial(trial, cause, time.monotonic())
 
     def desired(self, model_name: str) -> DesiredVersion | None:
         state = self._states.get(model_name)
@@ -160,44 +171,76 @@ class ModelReconciler:
             await asyncio.wait({self._preparing})
         while True:
             state.changed.clear()
-            action = next_action(state.snapshot(cached=self._source.holds(state.desired)), time.monotonic())
+            action = self._next(state)
             state.loading = isinstance(action, Load | WarmUp | Swap)
             try:
-                await self._do(state, action)
+                if isinstance(action, Nothing):
+                    await self._do_for_rollout(state)
+                else:
+                    await self._do(state, action)
             except Exception as error:
                 log.exception("unexpected error while loading", model_name=state.model_name)
-                if state.desired is not None:
-                    self._failed(state, state.desired, f"{type(error).__name__}: {error}", permanent=False)
+                reason = f"{type(error).__name__}: {error}"
+                if isinstance(action, Nothing):
+                    self._trials.fail(state, reason)
+                elif state.desired is not None:
+                    self._failed(state, state.desired, reason, False)
                 await asyncio.sleep(self._settings.retry_first_seconds)
 
+    def _next(self, state: ModelState) -> Action:
+        return next_action(state.snapshot(cached=self._source.holds(state.desired)), time.monotonic())
+
+    async def _do_for_rollout(self, state: ModelState) -> None:
+        action = self._trials.next(state)
+
+        def is_still_next() -> bool:
+            return isinstance(self._next(state), Nothing) and self._trials.next(state) == action
+
+        await self._trials.do(state, action, is_still_next)
+
     async def _do(self, state: ModelState, action: Action) -> None:
+        def is_still_next() -> bool:
+            return self._next(state) == action
+
+        run = partial(self._steps.run, state, is_still_next)
+        work: Callable[[], Any]
         match action:
             case Fetch(desired):
-                await self._step(state, desired, self._fetching, partial(self._source.fetch, desired))
+                work = partial(self._source.fetch, desired)
+                await run(self._fetching, work, partial(self._failed, state, desired))
             case Load(desired):
-                bringing = partial(bring_in, self._source, desired, self._settings)
-                loaded = await self._step(state, desired, self._loading, bringing)
+                work = partial(bring_in, self._source, desired, self._settings)
+                loaded = await run(self._loading, work, partial(self._failed, state, desired))
                 if loaded is not None:
                     state.resident[desired.artifact] = loaded
             case WarmUp(desired):
                 loaded = state.resident[desired.artifact]
-                if await self._step(
-                    state, desired, self._loading, partial(make_warm, loaded, self._settings, self._tolerance(state))
-                ):
+                work = partial(make_warm, loaded, self._settings, self._tolerance(state))
+                if await run(self._loading, work, partial(self._failed, state, desired)):
                     loaded.warm = True
             case Swap(desired):
-                if self._barrier is not None and not await state.unless_changed(self._barrier.reached(desired)):
-                    return
+                if self._barrier is not None:
+                    reached = self._barrier.reached(state.model_name, desired.order)
+                    if not await unless_overtaken(state, is_still_next, reached):
+                        return
                 state.swap(desired)
-                self._swapped(state, desired)
+                self._reports.swapped(state, desired)
                 state.loading = False
                 self._tidy()
+            case MoveIn(desired):
+                if await set_within(state.changed, COMPILE_AFTER_SECONDS):
+                    return
+                work = partial(moved_in, self._source, desired, self._settings, self._tolerance(state))
+                loaded = await run(self._loading, work, partial(self._not_moved, state, desired))
+                if loaded is not None:
+                    state.move_in(loaded)
+                    self._tidy()
             case Compile(desired):
                 if await set_within(state.changed, COMPILE_AFTER_SECONDS):
                     return
                 loaded = state.resident[desired.artifact]
                 compiling = self._loading.run(partial(compile_form, loaded, self._settings, self._tolerance(state)))
-                loaded.compiled = await state.unless_changed(compiling)
+                loaded.compiled = await unless_overtaken(state, is_still_next, compiling)
                 self._tidy()
             case Release(artifacts):
                 for artifact in artifacts:
@@ -205,63 +248,22 @@ class ModelReconciler:
                     log.info("released", model_name=state.model_name, model_version=artifact.model_version)
             case RetryAt(_, when):
                 await set_within(state.changed, when - time.monotonic())
-            case Nothing():
-                await state.changed.wait()
-
-    async def _step(
-        self, state: ModelState, desired: DesiredVersion, executor: LimitedExecutor, work: Callable[[], Any]
-    ) -> Any:
-        """Run `work` in a thread; return None when it failed, or when the desired version changed meanwhile."""
-        running = asyncio.create_task(executor.run(work))
-        changed = asyncio.create_task(state.changed.wait())
-        try:
-            limit = self._settings.step_seconds
-            await asyncio.wait({running, changed}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
-                return running.result()
-            if not changed.done():
-                self._failed(state, desired, f"no end after {limit:g} s (SERVING_STEP_SECONDS)", permanent=False)
-        except (Transient, OSError, MemoryError) as error:
-            self._failed(state, desired, str(error) or type(error).__name__, permanent=False)
-        except Permanent as error:
-            self._failed(state, desired, str(error), permanent=True)
-        except Exception as error:  # a client library's own, such as one that is not installed
-            self._failed(state, desired, f"{type(error).__name__}: {error}", permanent=True)
-        finally:
-            running.cancel()
-            changed.cancel()
-        return None
 
     def _tolerance(self, state: ModelState) -> float | None:
         """Return the tolerance of a model; None when compilation is disabled."""
         settings = self._settings
         return self._tolerances.get(state.model_name, settings.parity_tolerance) if settings.compile else None
 
-    def _swapped(self, state: ModelState, desired: DesiredVersion) -> None:
-        artifact, seconds = desired.artifact, time.monotonic() - state.desired_at
-        SWAPS.labels(artifact.model_name).inc()
-        SECONDS.observe(seconds)
-        VERSION.labels(artifact.model_name).set(artifact.model_version)
-        EPOCH.labels(artifact.model_name).set(desired.epoch or 0)
-        log.info(
-            "swapped in",
-            model_name=artifact.model_name,
-            model_version=artifact.model_version,
-            epoch=desired.epoch,
-            seconds=round(seconds, 4),
-        )
-        loaded = ModelLoaded(**self._report_of(desired, seconds), artifact_digest=artifact.digest)
-        self._report(loaded, state.cause)
-
     def _tidy(self) -> None:
         """Evict what exceeds the memory budget, and delete what exceeds the cache's limit."""
         evicted = make_room(self.states(), self._settings.memory_mb * MEBIBYTE)
+        for each in evicted:
+            if each.was_tried:
+                self._trials.evicted(each.state, each.size)
         keep = {item.digest for each in self._states.values() for item in each.resident}
-        for desired in (
-            desired for each in self._states.values() for desired in (each.desired, each.evicted) if desired
-        ):
+        for desired in (desired for each in self._states.values() for desired in each.needed_versions()):
             keep |= {desired.artifact.digest, desired.artifact_ref.digest if desired.artifact_ref else ""}
-        trimming = asyncio.create_task(self._trimming.run(partial(self._trim, keep, evicted)))
+        trimming = asyncio.create_task(self._trimming.run(partial(self._trim, keep, bool(evicted))))
         trimming.add_done_callback(_note_trimmed)
 
     def _trim(self, keep: set[str], evicted: bool) -> list[str]:
@@ -269,35 +271,19 @@ class ModelReconciler:
             give_back()
         return self._cache.trim(keep)
 
-    def _failed(self, state: ModelState, desired: DesiredVersion, reason: str, *, permanent: bool) -> None:
-        earlier = state.attempt.failures if state.attempt is not None and state.attempt.desired == desired else 0
-        delay = retry_delay(earlier + 1, self._settings.retry_first_seconds, self._settings.retry_limit_seconds)
-        retry_at = time.monotonic() + delay * random.uniform(0.8, 1.2)  # replicas must not call MLflow all at once
-        state.fail(Attempt(desired, earlier + 1, permanent, retry_at), reason)
-        FAILURES.labels(state.model_name).inc()
-        log.error(
-            "cannot load" if permanent else "cannot load now, will try again",
-            model_name=state.model_name,
-            model_version=desired.artifact.model_version,
-            epoch=desired.epoch,
-            attempt=earlier + 1,
-            reason=reason,
-        )
+    def _failed(self, state: ModelState, desired: DesiredVersion, reason: str, permanent: bool) -> None:
+        attempt = attempt_after(state.attempt, desired, self._settings, permanent=permanent)
+        state.fail(attempt, reason)
         if permanent and self._barrier is not None:
-            self._barrier.ready(desired)  # the other workers need not wait for this one
-        if earlier == 0 or permanent:  # not one event per retry
-            seconds = time.monotonic() - state.desired_at
-            self._report(ModelLoadFailed(**self._report_of(desired, seconds), reason=reason), state.cause)
+            self._barrier.ready(state.model_name, desired.order)  # the other workers need not wait for this one
+        self._reports.failed(state, attempt, reason)
 
-    def _report_of(self, desired: DesiredVersion, seconds: float) -> dict[str, Any]:
-        return {
-            "model_name": desired.artifact.model_name,
-            "model_version": desired.artifact.model_version,
-            "epoch": desired.epoch,
-            "replica": self._settings.replica,
-            "role": self._settings.role,
-            "seconds": max(0.0, seconds),
-        }
+    def _not_moved(self, state: ModelState, desired: DesiredVersion, reason: str, permanent: bool) -> None:
+        """It goes on answering; unlike after `RetryAt`, nothing waits for the next attempt."""
+        self._failed(state, desired, f"it still runs in a process of its own: {reason}", permanent)
+        if state.attempt is not None and not permanent:
+            left = state.attempt.retry_at - time.monotonic()
+            asyncio.get_running_loop().call_later(left, state.changed.set)
 
 
 def _note_trimmed(trimming: asyncio.Task[list[str]]) -> None:

@@ -1,6 +1,8 @@
 """Which models to evict when they exceed the memory budget: a pure function, like the version policy.
 
-First the copies that are kept for a rollback, then whole models; least recently requested models first.
+First the copies that are kept for a rollback, then the versions that rollouts try, then whole models; of each kind,
+those of the least recently requested models first. A copy goes before a version that is tried: without the copy, a
+rollback takes seconds; without the version, a rollout ends. Both go before any model that answers.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ class Held:
     """When its model was last asked; seconds on the executor's clock."""
     previous: bool = False
     """It was active before: kept for a rollback."""
+    tried: bool = False
+    """A rollout tries it, or may promote it; in a watch it was active before, too, and counts as tried."""
     pinned: bool = False
     """Its model is being loaded, or requests wait for it."""
 
@@ -34,15 +38,15 @@ def evictions(held: Sequence[Held], budget: int) -> tuple[Artifact, ...]:
     oldest = sorted(held, key=lambda item: item.last_used)
     total = sum(item.size for item in held)
     gone: list[Artifact] = []
-    for item in oldest:
+    copies = [item for item in oldest if item.previous and not item.tried]
+    for item in (*copies, *(item for item in oldest if item.tried)):
         if total <= budget:
             return tuple(gone)
-        if item.previous:
-            gone.append(item.artifact)
-            total -= item.size
+        gone.append(item.artifact)
+        total -= item.size
     models: dict[str, list[Held]] = {}
     for item in oldest:
-        if not item.previous:
+        if not (item.previous or item.tried):
             models.setdefault(item.artifact.model_name, []).append(item)
     left = len(models)
     for versions in models.values():

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from contracts import OutputFormat
 
 RESIDENT = 2
-"""Versions of a model that stay in memory: the active one and the one before, for a rollback in milliseconds."""
+"""Versions of a model that stay in memory: the active one and the one before, for a rollback in milliseconds.
+
+The version that a rollout tries stays, too; in the watch after a promotion, that is the one before.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,10 @@ class Resident:
     """True when it was ever swapped in: a rollback may return to it."""
     compiled: bool = False
     """True when compilation was attempted, whether it succeeded or not."""
+    isolated: bool = False
+    """Its own code runs in a process of its own, because a rollout tried it."""
+    down: bool = False
+    """That process has ended, and it has no compiled form: it cannot predict now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,10 @@ class Snapshot:
     attempt: Attempt | None = None
     evicted: DesiredVersion | None = None
     """It was active until its memory was needed, and has not been requested since."""
+    tried: Artifact | None = None
+    """A rollout tries it, or may promote it at any time: it stays in memory."""
+    promotion_due: bool = False
+    """A rollout names a later epoch than any promotion that was read: what is in memory may be promoted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +126,13 @@ class Compile:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveIn:
+    """The version is already active, from a process of its own: load it into this one, as any champion."""
+
+    desired: DesiredVersion
+
+
+@dataclass(frozen=True, slots=True)
 class RetryAt:
     desired: DesiredVersion
     time: float
@@ -130,7 +148,7 @@ class Nothing:
     pass
 
 
-Action = Fetch | Load | WarmUp | Swap | Compile | RetryAt | Release | Nothing
+Action = Fetch | Load | WarmUp | Swap | MoveIn | Compile | RetryAt | Release | Nothing
 
 
 def supersedes(new: DesiredVersion, current: DesiredVersion | None) -> bool:
@@ -150,11 +168,10 @@ def next_action(state: Snapshot, now: float) -> Action:
     """
     desired = state.desired
     if desired is not None and desired == state.active:
-        native = any(each.artifact == desired.artifact and not each.compiled for each in state.resident)
-        return Compile(desired) if native else _release_or_nothing(state)
+        return _improve(desired, state, now) or _release_or_nothing(state)
     if desired is None or desired == state.evicted:
         return _release_or_nothing(state)
-    warm = {resident.artifact: resident.warm for resident in state.resident}
+    warm = {resident.artifact: resident.warm for resident in state.resident if not resident.down}
     if warm.get(desired.artifact):
         return Swap(desired)
     if state.attempt is not None and state.attempt.desired == desired:
@@ -174,6 +191,21 @@ def retry_delay(failures: int, first: float, limit: float) -> float:
     return min(limit, first * 2.0 ** min(failures - 1, 30))
 
 
+def _improve(active: DesiredVersion, state: Snapshot, now: float) -> Action | None:
+    """Return what makes the active version faster, if anything does.
+
+    One that cannot move into this process now goes on from its own, and what else there is to do does not wait.
+    """
+    mine = next((each for each in state.resident if each.artifact == active.artifact), None)
+    if mine is None:
+        return None
+    if mine.isolated:
+        attempt = state.attempt if state.attempt is not None and state.attempt.desired == active else None
+        waits = attempt is not None and (attempt.permanent or now < attempt.retry_at)
+        return None if waits else MoveIn(active)
+    return None if mine.compiled else Compile(active)
+
+
 def _bring_back(evicted: DesiredVersion, warm: dict[Artifact, bool]) -> Action:
     """Reload an evicted version from disk, where it is kept as long as it may be needed."""
     if evicted.artifact not in warm:
@@ -182,8 +214,11 @@ def _bring_back(evicted: DesiredVersion, warm: dict[Artifact, bool]) -> Action:
 
 
 def _release_or_nothing(state: Snapshot) -> Action:
+    """Keep the active version, the one before it, and the one that is tried; release the others."""
+    if state.promotion_due:
+        return Nothing()
     active = state.active.artifact if state.active else None
     others = [resident for resident in state.resident if resident.artifact != active]
     previous = [resident.artifact for resident in others if resident.answered][-(RESIDENT - 1) :]
-    stale = tuple(resident.artifact for resident in others if resident.artifact not in previous)
+    stale = tuple(each.artifact for each in others if each.artifact not in (*previous, state.tried))
     return Release(stale) if stale else Nothing()

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from chassis.model_signature import Column
     from chassis.row_reader import InputBatch
     from serving.inference.prediction import Prediction
+    from serving.inference.tried import TriedRequest
 
 SOURCE = "serving"
+CHAMPION, CHALLENGER = "champion", "challenger"
+"""The arms, and the fields of the event: those of `contracts.Arm`, which is not quick to import."""
+LONGEST_ERROR = 300
+"""Characters."""
 
 Header = tuple[str, bytes]
 
@@ -47,6 +52,33 @@ def line(request_id: str, table: InputBatch, prediction: Prediction, latency_ms:
     return orjson.dumps(answered, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
 
 
+def tried_line(request_id: str, table: InputBatch, tried: TriedRequest, latency_ms: float) -> bytes:
+    """Encode a request during a rollout, with what each version made of its rows. Raises as `line`."""
+    outcomes = [
+        (
+            outcome.arm,
+            outcome.rows,
+            None if outcome.prediction is None else outcome.prediction.labels,
+            None if outcome.prediction is None else outcome.prediction.numbers,
+            None if outcome.error is None else outcome.error[:LONGEST_ERROR],
+            None if outcome.seconds is None else outcome.seconds * 1000,
+        )
+        for outcome in tried.outcomes
+    ]
+    step = tried.step
+    said = (
+        request_id,
+        table.values,
+        table.entities,
+        table.event_times,
+        None,
+        None,
+        latency_ms,
+        (step.rollout_id, step.step, step.tried_version, tried.arms, outcomes),
+    )
+    return orjson.dumps(said, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+
+
 def encoded(
     about: dict[str, Any], line: list[Any], now: datetime, kind: str
 ) -> Iterator[tuple[bytes, bytes, list[Header]]]:
@@ -64,7 +96,8 @@ def encoded(
         ("content-type", b"application/json"),
     ]
     names = about["columns"]
-    request_id, values, entities, event_times, labels, scores, latency_ms = line
+    request_id, values, entities, event_times, labels, scores, latency_ms, *rollout = line
+    tried = _tried(about["model_version"], len(values), *rollout[0]) if rollout else None
     correlation = request_id.encode()
     attributes.append(("ce_correlationid", correlation))
     for number, row in enumerate(values):
@@ -75,14 +108,53 @@ def encoded(
             "entity_id": entities[number] if entities else None,
             "event_time": event_times[number] if event_times else None,
             "features": dict(zip(names, row, strict=True)),
-            "champion": {
+            "latency_ms": latency_ms,
+        }
+        if tried is not None:
+            data |= tried[number]
+        else:
+            data["champion"] = {
                 "model_version": about["model_version"],
                 "score": scores[number] if scores is not None else None,
                 "label": labels[number],
-            },
-            "latency_ms": latency_ms,
-        }
+            }
         yield key, orjson.dumps(data), [*attributes, ("ce_id", correlation + b":%d" % number)]
+
+
+def _tried(
+    champion_version: int,
+    rows: int,
+    rollout_id: str,
+    step: int,
+    tried_version: int,
+    arms: list[str] | None,
+    outcomes: list[list[Any]],
+) -> list[dict[str, Any]]:
+    """Return what a rollout adds to the event of each row; a version that did not predict it has no label."""
+    versions = {CHAMPION: champion_version, CHALLENGER: tried_version}
+    found: list[dict[str, Any]] = [
+        {
+            CHAMPION: {"model_version": champion_version, "score": None, "label": None},
+            "rollout_id": rollout_id,
+            "step": step,
+        }
+        for _ in range(rows)
+    ]
+    for row, arm in enumerate(arms or ()):
+        found[row]["arm"] = arm
+    for arm, numbers, labels, scores, error, milliseconds in outcomes:
+        for place, row in enumerate(range(rows) if numbers is None else numbers):
+            output = {
+                "model_version": versions[arm],
+                "score": None if scores is None else scores[place],
+                "label": None if labels is None else labels[place],
+            }
+            if error is not None:
+                output["error"] = error
+            if milliseconds is not None:
+                output["latency_ms"] = milliseconds
+            found[row][arm] = output
+    return found
 
 
 def is_sampled(request_id: str, share: float) -> bool:

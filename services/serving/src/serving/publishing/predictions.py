@@ -19,8 +19,9 @@ from chassis.row_reader import InputBatch
 from chassis.telemetry import get_logger
 from contracts import PredictionMade
 from serving.inference.prediction import Prediction
+from serving.inference.tried import TriedRequest
 from serving.policy.versions import Artifact
-from serving.publishing.prediction_events import Budget, about, is_sampled, line
+from serving.publishing.prediction_events import Budget, about, is_sampled, line, tried_line
 from serving.publishing.worker_client import DROPPED, WorkerClient
 from serving.settings import Settings
 
@@ -55,6 +56,8 @@ class PredictionPublisher:
         self._lines = bytearray()
         self._rows = 0
         """Rows in the buffered lines, and in those that are being handed over."""
+        self._held = 0
+        """Rows that will be put later. Used on the event loop only."""
         self._stopping = threading.Event()
         self._deadline = 0.0
         self._thread: threading.Thread | None = None
@@ -75,33 +78,71 @@ class PredictionPublisher:
             await asyncio.to_thread(self._end, self._thread)
 
     def offer(
-        self, artifact: Artifact, table: InputBatch, prediction: Prediction, *, request_id: str, latency_ms: float
+        self,
+        artifact: Artifact,
+        table: InputBatch,
+        outcome: Prediction | TriedRequest,
+        *,
+        request_id: str,
+        latency_ms: float,
     ) -> None:
         """Buffer a prediction; takes microseconds, whatever the broker does. Drop and count it if the buffer is full.
 
         It is encoded at once: otherwise the garbage collector would visit thousands of waiting objects.
         """
+        if self.admits(artifact.model_name, request_id, len(table)):
+            self.put(artifact, table, outcome, request_id=request_id, latency_ms=latency_ms)
+
+    def admits(self, model_name: str, request_id: str, rows: int) -> bool:
+        """Return whether a request is published: it is sampled, and fits the rate and the buffer. Count it otherwise.
+
+        During a rollout, too: it depends on the request only, not on the arms of its rows, nor on what the versions
+        make of them.
+        """
         if not self._settings.publish_predictions:
-            return
-        rows = len(table)
-        share = self._shares.get(artifact.model_name, self._settings.prediction_share)
+            return False
+        share = self._shares.get(model_name, self._settings.prediction_share)
         if not is_sampled(request_id, share):
             DROPPED.labels("not sampled").inc(rows)
         elif not self._budget.take(rows, time.monotonic()):
             DROPPED.labels("over the rate").inc(rows)
-        elif self._rows + rows > self._settings.prediction_buffer_rows:
+        elif self._rows + self._held + rows > self._settings.prediction_buffer_rows:
             DROPPED.labels("buffer full").inc(rows)
         else:
-            try:
-                said = line(request_id, table, prediction, latency_ms)
-            except orjson.JSONEncodeError as error:
-                DROPPED.labels("not JSON").inc(rows)
-                log.warning("prediction not published", request_id=request_id, error=str(error))
-                return
-            with self._lock:
-                self._say(artifact, table.columns)
-                self._lines += said
-                self._rows += rows
+            return True
+        return False
+
+    def hold(self, rows: int) -> None:
+        """Keep places in the buffer for rows that were admitted, and which a tried version predicts meanwhile."""
+        self._held += rows
+
+    def release(self, rows: int) -> None:
+        self._held -= rows
+
+    def put(
+        self,
+        artifact: Artifact,
+        table: InputBatch,
+        outcome: Prediction | TriedRequest,
+        *,
+        request_id: str,
+        latency_ms: float,
+    ) -> None:
+        """Buffer a prediction that was admitted."""
+        rows = len(table)
+        try:
+            if isinstance(outcome, TriedRequest):
+                said = tried_line(request_id, table, outcome, latency_ms)
+            else:
+                said = line(request_id, table, outcome, latency_ms)
+        except orjson.JSONEncodeError as error:
+            DROPPED.labels("not JSON").inc(rows)
+            log.warning("prediction not published", request_id=request_id, error=str(error))
+            return
+        with self._lock:
+            self._say(artifact, table.columns)
+            self._lines += said
+            self._rows += rows
 
     def _say(self, artifact: Artifact, columns: tuple[Column, ...]) -> None:
         """Write the common part of the next lines, if it differs from the last one's."""

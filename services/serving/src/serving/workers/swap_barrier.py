@@ -1,7 +1,8 @@
 """Workers of one replica swap together: each reports when a version is warm, and none serves it before all can.
 
-The supervisor coordinates over a Unix socket, one JSON object a line: `{"model", "order"}` from a worker that is
-ready (or has given up), the same from the supervisor when all are. It does not wait for a worker that died.
+So do they begin the steps of a rollout. The supervisor coordinates over a Unix socket, one JSON object a line:
+`{"model", "order"}` from a worker that is ready (or has given up), the same from the supervisor when all are. It does
+not wait for a worker that died.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ import signal
 from pathlib import Path
 
 from chassis.telemetry import get_logger
-from serving.policy.versions import DesiredVersion
 
 log = get_logger(__name__)
 
 
 class SwapBarrierServer:
-    """The supervisor's side. Uses only the names of models and the order of their versions."""
+    """The supervisor's side. Uses only names, of models or their rollouts, and the order of what comes for each."""
 
     def __init__(self) -> None:
         self._ready: dict[asyncio.StreamWriter, dict[str, int]] = {}
@@ -78,20 +78,19 @@ class SwapBarrier:
         if self._writer is not None:
             self._writer.close()
 
-    def ready(self, desired: DesiredVersion) -> None:
-        """Report that this worker can serve `desired`, or has given up on it."""
+    def ready(self, name: str, order: int) -> None:
+        """Report that this worker can serve what has this `order`, or has given up on it."""
         if self._writer is not None:
-            _send(self._writer, desired.artifact.model_name, desired.order)
+            _send(self._writer, name, order)
 
-    async def reached(self, desired: DesiredVersion) -> None:
-        """Wait until every worker is ready for `desired` or a later one, or until the timeout."""
-        name = desired.artifact.model_name
-        self.ready(desired)
+    async def reached(self, name: str, order: int) -> None:
+        """Wait until every worker is ready for `order` or a later one, or until the timeout."""
+        self.ready(name, order)
         try:
             async with asyncio.timeout(self._seconds), self._news:
-                await self._news.wait_for(lambda: self._granted.get(name, 0) >= desired.order)
+                await self._news.wait_for(lambda: self._granted.get(name, 0) >= order)
         except TimeoutError:
-            log.warning("another worker is not ready, swapped without it", model_name=name, waited=self._seconds)
+            log.warning("another worker is not ready, begun without it", of=name, waited=self._seconds)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         while line := await reader.readline():

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-PRIOR = 20.0
-"""a: the mixture of `paired` is Beta(a, a) above ½, most powerful where 60 to 70 % of the discordant pairs are wins."""
+BETTER, WORSE = 20.0, 3.0
+"""a: the mixture of `paired` is Beta(a, a) above ½. 20 is most powerful where 60 % of the discordant pairs are wins, as
+for small gains; 3 where 75 % are, as for harm that must be seen early."""
 TUNED_AT = 2500
 """t*: the number of units at which `difference` is narrowest."""
 LEAST_UNITS, LEAST_OUTCOMES = 100, 20
@@ -33,16 +34,16 @@ SHARES = np.concatenate([[FIRST], REST * 6 / (math.pi * np.arange(1, len(COUNTS)
 """Of alpha, for each: Σ 6/(π²j²) = 1."""
 
 
-def paired(wins: int, losses: int) -> float:
+def paired(wins: int, losses: int, a: float = BETTER) -> float:
     """Return log E against "of the rows on which one version is right, the tried one is right in half at most".
 
     E = 2ⁿ · B(a + w, a + l) / B(a, a) · 2 · P(Beta(a + w, a + l) > ½): the likelihood ratio to ½, mixed over the upper
     half of Beta(a, a). H. Robbins, "Statistical methods related to the law of the iterated logarithm", Annals of
-    Mathematical Statistics 41, 1970. For harm, swap the arguments.
+    Mathematical Statistics 41, 1970. For harm, swap wins and losses, with a = WORSE.
     """
     from scipy.special import betaln
 
-    a, n = PRIOR, wins + losses
+    n = wins + losses
     ratio = n * math.log(2) + betaln(a + wins, a + losses) - betaln(a, a)
     return float(ratio) + math.log(2) + _log_above(0.5, a + wins, a + losses)
 

@@ -1,0 +1,97 @@
+"""The HTTP API of rollouts: where they stand, people's decisions on them, and the replicas of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from chassis.database import Database
+from chassis.http import Problem, problems
+from gatekeeper.api.models import DIGEST_PATTERN, Decision, Limit, conflicts
+from gatekeeper.database import rollouts
+from gatekeeper.promotion.commands import Decisions
+from gatekeeper.rollout.approvals import Approvals
+from gatekeeper.rollout.views import FleetView, RolloutsView, RolloutView, fleet_view, rollout_view
+
+
+class ApprovalRequest(Decision):
+    verdict_digest: str | None = Field(
+        default=None,
+        pattern=DIGEST_PATTERN,
+        description="Of the evidence that was looked at; 409 if it has changed",
+    )
+
+
+def rollouts_router(
+    database: Database, decisions: Decisions, approvals: Approvals, ready: Callable[[], None]
+) -> APIRouter:
+    """`ready` raises Transient until the history is restored: no decision is made on an incomplete one."""
+    router = APIRouter(tags=["rollouts"])
+
+    @router.get("/rollouts", responses=problems(404))
+    def list_rollouts(
+        model_name: Annotated[str | None, Query(description="Only of this model")] = None,
+        active: Annotated[bool | None, Query(description="Only those that run, or only those that ended")] = None,
+        limit: Limit = 100,
+    ) -> RolloutsView:
+        """Rollouts and watches, the newest first."""
+        if model_name is not None:
+            decisions.known(model_name)
+        with database.reading() as session:
+            found = rollouts.newest(session, model_name, active, limit)
+            return RolloutsView(rollouts=[rollout_view(session, row) for row in found])
+
+    @router.get("/rollouts/{rollout_id}", responses=problems(404))
+    def show_rollout(rollout_id: str) -> RolloutView:
+        """One rollout: its steps, what was measured, and who approved."""
+        return _view(rollout_id)
+
+    @router.get("/models/{model_name}/fleet", responses=problems(404))
+    def fleet(model_name: str) -> FleetView:
+        """The replicas of a model: the version that each should have and has, since when, and what it tries."""
+        decisions.known(model_name)
+        with database.reading() as session:
+            return fleet_view(session, model_name)
+
+    @router.post("/models/{model_name}/rollout/approve", responses=problems(404, 409, 503))
+    def approve(model_name: str, request: ApprovalRequest) -> RolloutView:
+        """Approve the version that waits for people; the last one who is needed promotes it."""
+        with conflicts("not approved"):
+            ready()
+            decisions.known(model_name)
+            done = approvals.approve(
+                model_name, actor=request.actor, reason=request.reason, verdict_digest=request.verdict_digest
+            )
+        return _view(done)
+
+    @router.post("/models/{model_name}/rollout/refuse", responses=problems(404, 409, 503))
+    def refuse(model_name: str, request: ApprovalRequest) -> RolloutView:
+        """Refuse the version that waits for people: its rollout ends, and the champion stays."""
+        with conflicts("not refused"):
+            ready()
+            decisions.known(model_name)
+            done = approvals.refuse(
+                model_name, actor=request.actor, reason=request.reason, verdict_digest=request.verdict_digest
+            )
+        return _view(done)
+
+    @router.post("/models/{model_name}/rollout/abort", responses=problems(404, 409, 503))
+    def abort(model_name: str, request: Decision) -> RolloutView:
+        """End the running rollout: the champion stays."""
+        with conflicts("not aborted"):
+            ready()
+            decisions.known(model_name)
+            done = approvals.abort(model_name, actor=request.actor, reason=request.reason)
+        return _view(done)
+
+    def _view(rollout_id: str) -> RolloutView:
+        with database.reading() as session:
+            row = rollouts.by_id(session, rollout_id)
+            if row is None:
+                raise Problem(404, "no such rollout", f"{rollout_id!r} is no rollout's id; GET /rollouts lists them")
+            return rollout_view(session, row)
+
+    return router

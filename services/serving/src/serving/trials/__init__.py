@@ -1,0 +1,1 @@
+"""Requests of a model that has a rollout: divided between two versions, or predicted by both."""

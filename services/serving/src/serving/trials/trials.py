@@ -1,0 +1,117 @@
+"""The requests of models that have a rollout, from their rows to what is published of them."""
+
+from __future__ import annotations
+
+from chassis.row_reader import InputBatch
+from contracts import Arm, Mode
+from serving.inference.batcher import AdaptiveBatcher
+from serving.inference.prediction import Prediction
+from serving.inference.tried import TriedRequest, VersionOutcome
+from serving.loading.model_state import ActiveTrial, ActiveVersion
+from serving.policy.routing import arms
+from serving.publishing.predictions import PredictionPublisher
+from serving.settings import Settings
+from serving.trials.bench import Bench
+from serving.trials.joining import NotJoined
+from serving.trials.request import Divided, ask, by_champion
+from serving.trials.shadow import Shadow
+
+
+class Trials:
+    """A Part. Used on the event loop only."""
+
+    name = "trials"
+
+    def __init__(self, batcher: AdaptiveBatcher, publisher: PredictionPublisher, settings: Settings) -> None:
+        self._batcher = batcher
+        self._publisher = publisher
+        self._settings = settings
+        self._shadow = Shadow(batcher, settings.request_seconds)
+        self._benches: dict[str, Bench] = {}
+
+    async def start(self) -> None:
+        return None
+
+    async def stop(self) -> None:
+        await self._shadow.stop()
+
+    async def predict(
+        self, trial: ActiveTrial, active: ActiveVersion, table: InputBatch, request_id: str, *, with_raw: bool
+    ) -> Prediction:
+        """Predict rows by the champion, or each by the version of its arm; `with_raw`: as MLflow's scoring server.
+
+        Raises as the batcher. ModelFailed and TooSlow say in `tried` what is published of it.
+        """
+        desired, tried = trial.desired, self._tried(trial, active)
+        champion, batcher = active.model, self._batcher
+        if desired.mode is not Mode.SPLIT:
+            tried.shadow = trial.version.model
+            prediction = await by_champion(batcher, champion, table, tried, None, with_raw=with_raw)
+        else:
+            drawn = arms(table.entities, request_id, len(table), desired.salt, desired.share)
+            tried.arms = drawn
+            if Arm.CHALLENGER not in drawn:
+                tried.answered_by = [tried.step.champion_version] * len(drawn)
+                prediction = await by_champion(batcher, champion, table, tried, None, with_raw=with_raw)
+            else:
+                divided = Divided(batcher, champion, trial.version.model, table, tried, with_raw=with_raw)
+                try:
+                    prediction = await divided.predict(drawn)
+                except NotJoined:  # by one version, then, and no part of the rollout
+                    return await ask(batcher, champion, table, None, with_raw=with_raw)
+        return _attached(prediction, tried)
+
+    def shadowed(self, trial: ActiveTrial, active: ActiveVersion, prediction: Prediction) -> Prediction:
+        """Return a prediction that the champion made in another way as one that the tried version makes, too."""
+        tried = self._tried(trial, active)
+        tried.outcomes.append(VersionOutcome(Arm.CHAMPION, None, prediction))
+        tried.shadow = trial.version.model
+        return _attached(prediction, tried)
+
+    def record(
+        self, active: ActiveVersion, table: InputBatch, tried: TriedRequest, *, request_id: str, latency_ms: float
+    ) -> None:
+        """Count a request, and publish it; in a shadow, once the tried version has predicted its rows."""
+        artifact, rows, publisher = active.desired.artifact, len(table), self._publisher
+        bench: Bench = tried.bench
+        by_tried = 0 if tried.answered_by is None else tried.answered_by.count(tried.step.tried_version)
+        if by_tried:
+            bench.answered.inc(by_tried)
+        if by_tried < rows:
+            active.rows.inc(rows - by_tried)
+        if not publisher.admits(artifact.model_name, request_id, rows):
+            return
+        if tried.shadow is None:
+            bench.count(rows, tried)
+            publisher.put(artifact, table, tried, request_id=request_id, latency_ms=latency_ms)
+            return
+
+        def scored() -> None:
+            bench.count(rows, tried)
+            publisher.release(rows)
+            publisher.put(artifact, table, tried, request_id=request_id, latency_ms=latency_ms)
+
+        publisher.hold(rows)
+        self._shadow.score(bench, tried.shadow, table, tried, scored)
+
+    def record_failure(
+        self, active: ActiveVersion, table: InputBatch, tried: TriedRequest, *, request_id: str, latency_ms: float
+    ) -> None:
+        """Publish a request that the champion failed on."""
+        self._publisher.offer(active.desired.artifact, table, tried, request_id=request_id, latency_ms=latency_ms)
+
+    def _tried(self, trial: ActiveTrial, active: ActiveVersion) -> TriedRequest:
+        bench = self._bench(trial, active)
+        return TriedRequest(bench.step, bench)
+
+    def _bench(self, trial: ActiveTrial, active: ActiveVersion) -> Bench:
+        name = active.desired.artifact.model_name
+        bench = self._benches.get(name)
+        if bench is None or not bench.is_of(trial, active):
+            bench = self._benches[name] = Bench(self._settings, trial, active)
+        return bench
+
+
+def _attached(prediction: Prediction, tried: TriedRequest) -> Prediction:
+    """Return another object: with a reference to itself by its outcomes, only the garbage collector would free it."""
+    return Prediction(prediction.raw, prediction.labels, prediction.scores, tried)
