@@ -18,7 +18,8 @@ INTRODUCTION = """
 A policy is a YAML file `<model>.yaml` in the folder `POLICIES_DIR`. Only `model` is required. A file with an
 unknown key is not taken up. A gate with the value `false` is left out; a gate with the value `true`, or `{}`, has its
 defaults. A share is a number or a percentage: `0.1` or `10%`. What the gates decide, and how to choose:
-[policies](../how-to/policies.md).
+[policies](../how-to/policies.md). What strategy, staging, approval and watch do, with a complete policy for each:
+[rollouts](../how-to/rollouts.md).
 """
 DEFAULTS = ModelPolicy(model="m").model_dump(mode="json")
 """As they are written: `direct`, not an empty list."""

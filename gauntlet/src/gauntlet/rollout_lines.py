@@ -104,11 +104,12 @@ def people(count: int) -> str:
 
 def list_row(rollout: Mapping[str, Any]) -> dict[str, Any]:
     """Return a line of the list of rollouts, by field."""
-    ended = rollout["result"] is not None
+    ended, version = rollout["result"] is not None, rollout["challenger_version"]
+    other = rollout["tried_version"] if rollout["champion_version"] == version else rollout["champion_version"]
     return {
         "model_name": rollout["model_name"],
-        "version": f"v{rollout['challenger_version']}",
-        "champion": f"v{rollout['champion_version']}" if rollout["champion_version"] else None,
+        "version": f"v{version}",
+        "against": f"v{other}" if other else None,
         "stage": "ended" if ended else stage_name(rollout),
         "step": f"{rollout['step'] + 1} of {len(rollout['steps'])}",
         "began": local_time(rollout["began_at"]),
@@ -120,7 +121,7 @@ def list_row(rollout: Mapping[str, Any]) -> dict[str, Any]:
 LIST_HEADINGS = {
     "model_name": "model",
     "version": "version",
-    "champion": "champion",
+    "against": "against",
     "stage": "stage",
     "step": "step",
     "began": "began",
@@ -187,7 +188,8 @@ def fleet_headline(fleet: Mapping[str, Any]) -> str:
         f"champion v{champion} (epoch {fleet['champion_epoch']})" if champion else "no champion"
     )
     if (rollout := fleet["rollout"]) is not None:
-        said += f"; v{rollout['tried_version']} in {stage_name(rollout)}"
+        stage = "shadow (watch)" if rollout["stage"] == "watch" else stage_name(rollout)
+        said += f"; v{rollout['tried_version']} in {stage}"
     lagging = sum(each["lagging"] for each in fleet["replicas"])
     total = len(fleet["replicas"])
     return f"{said}; {lagging} of {total} replicas lag" if lagging else f"{said}; {total} replicas, none lags"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from contracts.policy import ModelPolicy
-from contracts.rollout_settings import AB, Canary
+from contracts.rollout_settings import AB, Canary, Shadow
 from gauntlet.quantities import about, duration, percent, rounded
 from gauntlet.rollout_forecast import seconds_of_step
 from gauntlet.rollout_power import MOST, named, needs
@@ -22,6 +22,7 @@ def rollout_warnings(policy: ModelPolicy, rate: float | None = None) -> list[Sen
         *_assignment(policy),
         *_labels(policy),
         *_nothing_compared(policy),
+        *_latency_of_a_shadow(policy),
         *_maximum(policy),
         *(_pace(policy, rate) if rate is not None else ()),
         *_people(policy),
@@ -72,6 +73,15 @@ def _nothing_compared(policy: ModelPolicy) -> Iterator[Sentence]:
                 "Add metric, or agreement in a shadow where there are no labels."
             )
             yield "strategy", said
+
+
+def _latency_of_a_shadow(policy: ModelPolicy) -> Iterator[Sentence]:
+    if any(isinstance(trial, Shadow) and "latency" in trial.on for _, trial in named(policy)):
+        said = (
+            "latency: a shadow predicts off the request's path, with what the machine has left. On a busy one, a "
+            "version as fast as the champion is found to be slower. A canary measures both alike."
+        )
+        yield "strategy.shadow.on", said
 
 
 def _maximum(policy: ModelPolicy) -> Iterator[Sentence]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from gauntlet.policy_explain import in_words
 from gauntlet.stack_file import URL_VARIABLES
 from support.cli import gauntlet, ok
 
+HOW_TO = Path(__file__).parents[3] / "docs" / "how-to"
 GOOD = """\
 model: flights
 recipe: examples.flights:recipe
@@ -279,6 +281,27 @@ def test_what_a_rollout_needs_is_a_table(monkeypatch: pytest.MonkeyPatch) -> Non
     steps = [line[0] for line in lines[lines.index(head) + 1 :]][:5]
     assert steps == ["shadow", "shadow", "canary", "canary", "all"]
     assert "accuracy 0.75 whose scores correlate by 0.9" in " ".join(out.split())
+
+
+def pages() -> list[tuple[str, str]]:
+    """The policies in the how-to guides, and the page of each."""
+    return [
+        (page, block)
+        for page in ("rollouts", "policies")
+        for block in re.findall(r"^```yaml\n(.*?)^```", (HOW_TO / f"{page}.md").read_text(), re.DOTALL | re.MULTILINE)
+        if block.startswith("model:")
+    ]
+
+
+@pytest.mark.parametrize(("page", "text"), pages())
+def test_a_policy_of_a_page_is_one(page: str, text: str) -> None:
+    out = ok("policy", "check", write(text)).out
+    assert ("what a rollout needs" in out) == (page == "rollouts")
+
+
+def test_each_kind_of_rollout_has_a_policy_on_its_page() -> None:
+    said = " ".join(text for page, text in pages() if page == "rollouts")
+    assert all(f"{kind}: {{" in said for kind in ("shadow", "canary", "ab", "approval", "watch"))
 
 
 def test_the_rate_of_production_may_be_given() -> None:

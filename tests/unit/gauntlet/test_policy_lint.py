@@ -154,6 +154,7 @@ GOOD_ROLLOUT = {
         ({"strategy": "canary"}, "strategy", "No step compares predictions"),
         ({"strategy": {"ab": {}}, "entity": None}, "entity", "It concerns strategy.ab."),
         ({"strategy": {"shadow": {"on": "agreement"}}}, "strategy.shadow.on", "nobody knows the true values"),
+        ({"strategy": {"shadow": {"on": ["metric", "latency"]}}}, "strategy.shadow.on", "A canary measures both alike"),
         (
             {"strategy": {"canary": {"on": ["metric"]}}, "label_maturity": "1h"},
             "strategy.canary.bake",

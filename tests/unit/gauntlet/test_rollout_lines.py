@@ -117,6 +117,9 @@ def test_who_approved_and_who_is_still_needed() -> None:
 
 def test_a_list_has_what_each_waits_for_or_why_it_ended() -> None:
     assert list_row(rollout())["reason"] == WAITS and list_row(rollout())["stage"] == "canary of 10%"
+    assert list_row(rollout())["against"] == "v1"
+    watched = rollout(stage="watch", champion_version=2, tried_version=1)
+    assert list_row(watched)["against"] == "v1", "the former champion"
     ended = list_row(rollout(result="kept", waits_for=None))
     assert (ended["stage"], ended["result"], ended["reason"]) == ("ended", "kept", "it is better")
     assert short(rollout()) == "v2 in canary of 10%"
@@ -180,6 +183,8 @@ def test_a_fleet_shows_first_who_lags_and_why() -> None:
         ("c", "staging", "nothing", "v2 (epoch 5)", None, "lags", None, "v2: digest differs"),
         ("a", "production", "v2 (epoch 5)", "v2 (epoch 5)", at, None, "v3 (split)", None),
     ]
+    watched = {**running, "stage": "watch", "share": 0.0, "tried_version": 1}
+    assert "v1 in shadow (watch)" in fleet_headline({**fleet, "rollout": watched, "replicas": [good]})
     said = fleet_headline({**fleet, "replicas": [good, late]})
     assert said == "m: champion v2 (epoch 5); v3 in canary of 10%; 1 of 2 replicas lag"
     empty = {**fleet, "champion_version": None, "rollout": None, "replicas": [good]}
