@@ -25,6 +25,7 @@ WORSE, WORSE_GOLDEN = "2013-08..2013-09", "2013-10"
 INTERRUPTED, INTERRUPTED_GOLDEN = "2013-05..2013-06", "2013-07"
 MOST_WINDOWS = 3
 CANARY_AT_ONCE = "{canary: {steps: [10%, 50%], bake: 5s, on: [metric, errors]}}"
+NOT_WORSE = "{performance: {rule: non_inferior}, latency: {p95_ms: 250, batch_p95_ms: 500}}"
 NEW_DESTINATION, EVERY = "LHR", 10
 
 
@@ -174,23 +175,23 @@ class FlightsStory:
     def abort_in_canary(self) -> str:
         assert self._other_units is not None
         version = self._other_units()
-        self._rollouts.require_strategy(CANARY_AT_ONCE, "canary")
+        self._rollouts.require_policy({"strategy": CANARY_AT_ONCE}, "canary")
         self._play.announce(version, "its weather is in degrees Celsius, metres and pascals")
         checks.passed(self._play.await_verdict(version), champion=self._champion())
         return self._rollouts.aborted(version)
 
     def roll_back_alone(self) -> str:
-        """A new destination opens: the version that a person promoted raises on it, and the watch sees it."""
+        """A new destination opens: the version that was promoted raises on it, and the watch sees that."""
         assert self._fragile is not None
         play, old, version = self._play, self._champion(), self._fragile()
+        self._rollouts.require_policy({"gates": NOT_WORSE, "strategy": "direct"}, "direct")
         play.announce(version, "it knows every destination there is")
-        play.await_verdict(version)
-        asked = play.decide("promote", {"model_version": version, "reason": "somebody is sure of it"})
-        play.await_promoted_by_person(version)
+        checks.passed(play.await_verdict(version), champion=old)
+        promotion, _ = play.await_promoted(version, Cause.GATE)
         play.traffic.await_only(version, 1, SWAP_SECONDS)
         play.traffic.failures_expected, play.traffic.change = True, new_destination
         try:
-            return self._rollouts.rolled_back(version, to=old, since=asked)
+            return self._rollouts.rolled_back(version, to=old, since=promotion.time)
         finally:
             play.traffic.change = None
             play.traffic.failures_expected = False

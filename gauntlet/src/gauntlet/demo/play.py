@@ -169,18 +169,6 @@ class Play:
         took = (self.traffic.first_answer(version, promotion.time, SWAP_SECONDS) - asked).total_seconds()
         return f"{checks.answered_within(took, version)}; {swap}; {seen}"
 
-    def await_promoted_by_person(self, version: int) -> Envelope[Promoted]:
-        """Await the promotion that a person decided, whatever the version's verdict."""
-        epoch = self.epoch
-        found = self.journal.wait(
-            Promoted,
-            seconds=GATING_SECONDS,
-            what=f"the promotion of v{version}",
-            where=lambda envelope: envelope.data.epoch > epoch and envelope.data.model_version == version,
-        )
-        self.champion, self.epoch = version, found.data.epoch
-        return found
-
     # Candidates of the demo's own
 
     def register_faulty(self, kind: str) -> Callable[[], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -122,15 +123,16 @@ class Rollouts:
             return self.promoted(version, self._play.champion)[1]
         return f"{end.result}: {end.reason}"
 
-    def require_strategy(self, strategy: str, words: str) -> None:
-        """Change the policy's strategy, and await that the gatekeeper has taken it up."""
+    def require_policy(self, changed: Mapping[str, str], strategy: str) -> None:
+        """Change keys of the policy, and await that the gatekeeper has taken it up, with this strategy."""
         site, name = self._play.site, self._play.model_name
-        site.set_policy(name, "strategy", strategy)
+        for key, value in changed.items():
+            site.set_policy(name, key, value)
         gatekeeper = site.service("gatekeeper")
         until(
-            lambda: gatekeeper.get(f"/models/{name}")["strategy"] == words,
+            lambda: gatekeeper.get(f"/models/{name}")["strategy"] == strategy,
             POLICY_SECONDS,
-            f"strategy {words} in the gatekeeper",
+            f"strategy {strategy} in the gatekeeper",
         )
 
     def _met(self, end: RolloutChanged) -> str:
