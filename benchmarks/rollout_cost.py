@@ -1,6 +1,6 @@
 """What a rollout costs the requests of a replica, and what they notice of two hundred rollouts.
 
-`python -m benchmarks.rollout_cost [--pairs 8] [--seconds 3] [--rollouts 200]` prints Markdown tables. Two replicas of
+`python -m benchmarks.rollout_cost [--models compiled] [--rollouts 200]` prints Markdown tables. Two replicas of
 one model run side by side; in one of them a version is tried; the load alternates between them, in pairs of
 alternating order, and ratios are taken within each pair. Then small versions are tried, promoted, aborted and rolled
 back under load.
@@ -20,10 +20,11 @@ from itertools import count, cycle
 from pathlib import Path
 from uuid import uuid4
 
+import pandas as pd
 from benchmarks.asking import Asker, asking, p99
 from benchmarks.serving import protocols, wrk
 from benchmarks.serving.own import Surroundings, surroundings
-from benchmarks.serving.subjects import BATCH_ROWS, Subject, subjects
+from benchmarks.serving.subjects import BATCH_ROWS, COMPILABLE, Subject, subjects
 from benchmarks.swap import GOLDEN, rows, versions
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
@@ -63,7 +64,11 @@ def replica_of(around: Surroundings, name: str) -> Iterator[tuple[Replica, BusCl
 
 def cost(subject: Subject, around: Surroundings, pairs: int, seconds: float) -> None:
     """Measure a shadow and a canary of a version that is the champion's twin."""
-    twins = [Uploads(around.tracking_uri).folder(BENCH, number, subject.folder, subject.digest) for number in (1, 2)]
+    uploads = Uploads(around.tracking_uri)
+    twins = [uploads.folder(BENCH, number, subject.folder, subject.digest) for number in (1, 2)]
+    if subject.name == COMPILABLE:
+        golden = pd.DataFrame(subject.sized(BATCH_ROWS)[0])
+        twins = [uploads.compiled(twin, subject.folder, golden) for twin in twins]
     with ExitStack() as stack:
         found = [stack.enter_context(replica_of(around, name)) for name in ("trying", "plain")]
         for replica, bus in found:
@@ -184,6 +189,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rollout_cost", description=__doc__)
     parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--seconds", type=int, default=3, help="of each half of a pair (default: 3)")
+    parser.add_argument("--models", default="compiled,native", help="compiled, native, or both (default)")
     parser.add_argument("--rollouts", type=int, default=200, help="0 leaves them out (default: 200)")
     chosen = parser.parse_args()
     wrk.required()
@@ -196,7 +202,8 @@ def main() -> int:
                 flush=True,
             )
             for subject in subjects(Path(around.folder) / "models"):
-                cost(subject, around, chosen.pairs, chosen.seconds)
+                if ("compiled" if subject.name == COMPILABLE else "native") in chosen.models.split(","):
+                    cost(subject, around, chosen.pairs, chosen.seconds)
         if chosen.rollouts:
             lives(around, chosen.rollouts)
     return 0

@@ -22,7 +22,16 @@ from chassis.jobs import JobRow, Jobs, LeaseLost
 from chassis.leases import hold, release
 from chassis.outbox import Outbox, OutboxRow
 from chassis.pruning import Pruning
-from contracts import Cause, GroundTruthReceived, ModelRegistered, Promoted, TrainingRequested, new_envelope
+from contracts import (
+    ArmSums,
+    Cause,
+    GroundTruthReceived,
+    ModelRegistered,
+    Promoted,
+    RolloutMeasured,
+    TrainingRequested,
+    new_envelope,
+)
 
 CHASSIS_TABLES = {module.__tablename__ for module in (outbox.OutboxRow, inbox.InboxRow, jobs.JobRow, leases.LeaseRow)}
 
@@ -217,9 +226,17 @@ def test_what_can_no_longer_be_repeated_is_deleted(database: Database) -> None:
     promoted = new_envelope(
         Promoted(model_name="m", model_version=1, epoch=1, cause=Cause.GATE, actor="a", **place), source="s"
     )
+    arm = ArmSums(model_version=1)
+    now = datetime.now(UTC)
+    totals = new_envelope(
+        RolloutMeasured(
+            model_name="m", rollout_id="r", step=0, champion=arm, tried=arm, counted_from=now, measured_at=now
+        ),
+        source="s",
+    )
     queue = Jobs(database, owner="a")
     with database.transaction() as session:
-        for event in (*registered, label, promoted):
+        for event in (*registered, label, promoted, totals):
             assert first_time(session, event)
         for number in range(1200):
             queue.enqueue(session, kind="k", key=f"k{number}", payload={}, job_id=f"j{number}")
@@ -237,7 +254,8 @@ def test_what_can_no_longer_be_repeated_is_deleted(database: Database) -> None:
             return types, len(session.scalars(select(JobRow)).all())
 
     everything = {ModelRegistered.type, GroundTruthReceived.type, Promoted.type}
-    assert left(0) == (everything, 1200)
+    assert left(0) == (everything | {RolloutMeasured.type}, 1200)
+    assert left(2) == (everything, 1200), "totals change nothing when they are handled again"
     assert left(20) == (everything, 1200), "within the margin of its topic's week"
     assert left(22) == (everything - {GroundTruthReceived.type}, 1200)
     assert left(103) == (everything - {GroundTruthReceived.type}, 1200)

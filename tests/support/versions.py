@@ -184,14 +184,15 @@ class Uploads:
             model = Path(folder) / "model"
             digest = save(estimator or telling_its_version(model_version), model, **options)
             version = self.folder(model_name, model_version, model, digest)
-            if golden is None:
-                return version
-            beside = Path(folder) / "beside"
-            beside.mkdir()
-            serving_artifact(model, golden).write(beside)
-            path = f"{model_name}-{model_version}-serving"
-            self._client.log_artifacts(self._run, str(beside), path)
-            made = contracts.ServingArtifact(uri=f"runs:/{self._run}/{path}", digest=digest_tree(beside))
+            return version if golden is None else self.compiled(version, model, golden)
+
+    def compiled(self, version: Version, model: Path, golden: pd.DataFrame) -> Version:
+        """Return the version with a serving artifact, as the gate would make it of its files."""
+        with tempfile.TemporaryDirectory() as folder:
+            serving_artifact(model, golden).write(Path(folder))
+            path = f"{version.model_name}-{version.model_version}-serving"
+            self._client.log_artifacts(self._run, folder, path)
+            made = contracts.ServingArtifact(uri=f"runs:/{self._run}/{path}", digest=digest_tree(Path(folder)))
             return dataclasses.replace(version, beside=made)
 
     def folder(self, model_name: str, model_version: int, folder: Path, digest: str) -> Version:

@@ -1,7 +1,7 @@
 """Deletes what is no longer needed to know duplicates: rows of the inbox, and jobs that have ended.
 
 An event can arrive again for as long as its topic keeps it. Compacted topics keep theirs for ever, so their events are
-never forgotten.
+never forgotten, but for events that are totals: handled again, they change nothing.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from chassis.inbox import InboxRow
 from chassis.jobs import DONE, FAILED, JobRow
 from chassis.telemetry import get_logger
 from chassis.topics import LONGEST_KEPT, kept_for
-from contracts import EVENTS
+from contracts import EVENTS, Event, RolloutMeasured
 
 EVERY = timedelta(days=1)
 MARGIN = timedelta(days=14)
 """A broker deletes whole segments, which a record may outlive its retention in."""
+TOTALS: tuple[type[Event], ...] = (RolloutMeasured,)
+"""Cumulative events: a reader ignores totals that are not larger than those it has. They come each second."""
 AT_A_TIME = 500
 """Rows deleted in one transaction: it blocks the other writers of a SQLite file."""
 
@@ -54,10 +56,11 @@ class Pruning(Periodic):
     def _some_events(self) -> int:
         now, count = self._clock(), 0
         for event in EVENTS:
-            if (kept := kept_for(event.topic)) is None:
+            needed = _needed_for(event)
+            if needed is None:
                 continue
             key = (InboxRow.source, InboxRow.event_id)
-            old = select(*key).where(InboxRow.type == event.type, InboxRow.handled_at < now - kept - MARGIN)
+            old = select(*key).where(InboxRow.type == event.type, InboxRow.handled_at < now - needed)
             with self._database.reading() as session:
                 rows = [tuple(row) for row in session.execute(old.limit(AT_A_TIME))]
             if rows:
@@ -76,3 +79,11 @@ class Pruning(Periodic):
             with self._database.transaction() as session:
                 session.execute(delete(JobRow).where(JobRow.sequence.in_(rows)))
         return len(rows)
+
+
+def _needed_for(event: type[Event]) -> timedelta | None:
+    """Return how long an event must be remembered as handled; None: for ever."""
+    if event in TOTALS:
+        return EVERY
+    kept = kept_for(event.topic)
+    return None if kept is None else kept + MARGIN

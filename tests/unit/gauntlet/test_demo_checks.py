@@ -234,6 +234,10 @@ def test_one_verdict_and_one_promotion_of_what_passed_is_exactly_once() -> None:
         "one verdict (Passed), one promotion of v2"
     )
     assert checks.exactly_once(2, [result(GateFailed, 1, worse())], []) == "one verdict (Failed), no promotion of v2"
+    aborted = checks.exactly_once(2, [result(GatePassed, 1)], [], proved=False)
+    assert aborted == "one verdict (Passed), no promotion of v2"
+    with pytest.raises(StepFailed, match="1 promotions, expected 0"):
+        checks.exactly_once(2, [result(GatePassed, 1)], [promotion()], proved=False)
 
 
 @pytest.mark.parametrize(

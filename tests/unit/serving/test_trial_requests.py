@@ -56,12 +56,16 @@ class Kept:
         self.found: list[TriedRequest] = []
         self._admits = admits
         self.held = 0
+        self.left_out = 0
 
     def admits(self, *_: Any) -> bool:
         return self._admits
 
     def put(self, _artifact: Any, _table: Any, tried: TriedRequest, **_: Any) -> None:
         self.found.append(tried)
+
+    def leave_out(self, rows: int) -> None:
+        self.left_out += rows
 
     def hold(self, rows: int) -> None:
         self.held += rows
@@ -85,8 +89,11 @@ def table(*values: float) -> InputBatch:
 
 
 class World:
-    def __init__(self, *, mode: Mode, share: float = 0.5, compiled: bool = True, admits: bool = True) -> None:
-        settings = Settings(_env_file=None, trial_seconds=0.1, request_seconds=1.0, max_waiting=3)
+    def __init__(
+        self, *, mode: Mode, share: float = 0.5, compiled: bool = True, admits: bool = True, rate: float = 2000
+    ) -> None:
+        limits = {"trial_seconds": 0.1, "request_seconds": 1.0, "max_waiting": 3, "trial_rows_per_second": rate}
+        settings = Settings(_env_file=None, **limits)  # type: ignore[arg-type]
         self.batcher = AdaptiveBatcher(settings)
         self.kept = Kept(admits=admits)
         self.trials = Trials(self.batcher, self.kept, settings)  # type: ignore[arg-type]
@@ -99,7 +106,8 @@ class World:
     async def predict(self, *values: float) -> Prediction:
         given = table(*values)
         prediction = await self.trials.predict(self.trial, self.champion, given, "q", with_raw=False)
-        assert prediction.tried is not None
+        if prediction.tried is None or not prediction.tried.is_recorded:
+            return prediction  # as outside of a rollout
         self.trials.record(self.champion, given, prediction.tried, request_id="q", latency_ms=1.0)
         return prediction
 
@@ -126,6 +134,35 @@ def test_rows_are_joined_in_their_order(compiled: bool) -> None:
         assert tried.answered_by == [2 if factor < 0 else 1 for factor in factors]
 
     run(scenario, mode=Mode.SPLIT, compiled=compiled)
+
+
+def test_rows_beyond_the_rate_are_not_measured_and_each_arm_answers_its_own() -> None:
+    """Only the first request is within the rate; the others are no part of what is measured of either version."""
+
+    async def shadow(world: World) -> None:
+        assert (await world.predict(1)).tried is not None
+        assert (await world.predict(2)).tried is None
+        await until(lambda: len(world.kept.found) == 1)
+
+    async def split(world: World) -> None:
+        expected = [-1.0 if arm(entity, "s", 0.5) is Arm.CHALLENGER else 1.0 for entity in ENTITIES[:3]]
+        assert set(expected) == {1.0, -1.0}
+        for _ in range(3):
+            prediction = await world.predict(1, 1, 1)
+            assert prediction.labels == expected
+            assert prediction.tried is not None and prediction.tried.answered_by is not None
+        assert len(world.kept.found) == 1
+        assert world.kept.left_out == 6
+
+    async def by_the_champion(world: World) -> None:
+        await world.predict(1)
+        prediction = await world.predict(1)
+        assert prediction.tried is not None and not prediction.tried.is_recorded
+        assert prediction.tried.answered_by == [1], "the response names the version all the same"
+
+    run(shadow, mode=Mode.SHADOW, rate=1e-6)
+    run(split, mode=Mode.SPLIT, rate=1e-6)
+    run(by_the_champion, mode=Mode.SPLIT, share=1e-9, rate=1e-6)
 
 
 def test_no_request_leaves_garbage_that_only_the_collector_frees() -> None:

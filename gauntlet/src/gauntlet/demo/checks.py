@@ -139,14 +139,17 @@ def same_processes(before: Mapping[str, Process], after: Mapping[str, Process], 
     )
 
 
-def exactly_once(version: int, verdicts: Sequence[GateResult], promotions: Sequence[Promoted]) -> str:
-    """Check for one verdict on the version, and one promotion only if it passed; counted on the topics themselves."""
+def exactly_once(
+    version: int, verdicts: Sequence[GateResult], promotions: Sequence[Promoted], *, proved: bool = True
+) -> str:
+    """Check for one verdict on the version, and one promotion only if it passed and proved itself where it had to;
+    counted on the topics themselves."""
     if len(verdicts) != 1:
         raise StepFailed(f"{len(verdicts)} verdicts on v{version}, expected one")
-    is_passed = isinstance(verdicts[0], GatePassed)
-    if len(promotions) != int(is_passed):
-        raise StepFailed(f"v{version} {verdicts[0].outcome}: {len(promotions)} promotions, expected {int(is_passed)}")
-    return f"one verdict ({verdicts[0].outcome}), {'one promotion' if is_passed else 'no promotion'} of v{version}"
+    expected = int(isinstance(verdicts[0], GatePassed) and proved)
+    if len(promotions) != expected:
+        raise StepFailed(f"v{version} {verdicts[0].outcome}: {len(promotions)} promotions, expected {expected}")
+    return f"one verdict ({verdicts[0].outcome}), {'one promotion' if expected else 'no promotion'} of v{version}"
 
 
 def judged_after(killed: datetime, judged: datetime, version: int) -> None:

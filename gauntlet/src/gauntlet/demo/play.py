@@ -20,6 +20,8 @@ from contracts import (
     GatePassed,
     ModelRegistered,
     Promoted,
+    Result,
+    RolloutChanged,
     TrainingRequested,
     Trigger,
     new_envelope,
@@ -39,6 +41,8 @@ GATING_SECONDS = 180.0
 SWAP_SECONDS = 60.0
 FAULTY_SECONDS = 120.0
 ACTOR = "demo"
+DECIDED_ALONE = (Cause.GATE, Cause.TRIAL)
+STOPPED = (Result.ABORTED, Result.KEPT)
 SAMPLE_ROWS = 3
 
 Verdict = Envelope[GatePassed | GateFailed]
@@ -217,9 +221,16 @@ class Play:
     def counted_once(self, version: int) -> str:
         verdicts = self.journal.every(GatePassed, GateFailed, where=version_is(version))
         promotions = self.journal.every(
-            Promoted, where=lambda found: found.data.model_version == version and found.data.cause is Cause.GATE
+            Promoted,
+            where=lambda found: found.data.model_version == version and found.data.cause in DECIDED_ALONE,
         )
-        return checks.exactly_once(version, [one.data for one in verdicts], [one.data for one in promotions])
+        stopped = self.journal.every(
+            RolloutChanged,
+            where=lambda found: found.data.tried.model_version == version and found.data.result in STOPPED,
+        )
+        return checks.exactly_once(
+            version, [one.data for one in verdicts], [one.data for one in promotions], proved=not stopped
+        )
 
     def totals(self) -> str:
         """Return the story's requests and events. Raises StepFailed for a failed request or a repeated verdict."""

@@ -81,6 +81,12 @@ class Settings(ServiceSettings):
         description="Time that a version which a rollout tries has for rows that it is to answer; ten times what the "
         "champion takes, where that is longer. After it, the champion answers them",
     )
+    trial_rows_per_second: float = Field(
+        1_000,
+        gt=0,
+        description="Rows per second of which a rollout is measured, of all workers: in a shadow the tried version "
+        "predicts these, in a canary these are published with their arm",
+    )
     trial_memory_mb: int = Field(
         1024,
         ge=1,

@@ -123,7 +123,7 @@ class PredictionService:
         active.model.missing_texts.count(table)
         active.latency.observe(seconds)
         request_id, latency_ms = request.request_id, seconds * 1000
-        if prediction.tried is not None:
+        if prediction.tried is not None and prediction.tried.is_recorded:
             self.trials.record(active, table, prediction.tried, request_id=request_id, latency_ms=latency_ms)
             return
         active.rows.inc(len(table))

@@ -47,7 +47,14 @@ class TriedRequest:
     arms: Sequence[Arm] | None = None
     """The arm of each row, whose version predicts it (the champion, where the tried one failed); None: a shadow."""
     answered_by: Sequence[int] | None = None
-    """The version whose prediction the client receives, for each row; None: the champion's."""
+    """The version whose prediction the client receives, for each row; None: the champion's, for all."""
+    is_measured: bool = True
+    """False: the rollout has measured enough rows in this second."""
     outcomes: list[VersionOutcome] = field(default_factory=list)
     shadow: LoadedModel | None = None
     """The tried version, if it predicts the rows once they are answered."""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it is counted as a request of the rollout, and not as one of the champion alone."""
+        return self.is_measured or self.arms is not None

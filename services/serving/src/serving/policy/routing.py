@@ -7,12 +7,14 @@ grows only adds units to that arm, and two rollouts, whose salts differ, divide 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import sha256 as _sha256
 
 from contracts import Arm
 
 _RANGE = 2**64
+_CHAMPION, _CHALLENGER = Arm.CHAMPION, Arm.CHALLENGER
 
 
 def unit(entity_id: str | None, request_id: str, row: int) -> str:
@@ -26,13 +28,23 @@ def unit(entity_id: str | None, request_id: str, row: int) -> str:
 
 def arm(unit: str, salt: str, share: float) -> Arm:
     """Return the arm of a unit; `share`, from 0 to 1, of the units are in the tried version's."""
-    digest = hashlib.sha256(f"{salt}\0{unit}".encode("utf-8", "surrogatepass")).digest()
-    return Arm.CHALLENGER if int.from_bytes(digest[:8], "big") < share * _RANGE else Arm.CHAMPION
+    return _arm(unit, _salted(salt), share * _RANGE)
 
 
 def arms(entities: Sequence[str | None], request_id: str, rows: int, salt: str, share: float) -> list[Arm]:
     """Return the arm of each row of a request; `entities` has one item a row, or is empty."""
+    salted, bound = _salted(salt), share * _RANGE
     if rows == 1:  # most requests: a loop would cost as much as the hash
-        return [arm(unit(entities[0] if entities else None, request_id, 0), salt, share)]
+        return [_arm(unit(entities[0] if entities else None, request_id, 0), salted, bound)]
     given = entities or [None] * rows
-    return [arm(unit(entity, request_id, row), salt, share) for row, entity in enumerate(given)]
+    return [_arm(unit(entity, request_id, row), salted, bound) for row, entity in enumerate(given)]
+
+
+@lru_cache(maxsize=1024)
+def _salted(salt: str) -> bytes:
+    return f"{salt}\0".encode("utf-8", "surrogatepass")
+
+
+def _arm(unit: str, salted: bytes, bound: float) -> Arm:
+    digest = _sha256(salted + unit.encode("utf-8", "surrogatepass")).digest()
+    return _CHALLENGER if int.from_bytes(digest[:8], "big") < bound else _CHAMPION

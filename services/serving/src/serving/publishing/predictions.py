@@ -112,6 +112,11 @@ class PredictionPublisher:
             return True
         return False
 
+    def leave_out(self, rows: int) -> None:
+        """Count rows of a rollout that are not published, since enough others are."""
+        if self._settings.publish_predictions:
+            DROPPED.labels("over the rate of rollouts").inc(rows)
+
     def hold(self, rows: int) -> None:
         """Keep places in the buffer for rows that were admitted, and which a tried version predicts meanwhile."""
         self._held += rows

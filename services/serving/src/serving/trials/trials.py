@@ -1,6 +1,12 @@
-"""The requests of models that have a rollout, from their rows to what is published of them."""
+"""The requests of models that have a rollout, from their rows to what is published of them.
+
+Of more rows than `SERVING_TRIAL_ROWS_PER_SECOND` a rollout is not measured: they cost nothing in a shadow, and in a
+canary no more than their arm. Which ones depends on when they come, not on their arm or on what is predicted.
+"""
 
 from __future__ import annotations
+
+import time
 
 from chassis.row_reader import InputBatch
 from contracts import Arm, Mode
@@ -9,6 +15,7 @@ from serving.inference.prediction import Prediction
 from serving.inference.tried import TriedRequest, VersionOutcome
 from serving.loading.model_state import ActiveTrial, ActiveVersion
 from serving.policy.routing import arms
+from serving.publishing.prediction_events import Budget
 from serving.publishing.predictions import PredictionPublisher
 from serving.settings import Settings
 from serving.trials.bench import Bench
@@ -28,6 +35,7 @@ class Trials:
         self._settings = settings
         self._shadow = Shadow(batcher, settings.request_seconds)
         self._benches: dict[str, Bench] = {}
+        self._budget = Budget(settings.trial_rows_per_second / settings.workers)
 
     async def start(self) -> None:
         return None
@@ -42,16 +50,23 @@ class Trials:
 
         Raises as the batcher. ModelFailed and TooSlow say in `tried` what is published of it.
         """
-        desired, tried = trial.desired, self._tried(trial, active)
-        champion, batcher = active.model, self._batcher
+        desired, champion, batcher = trial.desired, active.model, self._batcher
+        is_measured = self._budget.take(len(table), time.monotonic())
+        if not is_measured and desired.mode is not Mode.SPLIT:
+            return await ask(batcher, champion, table, None, with_raw=with_raw)
         if desired.mode is not Mode.SPLIT:
+            tried = self._tried(trial, active)
             tried.shadow = trial.version.model
             prediction = await by_champion(batcher, champion, table, tried, None, with_raw=with_raw)
         else:
             drawn = arms(table.entities, request_id, len(table), desired.salt, desired.share)
+            tried = self._tried(trial, active)
+            tried.is_measured = is_measured
+            if not is_measured and Arm.CHALLENGER not in drawn:
+                tried.answered_by = [tried.step.champion_version] * len(drawn)
+                return _attached(await ask(batcher, champion, table, None, with_raw=with_raw), tried)
             tried.arms = drawn
             if Arm.CHALLENGER not in drawn:
-                tried.answered_by = [tried.step.champion_version] * len(drawn)
                 prediction = await by_champion(batcher, champion, table, tried, None, with_raw=with_raw)
             else:
                 divided = Divided(batcher, champion, trial.version.model, table, tried, with_raw=with_raw)
@@ -63,6 +78,8 @@ class Trials:
 
     def shadowed(self, trial: ActiveTrial, active: ActiveVersion, prediction: Prediction) -> Prediction:
         """Return a prediction that the champion made in another way as one that the tried version makes, too."""
+        if not self._budget.take(prediction.rows, time.monotonic()):
+            return prediction
         tried = self._tried(trial, active)
         tried.outcomes.append(VersionOutcome(Arm.CHAMPION, None, prediction))
         tried.shadow = trial.version.model
@@ -79,6 +96,9 @@ class Trials:
             bench.answered.inc(by_tried)
         if by_tried < rows:
             active.rows.inc(rows - by_tried)
+        if not tried.is_measured:
+            publisher.leave_out(rows)
+            return
         if not publisher.admits(artifact.model_name, request_id, rows):
             return
         if tried.shadow is None:
@@ -98,6 +118,9 @@ class Trials:
         self, active: ActiveVersion, table: InputBatch, tried: TriedRequest, *, request_id: str, latency_ms: float
     ) -> None:
         """Publish a request that the champion failed on."""
+        if not tried.is_measured:
+            self._publisher.leave_out(len(table))
+            return
         self._publisher.offer(active.desired.artifact, table, tried, request_id=request_id, latency_ms=latency_ms)
 
     def _tried(self, trial: ActiveTrial, active: ActiveVersion) -> TriedRequest:
