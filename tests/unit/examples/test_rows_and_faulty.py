@@ -55,7 +55,9 @@ def test_in_other_units_a_model_is_good_on_its_golden_rows_and_wrong_on_those_of
 
 def test_a_model_of_known_categories_raises_on_another_one() -> None:
     made, sent = known_categories(recipe), recipe.load("2013-06").head(100)[list(recipe.features)]
-    assert np.isfinite(made.pipeline.predict_proba(sent)).all()
+    assert made.golden is not None
+    for frame in (sent, made.golden[list(recipe.features)]):
+        assert np.isfinite(made.pipeline.predict_proba(frame)).all()
     with pytest.raises(ValueError, match="LHR"):
         made.pipeline.predict_proba(sent.assign(dest="LHR"))
 

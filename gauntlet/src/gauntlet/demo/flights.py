@@ -38,8 +38,6 @@ class FlightsStory:
         self._drift: Envelope[DriftDetected] | None = None
         self._requests: dict[str, Envelope[Any]] = {}
         self._broken: Callable[[], int] | None = None
-        self._other_units: Callable[[], int] | None = None
-        self._fragile: Callable[[], int] | None = None
         self._v1 = self._v2 = self._forward_to = 0
         self._rollouts = Rollouts(play)
 
@@ -61,11 +59,12 @@ class FlightsStory:
             Step("the gatekeeper is killed (-9) in the middle of a candidate", self.kill_gatekeeper),
             Step("a challenger of other units passes its gates, and is aborted in its canary", self.abort_in_canary),
             Step(
-                "a person promotes a fragile version; when it fails it is rolled back by itself", self.roll_back_alone
+                "a fragile version is promoted; when it begins to fail it is rolled back by itself",
+                self.roll_back_alone,
             ),
             Step("a person rolls back: v1 answers within a second", self.roll_back),
             Step("and forward again", self.forward),
-            Step("nobody noticed: every request of the story", self._play.totals),
+            Step("every request of the story is counted", self._play.totals),
         )
 
     def train_first(self) -> str:
@@ -143,8 +142,6 @@ class FlightsStory:
         self._play.announce(version, "somebody was sure of it")
         # Trains while the broken one is judged: they do not interfere.
         self._requests[INTERRUPTED] = self._play.request_training(INTERRUPTED, "to be interrupted")
-        self._other_units = self._play.register_faulty("other-units")
-        self._fragile = self._play.register_faulty("known-categories")
         seen = checks.refused_as_broken(self._play.await_verdict(version))
         if self._gatekeeper() != processes:
             raise StepFailed(f"the gatekeeper was restarted: {processes} before, {self._gatekeeper()} now")
@@ -173,18 +170,17 @@ class FlightsStory:
         return f"ready again after {seconds:.1f} s; {once}; {swap or 'v2 stays'}; not restarted: {restarted}"
 
     def abort_in_canary(self) -> str:
-        assert self._other_units is not None
-        version = self._other_units()
         self._rollouts.require_policy({"strategy": CANARY_AT_ONCE}, "canary")
+        version = self._play.register_faulty("other-units")()
         self._play.announce(version, "its weather is in degrees Celsius, metres and pascals")
         checks.passed(self._play.await_verdict(version), champion=self._champion())
         return self._rollouts.aborted(version)
 
     def roll_back_alone(self) -> str:
         """A new destination opens: the version that was promoted raises on it, and the watch sees that."""
-        assert self._fragile is not None
-        play, old, version = self._play, self._champion(), self._fragile()
+        play, old = self._play, self._champion()
         self._rollouts.require_policy({"gates": NOT_WORSE, "strategy": "direct"}, "direct")
+        version = play.register_faulty("known-categories")()
         play.announce(version, "it knows every destination there is")
         checks.passed(play.await_verdict(version), champion=old)
         promotion, _ = play.await_promoted(version, Cause.GATE)

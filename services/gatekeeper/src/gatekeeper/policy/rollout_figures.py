@@ -154,7 +154,7 @@ def metric_of_arms(champion: ArmSums, tried: ArmSums, margin: float, alpha: floa
     observed, lower, _ = found
     upper = harm[2]
     reason = (
-        f"mean loss of v{tried.model_version} lower by {observed:.4g} on {tried.labelled:,} labelled units, against"
+        f"mean loss of v{tried.model_version} {_by(observed)} on {tried.labelled:,} labelled units, against"
         f" {champion.labelled:,} of v{champion.model_version}: at least {lower:.4g}, at most {upper:.4g}"
     )
     return Finding(Figure("metric", observed, 0.0 - margin, n, reason), upper < -margin, lower > -margin)
