@@ -107,6 +107,10 @@ def free_offset() -> str:
     return str(next(each for each in offsets if not any(taken(port) for port in offset_ports(each).values())))
 
 
+OF_LATER_EVENTS = {"drift.rollouts", "gatekeeper.rollout-measures"}
+"""Groups that read topics which the old build did not have."""
+
+
 class TestTakenOver:
     """In this order: predictions fill windows of drift, and the last ones change something."""
 
@@ -115,7 +119,7 @@ class TestTakenOver:
 
         def all_read() -> bool:
             behind = topics.groups(stack.bootstrap_servers, stack.prefix)
-            assert sorted(behind) == stack.recorded["groups"]
+            assert sorted(behind.keys() - OF_LATER_EVENTS) == stack.recorded["groups"]
             return not any(behind.values())
 
         eventually(all_read, timeout=60)
@@ -195,7 +199,9 @@ class TestTakenOver:
         for name, version, expected in _verdicts(stack.recorded):
             found = stack.asked.post("gatekeeper", f"/models/{name}/candidates/{version}/replay", {})
             assert found["agrees"] and found["differences"] == []
-            assert _without(found, "versions") == _without(expected["replayed"], "versions")
+            then = _without(expected["replayed"], "versions")
+            assert _as_then(_without(found, "versions"), then) == then
+            assert found["rollouts"] == []
             outcomes.add(found["now"])
         assert outcomes == {"Passed", "Failed"}
 

@@ -62,8 +62,8 @@ class Trials:
             drawn = arms(table.entities, request_id, len(table), desired.salt, desired.share)
             tried = self._tried(trial, active)
             tried.is_measured = is_measured
+            tried.answered_by = [tried.step.champion_version] * len(drawn)
             if not is_measured and Arm.CHALLENGER not in drawn:
-                tried.answered_by = [tried.step.champion_version] * len(drawn)
                 return _attached(await ask(batcher, champion, table, None, with_raw=with_raw), tried)
             tried.arms = drawn
             if Arm.CHALLENGER not in drawn:
@@ -78,7 +78,7 @@ class Trials:
 
     def shadowed(self, trial: ActiveTrial, active: ActiveVersion, prediction: Prediction) -> Prediction:
         """Return a prediction that the champion made in another way as one that the tried version makes, too."""
-        if not self._budget.take(prediction.rows, time.monotonic()):
+        if not self._budget.take(len(prediction.labels), time.monotonic()):
             return prediction
         tried = self._tried(trial, active)
         tried.outcomes.append(VersionOutcome(Arm.CHAMPION, None, prediction))
