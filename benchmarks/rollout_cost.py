@@ -13,17 +13,16 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count, cycle
 from pathlib import Path
-from uuid import uuid4
 
 import pandas as pd
 from benchmarks.asking import Asker, asking, p99
 from benchmarks.serving import protocols, wrk
-from benchmarks.serving.own import Surroundings, surroundings
+from benchmarks.serving.own import Surroundings, replica_of, surroundings
 from benchmarks.serving.subjects import BATCH_ROWS, COMPILABLE, Subject, subjects
 from benchmarks.swap import GOLDEN, rows, versions
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -47,19 +46,6 @@ ENDS = ("promoted and rolled back", "aborted", "promoted")
 class Pair:
     trying: wrk.Measured
     plain: wrk.Measured
-
-
-@contextmanager
-def replica_of(around: Surroundings, name: str) -> Iterator[tuple[Replica, BusClient]]:
-    prefix = f"{name}-{uuid4().hex[:8]}."
-    replica = Replica(around.bootstrap_servers, prefix, around.tracking_uri, around.folder / prefix)
-    bus = BusClient(around.bootstrap_servers, prefix)
-    try:
-        replica.start_ready()
-        yield replica, bus
-    finally:
-        bus.close()
-        replica.stop()
 
 
 def cost(subject: Subject, around: Surroundings, pairs: int, seconds: float) -> None:

@@ -49,6 +49,22 @@ def surroundings() -> Iterator[Surroundings]:
                 mlflow.stop()
 
 
+@contextmanager
+def replica_of(
+    around: Surroundings, name: str, env: dict[str, str] | None = None
+) -> Iterator[tuple[Replica, BusClient]]:
+    """Start a replica that is ready, with topics of its own and a client for them."""
+    prefix = f"{name}-{uuid4().hex[:8]}."
+    replica = Replica(around.bootstrap_servers, prefix, around.tracking_uri, around.folder / prefix, env=env or {})
+    bus = BusClient(around.bootstrap_servers, prefix)
+    try:
+        replica.start_ready()
+        yield replica, bus
+    finally:
+        bus.close()
+        replica.stop()
+
+
 @dataclass(frozen=True)
 class Gauntlet:
     key: str
@@ -62,26 +78,18 @@ class Gauntlet:
 
     @contextmanager
     def running(self, subject: Subject, workers: int) -> Iterator[Running]:
-        prefix = f"bench-{uuid4().hex[:8]}."
         env = {"SERVING_PUBLISH_PREDICTIONS": str(self.publishing).lower(), "SERVING_WORKERS": str(workers)}
-        around = self.around
-        replica = Replica(around.bootstrap_servers, prefix, around.tracking_uri, around.folder / prefix, env=env)
-        bus = BusClient(around.bootstrap_servers, prefix)
+        with replica_of(self.around, "bench", env) as (replica, bus):
 
-        def still_there() -> None:
-            if replica.process is None or replica.process.poll() is not None:
-                raise Gone(f"the replica ended: {replica.log.read_text()[-3000:]}")
+            def still_there() -> None:
+                if replica.process is None or replica.process.poll() is not None:
+                    raise Gone(f"the replica ended: {replica.log.read_text()[-3000:]}")
 
-        try:
-            replica.start_ready()
-            version = Uploads(around.tracking_uri).folder(MODEL, 1, subject.folder, subject.digest)
+            version = Uploads(self.around.tracking_uri).folder(MODEL, 1, subject.folder, subject.digest)
             bus.publish(version.promoted(1))
             eventually(lambda: replica.answers_with(MODEL, 1, 1), timeout=120)
             print(f"  the replica answers by {replica.model(MODEL).get('form')}", file=sys.stderr, flush=True)
             yield Running(replica.port, still_there)
-        finally:
-            bus.close()
-            replica.stop()
 
 
 def answers(port: int, path: str) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import httpx
@@ -14,35 +14,49 @@ from support.replica import Replica
 from support.versions import ROW
 
 
+@contextmanager
+def repeated(*calls: Callable[[], object]) -> Iterator[None]:
+    """Make each call again and again, in a thread of its own, until the end of the block."""
+    stopping = threading.Event()
+
+    def run(call: Callable[[], object]) -> None:
+        while not stopping.is_set():
+            call()
+
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join(30)
+
+
 @dataclass
 class Client:
-    """Sends one request after the other until told to stop, and keeps what came back."""
+    """Sends requests on a connection of its own, and keeps what came back."""
 
     replica: Replica
     model_name: str
-    stopping: threading.Event
+    connection: httpx.Client
     seen: list[tuple[float, int, dict[str, object]]] = field(default_factory=list)
     """When it was sent, the status, the answer."""
 
-    def run(self) -> None:
-        with httpx.Client(base_url=self.replica.client.base_url, timeout=30) as client:
-            while not self.stopping.is_set():
-                sent = time.monotonic()
-                answer = client.post(f"/models/{self.model_name}/predict", json={"rows": [ROW, ROW]})
-                self.seen.append((sent, answer.status_code, answer.json()))
+    def send(self) -> None:
+        sent = time.monotonic()
+        answer = self.connection.post(f"/models/{self.model_name}/predict", json={"rows": [ROW, ROW]})
+        self.seen.append((sent, answer.status_code, answer.json()))
 
 
 @contextmanager
 def clients(replica: Replica, model_name: str, count: int) -> Iterator[list[Client]]:
     """Run so many until the end of the block."""
-    stopping = threading.Event()
-    made = [Client(replica, model_name, stopping) for _ in range(count)]
-    threads = [threading.Thread(target=client.run) for client in made]
-    for thread in threads:
-        thread.start()
-    try:
-        yield made
-    finally:
-        stopping.set()
-        for thread in threads:
-            thread.join(30)
+    with ExitStack() as stack:
+        made = [
+            Client(replica, model_name, stack.enter_context(httpx.Client(base_url=replica.client.base_url, timeout=30)))
+            for _ in range(count)
+        ]
+        with repeated(*(client.send for client in made)):
+            yield made

@@ -31,6 +31,10 @@ from support.rollouts import sums_of
 BINARY = OutputFormat(problem="binary", classes=(0, 1), label="late")
 LIMIT = 8 * 1024 * 1024
 
+SHADOW = {"shadow": {"rows": "100..5000", "on": ["metric", "errors"]}}
+CANARY = {"canary": {"steps": ["10%", "50%"], "bake": "10m", "minimum": 100}}
+BETTER = {"n": 1000, "wins": 200, "losses": 50}
+
 
 class RolloutBench:
     def __init__(self, url: str) -> None:

@@ -15,6 +15,7 @@ import httpx
 
 from contracts import Arm, Mode, Result, Stage
 from support.bus_client import BusClient
+from support.clients import repeated
 from support.replica import Replica
 from support.trials import ENTITIES, ROWS, begin, is_tried, made
 from support.versions import FEATURES, Uploads, pipeline
@@ -31,7 +32,6 @@ class Clients:
     def __init__(self, replicas: list[Replica]) -> None:
         self._urls = itertools.cycle([f"http://127.0.0.1:{replica.port}/predict" for replica in replicas])
         self._rows = itertools.cycle(ROWS)
-        self._stopping = threading.Event()
         self._lock = threading.Lock()
         self.failed: list[Any] = []
         self.answered: list[tuple[str, str, int]] = []
@@ -39,26 +39,18 @@ class Clients:
 
     @contextmanager
     def asking(self) -> Iterator[Clients]:
-        threads = [threading.Thread(target=self._ask) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        try:
+        with repeated(*[self._ask] * 3):
             yield self
-        finally:
-            self._stopping.set()
-            for thread in threads:
-                thread.join(30)
 
     def _ask(self) -> None:
-        while not self._stopping.is_set():
-            with self._lock:
-                url, row = next(self._urls), next(self._rows)
-            try:
-                answer = httpx.post(url, json={"rows": [row]}, timeout=30)
-                told = answer.json()
-                self.answered.append((told["request_id"], row["tailnum"], told["model_version"]))
-            except Exception as error:
-                self.failed.append(error)
+        with self._lock:
+            url, row = next(self._urls), next(self._rows)
+        try:
+            answer = httpx.post(url, json={"rows": [row]}, timeout=30)
+            told = answer.json()
+            self.answered.append((told["request_id"], row["tailnum"], told["model_version"]))
+        except Exception as error:
+            self.failed.append(error)
 
     def more(self, number: int) -> list[tuple[str, str, int]]:
         """So many answers from here on, after those of requests that were on their way."""

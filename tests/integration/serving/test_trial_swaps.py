@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from contracts import Event, Mode, ModelLoaded, Result, Stage
 from support.bus_client import BusClient
-from support.clients import Client, clients
+from support.clients import Client, clients, repeated
 from support.misbehaving import save_misbehaving
 from support.replica import Replica
 from support.versions import ROW, Uploads, Version, score_of
@@ -152,28 +151,15 @@ class Steps:
 
     def __init__(self, replica: Replica, model_name: str) -> None:
         self._url, self._name = f"http://127.0.0.1:{replica.port}/models", model_name
-        self._stopped = threading.Event()
         self.seen: list[tuple[float, float, str, int]] = []
         """When it was asked, when answered, the worker, its step."""
-        self._threads = [threading.Thread(target=self._ask) for _ in range(3)]
 
-    def __enter__(self) -> Steps:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self) -> None:
-        while not self._stopped.is_set():
-            sent = time.monotonic()
-            about = httpx.get(self._url, timeout=30).json()
-            answered = time.monotonic()
-            rollout = about["models"][0]["rollout"] or {}
-            self.seen.append((sent, answered, about["replica"], rollout["step"] if rollout.get("since") else 0))
+    def ask(self) -> None:
+        sent = time.monotonic()
+        about = httpx.get(self._url, timeout=30).json()
+        answered = time.monotonic()
+        rollout = about["models"][0]["rollout"] or {}
+        self.seen.append((sent, answered, about["replica"], rollout["step"] if rollout.get("since") else 0))
 
     def both_at(self, step: int) -> bool:
         return {worker for _, _, worker, at in self.seen[-30:] if at == step} == {
@@ -191,7 +177,8 @@ def test_workers_begin_a_step_together(
     replica.start_ready()
     eventually(lambda: replica.predict(ROW).status_code == 200)
     last = 6
-    with Steps(replica, name) as steps:
+    steps = Steps(replica, name)
+    with repeated(*[steps.ask] * 3):
         eventually(lambda: len({worker for _, _, worker, _ in steps.seen}) == workers)
         for step in range(1, last + 1):
             event: Event = tried.rollout(step, champion_epoch=1, mode=Mode.SPLIT, share=step / 10)

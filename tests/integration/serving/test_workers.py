@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from uuid import uuid4
 
 import httpx
@@ -16,6 +17,7 @@ from chassis.settings import KafkaSettings
 from chassis.topics import ensure_topics
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
+from support.clients import repeated
 from support.mlflow_server import MlflowServer
 from support.replica import Replica
 from support.versions import ROW, Uploads, score_of
@@ -69,36 +71,29 @@ class Asking:
 
     def __init__(self, replica: Replica) -> None:
         self._url = f"http://127.0.0.1:{replica.port}/predict"
-        self._stopped = threading.Event()
         self.versions: list[int] = []
         self.failed: list[str] = []
-        self._threads = [threading.Thread(target=self._ask) for _ in range(4)]
 
-    def __enter__(self) -> Asking:
-        for thread in self._threads:
-            thread.start()
-        return self
+    @contextmanager
+    def asking(self) -> Iterator[Asking]:
+        with ExitStack() as stack:
+            connections = [stack.enter_context(httpx.Client(timeout=30)) for _ in range(4)]
+            stack.enter_context(repeated(*(partial(self._ask, connection) for connection in connections)))
+            yield self
 
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self) -> None:
-        with httpx.Client(timeout=30) as client:
-            while not self._stopped.is_set():
-                answer = client.post(self._url, json={"rows": [ROW]})
-                if answer.status_code != 200:
-                    self.failed.append(answer.text)
-                    continue
-                about = answer.json()
-                assert about["predictions"][0]["score"] == score_of(about["model_version"])
-                self.versions.append(about["model_version"])
+    def _ask(self, connection: httpx.Client) -> None:
+        answer = connection.post(self._url, json={"rows": [ROW]})
+        if answer.status_code != 200:
+            self.failed.append(answer.text)
+            return
+        about = answer.json()
+        assert about["predictions"][0]["score"] == score_of(about["model_version"])
+        self.versions.append(about["model_version"])
 
 
 def test_workers_swap_together_and_no_request_fails(replica: Replica, bus: BusClient, uploads: Uploads) -> None:
     before = replica.metric("gauntlet_serving_swaps_total")
-    with Asking(replica) as asking:
+    with Asking(replica).asking() as asking:
         for version in range(2, 6):
             bus.publish(uploads.version(NAME, version).promoted(version))
             eventually(lambda version=version: version in asking.versions)

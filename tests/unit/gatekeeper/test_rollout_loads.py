@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contracts import ModelLoaded, ModelLoadFailed
 from gatekeeper.rollout.views import fleet_view
-from support.rollout_bench import RolloutBench
-
-SHADOW = {"shadow": {"rows": "100..5000", "on": ["metric", "errors"]}}
-CANARY = {"canary": {"steps": ["10%", "50%"], "bake": "10m", "minimum": 100}}
-BETTER = {"n": 1000, "wins": 200, "losses": 50}
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[RolloutBench]:
-    found = RolloutBench(f"sqlite:///{tmp_path / 'test.db'}")
-    yield found
-    found.close()
+from support.rollout_bench import BETTER, SHADOW, RolloutBench
 
 
 def test_staging_is_waited_for(bench: RolloutBench) -> None:

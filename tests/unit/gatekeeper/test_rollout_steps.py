@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,19 +13,8 @@ from gatekeeper.database.job_kinds import GATE
 from gatekeeper.policy.promotion import on_request
 from gatekeeper.refusals import CommandRefused
 from gatekeeper.rollout.replay import replay_rollout
-from support.rollout_bench import RolloutBench
+from support.rollout_bench import BETTER, CANARY, SHADOW, RolloutBench
 from support.rollouts import sums_of
-
-SHADOW = {"shadow": {"rows": "100..5000", "on": ["metric", "errors"]}}
-CANARY = {"canary": {"steps": ["10%", "50%"], "bake": "10m", "minimum": 100}}
-BETTER = {"n": 1000, "wins": 200, "losses": 50}
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[RolloutBench]:
-    found = RolloutBench(f"sqlite:///{tmp_path / 'test.db'}")
-    yield found
-    found.close()
 
 
 def test_a_cold_start_is_promoted_at_once_and_says_what_was_left_out(bench: RolloutBench) -> None:

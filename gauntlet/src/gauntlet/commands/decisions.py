@@ -22,7 +22,7 @@ def promote(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Make a version champion: an approval if it passed its gates, an override if it did not."""
-    _print_promotion(_post(gatekeeper, data_dir, name, "promote", actor, reason, model_version=version))
+    _print_promotion(post_decision(gatekeeper, data_dir, name, "promote", actor, reason, model_version=version))
 
 
 def rollback(
@@ -36,7 +36,7 @@ def rollback(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Make an earlier champion champion again; allowed while frozen."""
-    _print_promotion(_post(gatekeeper, data_dir, name, "rollback", actor, reason, **({"to": to} if to else {})))
+    _print_promotion(post_decision(gatekeeper, data_dir, name, "rollback", actor, reason, **({"to": to} if to else {})))
 
 
 def freeze(
@@ -47,7 +47,7 @@ def freeze(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Stop all promotions of a model by gates: until it is unfrozen, its champion changes by rollback only."""
-    _post(gatekeeper, data_dir, name, "freeze", actor, reason)
+    post_decision(gatekeeper, data_dir, name, "freeze", actor, reason)
     console().print(f"{name} is frozen: {reason}", markup=False)
 
 
@@ -59,11 +59,11 @@ def unfreeze(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Let gates promote versions of a model again."""
-    _post(gatekeeper, data_dir, name, "unfreeze", actor, reason)
+    post_decision(gatekeeper, data_dir, name, "unfreeze", actor, reason)
     console().print(f"{name} is no longer frozen: {reason}", markup=False)
 
 
-def _post(
+def post_decision(
     gatekeeper: str | None, data_dir: Path, name: str, decision: str, actor: str | None, reason: str, **more: Any
 ) -> Any:
     from gauntlet.arguments import model_name, who_and_why

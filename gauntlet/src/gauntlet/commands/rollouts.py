@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gauntlet.commands.decisions import Reason
+from gauntlet.commands.decisions import Reason, post_decision
 from gauntlet.options import DEFAULT_DATA_DIR, Actor, DataDir, GatekeeperUrl, Json, Limit, ModelName
 from gauntlet.output import console, print_json, print_listing, print_table
 
@@ -122,11 +122,7 @@ def abort(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """End the rollout that runs, at whatever step: the champion stays, and only a person can promote the version."""
-    from gauntlet.arguments import model_name, who_and_why
-    from gauntlet.service_client import gatekeeper_client
-
-    path = f"/models/{model_name(name)}/rollout/abort"
-    _print_kept("aborted", gatekeeper_client(gatekeeper, data_dir).post(path, who_and_why(actor, reason)))
+    _print_kept("aborted", post_decision(gatekeeper, data_dir, name, "rollout/abort", actor, reason))
 
 
 def fleet(

@@ -59,33 +59,24 @@ def rollouts_router(
     @router.post("/models/{model_name}/rollout/approve", responses=problems(404, 409, 503))
     def approve(model_name: str, request: ApprovalRequest) -> RolloutView:
         """Approve the version that waits for people; the last one who is needed promotes it."""
-        with conflicts("not approved"):
-            ready()
-            decisions.known(model_name)
-            done = approvals.approve(
-                model_name, actor=request.actor, reason=request.reason, verdict_digest=request.verdict_digest
-            )
-        return _view(done)
+        return _decided("not approved", approvals.approve, model_name, request)
 
     @router.post("/models/{model_name}/rollout/refuse", responses=problems(404, 409, 503))
     def refuse(model_name: str, request: ApprovalRequest) -> RolloutView:
         """Refuse the version that waits for people: its rollout ends, and the champion stays."""
-        with conflicts("not refused"):
-            ready()
-            decisions.known(model_name)
-            done = approvals.refuse(
-                model_name, actor=request.actor, reason=request.reason, verdict_digest=request.verdict_digest
-            )
-        return _view(done)
+        return _decided("not refused", approvals.refuse, model_name, request)
 
     @router.post("/models/{model_name}/rollout/abort", responses=problems(404, 409, 503))
     def abort(model_name: str, request: Decision) -> RolloutView:
         """End the running rollout: the champion stays."""
-        with conflicts("not aborted"):
+        return _decided("not aborted", approvals.abort, model_name, request)
+
+    def _decided(title: str, decide: Callable[..., str], model_name: str, request: Decision) -> RolloutView:
+        with conflicts(title):
             ready()
             decisions.known(model_name)
-            done = approvals.abort(model_name, actor=request.actor, reason=request.reason)
-        return _view(done)
+            rollout_id = decide(model_name, **request.model_dump())
+        return _view(rollout_id)
 
     def _view(rollout_id: str) -> RolloutView:
         with database.reading() as session:

@@ -72,7 +72,7 @@ class RolloutRecorder:
             serving_artifact=serving_artifact(row),
             output=challenge.output_format,
         )
-        return self._add(session, row.id, challenge, plan, policy, tried, champion, reason, cause)
+        return self._add(session, row, challenge, plan, policy, tried, champion, reason, cause)
 
     def step(
         self, session: Session, row: RolloutRow, decided: Decided, now: datetime, cause: Envelope[Any] | None
@@ -88,9 +88,7 @@ class RolloutRecorder:
         row.champion_version, row.champion_epoch = row.model_version, promoted.data.epoch
         row.tried = former.model_dump(mode="json")
         row.actor = ACTOR
-        row.reason = (
-            f"v{row.model_version} is champion (epoch {promoted.data.epoch}); v{former.model_version} watches it"
-        )
+        row.reason = _watched(promoted.data, former)
         self._enter(session, row, promoted.time, promoted)
 
     def end(
@@ -198,13 +196,13 @@ class RolloutRecorder:
             log.info("no watch: there is no former champion", model_name=event.model_name, epoch=event.epoch)
             return
         challenge = challenge_for(session, row, policy, event.reason, baseline=event.baseline, output=event.output)
-        reason = f"v{row.model_version} is champion (epoch {event.epoch}); v{former.model_version} watches it"
-        self._add(session, row.id, challenge, (step,), policy, former, champion, reason, promoted)
+        reason = _watched(event, former)
+        self._add(session, row, challenge, (step,), policy, former, champion, reason, promoted)
 
     def _add(
         self,
         session: Session,
-        candidate_id: str,
+        row: CandidateRow,
         challenge: Challenge,
         plan: tuple[Step, ...],
         policy: ModelPolicy,
@@ -213,7 +211,6 @@ class RolloutRecorder:
         reason: str,
         cause: Envelope[Any] | None,
     ) -> RolloutRow:
-        row = session.get_one(CandidateRow, candidate_id)
         now = datetime.now(UTC)
         baseline: Mapping[str, float] = {} if champion is None else champion.event.get("baseline", {})
         new = RolloutRow(
@@ -289,3 +286,7 @@ class RolloutRecorder:
             },
             correlation_id=row.correlation_id or (cause.correlation_id if cause else None),
         )
+
+
+def _watched(promoted: Promoted, former: TriedVersion) -> str:
+    return f"v{promoted.model_version} is champion (epoch {promoted.epoch}); v{former.model_version} watches it"

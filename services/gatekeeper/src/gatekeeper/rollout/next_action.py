@@ -43,9 +43,8 @@ def next_of(
     load_failure: str | None = None,
 ) -> Next:
     """Return what follows for a running rollout; Continue for one that goes on as it is."""
-    champion = queries.champion(session, row.model_name)
-    if (champion.epoch if champion else 0) != row.champion_epoch:
-        return Supersede(f"the champion has another epoch than {row.champion_epoch}, beside which it was tried")
+    if (superseded := superseded_by_champion(session, row)) is not None:
+        return superseded
     step = rollouts.step_of(row)
     if step.stage is Stage.STAGING:
         return _staging(session, row, step, now, load_failure)
@@ -59,6 +58,14 @@ def next_of(
         loss=rollouts.loss_of_step(row.loss, step),
         load_failure=load_failure,
     )
+
+
+def superseded_by_champion(session: Session, row: RolloutRow) -> Supersede | None:
+    """Return Supersede when another champion is in force than the one beside which the rollout is tried."""
+    champion = queries.champion(session, row.model_name)
+    if (champion.epoch if champion else 0) == row.champion_epoch:
+        return None
+    return Supersede(f"the champion has another epoch than {row.champion_epoch}, beside which it was tried")
 
 
 def concerns(event: ModelLoadFailed, row: RolloutRow) -> bool:

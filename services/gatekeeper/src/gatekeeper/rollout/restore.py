@@ -10,7 +10,7 @@ from chassis.telemetry import get_logger
 from contracts import Envelope, Mode, Result, RolloutChanged, Stage
 from gatekeeper.database import queries, rollouts
 from gatekeeper.database.recorder import ACTOR, Recorder
-from gatekeeper.database.rollout_tables import RolloutRow
+from gatekeeper.rollout.next_action import superseded_by_champion
 
 log = get_logger(__name__)
 
@@ -32,9 +32,8 @@ def adopt(session: Session, recorder: Recorder, model_name: str, seen: Sequence[
     revision = newest.data.revision if newest else 0
     ahead = revision > model.rollout_revision
     model.rollout_revision = max(model.rollout_revision, revision)
-    if row is not None and _is_fenced(session, row):
-        reason = f"the champion has another epoch than {row.champion_epoch}, beside which it was tried"
-        recorder.rollouts.end(session, row, Result.SUPERSEDED, reason)
+    if row is not None and (superseded := superseded_by_champion(session, row)) is not None:
+        recorder.rollouts.end(session, row, Result.SUPERSEDED, superseded.reason)
     elif row is not None and ahead:
         reason = f"the topic of rollouts is at revision {revision}, this database was at {row.revision}"
         recorder.rollouts.end(session, row, Result.SUPERSEDED, reason)
@@ -48,11 +47,6 @@ def adopt(session: Session, recorder: Recorder, model_name: str, seen: Sequence[
 
 def _in_force(seen: Sequence[Envelope[RolloutChanged]]) -> Envelope[RolloutChanged] | None:
     return max(reversed(seen), key=lambda each: each.data.revision, default=None)
-
-
-def _is_fenced(session: Session, row: RolloutRow) -> bool:
-    champion = queries.champion(session, row.model_name)
-    return (champion.epoch if champion else 0) != row.champion_epoch
 
 
 def _end_unknown(session: Session, recorder: Recorder, event: RolloutChanged) -> None:

@@ -50,31 +50,42 @@ class Trials:
 
         Raises as the batcher. ModelFailed and TooSlow say in `tried` what is published of it.
         """
-        desired, champion, batcher = trial.desired, active.model, self._batcher
         is_measured = self._budget.take(len(table), time.monotonic())
-        if not is_measured and desired.mode is not Mode.SPLIT:
-            return await ask(batcher, champion, table, None, with_raw=with_raw)
-        if desired.mode is not Mode.SPLIT:
-            tried = self._tried(trial, active)
-            tried.shadow = trial.version.model
-            prediction = await by_champion(batcher, champion, table, tried, None, with_raw=with_raw)
-        else:
-            drawn = arms(table.entities, request_id, len(table), desired.salt, desired.share)
-            tried = self._tried(trial, active)
-            tried.is_measured = is_measured
-            tried.answered_by = [tried.step.champion_version] * len(drawn)
-            if not is_measured and Arm.CHALLENGER not in drawn:
-                return _attached(await ask(batcher, champion, table, None, with_raw=with_raw), tried)
-            tried.arms = drawn
-            if Arm.CHALLENGER not in drawn:
-                prediction = await by_champion(batcher, champion, table, tried, None, with_raw=with_raw)
-            else:
-                divided = Divided(batcher, champion, trial.version.model, table, tried, with_raw=with_raw)
-                try:
-                    prediction = await divided.predict(drawn)
-                except NotJoined:  # by one version, then, and no part of the rollout
-                    return await ask(batcher, champion, table, None, with_raw=with_raw)
+        if trial.desired.mode is Mode.SPLIT:
+            return await self._divided(trial, active, table, request_id, is_measured, with_raw=with_raw)
+        if not is_measured:
+            return await ask(self._batcher, active.model, table, None, with_raw=with_raw)
+        tried = self._tried(trial, active)
+        tried.shadow = trial.version.model
+        prediction = await by_champion(self._batcher, active.model, table, tried, None, with_raw=with_raw)
         return _attached(prediction, tried)
+
+    async def _divided(
+        self,
+        trial: ActiveTrial,
+        active: ActiveVersion,
+        table: InputBatch,
+        request_id: str,
+        is_measured: bool,
+        *,
+        with_raw: bool,
+    ) -> Prediction:
+        desired, champion, batcher = trial.desired, active.model, self._batcher
+        drawn = arms(table.entities, request_id, len(table), desired.salt, desired.share)
+        tried = self._tried(trial, active)
+        tried.is_measured = is_measured
+        tried.answered_by = [tried.step.champion_version] * len(drawn)
+        if Arm.CHALLENGER in drawn:
+            tried.arms = drawn
+            divided = Divided(batcher, champion, trial.version.model, table, tried, with_raw=with_raw)
+            try:
+                return _attached(await divided.predict(drawn), tried)
+            except NotJoined:  # by one version, then, and no part of the rollout
+                return await ask(batcher, champion, table, None, with_raw=with_raw)
+        if not is_measured:
+            return _attached(await ask(batcher, champion, table, None, with_raw=with_raw), tried)
+        tried.arms = drawn
+        return _attached(await by_champion(batcher, champion, table, tried, None, with_raw=with_raw), tried)
 
     def shadowed(self, trial: ActiveTrial, active: ActiveVersion, prediction: Prediction) -> Prediction:
         """Return a prediction that the champion made in another way as one that the tried version makes, too."""
