@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from drift.scores import compare
+from drift.scoring.scores import compare
 from examples.churn import DATA_DIR_VARIABLE, recipe
 from examples.churn_data import write
 from trainer.policy import is_held_out

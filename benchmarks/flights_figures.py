@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.pipeline import Pipeline
 
-from drift.scores import compare
+from drift.scoring.scores import compare
 from examples.flights import recipe
 
 GOLDEN_ROWS = 20_000

@@ -28,12 +28,12 @@ from chassis.jobs import Jobs
 from chassis.outbox import Outbox
 from chassis.topics import ensure_topics
 from contracts import Cause, Envelope, Output, PredictionMade, Promoted, new_envelope
+from drift.database.tables import PredictionRow
 from drift.handlers import Handlers
 from drift.policies import DriftPolicies
 from drift.rollouts.measures import Measures
 from drift.rollouts.rollouts import Rollouts
 from drift.settings import Settings
-from drift.tables import PredictionRow
 from embedded_kafka import EmbeddedKafka
 
 EVENTS, ROUNDS = 60_000, 3

@@ -19,6 +19,7 @@ from contracts import (
     RolloutMeasured,
     new_envelope,
 )
+from drift.database.tables import WindowRow
 from drift.handlers import Handlers
 from drift.housekeeping import Housekeeper
 from drift.policies import DriftPolicies
@@ -27,7 +28,6 @@ from drift.rollouts.measures import Measures, measured
 from drift.rollouts.rollouts import Rollouts
 from drift.rollouts.tables import StepRow
 from drift.settings import Settings
-from drift.tables import WindowRow
 from support.drifting import promotion
 
 REFERENCE = Dataset(uri="runs:/x/datasets/reference.parquet", digest="sha256:" + "1" * 64)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select, update
 
-from drift.tables import LabelRow, PredictionRow, ReportRow, WindowRow
+from drift.database.tables import LabelRow, PredictionRow, ReportRow, WindowRow
 from support.drift_bench import Bench
 from support.drifting import customers, predictions, truths
 

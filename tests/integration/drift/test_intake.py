@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select
 
 from contracts import Envelope, GroundTruthReceived, Output, PredictionMade, new_envelope
-from drift import store
-from drift.tables import PredictionRow, VersionRow
+from drift.database import store
+from drift.database.tables import PredictionRow, VersionRow
 from support.drift_bench import REFERENCE
 from support.drifting import MODEL, customers, predictions, truths
 

@@ -13,9 +13,9 @@ import pytest
 from chassis.errors import Transient
 from contracts import Arm, Loss, Mode, Output, OutputFormat, Stage
 from contracts.losses import LossKind
+from drift.database.tables import VersionRow
 from drift.rollouts.store import prune_some
 from drift.rollouts.tables import SeenRow, StepRow, UnitRow, WaitingRow
-from drift.tables import VersionRow
 from support.databases import on_sqlite
 from support.drift_bench import Bench
 from support.drifting import MODEL

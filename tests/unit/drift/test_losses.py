@@ -17,8 +17,8 @@ from sklearn.metrics import (
 
 from contracts import Loss, OutputFormat
 from contracts.losses import LossKind
-from drift.performance import Answered, measure
 from drift.policy.losses import Answer, Reader
+from drift.scoring.performance import Answered, measure
 
 BINARY = OutputFormat(problem="binary")
 CHURN = OutputFormat(problem="binary", classes=("stays", "leaves"))

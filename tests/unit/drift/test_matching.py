@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from drift.matching import EntityLabel, label_for
+from drift.ingestion.matching import EntityLabel, label_for
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from chassis.digests import digest_file
 from contracts import Dataset
-from drift.references import References
+from drift.scoring.references import References
 from support.evidence_world import Kept
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from drift.report import render
-from drift.scores import JENSEN_SHANNON, WASSERSTEIN, compare
+from drift.reports.evidently_report import render
+from drift.scoring.scores import JENSEN_SHANNON, WASSERSTEIN, compare
 
 LEVELS = np.array([f"k{number}" for number in range(25)], dtype=object)
 

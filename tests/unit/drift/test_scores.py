@@ -9,7 +9,7 @@ import pytest
 
 from contracts import Outcome
 from drift.policy.windows import judge_data
-from drift.scores import JENSEN_SHANNON, LIMIT, MISSING, WASSERSTEIN, compare
+from drift.scoring.scores import JENSEN_SHANNON, LIMIT, MISSING, WASSERSTEIN, compare
 
 
 def rows(count: int, seed: int = 0, *, shift: float = 0.0) -> pd.DataFrame:

@@ -21,9 +21,9 @@ from chassis.registry import Registry
 from chassis.relay import Relay
 from chassis.service import Schema, Topics, build_app, run_service
 from contracts import DriftDetected, GroundTruthReceived, PredictionMade, Promoted, RolloutChanged, RolloutMeasured
-from drift.api import build_router
-from drift.birth import Birth
-from drift.emitter import DriftEmitter
+from drift.api.models import build_router
+from drift.database.birth import Birth
+from drift.detection.emitter import DriftEmitter
 from drift.handlers import PERFORMANCE, SCORE, Handlers
 from drift.housekeeping import Housekeeper
 from drift.policies import DriftPolicies
@@ -34,7 +34,7 @@ from drift.rollouts.rollouts import RECOUNT, Rollouts
 from drift.settings import Settings
 
 if TYPE_CHECKING:
-    from drift.window_scorer import WindowScorer
+    from drift.detection.window_scorer import WindowScorer
 
 NAME = "drift"
 
@@ -53,8 +53,8 @@ def build(settings: Settings) -> FastAPI:
     @cache
     def judge() -> WindowScorer:
         """Created with the first window: until then pandas, SciPy and scikit-learn are not imported."""
-        from drift.references import References
-        from drift.window_scorer import WindowScorer
+        from drift.detection.window_scorer import WindowScorer
+        from drift.scoring.references import References
 
         references = References(Registry(settings.mlflow_tracking_uri), settings.data_dir / NAME / "references")
         return WindowScorer(database, references, policies, announcer, settings)

@@ -11,14 +11,16 @@ from sqlalchemy.orm import Session
 from chassis.jobs import Jobs
 from chassis.telemetry import get_logger
 from contracts import Arm, Envelope, GroundTruthReceived, PredictionMade, Promoted
-from drift import ingestion, metrics, store
+from drift import metrics
+from drift.database import store
+from drift.database.records import prediction_record
+from drift.database.tables import COMPLETE, FILLING, WindowRow
+from drift.ingestion import rows as ingestion
 from drift.policies import DriftPolicies
 from drift.policy.windows import performance_is_due
-from drift.records import prediction_record
 from drift.rollouts.rollouts import Rollouts
 from drift.rollouts.rows import is_answered
 from drift.settings import Settings
-from drift.tables import COMPLETE, FILLING, WindowRow
 
 SCORE, PERFORMANCE = "score", "performance"
 

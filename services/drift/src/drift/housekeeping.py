@@ -11,11 +11,11 @@ from chassis.background import Periodic
 from chassis.database import Database
 from chassis.outbox import OutboxRow
 from contracts import RolloutMeasured
-from drift import store
+from drift.database import store
+from drift.database.tables import COMPLETE, FILLING, FailureRow, LabelRow, ModelRow, ReportRow, VersionRow, WindowRow
 from drift.handlers import Handlers
 from drift.rollouts import store as rollouts
 from drift.settings import Settings
-from drift.tables import COMPLETE, FILLING, FailureRow, LabelRow, ModelRow, ReportRow, VersionRow, WindowRow
 
 SETTLED = timedelta(minutes=1)
 """How long rows are kept after their window closed: replicas' clocks differ, and `known_until` compares them."""

@@ -9,10 +9,10 @@ from sqlalchemy import select
 
 from chassis.background import Periodic
 from chassis.database import Database
+from drift.database.store import lock_model
 from drift.rollouts.measures import EVERY
 from drift.rollouts.rollouts import Rollouts
 from drift.rollouts.tables import OPEN, StepRow
-from drift.store import lock_model
 
 PAUSE = timedelta(seconds=0.5)
 

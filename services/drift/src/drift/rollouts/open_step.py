@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from contracts import ArmSums, Mode, OutputFormat, RolloutChanged
+from drift.database.records import loads
 from drift.policy.losses import Reader
 from drift.policy.sums import Sums, with_differences, with_losses, with_predictions
-from drift.records import loads
 from drift.rollouts import store
 from drift.rollouts.rows import Predicted, TrialRow
 from drift.rollouts.tables import CHAMPION, TRIED, StepRow

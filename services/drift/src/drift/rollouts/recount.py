@@ -15,11 +15,11 @@ from chassis.jobs import Job
 from chassis.telemetry import get_logger
 from chassis.topic_history import read_since
 from contracts import Envelope, Event, GroundTruthReceived, PredictionMade
+from drift.database.store import lock_model
+from drift.database.tables import BirthRow
 from drift.rollouts.rollouts import Rollouts
 from drift.rollouts.tables import StepRow
 from drift.settings import Settings
-from drift.store import lock_model
-from drift.tables import BirthRow
 
 MARGIN = timedelta(minutes=5)
 """Clocks of producers differ, and a record may be published before the step that it belongs to is announced."""

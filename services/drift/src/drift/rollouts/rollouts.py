@@ -14,18 +14,18 @@ from chassis.telemetry import get_logger
 from contracts import Envelope, Mode, OutputFormat, PredictionMade, RolloutChanged, Stage
 from contracts.losses import LossKind
 from drift import metrics
-from drift import store as versions
-from drift.ingestion import Taken, labels_of
-from drift.matching import EntityLabel, label_for
+from drift.database import store as versions
+from drift.database.records import as_utc, clean, hash_of
+from drift.database.tables import BirthRow, VersionRow
+from drift.ingestion.matching import EntityLabel, label_for
+from drift.ingestion.rows import Taken, labels_of
 from drift.policies import DriftPolicies
-from drift.records import as_utc, clean, hash_of
 from drift.rollouts import store
 from drift.rollouts.measures import Measures
 from drift.rollouts.open_step import OpenStep, empty
 from drift.rollouts.rows import Record, TrialRow, row_of
 from drift.rollouts.store import WAITING
 from drift.rollouts.tables import ENDED, OPEN, UNANNOUNCED, StepRow
-from drift.tables import BirthRow, VersionRow
 
 COUNTED, DUPLICATE, EARLY, LATE, OTHER = "counted", "duplicate", "before its step", "after its step", "other version"
 

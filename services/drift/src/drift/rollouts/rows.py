@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from contracts import Output, PredictionMade, Scalar
+from drift.database.records import dumps, hash_of, loads
 from drift.policy.losses import Answer
-from drift.records import dumps, hash_of, loads
 from drift.rollouts.tables import CHAMPION, TRIED, WaitingRow
 
 Record = dict[str, Any]

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from drift.database.store import chunks
+from drift.database.tables import PredictionRow, WindowRow
 from drift.rollouts.rows import TrialRow, from_columns, to_columns
 from drift.rollouts.tables import ENDED, OPEN, UNANNOUNCED, SeenRow, StepRow, UnitRow, WaitingRow
-from drift.store import chunks
-from drift.tables import PredictionRow, WindowRow
 
 SEEN: Table = SeenRow.__table__  # type: ignore[assignment]
 UNITS: Table = UnitRow.__table__  # type: ignore[assignment]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,8 +11,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from contracts import Outcome
-from drift.report_page import Drawing
-from drift.tables import COMPLETE, FILLING, SUPERSEDED, ModelRow, PredictionRow, ReportRow, VersionRow, WindowRow
+from drift.database.tables import (
+    COMPLETE,
+    FILLING,
+    SUPERSEDED,
+    ModelRow,
+    PredictionRow,
+    ReportRow,
+    VersionRow,
+    WindowRow,
+)
 
 CHUNK = 1000
 """Most values of one IN (…)."""
@@ -148,18 +155,6 @@ def forget(session: Session, *, reports: Sequence[int] = (), windows: Sequence[i
     """Delete reports, and windows (whose rows are gone) with their reports, by key."""
     session.execute(delete(ReportRow).where(ReportRow.window_key.in_([*reports, *windows])))
     session.execute(delete(WindowRow).where(WindowRow.key.in_(windows)))
-
-
-def save_report(session: Session, window: WindowRow, drawing: Drawing) -> None:
-    page = gzip.compress(drawing.page.encode(), 5) if drawing.page is not None else None
-    session.merge(ReportRow(window_key=window.key, page=page, note=drawing.note))
-
-
-def report_of(session: Session, window: WindowRow) -> Drawing | None:
-    found = session.get(ReportRow, window.key)
-    if found is None:
-        return None
-    return Drawing(gzip.decompress(found.page).decode() if found.page is not None else None, found.note)
 
 
 def newest_judged(session: Session, model_name: str) -> WindowRow | None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from contracts import FeatureScore, Outcome, RolloutMeasured, Stage
 from contracts.drift_settings import MetricDrop
-from drift.tables import WindowRow
+from drift.database.tables import WindowRow
 
 
 class DataView(BaseModel):

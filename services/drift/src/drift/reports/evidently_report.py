@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from chassis.telemetry import get_logger
-from drift.report_page import Drawing
-from drift.scores import JENSEN_SHANNON, WASSERSTEIN, Comparison
+from drift.reports.page import Drawing
+from drift.scoring.scores import JENSEN_SHANNON, WASSERSTEIN, Comparison
 
 LONGEST_VALUE = 200
 """Most characters of a category, or of an error, that are rendered."""

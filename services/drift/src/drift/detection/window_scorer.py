@@ -18,17 +18,20 @@ from chassis.jobs import Job
 from chassis.telemetry import get_logger
 from contracts import Dataset, DriftKind, Outcome, OutputFormat
 from contracts.metrics import METRICS
-from drift import metrics, report, store
-from drift.emitter import DriftEmitter
-from drift.performance import Answered, measure
+from drift import metrics
+from drift.database import store
+from drift.database.records import clean, loads
+from drift.database.tables import COMPLETE, FAILED, FILLING, REFUSED, SCORED, PredictionRow, VersionRow, WindowRow
+from drift.detection.emitter import DriftEmitter
 from drift.policies import DriftPolicies
 from drift.policy.windows import Labelled, Verdict, judge_data, judge_performance, refusal
-from drift.records import clean, loads
-from drift.references import References
-from drift.report_page import Drawing
-from drift.scores import Comparison, compare
+from drift.reports import evidently_report as report
+from drift.reports.page import Drawing
+from drift.reports.store import save_report
+from drift.scoring.performance import Answered, measure
+from drift.scoring.references import References
+from drift.scoring.scores import Comparison, compare
 from drift.settings import Settings
-from drift.tables import COMPLETE, FAILED, FILLING, REFUSED, SCORED, PredictionRow, VersionRow, WindowRow
 
 MOST_OTHERS = 50
 
@@ -140,7 +143,7 @@ class WindowScorer:
             window.scores = [score.model_dump(mode="json") for score in comparison.scores]
             window.not_compared = dict(comparison.not_compared)
         if scored.drawing is not None:
-            store.save_report(session, window, scored.drawing)
+            save_report(session, window, scored.drawing)
         self._announcer.data(session, window, verdict, comparison.scores if comparison else ())
 
     def _record_performance(self, session: Session, window_id: str, verdict: Verdict, metric: str | None) -> None:

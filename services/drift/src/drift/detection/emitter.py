@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 from chassis.outbox import Outbox
 from chassis.telemetry import get_logger
 from contracts import DriftDetected, DriftKind, DriftWindow, FeatureScore
-from drift import metrics, store
+from drift import metrics
+from drift.database import store
+from drift.database.records import identity
+from drift.database.tables import WindowRow
 from drift.policies import DriftPolicies
 from drift.policy.windows import Hold, Standing, Verdict, announcement
-from drift.records import identity
-from drift.tables import WindowRow
 
 MOST_SCORES = 500
 """In one event, to stay below the message size that consumers accept; the window's page has all scores."""

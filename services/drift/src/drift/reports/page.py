@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from contracts import FeatureScore
-from drift.tables import WindowRow
+from drift.database.tables import WindowRow
 
 STYLE = (
     "font-family:system-ui,sans-serif;margin:1rem;padding:1rem 1.5rem;border:2px solid #888;background:#fff;color:#222"

@@ -15,17 +15,18 @@ from chassis.database import Database
 from chassis.http import Problem, problems
 from contracts import MODEL_NAME_PATTERN
 from contracts.event import LARGEST_INTEGER
-from drift import store
+from drift.api.views import ChampionView, ModelView, RolloutStepView, RulesView, ScoreAccepted, WindowView, window_view
+from drift.database import store
+from drift.database.tables import ModelRow, VersionRow, WindowRow
 from drift.handlers import Handlers
 from drift.policies import DriftPolicies
 from drift.policy.windows import MINIMUM_ROWS, refusal
-from drift.report_page import page_of
+from drift.reports.page import page_of
+from drift.reports.store import report_of
 from drift.rollouts.measures import measured
 from drift.rollouts.open_step import OpenStep
 from drift.rollouts.rollouts import Rollouts
 from drift.rollouts.store import newest_steps
-from drift.tables import ModelRow, VersionRow, WindowRow
-from drift.views import ChampionView, ModelView, RolloutStepView, RulesView, ScoreAccepted, WindowView, window_view
 
 WINDOW_ID = r"^[A-Za-z0-9._-]{1,250}$"
 
@@ -79,7 +80,7 @@ def build_router(
                     f"window {window_id!r} is {found.state}, with {found.rows} of {found.size} rows; no verdict yet"
                 )
                 raise Problem(404, "no report yet", detail)
-            return HTMLResponse(page_of(found, store.report_of(session, found)), headers=SANDBOX)
+            return HTMLResponse(page_of(found, report_of(session, found)), headers=SANDBOX)
 
     @router.get("/rollouts")
     def steps(

@@ -14,8 +14,8 @@ from chassis.settings import ServiceSettings
 from chassis.telemetry import get_logger
 from chassis.topic_history import forget_offsets
 from contracts import Promoted, RolloutChanged
-from drift.store import insert_into
-from drift.tables import BirthRow
+from drift.database.store import insert_into
+from drift.database.tables import BirthRow
 
 log = get_logger(__name__)
 

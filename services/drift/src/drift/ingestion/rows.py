@@ -12,10 +12,10 @@ from sqlalchemy import Select, Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from contracts import Envelope, GroundTruthReceived
-from drift import store
-from drift.matching import EntityLabel, label_for
-from drift.records import hash_of, label_record
-from drift.tables import COMPLETE, FailureRow, LabelRow, ModelRow, PredictionRow, VersionRow, WindowRow
+from drift.database import store
+from drift.database.records import hash_of, label_record
+from drift.database.tables import COMPLETE, FailureRow, LabelRow, ModelRow, PredictionRow, VersionRow, WindowRow
+from drift.ingestion.matching import EntityLabel, label_for
 
 KEPT, DUPLICATE, REPLAYED, SUPERSEDED, FAILED = "kept", "duplicate", "replayed", "superseded", "failed"
 

@@ -1,0 +1,1 @@
+"""The tables, the queries on them, and how events become rows."""

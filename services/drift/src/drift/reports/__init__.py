@@ -1,0 +1,1 @@
+"""Pages of windows, with Evidently's drawings."""
