@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from contracts.drift_settings import After
+
 WORDS: dict[Any, str] = {
     str: "text",
     int: "integer",
@@ -39,6 +41,8 @@ def in_words(annotation: Any) -> str:
         return " or ".join(dict.fromkeys(in_words(part) for part in arguments if part is not NoneType))
     if is_range(annotation):
         return "range (2000..50000)"
+    if annotation is After:
+        return "`2 of 3`"
     if origin is tuple:
         return f"list of {in_words(arguments[0])}"
     if origin is dict:

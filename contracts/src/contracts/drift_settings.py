@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, PlainSerializer, Tag, model_validator
 
 from contracts.durations import Duration
+from contracts.metrics import MetricName
 from contracts.section import Section
 
 FORMER_DROP = 0.05
 """The default of `metric_drop` before there were relative ones."""
+
+FORMER_SHARE = 0.5
+"""The default of `drift_share` before there was a budget."""
 
 
 class RelativeDrop(Section):
@@ -60,6 +65,59 @@ def drop_in_words(drop: MetricDrop) -> str:
     return f"{drop.absolute if isinstance(drop, AbsoluteDrop) else drop:g}"
 
 
+class Budget(Section):
+    """How many windows may be judged as drifted although nothing has changed."""
+
+    false_alarms: int = Field(default=1, ge=1, description="False alarms")
+    per_windows: int = Field(default=20, ge=2, le=1000, description="In this number of windows")
+
+    @model_validator(mode="after")
+    def _is_rare(self) -> Budget:
+        if 2 * self.false_alarms > self.per_windows:
+            raise ValueError(
+                f"{self.false_alarms} false alarms in {self.per_windows} windows: at most half of the windows"
+            )
+        return self
+
+    @property
+    def share(self) -> float:
+        """The probability that a window without drift is judged as drifted, from 0 to 0.5."""
+        return self.false_alarms / self.per_windows
+
+    @property
+    def in_words(self) -> str:
+        plural = "" if self.false_alarms == 1 else "s"
+        return f"{self.false_alarms} false alarm{plural} in {self.per_windows} windows"
+
+
+class After(NamedTuple):
+    """Drift is announced when `drifted` of the newest `windows` windows have drifted, the newest one included."""
+
+    drifted: int
+    windows: int
+
+    def __str__(self) -> str:
+        return f"{self.drifted} of {self.windows}"
+
+
+def _after(value: Any) -> Any:
+    """Parse `2 of 3`; a single number is that number of windows in succession."""
+    if isinstance(value, After):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = f"{value} of {value}"
+    found = re.fullmatch(r"\s*(\d{1,2})\s+of\s+(\d{1,2})\s*", value) if isinstance(value, str) else None
+    if found is None or not 1 <= int(found[1]) <= int(found[2]) <= MOST_WINDOWS:
+        raise ValueError(f"expected for example 2 of 3: drift in 2 of the newest 3 windows, of at most {MOST_WINDOWS}")
+    return After(int(found[1]), int(found[2]))
+
+
+MOST_WINDOWS = 20
+"""That `after` may look back on."""
+
+AfterWindows = Annotated[After, BeforeValidator(_after), PlainSerializer(str, return_type=str)]
+
+
 class DriftRows(Section):
     """How large a window of production rows is."""
 
@@ -70,12 +128,58 @@ class Drift(Section):
     """When production has drifted from the rows that the champion was trained on."""
 
     window: DriftRows = DriftRows()
-    drift_share: float = Field(default=0.5, gt=0, le=1, description="Share of the columns that must have drifted")
+    budget: Budget = Field(
+        default=Budget(),
+        description="How often a window may be judged as drifted although nothing has changed: the limits of the"
+        " columns are calibrated so",
+    )
+    after: AfterWindows = Field(
+        default=After(2, 3),
+        description="Drift of the data is announced when so many of the newest windows have drifted, such as 2 of 3",
+    )
+    drift_share: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Instead of `budget`: the share of the columns that must have drifted, each by the fixed limit 0.1",
+    )
+    retrain: Literal["always", "on harmful"] = Field(
+        default="always",
+        description="Which announced drift leads to a training. on harmful: only drift of the data that is estimated to"
+        " be harmful, and every drop of the performance",
+    )
     metric_drop: MetricDrop = Field(
         default=RelativeDrop(relative=0.05),
         description="How much worse the metric on labelled rows must be than on the golden rows (the baseline):"
         " {relative: 0.05} is 5 % of the baseline; {absolute: 0.05}, or 0.05, is in the metric's own unit",
     )
+    alerts: dict[MetricName, float] = Field(
+        default={},
+        description="Worst acceptable values of metrics on labelled rows, for example"
+        " {mape: 0.2, directional_accuracy: 0.55}",
+    )
     cooldown: Duration = Field(
         default=timedelta(hours=1), description="Minimum time between two DriftDetected; a promotion ends it"
+    )
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Drift:
+        # A policy that is read again from evidence names every key.
+        if self.drift_share is not None and self.budget != Budget():
+            raise ValueError("budget and drift_share are two rules for the same decision; leave one of them out")
+        return self
+
+
+class Benchmark(Section):
+    """A comparison of the champion with earlier versions and a trivial baseline, at regular intervals."""
+
+    every: Duration = Field(
+        default=timedelta(days=7), gt=timedelta(0), description="Interval between two benchmarks, such as 7d"
+    )
+    max_rows: int = Field(
+        default=20_000, ge=200, description="Maximum number of labelled production rows, the newest ones"
+    )
+    tournament: bool = Field(
+        default=False,
+        description="Whether a tournament follows when the champion is not better than the trivial baseline",
     )

@@ -167,6 +167,13 @@ class Promoted(Event):
     output: OutputFormat | None = Field(
         default=None, description="How its predictions are read; absent: as its model declares"
     )
+    golden_predictions: Dataset | None = Field(
+        default=None, description="Golden rows with their labels and the version's predictions, as a Parquet file"
+    )
+    importance: dict[str, FiniteFloat] = Field(
+        default_factory=dict,
+        description="By how much `metric` on the golden rows is worse when the values of a column are permuted",
+    )
 
 
 class LoadReport(Event):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_serializer, model_validator
 
-from contracts.drift_settings import FORMER_DROP, Drift
+from contracts.drift_settings import FORMER_DROP, FORMER_SHARE, Benchmark, Drift
 from contracts.durations import Duration
 from contracts.event import ModelName
 from contracts.gate_settings import (
@@ -99,7 +99,8 @@ class Retained(Section):
     )
 
 
-_ROLLOUT_KEYS = ("staging", "watch", "supersede", "label_maturity")
+_DRIFT_KEYS = ("budget", "after", "retrain", "alerts")
+_LATER_KEYS = ("staging", "watch", "supersede", "label_maturity", "benchmark")
 
 
 class ModelPolicy(Section):
@@ -164,6 +165,10 @@ class ModelPolicy(Section):
         " come quickly do not decide",
     )
     drift: Drift = Drift()
+    benchmark: Annotated[Benchmark | None, BeforeValidator(on_is_all_defaults)] = Field(
+        default=None,
+        description="At which intervals champion, earlier versions and a trivial baseline are compared; off: never",
+    )
     features: Features | None = None
     serving: Serving = Serving()
 
@@ -207,9 +212,9 @@ class ModelPolicy(Section):
     def _none_is_a_word(self, approval: Approval | None) -> Any:
         return approval or "none"
 
-    @field_serializer("watch")
-    def _off_is_a_word(self, watch: Watch | None) -> Any:
-        return watch or "off"
+    @field_serializer("watch", "benchmark")
+    def _off_is_a_word(self, section: Watch | Benchmark | None) -> Any:
+        return section or "off"
 
     @property
     def strategy_in_words(self) -> str:
@@ -266,12 +271,16 @@ class ModelPolicy(Section):
         later: dict[str, Any] = {"label": True} if self.label is None else {}
         if isinstance(self.gates.robustness, Robustness) and self.gates.robustness.unseen_as_known == "warn":
             later["gates"] = {"robustness": {"unseen_as_known"}}
-        later |= {name: True for name in _ROLLOUT_KEYS if getattr(self, name) == type(self).model_fields[name].default}
-        written = self
-        if self.drift.metric_drop == Drift().metric_drop:
-            # Nor does a default that has changed: no gate depends on it.
-            former = self.drift.model_copy(update={"metric_drop": FORMER_DROP})
-            written = self.model_copy(update={"drift": former})
+        later |= {name: True for name in _LATER_KEYS if getattr(self, name) == type(self).model_fields[name].default}
+        # Nor does a default that has changed: no gate depends on it.
+        standard = Drift()
+        later |= {"drift": {name for name in _DRIFT_KEYS if getattr(self.drift, name) == getattr(standard, name)}}
+        former: dict[str, Any] = {}
+        if self.drift.metric_drop == standard.metric_drop:
+            former["metric_drop"] = FORMER_DROP
+        if self.drift.drift_share is None:
+            former["drift_share"] = FORMER_SHARE
+        written = self.model_copy(update={"drift": self.drift.model_copy(update=former)})
         judged = written.model_dump_json(exclude={"features": True, "serving": True, **later})
         if not self.states_problem:
             judged = f"problem not stated: {judged}"

@@ -98,6 +98,33 @@ class FeatureScore(Value):
     score: FiniteFloat = Field(description="The distance")
     limit: FiniteFloat = Field(description="The distance from which the feature has drifted")
     drifted: bool = Field(description="Whether the score reaches the limit")
+    expected: FiniteFloat | None = Field(
+        default=None, description="The mean distance of windows without drift, where the limit is calibrated"
+    )
+
+
+class Harm(StrEnum):
+    """Whether a drift of the data lowers the performance."""
+
+    HARMFUL = "harmful"
+    BENIGN = "benign"
+    UNKNOWN = "unknown"
+
+
+class HarmEstimate(Value):
+    """What a drift of the data is estimated to cost, before there are labels."""
+
+    harm: Harm
+    reason: str = Field(description="Why, in a sentence")
+    metric: str | None = Field(default=None, description="The metric of the estimate")
+    baseline: FiniteFloat | None = Field(default=None, description="The metric on the golden rows")
+    estimated: FiniteFloat | None = Field(
+        default=None, description="The metric in the window, estimated without labels"
+    )
+    importance: dict[str, FiniteFloat] = Field(
+        default_factory=dict,
+        description="By how much the metric of the golden rows is worse when a drifted column is permuted",
+    )
 
 
 class DriftDetected(Event):
@@ -114,6 +141,21 @@ class DriftDetected(Event):
     metric: str | None = Field(default=None, description="Performance drift: the metric")
     observed: FiniteFloat | None = Field(default=None, description="Performance drift: the metric in the window")
     bound: FiniteFloat | None = Field(default=None, description="Performance drift: the value it is worse than")
+    low: FiniteFloat | None = Field(default=None, description="Lower end of the interval of `observed`")
+    high: FiniteFloat | None = Field(default=None, description="Upper end of the interval of `observed`")
+    harm: HarmEstimate | None = Field(default=None, description="Drift of the data: what it is estimated to cost")
+    proxy: bool = Field(
+        default=False, description="Whether `observed` is an estimate without labels, which decides nothing alone"
+    )
+    assumption: str | None = Field(
+        default=None,
+        description="What the limits are calibrated on: windows (past windows) or iid (random splits of the reference)",
+    )
     budget: str | None = Field(default=None, description="The false alarms that the policy allows, in words")
     report_uri: str | None = Field(default=None, description="The report as an HTML page")
     reason: str = Field(description="Why, in a sentence")
+
+    @property
+    def decides(self) -> bool:
+        """Whether it may lead to a training: a changed score, or an estimate without labels, does not alone."""
+        return self.kind in (DriftKind.DATA, DriftKind.PERFORMANCE) and not self.proxy

@@ -252,9 +252,13 @@ def _drift(policy: ModelPolicy) -> str:
     unwatched = ""
     if policy.states_metric and METRICS[policy.metric].of_every_class:
         watched, unwatched = "", f" {policy.metric} is not watched: answers do not carry the score of each class."
+    if drift.drift_share is None:
+        moved = f"its data have drifted in {drift.after} windows (at most {drift.budget.in_words})"
+    else:
+        moved = f"{drift.drift_share:.0%} of the columns have drifted in {drift.after} windows"
     return (
-        f"Each {drift.window.rows:,} answered rows, {policy.model} {then} when {drift.drift_share:.0%} of the columns "
-        f"have drifted{watched}; for one version at most once in {duration(drift.cooldown)}.{unwatched}"
+        f"Each {drift.window.rows:,} answered rows, {policy.model} {then} when {moved}{watched}; for one version at"
+        f" most once in {duration(drift.cooldown)}.{unwatched}"
     )
 
 

@@ -17,8 +17,9 @@ from sklearn.metrics import (
 
 from contracts import Loss, OutputFormat
 from contracts.losses import LossKind
+from drift.database.window_rows import Answered
 from drift.policy.losses import Answer, Reader
-from drift.scoring.performance import Answered, measure
+from drift.scoring.performance import measure
 
 BINARY = OutputFormat(problem="binary")
 CHURN = OutputFormat(problem="binary", classes=("stays", "leaves"))

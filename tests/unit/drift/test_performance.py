@@ -9,7 +9,8 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from contracts import OutputFormat
 from contracts.metrics import METRICS
-from drift.scoring.performance import Answered, measure
+from drift.database.window_rows import Answered
+from drift.scoring.performance import measure
 
 WATCHED = sorted(name for name, metric in METRICS.items() if not metric.of_every_class)
 BASELINE = {"mae": 1.0, "mase": 0.5}

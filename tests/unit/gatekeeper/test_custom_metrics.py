@@ -12,7 +12,8 @@ from contracts import Outcome, OutputFormat
 from contracts.custom_metrics import CustomMetricError, load
 from contracts.gate_settings import Performance
 from contracts.metrics import METRICS
-from drift.scoring.performance import Answered, measure
+from drift.database.window_rows import Answered
+from drift.scoring.performance import measure
 from gatekeeper.policy.compared import Facts
 from gatekeeper.policy.gates import performance
 from gatekeeper.policy.statistics import estimates

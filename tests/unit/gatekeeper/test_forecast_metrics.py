@@ -16,7 +16,8 @@ from contracts import OutputFormat
 from contracts.forecasts import naive_error, quantile_of, values_before
 from contracts.metrics import METRICS
 from contracts.policy import ModelPolicy
-from drift.scoring.performance import Answered, measure
+from drift.database.window_rows import Answered
+from drift.scoring.performance import measure
 from gatekeeper.evaluation import golden_rows
 from gatekeeper.evaluation.golden_roles import GoldenSource
 from gatekeeper.policy.statistics import estimates

@@ -34,7 +34,8 @@ from drift.rollouts.rollouts import RECOUNT, Rollouts
 from drift.settings import Settings
 
 if TYPE_CHECKING:
-    from drift.detection.window_scorer import WindowScorer
+    from drift.detection.performance_job import PerformanceJob
+    from drift.detection.score_job import ScoreJob
 
 NAME = "drift"
 
@@ -47,17 +48,23 @@ def build(settings: Settings) -> FastAPI:
     outbox = Outbox(NAME, settings.max_event_bytes)
     rollouts = Rollouts(jobs, policies, Measures(outbox))
     handlers = Handlers(jobs, policies, settings, rollouts)
-    announcer = DriftEmitter(outbox, policies, settings.public_url)
+    emitter = DriftEmitter(outbox, policies, settings.public_url)
     recount = Recount(database, rollouts, handlers.on_earlier_predictions, handlers.on_ground_truth, settings)
 
+    # Created with the first window: until then pandas, SciPy and scikit-learn are not imported.
     @cache
-    def judge() -> WindowScorer:
-        """Created with the first window: until then pandas, SciPy and scikit-learn are not imported."""
-        from drift.detection.window_scorer import WindowScorer
+    def score() -> ScoreJob:
+        from drift.detection.score_job import ScoreJob
         from drift.scoring.references import References
 
         references = References(Registry(settings.mlflow_tracking_uri), settings.data_dir / NAME / "references")
-        return WindowScorer(database, references, policies, announcer, settings)
+        return ScoreJob(database, references, policies, emitter, settings)
+
+    @cache
+    def performance() -> PerformanceJob:
+        from drift.detection.performance_job import PerformanceJob
+
+        return PerformanceJob(database, policies, emitter)
 
     bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected, RolloutMeasured])
     bus.on(Promoted, handlers.on_promoted)
@@ -68,13 +75,13 @@ def build(settings: Settings) -> FastAPI:
     worker = JobWorker(
         jobs,
         {
-            SCORE: lambda run: judge().score(run),
-            PERFORMANCE: lambda run: judge().performance(run),
+            SCORE: lambda run: score().run(run),
+            PERFORMANCE: lambda run: performance().run(run),
             RECOUNT: recount.run,
         },
         on_failed={
-            SCORE: lambda *failed: judge().on_score_failed(*failed),
-            PERFORMANCE: lambda *failed: judge().on_performance_failed(*failed),
+            SCORE: lambda *failed: score().on_failed(*failed),
+            PERFORMANCE: lambda *failed: performance().on_failed(*failed),
             RECOUNT: recount.on_failed,
         },
     )

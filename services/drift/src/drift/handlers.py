@@ -60,6 +60,9 @@ class Handlers:
         version.metric, version.baseline = event.metric, dict(event.baseline)
         version.reference = event.reference.model_dump(mode="json") if event.reference else None
         version.output = event.output.model_dump(mode="json") if event.output else None
+        golden = event.golden_predictions
+        version.golden_predictions = golden.model_dump(mode="json") if golden else None
+        version.importance = event.importance
         if not is_newest:
             store.supersede(store.undecided(session, version), _superseded_by(model.champion_version), _now())
             return

@@ -141,6 +141,8 @@ def _model_view(session: Session, model: ModelRow, policies: DriftPolicies, publ
         champion=champion,
         rules=RulesView(
             window_rows=rules.window.rows,
+            budget=rules.budget.in_words if rules.drift_share is None else None,
+            after=str(rules.after),
             drift_share=rules.drift_share,
             metric_drop=rules.metric_drop,
             cooldown_seconds=rules.cooldown.total_seconds(),

@@ -70,7 +70,9 @@ class RulesView(BaseModel):
     """What the model's policy asks of drift."""
 
     window_rows: int
-    drift_share: float
+    budget: str | None = Field(description="The false alarms that the limits allow; None with `drift_share`")
+    after: str = Field(description="In how many of the newest windows drift must be seen to be announced")
+    drift_share: float | None
     metric_drop: MetricDrop
     cooldown_seconds: float
 

@@ -54,6 +54,10 @@ class VersionRow(Base):
     reference: Mapped[dict[str, Any] | None] = mapped_column(Json)
     output: Mapped[dict[str, Any] | None] = mapped_column(Json)
     """How its predictions are read (OutputFormat); None for a promotion that does not say."""
+    golden_predictions: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """Dataset of golden rows with labels and its predictions; None for a promotion that does not say."""
+    importance: Mapped[dict[str, float] | None] = mapped_column(Json)
+    """By how much the metric of the golden rows is worse when a column is permuted."""
     predicted: Mapped[int] = mapped_column(BigInteger, server_default="0")
     """Rows that it predicted as the champion since it is known, whether their windows are kept or not."""
     failed: Mapped[int] = mapped_column(BigInteger, server_default="0")
@@ -97,6 +101,14 @@ class WindowRow(Base):
     scores: Mapped[list[dict[str, Any]]] = mapped_column(Json)
     not_compared: Mapped[dict[str, str]] = mapped_column(Json)
     scored_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    limits: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """On what its limits were calibrated, and what `drift_share` would have done."""
+    prediction: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """The verdict on the distribution of the predictions."""
+    proxy: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """The performance that is estimated without labels."""
+    harm: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """HarmEstimate, of a window that has drifted."""
 
     performance_outcome: Mapped[str | None] = mapped_column(String(20))
     performance_reason: Mapped[str | None] = mapped_column(Text)
@@ -105,6 +117,9 @@ class WindowRow(Base):
     metric: Mapped[str | None] = mapped_column(Text)
     observed: Mapped[float | None] = mapped_column(Float)
     bound: Mapped[float | None] = mapped_column(Float)
+    low: Mapped[float | None] = mapped_column(Float)
+    high: Mapped[float | None] = mapped_column(Float)
+    """The interval of `observed`."""
     performance_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 

@@ -36,6 +36,8 @@ class Taken:
     failed: dict[int, list[datetime]] = field(default_factory=dict)
     labels: Records = field(default_factory=list)
     """The new labels."""
+    delays: list[float] = field(default_factory=list)
+    """Seconds from each prediction to its label, of the rows that a label was assigned to."""
 
 
 def take_predictions(session: Session, model: ModelRow, records: Records, window_size: int, now: datetime) -> Taken:

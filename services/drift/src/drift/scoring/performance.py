@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 from sklearn.metrics import (
@@ -24,6 +23,7 @@ from contracts.custom_metrics import CustomMetricError, compute
 from contracts.forecasts import pinball, quantile_of, same_direction, smape, values_before
 from contracts.labels import BINARY, UNKNOWN, ClassLabels, number
 from contracts.metrics import METRICS, Problem
+from drift.database.window_rows import Answered
 from drift.policy.predicted import predicted_class
 from drift.policy.windows import Labelled
 
@@ -34,17 +34,6 @@ ERRORS = {
     "rmse": root_mean_squared_error,
     "mape": mean_absolute_percentage_error,
 }
-
-
-@dataclass(frozen=True)
-class Answered:
-    """One labelled row; `score` is the probability of the positive class, `answer` the predicted class or number."""
-
-    score: float | None
-    answer: Scalar
-    truth: Scalar
-    event_time: datetime | None = None
-    entity: str | None = None
 
 
 @dataclass(frozen=True)
