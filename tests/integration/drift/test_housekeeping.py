@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select, update
 
-from drift.database.tables import LabelRow, PredictionRow, ReportRow, WindowRow
+from drift.database.tables import LabelRow, PlaceRow, ReportRow, WindowRow
 from support.drift_bench import Bench
 from support.drifting import customers, predictions, truths
 
@@ -33,12 +33,12 @@ def test_rows_of_old_windows_leave_and_a_replay_does_not_bring_them_back(databas
     bench.predict(made)
     bench.judged()
     bench.keeper.sweep()
-    assert bench.count(PredictionRow) == SIZE + 100, "one judged window, and the open one"
+    assert bench.count(PlaceRow) == SIZE + 100, "one judged window, and the open one"
     before = bench.windows(), bench.jobs()
     for start in range(0, len(made), 3000):
         bench.predict(made[start : start + 3000])
     assert (bench.windows(), bench.jobs()) == before
-    assert bench.count(PredictionRow) == SIZE + 100
+    assert bench.count(PlaceRow) == SIZE + 100
 
 
 def test_a_window_whose_rows_have_to_leave_is_judged_with_the_labels_there_are(database_url):
@@ -47,7 +47,7 @@ def test_a_window_whose_rows_have_to_leave_is_judged_with_the_labels_there_are(d
     bench.predict(predictions(customers(8000, 1)))
     bench.keeper.sweep()
     assert {window for kind, window in bench.jobs() if kind == "performance"} == {"shop-v1-w1", "shop-v1-w2"}
-    assert bench.count(PredictionRow) == 8000, "not before they were"
+    assert bench.count(PlaceRow) == 8000, "not before they were"
 
 
 def test_rows_of_a_version_that_is_no_longer_champion_leave(bench):
@@ -57,7 +57,7 @@ def test_rows_of_a_version_that_is_no_longer_champion_leave(bench):
     with bench.database.transaction() as session:
         session.execute(update(WindowRow).values(closed_at=datetime.now(UTC) - timedelta(hours=1)))
     bench.keeper.sweep()
-    assert bench.count(PredictionRow) == 0
+    assert bench.count(PlaceRow) == 0
 
 
 def test_reports_and_verdicts_beyond_what_is_kept_leave_except_of_announced_drift(database_url):
