@@ -113,8 +113,8 @@ def take_labels(
     if not new:
         return taken
     taken.labels = new
-    touched = _label_requests(session, model_name, [item for item in new if item["entity_id"] is None])
-    touched |= _label_entities(session, model_name, [item for item in new if item["entity_id"] is not None])
+    touched = _label_requests(session, model_name, [item for item in new if item["entity_id"] is None], taken)
+    touched |= _label_entities(session, model_name, [item for item in new if item["entity_id"] is not None], taken)
     stored = [{name: value for name, value in item.items() if name in LABELS.columns} for item in new]
     session.execute(store.insert_into(session, LABELS).on_conflict_do_nothing(), stored)
     for keys in store.chunks(sorted(touched)):
@@ -187,21 +187,22 @@ def labels_of(session: Session, model_name: str, records: Records) -> list[str |
     ]
 
 
-def _label_requests(session: Session, model_name: str, labels: Records) -> set[int]:
+def _label_requests(session: Session, model_name: str, labels: Records, taken: Taken) -> set[int]:
     """Assign labels to the rows of their requests; return the keys of the windows that changed."""
-    by_row = {(item["request_id"], item["row"]): item["label"] for item in labels}
+    by_row = {(item["request_id"], item["row"]): item for item in labels}
     found: Records = []
     touched: set[int] = set()
     for requests in store.chunks(list({request for request, _ in by_row})):
         for row in session.execute(_unlabelled(model_name).where(PREDICTIONS.c.request_id.in_(requests))):
             if (label := by_row.get((row.request_id, row.row))) is not None:
-                found.append({"of": row.seq, "given": label})
+                found.append({"of": row.seq, "given": label["label"]})
+                taken.delays.append((label["sent_at"] - row.made_at).total_seconds())
                 touched.add(row.window_key)
     _write_labels(session, found)
     return touched
 
 
-def _label_entities(session: Session, model_name: str, labels: Records) -> set[int]:
+def _label_entities(session: Session, model_name: str, labels: Records, taken: Taken) -> set[int]:
     """Assign labels to their entities' rows up to the labels' times; return the keys of the windows that changed."""
     by_entity: dict[str, list[EntityLabel]] = {}
     for item in labels:
