@@ -39,6 +39,8 @@ class ModelRow(Base):
     model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
     champion_version: Mapped[int | None] = mapped_column(Integer)
     epoch: Mapped[int | None] = mapped_column(Integer)
+    label_delays: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """How long labels took (drift.policy.maturity.Delays); None: no label has come."""
 
 
 class VersionRow(Base):
@@ -59,6 +61,8 @@ class VersionRow(Base):
     """Dataset of golden rows with labels and its predictions; None for a promotion that does not say."""
     importance: Mapped[dict[str, float] | None] = mapped_column(Json)
     """By how much the metric of the golden rows is worse when a column is permuted."""
+    performance: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """State of the sequential tests over its windows (drift.policy.sequential)."""
     predicted: Mapped[int] = mapped_column(BigInteger, server_default="0")
     """Rows that it predicted as the champion since it is known, whether their windows are kept or not."""
     failed: Mapped[int] = mapped_column(BigInteger, server_default="0")
@@ -121,6 +125,8 @@ class WindowRow(Base):
     low: Mapped[float | None] = mapped_column(Float)
     high: Mapped[float | None] = mapped_column(Float)
     """The interval of `observed`."""
+    performance: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """What the verdict rests on: labels that counted, and each metric with its test."""
     performance_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
