@@ -27,6 +27,15 @@ class Answered(NamedTuple):
     entity: str | None = None
 
 
+class LabelledRow(NamedTuple):
+    """A labelled row as it was predicted. `at`: its event time, else when it was predicted."""
+
+    features: dict[str, Scalar]
+    truth: Scalar
+    entity: str | None
+    at: datetime
+
+
 class Predicted(NamedTuple):
     """The prediction of one row, labelled or not."""
 
@@ -66,3 +75,25 @@ def labelled(session: Session, window: WindowRow) -> list[Answered]:
         Answered(row.score, loads(row.answer), loads(row.label or "null"), row.event_time, row.entity_id)
         for row in session.execute(query.order_by(PredictionRow.seq))
     ]
+
+
+def newest_labelled(
+    session: Session, model_name: str, model_version: int, limit: int, until: datetime | None = None
+) -> list[LabelledRow]:
+    """Return the newest labelled rows of a version, in order of arrival; of those predicted `until` then, if given."""
+    query = (
+        select(PredictionRow)
+        .join(WindowRow, PredictionRow.window_key == WindowRow.key)
+        .where(
+            WindowRow.model_name == model_name,
+            WindowRow.model_version == model_version,
+            PredictionRow.label.is_not(None),
+        )
+    )
+    if until is not None:
+        query = query.where(PredictionRow.made_at <= until)
+    found = [
+        LabelledRow(loads(row.features), loads(row.label or "null"), row.entity_id, row.event_time or row.made_at)
+        for row in session.scalars(query.order_by(PredictionRow.seq.desc()).limit(limit))
+    ]
+    return found[::-1]
