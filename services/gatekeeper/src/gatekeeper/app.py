@@ -44,7 +44,7 @@ from gatekeeper.api.tournaments import tournaments_router
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.benchmarks.job import BenchmarkJob
-from gatekeeper.database.job_kinds import BENCHMARK, GATE, MIRROR, TOURNAMENT
+from gatekeeper.database.job_kinds import BENCHMARK, GATE, MANIFEST, MIRROR, TOURNAMENT
 from gatekeeper.database.recorder import Recorder
 from gatekeeper.evaluation.evaluator import Evaluator
 from gatekeeper.evaluation.prediction_cache import PredictionCache
@@ -52,6 +52,7 @@ from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.handlers import Handlers
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.promotion.gate_job import GateJob
+from gatekeeper.promotion.manifest_job import ManifestJob
 from gatekeeper.promotion.mlflow_mirror import Mirror
 from gatekeeper.promotion.reconciler import Reconciler
 from gatekeeper.promotion.restore import Restoration
@@ -97,6 +98,8 @@ def build(settings: Settings) -> FastAPI:
     decisions = Decisions(database, registry, artifacts, recorder, policies)
     restoration = Restoration(settings, database, recorder)
     mirror = Mirror(database, registry)
+    replayer = Replayer(artifacts, kept)
+    manifests = ManifestJob(database, registry, artifacts, replayer)
     bus = Bus(settings, service=SERVICE, database=database, emits=EMITS)
     bus.on(ModelRegistered, handlers.on_model_registered)
     bus.on(DriftDetected, handlers.on_drift_detected)
@@ -113,6 +116,7 @@ def build(settings: Settings) -> FastAPI:
         Pruning(database),
         bus,
         JobWorker(jobs, {MIRROR: mirror.run}),
+        JobWorker(jobs, {MANIFEST: manifests.run}, on_failed={MANIFEST: manifests.on_failed}),
         RolloutClock(database, rolling, WaitingChallengers(database, recorder, policies)),
     ]
     for _ in range(settings.workers):
@@ -156,7 +160,6 @@ def build(settings: Settings) -> FastAPI:
         "promotions": restoration.check,
         "mlflow": registry.check,
     }
-    replayer = Replayer(artifacts, kept)
     routers = [
         reading_router(database, decisions, policies),
         deciding_router(decisions, restoration.check),
