@@ -82,6 +82,9 @@ def seconds(column: pd.Series) -> Floats | None:
 
 def _numbers(column: pd.Series) -> Numbers:
     """Convert to float64; any value that is not a finite number (a word, too) becomes missing."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        of_categories = _numbers(pd.Series(column.cat.categories, dtype=object)).values
+        return Numbers(np.append(of_categories, np.nan)[column.cat.codes])  # the code -1 takes the last
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiub":
         values = np.asarray(column.to_numpy(), dtype="float64")  # without a copy of what is float64
     elif pd.api.types.is_numeric_dtype(column.dtype):
