@@ -34,7 +34,7 @@ from gatekeeper.evidence.store import EXPERIMENT
 from gatekeeper.policy import tournament
 from gatekeeper.policy.tournament_trigger import after_benchmark
 from gatekeeper.sandbox.processes import Cancelled
-from gatekeeper.telemetry import BEATS_BASELINE, BENCHMARKS, after_commit
+from gatekeeper.telemetry import BENCHMARKS, after_commit
 from gatekeeper.tournaments.eligibility import champion_of, retained
 from gatekeeper.tournaments.runner import Tournament
 
@@ -198,8 +198,6 @@ class BenchmarkJob:
 def _announce(due: BenchmarkDue, results: Results) -> None:
     outcome = results.verdict.outcome
     BENCHMARKS.labels(outcome.value).inc()
-    if results.beats_baseline is not None:
-        BEATS_BASELINE.labels(due.model_name).set(float(results.beats_baseline))
     told = log.warning if outcome is Outcome.FAILED else log.info
     told(
         "benchmark completed",
