@@ -89,7 +89,7 @@ def test_killed_between_the_gates_and_the_verdict_there_is_one_verdict(
 def test_two_gatekeepers_do_everything_once(
     gatekeepers: Gatekeepers, own_bus: BusClient, candidates: Candidates
 ) -> None:
-    names = [f"m-{uuid4().hex[:8]}" for _ in range(4)]
+    names = [f"m-{uuid4().hex[:8]}" for _ in range(3)]
     for name in names:
         gatekeepers.policy(name)
     gatekeepers.start()

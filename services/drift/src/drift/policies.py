@@ -24,6 +24,11 @@ class DriftPolicies:
         policy = self.policies.get(model_name)
         return policy.drift if policy else Drift()
 
+    def label_maturity(self, model_name: str) -> timedelta:
+        """Return the age that the policy states; 0 where it states none."""
+        policy = self.policies.get(model_name)
+        return policy.label_maturity if policy else timedelta(0)
+
     def metric(self, model_name: str, promoted: str | None) -> str | None:
         """Return the metric that the promotion named, else the policy's."""
         policy = self.policies.get(model_name)
@@ -37,11 +42,6 @@ class DriftPolicies:
     def benchmarks(self) -> dict[str, Benchmark]:
         """Return the schedules, of the models that have one."""
         return {name: policy.benchmark for name, policy in self.policies.items() if policy.benchmark is not None}
-
-    def label_maturity(self, model_name: str) -> timedelta:
-        """Return the age of a prediction from which its label counts."""
-        policy = self.policies.get(model_name)
-        return policy.label_maturity if policy else timedelta(0)
 
     def label(self, model_name: str) -> str | None:
         policy = self.policies.get(model_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import NAMESPACE_URL, uuid5
 
@@ -77,10 +78,11 @@ class Handlers:
             self._jobs.enqueue(session, kind=GATE, key=name, payload={"candidate_id": row.id}, cause=envelope)
 
     def on_drift_detected(self, session: Session, envelope: Envelope[DriftDetected]) -> None:
-        """Enqueue a tournament of retained versions if there are new golden rows; the trainer trains regardless."""
-        name = envelope.data.model_name
+        """Enqueue a tournament of retained versions if there are new golden rows; the trainer decides by itself."""
+        event, name = envelope.data, envelope.data.model_name
         policy = self._policies.get(name)
-        action = after_drift(tournament_trigger(session, name, envelope.data.model_version, policy), policy)
+        trigger = replace(tournament_trigger(session, name, event.model_version, policy), decides=event.decides)
+        action = after_drift(trigger, policy)
         if isinstance(action, Skip):
             log.info("no tournament after a drift", event_id=envelope.id, reason=action.reason)
             return
@@ -89,7 +91,7 @@ class Handlers:
             session,
             kind=TOURNAMENT,
             key=name,
-            payload={DRIFTED: envelope.data.model_version, "golden_digest": action.golden_digest},
+            payload={DRIFTED: event.model_version, "golden_digest": action.golden_digest},
             job_id=str(uuid5(NAMESPACE_URL, f"tournament\0{name}\0{epoch}\0{action.golden_digest}")),
             cause=envelope,
         )

@@ -35,6 +35,8 @@ class TournamentTrigger:
     """A tournament on the newest golden dataset has already taken place."""
     others: int = 0
     """Number of earlier versions that may take part."""
+    decides: bool = True
+    """False: of a changed score, or of an estimate without labels, which decide nothing alone."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ def after_drift(trigger: TournamentTrigger, policy: ModelPolicy | None) -> Play 
     """Decide on a tournament: only on golden rows newer than those the champion was judged on, once per dataset."""
     if policy is None:
         return Skip("the model has no policy")
+    if not trigger.decides:
+        return Skip("a changed score, or an estimate without labels, decides nothing alone")
     if comparison(policy) is None:
         return Skip("its policy compares no retained versions")
     if policy.golden.dataset != LATEST:

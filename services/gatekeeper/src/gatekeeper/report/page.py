@@ -11,7 +11,7 @@ from contracts import GateVerdict, Outcome
 from gatekeeper.evaluation.gate_runner import GATES
 from gatekeeper.policy.section import Interval, Section
 from gatekeeper.read_models import CandidateView
-from gatekeeper.report import form, tournament
+from gatekeeper.report import form, importance, tournament
 
 WIDTH, EDGE = 560, 12
 """Width of a plot and its padding on both sides, in pixels."""
@@ -42,6 +42,7 @@ def render(candidate: CandidateView) -> str:
             golden=candidate.evidence.get("golden"),
             golden_columns=golden_columns(candidate.evidence),
             form=form.shown(candidate.evidence.get("measured")),
+            importance=importance.shown(candidate.evidence.get("measured")),
             played=candidate.evidence.get("tournament"),
             tournament=tournament.section(candidate.evidence.get("tournament")),
         )
