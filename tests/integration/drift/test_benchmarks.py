@@ -135,6 +135,7 @@ def test_a_service_killed_in_the_middle_announces_the_period_once(
     """Of an hour, promoted an hour and a half ago: one period has ended."""
     drift = own_drift
     drift.policy(f"{POLICY}\nbenchmark: {{every: 1h}}")
+    drift.settings["DRIFT_LABEL_MATURITY"] = "0.001s"
     drift.start(dying_at=point)
     made = predictions(customers(300, 2))
     drift.publish([promoted(timedelta(hours=1.5)), *made])
