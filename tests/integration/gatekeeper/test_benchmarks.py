@@ -167,7 +167,8 @@ def test_rows_that_a_version_was_trained_on_do_not_count_for_it(
     bus.publish(told)
     [found] = seen(lambda: completed(bus, told.benchmark_id))
     own = found.figures[0]
-    assert own.rows == 1500 and own.problem is not None and "700 of 2200 rows are left out" in own.problem
+    assert 1495 <= own.rows <= 1500, "but for a new row that equals one by chance, to three digits"
+    assert own.problem is not None and f"{2200 - own.rows} of 2200 rows are left out" in own.problem
     few = due(candidates, name, produced(7)[:20])
     bus.publish(few)
     [found] = seen(lambda: completed(bus, few.benchmark_id))
