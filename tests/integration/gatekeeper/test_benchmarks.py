@@ -77,6 +77,12 @@ def metrics(gatekeeper: Gatekeepers) -> str:
     return httpx.get(f"{gatekeeper.url()}/metrics", timeout=30).text
 
 
+def found_at(candidates: Candidates, name: str, version: int, end: str) -> str | None:
+    """The address of the version's manifest, once it is this one."""
+    tag = candidates.tags(name, version).get("gauntlet.manifest", "")
+    return tag if tag.endswith(end) else None
+
+
 def file_of(candidates: Candidates, uri: str, folder: Path) -> str:
     """Read with plain MLflow."""
     run, _, path = uri.removeprefix("runs:/").partition("/")
@@ -128,7 +134,7 @@ def test_a_good_champion_beats_the_baseline_and_the_results_are_in_mlflow(
 
 
 def test_a_champion_that_no_longer_wins_is_an_alert_and_a_tournament_follows(
-    gatekeeper: Gatekeepers, name_of: NameOf, bus: BusClient, candidates: Candidates
+    gatekeeper: Gatekeepers, name_of: NameOf, bus: BusClient, candidates: Candidates, tmp_path: Path
 ) -> None:
     name = name_of("benchmarked")
     promote(gatekeeper, bus, candidates, name, "good", "backwards")
@@ -154,6 +160,12 @@ def test_a_champion_that_no_longer_wins_is_an_alert_and_a_tournament_follows(
     assert (shown["winner"], shown["champion_version"]) == (1, 2)
     again = gatekeeper.post(f"/benchmarks/{told.benchmark_id}/tournament/replay", {}).json()
     assert (again["agrees"], again["then"], again["now"]) == (True, 1, 1)
+
+    tag = seen(lambda: found_at(candidates, name, 1, "-epoch3/manifest.json"))
+    manifest = json.loads(file_of(candidates, tag, tmp_path))
+    assert (manifest["cause"], manifest["golden"]["digest"]) == ("tournament", told.rows.digest)
+    own = manifest["metrics"]["roc_auc"]
+    assert own["low"] < own["value"] < own["high"] and manifest["problems"] == []
 
 
 @pytest.mark.parametrize("gatekeeper", ["sqlite"], indirect=True)
