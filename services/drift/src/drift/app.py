@@ -85,7 +85,7 @@ def build(settings: Settings) -> FastAPI:
     def exporting() -> BenchmarkJob:
         from drift.benchmarks.job import BenchmarkJob
 
-        return BenchmarkJob(database, registry, policies, outbox)
+        return BenchmarkJob(database, registry, policies, outbox, handlers.maturity)
 
     bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected, RolloutMeasured, BenchmarkDue])
     bus.on(Promoted, handlers.on_promoted)
