@@ -133,8 +133,9 @@ def _from_2(document: Document) -> Document:
 
 
 def _from_3(document: Document) -> Document:
-    """Until format 4, bounds did not use the order of golden rows in time."""
-    measured = dict(document["measured"])
+    """Until format 4, the importance of the columns was not measured, and bounds did not use the order of golden rows
+    in time."""
+    measured = {"importance": None, **document["measured"]}
     if source := measured["golden_source"]:
         measured["golden_source"] = {"ordered": False, **source}
     return {**document, "measured": measured}
