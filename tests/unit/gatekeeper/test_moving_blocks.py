@@ -61,13 +61,13 @@ def test_the_automatic_length_is_that_of_arch(n: int, correlation: float, seed: 
 @pytest.mark.parametrize(
     ("values", "length"),
     [
-        (np.zeros(100), 5),  # nothing varies: the cube root
-        (np.random.default_rng(3).normal(size=1000), 10),
+        (np.zeros(100), 10),  # nothing varies: the square root
+        (np.random.default_rng(3).normal(size=1000), 32),
         (np.sin(np.arange(100) / 15), 25),  # a season as long as its rows: a quarter of the points
         (np.arange(31.0), 7),
     ],
 )
-def test_a_block_has_the_cube_root_of_the_points_at_least_and_a_quarter_at_most(values: Any, length: int) -> None:
+def test_a_block_has_the_square_root_of_the_points_at_least_and_a_quarter_at_most(values: Any, length: int) -> None:
     assert moving_blocks.block_length(values) == length
 
 
@@ -97,7 +97,7 @@ def test_the_error_of_a_difference_is_that_of_drawn_blocks(metric: str) -> None:
     truth, first, second = pair(metric)
     found = difference(metric, truth, first, second, 0.05, series=ORDER)
     length = found.units.length
-    assert length is not None and length > 9
+    assert length is not None and length > 25
     draws = []
     for drawn in bootstrap.block_counts(N, length, draws=600, seed=9):
         for counts in drawn:
@@ -133,17 +133,17 @@ def test_a_model_that_ranks_perfectly_is_as_certain_as_there_are_blocks() -> Non
     truth = np.arange(N) % 2
     best = Predictions(truth, truth.astype(float))
     found = estimate("roc_auc", truth, best, 0.05, series=ORDER)
-    assert found.units.length == 9
-    assert found.lower == pytest.approx(0.05 ** (1 / (math.ceil(N / 9) // 2)))
+    assert found.units.length == 25
+    assert found.lower == pytest.approx(0.05 ** (1 / (math.ceil(N / 25) // 2)))
 
 
 ENTITIES = np.arange(N)
 UNITS: dict[str, tuple[Any, Any, str | None]] = {
     "no order": (None, None, None),
     "order not used": (None, np.full(N, -2), None),
-    "no entity": (None, ENTITIES, "by moving blocks of 9 of 600 points in time"),
-    "three series": (ENTITIES % 3, ENTITIES // 3, "by moving blocks of 6 of 200 points in time"),
-    "29 series": (ENTITIES % 29, ENTITIES, "by moving blocks of 9 of 600 points in time"),
+    "no entity": (None, ENTITIES, "by moving blocks of 25 of 600 points in time"),
+    "three series": (ENTITIES % 3, ENTITIES // 3, "by moving blocks of 15 of 200 points in time"),
+    "29 series": (ENTITIES % 29, ENTITIES, "by moving blocks of 25 of 600 points in time"),
     "30 series": (ENTITIES % 30, ENTITIES, "by entity, 30 of them"),
     "an entity a row": (ENTITIES, ENTITIES, "by row"),
     "one time": (None, np.zeros(N, dtype=int), "by row"),
@@ -152,7 +152,7 @@ UNITS: dict[str, tuple[Any, Any, str | None]] = {
     "some without a time": (
         None,
         np.where(ENTITIES < 100, -1, ENTITIES),
-        "by moving blocks of 9 of 600 points in time",
+        "by moving blocks of 25 of 600 points in time",
     ),
 }
 

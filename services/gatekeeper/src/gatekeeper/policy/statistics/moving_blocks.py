@@ -27,11 +27,11 @@ FEWEST_LAGS = 5
 def block_length(sums: Floats) -> int:
     """Return the length of a block, for the sums (points,) of the influences of each point's rows, in order of time.
 
-    Twice the automatic length, and at least the cube root of the number of points: a weak autocorrelation is not found
-    in few of them.
+    Twice the automatic length, and at least the square root of the number of points: a weak autocorrelation that lasts
+    is not found in few of them.
     """
     points = len(sums)
-    shortest = max(LONGER * automatic_length(sums), math.cbrt(points))
+    shortest = max(LONGER * automatic_length(sums), math.sqrt(points))
     return max(1, min(math.ceil(shortest), points // SHARE))
 
 
