@@ -202,8 +202,8 @@ def _performance(policy: ModelPolicy, gate: Performance) -> Iterator[str]:
         yield f"The error rate of {gate.alpha:.0%} is shared by all challengers of the same golden rows: {levels}, …"
     if policy.entity:
         yield (
-            f"Rows with the same {policy.entity} count as one piece of evidence; of fewer than 30 of them, neighbours in"
-            " time do, where the golden rows have an event time."
+            f"Rows with the same {policy.entity} count as one piece of evidence; where there are fewer than 30 of them"
+            " and the golden rows have an event time, blocks of neighbours in time do."
         )
     else:
         yield "Golden rows with an event time are compared by moving blocks of time."
