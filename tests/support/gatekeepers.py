@@ -79,7 +79,7 @@ class Gatekeepers:
 
     def start_ready(self, *, dying_at: str | None = None, **settings: str) -> Process:
         process = self.start(dying_at=dying_at, **settings)
-        eventually(self.ready, timeout=90, interval=0.1)
+        eventually(self.ready, timeout=90)
         return process
 
     def ready(self) -> bool:
@@ -110,7 +110,7 @@ class Gatekeepers:
             candidate = self.candidate(model_name, model_version, number)
             return candidate if candidate["judged_at"] else None
 
-        return eventually(found, timeout=timeout, interval=0.1)
+        return eventually(found, timeout=timeout)
 
     def champion(self, model_name: str, number: int = -1) -> int | None:
         champion = self.get(f"/models/{model_name}", number)["champion"]

@@ -29,7 +29,7 @@ from support.waiting import eventually
 FAST = {"latency": False, "performance": {"floor": {"roc_auc": 0.6}}}
 """Gates: timing a model takes seconds, and is not what these tests are about."""
 
-seen = partial(eventually, timeout=60, interval=0.05)
+seen = partial(eventually, timeout=60)
 
 
 @dataclass

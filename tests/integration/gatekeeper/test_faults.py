@@ -20,7 +20,7 @@ from support.waiting import eventually
 
 WHO = {"actor": "ada", "reason": "because"}
 
-seen = partial(eventually, timeout=60, interval=0.3)
+seen = partial(eventually, timeout=60)
 
 
 class Slow:

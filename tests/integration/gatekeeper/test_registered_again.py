@@ -35,7 +35,7 @@ def registration(gatekeeper: Gatekeepers, model_name: str, version: int, event_i
         each = next((each for each in found if each["event_id"] == event_id), None)
         return each if each and (each["judgement"] or each["kept"]) else None
 
-    return eventually(decided, timeout=60, interval=0.1)
+    return eventually(decided, timeout=60)
 
 
 def judged(gatekeeper: Gatekeepers, model_name: str, version: int, judgement: int) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def judged(gatekeeper: Gatekeepers, model_name: str, version: int, judgement: in
         candidate = gatekeeper.candidate(model_name, version)
         return candidate if candidate["judgement"] == judgement and candidate["judged_at"] else None
 
-    return eventually(found, timeout=60, interval=0.1)
+    return eventually(found, timeout=60)
 
 
 def actions(gatekeeper: Gatekeepers, model_name: str) -> list[str]:
@@ -65,7 +65,7 @@ def waiting(gatekeeper: Gatekeepers, model_name: str, version: int, what: str) -
         candidate = gatekeeper.candidate(model_name, version)
         return candidate if what in (candidate["reason"] or "") else None
 
-    candidate = eventually(lambda: gatekeeper.get("/models") and found(), timeout=60, interval=0.1)
+    candidate = eventually(lambda: gatekeeper.get("/models") and found(), timeout=60)
     assert candidate["state"] == "waiting" and candidate["judged_at"] is None and candidate["verdicts"] == []
     return candidate
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -32,10 +31,6 @@ def of(bus: BusClient, event, model_name: str):
     return [item for item in bus.events(event.topic) if item.model_name == model_name and isinstance(item.data, event)]
 
 
-seen = partial(eventually, interval=0.3)
-"""Reading a topic whole costs more than asking the service."""
-
-
 def verdict(candidate, gate: str):
     (found,) = [item for item in candidate["verdicts"] if item["gate"] == gate]
     return found
@@ -62,8 +57,8 @@ def test_the_first_version_that_passes_is_promoted_with_all_that_followers_need(
     assert [item["gate"] for item in candidate["verdicts"]] == BY_DEFAULT
     assert {item["outcome"] for item in candidate["verdicts"]} == {"Passed"}
     assert verdict(candidate, "performance")["n"] == 1500
-    (passed,) = seen(lambda: of(bus, GatePassed, model_name))
-    (promoted,) = seen(lambda: of(bus, Promoted, model_name))
+    (passed,) = eventually(lambda: of(bus, GatePassed, model_name))
+    (promoted,) = eventually(lambda: of(bus, Promoted, model_name))
     assert (passed.causation_id, promoted.causation_id) == (told.id, passed.id)
     assert {passed.correlation_id, promoted.correlation_id} == {told.correlation_id}
     event = promoted.data
@@ -103,10 +98,10 @@ def test_a_better_challenger_replaces_the_champion_and_a_worse_one_does_not(
     assert (worse["state"], worse["champion_version"]) == ("failed", 2)
     assert "champion v2" in worse["reason"] and "worse" in worse["reason"]
     assert verdict(worse, "functional")["outcome"] == "Passed"
-    seen(lambda: len(of(bus, Promoted, model_name)) == 2)
+    eventually(lambda: len(of(bus, Promoted, model_name)) == 2)
     assert [item.data.epoch for item in of(bus, Promoted, model_name)] == [1, 2]
     assert of(bus, Promoted, model_name)[1].data.previous_version == 1
-    (failed,) = seen(lambda: of(bus, GateFailed, model_name))
+    (failed,) = eventually(lambda: of(bus, GateFailed, model_name))
     assert (failed.data.model_version, failed.data.outcome) == (3, Outcome.FAILED)
     eventually(lambda: candidates.aliases(model_name) == {"champion": 2})
     assert gatekeeper.champion(model_name) == 2
@@ -142,7 +137,7 @@ def test_one_verdict_however_often_it_is_told(
     bus.publish(registered.model_copy(update={"metrics": {"roc_auc": 1.0}}))
     bus.publish(candidates.version(model_name, "good"))  # handled after all of them: same partition
     gatekeeper.judged(model_name, 2)
-    seen(lambda: len(of(bus, Promoted, model_name)) == 2)
+    eventually(lambda: len(of(bus, Promoted, model_name)) == 2)
     assert [item.data.model_version for item in of(bus, GatePassed, model_name)] == [1, 2]
     assert [item.data.epoch for item in of(bus, Promoted, model_name)] == [1, 2]
     actions = [row["action"] for row in gatekeeper.get(f"/audit?model={model_name}")]
@@ -172,7 +167,7 @@ def test_a_version_without_an_event_is_found(
     eventually(found)
     candidate = gatekeeper.judged(model_name, 1)
     assert (candidate["state"], candidate["trigger"]["kind"]) == ("passed", "reconciler")
-    seen(lambda: of(bus, Promoted, model_name))
+    eventually(lambda: of(bus, Promoted, model_name))
 
 
 def test_an_alias_moved_by_hand_is_put_back_and_audited_once(
@@ -260,7 +255,7 @@ def test_a_version_that_mlflow_cannot_have_is_a_dead_letter(
 ) -> None:
     value = json.dumps({"model_name": model_name, "model_version": 2**40}).encode()
     bus.raw(ModelRegistered.topic, model_name.encode(), value)
-    seen(lambda: any(letter.value == value for letter in bus.dead_letters().values()))
+    eventually(lambda: any(letter.value == value for letter in bus.dead_letters().values()))
 
 
 def test_versions_that_do_not_exist_do_not_hold_up_one_that_does(
