@@ -70,7 +70,7 @@ class Rolling:
         envelope = self.bus.publish(self.candidates.version(self.name, kind, **changes))
         version: int = envelope.data.model_version
         path = f"/models/{self.name}/candidates/{version}"
-        seen(lambda: self.get("/models") and self.get(path)["judged_at"] is not None)
+        seen(lambda: self.get(path)["judged_at"] is not None)
         return version
 
     def champion(self) -> None:
