@@ -13,7 +13,7 @@ from contracts import Promoted
 from support.bus_client import BusClient
 from support.candidates import Candidates
 from support.databases import on_postgres, on_sqlite
-from support.gatekeepers import Gatekeepers
+from support.gatekeepers import POLICY, Gatekeepers
 from support.mlflow_server import MlflowServer
 from support.processes import kill
 from support.waiting import eventually
@@ -180,7 +180,7 @@ def test_a_policy_that_changes_is_of_the_next_candidate_and_not_of_the_one_in_ha
     first = seen(digest)
     own_bus.publish(slow.version(model_name))
     seen(lambda: gatekeepers.candidate(model_name, 1)["state"] == "gating")
-    gatekeepers.policy(model_name, gates={"performance": {"floor": {"roc_auc": 0.999}}, "latency": False})
+    gatekeepers.policy(model_name, gates={**POLICY["gates"], "performance": {"floor": {"roc_auc": 0.999}}})
     second = seen(lambda: digest() != first and digest())
     (folder / f"{model_name}.yaml").write_text("model: [")
     seen(lambda: gatekeepers.get("/ready")["policies"]["problems"])
