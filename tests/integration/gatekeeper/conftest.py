@@ -31,6 +31,14 @@ POLICIES: dict[str, tuple[int, dict[str, Any]]] = {
             "candidates": "retained",
         },
     ),
+    "benchmarked": (
+        4,
+        {
+            "candidates": "retained",
+            "gates": {"latency": False, "performance": {"floor": {"roc_auc": 0.6}}},
+            "benchmark": {"every": "7d", "tournament": True},
+        },
+    ),
 }
 """How many models there are of each policy, for as many tests, and how it differs from the usual one."""
 

@@ -44,6 +44,9 @@ def test_back_and_forward_again_with_a_new_epoch_each(
     assert (again.artifact_uri, again.artifact_digest) == (first.artifact_uri, first.artifact_digest)
     assert (again.baseline, again.reference, again.metric) == (first.baseline, first.reference, first.metric)
     assert {item.output for item in promotions(bus, name)} == {READ_AS}, "a rollback says again what was said then"
+    explained = {(item.model_version, item.golden_predictions, str(item.importance)) for item in promotions(bus, name)}
+    assert len(explained) == len({item.model_version for item in promotions(bus, name)}), "and what drift needs"
+    assert all(item.golden_predictions and item.importance for item in promotions(bus, name))
     assert [item.data.output for item in bus.events("gate-passed") if item.model_name == name] == [READ_AS, READ_AS]
     eventually(lambda: candidates.aliases(name).get("champion") == 1)
     listed = gatekeeper.get(f"/models/{name}/promotions")

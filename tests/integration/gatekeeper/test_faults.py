@@ -159,6 +159,8 @@ def test_while_mlflow_is_down_everything_waits_and_rollback_works(
     assert (candidate["state"], candidate["champion_version"]) == ("failed", 1)
     eventually(lambda: candidates.aliases(model_name) == {"champion": 1})
     eventually(lambda: candidates.tags(model_name, 3).get("gauntlet.verdict") == "failed")
+    manifest = eventually(lambda: candidates.tags(model_name, 1).get("gauntlet.manifest"))
+    assert manifest.endswith(f"/gauntlet/manifests/{model_name}-v1-epoch3/manifest.json"), "of the rollback"
     assert gatekeepers.get("/health")["status"] == "alive"
 
 
