@@ -25,7 +25,7 @@ from support.waiting import eventually
 WHO = {"actor": "ada", "reason": "somebody was sure"}
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
-seen = partial(eventually, timeout=60, interval=0.2)
+seen = partial(eventually, timeout=60)
 
 
 def produced(seed: int) -> pd.DataFrame:
