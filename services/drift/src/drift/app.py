@@ -26,6 +26,7 @@ from drift.database.birth import Birth
 from drift.detection.emitter import DriftEmitter
 from drift.handlers import PERFORMANCE, SCORE, Handlers
 from drift.housekeeping import Housekeeper
+from drift.ingestion import labels, predictions
 from drift.policies import DriftPolicies
 from drift.rollouts.measurer import Measurer
 from drift.rollouts.measures import Measures
@@ -49,7 +50,7 @@ def build(settings: Settings) -> FastAPI:
     rollouts = Rollouts(jobs, policies, Measures(outbox))
     handlers = Handlers(jobs, policies, settings, rollouts)
     emitter = DriftEmitter(outbox, policies, settings.public_url)
-    recount = Recount(database, rollouts, handlers.on_earlier_predictions, handlers.on_ground_truth, settings)
+    recount = Recount(database, rollouts, handlers.on_earlier_predictions, handlers.on_earlier_ground_truth, settings)
 
     # Created with the first window: until then pandas, SciPy and scikit-learn are not imported.
     @cache
@@ -69,8 +70,8 @@ def build(settings: Settings) -> FastAPI:
     bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected, RolloutMeasured])
     bus.on(Promoted, handlers.on_promoted)
     bus.on(RolloutChanged, rollouts.on_changed)
-    bus.on_batch(PredictionMade, handlers.on_predictions)
-    bus.on_batch(GroundTruthReceived, handlers.on_ground_truth)
+    bus.on_batch(PredictionMade, handlers.on_predictions, read=predictions.read, gather=predictions.gather)
+    bus.on_batch(GroundTruthReceived, handlers.on_ground_truth, read=labels.read, gather=labels.gather)
 
     worker = JobWorker(
         jobs,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from contracts import OutputFormat
 from contracts.drift_settings import Drift
@@ -22,6 +23,11 @@ class DriftPolicies:
     def drift(self, model_name: str) -> Drift:
         policy = self.policies.get(model_name)
         return policy.drift if policy else Drift()
+
+    def label_maturity(self, model_name: str) -> timedelta:
+        """Return the age that the policy states; 0 where it states none."""
+        policy = self.policies.get(model_name)
+        return policy.label_maturity if policy else timedelta(0)
 
     def metric(self, model_name: str, promoted: str | None) -> str | None:
         """Return the metric that the promotion named, else the policy's."""
