@@ -22,11 +22,8 @@ COLUMNS = {DriftKind.PREDICTION: WindowRow.prediction, DriftKind.PROXY: WindowRo
 
 def distances(session: Session, window: WindowRow) -> list[float]:
     """Return the distances of the predictions of earlier windows of this size, oldest first."""
-    of_window = WindowRow.prediction, WindowRow.size
-    rows = _earlier(session, window, *of_window).where(WindowRow.prediction.is_not(None)).limit(NEWEST)
-    found = [
-        row.prediction.get("distance") for row in session.execute(rows) if row.prediction and row.size == window.size
-    ]
+    rows = _earlier(session, window, WindowRow.prediction).where(WindowRow.size == window.size).limit(NEWEST)
+    found = [said.get("distance") for said in session.scalars(rows) if said]
     return [distance for distance in found if distance is not None]
 
 

@@ -21,6 +21,7 @@ from drift.database import window_rows
 from drift.database.records import clean
 from drift.database.tables import VersionRow, WindowRow
 from drift.database.window_rows import Predicted
+from drift.detection.emitter import DriftEmitter
 from drift.policies import DriftPolicies
 from drift.policy import predictions, proxy
 from drift.policy.harm import estimate_harm
@@ -61,9 +62,20 @@ class Estimates:
     of_proxy: dict[str, Any] | None = None
     harm: HarmEstimate | None = None
 
-    def record(self, window: WindowRow) -> None:
-        window.prediction, window.proxy = self.of_prediction, self.of_proxy
+    def record(self, session: Session, window: WindowRow, emitter: DriftEmitter) -> None:
+        """Record them, and announce what has drifted. Call it before the drift of the data is announced."""
         window.harm = None if self.harm is None else self.harm.model_dump(mode="json")
+        window.prediction, window.proxy = self.of_prediction, self.of_proxy
+        if self.prediction is not None and self.of_prediction is not None:
+            said = emitter.signal(session, window, self.prediction, **_scored(self.of_prediction))
+            window.prediction = self.of_prediction | said
+        if self.proxy is not None and self.of_proxy is not None:
+            found = {name: self.of_proxy[name] for name in ("metric", "bound", "low", "high")}
+            said = emitter.signal(session, window, self.proxy, observed=self.proxy.observed, proxy=True, **found)
+            window.proxy = self.of_proxy | said
+
+
+NOTHING_ESTIMATED = Estimates()
 
 
 class Estimator:
@@ -209,6 +221,16 @@ def _together(kept: Sequence[dict[str, Any]]) -> Distribution | None:
     return Distribution(classes=classes) if classes else None
 
 
-def announced(said: dict[str, Any] | None, event_id: str | None, held: str | None, at: str | None) -> Any:
-    """Return what is recorded of a verdict, with what became of it."""
-    return None if said is None else said | {"event_id": event_id, "held": held, "announced_at": at}
+def _scored(said: dict[str, Any]) -> dict[str, Any]:
+    """Return what the event says of the predictions' distance."""
+    if said["distance"] is None or said["limit"] is None:
+        return {}
+    score = FeatureScore(
+        feature=said["what"],
+        method=said["method"],
+        score=said["distance"],
+        limit=said["limit"],
+        drifted=said["distance"] >= said["limit"],
+        expected=said["expected"],
+    )
+    return {"scores": [score], "assumption": said["assumption"]}
