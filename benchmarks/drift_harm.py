@@ -62,14 +62,14 @@ def judged(
     golden: pd.DataFrame,
     importance: dict[str, float],
     windows: Sequence[Window],
-    drifted: Drifted,
+    drifted: Sequence[Sequence[str]],
     *,
     labels_after: int = 1,
 ) -> list[JudgedWindow]:
-    """Judge each window as the service does, whether `drifted` names columns or not.
+    """Judge each window as the service does, whether columns of it have drifted or not.
 
-    `golden`: as Promoted.golden_predictions names it. `labels_after`: in how many windows labels of a window are known;
-    0: never.
+    `golden`: as Promoted.golden_predictions names it. `drifted`: the columns of each window. `labels_after`: in how
+    many windows labels of a window are known; 0: never.
     """
     baseline = float(roc_auc_score(golden[LABEL], golden[SCORE]))
     fitted = fit(read(golden), METRIC, OUTPUT, len(windows[0].truth))
@@ -81,7 +81,7 @@ def judged(
         raw = fitted.estimate(rows, window.features)
         assert raw is not None, "a window of scores"
         known = errors[: max(0, number - labels_after + 1)] if labels_after else []
-        columns = tuple(drifted(window.features))
+        columns = tuple(drifted[number])
         said = estimate_harm(columns, importance, corrected(raw, [*fitted.errors, *known]), baseline)
         observed = float(roc_auc_score(window.truth, window.scores))
         errors.append(observed - raw.raw)
@@ -176,8 +176,9 @@ def _figures(
     name: str, golden: pd.DataFrame, importance: dict[str, float], windows: Sequence[Window], drifted: Drifted
 ) -> list[tuple[str, dict[str, Any]]]:
     found: list[tuple[str, dict[str, Any]]] = []
+    columns = [drifted(window.features) for window in windows]
     for labels_after, when in ((1, "labels known one window later"), (4, "four windows later"), (0, "never")):
-        seen = judged(golden, importance, windows, lambda rows: drifted(rows) or [], labels_after=labels_after)
+        seen = judged(golden, importance, windows, columns, labels_after=labels_after)
         found.append((f"{name}, {when}: all windows", quality(seen)))
         found.append((f"{name}, {when}: alarmed windows", quality(seen, alarmed_only=True)))
     return found

@@ -1,9 +1,10 @@
 """Whether a drift of the data lowers the performance: estimated before there are labels of the window.
 
-- Without importance or with a drifted column that the model uses, the estimated loss decides: `harmful` from
-  `least_loss` on, `benign` when even the far end of the estimate's interval is below it, else `unknown`.
-- A drift of columns alone that the model does not use is `benign`.
-- Without an estimate it is `unknown`.
+- `harmful` where the estimated loss is `least_loss` or more. Also where the model does not use the drifted columns:
+  labels of earlier windows may show a loss that no column explains.
+- Else `benign` where the model does not use the drifted columns, or where even the far end of the estimate's interval
+  is below `least_loss`.
+- Else `unknown`, as without an estimate.
 """
 
 from __future__ import annotations
@@ -54,10 +55,10 @@ def estimate_harm(
     matters = used(drifted, importance)
     of_drifted = {name: importance[name] for name in drifted if name in importance}
     said = _of_predictions(prediction)
-    if matters == () and drifted:
-        reason = f"the model does not use the drifted columns ({_named(drifted)}){said}"
-        return HarmEstimate(harm=Harm.BENIGN, reason=reason, importance=of_drifted)
+    unused = f"the model does not use the drifted columns ({_named(drifted)})" if drifted and matters == () else None
     if proxy is None or baseline is None or not math.isfinite(baseline):
+        if unused:
+            return HarmEstimate(harm=Harm.BENIGN, reason=f"{unused}{said}", importance=of_drifted)
         reason = f"the performance cannot be estimated: {why_no_proxy}{_of_columns(matters)}{said}"
         return HarmEstimate(harm=Harm.UNKNOWN, reason=reason, importance=of_drifted)
     lost, least = proxies.loss(proxy, baseline), least_loss(proxy.metric, baseline)
@@ -67,13 +68,13 @@ def estimate_harm(
     )
     if lost >= least:
         harm = Harm.HARMFUL
-    elif lost + BENIGN_Z * proxy.se < least:
+    elif unused or lost + BENIGN_Z * proxy.se < least:
         harm = Harm.BENIGN
     else:
         harm, found = Harm.UNKNOWN, f"{found}, which is within the error of the estimate ({proxy.se:.4f})"
     return HarmEstimate(
         harm=harm,
-        reason=f"{found}{_of_columns(matters)}{said}",
+        reason=f"{found}; {unused}{said}" if unused else f"{found}{_of_columns(matters)}{said}",
         metric=proxy.metric,
         baseline=baseline,
         estimated=proxy.estimated,
