@@ -11,9 +11,18 @@ from sqlalchemy.orm import Session
 from chassis.jobs import Jobs
 from chassis.policy_store import PolicyStore
 from chassis.telemetry import get_logger
-from contracts import DriftDetected, Envelope, ModelLoaded, ModelLoadFailed, ModelRegistered, RolloutMeasured
-from gatekeeper.database import queries, registrations
-from gatekeeper.database.job_kinds import GATE, TOURNAMENT, first_job
+from contracts import (
+    BenchmarkDue,
+    DriftDetected,
+    Envelope,
+    ModelLoaded,
+    ModelLoadFailed,
+    ModelRegistered,
+    RolloutMeasured,
+)
+from gatekeeper.benchmarks.ground import BENCHMARK_ID
+from gatekeeper.database import benchmarks, queries, registrations
+from gatekeeper.database.job_kinds import BENCHMARK, GATE, TOURNAMENT, first_job
 from gatekeeper.database.recorder import Recorder
 from gatekeeper.database.tables import UNJUDGED, WAITING, ReplicaRow
 from gatekeeper.policy.tournament_trigger import Skip, after_drift
@@ -88,6 +97,20 @@ class Handlers:
             cause=envelope,
         )
         log.info("tournament recorded", job=job_id, reason=action.reason)
+
+    def on_benchmark_due(self, session: Session, envelope: Envelope[BenchmarkDue]) -> None:
+        """Record the benchmark and enqueue its job, once, however often it is announced."""
+        event = envelope.data
+        if not benchmarks.add(session, envelope):
+            log.info("benchmark known already", benchmark=event.benchmark_id)
+            return
+        self._jobs.enqueue(
+            session,
+            kind=BENCHMARK,
+            key=event.model_name,
+            payload={BENCHMARK_ID: event.benchmark_id},
+            cause=envelope,
+        )
 
     def on_model_loaded(self, session: Session, envelope: Envelope[ModelLoaded]) -> None:
         """Note what the replica has loaded; for a version that a rollout tries, beside its champion."""

@@ -236,6 +236,25 @@ class ReportRow(Base):
     note: Mapped[str] = mapped_column(Text)
 
 
+class BenchmarkRow(Base):
+    """The benchmarks of one model: the period of the newest, the one that runs, and why the next one waits."""
+
+    __tablename__ = "drift_benchmarks"
+
+    model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    period: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """End of the last period that had a benchmark."""
+    running: Mapped[str | None] = mapped_column(String(250))
+    """Id of the benchmark whose rows are being stored."""
+    attempts: Mapped[int] = mapped_column(Integer)
+    waits: Mapped[str | None] = mapped_column(Text)
+    """Why there is none although the period has ended."""
+    look_after: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    newest: Mapped[str | None] = mapped_column(String(250))
+    """Id of the newest benchmark whose rows were stored."""
+    announced_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
 class BirthRow(Base):
     """When this database was created: what an earlier one had read is not in it. One row."""
 
