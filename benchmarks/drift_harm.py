@@ -26,7 +26,7 @@ from contracts.golden_predictions import EVENT_TIME, LABEL, PREDICTION, SCORE
 from drift.database.window_rows import Predicted
 from drift.policy.harm import estimate_harm, least_loss
 from drift.policy.proxy import corrected
-from drift.scoring.calibration import fit
+from drift.scoring.estimators import fit
 from drift.scoring.golden import read
 from drift.scoring.scores import compare
 

@@ -16,7 +16,7 @@ from drift.policy.predictions import (
     judge_prediction,
     limit_of,
 )
-from drift.scoring.calibration import row_splits
+from drift.scoring.estimators import row_splits
 from drift.scoring.scores import compare
 
 RANDOM = np.random.default_rng(5)

@@ -28,8 +28,8 @@ from drift.policy.harm import estimate_harm
 from drift.policy.predictions import Distribution, Floats, judge_prediction
 from drift.policy.proxy import Proxy, judge_proxy
 from drift.policy.windows import Verdict
-from drift.scoring import calibration
-from drift.scoring.calibration import Fitted
+from drift.scoring import estimators
+from drift.scoring.estimators import Fitted
 from drift.scoring.golden import Golden, distribution_of, read, what_of
 from drift.scoring.references import References
 
@@ -151,7 +151,7 @@ class Estimator:
         limit = None
         if reference is not None and found is not None:
             key = "splits", str(version.golden_predictions or window.model_version), window.rows, current.method
-            splits: Floats = self._kept(key, lambda: calibration.row_splits(reference, window.rows))
+            splits: Floats = self._kept(key, lambda: estimators.row_splits(reference, window.rows))
             share = self._policies.drift(window.model_name).budget.share / 2
             limit = predictions.limit_of(splits, np.array(inputs.distances), share)
         what = what_of(inputs.rows, inputs.output)
@@ -189,7 +189,7 @@ class Estimator:
         if golden is None:
             return Fitted(None, why=why)
         key = "fitted", str(version.golden_predictions), metric, str(output), window.rows
-        found: Fitted = self._kept(key, lambda: calibration.fit(golden, metric, output, window.rows))
+        found: Fitted = self._kept(key, lambda: estimators.fit(golden, metric, output, window.rows))
         return found
 
     def _golden(self, dataset: Dataset) -> Golden:
