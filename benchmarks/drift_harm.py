@@ -23,7 +23,7 @@ from sklearn.metrics import roc_auc_score
 
 from contracts import Harm, OutputFormat
 from contracts.golden_predictions import EVENT_TIME, LABEL, PREDICTION, SCORE
-from drift.database.window_rows import Predicted
+from drift.database.window_rows import PredictedColumns
 from drift.policy.harm import estimate_harm, least_loss
 from drift.policy.proxy import corrected
 from drift.scoring.estimators import fit
@@ -77,7 +77,7 @@ def judged(
     errors: list[float] = []
     found: list[JudgedWindow] = []
     for number, window in enumerate(windows):
-        rows = [Predicted(float(score), int(score >= 0.5)) for score in window.scores]
+        rows = PredictedColumns(window.scores, pd.Series(window.scores >= 0.5))
         raw = fitted.estimate(rows, window.features)
         assert raw is not None, "a window of scores"
         known = errors[: max(0, number - labels_after + 1)] if labels_after else []

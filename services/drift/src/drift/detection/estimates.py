@@ -20,7 +20,7 @@ from drift.database import estimates as earlier
 from drift.database import window_rows
 from drift.database.records import clean
 from drift.database.tables import VersionRow, WindowRow
-from drift.database.window_rows import Predicted
+from drift.database.window_rows import PredictedColumns
 from drift.detection.emitter import DriftEmitter
 from drift.policies import DriftPolicies
 from drift.policy import predictions, proxy
@@ -43,7 +43,7 @@ log = get_logger(__name__)
 class Inputs:
     """What the database has on a window, read before it is estimated."""
 
-    rows: Sequence[Predicted]
+    rows: PredictedColumns
     distances: Sequence[float]
     first: Sequence[dict[str, Any]]
     errors: Sequence[float]
@@ -91,7 +91,7 @@ class Estimator:
         promoted = OutputFormat.model_validate(version.output) if version.output else None
         metric = self._policies.metric(window.model_name, version.metric)
         return Inputs(
-            rows=window_rows.predictions(session, window),
+            rows=window_rows.predicted(session, window),
             distances=earlier.distances(session, window),
             first=[] if version.golden_predictions else earlier.first_predictions(session, window),
             errors=earlier.errors(session, window, metric) if metric else [],

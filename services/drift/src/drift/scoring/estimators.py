@@ -5,7 +5,7 @@ scikit-learn is imported when the first window is judged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +13,11 @@ import pandas as pd
 
 from contracts import OutputFormat
 from contracts.forecasts import pinball, quantile_of, smape
-from contracts.labels import BINARY, UNKNOWN, ClassLabels, number
-from drift.database.window_rows import Answered, Predicted
+from contracts.labels import BINARY, UNKNOWN, ClassLabels
+from drift.database.window_rows import PredictedColumns
 from drift.policy.predictions import Distribution, Floats, distance
 from drift.policy.proxy import OF_CLASSES, Proxy, estimate_of_classes, estimate_of_losses
-from drift.scoring.golden import Golden
+from drift.scoring.golden import Golden, numbers_of
 from drift.scoring.performance import measure
 
 FOLDS = 5
@@ -30,7 +30,7 @@ SEED = 14
 MOST_COMPARED = 20_000
 """Rows of a row split."""
 
-Estimate = Callable[[Sequence[Predicted], pd.DataFrame], Proxy | None]
+Estimate = Callable[[PredictedColumns, pd.DataFrame], Proxy | None]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ def fit(golden: Golden, metric: str, output: OutputFormat | None, window_rows: i
         without = make(golden, others) if len(others) >= LEAST_ROWS else None
         rows = [golden.answered[place] for place in block]
         observed = measure(metric, len(rows), rows, output).observed
-        found = without and without([Predicted(row.score, row.answer) for row in rows], golden.features.iloc[block])
+        said = PredictedColumns(golden.predicted.scores[block], golden.predicted.answers.iloc[block])
+        found = without and without(said, golden.features.iloc[block])
         if observed is not None and found is not None:
             errors.append(observed - found.raw)
     return Fitted(estimate, tuple(errors))
@@ -100,8 +101,8 @@ def _classes(metric: str, output: OutputFormat | None) -> Callable[[Golden, np.n
             return None
         calibration = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(usable[:, 0], usable[:, 1])
 
-        def estimate(rows: Sequence[Predicted], _features: pd.DataFrame) -> Proxy | None:
-            scores = np.array([row.score for row in rows if row.score is not None], dtype=np.float64)
+        def estimate(rows: PredictedColumns, _features: pd.DataFrame) -> Proxy | None:
+            scores = rows.scores[np.isfinite(rows.scores)]
             return estimate_of_classes(metric, scores, calibration.predict(scores)) if len(scores) else None
 
         return estimate
@@ -115,8 +116,8 @@ def _losses(metric: str) -> Callable[[Golden, np.ndarray], Estimate | None] | No
         return None
 
     def make(golden: Golden, places: np.ndarray) -> Estimate | None:
-        rows = [golden.answered[place] for place in places]
-        truth, said = (_numbers(rows, name) for name in ("truth", "answer"))
+        truth = numbers_of(pd.Series([golden.answered[place].truth for place in places]))
+        said = numbers_of(golden.predicted.answers.iloc[places])
         losses = of_row(truth, said)
         usable = np.isfinite(losses)
         if usable.sum() < LEAST_ROWS:
@@ -125,8 +126,8 @@ def _losses(metric: str) -> Callable[[Golden, np.ndarray], Estimate | None] | No
         inputs = np.column_stack([encode(golden.features.iloc[places]), said])
         model, residual = _fit_losses(inputs[usable], losses[usable])
 
-        def estimate(rows: Sequence[Predicted], features: pd.DataFrame) -> Proxy | None:
-            answers = _numbers(rows, "answer")
+        def estimate(rows: PredictedColumns, features: pd.DataFrame) -> Proxy | None:
+            answers = numbers_of(rows.answers)
             known = np.isfinite(answers)
             predicted = model(np.column_stack([encode(features), answers])[known]) if known.any() else answers[:0]
             return estimate_of_losses(metric, np.maximum(0.0, predicted), residual)
@@ -151,7 +152,7 @@ def _fit_losses(inputs: Floats, losses: Floats) -> tuple[Callable[[Floats], Floa
 
 def _loss_of(metric: str) -> Callable[[Floats, Floats], Floats] | None:
     if (quantile := quantile_of(metric)) is not None:
-        return lambda truth, said: pinball(truth, said, quantile)  # type: ignore[no-any-return]
+        return lambda truth, said: pinball(truth, said, quantile)
     return {
         "mae": lambda truth, said: np.abs(truth - said),
         "rmse": lambda truth, said: (truth - said) ** 2,
@@ -163,11 +164,6 @@ def _loss_of(metric: str) -> Callable[[Floats, Floats], Floats] | None:
 def _relative(truth: Floats, said: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.abs(truth - said) / np.abs(truth)
-
-
-def _numbers(rows: Sequence[Answered] | Sequence[Predicted], name: str) -> Floats:
-    values = [number(getattr(row, name)) for row in rows]
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
 def _encoder(reference: pd.DataFrame) -> Callable[[pd.DataFrame], Floats]:
@@ -186,10 +182,10 @@ def _encoder(reference: pd.DataFrame) -> Callable[[pd.DataFrame], Floats]:
             if name not in features.columns:
                 columns.append(np.full(len(features), np.nan))
             elif known is None:
-                values = [number(value) for value in features[name].tolist()]
-                columns.append(np.array([np.nan if value is None else value for value in values], dtype=np.float64))
+                columns.append(numbers_of(features[name]))
             else:
-                columns.append(np.array([known.get(str(value), -1) for value in features[name]], dtype=np.float64))
+                places, values = pd.factorize(features[name])
+                columns.append(np.array([*(known.get(str(value), -1.0) for value in values), -1.0])[places])
         return np.column_stack(columns) if columns else np.empty((len(features), 0))
 
     return encode

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,21 +12,19 @@ from contracts import OutputFormat, Scalar
 from contracts.golden_predictions import ENTITY, EVENT_TIME, LABEL, OWN, PREDICTION, SCORE
 from contracts.labels import canonical, number
 from contracts.metrics import Problem
-from drift.database.window_rows import Answered, Predicted
+from drift.database.window_rows import Answered, PredictedColumns
 from drift.policy.predictions import Distribution, Floats
 
 
 @dataclass(frozen=True)
 class Golden:
-    """`answered`: prediction and label of each row; in order of time if `in_time`. `features`: of the same rows."""
+    """`answered`: prediction and label of each row, and `predicted` the predictions as columns; in order of time if
+    `in_time`. `features`: of the same rows."""
 
     answered: tuple[Answered, ...]
+    predicted: PredictedColumns
     features: pd.DataFrame
     in_time: bool
-
-    @property
-    def predicted(self) -> list[Predicted]:
-        return [Predicted(row.score, row.answer) for row in self.answered]
 
 
 def read(frame: pd.DataFrame) -> Golden:
@@ -38,50 +35,62 @@ def read(frame: pd.DataFrame) -> Golden:
     if in_time:
         frame = frame.sort_values(EVENT_TIME, kind="stable").reset_index(drop=True)
     blank = [None] * len(frame)
-    scores = [None if np.isnan(value) else float(value) for value in frame[SCORE]] if SCORE in frame.columns else blank
+    scores = frame[SCORE].to_numpy(dtype=np.float64) if SCORE in frame.columns else np.full(len(frame), np.nan)
     times = list(pd.to_datetime(frame[EVENT_TIME], utc=True)) if in_time else blank
     entities = [canonical(value) for value in frame[ENTITY]] if ENTITY in frame.columns else blank
-    rows = zip(scores, _plain(frame[PREDICTION]), _plain(frame[LABEL]), times, entities, strict=True)
+    rows = zip(_plain(pd.Series(scores)), _plain(frame[PREDICTION]), _plain(frame[LABEL]), times, entities, strict=True)
     features = frame[[name for name in frame.columns if name not in OWN]]
-    return Golden(tuple(Answered(*row) for row in rows), features, in_time)
+    answered = tuple(Answered(*row) for row in rows)  # type: ignore[arg-type]
+    return Golden(answered, PredictedColumns(scores, frame[PREDICTION]), features, in_time)
 
 
-def distribution_of(rows: Sequence[Predicted], output: OutputFormat | None) -> Distribution | None:
+def distribution_of(rows: PredictedColumns, output: OutputFormat | None) -> Distribution | None:
     """Return the distribution of scores, else of predicted numbers, else of predicted classes; None without rows."""
-    if not rows:
+    if not len(rows.answers):
         return None
-    scores = np.array([row.score for row in rows if row.score is not None], dtype=np.float64)
     problem = problem_of(rows, output)
-    if problem == "binary" and 2 * len(scores) >= len(rows):
-        return Distribution(numbers=scores)
+    if problem == "binary" and _has_scores(rows):
+        return Distribution(numbers=rows.scores[np.isfinite(rows.scores)])
     if problem == "regression":
-        return Distribution(numbers=numbers_of(row.answer for row in rows))
-    names = Counter(canonical(row.answer) or "(missing)" for row in rows)
-    return Distribution(classes={name: float(count) for name, count in names.items()})
+        numbers = numbers_of(rows.answers)
+        return Distribution(numbers=numbers[np.isfinite(numbers)])
+    classes: Counter[str] = Counter()
+    for name, count in rows.answers.value_counts(dropna=False).items():
+        classes[canonical(name) or "(missing)"] += int(count)
+    return Distribution(classes={name: float(count) for name, count in classes.items() if count})
 
 
-def problem_of(rows: Sequence[Predicted], output: OutputFormat | None) -> Problem:
+def problem_of(rows: PredictedColumns, output: OutputFormat | None) -> Problem:
     """Return the problem as the promotion says; without it, as the rows suggest."""
     if output is not None:
         return output.problem
-    if any(row.score is not None for row in rows):
+    if np.isfinite(rows.scores).any():
         return "binary"
-    fractions = any(isinstance(row.answer, float) and not row.answer.is_integer() for row in rows)
-    return "regression" if fractions else "multiclass"
+    if not pd.api.types.is_float_dtype(rows.answers.dtype):
+        return "multiclass"
+    numbers = numbers_of(rows.answers)
+    return "regression" if (numbers[np.isfinite(numbers)] % 1 != 0).any() else "multiclass"
 
 
-def what_of(rows: Sequence[Predicted], output: OutputFormat | None) -> str:
+def what_of(rows: PredictedColumns, output: OutputFormat | None) -> str:
     """Name what `distribution_of` is of."""
     problem = problem_of(rows, output)
     if problem == "regression":
         return "predicted numbers"
-    has_scores = problem == "binary" and 2 * sum(row.score is not None for row in rows) >= len(rows)
-    return "scores" if has_scores else "predicted classes"
+    return "scores" if problem == "binary" and _has_scores(rows) else "predicted classes"
 
 
-def numbers_of(values: Iterable[Scalar]) -> Floats:
-    """Return the finite numbers among the values."""
-    return np.array([found for value in values if (found := number(value)) is not None], dtype=np.float64)
+def numbers_of(values: pd.Series) -> Floats:
+    """Return each value as a number, (n,); NaN for what is none, or not finite."""
+    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
+        found = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.where(np.isfinite(found), found, np.nan)
+    read = [number(value) for value in values.tolist()]
+    return np.array([np.nan if value is None else value for value in read], dtype=np.float64)
+
+
+def _has_scores(rows: PredictedColumns) -> bool:
+    return bool(2 * np.isfinite(rows.scores).sum() >= len(rows.scores))
 
 
 def _plain(column: pd.Series) -> list[Scalar]:
