@@ -70,9 +70,11 @@ def test_a_limit_is_exceeded_by_the_share_of_windows_that_the_budget_allows(
 
 
 def test_row_splits_are_the_same_each_time_and_smaller_for_larger_windows() -> None:
-    reference = Distribution(RANDOM.beta(2, 3, 2000))
+    reference = Distribution(numbers := RANDOM.beta(2, 3, 2000))
     small, large = row_splits(reference, 200), row_splits(reference, 2000)
     assert (row_splits(reference, 200) == small).all() and np.median(large) < np.median(small) / 2
+    drawn = [distance(reference, Distribution(RANDOM.choice(numbers, 200))) or 0.0 for _ in range(200)]
+    assert np.median(small) == pytest.approx(np.median(drawn), rel=0.15), "as SciPy's distance of drawn rows"
     classes = row_splits(Distribution(classes={"a": 900.0, "b": 100.0}), 500)
     assert len(classes) == len(small) and 0 < np.median(classes) < 0.1
 

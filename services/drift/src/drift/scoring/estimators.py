@@ -15,7 +15,7 @@ from contracts import OutputFormat
 from contracts.forecasts import pinball, quantile_of, smape
 from contracts.labels import BINARY, UNKNOWN, ClassLabels
 from drift.database.window_rows import PredictedColumns
-from drift.policy.predictions import Distribution, Floats, distance
+from drift.policy.predictions import LEAST_NORM, Distribution, Floats, distance
 from drift.policy.proxy import OF_CLASSES, Proxy, estimate_of_classes, estimate_of_losses
 from drift.scoring.golden import Golden, numbers_of
 from drift.scoring.performance import measure
@@ -73,18 +73,22 @@ def fit(golden: Golden, metric: str, output: OutputFormat | None, window_rows: i
 
 
 def row_splits(reference: Distribution, rows: int) -> Floats:
-    """Return the distances of windows without drift: rows drawn at random from those of the reference, (SPLITS,)."""
+    """Return the distances of windows without drift: rows drawn at random from those of the reference, (SPLITS,).
+
+    Of numbers to within what 1/rows of them make: the reference is taken at as many quantiles as there are rows.
+    """
     random, rows = np.random.default_rng(SEED), min(rows, MOST_COMPARED)
-    found = [distance(reference, _drawn(reference, rows, random)) for _ in range(SPLITS)]
-    return np.array([each for each in found if each is not None])
-
-
-def _drawn(reference: Distribution, rows: int, random: np.random.Generator) -> Distribution:
     if reference.numbers is not None:
-        return Distribution(numbers=random.choice(reference.numbers, rows))
+        at_ranks = np.quantile(reference.numbers, (np.arange(rows) + 0.5) / rows)
+        norm = max(float(np.std(reference.numbers)), LEAST_NORM)
+        drawn = (np.sort(random.choice(reference.numbers, rows)) for _ in range(SPLITS))
+        return np.array([np.abs(each - at_ranks).mean() / norm for each in drawn])
     names, counts = list(reference.classes or {}), np.array(list((reference.classes or {}).values()))
-    drawn = random.multinomial(rows, counts / counts.sum())
-    return Distribution(classes={name: float(count) for name, count in zip(names, drawn, strict=True) if count})
+    found = []
+    for numbers in random.multinomial(rows, counts / counts.sum(), SPLITS):
+        named = zip(names, numbers, strict=True)
+        found.append(distance(reference, Distribution(classes={name: float(number) for name, number in named})))
+    return np.array([each for each in found if each is not None])
 
 
 def _classes(metric: str, output: OutputFormat | None) -> Callable[[Golden, np.ndarray], Estimate | None] | None:
