@@ -20,6 +20,7 @@ from drift.database.records import clean
 from drift.database.tables import COMPLETE, FAILED, REFUSED, SCORED, VersionRow, WindowRow
 from drift.detection import calibrating
 from drift.detection.emitter import DriftEmitter
+from drift.detection.estimates import NOTHING_ESTIMATED, Estimates, Estimator
 from drift.detection.judged import Record, locked, nothing, now, window_of
 from drift.policies import DriftPolicies
 from drift.policy.windows import Verdict, judge_data, judge_limits, refusal
@@ -41,6 +42,7 @@ class Scored:
     comparison: Comparison | None = None
     drawing: Drawing | None = None
     calibration: Calibration | None = None
+    estimates: Estimates = NOTHING_ESTIMATED
 
 
 class ScoreJob:
@@ -59,6 +61,7 @@ class ScoreJob:
         self._policies = policies
         self._emitter = emitter
         self._settings = settings
+        self._estimator = Estimator(references, policies)
 
     def run(self, run: JobRun) -> Record:
         with self._database.reading() as session:
@@ -86,18 +89,20 @@ class ScoreJob:
         reference = self._references.columns(Dataset.model_validate(version.reference), leave_out=entity)
         current = window_rows.features(session, window, list(reference.kinds))
         known = calibrating.known_of(session, window, version, rules)
+        inputs = self._estimator.inputs(session, window, version)
         session.rollback()  # what follows takes seconds, and needs no connection
         started = time.monotonic()
         calibration = calibrating.limits_of(window, reference, known, rules) if reference.rows else None
         comparison, verdict = _judged(window.rows, reference, current, calibration, known.expected, rules)
         metrics.SCORE_SECONDS.observe(time.monotonic() - started)
+        estimates = self._estimator.estimate(inputs, window, version, verdict, comparison.scores, current)
         if verdict.outcome is Outcome.PASSED and not is_last:
             # A report takes a hundred times as long as a verdict: while windows wait, render reports of drift only.
-            return Scored(SCORED, verdict, comparison, calibration=calibration)
+            return Scored(SCORED, verdict, comparison, None, calibration, estimates)
         with metrics.REPORT_SECONDS.time():
             share = _reported_share(rules, comparison)
             drawing = report.render(comparison, drift_share=share, most_rows=self._settings.report_rows)
-        return Scored(SCORED, verdict, comparison, drawing, calibration)
+        return Scored(SCORED, verdict, comparison, drawing, calibration, estimates)
 
     def _record(self, session: Session, window_id: str, scored: Scored) -> None:
         window = locked(session, window_id)
@@ -116,6 +121,7 @@ class ScoreJob:
             window.limits = calibration.basis() | {"calibrated_at": calibrated_at.isoformat()}
         if scored.drawing is not None:
             save_report(session, window, scored.drawing)
+        scored.estimates.record(session, window, self._emitter)
         self._emitter.data(session, window, verdict, comparison.scores if comparison else ())
 
 
