@@ -36,6 +36,7 @@ from drift.settings import Settings
 if TYPE_CHECKING:
     from drift.detection.performance_job import PerformanceJob
     from drift.detection.score_job import ScoreJob
+    from drift.scoring.references import References
 
 NAME = "drift"
 
@@ -53,18 +54,22 @@ def build(settings: Settings) -> FastAPI:
 
     # Created with the first window: until then pandas, SciPy and scikit-learn are not imported.
     @cache
-    def score() -> ScoreJob:
-        from drift.detection.score_job import ScoreJob
+    def references() -> References:
         from drift.scoring.references import References
 
-        references = References(Registry(settings.mlflow_tracking_uri), settings.data_dir / NAME / "references")
-        return ScoreJob(database, references, policies, emitter, settings)
+        return References(Registry(settings.mlflow_tracking_uri), settings.data_dir / NAME / "references")
+
+    @cache
+    def score() -> ScoreJob:
+        from drift.detection.score_job import ScoreJob
+
+        return ScoreJob(database, references(), policies, emitter, settings)
 
     @cache
     def performance() -> PerformanceJob:
         from drift.detection.performance_job import PerformanceJob
 
-        return PerformanceJob(database, policies, emitter)
+        return PerformanceJob(database, references(), policies, emitter)
 
     bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected, RolloutMeasured])
     bus.on(Promoted, handlers.on_promoted)

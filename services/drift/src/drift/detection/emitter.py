@@ -51,6 +51,9 @@ class DriftEmitter:
             metric=metric,
             observed=verdict.observed,
             bound=verdict.bound,
+            low=verdict.low,
+            high=verdict.high,
+            budget=self._policies.drift(window.model_name).budget.in_words,
         )
         window.performance_event_id, window.performance_held = said
 
