@@ -34,7 +34,7 @@ class Judge:
         policies = {MODEL: ModelPolicy(model=MODEL, **{**POLICY, **policy})}
         self.bench = Bench(url, policies)
         references = References(Registry("http://127.0.0.1:1"), folder)  # there are no golden predictions to fetch
-        emitter = DriftEmitter(Outbox("drift"), DriftPolicies(policies), "http://drift")
+        emitter = DriftEmitter(self.bench.queue, Outbox("drift"), DriftPolicies(policies), "http://drift")
         self.job = PerformanceJob(self.bench.database, references, DriftPolicies(policies), emitter)
 
     def window(self, seed: int, wrong: float, labelled: int = 400) -> list[Envelope[PredictionMade]]:

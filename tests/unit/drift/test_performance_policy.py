@@ -105,8 +105,8 @@ def test_the_uncertainty_of_the_baseline_is_allowed_for_and_said():
     assert (exact.verdict.outcome, uncertain.verdict.outcome) == (FAILED, PASSED)
     assert exact.verdict.bound == uncertain.verdict.bound == pytest.approx(0.7)
     assert "the baseline is taken as exact" in exact.verdict.reason
-    assert "by 0.0256 more, as the baseline has a standard error of 0.0200" in uncertain.verdict.reason
-    assert uncertain.tests[0].needed == pytest.approx(20 / 0.9)
+    assert "by 0.0168 more, as the baseline has a standard error of 0.0200" in uncertain.verdict.reason
+    assert uncertain.tests[0].needed == pytest.approx(20 / 0.8)
 
 
 def test_the_evidence_that_is_needed_is_the_budget_and_is_shared():

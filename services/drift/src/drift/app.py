@@ -24,6 +24,7 @@ from contracts import DriftDetected, GroundTruthReceived, PredictionMade, Promot
 from drift.api.models import build_router
 from drift.database.birth import Birth
 from drift.detection.emitter import DriftEmitter
+from drift.detection.live_metrics import LIVE_METRICS, LiveMetrics
 from drift.handlers import PERFORMANCE, SCORE, Handlers
 from drift.housekeeping import Housekeeper
 from drift.policies import DriftPolicies
@@ -49,15 +50,19 @@ def build(settings: Settings) -> FastAPI:
     outbox = Outbox(NAME, settings.max_event_bytes)
     rollouts = Rollouts(jobs, policies, Measures(outbox))
     handlers = Handlers(jobs, policies, settings, rollouts)
-    emitter = DriftEmitter(outbox, policies, settings.public_url)
+    emitter = DriftEmitter(jobs, outbox, policies, settings.public_url)
     recount = Recount(database, rollouts, handlers.on_earlier_predictions, handlers.on_ground_truth, settings)
 
     # Created with the first window: until then pandas, SciPy and scikit-learn are not imported.
     @cache
+    def registry() -> Registry:
+        return Registry(settings.mlflow_tracking_uri)
+
+    @cache
     def references() -> References:
         from drift.scoring.references import References
 
-        return References(Registry(settings.mlflow_tracking_uri), settings.data_dir / NAME / "references")
+        return References(registry(), settings.data_dir / NAME / "references")
 
     @cache
     def score() -> ScoreJob:
@@ -90,6 +95,8 @@ def build(settings: Settings) -> FastAPI:
             RECOUNT: recount.on_failed,
         },
     )
+    # A worker of its own: it may have to wait for MLflow, and verdicts must not.
+    writer = JobWorker(jobs, {LIVE_METRICS: LiveMetrics(database, registry).run})
     return build_app(
         NAME,
         settings,
@@ -101,6 +108,7 @@ def build(settings: Settings) -> FastAPI:
             Relay(settings, database),
             Pruning(database),
             worker,
+            writer,
             bus,
             Housekeeper(database, handlers, settings),
             Measurer(database, rollouts),

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from chassis.jobs import Jobs
 from chassis.outbox import Outbox
 from chassis.telemetry import get_logger
 from contracts import DriftDetected, DriftKind, DriftWindow, FeatureScore
@@ -15,6 +16,7 @@ from drift import metrics
 from drift.database import store
 from drift.database.records import identity
 from drift.database.tables import WindowRow
+from drift.detection import live_metrics
 from drift.policies import DriftPolicies
 from drift.policy.windows import Hold, Standing, Verdict, announcement
 
@@ -25,9 +27,13 @@ log = get_logger(__name__)
 
 
 class DriftEmitter:
-    """Emits DriftDetected in the transaction that records the verdict, or records why not. The model is locked."""
+    """Emits DriftDetected in the transaction that records the verdict, or records why not. The model is locked.
 
-    def __init__(self, outbox: Outbox, policies: DriftPolicies, public_url: str) -> None:
+    The same transaction enqueues the job that writes the window's metrics to MLflow.
+    """
+
+    def __init__(self, jobs: Jobs, outbox: Outbox, policies: DriftPolicies, public_url: str) -> None:
+        self._jobs = jobs
         self._outbox = outbox
         self._policies = policies
         self._public_url = public_url
@@ -38,6 +44,7 @@ class DriftEmitter:
             session, window, verdict, window.data_event_id, drift_share=verdict.observed, scores=worst
         )
         window.data_event_id, window.data_held = said
+        live_metrics.enqueue(self._jobs, session, window, "data")
         if verdict.observed is not None:
             share = verdict.observed
             metrics.once_committed(session, lambda: metrics.SHARE.labels(window.model_name).set(share))
@@ -56,6 +63,7 @@ class DriftEmitter:
             budget=self._policies.drift(window.model_name).budget.in_words,
         )
         window.performance_event_id, window.performance_held = said
+        live_metrics.enqueue(self._jobs, session, window, "performance")
 
     def _announce(
         self, session: Session, window: WindowRow, verdict: Verdict, event_id: str | None, **evidence: Any
