@@ -21,9 +21,13 @@ from contracts import (
     new_envelope,
 )
 from contracts.policy import ModelPolicy
+from drift.database import chunks, places
+from drift.database.columns import scalars
+from drift.database.records import loads
 from drift.database.tables import WindowRow
 from drift.handlers import Handlers
 from drift.housekeeping import Housekeeper
+from drift.ingestion import labels, predictions
 from drift.policies import DriftPolicies
 from drift.rollouts.measurer import Measurer
 from drift.rollouts.measures import Measures, measured
@@ -51,11 +55,26 @@ class Bench:
 
     def predict(self, made: list[Envelope[PredictionMade]]) -> None:
         with self.database.transaction() as session:
-            self.handlers.on_predictions(session, made)
+            self.handlers.on_predictions(session, predictions.gather(map(predictions.of_event, made)))
 
-    def tell(self, labels: list[Envelope[GroundTruthReceived]]) -> None:
+    def tell(self, told: list[Envelope[GroundTruthReceived]]) -> None:
         with self.database.transaction() as session:
-            self.handlers.on_ground_truth(session, labels)
+            self.handlers.on_ground_truth(session, labels.gather(map(labels.of_event, told)))
+
+    def rows(self) -> dict[str, list[dict[str, Any]]]:
+        """The rows of each window as they are read from its chunks, with their labels, in order of arrival."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        with self.database.reading() as session:
+            for window in session.scalars(select(WindowRow).order_by(WindowRow.key)).all():
+                rows = []
+                for part in chunks.chunks_of(session, window.key):
+                    names = ("request", "row", "entity", "event_time", "made_at", "score")
+                    columns = {name: part.values(name) for name in names}
+                    columns |= {name: scalars(part, name) for name in part.kinds}
+                    rows += [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+                given = {seat: loads(label) for seat, label, _ in places.given_of(session, window.key)}
+                found[window.id] = [{**row, "label": given.get(seat)} for seat, row in enumerate(rows)]
+        return found
 
     def promote(self, **event: Any) -> None:
         with self.database.transaction() as session:

@@ -33,3 +33,12 @@ def about(seconds: float) -> str:
 
 def _two_digits(value: float) -> str:
     return f"{float(f'{value:.2g}'):,g}"
+
+
+def written(length: timedelta) -> str:
+    """Format in the largest unit that leaves no fraction: 7d, 90m."""
+    seconds = length.total_seconds()
+    for unit, letter in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds % unit == 0:
+            return f"{seconds / unit:g}{letter}"
+    return f"{seconds:g}s"

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from contracts import Envelope, GroundTruthReceived
 from contracts.policy import ModelPolicy
-from drift.database.tables import LabelRow, ModelRow, PredictionRow, ReportRow, WindowRow
+from drift.database.tables import LabelRow, ModelRow, PlaceRow, ReportRow, WindowRow
 from support.drift_bench import Bench
 from support.drifting import customers, predictions, truths
 
@@ -92,12 +92,12 @@ def test_rows_of_old_windows_leave_and_a_replay_does_not_bring_them_back(databas
     bench.predict(made)
     bench.judged()
     bench.keeper.sweep()
-    assert bench.count(PredictionRow) == SIZE + 100, "one judged window, and the open one"
+    assert bench.count(PlaceRow) == SIZE + 100, "one judged window, and the open one"
     before = bench.windows(), bench.jobs()
     for start in range(0, len(made), 3000):
         bench.predict(made[start : start + 3000])
     assert (bench.windows(), bench.jobs()) == before
-    assert bench.count(PredictionRow) == SIZE + 100
+    assert bench.count(PlaceRow) == SIZE + 100
 
 
 def test_a_window_whose_rows_have_to_leave_before_its_labels_are_mature_is_given_up(database_url):
@@ -108,7 +108,7 @@ def test_a_window_whose_rows_have_to_leave_before_its_labels_are_mature_is_given
     given_up = {payload["window"]: payload["immature"] for payload in bench.payloads("performance")}
     assert given_up.keys() == {"shop-v1-w1", "shop-v1-w2"}
     assert set(given_up.values()) == {"DRIFT_LABEL_MATURITY, 7 d: no label has come"}
-    assert bench.count(PredictionRow) == 8000, "not before they were"
+    assert bench.count(PlaceRow) == 8000, "not before they were"
 
 
 def test_rows_of_a_version_that_is_no_longer_champion_leave(bench):
@@ -118,7 +118,7 @@ def test_rows_of_a_version_that_is_no_longer_champion_leave(bench):
     with bench.database.transaction() as session:
         session.execute(update(WindowRow).values(closed_at=datetime.now(UTC) - timedelta(hours=1)))
     bench.keeper.sweep()
-    assert bench.count(PredictionRow) == 0
+    assert bench.count(PlaceRow) == 0
 
 
 def test_reports_and_verdicts_beyond_what_is_kept_leave_except_of_announced_drift(database_url):

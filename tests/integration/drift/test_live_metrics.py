@@ -69,7 +69,7 @@ def test_a_verdict_is_a_step_of_the_versions_run_and_writing_it_again_adds_no_po
 ) -> None:
     client, model = MlflowClient(mlflow_server.uri), f"shop-{uuid4().hex[:8]}"
     run = version_of(client, model)
-    writer = LiveMetrics(bench.database, lambda: Registry(mlflow_server.uri))
+    writer = LiveMetrics(bench.database, Registry(mlflow_server.uri))
     a_judged_window(bench, model)
     mlflow_server.stop()
     jobs = [bench.queue.claim([LIVE_METRICS])]
@@ -110,7 +110,7 @@ def test_a_version_without_a_run_has_one_of_its_own_and_one_that_is_gone_has_non
     client, model = MlflowClient(mlflow_server.uri), f"shop-{uuid4().hex[:8]}"
     client.create_registered_model(model)
     client.create_model_version(model, source="s3://nowhere/model")
-    writer = LiveMetrics(bench.database, lambda: Registry(mlflow_server.uri))
+    writer = LiveMetrics(bench.database, Registry(mlflow_server.uri))
     for name in (model, "unknown"):
         a_judged_window(bench, name, of=("data",))
         job = bench.queue.claim([LIVE_METRICS])

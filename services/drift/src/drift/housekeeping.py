@@ -11,7 +11,7 @@ from chassis.background import Periodic
 from chassis.database import Database
 from chassis.outbox import OutboxRow
 from contracts import RolloutMeasured
-from drift.database import store
+from drift.database import chunks, store
 from drift.database.tables import COMPLETE, FILLING, FailureRow, LabelRow, ModelRow, ReportRow, VersionRow, WindowRow
 from drift.handlers import Handlers
 from drift.rollouts import store as rollouts
@@ -110,7 +110,8 @@ class Housekeeper(Periodic):
             store.lock_model(session, model_name)
             version = store.version_of(session, model_name, model_version)
             for window in session.scalars(select(WindowRow).where(WindowRow.key.in_(keys), ~WindowRow.pruned)):
-                store.prune_rows(session, version, window)
+                if not chunks.prune(session, version, window):
+                    return True
         return len(keys) == AT_A_TIME
 
     def _prunable(self, session: Session, version: VersionRow) -> list[int]:

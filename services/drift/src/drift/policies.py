@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from contracts import OutputFormat
-from contracts.drift_settings import Drift
+from contracts.drift_settings import Benchmark, Drift
 from contracts.policy import ModelPolicy
 
 
@@ -33,6 +33,19 @@ class DriftPolicies:
         """Return the metric that the promotion named, else the policy's."""
         policy = self.policies.get(model_name)
         return promoted or (policy.metric if policy and policy.states_metric else None)
+
+    def benchmark(self, model_name: str) -> Benchmark | None:
+        """Return the schedule of benchmarks; None: there is none."""
+        policy = self.policies.get(model_name)
+        return policy.benchmark if policy else None
+
+    def benchmarks(self) -> dict[str, Benchmark]:
+        """Return the schedules, of the models that have one."""
+        return {name: policy.benchmark for name, policy in self.policies.items() if policy.benchmark is not None}
+
+    def label(self, model_name: str) -> str | None:
+        policy = self.policies.get(model_name)
+        return policy.label if policy else None
 
     def entity(self, model_name: str) -> str | None:
         policy = self.policies.get(model_name)

@@ -60,7 +60,7 @@ def build_router(
     def model(name: str) -> ModelView:
         """The champion's open window, and its newest verdicts."""
         with database.reading() as session:
-            return _model_view(session, _model(session, name), policies, handlers, public_url)
+            return _model_view(session, model_of(session, name), policies, handlers, public_url)
 
     @router.get("/models/{name}/windows", responses=problems(404))
     def windows(
@@ -70,7 +70,7 @@ def build_router(
     ) -> list[WindowView]:
         """The windows of a model, newest first."""
         with database.reading() as session:
-            model = _model(session, name)
+            model = model_of(session, name)
             found = store.newest_windows(session, model.model_name, version, limit)
             return [window_view(window, public_url) for window in found]
 
@@ -105,7 +105,7 @@ def build_router(
     def score(name: str) -> ScoreAccepted:
         """Close the champion's window with the rows it has, and judge it; refused below 200 rows."""
         with database.transaction() as session:
-            _model(session, name)
+            model_of(session, name)
             model = store.lock_model(session, name)
             if model.champion_version is None:
                 detail = f"no promotion of {name!r} is known: there is no reference and no baseline to compare with"
@@ -122,7 +122,7 @@ def build_router(
     return router
 
 
-def _model(session: Session, name: str) -> ModelRow:
+def model_of(session: Session, name: str) -> ModelRow:
     found = session.get(ModelRow, name) if re.fullmatch(MODEL_NAME_PATTERN, name) else None
     if found is None:
         raise Problem(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -16,7 +16,6 @@ from drift.database.tables import (
     FILLING,
     SUPERSEDED,
     ModelRow,
-    PredictionRow,
     ReportRow,
     VersionRow,
     WindowRow,
@@ -125,30 +124,6 @@ def supersede(windows: Iterable[WindowRow], reason: str, now: datetime) -> None:
             window.data_outcome, window.data_reason = Outcome.INCONCLUSIVE, reason
         if window.performance_outcome is None:
             window.performance_outcome, window.performance_reason = Outcome.INCONCLUSIVE, reason
-
-
-def count_labels(session: Session, windows: Iterable[WindowRow]) -> None:
-    """Update `labelled` of the windows."""
-    by_key = {window.key: window for window in windows}
-    if not by_key:
-        return
-    counted = session.execute(
-        select(PredictionRow.window_key, func.count(PredictionRow.label))
-        .where(PredictionRow.window_key.in_(by_key))
-        .group_by(PredictionRow.window_key)
-    )
-    for key, labelled in counted:
-        by_key[key].labelled = labelled
-
-
-def prune_rows(session: Session, version: VersionRow, window: WindowRow) -> None:
-    """Delete the window's rows, and record the time of the newest."""
-    of_window = PredictionRow.window_key == window.key
-    newest = session.scalar(select(func.max(PredictionRow.made_at)).where(of_window))
-    session.execute(delete(PredictionRow).where(of_window))
-    window.pruned = True
-    if newest is not None:
-        version.known_until = max(newest, version.known_until or newest)
 
 
 def forget(session: Session, *, reports: Sequence[int] = (), windows: Sequence[int] = ()) -> None:

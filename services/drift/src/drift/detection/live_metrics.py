@@ -7,7 +7,6 @@ own metrics. A job that runs twice writes the same points again, and MLflow keep
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -72,7 +71,7 @@ def _of_performance(window: WindowRow) -> dict[str, Any]:
 class LiveMetrics:
     """Writes to MLflow; waits while it is unavailable."""
 
-    def __init__(self, database: Database, registry: Callable[[], Registry]) -> None:
+    def __init__(self, database: Database, registry: Registry) -> None:
         self._database = database
         self._registry = registry
 
@@ -85,9 +84,9 @@ class LiveMetrics:
             points = points_of(window, run.job.payload["of"])
             name, version = window.model_name, window.model_version
         try:
-            run_id = self._registry().version(name, version).run_id
-            run_id = run_id or self._registry().own_run(EXPERIMENT, f"{name} version {version}")
-            self._registry().log_metrics(run_id, points)
+            run_id = self._registry.version(name, version).run_id
+            run_id = run_id or self._registry.own_run(EXPERIMENT, f"{name} version {version}")
+            self._registry.log_metrics(run_id, points)
         except NotFound as error:
             log.warning("no run in MLflow for the metrics of a window", window=window.id, error=str(error))
         return nothing
