@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from chassis.jobs import Jobs
 from chassis.outbox import Outbox
 from chassis.telemetry import get_logger
 from contracts import DriftDetected, DriftKind, DriftWindow, FeatureScore, HarmEstimate
@@ -15,6 +16,7 @@ from drift import metrics
 from drift.database import estimates, store
 from drift.database.records import identity
 from drift.database.tables import WindowRow
+from drift.detection import live_metrics
 from drift.policies import DriftPolicies
 from drift.policy.windows import EACH_WINDOW, Hold, Standing, Verdict, announcement, by_excess
 
@@ -27,9 +29,13 @@ log = get_logger(__name__)
 
 
 class DriftEmitter:
-    """Emits DriftDetected in the transaction that records the verdict, or records why not. The model is locked."""
+    """Emits DriftDetected in the transaction that records the verdict, or records why not. The model is locked.
 
-    def __init__(self, outbox: Outbox, policies: DriftPolicies, public_url: str) -> None:
+    The same transaction enqueues the job that writes the window's metrics to MLflow.
+    """
+
+    def __init__(self, jobs: Jobs, outbox: Outbox, policies: DriftPolicies, public_url: str) -> None:
+        self._jobs = jobs
         self._outbox = outbox
         self._policies = policies
         self._public_url = public_url
@@ -49,6 +55,7 @@ class DriftEmitter:
             harm=None if window.harm is None else HarmEstimate.model_validate(window.harm),
         )
         window.data_event_id, window.data_held = said
+        live_metrics.enqueue(self._jobs, session, window, "data")
         if verdict.observed is not None:
             share = verdict.observed
             metrics.once_committed(session, lambda: metrics.SHARE.labels(window.model_name).set(share))
@@ -62,8 +69,12 @@ class DriftEmitter:
             metric=metric,
             observed=verdict.observed,
             bound=verdict.bound,
+            low=verdict.low,
+            high=verdict.high,
+            budget=self._policies.drift(window.model_name).budget.in_words,
         )
         window.performance_event_id, window.performance_held = said
+        live_metrics.enqueue(self._jobs, session, window, "performance")
 
     def signal(self, session: Session, window: WindowRow, verdict: Verdict, **evidence: Any) -> dict[str, Any]:
         """Announce a drift that decides nothing alone; return what became of it, to be recorded with the verdict.
