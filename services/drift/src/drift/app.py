@@ -27,6 +27,8 @@ from drift.detection.emitter import DriftEmitter
 from drift.handlers import PERFORMANCE, SCORE, Handlers
 from drift.housekeeping import Housekeeper
 from drift.policies import DriftPolicies
+from drift.reports.drawer import Drawer
+from drift.reports.drawings import DRAW, Drawings
 from drift.rollouts.measurer import Measurer
 from drift.rollouts.measures import Measures
 from drift.rollouts.recount import Recount
@@ -49,6 +51,9 @@ def build(settings: Settings) -> FastAPI:
     rollouts = Rollouts(jobs, policies, Measures(outbox))
     handlers = Handlers(jobs, policies, settings, rollouts)
     emitter = DriftEmitter(outbox, policies, settings.public_url)
+    references = settings.data_dir / NAME / "references"
+    drawer = Drawer(settings, settings.database(NAME), str(references))
+    drawings = Drawings(jobs, policies, drawer, settings.windows_kept)
     recount = Recount(database, rollouts, handlers.on_earlier_predictions, handlers.on_ground_truth, settings)
 
     # Created with the first window: until then pandas, SciPy and scikit-learn are not imported.
@@ -57,14 +62,14 @@ def build(settings: Settings) -> FastAPI:
         from drift.detection.score_job import ScoreJob
         from drift.scoring.references import References
 
-        references = References(Registry(settings.mlflow_tracking_uri), settings.data_dir / NAME / "references")
-        return ScoreJob(database, references, policies, emitter, settings)
+        fetched = References(Registry(settings.mlflow_tracking_uri), references)
+        return ScoreJob(database, fetched, policies, emitter, drawings)
 
     @cache
     def performance() -> PerformanceJob:
         from drift.detection.performance_job import PerformanceJob
 
-        return PerformanceJob(database, policies, emitter)
+        return PerformanceJob(database, policies, emitter, drawings)
 
     bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected, RolloutMeasured])
     bus.on(Promoted, handlers.on_promoted)
@@ -85,6 +90,8 @@ def build(settings: Settings) -> FastAPI:
             RECOUNT: recount.on_failed,
         },
     )
+    # Of its own: a drawing that takes long keeps no window waiting for its verdict.
+    painter = JobWorker(jobs, {DRAW: drawings.run}, on_failed={DRAW: drawings.on_failed})
     return build_app(
         NAME,
         settings,
@@ -96,12 +103,14 @@ def build(settings: Settings) -> FastAPI:
             Relay(settings, database),
             Pruning(database),
             worker,
+            drawer,
+            painter,
             bus,
             Housekeeper(database, handlers, settings),
             Measurer(database, rollouts),
         ],
         checks={"broker": bus.check, "database": database.check},
-        routers=[build_router(database, handlers, rollouts, policies, settings.public_url)],
+        routers=[build_router(database, handlers, rollouts, policies, drawings, settings.public_url)],
         details={store.name: store.details},
     )
 

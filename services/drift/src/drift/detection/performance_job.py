@@ -16,16 +16,18 @@ from drift.detection.emitter import DriftEmitter
 from drift.detection.judged import Record, locked, nothing, now, window_of
 from drift.policies import DriftPolicies
 from drift.policy.windows import Labelled, Verdict, judge_performance
+from drift.reports.drawings import Drawings
 from drift.scoring.performance import measure
 
 
 class PerformanceJob:
     """A window that was judged, superseded or deleted meanwhile stays unchanged."""
 
-    def __init__(self, database: Database, policies: DriftPolicies, emitter: DriftEmitter) -> None:
+    def __init__(self, database: Database, policies: DriftPolicies, emitter: DriftEmitter, drawings: Drawings) -> None:
         self._database = database
         self._policies = policies
         self._emitter = emitter
+        self._drawings = drawings
 
     def run(self, run: JobRun) -> Record:
         with self._database.reading() as session:
@@ -59,6 +61,7 @@ class PerformanceJob:
         window.metric, window.observed, window.bound = metric, verdict.observed, verdict.bound
         window.performance_at = now()
         self._emitter.performance(session, window, verdict, metric)
+        self._drawings.want_announced(session, window)
 
 
 def _output(version: VersionRow) -> OutputFormat | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from chassis.database import Database
@@ -21,12 +20,9 @@ from drift.detection.emitter import DriftEmitter
 from drift.detection.judged import Record, locked, nothing, now, window_of
 from drift.policies import DriftPolicies
 from drift.policy.windows import Verdict, judge_data, refusal
-from drift.reports import evidently_report as report
-from drift.reports.page import Drawing
-from drift.reports.store import save_report
+from drift.reports.drawings import Drawings
 from drift.scoring.references import References
 from drift.scoring.scores import Comparison, compare
-from drift.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,6 @@ class Scored:
     state: str
     verdict: Verdict
     comparison: Comparison | None = None
-    drawing: Drawing | None = None
 
 
 class ScoreJob:
@@ -48,13 +43,13 @@ class ScoreJob:
         references: References,
         policies: DriftPolicies,
         emitter: DriftEmitter,
-        settings: Settings,
+        drawings: Drawings,
     ) -> None:
         self._database = database
         self._references = references
         self._policies = policies
         self._emitter = emitter
-        self._settings = settings
+        self._drawings = drawings
 
     def run(self, run: JobRun) -> Record:
         with self._database.reading() as session:
@@ -79,7 +74,6 @@ class ScoreJob:
         if version.reference is None:
             reason = f"the promotion of version {version.model_version} names no reference rows: nothing to compare"
             return Scored(REFUSED, Verdict(DriftKind.DATA, Outcome.INCONCLUSIVE, reason, window.rows))
-        is_last = _waiting(session, window) <= 1
         reference = self._references.frame(Dataset.model_validate(version.reference))
         current = window_rows.features(session, window, [name for name in reference.columns if name != entity])
         session.rollback()  # what follows takes seconds, and needs no connection
@@ -87,12 +81,7 @@ class ScoreJob:
         comparison = compare(reference, current)
         verdict = judge_data(window.rows, comparison.scores, share, comparison.nothing)
         metrics.SCORE_SECONDS.observe(time.monotonic() - started)
-        if verdict.outcome is Outcome.PASSED and not is_last:
-            # A report takes a hundred times as long as a verdict: while windows wait, render reports of drift only.
-            return Scored(SCORED, verdict, comparison)
-        with metrics.REPORT_SECONDS.time():
-            drawing = report.render(comparison, drift_share=share, most_rows=self._settings.report_rows)
-        return Scored(SCORED, verdict, comparison, drawing)
+        return Scored(SCORED, verdict, comparison)
 
     def _record(self, session: Session, window_id: str, scored: Scored) -> None:
         window = locked(session, window_id)
@@ -105,12 +94,5 @@ class ScoreJob:
         if comparison is not None:
             window.scores = [score.model_dump(mode="json") for score in comparison.scores]
             window.not_compared = dict(comparison.not_compared)
-        if scored.drawing is not None:
-            save_report(session, window, scored.drawing)
         self._emitter.data(session, window, verdict, comparison.scores if comparison else ())
-
-
-def _waiting(session: Session, window: WindowRow) -> int:
-    """Count the model's windows that wait to be scored, this one included."""
-    waiting = select(func.count()).where(WindowRow.model_name == window.model_name, WindowRow.state == COMPLETE)
-    return session.scalar(waiting) or 0
+        self._drawings.want_announced(session, window)
