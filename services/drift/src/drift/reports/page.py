@@ -98,7 +98,10 @@ def _card(
 
 def _sentence(text: str) -> str:
     text = text.strip()
-    return escape(text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else "."))
+    first = text.split(maxsplit=1)[0] if text else ""
+    if first.isalpha():  # not the name of a column
+        text = text[:1].upper() + text[1:]
+    return escape(text + ("" if text.endswith((".", "!", "?")) else "."))
 
 
 def _limits(window: WindowRow) -> list[str | None]:
@@ -148,7 +151,8 @@ def _scores(window: WindowRow) -> str:
         table = (
             "<details open><summary>Distance of each feature from the reference, on all rows</summary>"
             "<div class='scroll'><table><tr><th>feature</th><th>compared</th><th class='number'>distance</th>"
-            f"{expected}<th class='number'>limit</th><th></th></tr>{rows}</table></div></details>"
+            f"{expected}<th class='number'>limit</th><th></th></tr>{rows}</table></div>"
+            f"<p class='soft'>{words.MEANING}</p></details>"
         )
     return table + (f"<details><summary>Not compared</summary><ul>{left_out}</ul></details>" if left_out else "")
 

@@ -8,10 +8,14 @@ from drift.database.tables import WindowRow
 
 OUTCOMES = {"Failed": "drift", "Passed": "no drift", "Inconclusive": "inconclusive"}
 METHODS = {
-    "wasserstein": "distribution (Wasserstein, in standard deviations)",
-    "jensenshannon": "distribution (Jensen-Shannon)",
-    "missing share": "share of missing values",
+    "wasserstein": "numbers",
+    "jensenshannon": "categories",
+    "missing share": "missing",
 }
+MEANING = (
+    "Distances: of numbers, Wasserstein's in standard deviations of the reference; of categories, Jensen and Shannon's,"
+    " from 0 to 1; of missing values, the difference of their shares."
+)
 BLIND = (
     "The features alone cannot show that the same values have come to mean something else (concept drift). Labels can,"
     " and the performance is judged on them. Evidently's report leaves missing values out; the verdict does not."
@@ -44,7 +48,7 @@ def limits(found: dict[str, Any] | None) -> str | None:
     if not found or not found.get("assumption"):
         return None
     alpha, windows = found.get("alpha"), found.get("windows")
-    share = f" A window without drift exceeds one of them in {alpha:.3g} of all cases." if alpha else ""
+    share = f" They allow {100 * alpha:.3g} % of the windows without drift to exceed one." if alpha else ""
     if found["assumption"] == "windows":
         number = f"{windows:,} past windows" if windows else "past windows"
         return f"The limits are calibrated on {number}: ordinary day-to-day variation is in them.{share}"
