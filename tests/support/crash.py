@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,10 @@ def before_transaction(die: Callable[[], None]) -> None:
         die()
         return mark(*args)
 
-    def dying_batch(self: Any, handler: Any, envelopes: Any) -> None:
-        if envelopes:
+    def dying_batch(self: Any, stream: Any, items: Any) -> None:
+        if items:
             die()
-        run_batch(self, handler, envelopes)
+        run_batch(self, stream, items)
 
     chassis.bus.first_time = dying_mark
     chassis.bus.Bus._run_batch = dying_batch  # type: ignore[method-assign]
@@ -46,13 +47,13 @@ def before_batch_commit(die: Callable[[], None]) -> None:
     """In the transaction of a batch, after its effect."""
     run_batch = chassis.bus.Bus._run_batch
 
-    def dying(self: Any, handler: Any, envelopes: Any) -> None:
-        def dying_handler(session: Any, envelopes: Any) -> None:
-            handler(session, envelopes)
+    def dying(self: Any, stream: Any, items: Any) -> None:
+        def dying_handler(session: Any, batch: Any) -> None:
+            stream.handler(session, batch)
             session.flush()
             die()
 
-        run_batch(self, dying_handler, envelopes)
+        run_batch(self, replace(stream, handler=dying_handler), items)
 
     chassis.bus.Bus._run_batch = dying  # type: ignore[method-assign]
 

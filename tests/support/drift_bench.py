@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,9 +20,14 @@ from contracts import (
     RolloutMeasured,
     new_envelope,
 )
+from contracts.policy import ModelPolicy
+from drift.database import chunks, places
+from drift.database.columns import scalars
+from drift.database.records import loads
 from drift.database.tables import WindowRow
 from drift.handlers import Handlers
 from drift.housekeeping import Housekeeper
+from drift.ingestion import labels, predictions
 from drift.policies import DriftPolicies
 from drift.rollouts.measurer import Measurer
 from drift.rollouts.measures import Measures, measured
@@ -34,25 +40,40 @@ REFERENCE = Dataset(uri="runs:/x/datasets/reference.parquet", digest="sha256:" +
 
 
 class Bench:
-    def __init__(self, url: str, **settings: Any) -> None:
+    def __init__(self, url: str, policies: Mapping[str, ModelPolicy] | None = None, **settings: Any) -> None:
         self.database = Database(url)
         self.database.migrate("drift")
         self.settings = Settings(_env_file=None, **settings)
         self.now: datetime | None = None
         """The time by which labels mature; None: as it is."""
-        jobs, policies = Jobs(self.database, owner="test"), DriftPolicies({})
-        self.rollouts = Rollouts(jobs, policies, Measures(Outbox("drift")), self.clock)
+        jobs, rules = Jobs(self.database, owner="test"), DriftPolicies(policies or {})
+        self.rollouts = Rollouts(jobs, rules, Measures(Outbox("drift")), self.clock)
         self.measurer = Measurer(self.database, self.rollouts, self.clock)
-        self.handlers = Handlers(jobs, policies, self.settings, self.rollouts)
+        self.handlers = Handlers(jobs, rules, self.settings, self.rollouts)
         self.keeper = Housekeeper(self.database, self.handlers, self.settings)
 
     def predict(self, made: list[Envelope[PredictionMade]]) -> None:
         with self.database.transaction() as session:
-            self.handlers.on_predictions(session, made)
+            self.handlers.on_predictions(session, predictions.gather(map(predictions.of_event, made)))
 
-    def tell(self, labels: list[Envelope[GroundTruthReceived]]) -> None:
+    def tell(self, told: list[Envelope[GroundTruthReceived]]) -> None:
         with self.database.transaction() as session:
-            self.handlers.on_ground_truth(session, labels)
+            self.handlers.on_ground_truth(session, labels.gather(map(labels.of_event, told)))
+
+    def rows(self) -> dict[str, list[dict[str, Any]]]:
+        """The rows of each window as they are read from its chunks, with their labels, in order of arrival."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        with self.database.reading() as session:
+            for window in session.scalars(select(WindowRow).order_by(WindowRow.key)).all():
+                rows = []
+                for part in chunks.chunks_of(session, window.key):
+                    names = ("request", "row", "entity", "event_time", "made_at", "score")
+                    columns = {name: part.values(name) for name in names}
+                    columns |= {name: scalars(part, name) for name in part.kinds}
+                    rows += [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+                given = {seat: loads(label) for seat, label, _ in places.given_of(session, window.key)}
+                found[window.id] = [{**row, "label": given.get(seat)} for seat, row in enumerate(rows)]
+        return found
 
     def promote(self, **event: Any) -> None:
         with self.database.transaction() as session:
@@ -87,6 +108,11 @@ class Bench:
         with self.database.reading() as session:
             found = session.scalars(select(JobRow).order_by(JobRow.sequence))
             return [(row.kind, row.payload["window"]) for row in found]
+
+    def payloads(self, kind: str) -> list[dict[str, Any]]:
+        with self.database.reading() as session:
+            query = select(JobRow).where(JobRow.kind == kind).order_by(JobRow.sequence)
+            return [row.payload for row in session.scalars(query)]
 
     def count(self, table: Any, *where: Any) -> int:
         with self.database.reading() as session:

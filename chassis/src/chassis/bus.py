@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from chassis.cloudevents import Record, decode
 from chassis.database import Database
 from chassis.delivery import ACK_POLICY, Bad, DeadLetterWriter, Delivery, Rejected, Subscription
-from chassis.errors import Malformed, Permanent, Transient
+from chassis.errors import Permanent, Transient
 from chassis.inbox import first_time
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options, ssl_context
 from chassis.kafka_problem import explain
@@ -31,7 +31,8 @@ from contracts import BY_TYPE, Envelope, Event, types_on
 
 E = TypeVar("E", bound=Event)
 Handler = Callable[[Session, Envelope[Any]], None]
-BatchHandler = Callable[[Session, Sequence[Envelope[Any]]], None]
+Read = Callable[[Record, int], Any]
+"""Returns what a message says, from its record and the largest size that is handled; raises as `cloudevents.decode`."""
 
 HANDLED = Counter("gauntlet_events_handled_total", "Events whose effect was committed", ["type"])
 DUPLICATES = Counter("gauntlet_events_duplicate_total", "Events that had had their effect before", ["type"])
@@ -42,6 +43,16 @@ REBALANCE_MS = 60_000
 BATCH_RECORDS, BATCH_WAIT_MS = 5_000, 100
 
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """How the messages of a topic are handled in batches: each is read, they are gathered, and take effect as one."""
+
+    event: type[Event]
+    read: Read
+    gather: Callable[[Sequence[Any]], Any]
+    handler: Callable[[Session, Any], None]
 
 
 class Bus:
@@ -61,7 +72,7 @@ class Bus:
         self._database = database
         self.emits = tuple(emits)
         self._handlers: dict[str, dict[str, Handler]] = {}
-        self._batch_handlers: dict[str, BatchHandler] = {}
+        self._streams: dict[str, Stream] = {}
         self._broker: KafkaBroker | None = None
         self._letters: DeadLetterWriter | None = None
         self._subscriptions: list[Subscription] = []
@@ -70,9 +81,20 @@ class Bus:
     def on(self, event: type[E], handler: Callable[[Session, Envelope[E]], None]) -> None:
         self._handlers.setdefault(event.topic, {})[event.type] = handler
 
-    def on_batch(self, event: type[E], handler: Callable[[Session, Sequence[Envelope[E]]], None]) -> None:
-        """Register a stream handler: one transaction per batch, no inbox. `handler` must itself be idempotent."""
-        self._batch_handlers[event.topic] = handler
+    def on_batch(
+        self,
+        event: type[E],
+        handler: Callable[[Session, Any], None],
+        *,
+        read: Read = decode,
+        gather: Callable[[Sequence[Any]], Any] = list,
+    ) -> None:
+        """Register a stream handler: one transaction per batch, no inbox. `handler` must itself be idempotent.
+
+        Before the transaction, `read` makes of each message what `gather` makes a batch of; by default a list of
+        envelopes.
+        """
+        self._streams[event.topic] = Stream(event, read, gather, handler)
 
     async def start(self) -> None:
         """Connect and begin to consume. Raises Transient when the broker cannot be reached."""
@@ -116,7 +138,7 @@ class Bus:
     @property
     def receives(self) -> tuple[type[Event], ...]:
         types = [name for handlers in self._handlers.values() for name in handlers]
-        streams = [event for topic in self._batch_handlers for event in types_on(topic)]
+        streams = [event for topic in self._streams for event in types_on(topic)]
         return (*(BY_TYPE[name] for name in types), *streams)
 
     def _build(self, letters: DeadLetterWriter) -> KafkaBroker:
@@ -132,8 +154,8 @@ class Bus:
         )
         for topic, handlers in self._handlers.items():
             self._subscribe(broker, letters, topic, partial(self._handle, handlers), batch=False)
-        for topic, handler in self._batch_handlers.items():
-            self._subscribe(broker, letters, topic, partial(self._handle_batch, handler), batch=True)
+        for topic, stream in self._streams.items():
+            self._subscribe(broker, letters, topic, partial(self._handle_batch, stream), batch=True)
         return broker
 
     def _subscribe(
@@ -182,44 +204,45 @@ class Bus:
             handler(session, envelope)
         HANDLED.labels(envelope.type).inc()
 
-    def _handle_batch(self, handler: BatchHandler, messages: Sequence[ConsumerRecord[Any, Any]]) -> None:
+    def _handle_batch(self, stream: Stream, messages: Sequence[ConsumerRecord[Any, Any]]) -> None:
         bad: list[Bad] = []
-        good: list[tuple[ConsumerRecord[Any, Any], Envelope[Any]]] = []
+        good: list[tuple[ConsumerRecord[Any, Any], Any]] = []
         for message in messages:
             try:
-                good.append((message, self._decode(message)))
-            except Malformed as error:
-                bad.append((message, f"Malformed: {error}"))
+                good.append((message, stream.read(self._record(message), self._settings.max_event_bytes)))
+            except (Permanent, ValueError) as error:
+                bad.append((message, f"{type(error).__name__}: {error}"))
         try:
-            self._run_batch(handler, [envelope for _, envelope in good])
+            self._run_batch(stream, [item for _, item in good])
         except (Permanent, ValueError):
-            bad += self._one_by_one(handler, good)
+            bad += self._one_by_one(stream, good)
         if bad:
             raise Rejected(bad)
 
-    def _one_by_one(
-        self, handler: BatchHandler, good: Sequence[tuple[ConsumerRecord[Any, Any], Envelope[Any]]]
-    ) -> list[Bad]:
+    def _one_by_one(self, stream: Stream, good: Sequence[tuple[ConsumerRecord[Any, Any], Any]]) -> list[Bad]:
         """Handle the records of a batch one by one; return those that fail, the others take effect."""
         bad: list[Bad] = []
-        for message, envelope in good:
+        for message, item in good:
             try:
-                self._run_batch(handler, [envelope])
+                self._run_batch(stream, [item])
             except (Permanent, ValueError) as error:
                 bad.append((message, f"{type(error).__name__}: {error}"))
         return bad
 
-    def _run_batch(self, handler: BatchHandler, envelopes: Sequence[Envelope[Any]]) -> None:
-        if not envelopes:
+    def _run_batch(self, stream: Stream, items: Sequence[Any]) -> None:
+        if not items:
             return
+        batch = stream.gather(items)
         with self._database.transaction() as session:
-            handler(session, envelopes)
-        HANDLED.labels(envelopes[0].type).inc(len(envelopes))
+            stream.handler(session, batch)
+        HANDLED.labels(stream.event.type).inc(len(items))
 
     def _decode(self, message: ConsumerRecord[Any, Any]) -> Envelope[Any]:
+        return decode(self._record(message), self._settings.max_event_bytes)
+
+    def _record(self, message: ConsumerRecord[Any, Any]) -> Record:
         topic = message.topic.removeprefix(self._settings.topic_prefix)
-        record = Record(topic, message.key, message.value, tuple(message.headers), message.timestamp)
-        return decode(record, self._settings.max_event_bytes)
+        return Record(topic, message.key, message.value, tuple(message.headers), message.timestamp)
 
 
 async def _parse(message: ConsumerRecord[Any, Any], original: Any) -> Any:

@@ -20,12 +20,24 @@ from chassis.pruning import Pruning
 from chassis.registry import Registry
 from chassis.relay import Relay
 from chassis.service import Schema, Topics, build_app, run_service
-from contracts import DriftDetected, GroundTruthReceived, PredictionMade, Promoted, RolloutChanged, RolloutMeasured
+from contracts import (
+    BenchmarkDue,
+    DriftDetected,
+    GroundTruthReceived,
+    PredictionMade,
+    Promoted,
+    RolloutChanged,
+    RolloutMeasured,
+)
+from drift.api.benchmarks import benchmarks_router
 from drift.api.models import build_router
+from drift.benchmarks.clock import BenchmarkClock
+from drift.benchmarks.scheduler import BENCHMARK, Scheduler
 from drift.database.birth import Birth
 from drift.detection.emitter import DriftEmitter
 from drift.handlers import PERFORMANCE, SCORE, Handlers
 from drift.housekeeping import Housekeeper
+from drift.ingestion import labels, predictions
 from drift.policies import DriftPolicies
 from drift.reports.drawer import Drawer
 from drift.reports.drawings import DRAW, Drawings
@@ -36,6 +48,7 @@ from drift.rollouts.rollouts import RECOUNT, Rollouts
 from drift.settings import Settings
 
 if TYPE_CHECKING:
+    from drift.benchmarks.job import BenchmarkJob
     from drift.detection.performance_job import PerformanceJob
     from drift.detection.score_job import ScoreJob
 
@@ -54,7 +67,9 @@ def build(settings: Settings) -> FastAPI:
     references = settings.data_dir / NAME / "references"
     drawer = Drawer(settings, settings.database(NAME), str(references))
     drawings = Drawings(jobs, policies, drawer, settings.windows_kept)
-    recount = Recount(database, rollouts, handlers.on_earlier_predictions, handlers.on_ground_truth, settings)
+    registry = Registry(settings.mlflow_tracking_uri)
+    scheduler = Scheduler(jobs, policies)
+    recount = Recount(database, rollouts, handlers.on_earlier_predictions, handlers.on_earlier_ground_truth, settings)
 
     # Created with the first window: until then pandas, SciPy and scikit-learn are not imported.
     @cache
@@ -62,7 +77,7 @@ def build(settings: Settings) -> FastAPI:
         from drift.detection.score_job import ScoreJob
         from drift.scoring.references import References
 
-        fetched = References(Registry(settings.mlflow_tracking_uri), references)
+        fetched = References(registry, references)
         return ScoreJob(database, fetched, policies, emitter, drawings)
 
     @cache
@@ -71,11 +86,17 @@ def build(settings: Settings) -> FastAPI:
 
         return PerformanceJob(database, policies, emitter, drawings)
 
-    bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected, RolloutMeasured])
+    @cache
+    def exporting() -> BenchmarkJob:
+        from drift.benchmarks.job import BenchmarkJob
+
+        return BenchmarkJob(database, registry, policies, outbox)
+
+    bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected, RolloutMeasured, BenchmarkDue])
     bus.on(Promoted, handlers.on_promoted)
     bus.on(RolloutChanged, rollouts.on_changed)
-    bus.on_batch(PredictionMade, handlers.on_predictions)
-    bus.on_batch(GroundTruthReceived, handlers.on_ground_truth)
+    bus.on_batch(PredictionMade, handlers.on_predictions, read=predictions.read, gather=predictions.gather)
+    bus.on_batch(GroundTruthReceived, handlers.on_ground_truth, read=labels.read, gather=labels.gather)
 
     worker = JobWorker(
         jobs,
@@ -83,11 +104,13 @@ def build(settings: Settings) -> FastAPI:
             SCORE: lambda run: score().run(run),
             PERFORMANCE: lambda run: performance().run(run),
             RECOUNT: recount.run,
+            BENCHMARK: lambda run: exporting().run(run),
         },
         on_failed={
             SCORE: lambda *failed: score().on_failed(*failed),
             PERFORMANCE: lambda *failed: performance().on_failed(*failed),
             RECOUNT: recount.on_failed,
+            BENCHMARK: lambda *failed: exporting().on_failed(*failed),
         },
     )
     # Of its own: a drawing that takes long keeps no window waiting for its verdict.
@@ -108,9 +131,13 @@ def build(settings: Settings) -> FastAPI:
             bus,
             Housekeeper(database, handlers, settings),
             Measurer(database, rollouts),
+            BenchmarkClock(database, scheduler, policies),
         ],
         checks={"broker": bus.check, "database": database.check},
-        routers=[build_router(database, handlers, rollouts, policies, drawings, settings.public_url)],
+        routers=[
+            build_router(database, handlers, rollouts, policies, drawings, settings.public_url),
+            benchmarks_router(database, scheduler, policies),
+        ],
         details={store.name: store.details},
     )
 

@@ -10,16 +10,17 @@ from sqlalchemy.orm import Session
 
 from chassis.jobs import Jobs
 from chassis.telemetry import get_logger
-from contracts import Arm, Envelope, GroundTruthReceived, PredictionMade, Promoted
+from contracts import Envelope, GroundTruthReceived, PredictionMade, Promoted
 from drift import metrics
-from drift.database import store
-from drift.database.records import prediction_record
-from drift.database.tables import COMPLETE, FILLING, WindowRow
+from drift.database import delays, store
+from drift.database.tables import COMPLETE, FILLING, ModelRow, WindowRow
+from drift.ingestion import labels, predictions
 from drift.ingestion import rows as ingestion
+from drift.ingestion.labels import LabelRead
+from drift.ingestion.predictions import Predictions
 from drift.policies import DriftPolicies
-from drift.policy.windows import performance_is_due
+from drift.policy.maturity import Maturity, is_due
 from drift.rollouts.rollouts import Rollouts
-from drift.rollouts.rows import is_answered
 from drift.settings import Settings
 
 SCORE, PERFORMANCE = "score", "performance"
@@ -73,37 +74,42 @@ class Handlers:
             self.enqueue_due_performance(session, [window])
         log.info("champion known", model=event.model_name, version=event.model_version, epoch=event.epoch)
 
-    def on_predictions(self, session: Session, envelopes: Sequence[Envelope[PredictionMade]]) -> None:
+    def on_predictions(self, session: Session, batch: Sequence[Predictions]) -> None:
         now = _now()
-        for model_name, of_model in _by_model(envelopes):
-            model = store.lock_model(session, model_name)
-            records = [prediction_record(envelope, now) for envelope in of_model]
-            self._count_in_rollouts(session, model_name, of_model, records, now)
-            of_champion, failed = _of_champion(of_model, records)
-            size = self._policies.drift(model_name).window.rows
-            taken = ingestion.take_predictions(session, model, of_champion, size, now)
-            ingestion.take_failures(session, model, failed, now, taken)
-            self._rollouts.add_history(session, model_name, taken)
+        for of_model in batch:
+            name = of_model.model_name
+            model = store.lock_model(session, name)
+            self._count_in_rollouts(session, of_model, now)
+            size = self._policies.drift(name).window.rows
+            taken = ingestion.take_predictions(session, model, of_model.made, size, now)
+            taken.statuses[ingestion.DUPLICATE] += of_model.doubled
+            ingestion.take_failures(session, model, of_model.failed, now, taken)
+            delays.record(model, taken.delays, now)
+            self._rollouts.add_history(session, name, taken)
             for window in taken.windows.values():
                 if window.state == COMPLETE:
                     self._on_complete(session, window)
-            metrics.count_statuses(session, metrics.PREDICTIONS, model_name, taken.statuses)
+            metrics.count_statuses(session, metrics.PREDICTIONS, name, taken.statuses)
 
     def on_earlier_predictions(self, session: Session, envelopes: Sequence[Envelope[PredictionMade]]) -> None:
         """Count in rollouts only: an earlier database had them, and their windows were judged in it."""
         now = _now()
-        for model_name, of_model in _by_model(envelopes):
-            store.lock_model(session, model_name)
-            records = [prediction_record(envelope, now) for envelope in of_model]
-            self._count_in_rollouts(session, model_name, of_model, records, now)
+        for of_model in predictions.gather(map(predictions.of_event, envelopes)):
+            store.lock_model(session, of_model.model_name)
+            self._count_in_rollouts(session, of_model, now)
 
-    def on_ground_truth(self, session: Session, envelopes: Sequence[Envelope[GroundTruthReceived]]) -> None:
-        for model_name, of_model in _by_model(envelopes):
-            store.lock_model(session, model_name)
-            taken = ingestion.take_labels(session, model_name, of_model, _now())
+    def on_ground_truth(self, session: Session, batch: Sequence[tuple[str, list[LabelRead]]]) -> None:
+        now = _now()
+        for model_name, of_model in batch:
+            model = store.lock_model(session, model_name)
+            taken = ingestion.take_labels(session, of_model, now)
+            delays.record(model, taken.delays, now)
             self._rollouts.take_labels(session, model_name, taken.labels)
             self.enqueue_due_performance(session, taken.windows.values())
             metrics.count_statuses(session, metrics.LABELS, model_name, taken.statuses)
+
+    def on_earlier_ground_truth(self, session: Session, envelopes: Sequence[Envelope[GroundTruthReceived]]) -> None:
+        self.on_ground_truth(session, labels.gather(map(labels.of_event, envelopes)))
 
     def close_now(self, session: Session, window: WindowRow) -> str:
         """Close a window that is still filling and enqueue its scoring. Returns the id of the job."""
@@ -114,37 +120,44 @@ class Handlers:
     def enqueue_score(self, session: Session, window: WindowRow) -> str:
         return self._enqueue(session, SCORE, window)
 
-    def enqueue_due_performance(self, session: Session, windows: Iterable[WindowRow], *, anyway: bool = False) -> None:
-        """Enqueue performance jobs for closed windows with enough labels or an expired wait (`anyway`: for all)."""
-        now = _now()
+    def maturity(self, session: Session, model: ModelRow) -> Maturity:
+        """Return the age from which on the labels of the model's predictions are expected to be there."""
+        of_policy = self._policies.label_maturity(model.model_name)
+        return delays.maturity_of(session, model, of_policy, self._settings.label_maturity, _now())
+
+    def enqueue_due_performance(
+        self, session: Session, windows: Iterable[WindowRow], mature: Maturity | None = None
+    ) -> None:
+        """Enqueue performance jobs for closed windows of which every row has its label, or is `mature`.
+
+        Housekeeping passes the maturity, once for many windows.
+        """
         for window in windows:
             if window.state == FILLING or window.performance_outcome is not None or not _is_promoted(session, window):
                 continue
-            waited = now - window.closed_at if window.closed_at else timedelta(0)
-            share, maturity = self._settings.label_share, self._settings.label_maturity
-            if anyway or performance_is_due(window.rows, window.labelled, share, waited, maturity):
-                self._enqueue(session, PERFORMANCE, window)
+            waited = _now() - window.closed_at if window.closed_at else timedelta(0)
+            if is_due(window.rows, window.labelled, waited, mature.after if mature else timedelta.max):
+                after = mature.after.total_seconds() if mature and window.labelled < window.rows else None
+                self._enqueue(session, PERFORMANCE, window, maturity_seconds=after)
 
-    def _enqueue(self, session: Session, kind: str, window: WindowRow) -> str:
+    def give_up_performance(self, session: Session, windows: Iterable[WindowRow], mature: Maturity) -> None:
+        """Enqueue performance jobs for closed windows whose rows must be deleted, mature or not."""
+        for window in windows:
+            self.enqueue_due_performance(session, [window], mature)
+            if window.performance_outcome is None:
+                self._enqueue(session, PERFORMANCE, window, immature=mature.reason)
+
+    def _enqueue(self, session: Session, kind: str, window: WindowRow, **why: Any) -> str:
         job_id = f"{kind}:{window.key}"
         # Check before inserting: an insert waits for a worker that is ending this job, which waits for us (a deadlock).
         if self._jobs.get(session, job_id) is None:
-            payload = {"window": window.id}
+            payload = {"window": window.id, **why}
             self._jobs.enqueue(session, kind=kind, key=window.model_name, payload=payload, job_id=job_id)
         return job_id
 
-    def _count_in_rollouts(
-        self,
-        session: Session,
-        model_name: str,
-        envelopes: Sequence[Envelope[PredictionMade]],
-        records: ingestion.Records,
-        now: datetime,
-    ) -> None:
-        rows = zip(envelopes, records, strict=True)
-        made = [(envelope.data, record) for envelope, record in rows if envelope.data.rollout_id is not None]
-        if made:
-            self._rollouts.take_predictions(session, model_name, made, now)
+    def _count_in_rollouts(self, session: Session, batch: Predictions, now: datetime) -> None:
+        if batch.trials:
+            self._rollouts.take_predictions(session, batch.model_name, batch.trials, now)
 
     def _on_complete(self, session: Session, window: WindowRow) -> None:
         if _is_promoted(session, window):
@@ -164,28 +177,6 @@ def _is_promoted(session: Session, window: WindowRow) -> bool:
 
 def _superseded_by(champion: int | None) -> str:
     return f"not judged: version {champion} became the champion"
-
-
-def _of_champion(
-    envelopes: Sequence[Envelope[PredictionMade]], records: ingestion.Records
-) -> tuple[ingestion.Records, ingestion.Records]:
-    """Return the rows that the champion predicted, and those that it failed on; without those of the other version."""
-    of_champion: ingestion.Records = []
-    failed: ingestion.Records = []
-    for envelope, record in zip(envelopes, records, strict=True):
-        if envelope.data.champion.error is not None:
-            failed.append(record)
-        elif envelope.data.arm is not Arm.CHALLENGER or is_answered(envelope.data.champion):
-            of_champion.append(record)
-    return of_champion, failed
-
-
-def _by_model(envelopes: Iterable[Envelope[Any]]) -> list[tuple[str, list[Envelope[Any]]]]:
-    """Group by model, ordered by name, so that two transactions that lock several models cannot deadlock."""
-    groups: dict[str, list[Envelope[Any]]] = {}
-    for envelope in envelopes:
-        groups.setdefault(envelope.model_name, []).append(envelope)
-    return sorted(groups.items())
 
 
 def _now() -> datetime:

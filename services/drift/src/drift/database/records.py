@@ -1,67 +1,26 @@
-"""Convert events to database rows: bounded, and valid in both databases."""
+"""Values of events as they are stored: bounded, and valid in both databases."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from contracts import Envelope, GroundTruthReceived, PredictionMade
+from contracts import Envelope
 from contracts.event import LARGEST_INTEGER
 
 LONGEST_ID = 200
-
-
-def prediction_record(envelope: Envelope[PredictionMade], now: datetime) -> dict[str, Any]:
-    """Return columns of a PredictionRow, and `model_version` and `label_key`.
-
-    Raises ValueError for unstorable values.
-    """
-    event = envelope.data
-    request_id = identity(event.request_id)
-    return {
-        "model_name": event.model_name,
-        "model_version": event.champion.model_version,
-        "request_id": request_id,
-        "row": storable("row", event.row),
-        "label_key": _key_of_request(request_id, event.row),
-        "entity_id": identity(event.entity_id) if event.entity_id is not None else None,
-        "event_time": as_utc(event.event_time),
-        "made_at": as_utc(envelope.time) or now,
-        "score": event.champion.score,
-        "answer": dumps(event.champion.label),
-        "features": dumps(event.features),
-        "label": None,
-    }
-
-
-def label_record(envelope: Envelope[GroundTruthReceived], now: datetime) -> dict[str, Any]:
-    """Return columns of a LabelRow, `request_id` and `row`. Raises ValueError without prediction reference or label."""
-    event = envelope.data
-    if event.request_id is None and event.entity_id is None:
-        raise ValueError("ground truth names neither request_id nor entity_id: it cannot be matched to a prediction")
-    if event.label is None:
-        raise ValueError("ground truth without a label: label is null")
-    request_id = identity(event.request_id) if event.request_id is not None else None
-    by_request = request_id is not None
-    return {
-        "model_name": event.model_name,
-        "key": _key_of_request(request_id, event.row) if request_id is not None else _key_of_event(envelope),
-        "request_id": request_id,
-        "row": storable("row", event.row),
-        "entity_id": None if by_request or event.entity_id is None else identity(event.entity_id),
-        "event_time": as_utc(event.event_time),
-        "sent_at": as_utc(envelope.time) or now,
-        "label": dumps(event.label),
-        "received_at": now,
-    }
+HALF = 2**63
 
 
 def identity(text: str) -> str:
     """Return `text` as it is stored: short enough for an index."""
+    if len(text) <= LONGEST_ID and text.isascii() and "\0" not in text:
+        return text
     stored = clean(text)
     return stored if len(stored) <= LONGEST_ID else "sha256:" + hashlib.sha256(stored.encode()).hexdigest()
 
@@ -69,6 +28,41 @@ def identity(text: str) -> str:
 def hash_of(text: str) -> int:
     """Return a number that a column of 64 bits holds; of a million texts two are equal once in 30 million times."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
+
+
+@lru_cache(maxsize=65_536)
+def _base(model_name: str, request_id: str) -> int:
+    return hash_of(f"{model_name}\0{request_id}")
+
+
+def row_key(model_name: str, request_id: str, row: int) -> int:
+    """Return the key of a predicted row. The rows of a request have neighbouring keys: they share pages of an index.
+
+    `request_id`: an `identity`.
+    """
+    return (_base(model_name, request_id) + row + HALF) % (2 * HALF) - HALF
+
+
+@lru_cache(maxsize=65_536)
+def unit_key(model_name: str, entity_id: str) -> int:
+    """Return the key of an entity of a model. `entity_id`: an `identity`."""
+    return hash_of(f"{model_name}\0\0{entity_id}")
+
+
+def event_key(model_name: str, envelope: Envelope[Any]) -> int:
+    """Return the key of a label that names no row: that of its event."""
+    own = hashlib.sha256(f"{envelope.source}\0{envelope.id}".encode("utf-8", "replace")).hexdigest()
+    return key_of_event(model_name, f"event:{own}")
+
+
+def key_of_event(model_name: str, event: str) -> int:
+    """`event`: how an older build named it."""
+    return hash_of(f"{model_name}\0\0\0{event}")
+
+
+def label_key(request_id: str, row: int) -> str:
+    """Return the name of a row by which rollouts, and the rows that a version failed on, are counted."""
+    return f"{row}:{request_id}"
 
 
 def clean(text: str) -> str:
@@ -99,14 +93,6 @@ def loads(text: str) -> Any:
         return orjson.loads(text)
     except ValueError:  # an integer beyond any float, which an event may carry
         return json.loads(text)
-
-
-def _key_of_request(request_id: str, row: int) -> str:
-    return f"{row}:{request_id}"
-
-
-def _key_of_event(envelope: Envelope[Any]) -> str:
-    return "event:" + hashlib.sha256(f"{envelope.source}\0{envelope.id}".encode("utf-8", "replace")).hexdigest()
 
 
 def storable(name: str, value: int) -> int:

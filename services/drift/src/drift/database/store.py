@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -16,7 +16,6 @@ from drift.database.tables import (
     FILLING,
     SUPERSEDED,
     ModelRow,
-    PredictionRow,
     ReportRow,
     VersionRow,
     WindowRow,
@@ -127,30 +126,6 @@ def supersede(windows: Iterable[WindowRow], reason: str, now: datetime) -> None:
             window.performance_outcome, window.performance_reason = Outcome.INCONCLUSIVE, reason
 
 
-def count_labels(session: Session, windows: Iterable[WindowRow]) -> None:
-    """Update `labelled` of the windows."""
-    by_key = {window.key: window for window in windows}
-    if not by_key:
-        return
-    counted = session.execute(
-        select(PredictionRow.window_key, func.count(PredictionRow.label))
-        .where(PredictionRow.window_key.in_(by_key))
-        .group_by(PredictionRow.window_key)
-    )
-    for key, labelled in counted:
-        by_key[key].labelled = labelled
-
-
-def prune_rows(session: Session, version: VersionRow, window: WindowRow) -> None:
-    """Delete the window's rows, and record the time of the newest."""
-    of_window = PredictionRow.window_key == window.key
-    newest = session.scalar(select(func.max(PredictionRow.made_at)).where(of_window))
-    session.execute(delete(PredictionRow).where(of_window))
-    window.pruned = True
-    if newest is not None:
-        version.known_until = max(newest, version.known_until or newest)
-
-
 def forget(session: Session, *, reports: Sequence[int] = (), windows: Sequence[int] = ()) -> None:
     """Delete reports, and windows (whose rows are gone) with their reports, by key."""
     session.execute(delete(ReportRow).where(ReportRow.window_key.in_([*reports, *windows])))
@@ -162,3 +137,13 @@ def newest_judged(session: Session, model_name: str) -> WindowRow | None:
     judged = WindowRow.data_outcome.is_not(None) | WindowRow.performance_outcome.is_not(None)
     query = select(WindowRow).where(WindowRow.model_name == model_name, judged).order_by(WindowRow.key.desc())
     return session.scalars(query.limit(1)).first()
+
+
+def newest_performance(session: Session, version: VersionRow) -> WindowRow | None:
+    """Return the version's last window with a verdict on its performance."""
+    query = select(WindowRow).where(
+        WindowRow.model_name == version.model_name,
+        WindowRow.model_version == version.model_version,
+        WindowRow.performance_outcome.is_not(None),
+    )
+    return session.scalars(query.order_by(WindowRow.number.desc()).limit(1)).first()

@@ -1,4 +1,4 @@
-"""The tables: versions that were promoted, windows of their rows, the rows, and the labels that wait for rows.
+"""The tables: versions that were promoted, windows, their rows as columns, where each row is, and the labels.
 
 Those of rollouts are in `drift.rollouts.tables`.
 """
@@ -16,13 +16,14 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    SmallInteger,
     String,
     Text,
     UniqueConstraint,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from chassis.columns import BigId, Json, UtcDateTime
+from chassis.columns import BigId, Json, UtcDateTime, UtcMicroseconds
 from chassis.database import Base
 
 FILLING, COMPLETE = "filling", "complete"
@@ -38,6 +39,8 @@ class ModelRow(Base):
     model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
     champion_version: Mapped[int | None] = mapped_column(Integer)
     epoch: Mapped[int | None] = mapped_column(Integer)
+    label_delays: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """How long labels took (drift.policy.maturity.Delays); None: no label has come."""
 
 
 class VersionRow(Base):
@@ -58,6 +61,8 @@ class VersionRow(Base):
     """Dataset of golden rows with labels and its predictions; None for a promotion that does not say."""
     importance: Mapped[dict[str, float] | None] = mapped_column(Json)
     """By how much the metric of the golden rows is worse when a column is permuted."""
+    performance: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """State of the sequential tests over its windows (drift.policy.sequential)."""
     predicted: Mapped[int] = mapped_column(BigInteger, server_default="0")
     """Rows that it predicted as the champion since it is known, whether their windows are kept or not."""
     failed: Mapped[int] = mapped_column(BigInteger, server_default="0")
@@ -120,58 +125,90 @@ class WindowRow(Base):
     low: Mapped[float | None] = mapped_column(Float)
     high: Mapped[float | None] = mapped_column(Float)
     """The interval of `observed`."""
+    performance: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """What the verdict rests on: labels that counted, and each metric with its test."""
     performance_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-class PredictionRow(Base):
-    """One predicted row. `features`, `answer` and `label` are JSON texts; `seq` is the order of arrival."""
+class ChunkRow(Base):
+    """Rows of a window that follow one another, as columns; `first` is the seat of the first of them, from 0.
 
-    __tablename__ = "drift_predictions"
-    __table_args__ = (
-        UniqueConstraint("model_name", "request_id", "row"),
-        Index("ix_drift_predictions_window", "window_key"),
-    )
+    What they hold is read by `drift.database.columns`; `kinds` says how each column is typed.
+    """
 
-    seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
-    model_name: Mapped[str] = mapped_column(String(200))
-    request_id: Mapped[str] = mapped_column(String(200))
-    row: Mapped[int] = mapped_column(Integer)
-    window_key: Mapped[int] = mapped_column(BigId, ForeignKey("drift_windows.key"))
-    entity_id: Mapped[str | None] = mapped_column(String(200))
-    event_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    made_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    score: Mapped[float | None] = mapped_column(Float)
-    answer: Mapped[str] = mapped_column(Text)
-    features: Mapped[str] = mapped_column(Text)
-    label: Mapped[str | None] = mapped_column(Text)
+    __tablename__ = "drift_chunks"
+
+    window_key: Mapped[int] = mapped_column(BigId, ForeignKey("drift_windows.key"), primary_key=True)
+    first: Mapped[int] = mapped_column(Integer, primary_key=True)
+    rows: Mapped[int] = mapped_column(Integer)
+    made_from: Mapped[datetime] = mapped_column(UtcMicroseconds)
+    made_until: Mapped[datetime] = mapped_column(UtcMicroseconds)
+    """When the first and the last of them were predicted."""
+    kinds: Mapped[dict[str, str]] = mapped_column(Json)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class PlaceRow(Base):
+    """Where a predicted row is: it tells a duplicate, and where a label belongs. Narrow: there is one a row.
+
+    `key` is the hash of model, request and row, `unit` that of model and entity (`drift.database.records`).
+    """
+
+    __tablename__ = "drift_places"
+
+    key: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    window_key: Mapped[int] = mapped_column(BigId)
+    seat: Mapped[int] = mapped_column(Integer)
+    unit: Mapped[int | None] = mapped_column(BigInteger)
+    made_at: Mapped[datetime] = mapped_column(UtcMicroseconds)
+    event_time: Mapped[datetime | None] = mapped_column(UtcMicroseconds)
+    labelled: Mapped[int] = mapped_column(SmallInteger)
 
 
 Index(
-    "ix_drift_predictions_unlabelled_entity",
-    PredictionRow.model_name,
-    PredictionRow.entity_id,
-    sqlite_where=PredictionRow.entity_id.is_not(None) & PredictionRow.label.is_(None),
-    postgresql_where=PredictionRow.entity_id.is_not(None) & PredictionRow.label.is_(None),
+    "ix_drift_places_unit",
+    PlaceRow.unit,
+    sqlite_where=PlaceRow.unit.is_not(None) & (PlaceRow.labelled == 0),
+    postgresql_where=PlaceRow.unit.is_not(None) & (PlaceRow.labelled == 0),
 )
 
 
-class LabelRow(Base):
-    """A label; it may arrive before its prediction, and twice. One of request and entity is set."""
+class GivenRow(Base):
+    """The label of a row of a window, as JSON; the first one stays."""
 
-    __tablename__ = "drift_labels"
-    __table_args__ = (
-        Index("ix_drift_labels_entity", "model_name", "entity_id"),
-        Index("ix_drift_labels_received_at", "received_at"),
-    )
+    __tablename__ = "drift_given_labels"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012  # as SQLAlchemy wants it
 
-    model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
-    key: Mapped[str] = mapped_column(String(250), primary_key=True)
-    """request id and row, or the identity of the event for a label by entity."""
-    entity_id: Mapped[str | None] = mapped_column(String(200))
-    event_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    window_key: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    seat: Mapped[int] = mapped_column(Integer, primary_key=True)
     label: Mapped[str] = mapped_column(Text)
-    sent_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    labelled_at: Mapped[datetime | None] = mapped_column(UtcMicroseconds)
+    """When the label was sent."""
+
+
+class LabelRow(Base):
+    """A label as it arrived; it may arrive before its prediction, and twice. One of request and entity is set.
+
+    `key` is that of the row, or the hash of the event for a label by entity.
+    """
+
+    __tablename__ = "drift_ground_truth"
+    __table_args__ = (Index("ix_drift_ground_truth_received_at", "received_at"),)
+
+    key: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    unit: Mapped[int | None] = mapped_column(BigInteger)
+    event_time: Mapped[datetime | None] = mapped_column(UtcMicroseconds)
+    label: Mapped[str] = mapped_column(Text)
+    sent_at: Mapped[datetime] = mapped_column(UtcMicroseconds)
+    received_at: Mapped[datetime] = mapped_column(UtcMicroseconds)
+
+
+Index(
+    "ix_drift_ground_truth_unit",
+    LabelRow.unit,
+    sqlite_where=LabelRow.unit.is_not(None),
+    postgresql_where=LabelRow.unit.is_not(None),
+)
 
 
 class FailureRow(Base):
@@ -197,6 +234,25 @@ class ReportRow(Base):
     page: Mapped[bytes | None] = mapped_column(LargeBinary)
     """None: no data to plot."""
     note: Mapped[str] = mapped_column(Text)
+
+
+class BenchmarkRow(Base):
+    """The benchmarks of one model: the period of the newest, the one that runs, and why the next one waits."""
+
+    __tablename__ = "drift_benchmarks"
+
+    model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    period: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """End of the last period that had a benchmark."""
+    running: Mapped[str | None] = mapped_column(String(250))
+    """Id of the benchmark whose rows are being stored."""
+    attempts: Mapped[int] = mapped_column(Integer)
+    waits: Mapped[str | None] = mapped_column(Text)
+    """Why there is none although the period has ended."""
+    look_after: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    newest: Mapped[str | None] = mapped_column(String(250))
+    """Id of the newest benchmark whose rows were stored."""
+    announced_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class BirthRow(Base):

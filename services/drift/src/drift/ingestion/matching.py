@@ -7,21 +7,26 @@ both are known, else by when the prediction was made and the label sent. The fir
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
+
+L = TypeVar("L")
 
 
-class EntityLabel(NamedTuple):
-    """`label` is JSON; `event_time` is when what it describes happened."""
+class EntityLabel(NamedTuple, Generic[L]):
+    """`event_time` is when what it describes happened. All times are of one type: datetimes, or numbers."""
 
-    label: str
-    event_time: datetime | None
-    sent_at: datetime
+    label: L
+    event_time: Any
+    sent_at: Any
 
 
-def label_for(event_time: datetime | None, made_at: datetime, labels: Iterable[EntityLabel]) -> str | None:
+def _time(label: EntityLabel[Any]) -> tuple[Any, Any]:
+    return (label.sent_at if label.event_time is None else label.event_time, label.sent_at)
+
+
+def label_for(event_time: Any, made_at: Any, labels: Iterable[EntityLabel[L]]) -> L | None:
     """Return the label of a row of the same entity, None when all labels are earlier than the row."""
-    for label in sorted(labels, key=lambda item: (item.event_time or item.sent_at, item.sent_at)):
+    for label in sorted(labels, key=_time):
         if event_time is not None and label.event_time is not None:
             belongs = event_time <= label.event_time
         else:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Select, Table, bindparam, insert, select, update
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from contracts import Envelope, GroundTruthReceived
-from drift.database import store
-from drift.database.records import hash_of, label_record
-from drift.database.tables import COMPLETE, FailureRow, LabelRow, ModelRow, PredictionRow, VersionRow, WindowRow
+from chassis.columns import from_microseconds, microseconds
+from drift.database import chunks, places, store
+from drift.database.columns import Columns, Made
+from drift.database.places import Given, Label, Place
+from drift.database.records import hash_of, label_key
+from drift.database.tables import COMPLETE, FailureRow, ModelRow, VersionRow, WindowRow
+from drift.ingestion.labels import LabelRead
 from drift.ingestion.matching import EntityLabel, label_for
 
 KEPT, DUPLICATE, REPLAYED, SUPERSEDED, FAILED = "kept", "duplicate", "replayed", "superseded", "failed"
 
-PREDICTIONS: Table = PredictionRow.__table__  # type: ignore[assignment]
-LABELS: Table = LabelRow.__table__  # type: ignore[assignment]
-
-Records = list[dict[str, Any]]
+MICROSECONDS = 1_000_000
 
 
 @dataclass
@@ -31,201 +30,186 @@ class Taken:
 
     statuses: Counter[str] = field(default_factory=Counter)
     windows: dict[int, WindowRow] = field(default_factory=dict)
-    kept: dict[int, list[datetime]] = field(default_factory=dict)
-    """When the new rows were predicted, by version."""
-    failed: dict[int, list[datetime]] = field(default_factory=dict)
-    labels: Records = field(default_factory=list)
+    kept: dict[int, list[int]] = field(default_factory=dict)
+    """When the new rows were predicted, in microseconds since 1970, by version."""
+    failed: dict[int, list[int]] = field(default_factory=dict)
+    labels: list[LabelRead] = field(default_factory=list)
     """The new labels."""
     delays: list[float] = field(default_factory=list)
     """Seconds from each prediction to its label, of the rows that a label was assigned to."""
 
 
-def take_predictions(session: Session, model: ModelRow, records: Records, window_size: int, now: datetime) -> Taken:
+def take_predictions(
+    session: Session, model: ModelRow, made: dict[int, Columns], window_size: int, now: datetime
+) -> Taken:
     """Store new rows of one locked model, in order of arrival, in the windows of their versions.
 
-    `records`: of `prediction_record`.
+    `made`: by version, each row once.
     """
     taken = Taken()
-    by_version: dict[int, Records] = {}
-    for record in _new_predictions(session, model.model_name, records):
-        by_version.setdefault(record.pop("model_version"), []).append(record)
-    for model_version, found in by_version.items():
+    known = places.known(session, [key for columns in made.values() for key in columns.values("key")])
+    taken.statuses[DUPLICATE] += len(known)
+    for model_version, columns in made.items():
+        new = columns.without(known)
+        if not len(new):
+            continue
         version = store.version_of(session, model.model_name, model_version)
-        new = _current(model, version, found, taken)
+        new = _current(model, version, new, taken)
         taken.statuses[KEPT] += len(new)
-        taken.kept[model_version] = [record["made_at"] for record in new]
+        taken.kept[model_version] = new.values("made_at")
         version.predicted += len(new)
-        for record, label in zip(new, labels_of(session, model.model_name, new), strict=True):
-            record["label"] = label
-            del record["label_key"]
-        _fill_windows(session, version, new, window_size, now, taken)
-    taken.statuses[DUPLICATE] += len(records) - taken.statuses.total()
-    store.count_labels(session, taken.windows.values())
+        if len(new):
+            _fill_windows(session, version, new, window_size, now, taken)
     return taken
 
 
-def take_failures(session: Session, model: ModelRow, records: Records, now: datetime, taken: Taken) -> None:
+def take_failures(session: Session, model: ModelRow, rows: Sequence[Made], now: datetime, taken: Taken) -> None:
     """Count new rows that a version failed on; they are in no window. `taken`: of the rows that it predicted."""
-    new = {hash_of(record["label_key"]): record for record in reversed(records)}
+    new = {hash_of(label_key(row.request_id, row.row)): row for row in reversed(rows)}
     for keys in store.chunks(list(new)):
         known = select(FailureRow.key).where(FailureRow.model_name == model.model_name, FailureRow.key.in_(keys))
         for key in session.scalars(known).all():
             del new[key]
-    taken.statuses[DUPLICATE] += len(records) - len(new)
+    taken.statuses[DUPLICATE] += len(rows) - len(new)
     if new:
-        rows = [{"model_name": model.model_name, "key": key, "received_at": now} for key in new]
-        session.execute(insert(FailureRow), rows)
-    by_version: dict[int, Records] = {}
-    for record in new.values():
-        by_version.setdefault(record["model_version"], []).append(record)
-    for model_version, found in by_version.items():
+        found = [{"model_name": model.model_name, "key": key, "received_at": now} for key in new]
+        session.execute(insert(FailureRow), found)
+    by_version: dict[int, list[Made]] = {}
+    for row in new.values():
+        by_version.setdefault(row.model_version, []).append(row)
+    for model_version, of_version in by_version.items():
         version = store.version_of(session, model.model_name, model_version)
-        current = _current(model, version, found, taken)
+        if (fate := _past(model, version)) is not None:
+            taken.statuses[fate] += len(of_version)
+            continue
+        until = version.known_until
+        current = [microseconds(row.made_at) for row in of_version if until is None or row.made_at > until]
+        taken.statuses[REPLAYED] += len(of_version) - len(current)
         taken.statuses[FAILED] += len(current)
-        taken.failed[model_version] = [record["made_at"] for record in current]
+        taken.failed[model_version] = current
         version.failed += len(current)
 
 
-def _current(model: ModelRow, version: VersionRow, records: Records, taken: Taken) -> Records:
-    """Return the rows of the champion, or of a version whose promotion has not arrived, without those of a replay."""
-    if version.epoch is not None and model.champion_version != version.model_version:
-        taken.statuses[SUPERSEDED] += len(records)
-        return []
-    new = [item for item in records if version.known_until is None or item["made_at"] > version.known_until]
-    taken.statuses[REPLAYED] += len(records) - len(new)
-    return new
-
-
-def take_labels(
-    session: Session, model_name: str, envelopes: Sequence[Envelope[GroundTruthReceived]], now: datetime
-) -> Taken:
+def take_labels(session: Session, labels: Sequence[LabelRead], now: datetime) -> Taken:
     """Store new labels of one locked model, and assign them to the rows that wait for them."""
-    records: dict[str, dict[str, Any]] = {}
-    for envelope in envelopes:
-        record = label_record(envelope, now)
-        records.setdefault(record["key"], record)
-    for keys in store.chunks(list(records)):
-        known = select(LabelRow.key).where(LabelRow.model_name == model_name, LabelRow.key.in_(keys))
-        for key in session.scalars(known).all():
-            del records[key]
-    new = list(records.values())
-    taken = Taken(Counter({KEPT: len(new), DUPLICATE: len(envelopes) - len(new)}))
-    if not new:
-        return taken
-    taken.labels = new
-    touched = _label_requests(session, model_name, [item for item in new if item["entity_id"] is None])
-    touched |= _label_entities(session, model_name, [item for item in new if item["entity_id"] is not None])
-    stored = [{name: value for name, value in item.items() if name in LABELS.columns} for item in new]
-    session.execute(store.insert_into(session, LABELS).on_conflict_do_nothing(), stored)
-    for keys in store.chunks(sorted(touched)):
-        taken.windows |= {item.key: item for item in session.scalars(select(WindowRow).where(WindowRow.key.in_(keys)))}
-    store.count_labels(session, taken.windows.values())
+    first: dict[int, LabelRead] = {}
+    for label in labels:
+        first.setdefault(label.key, label)
+    for key in places.known_labels(session, list(first)):
+        del first[key]
+    new = list(first.values())
+    taken = Taken(Counter({KEPT: len(new), DUPLICATE: len(labels) - len(new)}), labels=new)
+    received = microseconds(now)
+    stored = [
+        Label(
+            label.key,
+            label.unit,
+            None if label.event_time is None else microseconds(label.event_time),
+            label.label,
+            microseconds(label.sent_at),
+            received,
+        )
+        for label in new
+    ]
+    by_key = {item.key: item for item in stored if item.unit is None}
+    by_unit: dict[int, list[Label]] = {}
+    for item in stored:
+        if item.unit is not None:
+            by_unit.setdefault(item.unit, []).append(item)
+    _give(session, ((place, by_key[place.key]) for place in places.unlabelled(session, list(by_key))), taken)
+    waiting = places.unlabelled_of_units(session, list(by_unit))
+    _give(session, ((place, _of_entity(place, by_unit.get(place.unit or 0, ()))) for place in waiting), taken)
+    places.add_labels(session, stored)
     return taken
 
 
-def _new_predictions(session: Session, model_name: str, records: Records) -> Records:
-    """Drop duplicates, within this batch or of an earlier one."""
-    new: dict[tuple[str, int], dict[str, Any]] = {}
-    for record in records:
-        new.setdefault((record["request_id"], record["row"]), record)
-    for requests in store.chunks(list({request for request, _ in new})):
-        query = select(PREDICTIONS.c.request_id, PREDICTIONS.c.row).where(
-            PREDICTIONS.c.model_name == model_name, PREDICTIONS.c.request_id.in_(requests)
-        )
-        for request, row in session.execute(query):
-            new.pop((request, row), None)
-    return list(new.values())
+def labels_of(session: Session, rows: Sequence[Place]) -> list[Label | None]:
+    """Return the label of each row if it arrived earlier."""
+    if not places.has_labels(session):
+        return [None] * len(rows)
+    by_key = places.labels_by_key(session, [row.key for row in rows])
+    by_unit = places.labels_by_unit(session, {row.unit for row in rows if row.unit is not None})
+    return [
+        by_key.get(row.key) or _of_entity(row, by_unit.get(row.unit, ()) if row.unit is not None else ())
+        for row in rows
+    ]
+
+
+def place_of(row: Made) -> Place:
+    """Return a row that is in no window as one that labels are found for."""
+    event_time = None if row.event_time is None else microseconds(row.event_time)
+    return Place(row.key, 0, 0, row.unit, microseconds(row.made_at), event_time)
+
+
+def _past(model: ModelRow, version: VersionRow) -> str | None:
+    """Return what becomes of rows of a version that another one has replaced.
+
+    Those of a version whose promotion has not arrived are kept.
+    """
+    return SUPERSEDED if version.epoch is not None and model.champion_version != version.model_version else None
+
+
+def _current(model: ModelRow, version: VersionRow, columns: Columns, taken: Taken) -> Columns:
+    """Leave out the rows of a former champion, and those of a replay."""
+    if (fate := _past(model, version)) is not None:
+        taken.statuses[fate] += len(columns)
+        return columns.slice(0, 0)
+    new = columns if version.known_until is None else columns.made_after(version.known_until)
+    taken.statuses[REPLAYED] += len(columns) - len(new)
+    return new
 
 
 def _fill_windows(
-    session: Session, version: VersionRow, records: Records, size: int, now: datetime, taken: Taken
+    session: Session, version: VersionRow, columns: Columns, size: int, now: datetime, taken: Taken
 ) -> None:
-    if not records:
-        return
     window = store.open_window(session, version) or store.new_window(session, version, size, now)
     start = 0
-    while start < len(records):
+    while start < len(columns):
         if window.rows >= window.size:
             window = store.new_window(session, version, size, now)
-        part = records[start : start + window.size - window.rows]
-        _put(window, part, now)
+        part = columns.slice(start, window.size - window.rows)
+        _put(session, window, part, now, taken)
         taken.windows[window.key] = window
         start += len(part)
     session.flush()
-    session.execute(store.insert_into(session, PREDICTIONS).on_conflict_do_nothing(), records)
 
 
-def _put(window: WindowRow, records: Records, now: datetime) -> None:
-    for record in records:
-        record["window_key"] = window.key
-    times = [record["event_time"] or record["made_at"] for record in records]
-    window.start = min([*times, window.start or times[0]])
-    window.end = max([*times, window.end or times[0]])
-    window.rows += len(records)
+def _put(session: Session, window: WindowRow, columns: Columns, now: datetime, taken: Taken) -> None:
+    chunks.append(session, window, columns)
+    names = ("key", "unit", "made_at", "event_time")
+    found = zip(*map(columns.values, names), strict=True)
+    rows = [
+        Place(key, window.key, seat, unit, made_at, event_time)
+        for seat, (key, unit, made_at, event_time) in enumerate(found, window.rows)
+    ]
+    places.add(session, rows)
+    begin, end = map(from_microseconds, columns.span())
+    window.start = min(begin, window.start or begin)
+    window.end = max(end, window.end or end)
+    window.rows += len(columns)
+    taken.windows[window.key] = window
+    _give(session, zip(rows, labels_of(session, rows), strict=True), taken)
     if window.rows >= window.size:
         window.state, window.closed_at = COMPLETE, now
 
 
-def labels_of(session: Session, model_name: str, records: Records) -> list[str | None]:
-    """Return the label of each row, as JSON, if it arrived earlier. `records`: with a `label_key`."""
-    by_key: dict[str, str] = {}
-    for keys in store.chunks([record["label_key"] for record in records]):
-        query = select(LABELS.c.key, LABELS.c.label).where(LABELS.c.model_name == model_name, LABELS.c.key.in_(keys))
-        by_key.update((key, label) for key, label in session.execute(query))
-    by_entity: dict[str, list[EntityLabel]] = {}
-    for entities in store.chunks(list({record["entity_id"] for record in records} - {None})):
-        query = select(LABELS.c.entity_id, LABELS.c.label, LABELS.c.event_time, LABELS.c.sent_at).where(
-            LABELS.c.model_name == model_name, LABELS.c.entity_id.in_(entities)
-        )
-        for found in session.execute(query):
-            label = EntityLabel(found.label, found.event_time, found.sent_at)
-            by_entity.setdefault(found.entity_id, []).append(label)
-    return [
-        by_key.get(record["label_key"])
-        or label_for(record["event_time"], record["made_at"], by_entity.get(record["entity_id"], ()))
-        for record in records
+def _give(session: Session, found: Iterable[tuple[Place, Label | None]], taken: Taken) -> None:
+    given = [
+        (place, Given(place.window_key, place.seat, label.label, label.sent_at))
+        for place, label in found
+        if label is not None
     ]
+    places.give(session, given)
+    taken.delays += [((label.labelled_at or 0) - place.made_at) / MICROSECONDS for place, label in given]
+    by_window = Counter(place.window_key for place, _ in given)
+    missing = [key for key in by_window if key not in taken.windows]
+    for keys in store.chunks(sorted(missing)):
+        taken.windows |= {item.key: item for item in session.scalars(select(WindowRow).where(WindowRow.key.in_(keys)))}
+    for key, count in by_window.items():
+        taken.windows[key].labelled += count
 
 
-def _label_requests(session: Session, model_name: str, labels: Records) -> set[int]:
-    """Assign labels to the rows of their requests; return the keys of the windows that changed."""
-    by_row = {(item["request_id"], item["row"]): item["label"] for item in labels}
-    found: Records = []
-    touched: set[int] = set()
-    for requests in store.chunks(list({request for request, _ in by_row})):
-        for row in session.execute(_unlabelled(model_name).where(PREDICTIONS.c.request_id.in_(requests))):
-            if (label := by_row.get((row.request_id, row.row))) is not None:
-                found.append({"of": row.seq, "given": label})
-                touched.add(row.window_key)
-    _write_labels(session, found)
-    return touched
-
-
-def _label_entities(session: Session, model_name: str, labels: Records) -> set[int]:
-    """Assign labels to their entities' rows up to the labels' times; return the keys of the windows that changed."""
-    by_entity: dict[str, list[EntityLabel]] = {}
-    for item in labels:
-        label = EntityLabel(item["label"], item["event_time"], item["sent_at"])
-        by_entity.setdefault(item["entity_id"], []).append(label)
-    found: Records = []
-    touched: set[int] = set()
-    for entities in store.chunks(list(by_entity)):
-        for row in session.execute(_unlabelled(model_name).where(PREDICTIONS.c.entity_id.in_(entities))):
-            if (given := label_for(row.event_time, row.made_at, by_entity[row.entity_id])) is not None:
-                found.append({"of": row.seq, "given": given})
-                touched.add(row.window_key)
-    _write_labels(session, found)
-    return touched
-
-
-def _unlabelled(model_name: str) -> Select[Any]:
-    columns = ("seq", "request_id", "row", "entity_id", "event_time", "made_at", "window_key")
-    return select(*(PREDICTIONS.c[name] for name in columns)).where(
-        PREDICTIONS.c.model_name == model_name, PREDICTIONS.c.label.is_(None)
+def _of_entity(place: Place, labels: Sequence[Label]) -> Label | None:
+    return label_for(
+        place.event_time, place.made_at, (EntityLabel(label, label.event_time, label.sent_at) for label in labels)
     )
-
-
-def _write_labels(session: Session, found: Records) -> None:
-    if found:
-        statement = update(PREDICTIONS).where(PREDICTIONS.c.seq == bindparam("of")).values(label=bindparam("given"))
-        session.connection().execute(statement, found)

@@ -9,21 +9,25 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from chassis.columns import microseconds
 from chassis.jobs import Jobs
 from chassis.telemetry import get_logger
 from contracts import Envelope, Mode, OutputFormat, PredictionMade, RolloutChanged, Stage
 from contracts.losses import LossKind
 from drift import metrics
 from drift.database import store as versions
-from drift.database.records import as_utc, clean, hash_of
+from drift.database.chunks import predicted_since
+from drift.database.columns import Made
+from drift.database.records import as_utc, clean, hash_of, label_key
 from drift.database.tables import BirthRow, VersionRow
+from drift.ingestion.labels import LabelRead
 from drift.ingestion.matching import EntityLabel, label_for
-from drift.ingestion.rows import Taken, labels_of
+from drift.ingestion.rows import Taken, labels_of, place_of
 from drift.policies import DriftPolicies
 from drift.rollouts import store
 from drift.rollouts.measures import Measures
 from drift.rollouts.open_step import OpenStep, empty
-from drift.rollouts.rows import Record, TrialRow, row_of
+from drift.rollouts.rows import TrialRow, row_of
 from drift.rollouts.store import WAITING
 from drift.rollouts.tables import ENDED, OPEN, UNANNOUNCED, StepRow
 
@@ -84,13 +88,13 @@ class Rollouts:
         )
 
     def take_predictions(
-        self, session: Session, model_name: str, made: Sequence[tuple[PredictionMade, Record]], now: datetime
+        self, session: Session, model_name: str, made: Sequence[tuple[Made, PredictionMade]], now: datetime
     ) -> None:
         """Count new rows of rollouts; rows of a step that is not announced yet wait for it."""
-        by_step: dict[tuple[str, int], list[tuple[TrialRow, Record]]] = {}
-        for event, record in made:
+        by_step: dict[tuple[str, int], list[tuple[TrialRow, Made]]] = {}
+        for each, event in made:
             if event.rollout_id is not None and event.step is not None:
-                by_step.setdefault((clean(event.rollout_id), event.step), []).append((row_of(event, record), record))
+                by_step.setdefault((clean(event.rollout_id), event.step), []).append((row_of(event, each), each))
         statuses: Counter[str] = Counter()
         for (rollout_id, number), of_step in by_step.items():
             row = store.step_of(session, model_name, rollout_id, number)
@@ -111,17 +115,21 @@ class Rollouts:
             self.settle(session, step)
         metrics.count_statuses(session, metrics.ROLLOUT_ROWS, model_name, statuses)
 
-    def take_labels(self, session: Session, model_name: str, labels: Sequence[Record]) -> None:
-        """Assign new labels to the rows that wait for them. `labels`: what `label_record` returned."""
+    def take_labels(self, session: Session, model_name: str, labels: Sequence[LabelRead]) -> None:
+        """Assign new labels to the rows that wait for them."""
         live = [row for row in store.live_steps(session, model_name) if row.changed is None or row.changed.get("loss")]
         if not live or not labels:
             return
-        by_key = {hash_of(label["key"]): label["label"] for label in labels if label["entity_id"] is None}
-        by_unit: dict[int, list[EntityLabel]] = {}
+        by_key = {
+            hash_of(label_key(label.request_id, label.row)): label.label
+            for label in labels
+            if label.request_id is not None
+        }
+        by_unit: dict[int, list[EntityLabel[str]]] = {}
         for label in labels:
-            if label["entity_id"] is not None:
-                of_entity = EntityLabel(label["label"], label["event_time"], label["sent_at"])
-                by_unit.setdefault(hash_of(label["entity_id"]), []).append(of_entity)
+            if label.entity_id is not None:
+                of_entity = EntityLabel(label.label, label.event_time, label.sent_at)
+                by_unit.setdefault(hash_of(label.entity_id), []).append(of_entity)
         for row in live:
             given = {
                 found.key: by_key[found.key] for found in store.unlabelled(session, row.key, WAITING.c.key, by_key)
@@ -141,8 +149,9 @@ class Rollouts:
             if row.changed is None:
                 continue
             changed = RolloutChanged.model_validate(row.changed)
+            began_at = microseconds(changed.began_at)
             rows, failed = (
-                sum(made_at < changed.began_at for made_at in of_version.get(changed.champion_version, ()))
+                sum(made_at < began_at for made_at in of_version.get(changed.champion_version, ()))
                 for of_version in (taken.kept, taken.failed)
             )
             if rows or failed:
@@ -184,7 +193,7 @@ class Rollouts:
     def _begin(self, session: Session, row: StepRow, event: RolloutChanged) -> None:
         began_at = as_utc(event.began_at) or self._clock()
         champion = versions.version_of(session, event.model_name, event.champion_version)
-        since = store.predicted_since(session, event.model_name, event.champion_version, began_at)
+        since = predicted_since(session, event.model_name, event.champion_version, began_at)
         row.history = max(0, champion.predicted - since) + champion.failed
         row.history_errors = champion.failed
         row.counted_from = began_at
@@ -207,14 +216,12 @@ class Rollouts:
         row.state, row.ended_at = ENDED, self._clock()
 
     def _add_labels(
-        self, session: Session, row: StepRow, new: Iterable[TrialRow], of_step: Iterable[tuple[TrialRow, Record]]
+        self, session: Session, row: StepRow, new: Iterable[TrialRow], of_step: Iterable[tuple[TrialRow, Made]]
     ) -> None:
         """Assign labels that arrived before their prediction."""
         if row.changed is not None and not row.changed.get("loss"):
             return
-        records: dict[int, Record] = {trial.key: record for trial, record in reversed(list(of_step))}
+        made = {trial.key: place_of(row) for trial, row in reversed(list(of_step))}
         rows = list(new)
-        for trial, label in zip(
-            rows, labels_of(session, row.model_name, [records[each.key] for each in rows]), strict=True
-        ):
-            trial.label = label
+        for trial, label in zip(rows, labels_of(session, [made[each.key] for each in rows]), strict=True):
+            trial.label = None if label is None else label.label

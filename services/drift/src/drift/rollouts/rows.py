@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from contracts import Output, PredictionMade, Scalar
-from drift.database.records import dumps, hash_of, loads
+from drift.database.columns import Made
+from drift.database.records import dumps, hash_of, label_key, loads
 from drift.policy.losses import Answer
 from drift.rollouts.tables import CHAMPION, TRIED, WaitingRow
 
@@ -59,19 +60,13 @@ class TrialRow:
         return CHAMPION | TRIED if tried is not None else 0
 
 
-def is_answered(champion: Output) -> bool:
-    """Return whether the champion predicted a row of the challenger's arm: it does where the challenger fails."""
-    return champion.label is not None or champion.score is not None
-
-
-def row_of(event: PredictionMade, record: Record) -> TrialRow:
-    """`record`: what `prediction_record` returned for the event."""
-    entity = record["entity_id"]
+def row_of(event: PredictionMade, row: Made) -> TrialRow:
+    """Return a row with what both versions predicted for it. Its key and its unit are hashes of their own."""
     return TrialRow(
-        key=hash_of(record["label_key"]),
-        unit=None if entity is None else hash_of(entity),
-        made_at=record["made_at"],
-        event_time=record["event_time"],
+        key=hash_of(label_key(row.request_id, row.row)),
+        unit=None if row.entity_id is None else hash_of(row.entity_id),
+        made_at=row.made_at,
+        event_time=row.event_time,
         champion=_predicted(event.champion),
         tried=None if event.challenger is None else _predicted(event.challenger),
     )

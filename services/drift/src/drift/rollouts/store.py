@@ -10,7 +10,6 @@ from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from drift.database.store import chunks
-from drift.database.tables import PredictionRow, WindowRow
 from drift.rollouts.rows import TrialRow, from_columns, to_columns
 from drift.rollouts.tables import ENDED, OPEN, UNANNOUNCED, SeenRow, StepRow, UnitRow, WaitingRow
 
@@ -178,21 +177,6 @@ def write_labels(session: Session, step_key: int, labels: dict[int, str]) -> Non
             .values(label=bindparam("given"))
         )
         session.connection().execute(statement, [{"of": key, "given": label} for key, label in labels.items()])
-
-
-def predicted_since(session: Session, model_name: str, model_version: int, since: datetime) -> int:
-    """Return how many rows of the version's windows were made at `since` or later."""
-    query = (
-        select(func.count())
-        .select_from(PredictionRow)
-        .join(WindowRow, WindowRow.key == PredictionRow.window_key)
-        .where(
-            WindowRow.model_name == model_name,
-            WindowRow.model_version == model_version,
-            PredictionRow.made_at >= since,
-        )
-    )
-    return session.scalar(query) or 0
 
 
 def forgettable(

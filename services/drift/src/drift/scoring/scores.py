@@ -155,6 +155,9 @@ def _jensen_shannon(reference: pd.Series, current: pd.Series) -> float:
 
 def _numbers(column: pd.Series) -> pd.Series:
     """Convert to float64; any value that is not a finite number (a word, too) becomes missing."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        found = _numbers(pd.Series(column.cat.categories, dtype=object)).to_numpy()
+        return pd.Series(np.append(found, np.nan)[column.cat.codes], index=column.index)
     if pd.api.types.is_object_dtype(column.dtype):  # pandas raises for an integer beyond any float, and reads bytes
         return pd.Series([number(value) for value in column], index=column.index, dtype="float64")
     numbers = pd.to_numeric(column, errors="coerce").astype("float64")
@@ -163,5 +166,8 @@ def _numbers(column: pd.Series) -> pd.Series:
 
 def _categories(column: pd.Series) -> pd.Series:
     """Convert to texts; 1 and 1.0 are one category, as an integer column with a missing value comes as floats."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        texts = _categories(pd.Series(column.cat.categories, dtype=object)).to_numpy()
+        return pd.Series(np.append(texts, None)[column.cat.codes], index=column.index, dtype=object)
     values = [str(value) if isinstance(value, bool | np.bool_) else canonical(value) for value in column]
     return pd.Series(values, index=column.index, dtype=object)
