@@ -15,6 +15,7 @@ from chassis.errors import Transient
 from contracts import Dataset
 from drift.reports.drawer import Drawer, DrawingFailed
 from drift.settings import Settings
+from support.cli import ok
 from support.databases import on_sqlite
 from support.drifting import EVIDENTLY, WINDOW, DriftService, customers, predictions, promotion
 from support.waiting import eventually
@@ -44,6 +45,14 @@ def test_a_silent_window_is_drawn_when_its_page_is_opened_and_a_killed_process_c
     drift.publish([promotion(reference=reference), *predictions(customers(2 * WINDOW, 2))])
     drift.window_that(lambda window: window["number"] == 2 and window["state"] == "scored")
     assert not drawing_processes(drift), "a window without drift is drawn for nobody"
+
+    at = ["--drift", f"http://127.0.0.1:{drift.port}"]
+    rules = "rule: windows of 400 rows"
+    assert rules in (shown := ok("drift", "shop", *at).out), shown
+    assert "shop v1 features: no drift" in shown and "shop-v1-w2" in shown
+    assert "shop-v1-w2" in ok("drift", *at).out
+    detail = ok("drift", "--window", "shop-v1-w1", *at).out
+    assert "features: no drift." in detail and "performance: not judged yet" in detail and "jensenshannon" in detail
 
     page = drift.page("shop-v1-w1")
     assert "The data is as usual." in page and "http-equiv='refresh'" in page and EVIDENTLY not in page

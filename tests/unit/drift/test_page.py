@@ -83,7 +83,7 @@ def test_estimates_have_their_interval_baseline_and_what_they_cannot_see():
         window(
             proxy=ESTIMATE | {"outcome": "Passed", "reason": "within its range"},
             harm=ESTIMATE | {"harm": "benign", "reason": "age has little importance"},
-            prediction={"outcome": "Failed", "reason": "scores moved", "score": 0.2, "limit": 0.1},
+            prediction={"outcome": "Failed", "reason": "scores moved", "distance": 0.2, "limit": 0.1},
         )
     )
     assert page.count("Estimated roc_auc: 0.7400 (0.7100 to 0.7700); 0.7600 on the golden rows.") == 2

@@ -123,7 +123,7 @@ def _predictions(prediction: dict[str, Any] | None) -> str:
         "Predictions",
         prediction.get("outcome"),
         prediction.get("reason"),
-        None,
+        prediction.get("held"),
         [words.distance(prediction), words.SIGNAL],
     )
 
@@ -135,7 +135,7 @@ def _proxy(proxy: dict[str, Any] | None) -> str:
         "Performance, estimated without labels",
         proxy.get("outcome"),
         proxy.get("reason"),
-        None,
+        proxy.get("held"),
         [words.estimate(proxy), words.PROXY],
     )
 

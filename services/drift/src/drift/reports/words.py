@@ -11,10 +11,12 @@ METHODS = {
     "wasserstein": "numbers",
     "jensenshannon": "categories",
     "missing share": "missing",
+    "unseen share": "unseen",
 }
 MEANING = (
     "Distances: of numbers, Wasserstein's in standard deviations of the reference; of categories, Jensen and Shannon's,"
-    " from 0 to 1; of missing values, the difference of their shares."
+    " from 0 to 1; of missing values, the difference of their shares; of unseen ones, the share of rows with a category"
+    " that the reference does not have."
 )
 BLIND = (
     "The features alone cannot show that the same values have come to mean something else (concept drift). Labels can,"
@@ -49,7 +51,7 @@ def limits(found: dict[str, Any] | None) -> str | None:
         return None
     alpha, windows = found.get("alpha"), found.get("windows")
     share = f" They allow {100 * alpha:.3g} % of the windows without drift to exceed one." if alpha else ""
-    if found["assumption"] == "windows":
+    if "windows" in str(found["assumption"]):
         number = f"{windows:,} past windows" if windows else "past windows"
         return f"The limits are calibrated on {number}: ordinary day-to-day variation is in them.{share}"
     splits = f"{windows:,} random splits" if windows else "random splits"
@@ -82,7 +84,7 @@ def estimate(found: dict[str, Any]) -> str | None:
 
 
 def distance(found: dict[str, Any]) -> str | None:
-    score, limit = found.get("score"), found.get("limit")
+    score, limit = found.get("distance", found.get("score")), found.get("limit")
     if score is None or limit is None:
         return None
     return f"Distance from the reference's predictions: {score:.4f}; limit {limit:.4f}."
