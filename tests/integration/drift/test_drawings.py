@@ -85,7 +85,8 @@ def test_the_process_that_draws_ends_when_it_is_idle_and_at_its_deadline(tmp_pat
     stops.set()
     with pytest.raises(Transient, match="the service ends"):
         drawer.draw("shop-v1-w1", None, None, stops)
-    assert drawer.pid is None and not psutil.pid_exists(pid)
+    assert drawer.pid is None
+    eventually(lambda: not psutil.pid_exists(pid))
     drawer = Drawer(Settings(_env_file=None, report_seconds=0.2), "sqlite:///", str(tmp_path), idle=timedelta(0))
     drawer._start()
     drawer.once()
