@@ -104,10 +104,15 @@ def limits_line(limits: Mapping[str, Any] | None) -> str | None:
     if not limits or not limits["assumption"]:
         return None
     windows, rule = limits["windows"], limits["share_rule"]
-    if "windows" in limits["assumption"]:
-        said = f"calibrated on {windows} past windows"
+    if limits["assumption"] == "windows":
+        past = "windows of the reference in order of time" if limits["blocks"] else "past windows"
+        said = f"calibrated on {windows} {past}"
     else:
-        said = "calibrated on random splits of the reference: ordinary day-to-day variation is not in them"
+        also = f" and {windows} past windows" if windows else ""
+        said = (
+            f"calibrated on {limits['splits']} random splits of the reference{also}: ordinary day-to-day variation is"
+            " not in them, or only in part"
+        )
     if rule and rule["of"]:
         said += f"; drift_share {rule['share']:g} would have alarmed in {rule['alarms']} of {rule['of']} of them"
     return said

@@ -137,7 +137,12 @@ def test_facts_of_a_window_are_in_its_json_as_they_are_stored(bench: Bench, page
         limits={
             "assumption": "windows",
             "windows": 40,
-            "alpha": 0.05,
+            "blocks": False,
+            "splits": 400,
+            "share": 0.05,
+            "size": 2000,
+            "reference_rows": 5000,
+            "calibrated_at": "2026-03-01T00:00:00Z",
             "share_rule": {"share": 0.5, "alarms": 0, "of": 40},
         },
         prediction={"outcome": "Passed", "reason": "r", "method": "wasserstein", "distance": 0.1, "limit": 0.2},

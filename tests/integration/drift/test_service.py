@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from contracts import Dataset, GroundTruthReceived, Output, OutputFormat, PredictionMade, new_envelope
@@ -137,6 +138,36 @@ def test_during_the_cooldown_drift_is_seen_and_not_announced_and_a_promotion_end
     drift.publish(predictions(customers(WINDOW, 3, shift=1.0), model=shop, version=2))
     eventually(lambda: len(detected(bus, shop)) == 2, timeout=60)
     assert [event.window.id for event in detected(bus, shop)] == [f"{shop}-v1-w1", f"{shop}-v2-w1"]
+
+
+def test_by_a_budget_a_column_of_zeros_is_announced_when_a_second_window_has_it(
+    drift: DriftService, shop: str, bus: BusClient, reference: Dataset
+) -> None:
+    drift.policy(f"{{window: {{rows: {WINDOW}}}, cooldown: 1h}}", shop)
+    drift.publish([promotion(model=shop, reference=reference)])
+    eventually(lambda: (drift.ask(f"/models/{shop}")[1] or {}).get("rules", {}).get("budget"), timeout=60)
+    usual, broken = customers(WINDOW, 2), customers(2 * WINDOW, 3).assign(age=0.0)
+    vanished = customers(WINDOW, 4).drop(columns="spend")
+    drift.publish(predictions(pd.concat([usual, broken]), model=shop) + predictions(vanished, model=shop))
+    eventually(lambda: [window["state"] for window in drift.windows(shop)] == ["scored"] * 4, timeout=90)
+    first, held, announced, last = (window["data"] for window in drift.windows(shop))
+    assert [window["outcome"] for window in (first, held, announced, last)] == ["Passed", *["Failed"] * 3]
+    assert "none of 3 features drifted; limits from 400 random splits of the reference" in first["reason"]
+    assert held["held"] == "not announced: seen in 1 of the last 3 windows, announced from 2"
+    assert "spend (missing share 1.000 > " in last["reason"]
+    assert first["limits"]["share_rule"] == {"share": 0.5, "alarms": first["limits"]["share_rule"]["alarms"], "of": 400}
+    [event] = detected(bus, shop)
+    assert event.window.id == f"{shop}-v1-w3"
+    assert (event.budget, event.assumption) == ("1 false alarm in 20 windows", "iid")
+    worst = event.scores[0]
+    assert (worst.feature, worst.drifted) == ("age", True)
+    assert worst.expected is not None
+    assert worst.expected < worst.limit < worst.score
+    status, [limits] = drift.ask(f"/models/{shop}/limits")
+    assert (status, limits["size"], limits["assumption"], limits["model_version"]) == (200, WINDOW, "iid", 1)
+    assert {"feature": worst.feature, "method": worst.method, "expected": worst.expected, "limit": worst.limit} in (
+        limits["columns"]
+    )
 
 
 def test_score_judges_the_rows_there_are_and_refuses_fewer_than_200(

@@ -12,24 +12,6 @@ from drift.database.tables import WindowRow
 from drift.policy.maturity import Delays, Maturity
 
 
-class ShareRuleView(BaseModel):
-    """What a fixed `drift_share` would have done on the windows of the calibration, all without drift."""
-
-    share: float | None = None
-    alarms: int | None = None
-    of: int | None = None
-
-
-class LimitsView(BaseModel):
-    """On what the limits of a window were calibrated."""
-
-    assumption: str | None = Field(None, description="windows: past windows; iid: random splits of the reference")
-    windows: int | None = None
-    alpha: float | None = Field(None, description="Share of the windows without drift that may exceed a limit")
-    calibrated_at: datetime | None = None
-    share_rule: ShareRuleView | None = None
-
-
 class PredictionView(BaseModel):
     """Whether the predictions are distributed as before; it decides nothing alone."""
 
@@ -57,6 +39,42 @@ class ProxyView(BaseModel):
     bound: float | None = None
 
 
+class ShareRule(BaseModel):
+    """What a fixed limit would have done: on how many windows without drift it would have reported drift."""
+
+    share: float = Field(description="`drift_share` of the policy, or its former default 0.5")
+    alarms: int
+    of: int = Field(description="The windows that the limits were calibrated on")
+
+
+class LimitsBasis(BaseModel):
+    """On what limits were calibrated."""
+
+    assumption: str = Field(description="windows (past windows) or iid (random splits of the reference)")
+    windows: int = Field(description="Past windows")
+    blocks: bool = Field(description="The past windows are rows of the reference in order of time")
+    splits: int = Field(description="Random splits of the reference")
+    share: float = Field(description="The share of windows without drift that exceed a limit")
+    size: int = Field(description="Rows of a window")
+    reference_rows: int
+    share_rule: ShareRule
+    calibrated_at: datetime
+
+
+class ColumnLimit(BaseModel):
+    feature: str
+    method: str
+    expected: float = Field(description="The mean distance of windows without drift")
+    limit: float = Field(description="The distance from which the feature has drifted")
+
+
+class LimitsView(LimitsBasis):
+    """The limits of a version for windows of one size."""
+
+    model_version: int
+    columns: list[ColumnLimit]
+
+
 class DataView(BaseModel):
     """`outcome` None: not judged yet. `held`: drift that was not announced, and why."""
 
@@ -68,8 +86,8 @@ class DataView(BaseModel):
     limit: float | None
     scores: list[FeatureScore]
     not_compared: dict[str, str]
-    limits: LimitsView | None = Field(description="None: the limits were fixed, or the window has no scores")
     harm: HarmEstimate | None = Field(description="Of a window that has drifted")
+    limits: LimitsBasis | None = Field(description="On what the limits were calibrated")
     judged_at: datetime | None
 
 
@@ -217,8 +235,8 @@ def window_view(window: WindowRow, public_url: str) -> WindowView:
             limit=window.drift_share_limit,
             scores=[FeatureScore.model_validate(score) for score in window.scores],
             not_compared=window.not_compared,
-            limits=LimitsView.model_validate(window.limits) if window.limits else None,
             harm=HarmEstimate.model_validate(window.harm) if window.harm else None,
+            limits=LimitsBasis.model_validate(window.limits) if window.limits else None,
             judged_at=window.scored_at,
         ),
         prediction=PredictionView.model_validate(window.prediction) if window.prediction else None,

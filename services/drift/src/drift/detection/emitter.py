@@ -16,7 +16,7 @@ from drift.database import store
 from drift.database.records import identity
 from drift.database.tables import WindowRow
 from drift.policies import DriftPolicies
-from drift.policy.windows import Hold, Standing, Verdict, announcement
+from drift.policy.windows import EACH_WINDOW, Hold, Standing, Verdict, announcement, by_excess
 
 MOST_SCORES = 500
 """In one event, to stay below the message size that consumers accept; the window's page has all scores."""
@@ -33,9 +33,17 @@ class DriftEmitter:
         self._public_url = public_url
 
     def data(self, session: Session, window: WindowRow, verdict: Verdict, scores: Sequence[FeatureScore]) -> None:
-        worst = sorted(scores, key=lambda score: score.limit - score.score)[:MOST_SCORES]
+        rules = self._policies.drift(window.model_name)
+        is_calibrated = rules.drift_share is None
         said = self._announce(
-            session, window, verdict, window.data_event_id, drift_share=verdict.observed, scores=worst
+            session,
+            window,
+            verdict,
+            window.data_event_id,
+            drift_share=verdict.observed,
+            scores=by_excess(scores)[:MOST_SCORES],
+            budget=rules.budget.in_words if is_calibrated else None,
+            assumption=(window.limits or {}).get("assumption") if is_calibrated else None,
         )
         window.data_event_id, window.data_held = said
         if verdict.observed is not None:
@@ -59,6 +67,8 @@ class DriftEmitter:
     ) -> tuple[str | None, str | None]:
         """Return the id of the event, and the reason why drift was not announced."""
         name, now = window.model_name, datetime.now(UTC)
+        rules = self._policies.drift(name)
+        after = rules.after if verdict.kind is DriftKind.DATA else EACH_WINDOW
         model = store.lock_model(session, name)
         version = store.version_of(session, name, window.model_version)
         standing = Standing(
@@ -66,8 +76,9 @@ class DriftEmitter:
             champion_version=model.champion_version,
             announced=event_id is not None,
             last_detected_at=version.last_detected_at,
+            recent=store.newest_outcomes(session, window, after.windows),
         )
-        answer = announcement(verdict, standing, self._policies.drift(name).cooldown, now)
+        answer = announcement(verdict, standing, rules.cooldown, now, after)
         metrics.once_committed(session, lambda: metrics.VERDICTS.labels(name, verdict.kind, verdict.outcome).inc())
         log.info("window judged", window=window.id, kind=verdict.kind, outcome=verdict.outcome, reason=verdict.reason)
         if answer is None:

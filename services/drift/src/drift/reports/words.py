@@ -49,15 +49,16 @@ def limits(found: dict[str, Any] | None) -> str | None:
     """Return the origin of the limits."""
     if not found or not found.get("assumption"):
         return None
-    alpha, windows = found.get("alpha"), found.get("windows")
-    share = f" They allow {100 * alpha:.3g} % of the windows without drift to exceed one." if alpha else ""
-    if "windows" in str(found["assumption"]):
-        number = f"{windows:,} past windows" if windows else "past windows"
-        return f"The limits are calibrated on {number}: ordinary day-to-day variation is in them.{share}"
-    splits = f"{windows:,} random splits" if windows else "random splits"
+    windows, splits, share = found.get("windows") or 0, found.get("splits") or 0, found.get("share")
+    allowed = f" They allow {100 * share:.3g} % of the windows without drift to exceed one." if share else ""
+    if found["assumption"] == "windows":
+        past = "windows of the reference in order of time" if found.get("blocks") else "past windows"
+        return f"The limits are calibrated on {windows:,} {past}: ordinary day-to-day variation is in them.{allowed}"
+    also = f" and {windows:,} past windows" if windows else ""
     return (
-        f"The limits are calibrated on {splits} of the reference: ordinary day-to-day variation is not in them, so they"
-        f" may be exceeded more often than planned until enough past windows are known.{share}"
+        f"The limits are calibrated on {splits:,} random splits of the reference{also}: ordinary day-to-day variation"
+        f" is not in them, or only in part. They may be exceeded more often than planned until enough past windows are"
+        f" known.{allowed}"
     )
 
 
