@@ -59,8 +59,7 @@ def test_wrong_answers_are_a_performance_drift_whether_labels_come_before_or_lat
     drift.publish(labels)
     eventually(lambda: drift.idle(shop), timeout=60)
     assert len(detected(bus, shop)) == 1
-    status, page = drift.ask(f"/reports/{shop}-v1-w1")
-    assert (status, "Performance: drift" in page) == (200, True)
+    assert "The model performs worse on these rows than it must." in drift.drawn(f"{shop}-v1-w1")
 
 
 def test_right_answers_are_no_performance_drift(
@@ -265,8 +264,7 @@ def test_a_column_that_cannot_be_drawn_and_an_integer_beyond_any_float_leave_the
     drift.publish([promotion(model=shop, reference=reference), *predictions(rows, model=shop)])
     window = drift.window_that(lambda window: window["data"]["outcome"], shop)
     assert (window["state"], window["data"]["outcome"]) == ("scored", "Failed"), window["data"]["reason"]
-    status, page = drift.ask(f"/reports/{shop}-v1-w1")
-    assert (status, "Drift is detected for" in page) == (200, True)
+    page = drift.drawn(f"{shop}-v1-w1")
     assert "Left out of the drawing: id (no histogram fits its values" in page
 
 
