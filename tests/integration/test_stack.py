@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+from contracts.forecasts import naive_error, values_before
 from embedded_kafka.probe import taken
 from examples.rows import lines
 from examples.temperature import recipe
@@ -79,7 +80,7 @@ class TestTheStack:
         ok("train", "temperature", "--window", "2013-04..2013-06", "--wait", *data_dir)
         shown = ok("show", "temperature", "2", "--json", *data_dir).json
         verdict = next(found for found in shown["verdicts"] if found["gate"] == "performance")
-        assert verdict["metric"] == "mae" and verdict["observed"] < verdict["details"]["champion"] - 0.5
+        assert verdict["metric"] == "mase" and verdict["observed"] < 0.6 < 0.9 < verdict["details"]["champion"]
         assert "points in time): better by" in verdict["reason"] and verdict["details"]["blocks"]["points"] == 248
         november = recipe.load("2013-11").head(240)
         sent = [json.loads(line) for line in lines(november, recipe.label)]
@@ -99,8 +100,11 @@ class TestTheStack:
 
         performance = eventually(judged, timeout=90)
         assert performance is not None
-        errors = np.abs(predicted - november[recipe.label].to_numpy())
-        assert performance["metric"] == "mae" and performance["observed"] == pytest.approx(errors.mean())
+        errors, july = np.abs(predicted - november[recipe.label].to_numpy()), recipe.load("2013-07")
+        labels = july[recipe.label].tolist()
+        naive = naive_error(labels, values_before(labels, july["issued_at"].tolist(), july["airport"].tolist()))
+        assert naive is not None
+        assert performance["metric"] == "mase" and performance["observed"] == pytest.approx(errors.mean() / naive)
         assert performance["outcome"] == "Failed", performance
 
     def test_a_second_stack_in_the_same_folder_is_refused(self, stack: Stack) -> None:
