@@ -74,7 +74,7 @@ class TestTheStack:
         assert topics["predictions"]["cleanup_policy"] == "delete"
 
     def test_a_forecaster_is_trained_gated_promoted_and_judged_on_labels_that_come_later(self, stack: Stack) -> None:
-        """examples/temperature.md: July's golden rows show that v2 is better; in November it no longer is."""
+        """examples/temperature.md: July's golden rows show that v2 is better than v1; November's ten days little."""
         data_dir = ("--data-dir", str(stack.config.data_dir))
         ok("train", "temperature", "--window", "2013-01..2013-03", "--wait", *data_dir)
         ok("train", "temperature", "--window", "2013-04..2013-06", "--wait", *data_dir)
@@ -105,7 +105,9 @@ class TestTheStack:
         naive = naive_error(labels, values_before(labels, july["issued_at"].tolist(), july["airport"].tolist()))
         assert naive is not None
         assert performance["metric"] == "mase" and performance["observed"] == pytest.approx(errors.mean() / naive)
-        assert performance["outcome"] == "Failed", performance
+        # A third worse than in July: ten days of three airports are two or three kinds of weather, and show little.
+        assert performance["outcome"] == "Passed" and "240 labelled rows" in performance["reason"], performance
+        assert performance["low"] < performance["observed"] < performance["high"]
 
     def test_a_second_stack_in_the_same_folder_is_refused(self, stack: Stack) -> None:
         with pytest.raises(CliError, match="runs already"):
