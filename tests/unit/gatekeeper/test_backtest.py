@@ -171,7 +171,7 @@ def test_equal_models_are_promoted_in_no_more_than_alpha_of_the_decisions(most: 
     assert promotions / decisions < 0.05 + 3 * np.sqrt(0.05 * 0.95 / decisions)
 
 
-def write(folder: Path, errors: dict[int, list[float]]) -> None:
+def write(folder: Path, errors: dict[int, list[float]], **columns: object) -> None:
     count = len(errors[1])
     (folder / "answers").mkdir(parents=True)
     rows = {
@@ -180,11 +180,11 @@ def write(folder: Path, errors: dict[int, list[float]]) -> None:
         "entity": ["a"] * ROWS * count,
     }
     rows["entity"] = [f"e{row}" for row in range(ROWS)] * count
-    pd.DataFrame(rows).to_parquet(folder / "rows.parquet")
+    pd.DataFrame(rows | columns).to_parquet(folder / "rows.parquet")
     for version, found in errors.items():
         np.save(folder / "answers" / f"v{version}.npy", np.repeat(np.array(found), ROWS))
     described = {
-        "format": 1,
+        "format": 2,
         "model": "m",
         "problem": "regression",
         "classes": [],
@@ -205,6 +205,27 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     assert found.windows[2].clusters is not None
     assert found.windows[2].clusters.tolist() == list(range(ROWS))
     assert found.trained_on == {1: "t1", 2: "t2", 3: "t3"}
+
+
+def test_rows_with_a_time_are_a_series_of_each_entity_over_all_windows(tmp_path: Path) -> None:
+    """Two series, in another order than in the file; the naive error is that of the last value."""
+    count = ROWS * len(ERRORS[1])
+    at = np.random.default_rng(1).permutation(count)
+    times = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(at // 2, unit="h")
+    truth, entity = (at // 2).astype(float) * 3, np.where(at % 2, "a", "b")
+    write(tmp_path, ERRORS, time=times, truth=truth, entity=entity)
+    found = read(tmp_path)
+    series = found.windows[1].series
+    assert series is not None and series.at is not None and series.scale == 3.0
+    first = np.flatnonzero(at < 2)
+    everywhere = np.concatenate([window.series.before for window in found.windows if window.series])
+    assert np.flatnonzero(np.isnan(everywhere)).tolist() == sorted(first)
+    np.testing.assert_array_equal(np.delete(everywhere, first), np.delete(truth, first) - 3)
+    mae, mase = (play(found, contenders.never(), metric).value for metric in ("mae", "mase"))
+    assert mase == pytest.approx(mae / 3)
+    chosen = play(found, contenders.retained("two windows", "mase", SUPERIOR, windows=2), "mase")
+    reasons = [verdict.reason for verdict in found.verdicts.values()]
+    assert chosen.champions and any(" points in time)" in reason for reason in reasons), reasons
 
 
 def test_answers_that_do_not_fit_the_rows_are_refused(tmp_path: Path) -> None:

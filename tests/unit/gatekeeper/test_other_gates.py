@@ -11,7 +11,7 @@ from contracts.gate_settings import Dependents, Fairness, Robustness, Slices
 from gatekeeper.policy.gates import dependents, fairness, robustness, slices
 from gatekeeper.policy.gates.slices import Grouping
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
-from gatekeeper.policy.statistics.estimates import Predictions
+from gatekeeper.policy.statistics.estimates import Predictions, Series
 
 N = 6000
 RANDOM = np.random.default_rng(11)
@@ -186,3 +186,19 @@ MAILING = {"consumers": [{"name": "mailing", "threshold": 0.7, "flagged_change":
 def test_dependents(changes: dict, settings: dict, outcome: str, says: str) -> None:
     verdict = dependents.decide(dataclasses.replace(DEPENDING, **changes), Dependents.model_validate(settings))
     assert (verdict.outcome.value, says in verdict.reason) == (outcome, True), verdict.reason
+
+
+def test_the_decisions_of_a_consumer_are_compared_over_entities_or_blocks_of_time() -> None:
+    """Each row four times says no more than once, and neighbours that are alike little more."""
+    random = np.random.default_rng(4)
+    rows = np.repeat(np.arange(300), 4)
+    truth = (random.random(300) < 0.4).astype(int)[rows]
+    pair = [Predictions(truth, (0.6 * truth + random.random(300)[rows]) / 1.6) for _ in range(2)]
+    settings = Dependents.model_validate({"consumers": [{"name": "c", "threshold": 0.5, "chain_metric": "f1"}]})
+    facts = dependents.Facts(None, truth, *pair, champion_version=1)
+    order = Series(np.full(len(rows), np.nan), None, np.arange(len(rows)))
+    lower = [
+        dependents.decide(dataclasses.replace(facts, **units), settings).details["consumers"]["c"]["lower"]
+        for units in ({"clusters": rows}, {"series": order}, {})
+    ]
+    assert max(lower[:2]) < lower[2] - 0.01

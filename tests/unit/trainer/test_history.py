@@ -101,6 +101,7 @@ def test_answers_of_a_version_begin_with_its_golden_window(policy: ModelPolicy, 
         model = recipe.train(timeline.frame.iloc[step.training])
         assert kept == pytest.approx(model.predict_proba(later[list(recipe.features)])[:, 1])
         assert rows["truth"].iloc[-len(kept) :].tolist() == later[recipe.label].tolist()
+        assert rows["time"].iloc[-len(kept) :].tolist() == later[recipe.event_time].tolist()
 
 
 def test_what_is_there_is_not_made_again_unless_something_changed(policy: ModelPolicy, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Predictions of every version of a model: `python -m trainer.history POLICY OUT --every 14d --train 60d`.
 
 Trains one version per window with the policy's recipe and stores its predictions on all windows from its golden one on:
-OUT/history.json, OUT/rows.parquet (window, truth, entity), OUT/answers/v001.npy, … Existing results for the same
+OUT/history.json, OUT/rows.parquet (window, truth, entity, time), OUT/answers/v001.npy, … Existing results for the same
 recipe and rows are reused. Standard output carries progress, one JSON object per line.
 """
 
@@ -35,7 +35,7 @@ from trainer.training.child import FAILURE, last_line, own_standard_output, prog
 from trainer.training.evaluation import classes_of
 from trainer.training.fit import put_whole
 
-FORMAT = 1
+FORMAT = 2
 
 Say = Callable[[float, str], None]
 
@@ -112,6 +112,9 @@ def _rows(timeline: Timeline, recipe: Recipe, problem: Problem, classes: list[An
     )
     if recipe.entity is not None:
         rows["entity"] = timeline.frame[recipe.entity].iloc[following].astype(str).to_numpy()
+    if recipe.event_time is not None:
+        times = pd.to_datetime(timeline.frame[recipe.event_time], utc=True, errors="coerce")
+        rows["time"] = times.iloc[following].reset_index(drop=True)
     return rows
 
 

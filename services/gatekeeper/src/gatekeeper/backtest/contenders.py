@@ -14,7 +14,7 @@ from contracts.gate_settings import Performance
 from gatekeeper.backtest.history import History
 from gatekeeper.policy import tournament
 from gatekeeper.policy.gates import performance
-from gatekeeper.policy.statistics.estimates import Predictions
+from gatekeeper.policy.statistics.estimates import Predictions, Series
 
 Choose = Callable[[History, int, int], int]
 """(history, newest labelled window, champion) → the version that serves the window after it."""
@@ -93,6 +93,7 @@ def _gate(history: History, window: int, champion: int, metric: str, settings: P
         champion=history.answers[champion, window],
         champion_version=champion,
         clusters=_clusters(history, judged),
+        series=_series(history, judged),
     )
     key = (metric, settings.model_dump_json(), champion, window + 1)
     if key not in history.verdicts:
@@ -108,6 +109,7 @@ def _facts(history: History, champion: int, judged: range, metric: str) -> tourn
         champion=_entrant(history, champion, judged),
         entrants=(),
         clusters=_clusters(history, judged),
+        series=_series(history, judged),
         k=2,  # on each window, after the newest version
     )
 
@@ -132,13 +134,26 @@ def _entrant(history: History, version: int, judged: range) -> tournament.Entran
 
 
 def _clusters(history: History, judged: range) -> NDArray[np.int64] | None:
-    """The rows' clusters; None when no entity has more than one of these rows."""
-    if len(judged) == 1:
-        only = history.windows[judged[0]]
-        return only.clusters if only.repeats else None
+    """The rows' clusters; None when the entities of some are not known."""
     found = [history.windows[at].clusters for at in judged]
     known = [clusters for clusters in found if clusters is not None]
     return np.concatenate(known) if len(known) == len(found) else None
+
+
+def _series(history: History, judged: range) -> Series | None:
+    """The rows' order; None when that of some is not known. The naive error is the mean of the windows'."""
+    found = [history.windows[at].series for at in judged]
+    known = [series for series in found if series is not None]
+    if len(known) < len(found):
+        return None
+    weights = [len(series.before) for series in known if series.scale is not None]
+    scales = [series.scale for series in known if series.scale is not None]
+    at = [series.at for series in known if series.at is not None]
+    return Series(
+        np.concatenate([series.before for series in known]),
+        float(np.average(scales, weights=weights)) if scales else None,
+        np.concatenate(at) if len(at) == len(known) else None,
+    )
 
 
 def _blank(like: Predictions, rows: int) -> Predictions:

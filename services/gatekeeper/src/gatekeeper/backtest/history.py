@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from contracts import GateVerdict
+from contracts.forecasts import naive_error, values_before
 from contracts.metrics import Problem
 from gatekeeper.policy.predictions import as_answers
 from gatekeeper.policy.statistics import estimates
-from gatekeeper.policy.statistics.estimates import Predictions, direction
+from gatekeeper.policy.statistics.estimates import Predictions, Series, direction
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Unreadable(ValueError):
@@ -29,16 +29,12 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """The rows of one time window. `clusters`: the number of each row's entity, where entities are known."""
+    """The rows of one time window. `clusters`: the number of each row's entity; `series`: their order, if known."""
 
     name: str
     truth: NDArray[Any]
     clusters: NDArray[np.int64] | None = None
-
-    @cached_property
-    def repeats(self) -> bool:
-        """Does any entity have more than one row?"""
-        return self.clusters is not None and len(np.unique(self.clusters)) < len(self.clusters)
+    series: Series | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +67,8 @@ class History:
         """The metric of a version on a window. Raises statistics.Unmeasurable."""
         key = (metric, version, window)
         if key not in self._values:
-            truth, answers = self.windows[window].truth, self.answers[version, window]
-            self._values[key] = estimates.value(metric, truth, answers)
+            found, answers = self.windows[window], self.answers[version, window]
+            self._values[key] = estimates.value(metric, found.truth, answers, found.series)
         return self._values[key]
 
     def worth(self, metric: str, version: int, window: int) -> float:
@@ -81,6 +77,20 @@ class History:
 
     def weight(self, window: int) -> int:
         return len(self.windows[window].truth)
+
+
+def _orders(
+    times: NDArray[Any], truth: NDArray[Any], clusters: NDArray[np.int64] | None, parts: Sequence[slice]
+) -> Iterator[Series]:
+    """Yield the order of each window's rows; what was before a row may be in the window before."""
+    known, ranks = ~np.isnat(times), np.full(len(times), -1, dtype=np.int64)
+    ranks[known] = np.unique(times[known], return_inverse=True)[1]
+    before = np.full(len(truth), np.nan)
+    if truth.dtype.kind == "f":
+        at = [rank if rank >= 0 else None for rank in ranks.tolist()]
+        before = np.array(values_before(truth.tolist(), at, None if clusters is None else clusters.tolist()))
+    for part in parts:
+        yield Series(before[part], naive_error(truth[part].tolist(), before[part].tolist()), ranks[part])
 
 
 def read(folder: Path) -> History:
@@ -100,13 +110,13 @@ def read(folder: Path) -> History:
     if "entity" in rows.column_names:
         clusters = rows["entity"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     starts = np.searchsorted(window_of, np.arange(len(described["windows"]) + 1))
+    parts = [slice(starts[at], starts[at + 1]) for at in range(len(described["windows"]))]
+    orders: list[Series | None] = [None] * len(parts)
+    if "time" in rows.column_names:
+        orders = list(_orders(rows["time"].combine_chunks().to_numpy(zero_copy_only=False), truth, clusters, parts))
     windows = tuple(
-        Window(
-            named["name"],
-            truth[starts[at] : starts[at + 1]],
-            None if clusters is None else clusters[starts[at] : starts[at + 1]],
-        )
-        for at, named in enumerate(described["windows"])
+        Window(named["name"], truth[part], None if clusters is None else clusters[part], order)
+        for named, part, order in zip(described["windows"], parts, orders, strict=True)
     )
     answers: dict[tuple[int, int], Predictions] = {}
     problem, classes = described["problem"], tuple(described["classes"]) or None

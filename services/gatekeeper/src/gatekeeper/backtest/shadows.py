@@ -123,7 +123,8 @@ def play_shadowed(history: History, contender: Contender, metric: str, step: Ste
                 kept += not isinstance(action, Advance)
                 shadow = None
         champions.append(champion)
-        values.append(estimates.value(metric, history.windows[window].truth, served))
+        labelled = history.windows[window]
+        values.append(estimates.value(metric, labelled.truth, served, labelled.series))
     value = float(np.average(values, weights=[history.weight(window) for window in history.served]))
     played = Played(f"{contender.name}, after a shadow", tuple(champions), tuple(values), value)
     return Shadowed(played, tuple(delays), kept + (shadow is not None))

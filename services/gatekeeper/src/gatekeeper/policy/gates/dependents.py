@@ -16,7 +16,7 @@ from gatekeeper.policy.measurement_error import MeasurementError
 from gatekeeper.policy.needs import Need
 from gatekeeper.policy.section import Section, Table
 from gatekeeper.policy.statistics import estimates
-from gatekeeper.policy.statistics.estimates import Predictions, Unmeasurable
+from gatekeeper.policy.statistics.estimates import Predictions, Series, Unmeasurable
 from gatekeeper.policy.statistics.metrics import trivial
 
 if TYPE_CHECKING:
@@ -30,7 +30,10 @@ ALPHA = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """Declared output of each model, and both models' predictions on the clean golden rows."""
+    """Declared output of each model, and both models' predictions on the clean golden rows.
+
+    `clusters`, `series`: as of the performance gate; None in evidence before format 4, whose bounds were over rows.
+    """
 
     measurement_error: MeasurementError | None = None
     truth: NDArray[Any] | None = None
@@ -39,14 +42,20 @@ class Facts:
     champion_version: int | None = None
     challenger_output: str | None = None
     champion_output: str | None = None
+    clusters: NDArray[Any] | None = None
+    series: Series | None = None
 
 
 def facts(measurements: Measurements, policy: ModelPolicy) -> Facts:
     measurement_error = measurements.other_error()
     if measurement_error is not None:
         return Facts(measurement_error)
+    clean, source = leakage.clean_rows(measurements, policy), measurements.golden_source
+    clusters = measurements.clusters if source is not None and source.ordered else None
     return Facts(
-        **measurements.compared(leakage.clean_rows(measurements, policy)),
+        **measurements.compared(clean),
+        clusters=None if clusters is None else clusters[clean],
+        series=measurements.series(clean) if source is not None and source.ordered else None,
         challenger_output=measurements.description.outputs,
         champion_output=measurements.champion_description.outputs if measurements.champion_description else None,
     )
@@ -117,7 +126,8 @@ def _consumer(
             f" {consumer.flagged_change:.1%} of change are allowed"
         )
     if consumer.chain_metric is not None:
-        chain = estimates.difference(consumer.chain_metric, truth, _decisions(acts), _decisions(acted), ALPHA)
+        pair = _decisions(acts), _decisions(acted)
+        chain = estimates.difference(consumer.chain_metric, truth, *pair, ALPHA, facts.clusters, facts.series)
         margin = settings.margin_share * max(0.0, chain.second - trivial(consumer.chain_metric, truth))
         found |= {"metric": consumer.chain_metric, "value": chain.first, "before": chain.second}
         found |= {"lower": chain.lower, "margin": margin}
