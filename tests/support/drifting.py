@@ -39,7 +39,7 @@ from support.waiting import eventually
 
 MODEL = "shop"
 WINDOW = 400
-POLICY = f"{{window: {{rows: {WINDOW}}}, drift_share: 0.5, cooldown: 1h}}"
+POLICY = f"{{window: {{rows: {WINDOW}}}, drift_share: 0.5, after: 1 of 1, cooldown: 1h}}"
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 

@@ -35,6 +35,7 @@ from drift.benchmarks.clock import BenchmarkClock
 from drift.benchmarks.scheduler import BENCHMARK, Scheduler
 from drift.database.birth import Birth
 from drift.detection.emitter import DriftEmitter
+from drift.detection.live_metrics import LIVE_METRICS, LiveMetrics
 from drift.handlers import PERFORMANCE, SCORE, Handlers
 from drift.housekeeping import Housekeeper
 from drift.ingestion import labels, predictions
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from drift.benchmarks.job import BenchmarkJob
     from drift.detection.performance_job import PerformanceJob
     from drift.detection.score_job import ScoreJob
+    from drift.scoring.references import References
 
 NAME = "drift"
 
@@ -61,31 +63,35 @@ def build(settings: Settings) -> FastAPI:
     outbox = Outbox(NAME, settings.max_event_bytes)
     rollouts = Rollouts(jobs, policies, Measures(outbox))
     handlers = Handlers(jobs, policies, settings, rollouts)
-    emitter = DriftEmitter(outbox, policies, settings.public_url)
+    emitter = DriftEmitter(jobs, outbox, policies, settings.public_url)
     registry = Registry(settings.mlflow_tracking_uri)
     scheduler = Scheduler(jobs, policies)
     recount = Recount(database, rollouts, handlers.on_earlier_predictions, handlers.on_earlier_ground_truth, settings)
 
     # Created with the first window: until then pandas, SciPy and scikit-learn are not imported.
     @cache
-    def score() -> ScoreJob:
-        from drift.detection.score_job import ScoreJob
+    def references() -> References:
         from drift.scoring.references import References
 
-        references = References(registry, settings.data_dir / NAME / "references")
-        return ScoreJob(database, references, policies, emitter, settings)
+        return References(registry, settings.data_dir / NAME / "references")
+
+    @cache
+    def score() -> ScoreJob:
+        from drift.detection.score_job import ScoreJob
+
+        return ScoreJob(database, references(), policies, emitter, settings)
 
     @cache
     def performance() -> PerformanceJob:
         from drift.detection.performance_job import PerformanceJob
 
-        return PerformanceJob(database, policies, emitter)
+        return PerformanceJob(database, references(), policies, emitter)
 
     @cache
     def exporting() -> BenchmarkJob:
         from drift.benchmarks.job import BenchmarkJob
 
-        return BenchmarkJob(database, registry, policies, outbox)
+        return BenchmarkJob(database, registry, policies, outbox, handlers.maturity)
 
     bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected, RolloutMeasured, BenchmarkDue])
     bus.on(Promoted, handlers.on_promoted)
@@ -108,6 +114,8 @@ def build(settings: Settings) -> FastAPI:
             BENCHMARK: lambda *failed: exporting().on_failed(*failed),
         },
     )
+    # A worker of its own: it may have to wait for MLflow, and verdicts must not.
+    writer = JobWorker(jobs, {LIVE_METRICS: LiveMetrics(database, registry).run})
     return build_app(
         NAME,
         settings,
@@ -119,6 +127,7 @@ def build(settings: Settings) -> FastAPI:
             Relay(settings, database),
             Pruning(database),
             worker,
+            writer,
             bus,
             Housekeeper(database, handlers, settings),
             Measurer(database, rollouts),

@@ -18,6 +18,7 @@ from contracts.event import LARGEST_INTEGER
 from drift.api.views import (
     ChampionView,
     LabelsView,
+    LimitsView,
     ModelView,
     RolloutStepView,
     RulesView,
@@ -73,6 +74,19 @@ def build_router(
             model = model_of(session, name)
             found = store.newest_windows(session, model.model_name, version, limit)
             return [window_view(window, public_url) for window in found]
+
+    @router.get("/models/{name}/limits", responses=problems(404))
+    def limits(
+        name: str,
+        version: Annotated[int | None, Query(ge=1, le=LARGEST_INTEGER, description="Of this version only")] = None,
+    ) -> list[LimitsView]:
+        """The calibrated limits of a model's versions, by size of the windows, newest first."""
+        with database.reading() as session:
+            found = store.limits_kept(session, model_of(session, name).model_name, version)
+            return [
+                LimitsView(model_version=row.model_version, calibrated_at=row.calibrated_at, **row.limits)
+                for row in found
+            ]
 
     @router.get("/windows/{window_id}", responses=problems(404))
     def window(window_id: str) -> WindowView:

@@ -12,6 +12,42 @@ from drift.database.tables import WindowRow
 from drift.policy.maturity import Delays, Maturity
 
 
+class ShareRule(BaseModel):
+    """What a fixed limit would have done: on how many windows without drift it would have reported drift."""
+
+    share: float = Field(description="`drift_share` of the policy, or its former default 0.5")
+    alarms: int
+    of: int = Field(description="The windows that the limits were calibrated on")
+
+
+class LimitsBasis(BaseModel):
+    """On what limits were calibrated."""
+
+    assumption: str = Field(description="windows (past windows) or iid (random splits of the reference)")
+    windows: int = Field(description="Past windows")
+    blocks: bool = Field(description="The past windows are rows of the reference in order of time")
+    splits: int = Field(description="Random splits of the reference")
+    share: float = Field(description="The share of windows without drift that exceed a limit")
+    size: int = Field(description="Rows of a window")
+    reference_rows: int
+    share_rule: ShareRule
+    calibrated_at: datetime
+
+
+class ColumnLimit(BaseModel):
+    feature: str
+    method: str
+    expected: float = Field(description="The mean distance of windows without drift")
+    limit: float = Field(description="The distance from which the feature has drifted")
+
+
+class LimitsView(LimitsBasis):
+    """The limits of a version for windows of one size."""
+
+    model_version: int
+    columns: list[ColumnLimit]
+
+
 class DataView(BaseModel):
     """`outcome` None: not judged yet. `held`: drift that was not announced, and why."""
 
@@ -23,6 +59,7 @@ class DataView(BaseModel):
     limit: float | None
     scores: list[FeatureScore]
     not_compared: dict[str, str]
+    limits: LimitsBasis | None = Field(description="On what the limits were calibrated")
     judged_at: datetime | None
 
 
@@ -166,6 +203,7 @@ def window_view(window: WindowRow, public_url: str) -> WindowView:
             limit=window.drift_share_limit,
             scores=[FeatureScore.model_validate(score) for score in window.scores],
             not_compared=window.not_compared,
+            limits=LimitsBasis.model_validate(window.limits) if window.limits else None,
             judged_at=window.scored_at,
         ),
         performance=PerformanceView(
