@@ -11,15 +11,17 @@ from sqlalchemy.orm import Session
 from chassis.jobs import Jobs
 from chassis.outbox import Outbox
 from chassis.telemetry import get_logger
-from contracts import DriftDetected, DriftKind, DriftWindow, FeatureScore
+from contracts import DriftDetected, DriftKind, DriftWindow, FeatureScore, HarmEstimate
 from drift import metrics
-from drift.database import store
+from drift.database import estimates, store
 from drift.database.records import identity
 from drift.database.tables import WindowRow
 from drift.detection import live_metrics
 from drift.policies import DriftPolicies
 from drift.policy.windows import Hold, Standing, Verdict, announcement
 
+DECIDING = (DriftKind.DATA, DriftKind.PERFORMANCE)
+"""Kinds that share one cooldown."""
 MOST_SCORES = 500
 """In one event, to stay below the message size that consumers accept; the window's page has all scores."""
 
@@ -41,7 +43,13 @@ class DriftEmitter:
     def data(self, session: Session, window: WindowRow, verdict: Verdict, scores: Sequence[FeatureScore]) -> None:
         worst = sorted(scores, key=lambda score: score.limit - score.score)[:MOST_SCORES]
         said = self._announce(
-            session, window, verdict, window.data_event_id, drift_share=verdict.observed, scores=worst
+            session,
+            window,
+            verdict,
+            window.data_event_id,
+            drift_share=verdict.observed,
+            scores=worst,
+            harm=None if window.harm is None else HarmEstimate.model_validate(window.harm),
         )
         window.data_event_id, window.data_held = said
         live_metrics.enqueue(self._jobs, session, window, "data")
@@ -65,10 +73,30 @@ class DriftEmitter:
         window.performance_event_id, window.performance_held = said
         live_metrics.enqueue(self._jobs, session, window, "performance")
 
+    def signal(self, session: Session, window: WindowRow, verdict: Verdict, **evidence: Any) -> dict[str, Any]:
+        """Announce a drift that decides nothing alone; return what became of it, to be recorded with the verdict.
+
+        Its kind has a cooldown of its own: it must not delay a drift that decides.
+        """
+        version = store.version_of(session, window.model_name, window.model_version)
+        cooldown, now = self._policies.drift(window.model_name).cooldown, datetime.now(UTC)
+        last = estimates.last_announced(session, version, verdict.kind, cooldown, now)
+        event_id, held = self._announce(session, window, verdict, None, last_of_kind=last, **evidence)
+        return {"event_id": event_id, "held": held, "announced_at": now.isoformat() if event_id else None}
+
     def _announce(
-        self, session: Session, window: WindowRow, verdict: Verdict, event_id: str | None, **evidence: Any
+        self,
+        session: Session,
+        window: WindowRow,
+        verdict: Verdict,
+        event_id: str | None,
+        last_of_kind: datetime | None = None,
+        **evidence: Any,
     ) -> tuple[str | None, str | None]:
-        """Return the id of the event, and the reason why drift was not announced."""
+        """Return the id of the event, and the reason why drift was not announced.
+
+        `last_of_kind`: of a drift that decides nothing, when one of its kind was announced.
+        """
         name, now = window.model_name, datetime.now(UTC)
         model = store.lock_model(session, name)
         version = store.version_of(session, name, window.model_version)
@@ -76,7 +104,7 @@ class DriftEmitter:
             is_champion=model.champion_version == window.model_version,
             champion_version=model.champion_version,
             announced=event_id is not None,
-            last_detected_at=version.last_detected_at,
+            last_detected_at=version.last_detected_at if verdict.kind in DECIDING else last_of_kind,
         )
         answer = announcement(verdict, standing, self._policies.drift(name).cooldown, now)
         metrics.once_committed(session, lambda: metrics.VERDICTS.labels(name, verdict.kind, verdict.outcome).inc())
@@ -86,7 +114,8 @@ class DriftEmitter:
         if isinstance(answer, Hold):
             metrics.once_committed(session, lambda: metrics.HELD.labels(name, verdict.kind).inc())
             return event_id, answer.reason
-        version.last_detected_at = now
+        if verdict.kind in DECIDING:
+            version.last_detected_at = now
         event = DriftDetected(
             model_name=name,
             model_version=window.model_version,

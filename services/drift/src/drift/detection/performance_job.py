@@ -29,7 +29,7 @@ from drift.policy.maturity import no_label
 from drift.policy.performance import Judged, Labelled, Limit, alert_limits, drop_limit, judge_performance
 from drift.policy.sequential import Evidence
 from drift.policy.windows import Verdict
-from drift.scoring.golden import labelled_rows
+from drift.scoring.golden import read
 from drift.scoring.performance import measure
 from drift.scoring.references import References
 
@@ -105,8 +105,8 @@ class PerformanceJob:
         if kept.get("metric") == metric and kept.get("digest") == dataset.digest:
             return kept
         try:
-            rows = labelled_rows(self._references.frame(dataset))
-        except (Permanent, KeyError) as error:
+            rows = read(self._references.frame(dataset)).answered
+        except (Permanent, ValueError) as error:
             log.warning("the baseline is taken as exact", model=version.model_name, error=str(error))
             return {"metric": metric, "digest": dataset.digest, "uncertainty": None}
         found = measure(metric, len(rows), rows, output, version.baseline).uncertainty

@@ -18,6 +18,7 @@ from drift.database import window_rows
 from drift.database.records import clean
 from drift.database.tables import COMPLETE, FAILED, REFUSED, SCORED, VersionRow, WindowRow
 from drift.detection.emitter import DriftEmitter
+from drift.detection.estimates import NOTHING_ESTIMATED, Estimates, Estimator
 from drift.detection.judged import Record, locked, nothing, now, window_of
 from drift.policies import DriftPolicies
 from drift.policy.windows import Verdict, judge_data, refusal
@@ -37,6 +38,7 @@ class Scored:
     verdict: Verdict
     comparison: Comparison | None = None
     drawing: Drawing | None = None
+    estimates: Estimates = NOTHING_ESTIMATED
 
 
 class ScoreJob:
@@ -55,6 +57,7 @@ class ScoreJob:
         self._policies = policies
         self._emitter = emitter
         self._settings = settings
+        self._estimator = Estimator(references, policies)
 
     def run(self, run: JobRun) -> Record:
         with self._database.reading() as session:
@@ -82,17 +85,19 @@ class ScoreJob:
         is_last = _waiting(session, window) <= 1
         reference = self._references.frame(Dataset.model_validate(version.reference))
         current = window_rows.features(session, window, [name for name in reference.columns if name != entity])
+        inputs = self._estimator.inputs(session, window, version)
         session.rollback()  # what follows takes seconds, and needs no connection
         started = time.monotonic()
         comparison = compare(reference, current)
         verdict = judge_data(window.rows, comparison.scores, share, comparison.nothing)
         metrics.SCORE_SECONDS.observe(time.monotonic() - started)
+        estimates = self._estimator.estimate(inputs, window, version, verdict, comparison.scores, current)
         if verdict.outcome is Outcome.PASSED and not is_last:
             # A report takes a hundred times as long as a verdict: while windows wait, render reports of drift only.
-            return Scored(SCORED, verdict, comparison)
+            return Scored(SCORED, verdict, comparison, None, estimates)
         with metrics.REPORT_SECONDS.time():
             drawing = report.render(comparison, drift_share=share, most_rows=self._settings.report_rows)
-        return Scored(SCORED, verdict, comparison, drawing)
+        return Scored(SCORED, verdict, comparison, drawing, estimates)
 
     def _record(self, session: Session, window_id: str, scored: Scored) -> None:
         window = locked(session, window_id)
@@ -107,6 +112,7 @@ class ScoreJob:
             window.not_compared = dict(comparison.not_compared)
         if scored.drawing is not None:
             save_report(session, window, scored.drawing)
+        scored.estimates.record(session, window, self._emitter)
         self._emitter.data(session, window, verdict, comparison.scores if comparison else ())
 
 
