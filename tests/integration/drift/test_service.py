@@ -59,8 +59,7 @@ def test_wrong_answers_are_a_performance_drift_whether_labels_come_before_or_lat
     drift.publish(labels)
     eventually(lambda: drift.idle(shop), timeout=60)
     assert len(detected(bus, shop)) == 1
-    status, page = drift.ask(f"/reports/{shop}-v1-w1")
-    assert (status, "Performance: drift" in page) == (200, True)
+    assert "The model performs worse on these rows than it must." in drift.drawn(f"{shop}-v1-w1")
 
 
 def test_right_answers_are_no_performance_drift(
@@ -181,6 +180,36 @@ def test_during_the_cooldown_drift_is_seen_and_not_announced_and_a_promotion_end
     assert [event.window.id for event in detected(bus, shop)] == [f"{shop}-v1-w1", f"{shop}-v2-w1"]
 
 
+def test_by_a_budget_a_column_of_zeros_is_announced_when_a_second_window_has_it(
+    drift: DriftService, shop: str, bus: BusClient, reference: Dataset
+) -> None:
+    drift.policy(f"{{window: {{rows: {WINDOW}}}, cooldown: 1h}}", shop)
+    drift.publish([promotion(model=shop, reference=reference)])
+    eventually(lambda: (drift.ask(f"/models/{shop}")[1] or {}).get("rules", {}).get("budget"), timeout=60)
+    usual, broken = customers(WINDOW, 2), customers(2 * WINDOW, 3).assign(age=0.0)
+    vanished = customers(WINDOW, 4).drop(columns="spend")
+    drift.publish(predictions(pd.concat([usual, broken]), model=shop) + predictions(vanished, model=shop))
+    eventually(lambda: [window["state"] for window in drift.windows(shop)] == ["scored"] * 4, timeout=90)
+    first, held, announced, last = (window["data"] for window in drift.windows(shop))
+    assert [window["outcome"] for window in (first, held, announced, last)] == ["Passed", *["Failed"] * 3]
+    assert "none of 3 features drifted; limits from 400 random splits of the reference" in first["reason"]
+    assert held["held"] == "not announced: seen in 1 of the last 3 windows, announced from 2"
+    assert "spend (missing share 1.000 > " in last["reason"]
+    assert first["limits"]["share_rule"] == {"share": 0.5, "alarms": first["limits"]["share_rule"]["alarms"], "of": 400}
+    [event] = detected(bus, shop)
+    assert event.window.id == f"{shop}-v1-w3"
+    assert (event.budget, event.assumption) == ("1 false alarm in 20 windows", "iid")
+    worst = event.scores[0]
+    assert (worst.feature, worst.drifted) == ("age", True)
+    assert worst.expected is not None
+    assert worst.expected < worst.limit < worst.score
+    status, [limits] = drift.ask(f"/models/{shop}/limits")
+    assert (status, limits["size"], limits["assumption"], limits["model_version"]) == (200, WINDOW, "iid", 1)
+    assert {"feature": worst.feature, "method": worst.method, "expected": worst.expected, "limit": worst.limit} in (
+        limits["columns"]
+    )
+
+
 def test_score_judges_the_rows_there_are_and_refuses_fewer_than_200(
     drift: DriftService, shop: str, bus: BusClient, reference: Dataset
 ) -> None:
@@ -235,8 +264,7 @@ def test_a_column_that_cannot_be_drawn_and_an_integer_beyond_any_float_leave_the
     drift.publish([promotion(model=shop, reference=reference), *predictions(rows, model=shop)])
     window = drift.window_that(lambda window: window["data"]["outcome"], shop)
     assert (window["state"], window["data"]["outcome"]) == ("scored", "Failed"), window["data"]["reason"]
-    status, page = drift.ask(f"/reports/{shop}-v1-w1")
-    assert (status, "Drift is detected for" in page) == (200, True)
+    page = drift.drawn(f"{shop}-v1-w1")
     assert "Left out of the drawing: id (no histogram fits its values" in page
 
 

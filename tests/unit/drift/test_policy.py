@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from contracts import DriftKind, FeatureScore, Outcome
+from contracts.drift_settings import After, Budget
 from drift.policy.windows import (
     MINIMUM_ROWS,
     Announce,
@@ -14,6 +15,7 @@ from drift.policy.windows import (
     announcement,
     drift_share,
     judge_data,
+    judge_limits,
     refusal,
 )
 
@@ -57,6 +59,45 @@ def test_data_drifts_when_the_share_of_drifted_features_reaches_the_limit(
     assert verdict.outcome is outcome
     assert words in verdict.reason
     assert (verdict.kind, verdict.n, verdict.bound) == (DriftKind.DATA, rows, limit)
+
+
+@pytest.mark.parametrize(
+    ("rows", "drifted", "features", "outcome", "words"),
+    [
+        (199, 4, 4, INCONCLUSIVE, "not enough rows: 199 of at least 200"),
+        (200, 0, 4, PASSED, "none of 4 features drifted; limits from 40 past windows, for 1 false alarm in 20 windows"),
+        (200, 1, 20, FAILED, "1 of 20 features drifted: f0 (wasserstein 0.300 > 0.1); limits from 40 past windows"),
+        (200, 7, 8, FAILED, "and 2 more"),
+        (2000, 0, 0, INCONCLUSIVE, "nothing to compare"),
+    ],
+)
+def test_by_a_budget_any_feature_beyond_its_limit_is_drift(rows, drifted, features, outcome, words):
+    budget, basis = Budget().in_words, "limits from 40 past windows"
+    verdict = judge_limits(rows, scores(drifted, features), budget, basis)
+    assert verdict.outcome is outcome
+    assert words in verdict.reason
+    assert (verdict.kind, verdict.n) == (DriftKind.DATA, rows)
+
+
+@pytest.mark.parametrize(
+    ("after", "recent", "held"),
+    [
+        (After(1, 1), (FAILED,), None),
+        (After(2, 3), (FAILED,), "not announced: seen in 1 of the last 3 windows, announced from 2"),
+        (After(2, 3), (PASSED, PASSED, FAILED), "seen in 1 of the last 3 windows"),
+        (After(2, 3), (FAILED, PASSED, FAILED), None),
+        (After(2, 3), (FAILED, FAILED), None),
+        (After(2, 3), (FAILED, PASSED, PASSED, FAILED), "seen in 1 of the last 3 windows"),
+        (After(2, 2), (FAILED, PASSED, FAILED), "seen in 1 of the last 2 windows, announced from 2"),
+        (After(3, 3), (FAILED, FAILED, FAILED), None),
+    ],
+)
+def test_drift_is_announced_when_enough_of_the_newest_windows_have_it(after, recent, held):
+    drift = Verdict(DriftKind.DATA, FAILED, "", 2000)
+    found = announcement(drift, Standing(True, 1, False, None, recent), HOUR, NOW, after)
+    assert found == Announce() if held is None else held in found.reason
+    passed = Verdict(DriftKind.DATA, PASSED, "", 2000)
+    assert announcement(passed, Standing(True, 1, False, None, (FAILED, FAILED, PASSED)), HOUR, NOW, after) is None
 
 
 def test_a_feature_with_two_scores_counts_once():

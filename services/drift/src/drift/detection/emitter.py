@@ -18,7 +18,7 @@ from drift.database.records import identity
 from drift.database.tables import WindowRow
 from drift.detection import live_metrics
 from drift.policies import DriftPolicies
-from drift.policy.windows import Hold, Standing, Verdict, announcement
+from drift.policy.windows import EACH_WINDOW, Hold, Standing, Verdict, announcement, by_excess
 
 DECIDING = (DriftKind.DATA, DriftKind.PERFORMANCE)
 """Kinds that share one cooldown."""
@@ -41,14 +41,17 @@ class DriftEmitter:
         self._public_url = public_url
 
     def data(self, session: Session, window: WindowRow, verdict: Verdict, scores: Sequence[FeatureScore]) -> None:
-        worst = sorted(scores, key=lambda score: score.limit - score.score)[:MOST_SCORES]
+        rules = self._policies.drift(window.model_name)
+        is_calibrated = rules.drift_share is None
         said = self._announce(
             session,
             window,
             verdict,
             window.data_event_id,
             drift_share=verdict.observed,
-            scores=worst,
+            scores=by_excess(scores)[:MOST_SCORES],
+            budget=rules.budget.in_words if is_calibrated else None,
+            assumption=(window.limits or {}).get("assumption") if is_calibrated else None,
             harm=None if window.harm is None else HarmEstimate.model_validate(window.harm),
         )
         window.data_event_id, window.data_held = said
@@ -98,6 +101,8 @@ class DriftEmitter:
         `last_of_kind`: of a drift that decides nothing, when one of its kind was announced.
         """
         name, now = window.model_name, datetime.now(UTC)
+        rules = self._policies.drift(name)
+        after = rules.after if verdict.kind is DriftKind.DATA else EACH_WINDOW
         model = store.lock_model(session, name)
         version = store.version_of(session, name, window.model_version)
         standing = Standing(
@@ -105,8 +110,9 @@ class DriftEmitter:
             champion_version=model.champion_version,
             announced=event_id is not None,
             last_detected_at=version.last_detected_at if verdict.kind in DECIDING else last_of_kind,
+            recent=store.newest_outcomes(session, window, after.windows),
         )
-        answer = announcement(verdict, standing, self._policies.drift(name).cooldown, now)
+        answer = announcement(verdict, standing, rules.cooldown, now, after)
         metrics.once_committed(session, lambda: metrics.VERDICTS.labels(name, verdict.kind, verdict.outcome).inc())
         log.info("window judged", window=window.id, kind=verdict.kind, outcome=verdict.outcome, reason=verdict.reason)
         if answer is None:

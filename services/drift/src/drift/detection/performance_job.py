@@ -29,7 +29,8 @@ from drift.policy.maturity import no_label
 from drift.policy.performance import Judged, Labelled, Limit, alert_limits, drop_limit, judge_performance
 from drift.policy.sequential import Evidence
 from drift.policy.windows import Verdict
-from drift.scoring.golden import read
+from drift.reports.drawings import Drawings
+from drift.scoring import golden
 from drift.scoring.performance import measure
 from drift.scoring.references import References
 
@@ -51,12 +52,18 @@ class PerformanceJob:
     """
 
     def __init__(
-        self, database: Database, references: References, policies: DriftPolicies, emitter: DriftEmitter
+        self,
+        database: Database,
+        references: References,
+        policies: DriftPolicies,
+        emitter: DriftEmitter,
+        drawings: Drawings,
     ) -> None:
         self._database = database
         self._references = references
         self._policies = policies
         self._emitter = emitter
+        self._drawings = drawings
 
     def run(self, run: JobRun) -> Record:
         with self._database.reading() as session:
@@ -105,7 +112,7 @@ class PerformanceJob:
         if kept.get("metric") == metric and kept.get("digest") == dataset.digest:
             return kept
         try:
-            rows = read(self._references.frame(dataset)).answered
+            rows = golden.read(self._references.frame(dataset)).answered
         except (Permanent, ValueError) as error:
             log.warning("the baseline is taken as exact", model=version.model_name, error=str(error))
             return {"metric": metric, "digest": dataset.digest, "uncertainty": None}
@@ -129,6 +136,7 @@ class PerformanceJob:
         window.low, window.high, window.performance_at = verdict.low, verdict.high, now()
         window.performance = {"labelled": labelled, "tests": [test.model_dump(mode="json") for test in judged.tests]}
         self._emitter.performance(session, window, verdict, judged.metric)
+        self._drawings.want_announced(session, window)
         if not isinstance(found, Verdict):
             # An alarm that was held back, in the cooldown of another one, is announced with the next window.
             after = judged.states if window.performance_held else judged.restarted

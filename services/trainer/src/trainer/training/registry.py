@@ -21,8 +21,8 @@ from chassis.digests import digest_tree
 from chassis.errors import NotFound, Permanent
 from chassis.registry import RegisteredVersion, Registry, logged_metrics, mlflow_errors
 from contracts import Dataset, ModelRegistered
-from trainer.fit import KEYS, File, Say, TrainedModel, example_rows, roles
 from trainer.spec import TrainingSpec
+from trainer.training.fit import KEYS, File, Say, TrainedModel, example_rows, roles
 
 JOB_TAG = "gauntlet.job_id"
 LINEAGE_TAG = "gauntlet.lineage"
