@@ -10,8 +10,8 @@ import argparse
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-
 from benchmarks.drift_streams import DRIFTS, ORDINARY_DAY, World
+
 from contracts import FeatureScore
 from contracts.drift_settings import Budget, Drift
 from drift.scoring.calibration import Calibration, calibrated
