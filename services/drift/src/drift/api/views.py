@@ -6,10 +6,37 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from contracts import FeatureScore, Outcome, RolloutMeasured, Stage
+from contracts import FeatureScore, HarmEstimate, Outcome, RolloutMeasured, Stage
 from contracts.drift_settings import MetricDrop
 from drift.database.tables import WindowRow
 from drift.policy.maturity import Delays, Maturity
+
+
+class PredictionView(BaseModel):
+    """Whether the predictions are distributed as before; it decides nothing alone."""
+
+    outcome: Outcome | None = None
+    reason: str | None = None
+    event_id: str | None = None
+    held: str | None = None
+    method: str | None = None
+    distance: float | None = None
+    limit: float | None = None
+
+
+class ProxyView(BaseModel):
+    """The performance as it is estimated without labels; it cannot see concept drift, and decides nothing alone."""
+
+    outcome: Outcome | None = None
+    reason: str | None = None
+    event_id: str | None = None
+    held: str | None = None
+    metric: str | None = None
+    estimated: float | None = None
+    low: float | None = None
+    high: float | None = None
+    baseline: float | None = None
+    bound: float | None = None
 
 
 class ShareRule(BaseModel):
@@ -59,6 +86,7 @@ class DataView(BaseModel):
     limit: float | None
     scores: list[FeatureScore]
     not_compared: dict[str, str]
+    harm: HarmEstimate | None = Field(description="Of a window that has drifted")
     limits: LimitsBasis | None = Field(description="On what the limits were calibrated")
     judged_at: datetime | None
 
@@ -92,6 +120,8 @@ class WindowView(BaseModel):
     opened_at: datetime
     closed_at: datetime | None
     data: DataView
+    prediction: PredictionView | None
+    proxy: ProxyView | None
     performance: PerformanceView
     report_url: str | None = Field(description="Once it has a verdict")
 
@@ -125,7 +155,9 @@ class RulesView(BaseModel):
     budget: str | None = Field(description="The false alarms that the limits allow; None with `drift_share`")
     after: str = Field(description="In how many of the newest windows drift must be seen to be announced")
     drift_share: float | None
+    retrain: str = Field(description="Which announced drift leads to a training: always, or on harmful")
     metric_drop: MetricDrop
+    alerts: dict[str, float] = Field(description="Worst acceptable values of metrics on labelled rows")
     cooldown_seconds: float
 
 
@@ -203,9 +235,12 @@ def window_view(window: WindowRow, public_url: str) -> WindowView:
             limit=window.drift_share_limit,
             scores=[FeatureScore.model_validate(score) for score in window.scores],
             not_compared=window.not_compared,
+            harm=HarmEstimate.model_validate(window.harm) if window.harm else None,
             limits=LimitsBasis.model_validate(window.limits) if window.limits else None,
             judged_at=window.scored_at,
         ),
+        prediction=PredictionView.model_validate(window.prediction) if window.prediction else None,
+        proxy=ProxyView.model_validate(window.proxy) if window.proxy else None,
         performance=PerformanceView(
             outcome=Outcome(window.performance_outcome) if window.performance_outcome else None,
             reason=window.performance_reason,

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 
 import pandas as pd
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from chassis.database import Database
@@ -20,16 +19,14 @@ from drift.database.records import clean
 from drift.database.tables import COMPLETE, FAILED, REFUSED, SCORED, VersionRow, WindowRow
 from drift.detection import calibrating
 from drift.detection.emitter import DriftEmitter
+from drift.detection.estimates import NOTHING_ESTIMATED, Estimates, Estimator
 from drift.detection.judged import Record, locked, nothing, now, window_of
 from drift.policies import DriftPolicies
 from drift.policy.windows import Verdict, judge_data, judge_limits, refusal
-from drift.reports import evidently_report as report
-from drift.reports.page import Drawing
-from drift.reports.store import save_report
+from drift.reports.drawings import Drawings
 from drift.scoring.calibration import Calibration
 from drift.scoring.references import References
 from drift.scoring.scores import Comparison, Reference, compare
-from drift.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -39,8 +36,8 @@ class Scored:
     state: str
     verdict: Verdict
     comparison: Comparison | None = None
-    drawing: Drawing | None = None
     calibration: Calibration | None = None
+    estimates: Estimates = NOTHING_ESTIMATED
 
 
 class ScoreJob:
@@ -52,13 +49,14 @@ class ScoreJob:
         references: References,
         policies: DriftPolicies,
         emitter: DriftEmitter,
-        settings: Settings,
+        drawings: Drawings,
     ) -> None:
         self._database = database
         self._references = references
         self._policies = policies
         self._emitter = emitter
-        self._settings = settings
+        self._estimator = Estimator(references, policies)
+        self._drawings = drawings
 
     def run(self, run: JobRun) -> Record:
         with self._database.reading() as session:
@@ -82,22 +80,17 @@ class ScoreJob:
         if version.reference is None:
             reason = f"the promotion of version {version.model_version} names no reference rows: nothing to compare"
             return Scored(REFUSED, Verdict(DriftKind.DATA, Outcome.INCONCLUSIVE, reason, window.rows))
-        is_last = _waiting(session, window) <= 1
         reference = self._references.columns(Dataset.model_validate(version.reference), leave_out=entity)
         current = window_rows.features(session, window, list(reference.kinds))
         known = calibrating.known_of(session, window, version, rules)
+        inputs = self._estimator.inputs(session, window, version)
         session.rollback()  # what follows takes seconds, and needs no connection
         started = time.monotonic()
         calibration = calibrating.limits_of(window, reference, known, rules) if reference.rows else None
         comparison, verdict = _judged(window.rows, reference, current, calibration, known.expected, rules)
         metrics.SCORE_SECONDS.observe(time.monotonic() - started)
-        if verdict.outcome is Outcome.PASSED and not is_last:
-            # A report takes a hundred times as long as a verdict: while windows wait, render reports of drift only.
-            return Scored(SCORED, verdict, comparison, calibration=calibration)
-        with metrics.REPORT_SECONDS.time():
-            share = _reported_share(rules, comparison)
-            drawing = report.render(comparison, drift_share=share, most_rows=self._settings.report_rows)
-        return Scored(SCORED, verdict, comparison, drawing, calibration)
+        estimates = self._estimator.estimate(inputs, window, version, verdict, comparison.scores, current)
+        return Scored(SCORED, verdict, comparison, calibration, estimates)
 
     def _record(self, session: Session, window_id: str, scored: Scored) -> None:
         window = locked(session, window_id)
@@ -114,9 +107,9 @@ class ScoreJob:
         if calibration is not None:
             calibrated_at = calibrating.keep(session, window, calibration, now())
             window.limits = calibration.basis() | {"calibrated_at": calibrated_at.isoformat()}
-        if scored.drawing is not None:
-            save_report(session, window, scored.drawing)
+        scored.estimates.record(session, window, self._emitter)
         self._emitter.data(session, window, verdict, comparison.scores if comparison else ())
+        self._drawings.want_announced(session, window)
 
 
 def _judged(
@@ -134,14 +127,3 @@ def _judged(
     limits, basis = (calibration.limits, calibration.in_words) if calibration else ({}, "no limits")
     comparison = compare(reference, current, limits, expected)
     return comparison, judge_limits(rows, comparison.scores, rules.budget.in_words, basis, comparison.nothing)
-
-
-def _reported_share(rules: Drift, comparison: Comparison) -> float:
-    """Return the share of columns from which Evidently is to report drift: by calibrated limits, one column."""
-    return rules.drift_share or 1 / max(1, len(comparison.distances))
-
-
-def _waiting(session: Session, window: WindowRow) -> int:
-    """Count the model's windows that wait to be scored, this one included."""
-    waiting = select(func.count()).where(WindowRow.model_name == window.model_name, WindowRow.state == COMPLETE)
-    return session.scalar(waiting) or 0
