@@ -33,6 +33,7 @@ from gatekeeper.evaluation.lineage import Provenance
 from gatekeeper.evaluation.measurements import Champion
 from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.evidence import document as evidence
+from gatekeeper.evidence import golden_predictions
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.replay import Replayer
 from gatekeeper.sandbox.sandbox import Sandbox
@@ -113,13 +114,23 @@ class Bench:
         )
         done = time.perf_counter()
         verdicts = run_gates(measurements, POLICY)
+        deciding = time.perf_counter() - done
+        self.evaluator.explain(measurements, POLICY, threading.Event(), lambda share, what: None)
+        explained = time.perf_counter()
+        golden_predictions.keep(measurements, POLICY, self.kept)
+        golden = time.perf_counter() - explained
         assert measurements.probe is not None and measurements.probe.fault is None, measurements.probe
         decided = time.perf_counter()
         with self.kept.writing("m") as keep:
             document = evidence.write(measurements, POLICY, keep)
         written = time.perf_counter()
         agrees = self.replayer.replay(document, verdicts).agrees
-        seconds = {**measurements.seconds, "deciding": decided - done, "evidence": written - decided}
+        seconds = {
+            **measurements.seconds,
+            "deciding": deciding,
+            "golden predictions": golden,
+            "evidence": written - decided,
+        }
         seconds |= {"all": written - began, "replay": time.perf_counter() - written}
         peak = measurements.probe.peak_memory_mb if measurements.probe else None
         return seconds | {"candidate's peak MiB": peak or 0.0}, agrees

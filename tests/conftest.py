@@ -15,6 +15,7 @@ import chassis  # noqa: F401 – before any test imports MLflow: it turns its te
 from chassis.processes.owner import ForkServer
 from embedded_kafka import EmbeddedKafka
 from support import leftovers
+from support.bus_client import BusClient
 from support.databases import DATABASES, on_one_of_both
 from support.longest import longest_first
 from support.mlflow_server import MlflowServer
@@ -72,6 +73,15 @@ def kafka(request: pytest.FixtureRequest) -> EmbeddedKafka:
 @pytest.fixture
 def topic_prefix() -> str:
     return f"t{uuid4().hex[:8]}."
+
+
+@pytest.fixture
+def own_bus(kafka: EmbeddedKafka, topic_prefix: str) -> Iterator[BusClient]:
+    """On topics of the test's own, which are there already."""
+    client = BusClient(kafka.bootstrap_servers, topic_prefix)
+    client.ensure_topics()
+    yield client
+    client.close()
 
 
 @pytest.fixture(scope="session")

@@ -18,11 +18,9 @@ from chassis.processes.launcher import Process
 from contracts import GatePassed, GroundTruthReceived, ModelRegistered
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
-from support.databases import on_postgres, on_sqlite
+from support.databases import on_postgres, on_sqlite, taking_turns
 from support.processes import end, free_port, kill, spawn
 from support.waiting import eventually
-
-POINTS = ["before_transaction", "before_commit", "before_mark", "before_result"]
 
 
 @dataclass
@@ -115,7 +113,7 @@ def passed_ids(bus: BusClient) -> set[str]:
     return {event.data.candidate_id for event in bus.events(GatePassed.topic)}
 
 
-@pytest.mark.parametrize("point", POINTS)
+@taking_turns("point", "before_transaction", "before_commit", "before_mark", "before_result")
 def test_a_service_killed_at_any_point_has_each_effect_once(counting: Counting, bus: BusClient, point: str) -> None:
     victim = counting.start(dying_at=point)
     eventually(counting.ready)

@@ -19,6 +19,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import yaml
 
 from chassis.settings import KafkaSettings
 from chassis.topics import ensure_topics
@@ -107,6 +108,8 @@ def free_offset() -> str:
     return str(next(each for each in offsets if not any(taken(port) for port in offset_ports(each).values())))
 
 
+POLICIES = Path(archive.__file__).parent / "policies"
+
 OF_LATER_EVENTS = {"drift.rollouts", "gatekeeper.rollout-measures"}
 """Groups that read topics which the old build did not have."""
 
@@ -126,7 +129,7 @@ class TestTakenOver:
         past, now = stack.recorded["past"], stack.asked.past()
         assert now["promotions"] == past["promotions"]
         assert now["trainings"] == past["trainings"]
-        drift = _with_default_of_now(past["drift"])
+        drift = _with_defaults_of_now(past["drift"])
         assert _as_then(now["drift"], drift) == drift
         assert _as_then(now["windows"], past["windows"]) == past["windows"]
         again = [row for row in now["audit"] if row["sequence"] <= past["audit_proof"]["rows"]]
@@ -269,14 +272,18 @@ def _as_then(found: Any, then: Any) -> Any:
     return found
 
 
-def _with_default_of_now(found: Any) -> Any:
-    """Where the policy does not say how much worse a metric must be, it is a share of the baseline since then."""
-    if isinstance(found, dict):
-        return {
-            key: {"relative": 0.05} if (key, value) == ("metric_drop", 0.05) else _with_default_of_now(value)
-            for key, value in found.items()
+def _with_defaults_of_now(drift: dict[str, Any]) -> dict[str, Any]:
+    """Where the policy does not say when data have drifted, and how much worse a metric must be, defaults changed."""
+    changed = {"drift_share": (0.5, None), "metric_drop": (0.05, {"relative": 0.05})}
+    found = {}
+    for name, model in drift.items():
+        written = yaml.safe_load((POLICIES / f"{name}.yaml").read_text()).get("drift", {})
+        rules = {
+            key: changed[key][1] if key in changed and key not in written and value == changed[key][0] else value
+            for key, value in model["rules"].items()
         }
-    return [_with_default_of_now(each) for each in found] if isinstance(found, list) else found
+        found[name] = model | {"rules": rules}
+    return found
 
 
 def _without(found: dict[str, Any], name: str) -> dict[str, Any]:

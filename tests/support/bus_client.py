@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +11,10 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from chassis.cloudevents import Record, decode, encode
 from chassis.dead_letters import DeadLetter
 from chassis.errors import Malformed
-from chassis.topics import DEAD_LETTERS
+from chassis.settings import KafkaSettings
+from chassis.topics import DEAD_LETTERS, ensure_topics
 from contracts import Envelope, Event, new_envelope
+from support.processes import PARTITIONS
 
 LIMIT = 8 * 1024 * 1024
 
@@ -21,6 +24,15 @@ class BusClient:
     bootstrap_servers: str
     prefix: str
     _producer: Any = field(default=None, init=False)
+    _readers: dict[str, tuple[Any, list[Any]]] = field(default_factory=dict, init=False)
+    _reading: Any = field(default_factory=threading.Lock, init=False)
+
+    def ensure_topics(self) -> None:
+        ensure_topics(
+            KafkaSettings(
+                kafka_bootstrap_servers=self.bootstrap_servers, topic_prefix=self.prefix, kafka_partitions=PARTITIONS
+            )
+        )
 
     def publish(self, event: Event, *, event_id: str | None = None, times: int = 1) -> Envelope[Any]:
         envelope = new_envelope(event, source="test", event_id=event_id)
@@ -42,29 +54,34 @@ class BusClient:
         self._producer.send(self.prefix + topic, key=key, value=value, headers=headers or []).get(30)
 
     def records(self, topic: str) -> list[Any]:
-        """Everything on `topic` from the beginning to its present end."""
-        consumer = KafkaConsumer(
+        """Everything on `topic` from the beginning to its present end.
+
+        A consumer a topic reads on where it was: one that is made anew at each look costs most of the time of a test.
+        """
+        with self._reading:
+            if topic not in self._readers:
+                consumer = self._consumer()
+                numbers = consumer.partitions_for_topic(self.prefix + topic)
+                if not numbers:
+                    consumer.close()
+                    return []
+                consumer.assign([TopicPartition(self.prefix + topic, number) for number in numbers])
+                self._readers[topic] = (consumer, [])
+            consumer, found = self._readers[topic]
+            ends = consumer.end_offsets(list(consumer.assignment()))
+            while any(consumer.position(partition) < end for partition, end in ends.items()):
+                for batch in consumer.poll(timeout_ms=200).values():
+                    found.extend(batch)
+            return list(found)
+
+    def _consumer(self) -> Any:
+        return KafkaConsumer(
             bootstrap_servers=self.bootstrap_servers,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=LIMIT,
         )
-        try:
-            partitions = [
-                TopicPartition(self.prefix + topic, number)
-                for number in consumer.partitions_for_topic(self.prefix + topic) or ()
-            ]
-            consumer.assign(partitions)
-            consumer.seek_to_beginning(*partitions)
-            ends = consumer.end_offsets(partitions)
-            found: list[Any] = []
-            while any(consumer.position(partition) < ends[partition] for partition in partitions):
-                for batch in consumer.poll(timeout_ms=200).values():
-                    found.extend(batch)
-            return found
-        finally:
-            consumer.close()
 
     def events(self, topic: str) -> list[Envelope[Any]]:
         """The readable events on `topic`, in the order of each model."""
@@ -89,3 +106,5 @@ class BusClient:
     def close(self) -> None:
         if self._producer is not None:
             self._producer.close()
+        while self._readers:
+            self._readers.popitem()[1][0].close()

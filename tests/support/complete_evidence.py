@@ -23,6 +23,7 @@ from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evidence import document as evidence
 from gatekeeper.policy.gates import integrity, lineage
 from gatekeeper.policy.gates.leakage import Overlap
+from gatekeeper.policy.importance import Importance
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.noise import Noise
 from gatekeeper.policy.stage import Stage
@@ -142,6 +143,7 @@ def measured() -> Measurements:
             "onnxruntime", Parity(3, 0, 1e-9, 1e-6), (RefusedForm("treelite", "no trees"),), 1.5, "?"
         ),
         form=b"never written down",
+        importance=Importance("roc_auc", 0.75, 3, {"a": 0.125}, ("b",), "the time was over", 0.5),
         seconds={"candidate": 1.25},
     )
 

@@ -19,8 +19,12 @@ database somewhere.
 
 
 def taking_turns(name: str, *values: object) -> pytest.MarkDecorator:
-    """Parametrises with `values`, each on one kind of database, the next on the other."""
-    pairs = [(value, DATABASES[number % len(DATABASES)]) for number, value in enumerate(values)]
+    """Parametrises with `values`, each on one kind of database, the next on the other; the rest is `exhaustive`."""
+    pairs = [
+        pytest.param(value, kind, marks=() if kind == DATABASES[number % len(DATABASES)] else pytest.mark.exhaustive)
+        for number, value in enumerate(values)
+        for kind in DATABASES
+    ]
     return pytest.mark.parametrize((name, "database_url"), pairs, indirect=["database_url"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from contracts import (
     RolloutMeasured,
     new_envelope,
 )
+from contracts.policy import ModelPolicy
 from drift.database import chunks, places
 from drift.database.columns import scalars
 from drift.database.records import loads
@@ -38,16 +40,16 @@ REFERENCE = Dataset(uri="runs:/x/datasets/reference.parquet", digest="sha256:" +
 
 
 class Bench:
-    def __init__(self, url: str, **settings: Any) -> None:
+    def __init__(self, url: str, policies: Mapping[str, ModelPolicy] | None = None, **settings: Any) -> None:
         self.database = Database(url)
         self.database.migrate("drift")
         self.settings = Settings(_env_file=None, **settings)
         self.now: datetime | None = None
         """The time by which labels mature; None: as it is."""
-        jobs, policies = Jobs(self.database, owner="test"), DriftPolicies({})
-        self.rollouts = Rollouts(jobs, policies, Measures(Outbox("drift")), self.clock)
+        jobs, rules = Jobs(self.database, owner="test"), DriftPolicies(policies or {})
+        self.rollouts = Rollouts(jobs, rules, Measures(Outbox("drift")), self.clock)
         self.measurer = Measurer(self.database, self.rollouts, self.clock)
-        self.handlers = Handlers(jobs, policies, self.settings, self.rollouts)
+        self.handlers = Handlers(jobs, rules, self.settings, self.rollouts)
         self.keeper = Housekeeper(self.database, self.handlers, self.settings)
 
     def predict(self, made: list[Envelope[PredictionMade]]) -> None:
@@ -106,6 +108,11 @@ class Bench:
         with self.database.reading() as session:
             found = session.scalars(select(JobRow).order_by(JobRow.sequence))
             return [(row.kind, row.payload["window"]) for row in found]
+
+    def payloads(self, kind: str) -> list[dict[str, Any]]:
+        with self.database.reading() as session:
+            query = select(JobRow).where(JobRow.kind == kind).order_by(JobRow.sequence)
+            return [row.payload for row in session.scalars(query)]
 
     def count(self, table: Any, *where: Any) -> int:
         with self.database.reading() as session:

@@ -24,6 +24,9 @@ POLICY = {
     "sandbox": {"seconds": 60, "memory_mb": 1024},
 }
 
+ONE_SECOND = httpx.Limits(keepalive_expiry=1)
+"""How long a connection is kept: a service closes its side after five."""
+
 NameOf = Callable[[str], str]
 
 
@@ -38,6 +41,8 @@ class Gatekeepers:
     ports: list[int] = field(default_factory=list)
     names: dict[str, list[str]] = field(default_factory=dict)
     """Of models that no test has used yet, by policy."""
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30, trust_env=False, limits=ONE_SECOND))
+    """Kept: to make one costs more than twenty requests."""
 
     def policy(self, model_name: str, **changes: Any) -> None:
         """A policy for this model; gatekeepers that run already take it up within seconds."""
@@ -80,7 +85,7 @@ class Gatekeepers:
     def ready(self) -> bool:
         assert self.processes[-1].poll() is None, self.log()
         try:
-            return httpx.get(f"{self.url()}/ready", timeout=10).status_code == 200
+            return self.client.get(f"{self.url()}/ready", timeout=10).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -88,12 +93,12 @@ class Gatekeepers:
         return f"http://127.0.0.1:{self.ports[number]}"
 
     def get(self, path: str, number: int = -1) -> Any:
-        answer = httpx.get(f"{self.url(number)}{path}", timeout=30)
+        answer = self.client.get(f"{self.url(number)}{path}")
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}"
         return answer.json()
 
     def post(self, path: str, body: Any = None, number: int = -1, **options: Any) -> httpx.Response:
-        return httpx.post(f"{self.url(number)}{path}", json=body, timeout=30, **options)
+        return self.client.post(f"{self.url(number)}{path}", json=body, **options)
 
     def candidate(self, model_name: str, model_version: int, number: int = -1) -> Any:
         return self.get(f"/models/{model_name}/candidates/{model_version}", number)

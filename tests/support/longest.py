@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import PurePath
 
 SECONDS: dict[str, int] = {
@@ -88,5 +89,6 @@ def longest_first(path: PurePath) -> tuple[int, str, int]:
     return -_seconds_in(path.parent), str(path.parent), -SECONDS.get(path.as_posix(), 0)
 
 
+@cache
 def _seconds_in(folder: PurePath) -> int:
     return sum(seconds for path, seconds in SECONDS.items() if PurePath(path).parent == folder)

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from chassis.processes.launcher import Process, start
 
+PARTITIONS = 3
+"""Of each topic: a broker takes milliseconds of work for each, and tests make thousands. The product's default is 6."""
+
 
 def free_port() -> int:
     with socket.socket() as listener:
@@ -38,7 +41,7 @@ def spawn(command: Sequence[str], env: Mapping[str, str], log: Path, folder: Pat
     with log.open("ab") as output:
         return start(
             command,
-            env={**os.environ, **env},
+            env={"KAFKA_PARTITIONS": str(PARTITIONS), **os.environ, **env},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from chassis.settings import ServiceSettings
+from contracts.durations import written
 
 WIDTH = 100
 INTRODUCTION = """\
@@ -97,21 +98,12 @@ def default_of(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, timedelta):
-        return _duration(value)
+        return written(value)
     if isinstance(value, BaseModel):
         return value.model_dump_json()
     if isinstance(value, (list, tuple, set, dict)):
         return json.dumps(list(value) if not isinstance(value, dict) else value)
     return str(value.as_posix() if isinstance(value, Path) else value)
-
-
-def _duration(value: timedelta) -> str:
-    """Format in the largest unit that leaves no fraction: 7d, 90m."""
-    seconds = value.total_seconds()
-    for unit, letter in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if seconds % unit == 0:
-            return f"{seconds / unit:g}{letter}"
-    return f"{seconds:g}s"
 
 
 def _comment(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
 
 from chassis.errors import Transient
 from chassis.kafka import LARGEST_MESSAGE, kafka_python_options
@@ -89,20 +89,28 @@ def _ensure(admin: Any, settings: KafkaSettings) -> tuple[str, ...]:
     specs = topic_specs()
     existing = set(admin.list_topics())
     missing = [spec for spec in specs if settings.topic_prefix + spec.name not in existing]
-    for spec in missing:
-        new = NewTopic(
+    if missing:
+        _create(admin, settings, missing)
+    _await_visible(admin, {settings.topic_prefix + spec.name for spec in missing})
+    present = [spec for spec in specs if spec not in missing]
+    return misconfigured(present, _configs(admin, settings, present), settings)
+
+
+def _create(admin: Any, settings: KafkaSettings, specs: Sequence[TopicSpec]) -> None:
+    """Create all of them by one request, which takes the broker a fraction of the time of one each."""
+    new = [
+        NewTopic(
             name=settings.topic_prefix + spec.name,
             num_partitions=settings.kafka_partitions,
             replication_factor=settings.kafka_replication_factor,
             topic_configs=spec.config,
         )
-        try:
-            admin.create_topics([new])
-        except TopicAlreadyExistsError:
-            continue  # another service created it first
-    _await_visible(admin, {settings.topic_prefix + spec.name for spec in missing})
-    present = [spec for spec in specs if spec not in missing]
-    return misconfigured(present, _configs(admin, settings, present), settings)
+        for spec in specs
+    ]
+    for topic in admin.create_topics(new, raise_errors=False)["topics"]:
+        error = for_code(topic["error_code"])
+        if error not in (NoError, TopicAlreadyExistsError):  # another service may have created it first
+            raise error(f"{topic['name']}: {topic['error_message']}")
 
 
 def _await_visible(admin: Any, names: set[str]) -> None:

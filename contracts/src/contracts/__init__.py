@@ -1,5 +1,6 @@
 """The events that Gauntlet's services exchange."""
 
+from contracts.benchmarks import BenchmarkCompleted, BenchmarkDue, BenchmarkFigure
 from contracts.catalogue import BY_TYPE, EVENTS, types_on
 from contracts.event import MODEL_NAME_PATTERN, Envelope, Event, ModelName, ModelVersion, content_id, new_envelope
 from contracts.lifecycle import (
@@ -56,6 +57,9 @@ __all__ = [
     "ApprovalRequested",
     "Arm",
     "ArmSums",
+    "BenchmarkCompleted",
+    "BenchmarkDue",
+    "BenchmarkFigure",
     "Cause",
     "Dataset",
     "DriftDetected",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contracts.benchmarks import BenchmarkCompleted, BenchmarkDue
 from contracts.event import Event
 from contracts.lifecycle import (
     GateFailed,
@@ -39,6 +40,8 @@ EVENTS: tuple[type[Event], ...] = (
     ApprovalRequested,
     ApprovalGiven,
     ApprovalRefused,
+    BenchmarkDue,
+    BenchmarkCompleted,
 )
 
 BY_TYPE: dict[str, type[Event]] = {event.type: event for event in EVENTS}

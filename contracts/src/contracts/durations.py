@@ -21,3 +21,24 @@ def _duration(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 
 
 Duration = Annotated[timedelta, WrapValidator(_duration)]
+
+
+def about(seconds: float) -> str:
+    """Return a duration to two digits at most: `4 min`, `2.5 h`, `12 d`."""
+    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 1.95 * size:
+            return f"{_two_digits(seconds / size)} {name}"
+    return f"{_two_digits(seconds)} s" if seconds >= 1 else "at once"
+
+
+def _two_digits(value: float) -> str:
+    return f"{float(f'{value:.2g}'):,g}"
+
+
+def written(length: timedelta) -> str:
+    """Format in the largest unit that leaves no fraction: 7d, 90m."""
+    seconds = length.total_seconds()
+    for unit, letter in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds % unit == 0:
+            return f"{seconds / unit:g}{letter}"
+    return f"{seconds:g}s"

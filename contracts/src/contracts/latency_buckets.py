@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
+from contracts.log_buckets import LogBuckets
 
 FIRST_MS = 0.01
 PER_DOUBLING = 4
 LAST = 95
 """Bucket of everything above about 2 minutes."""
 
+_BUCKETS = LogBuckets(FIRST_MS, PER_DOUBLING, LAST)
+
 
 def bucket_of(milliseconds: float) -> int:
     """Return the number of the bucket, 0 to LAST, whose `upper_ms` is the first that is not below `milliseconds`."""
-    if milliseconds <= FIRST_MS:
-        return 0
-    return min(LAST, math.ceil(PER_DOUBLING * math.log2(milliseconds / FIRST_MS) - 1e-9))
+    return _BUCKETS.of(milliseconds)
 
 
 def upper_ms(bucket: int) -> float:
     """Return the largest latency of a bucket, milliseconds; infinite for the last one."""
-    return math.inf if bucket >= LAST else FIRST_MS * 2 ** (bucket / PER_DOUBLING)
+    return _BUCKETS.upper(bucket)

@@ -13,6 +13,7 @@ from rich.markup import escape
 from gauntlet.commands import (
     audit,
     backtest,
+    benchmarks,
     dead_letters,
     decisions,
     demo,
@@ -75,7 +76,9 @@ app.command("freeze")(decisions.freeze)
 app.command("unfreeze")(decisions.unfreeze)
 app.command("predict")(predict.predict)
 app.command("backtest")(backtest.backtest)
+app.command("benchmark")(benchmarks.benchmark)
 app.add_typer(audit.app, name="audit")
+app.add_typer(benchmarks.app, name="benchmarks")
 app.add_typer(events.app, name="events")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(golden.app, name="golden")

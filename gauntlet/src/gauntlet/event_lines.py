@@ -13,6 +13,8 @@ from contracts import (
     ApprovalGiven,
     ApprovalRefused,
     ApprovalRequested,
+    BenchmarkCompleted,
+    BenchmarkDue,
     DriftDetected,
     Event,
     GateFailed,
@@ -171,6 +173,17 @@ def _approval_refused(event: ApprovalRefused) -> str:
     return f"by {event.actor}: {event.reason}".removesuffix(": ")
 
 
+def _benchmark_due(event: BenchmarkDue) -> str:
+    by = f" by {event.requested_by}" if event.requested_by else ""
+    return f"{event.benchmark_id} on {event.rows.rows} labelled rows{by}: {event.reason}"
+
+
+def _benchmark_completed(event: BenchmarkCompleted) -> str:
+    alert = "ALERT, " if event.beats_baseline is False else ""
+    winner = f"v{event.winner} wins, " if event.winner is not None else ""
+    return f"{alert}{event.outcome}, {winner}{event.benchmark_id}: {event.reason}"
+
+
 WORDS: dict[type[Event], Callable[[Any], str]] = {
     TrainingRequested: _requested,
     TrainingFailed: lambda event: f"job {event.job_id}: {event.reason}",
@@ -188,4 +201,6 @@ WORDS: dict[type[Event], Callable[[Any], str]] = {
     ApprovalRequested: _approval_requested,
     ApprovalGiven: _approval_given,
     ApprovalRefused: _approval_refused,
+    BenchmarkDue: _benchmark_due,
+    BenchmarkCompleted: _benchmark_completed,
 }

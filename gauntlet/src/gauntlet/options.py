@@ -64,6 +64,10 @@ TrainerUrl = Annotated[
     str | None,
     typer.Option("--trainer", envvar="TRAINER_URL", metavar="URL", help="Instead of the stack's trainer."),
 ]
+DriftUrl = Annotated[
+    str | None,
+    typer.Option("--drift", envvar="DRIFT_URL", metavar="URL", help="Instead of the stack's drift service."),
+]
 KafkaServers = Annotated[
     str | None,
     typer.Option(

@@ -19,18 +19,6 @@ def duration(length: timedelta) -> str:
     return counted(seconds, "second")
 
 
-def about(seconds: float) -> str:
-    """Return a duration to two digits at most: `4 min`, `2.5 h`, `12 d`."""
-    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 1.95 * size:
-            return f"{_two_digits(seconds / size)} {name}"
-    return f"{_two_digits(seconds)} s" if seconds >= 1 else "at once"
-
-
-def _two_digits(value: float) -> str:
-    return f"{float(f'{value:.2g}'):,g}"
-
-
 def rounded(value: float, digits: int = 2) -> str:
     """Return a number rounded up to so many digits: estimates allow no more."""
     if value <= 0:

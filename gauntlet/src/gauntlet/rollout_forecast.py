@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from contracts.durations import about
 from contracts.policy import ModelPolicy
 from contracts.rollout_settings import Canary, Shadow
 from gauntlet.power_analysis import CLOSELY, LOOSELY, ORDINARY
-from gauntlet.quantities import about, percent, rounded
+from gauntlet.quantities import percent, rounded
 from gauntlet.rollout_power import MOST, NEARLY_ALWAYS, Need, named, needs
 
 RATES = (1.0, 10.0, 100.0)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from contracts.durations import about
 from contracts.policy import ModelPolicy
 from contracts.rollout_settings import AB, Canary, Shadow
-from gauntlet.quantities import about, duration, percent, rounded
+from gauntlet.quantities import duration, percent, rounded
 from gauntlet.rollout_forecast import seconds_of_step
 from gauntlet.rollout_power import MOST, named, needs
 

@@ -159,6 +159,26 @@ def wait_until_served(serving: Address, name: str, epoch: int, deadline: Deadlin
     console().print(f"in service: {serving.at}/models/{name}/predict", markup=False, soft_wrap=True)
 
 
+def wait_for_benchmark(
+    drift: ServiceClient, gatekeeper: ServiceClient, name: str, benchmark_id: str, deadline: Deadline
+) -> dict[str, Any]:
+    """Return a benchmark once it is completed. Raises CliError when its rows could not be stored."""
+    waiting = Waiting(deadline, f"the rows of benchmark {benchmark_id} are not stored yet")
+    with _progress() as show:
+        for found in waiting.polled(lambda: gatekeeper.get(f"/benchmarks/{benchmark_id}")):
+            if found is not None:
+                waiting.what = f"benchmark {benchmark_id} is {found['state']}"
+                show(None, waiting.what)
+                if found["completed"] is not None:
+                    return dict(found)
+                continue
+            show(None, waiting.what)
+            stored = drift.get(f"/models/{name}/benchmark")
+            if benchmark_id not in (stored["running"], stored["newest"]):
+                raise CliError(f"benchmark {benchmark_id} did not take place: {stored['waits'] or stored['reason']}")
+    raise AssertionError("polled until the deadline")
+
+
 def _taken_up(candidate: Mapping[str, Any], event_id: str | None) -> bool:
     """Whether the gatekeeper has decided on this registration. Raises CliError when the earlier verdict stands."""
     if event_id is None:

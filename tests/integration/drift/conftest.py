@@ -8,8 +8,6 @@ from uuid import uuid4
 
 import pytest
 
-from chassis.settings import KafkaSettings
-from chassis.topics import ensure_topics
 from contracts import Dataset
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
@@ -80,15 +78,6 @@ def own_drift(
     service.policy(POLICY)
     yield service
     service.stop()
-
-
-@pytest.fixture
-def own_bus(kafka: EmbeddedKafka, topic_prefix: str) -> Iterator[BusClient]:
-    """On the topics of `own_drift`, which are there already."""
-    ensure_topics(KafkaSettings(kafka_bootstrap_servers=kafka.bootstrap_servers, topic_prefix=topic_prefix))
-    client = BusClient(kafka.bootstrap_servers, topic_prefix)
-    yield client
-    client.close()
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select, update
 
-from drift.database.tables import LabelRow, PlaceRow, ReportRow, WindowRow
+from contracts import Envelope, GroundTruthReceived
+from contracts.policy import ModelPolicy
+from drift.database.tables import LabelRow, ModelRow, PlaceRow, ReportRow, WindowRow
 from support.drift_bench import Bench
 from support.drifting import customers, predictions, truths
 
@@ -23,7 +25,64 @@ def test_labels_that_never_come_are_waited_for_no_longer_than_set(database_url):
         session.execute(update(WindowRow).values(closed_at=datetime.now(UTC) - timedelta(hours=1, seconds=1)))
     bench.keeper.sweep()
     bench.keeper.sweep()
-    assert bench.jobs().count(("performance", "shop-v1-w1")) == 1
+    assert bench.payloads("performance") == [{"window": "shop-v1-w1", "maturity_seconds": 3600.0}]
+
+
+def sent(labels: list[Envelope[GroundTruthReceived]], after: timedelta) -> list[Envelope[GroundTruthReceived]]:
+    return [label.model_copy(update={"time": label.time + after}) for label in labels]
+
+
+def aged(bench: Bench, age: timedelta) -> None:
+    """As if all windows had been closed, and labels been observed, for that long."""
+    with bench.database.transaction() as session:
+        session.execute(update(WindowRow).values(closed_at=datetime.now(UTC) - age))
+        for model in session.scalars(select(ModelRow)):
+            since = (datetime.now(UTC) - age).isoformat()
+            model.label_delays = {**model.label_delays, "since": since} if model.label_delays else None
+
+
+def test_a_window_is_judged_when_its_labels_are_mature_by_their_measured_delay(bench):
+    bench.promote()
+    first, second = predictions(customers(2000, 1)), predictions(customers(2000, 2))
+    bench.predict(first)
+    bench.tell(sent(truths(first), timedelta(minutes=10)))
+    bench.predict(second)
+    bench.tell(sent(truths(second[:-10]), timedelta(minutes=10)))
+    bench.keeper.sweep()
+    assert [window for kind, window in bench.jobs() if kind == "performance"] == ["shop-v1-w1"]
+    aged(bench, timedelta(minutes=11))
+    bench.keeper.sweep()
+    assert len(bench.payloads("performance")) == 1, "not observed for twice the delay: longer ones cannot be excluded"
+    aged(bench, timedelta(minutes=25))
+    bench.keeper.sweep()
+    [_, judged] = bench.payloads("performance")
+    assert judged["window"] == "shop-v1-w2"
+    assert 600 <= judged["maturity_seconds"] < 720
+
+
+def test_quick_labels_of_some_rows_are_not_judged_alone(bench):
+    bench.promote()
+    made = predictions(customers(2000, 1))
+    bench.predict(made)
+    bench.tell(sent(truths(made[:1800]), timedelta(minutes=10)))
+    aged(bench, timedelta(days=1))
+    bench.keeper.sweep()
+    assert bench.payloads("performance") == [], "10 % of the rows may have late labels"
+    aged(bench, timedelta(days=7, seconds=1))
+    bench.keeper.sweep()
+    assert [payload["window"] for payload in bench.payloads("performance")] == ["shop-v1-w1"]
+
+
+def test_what_the_policy_says_of_labels_takes_the_place_of_the_setting(database_url):
+    bench = Bench(database_url, policies={"shop": ModelPolicy(model="shop", label_maturity="5m")})
+    bench.promote()
+    bench.predict(predictions(customers(2000, 1)))
+    aged(bench, timedelta(minutes=4))
+    bench.keeper.sweep()
+    assert bench.payloads("performance") == []
+    aged(bench, timedelta(minutes=5))
+    bench.keeper.sweep()
+    assert [payload["maturity_seconds"] for payload in bench.payloads("performance")] == [300.0]
 
 
 def test_rows_of_old_windows_leave_and_a_replay_does_not_bring_them_back(database_url):
@@ -41,12 +100,14 @@ def test_rows_of_old_windows_leave_and_a_replay_does_not_bring_them_back(databas
     assert bench.count(PlaceRow) == SIZE + 100
 
 
-def test_a_window_whose_rows_have_to_leave_is_judged_with_the_labels_there_are(database_url):
+def test_a_window_whose_rows_have_to_leave_before_its_labels_are_mature_is_given_up(database_url):
     bench = Bench(database_url, windows_kept=1)
     bench.promote()
     bench.predict(predictions(customers(8000, 1)))
     bench.keeper.sweep()
-    assert {window for kind, window in bench.jobs() if kind == "performance"} == {"shop-v1-w1", "shop-v1-w2"}
+    given_up = {payload["window"]: payload["immature"] for payload in bench.payloads("performance")}
+    assert given_up.keys() == {"shop-v1-w1", "shop-v1-w2"}
+    assert set(given_up.values()) == {"DRIFT_LABEL_MATURITY, 7 d: no label has come"}
     assert bench.count(PlaceRow) == 8000, "not before they were"
 
 

@@ -9,8 +9,6 @@ from uuid import uuid4
 
 import pytest
 
-from chassis.settings import KafkaSettings
-from chassis.topics import ensure_topics
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
 from support.candidates import Candidates
@@ -31,6 +29,14 @@ POLICIES: dict[str, tuple[int, dict[str, Any]]] = {
             "golden": {"dataset": "latest"},
             "candidates": "retained",
             "gates": {"latency": False, "performance": {"floor": {"roc_auc": 0.6}}},
+        },
+    ),
+    "benchmarked": (
+        4,
+        {
+            "candidates": "retained",
+            "gates": {"latency": False, "performance": {"floor": {"roc_auc": 0.6}}},
+            "benchmark": {"every": "7d", "tournament": True},
         },
     ),
 }
@@ -105,12 +111,3 @@ def gatekeepers(
     services = Gatekeepers(kafka.bootstrap_servers, topic_prefix, database_url, mlflow_server.uri, tmp_path)
     yield services
     services.stop()
-
-
-@pytest.fixture
-def own_bus(kafka: EmbeddedKafka, topic_prefix: str) -> Iterator[BusClient]:
-    """On the topics of `gatekeepers`, which are there already."""
-    ensure_topics(KafkaSettings(kafka_bootstrap_servers=kafka.bootstrap_servers, topic_prefix=topic_prefix))
-    client = BusClient(kafka.bootstrap_servers, topic_prefix)
-    yield client
-    client.close()

@@ -48,6 +48,9 @@ def test_back_and_forward_again_with_a_new_epoch_each(
     assert (again.artifact_uri, again.artifact_digest) == (first.artifact_uri, first.artifact_digest)
     assert (again.baseline, again.reference, again.metric) == (first.baseline, first.reference, first.metric)
     assert {item.output for item in promotions(bus, name)} == {READ_AS}, "a rollback says again what was said then"
+    explained = {(item.model_version, item.golden_predictions, str(item.importance)) for item in promotions(bus, name)}
+    assert len(explained) == len({item.model_version for item in promotions(bus, name)}), "and what drift needs"
+    assert all(item.golden_predictions and item.importance for item in promotions(bus, name))
     assert [item.data.output for item in bus.events("gate-passed") if item.model_name == name] == [READ_AS, READ_AS]
     eventually(lambda: candidates.aliases(name).get("champion") == 1)
     listed = gatekeeper.get(f"/models/{name}/promotions")
@@ -187,10 +190,9 @@ def test_versions_that_cannot_be_promoted_say_why(
 def test_a_bad_question_is_4xx_and_says_what_is_wrong(
     gatekeeper: Gatekeepers, path: str, status: int, says: str
 ) -> None:
-    import httpx
 
     name = gatekeeper.names["plain"][0]
-    answer = httpx.get(gatekeeper.url() + path.replace("NAME", name), timeout=30)
+    answer = gatekeeper.client.get(gatekeeper.url() + path.replace("NAME", name), timeout=30)
     assert answer.status_code == status, answer.text
     assert says.replace("NAME", name) in answer.json()["detail"]
 
@@ -215,9 +217,7 @@ def test_what_replicas_say_shows_who_lags(gatekeeper: Gatekeepers, three_version
 
 
 def test_metrics_count_verdicts_and_promotions(gatekeeper: Gatekeepers, three_versions: str) -> None:
-    import httpx
-
-    text = httpx.get(f"{gatekeeper.url()}/metrics", timeout=30).text
+    text = gatekeeper.client.get(f"{gatekeeper.url()}/metrics", timeout=30).text
     for line in (
         'gauntlet_verdicts_total{outcome="Passed"}',
         'gauntlet_gate_verdicts_total{gate="performance",outcome="Failed"}',

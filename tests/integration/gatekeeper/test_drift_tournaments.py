@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pandas as pd
 import pytest
 
@@ -42,7 +41,7 @@ def golden(gatekeeper: Gatekeepers, name: str, frame: pd.DataFrame) -> dict[str,
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     url = f"{gatekeeper.url()}/models/{name}/golden?actor=ada&note=new+rows"
-    response = httpx.post(url, content=buffer.getvalue(), timeout=30)
+    response = gatekeeper.client.post(url, content=buffer.getvalue(), timeout=30)
     assert response.status_code == 201, response.text
     return dict(response.json())
 
@@ -143,5 +142,5 @@ def test_a_frozen_model_holds_and_a_candidates_tournament_is_replayed_too(
     assert "nobody would win, it was v1: this policy compares no retained versions" in " ".join(told.split())
     assert "1 of 2 tournaments would end otherwise" in told  # in the other, v2 had nobody beside it
     assert "tournament: v1 won" in ok("show", name, "3", *at).out
-    page = httpx.get(f"{gatekeeper.url()}/models/{name}/candidates/3/report", timeout=30).text
+    page = gatekeeper.client.get(f"{gatekeeper.url()}/models/{name}/candidates/3/report", timeout=30).text
     assert "Earlier versions against champion v2" in page

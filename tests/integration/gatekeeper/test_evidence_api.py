@@ -39,7 +39,7 @@ def test_a_verdict_is_replayed_shown_and_judged_by_another_policy(
     for version, then in ((1, "Passed"), (2, "Passed"), (3, "Failed")):
         found = said(gatekeeper.post(f"/models/{model_name}/candidates/{version}/replay"))
         assert (found["agrees"], found["then"], found["differences"]) == (True, then, [])
-    page = httpx.get(f"{gatekeeper.url()}/models/{model_name}/candidates/3/report").text
+    page = gatekeeper.client.get(f"{gatekeeper.url()}/models/{model_name}/candidates/3/report").text
     assert "may not become champion" in page and "champion v2" in page
     run = candidates.version(model_name, "worse").run_id or ""
     eventually(
@@ -66,7 +66,7 @@ def test_a_run_that_ended_with_the_first_failure_is_shown_and_replayed(
     assert broken["state"] == "failed" and "not run (fail_fast): leakage, performance, latency" in broken["reason"]
     unrun = [each["gate"] for each in broken["verdicts"] if each["details"].get("not_run") == "functional"]
     assert unrun == ["leakage", "performance", "latency"]
-    page = httpx.get(f"{gatekeeper.url()}/models/{name}/candidates/2/report").text
+    page = gatekeeper.client.get(f"{gatekeeper.url()}/models/{name}/candidates/2/report").text
     assert page.count(">Not run<") == 3 and "the gate functional failed" in page
     found = said(gatekeeper.post(f"/models/{name}/candidates/2/replay"))
     assert (found["agrees"], found["then"], found["differences"]) == (True, "Failed", [])
@@ -80,8 +80,8 @@ def test_what_cannot_be_replayed_says_why(
     typo = {"policy": {"model": model_name, "gates": {"performence": {}}}}
     assert "performence" in str(said(gatekeeper.post("/what-if", typo), 422))
     url = f"{gatekeeper.url()}/models/{model_name}/golden?actor=me&note=x"
-    assert "no Parquet file" in said(httpx.post(url, content=b"a,b\n1,2\n"), 422)["detail"]
-    assert "has no rows" in said(httpx.post(url, content=parquet(rows(seed=2).head(0))), 422)["detail"]
+    assert "no Parquet file" in said(gatekeeper.client.post(url, content=b"a,b\n1,2\n"), 422)["detail"]
+    assert "has no rows" in said(gatekeeper.client.post(url, content=parquet(rows(seed=2).head(0))), 422)["detail"]
 
 
 def test_a_version_that_brings_no_golden_rows_is_judged_on_those_that_were_created(
@@ -89,14 +89,14 @@ def test_a_version_that_brings_no_golden_rows_is_judged_on_those_that_were_creat
 ) -> None:
     url = f"{gatekeeper.url()}/models/{model_name}/golden?actor=me&note=June"
     content = parquet(rows(seed=4))
-    unknown = said(httpx.post(f"{url}&label=delay", content=content, timeout=30), 422)
+    unknown = said(gatekeeper.client.post(f"{url}&label=delay", content=content, timeout=30), 422)
     assert "no column 'delay', which is to be its label; it has a, b, late, who, at" in unknown["detail"]
     named = f"{url}&label=late&entity=who"
-    made = said(httpx.post(named, content=content, timeout=30), 201)
+    made = said(gatekeeper.client.post(named, content=content, timeout=30), 201)
     assert (made["label"], made["entity"], made["event_time"]) == ("late", "who", None)
-    later = said(httpx.post(f"{url}&event_time=at", content=content, timeout=30), 201)
+    later = said(gatekeeper.client.post(f"{url}&event_time=at", content=content, timeout=30), 201)
     assert (later["number"], later["label"], later["event_time"]) == (1, "late", "at"), "what it named stays"
-    other = said(httpx.post(f"{url}&label=a", content=content, timeout=30), 409)
+    other = said(gatekeeper.client.post(f"{url}&label=a", content=content, timeout=30), 409)
     assert "whose label is 'late', not 'a'" in other["detail"]
 
     found = judged(gatekeeper, bus, candidates, model_name, ANYONES)
@@ -105,7 +105,7 @@ def test_a_version_that_brings_no_golden_rows_is_judged_on_those_that_were_creat
     assert measured["golden_source"]["names"] == {"label": "late", "entity": "who", "event_time": "at"}
     assert (golden["label"], golden["entity"], golden["event_time"]) == ("late", "who", "at")
     version = found["model_version"]
-    page = httpx.get(f"{gatekeeper.url()}/models/{model_name}/candidates/{version}/report").text
+    page = gatekeeper.client.get(f"{gatekeeper.url()}/models/{model_name}/candidates/{version}/report").text
     assert "golden dataset 1 (June), with label &#39;late&#39;, entity &#39;who&#39;, event time &#39;at&#39;" in page
     assert said(gatekeeper.post(f"/models/{model_name}/candidates/{version}/replay"))["agrees"]
 
@@ -121,9 +121,9 @@ def test_every_version_is_judged_on_the_golden_dataset_of_the_policy(
     assert "gauntlet golden create" in missing["reason"]
 
     url = f"{gatekeeper.url()}/models/{name}/golden?actor=me&note=first"
-    made = said(httpx.post(url, content=parquet(rows(seed=4)), timeout=30), 201)
+    made = said(gatekeeper.client.post(url, content=parquet(rows(seed=4)), timeout=30), 201)
     assert (made["number"], made["rows"], made["challengers"]) == (1, 1500, 0)
-    assert said(httpx.post(url, content=parquet(rows(seed=4)), timeout=30), 201)["number"] == 1
+    assert said(gatekeeper.client.post(url, content=parquet(rows(seed=4)), timeout=30), 201)["number"] == 1
     seen = []
     for registered in (first, candidates.version(name, "good"), candidates.version(name, "good")):
         if registered is not first:

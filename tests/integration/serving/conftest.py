@@ -9,8 +9,6 @@ from uuid import uuid4
 
 import pytest
 
-from chassis.settings import KafkaSettings
-from chassis.topics import ensure_topics
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
 from support.mlflow_server import MlflowServer
@@ -64,12 +62,3 @@ def new_replica(
     yield make
     for replica in made:
         replica.stop()
-
-
-@pytest.fixture
-def own_bus(kafka: EmbeddedKafka, topic_prefix: str) -> Iterator[BusClient]:
-    """On the topics of `new_replica`, which are there already."""
-    ensure_topics(KafkaSettings(kafka_bootstrap_servers=kafka.bootstrap_servers, topic_prefix=topic_prefix))
-    client = BusClient(kafka.bootstrap_servers, topic_prefix)
-    yield client
-    client.close()

@@ -35,6 +35,7 @@ WORDS = np.where(BINARY == 1, "late", "early")
 MANY = np.digitize(X["a"], [-0.5, 0.5])
 COLOURS = np.array(["blue", "green", "red"])[MANY]
 MATRIX = xgboost.DMatrix(X, BINARY), xgboost.DMatrix(X, MANY)
+# Models are fitted in the tests: each process that runs tests imports this file.
 
 
 def saved(folder: Path, model: Any, **options: Any) -> mlflow.pyfunc.PyFuncModel:
@@ -83,19 +84,27 @@ def xgb_booster(objective: str, many: bool = False) -> Any:
     return xgboost.train({"objective": objective, **({"num_class": 3} if many else {})}, MATRIX[many], 5)
 
 
+def xgb_regressor(objective: str) -> Any:
+    return xgboost.XGBRegressor(objective=objective).fit(X, BINARY)
+
+
 PIPELINE = make_pipeline(StandardScaler(), LogisticRegression())
-ESTIMATORS: dict[str, tuple[str, Any, tuple[Any, ...]]] = {
-    "LogisticRegression": ("binary", LogisticRegression().fit(X, BINARY), (0, 1)),
-    "LogisticRegression, words": ("binary", LogisticRegression().fit(X, WORDS), ("early", "late")),
-    "LogisticRegression, booleans": ("binary", LogisticRegression().fit(X, BINARY == 1), (False, True)),
-    "pipeline, words": ("multiclass", PIPELINE.fit(X, COLOURS), ("blue", "green", "red")),
-    "forest": ("multiclass", RandomForestClassifier(5, random_state=0).fit(X, MANY), (0, 1, 2)),
-    "histograms": ("binary", HistGradientBoostingClassifier(max_iter=5).fit(X, BINARY), (0, 1)),
-    "grid search": ("binary", GridSearchCV(LogisticRegression(), {"C": [1.0]}).fit(X, WORDS), ("early", "late")),
-    "LGBMClassifier": ("binary", lgbm(WORDS), ("early", "late")),
-    "LGBMClassifier, many": ("multiclass", lgbm(COLOURS), ("blue", "green", "red")),
-    "XGBClassifier": ("binary", xgboost.XGBClassifier(n_estimators=5).fit(X, BINARY), (0, 1)),
-    "XGBClassifier, many": ("multiclass", xgboost.XGBClassifier(n_estimators=5).fit(X, MANY), (0, 1, 2)),
+ESTIMATORS: dict[str, tuple[str, Callable[[], Any], tuple[Any, ...]]] = {
+    "LogisticRegression": ("binary", lambda: LogisticRegression().fit(X, BINARY), (0, 1)),
+    "LogisticRegression, words": ("binary", lambda: LogisticRegression().fit(X, WORDS), ("early", "late")),
+    "LogisticRegression, booleans": ("binary", lambda: LogisticRegression().fit(X, BINARY == 1), (False, True)),
+    "pipeline, words": ("multiclass", lambda: PIPELINE.fit(X, COLOURS), ("blue", "green", "red")),
+    "forest": ("multiclass", lambda: RandomForestClassifier(5, random_state=0).fit(X, MANY), (0, 1, 2)),
+    "histograms": ("binary", lambda: HistGradientBoostingClassifier(max_iter=5).fit(X, BINARY), (0, 1)),
+    "grid search": (
+        "binary",
+        lambda: GridSearchCV(LogisticRegression(), {"C": [1.0]}).fit(X, WORDS),
+        ("early", "late"),
+    ),
+    "LGBMClassifier": ("binary", lambda: lgbm(WORDS), ("early", "late")),
+    "LGBMClassifier, many": ("multiclass", lambda: lgbm(COLOURS), ("blue", "green", "red")),
+    "XGBClassifier": ("binary", lambda: xgboost.XGBClassifier(n_estimators=5).fit(X, BINARY), (0, 1)),
+    "XGBClassifier, many": ("multiclass", lambda: xgboost.XGBClassifier(n_estimators=5).fit(X, MANY), (0, 1, 2)),
 }
 
 
@@ -103,7 +112,8 @@ ESTIMATORS: dict[str, tuple[str, Any, tuple[Any, ...]]] = {
 def test_the_probabilities_of_an_estimator_that_was_logged_without_a_word_are_its_scores(
     name: str, tmp_path: Path
 ) -> None:
-    problem, estimator, classes = ESTIMATORS[name]
+    problem, fitted, classes = ESTIMATORS[name]
+    estimator = fitted()
     pyfunc = saved(tmp_path, estimator)
     scorer = scorer_of(pyfunc, problem)
     assert (scorer.method, scorer.classes, scorer.no_scores) == ("predict_proba", classes, None)
@@ -132,18 +142,23 @@ def test_logarithms_are_not_the_scores(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("problem", "booster", "expected"),
+    ("problem", "fitted", "expected"),
     [
-        ("binary", lgb_booster("binary", BINARY), lambda booster: booster.predict(X)),
-        ("multiclass", lgb_booster("multiclass", MANY, num_class=3), lambda booster: booster.predict(X)),
-        ("binary", xgb_booster("binary:logistic"), lambda booster: booster.predict(MATRIX[0])),
-        ("multiclass", xgb_booster("multi:softprob", many=True), lambda booster: booster.predict(MATRIX[1])),
-        ("binary", xgboost.XGBRegressor(objective="binary:logistic").fit(X, BINARY), lambda model: model.predict(X)),
+        ("binary", lambda: lgb_booster("binary", BINARY), lambda booster: booster.predict(X)),
+        ("multiclass", lambda: lgb_booster("multiclass", MANY, num_class=3), lambda booster: booster.predict(X)),
+        ("binary", lambda: xgb_booster("binary:logistic"), lambda booster: booster.predict(MATRIX[0])),
+        ("multiclass", lambda: xgb_booster("multi:softprob", many=True), lambda booster: booster.predict(MATRIX[1])),
+        (
+            "binary",
+            lambda: xgboost.XGBRegressor(objective="binary:logistic").fit(X, BINARY),
+            lambda model: model.predict(X),
+        ),
     ],
 )
 def test_what_a_booster_predicts_is_a_probability_already(
-    problem: str, booster: Any, expected: Any, tmp_path: Path
+    problem: str, fitted: Callable[[], Any], expected: Any, tmp_path: Path
 ) -> None:
+    booster = fitted()
     scorer = scorer_of(saved(tmp_path, booster), problem)
     found = scorer.read(scorer.predict(X), problem, rows=len(X))
     assert found.scores is not None and np.array_equal(found.scores, expected(booster))
@@ -151,19 +166,35 @@ def test_what_a_booster_predicts_is_a_probability_already(
 
 
 @pytest.mark.parametrize(
-    ("problem", "model", "advice"),
+    ("problem", "fitted", "advice"),
     [
-        ("binary", LinearSVC().fit(X, BINARY), "LinearSVC has no predict_proba; log sklearn.calibration.Calibrated"),
-        ("binary", SVC().fit(X, WORDS), "SVC has no predict_proba; log sklearn.calibration.CalibratedClassifierCV(SVC"),
-        ("multiclass", RidgeClassifier().fit(X, COLOURS), "RidgeClassifier has no predict_proba"),
-        ("binary", xgb_booster("binary:hinge"), "its objective binary:hinge gives labels; train it with binary:logist"),
-        ("multiclass", xgb_booster("multi:softmax", many=True), "multi:softmax gives labels; train it with multi:soft"),
+        (
+            "binary",
+            lambda: LinearSVC().fit(X, BINARY),
+            "LinearSVC has no predict_proba; log sklearn.calibration.",
+        ),
+        (
+            "binary",
+            lambda: SVC().fit(X, WORDS),
+            "SVC has no predict_proba; log sklearn.calibration.CalibratedClassif",
+        ),
+        ("multiclass", lambda: RidgeClassifier().fit(X, COLOURS), "RidgeClassifier has no predict_proba"),
+        (
+            "binary",
+            lambda: xgb_booster("binary:hinge"),
+            "its objective binary:hinge gives labels; train it with binary:",
+        ),
+        (
+            "multiclass",
+            lambda: xgb_booster("multi:softmax", many=True),
+            "multi:softmax gives labels; train it with multi:",
+        ),
     ],
 )
 def test_an_estimator_without_probabilities_says_what_has_them(
-    problem: str, model: Any, advice: str, tmp_path: Path
+    problem: str, fitted: Callable[[], Any], advice: str, tmp_path: Path
 ) -> None:
-    scorer = scorer_of(saved(tmp_path, model), problem)
+    scorer = scorer_of(saved(tmp_path, fitted()), problem)
     found = scorer.read(
         scorer.predict(X), problem, scorer.classes or (0, 1, 2)[: 2 + (problem != "binary")], rows=len(X)
     )

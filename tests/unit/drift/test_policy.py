@@ -7,18 +7,16 @@ import pytest
 from contracts import DriftKind, FeatureScore, Outcome
 from contracts.drift_settings import AbsoluteDrop, RelativeDrop
 from contracts.metrics import METRICS
+from drift.policy.performance import Labelled, judge_performance
 from drift.policy.windows import (
     MINIMUM_ROWS,
     Announce,
     Hold,
-    Labelled,
     Standing,
     Verdict,
     announcement,
     drift_share,
     judge_data,
-    judge_performance,
-    performance_is_due,
     refusal,
 )
 
@@ -154,19 +152,6 @@ def test_what_cannot_be_judged_is_inconclusive_and_says_why(window, metric, base
 
 def test_one_class_is_no_matter_where_there_are_no_classes():
     assert judge_performance(Labelled(500, 500, None, 1.0), "mae", 1.0, 0.05).outcome is PASSED
-
-
-@pytest.mark.parametrize(
-    ("labelled", "waited", "due"),
-    [
-        (1599, timedelta(0), False),
-        (1600, timedelta(0), True),
-        (0, timedelta(days=7), True),
-        (0, timedelta(days=6), False),
-    ],
-)
-def test_performance_waits_for_labels_but_not_for_ever(labelled, waited, due):
-    assert performance_is_due(2000, labelled, 0.8, waited, timedelta(days=7)) is due
 
 
 def drifted(kind: DriftKind = DriftKind.DATA) -> Verdict:

@@ -18,7 +18,6 @@ import mlflow.xgboost
 import numpy as np
 import pandas as pd
 import pytest
-import skops.io
 import yaml
 from lightgbm import LGBMClassifier
 from mlflow.exceptions import MlflowException
@@ -96,6 +95,8 @@ def test_a_model_that_carries_a_function_is_said_to_run_code_of_its_own(tmp_path
 
 
 def test_skops_is_safe_unless_it_names_what_the_list_does_not_have(tmp_path):
+    import skops.io  # it takes a second, which each process that runs tests would spend
+
     assert outcome(saved(tmp_path / "plain", fitted(), "skops"), SAFE)[0] is Outcome.PASSED
     own = fitted(FunctionTransformer(np.asarray))
     folder = saved(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,17 +123,17 @@ def answers(model: LoadedModel, rows: pd.DataFrame) -> tuple[Any, Any]:
 
 
 PIPELINE = make_pipeline(StandardScaler(), LogisticRegression())
-CLASSIFIERS: dict[str, tuple[str, Any, Any, str]] = {
-    "scikit-learn": ("binary", LogisticRegression().fit(X, CODES), CODES, "linear"),
-    "scikit-learn, words": ("binary", PIPELINE.fit(X, WORDS), WORDS, "linear"),
-    "scikit-learn, many words": ("multiclass", LogisticRegression().fit(X, COLOURS), COLOURS, "linear"),
+CLASSIFIERS: dict[str, tuple[str, Callable[[], Any], Any, str]] = {
+    "scikit-learn": ("binary", lambda: LogisticRegression().fit(X, CODES), CODES, "linear"),
+    "scikit-learn, words": ("binary", lambda: PIPELINE.fit(X, WORDS), WORDS, "linear"),
+    "scikit-learn, many words": ("multiclass", lambda: LogisticRegression().fit(X, COLOURS), COLOURS, "linear"),
     "LightGBM, words": (
         "binary",
-        lightgbm.LGBMClassifier(n_estimators=9, verbose=-1).fit(X, WORDS),
+        lambda: lightgbm.LGBMClassifier(n_estimators=9, verbose=-1).fit(X, WORDS),
         WORDS,
         "onnxruntime",
     ),
-    "XGBoost": ("binary", xgboost.XGBClassifier(n_estimators=9).fit(X, CODES), CODES, "onnxruntime"),
+    "XGBoost": ("binary", lambda: xgboost.XGBClassifier(n_estimators=9).fit(X, CODES), CODES, "onnxruntime"),
 }
 
 
@@ -140,7 +141,8 @@ CLASSIFIERS: dict[str, tuple[str, Any, Any, str]] = {
 def test_a_classifier_that_was_logged_without_a_word_is_judged_and_served_by_its_probabilities(
     name: str, judge: Judge, tmp_path: Path
 ) -> None:
-    problem, estimator, labels, form = CLASSIFIERS[name]
+    problem, fitted, labels, form = CLASSIFIERS[name]
+    estimator = fitted()
     metric = "roc_auc" if problem == "binary" else "roc_auc_ovr"
     folder = logged(tmp_path, estimator)
     measurements = judge(folder, labels, problem, metric)

@@ -116,7 +116,7 @@ def test_a_busy_machine_shows_in_the_loop(sandbox, tmp_path):
     # Each in a session of its own, as sessions share the processors equally on Linux.
     others = [subprocess.Popen(burn, start_new_session=True) for _ in range(3 * (os.cpu_count() or 1))]
     try:
-        found = sandbox.probe(Request(computing, "binary", None, ROWS, Limits(60, 1024, 2)), threading.Event())
+        found = sandbox.probe(Request(computing, "binary", None, ROWS, Limits(60, 1024, 1)), threading.Event())
     finally:
         for other in others:
             other.kill()

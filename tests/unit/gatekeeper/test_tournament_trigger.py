@@ -52,6 +52,7 @@ def test_there_are_rows_that_the_champion_was_not_judged_on(changes: dict[str, A
         ({"judged_on": 2}, "was judged on"),
         ({"judged_on": None, "judged_at": NOON}, "made before champion v3 was judged"),
         ({"others": 0}, "no earlier version"),
+        ({"decides": False}, "decides nothing alone"),
     ],
 )
 def test_there_is_nothing_to_judge_on_or_nobody_to_judge(changes: dict[str, Any], why: str) -> None:

@@ -20,6 +20,7 @@ from contracts import Dataset, ModelRegistered, new_envelope
 from gatekeeper.database import golden_datasets, queries, registrations
 from gatekeeper.database.job_kinds import GATE
 from gatekeeper.promotion.waiting import FIRST_SECONDS, LONGEST_SECONDS, MOST_A_ROUND, WaitingVersions
+from support.databases import on_sqlite
 
 DATASET = Dataset(uri="runs:/r/golden.parquet", digest="sha256:" + "a" * 64, rows=3)
 
@@ -107,6 +108,7 @@ def test_without_a_policy_mlflow_is_never_asked_and_with_one_the_version_goes_on
     assert world.gate_jobs() == ["m"], "it is resumed once"
 
 
+@on_sqlite
 def test_for_golden_rows_mlflow_is_asked_ever_more_rarely_and_at_once_when_some_are_created(world: World) -> None:
     world.policy("m")
     world.add("m")

@@ -14,7 +14,10 @@ from contracts import (
     ApprovalRefused,
     ApprovalRequested,
     ArmSums,
+    BenchmarkCompleted,
+    BenchmarkDue,
     Cause,
+    Dataset,
     DriftDetected,
     DriftKind,
     DriftWindow,
@@ -49,6 +52,8 @@ VERDICT = {"model_name": M, "model_version": 2, "candidate_id": "c", "artifact_u
 TRIED = TriedVersion(model_version=2, artifact_uri="u", artifact_digest="d")
 ROLLOUT = {"model_name": M, "rollout_id": "r", "revision": 3, "champion_version": 1, "champion_epoch": 4}
 APPROVAL = {"model_name": M, "model_version": 2, "rollout_id": "r", "verdict_digest": "sha256:1"}
+BENCHMARK = {"model_name": M, "model_version": 3, "benchmark_id": "b1"}
+BENCHMARK |= {"rows": Dataset(uri="runs:/r/b1/rows.parquet", digest="sha256:" + "1" * 64, rows=500)}
 LOAD = {"model_name": M, "model_version": 2, "replica": "r1", "role": "production", "seconds": 0.25}
 
 
@@ -58,6 +63,18 @@ def rollout(**changes: Any) -> RolloutChanged:
 
 
 CASES: list[tuple[Event, str]] = [
+    (
+        BenchmarkDue(**BENCHMARK, label="late", start=NOW, end=NOW, reason="now", requested_by="ann"),
+        "b1 on 500 labelled rows by ann: now",
+    ),
+    (
+        BenchmarkCompleted(**BENCHMARK, outcome=Outcome.PASSED, reason="better", beats_baseline=True, winner=3),
+        "Passed, v3 wins, b1: better",
+    ),
+    (
+        BenchmarkCompleted(**BENCHMARK, outcome=Outcome.FAILED, reason="not better", beats_baseline=False),
+        "ALERT, Failed, b1: not better",
+    ),
     (TrainingRequested(model_name=M, window="a..b", requested_by="ann"), "window a..b by ann: requested"),
     (TrainingRequested(model_name=M, from_run="r7", reason="again"), "register run r7 again: again"),
     (TrainingFailed(model_name=M, job_id="j", reason="no such window"), "job j: no such window"),

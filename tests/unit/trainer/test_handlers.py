@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from chassis.database import Database
 from chassis.jobs import Job, Jobs
@@ -56,10 +57,10 @@ def desk(database: Database) -> Desk:
     return Desk(database)
 
 
-def drift(model: str) -> Envelope[DriftDetected]:
+def drift(model: str, kind: DriftKind = DriftKind.DATA) -> Envelope[DriftDetected]:
     moment = datetime(2024, 1, 3, 12, tzinfo=UTC)
     window = DriftWindow(id="w", rows=2000, start=moment, end=moment)
-    event = DriftDetected(model_name=model, model_version=1, kind=DriftKind.DATA, window=window, reason="it moved")
+    event = DriftDetected(model_name=model, model_version=1, kind=kind, window=window, reason="it moved")
     return new_envelope(event, source="drift")
 
 
@@ -94,6 +95,13 @@ def test_a_drift_is_trained_for_with_the_time_at_which_it_was_seen(desk: Desk) -
 def test_a_drift_of_a_model_without_a_recipe_trains_nothing(desk: Desk, model: str) -> None:
     desk.give(drift(model))
     assert desk.found() == []
+
+
+def test_an_estimate_without_labels_trains_nothing_and_is_counted(desk: Desk) -> None:
+    before = REGISTRY.get_sample_value("trainer_drifts_ignored_total", {"model": "tiny"}) or 0.0
+    desk.give(drift("tiny", DriftKind.PROXY))
+    assert desk.found() == []
+    assert REGISTRY.get_sample_value("trainer_drifts_ignored_total", {"model": "tiny"}) == before + 1
 
 
 def test_a_request_for_an_unknown_model_is_a_job_that_will_say_so(desk: Desk) -> None:

@@ -20,8 +20,19 @@ from chassis.pruning import Pruning
 from chassis.registry import Registry
 from chassis.relay import Relay
 from chassis.service import Schema, Topics, build_app, run_service
-from contracts import DriftDetected, GroundTruthReceived, PredictionMade, Promoted, RolloutChanged, RolloutMeasured
+from contracts import (
+    BenchmarkDue,
+    DriftDetected,
+    GroundTruthReceived,
+    PredictionMade,
+    Promoted,
+    RolloutChanged,
+    RolloutMeasured,
+)
+from drift.api.benchmarks import benchmarks_router
 from drift.api.models import build_router
+from drift.benchmarks.clock import BenchmarkClock
+from drift.benchmarks.scheduler import BENCHMARK, Scheduler
 from drift.database.birth import Birth
 from drift.detection.emitter import DriftEmitter
 from drift.handlers import PERFORMANCE, SCORE, Handlers
@@ -35,6 +46,7 @@ from drift.rollouts.rollouts import RECOUNT, Rollouts
 from drift.settings import Settings
 
 if TYPE_CHECKING:
+    from drift.benchmarks.job import BenchmarkJob
     from drift.detection.performance_job import PerformanceJob
     from drift.detection.score_job import ScoreJob
 
@@ -50,6 +62,8 @@ def build(settings: Settings) -> FastAPI:
     rollouts = Rollouts(jobs, policies, Measures(outbox))
     handlers = Handlers(jobs, policies, settings, rollouts)
     emitter = DriftEmitter(outbox, policies, settings.public_url)
+    registry = Registry(settings.mlflow_tracking_uri)
+    scheduler = Scheduler(jobs, policies)
     recount = Recount(database, rollouts, handlers.on_earlier_predictions, handlers.on_earlier_ground_truth, settings)
 
     # Created with the first window: until then pandas, SciPy and scikit-learn are not imported.
@@ -58,7 +72,7 @@ def build(settings: Settings) -> FastAPI:
         from drift.detection.score_job import ScoreJob
         from drift.scoring.references import References
 
-        references = References(Registry(settings.mlflow_tracking_uri), settings.data_dir / NAME / "references")
+        references = References(registry, settings.data_dir / NAME / "references")
         return ScoreJob(database, references, policies, emitter, settings)
 
     @cache
@@ -67,7 +81,13 @@ def build(settings: Settings) -> FastAPI:
 
         return PerformanceJob(database, policies, emitter)
 
-    bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected, RolloutMeasured])
+    @cache
+    def exporting() -> BenchmarkJob:
+        from drift.benchmarks.job import BenchmarkJob
+
+        return BenchmarkJob(database, registry, policies, outbox)
+
+    bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected, RolloutMeasured, BenchmarkDue])
     bus.on(Promoted, handlers.on_promoted)
     bus.on(RolloutChanged, rollouts.on_changed)
     bus.on_batch(PredictionMade, handlers.on_predictions, read=predictions.read, gather=predictions.gather)
@@ -79,11 +99,13 @@ def build(settings: Settings) -> FastAPI:
             SCORE: lambda run: score().run(run),
             PERFORMANCE: lambda run: performance().run(run),
             RECOUNT: recount.run,
+            BENCHMARK: lambda run: exporting().run(run),
         },
         on_failed={
             SCORE: lambda *failed: score().on_failed(*failed),
             PERFORMANCE: lambda *failed: performance().on_failed(*failed),
             RECOUNT: recount.on_failed,
+            BENCHMARK: lambda *failed: exporting().on_failed(*failed),
         },
     )
     return build_app(
@@ -100,9 +122,13 @@ def build(settings: Settings) -> FastAPI:
             bus,
             Housekeeper(database, handlers, settings),
             Measurer(database, rollouts),
+            BenchmarkClock(database, scheduler, policies),
         ],
         checks={"broker": bus.check, "database": database.check},
-        routers=[build_router(database, handlers, rollouts, policies, settings.public_url)],
+        routers=[
+            build_router(database, handlers, rollouts, policies, settings.public_url),
+            benchmarks_router(database, scheduler, policies),
+        ],
         details={store.name: store.details},
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -11,14 +12,14 @@ from chassis.jobs import Jobs
 from chassis.telemetry import get_logger
 from contracts import Envelope, GroundTruthReceived, PredictionMade, Promoted
 from drift import metrics
-from drift.database import store
-from drift.database.tables import COMPLETE, FILLING, WindowRow
+from drift.database import delays, store
+from drift.database.tables import COMPLETE, FILLING, ModelRow, WindowRow
 from drift.ingestion import labels, predictions
 from drift.ingestion import rows as ingestion
 from drift.ingestion.labels import LabelRead
 from drift.ingestion.predictions import Predictions
 from drift.policies import DriftPolicies
-from drift.policy.windows import performance_is_due
+from drift.policy.maturity import Maturity, is_due
 from drift.rollouts.rollouts import Rollouts
 from drift.settings import Settings
 
@@ -83,6 +84,7 @@ class Handlers:
             taken = ingestion.take_predictions(session, model, of_model.made, size, now)
             taken.statuses[ingestion.DUPLICATE] += of_model.doubled
             ingestion.take_failures(session, model, of_model.failed, now, taken)
+            delays.record(model, taken.delays, now)
             self._rollouts.add_history(session, name, taken)
             for window in taken.windows.values():
                 if window.state == COMPLETE:
@@ -99,8 +101,9 @@ class Handlers:
     def on_ground_truth(self, session: Session, batch: Sequence[tuple[str, list[LabelRead]]]) -> None:
         now = _now()
         for model_name, of_model in batch:
-            store.lock_model(session, model_name)
+            model = store.lock_model(session, model_name)
             taken = ingestion.take_labels(session, of_model, now)
+            delays.record(model, taken.delays, now)
             self._rollouts.take_labels(session, model_name, taken.labels)
             self.enqueue_due_performance(session, taken.windows.values())
             metrics.count_statuses(session, metrics.LABELS, model_name, taken.statuses)
@@ -117,22 +120,38 @@ class Handlers:
     def enqueue_score(self, session: Session, window: WindowRow) -> str:
         return self._enqueue(session, SCORE, window)
 
-    def enqueue_due_performance(self, session: Session, windows: Iterable[WindowRow], *, anyway: bool = False) -> None:
-        """Enqueue performance jobs for closed windows with enough labels or an expired wait (`anyway`: for all)."""
-        now = _now()
+    def maturity(self, session: Session, model: ModelRow) -> Maturity:
+        """Return the age from which on the labels of the model's predictions are expected to be there."""
+        of_policy = self._policies.label_maturity(model.model_name)
+        return delays.maturity_of(session, model, of_policy, self._settings.label_maturity, _now())
+
+    def enqueue_due_performance(
+        self, session: Session, windows: Iterable[WindowRow], mature: Maturity | None = None
+    ) -> None:
+        """Enqueue performance jobs for closed windows of which every row has its label, or is `mature`.
+
+        Housekeeping passes the maturity, once for many windows.
+        """
         for window in windows:
             if window.state == FILLING or window.performance_outcome is not None or not _is_promoted(session, window):
                 continue
-            waited = now - window.closed_at if window.closed_at else timedelta(0)
-            share, maturity = self._settings.label_share, self._settings.label_maturity
-            if anyway or performance_is_due(window.rows, window.labelled, share, waited, maturity):
-                self._enqueue(session, PERFORMANCE, window)
+            waited = _now() - window.closed_at if window.closed_at else timedelta(0)
+            if is_due(window.rows, window.labelled, waited, mature.after if mature else timedelta.max):
+                after = mature.after.total_seconds() if mature and window.labelled < window.rows else None
+                self._enqueue(session, PERFORMANCE, window, maturity_seconds=after)
 
-    def _enqueue(self, session: Session, kind: str, window: WindowRow) -> str:
+    def give_up_performance(self, session: Session, windows: Iterable[WindowRow], mature: Maturity) -> None:
+        """Enqueue performance jobs for closed windows whose rows must be deleted, mature or not."""
+        for window in windows:
+            self.enqueue_due_performance(session, [window], mature)
+            if window.performance_outcome is None:
+                self._enqueue(session, PERFORMANCE, window, immature=mature.reason)
+
+    def _enqueue(self, session: Session, kind: str, window: WindowRow, **why: Any) -> str:
         job_id = f"{kind}:{window.key}"
         # Check before inserting: an insert waits for a worker that is ending this job, which waits for us (a deadlock).
         if self._jobs.get(session, job_id) is None:
-            payload = {"window": window.id}
+            payload = {"window": window.id, **why}
             self._jobs.enqueue(session, kind=kind, key=window.model_name, payload=payload, job_id=job_id)
         return job_id
 

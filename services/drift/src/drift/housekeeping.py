@@ -59,22 +59,27 @@ class Housekeeper(Periodic):
             session.execute(delete(OutboxRow).where(*old))
 
     def _judge_overdue(self, model_name: str, model_version: int) -> None:
-        """Judge windows whose labels never came, or whose rows must be deleted, on the available rows."""
+        """Judge windows whose labels are mature, and give up those whose rows must be deleted."""
         with self._database.reading() as session:
-            overdue = self._overdue(session, model_name, model_version)
-        if not overdue:
+            overdue, leaving = self._overdue(session, model_name, model_version)
+        if not overdue and not leaving:
             return
         with self._database.transaction() as session:
-            store.lock_model(session, model_name)
+            model = store.lock_model(session, model_name)
             version = store.version_of(session, model_name, model_version)
-            windows = list(session.scalars(select(WindowRow).where(WindowRow.key.in_(overdue))))
+            windows, given_up = (
+                list(session.scalars(select(WindowRow).where(WindowRow.key.in_(keys)))) for keys in (overdue, leaving)
+            )
             if version.epoch is None:
                 reason = f"not judged: no promotion of version {model_version} is known"
                 store.supersede(windows, reason, _now())
             else:
-                self._handlers.enqueue_due_performance(session, windows, anyway=True)
+                mature = self._handlers.maturity(session, model)
+                self._handlers.enqueue_due_performance(session, windows, mature)
+                self._handlers.give_up_performance(session, given_up, mature)
 
-    def _overdue(self, session: Session, model_name: str, model_version: int) -> list[int]:
+    def _overdue(self, session: Session, model_name: str, model_version: int) -> tuple[list[int], list[int]]:
+        """Return the keys of windows to judge, and of those whose rows must be deleted."""
         version = session.get(VersionRow, (model_name, model_version))
         of_version = _of(model_name, model_version)
         if version is None or version.epoch is None:
@@ -83,13 +88,16 @@ class Housekeeper(Periodic):
                 WindowRow.opened_at < _now() - UNPROMOTED,
                 WindowRow.state.in_((FILLING, COMPLETE)),
             )
-            return list(session.scalars(query))
+            return list(session.scalars(query)), []
         waiting = (of_version, WindowRow.state != FILLING, WindowRow.performance_outcome.is_(None))
-        mature = WindowRow.closed_at < _now() - self._settings.label_maturity
-        keys = set(session.scalars(select(WindowRow.key).where(*waiting, mature)))
-        return sorted(
-            keys | set(session.scalars(select(WindowRow.key).where(*waiting, self._beyond(session, version))))
-        )
+        waits = list(session.scalars(select(WindowRow.key).where(*waiting)))
+        if not waits:
+            return [], []
+        leaving = set(session.scalars(select(WindowRow.key).where(*waiting, self._beyond(session, version))))
+        model = session.get_one(ModelRow, model_name)
+        mature = WindowRow.closed_at <= _now() - self._handlers.maturity(session, model).after
+        overdue = set(session.scalars(select(WindowRow.key).where(*waiting, mature)))
+        return sorted(overdue - leaving), sorted(leaving)
 
     def _prune_some(self, model_name: str, model_version: int) -> bool:
         """Return True when more windows may be left to prune."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from contracts import OutputFormat
-from contracts.drift_settings import Drift
+from contracts.drift_settings import Benchmark, Drift
 from contracts.policy import ModelPolicy
 
 
@@ -23,10 +24,28 @@ class DriftPolicies:
         policy = self.policies.get(model_name)
         return policy.drift if policy else Drift()
 
+    def label_maturity(self, model_name: str) -> timedelta:
+        """Return the age that the policy states; 0 where it states none."""
+        policy = self.policies.get(model_name)
+        return policy.label_maturity if policy else timedelta(0)
+
     def metric(self, model_name: str, promoted: str | None) -> str | None:
         """Return the metric that the promotion named, else the policy's."""
         policy = self.policies.get(model_name)
         return promoted or (policy.metric if policy and policy.states_metric else None)
+
+    def benchmark(self, model_name: str) -> Benchmark | None:
+        """Return the schedule of benchmarks; None: there is none."""
+        policy = self.policies.get(model_name)
+        return policy.benchmark if policy else None
+
+    def benchmarks(self) -> dict[str, Benchmark]:
+        """Return the schedules, of the models that have one."""
+        return {name: policy.benchmark for name, policy in self.policies.items() if policy.benchmark is not None}
+
+    def label(self, model_name: str) -> str | None:
+        policy = self.policies.get(model_name)
+        return policy.label if policy else None
 
     def entity(self, model_name: str) -> str | None:
         policy = self.policies.get(model_name)

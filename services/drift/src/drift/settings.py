@@ -28,13 +28,10 @@ class Settings(ServiceSettings):
     public_url: str = Field(
         "", description="Public address of this service, used in links to reports; default: http://HOST:PORT"
     )
-    label_share: float = Field(
-        0.8, gt=0, le=1, description="Share of a window's labels at which its performance is judged"
-    )
     label_maturity: PositiveDuration = Field(
         timedelta(days=7),
-        description="Time after a window is complete at which its performance is judged with the labels"
-        " received so far",
+        description="Age from which on the labels of a window's rows count as complete, while their delay is not known"
+        " by measurement; `label_maturity` of a policy takes its place",
     )
     label_retention: PositiveDuration = Field(
         timedelta(days=30), description="How long ground truth without a matching prediction is kept"

@@ -24,6 +24,8 @@ from contracts import (
     ApprovalGiven,
     ApprovalRefused,
     ApprovalRequested,
+    BenchmarkCompleted,
+    BenchmarkDue,
     DriftDetected,
     GateFailed,
     GatePassed,
@@ -34,13 +36,15 @@ from contracts import (
     RolloutChanged,
     RolloutMeasured,
 )
+from gatekeeper.api.benchmarks import benchmarks_router
 from gatekeeper.api.evidence import evidence_router
 from gatekeeper.api.models import deciding_router, reading_router
 from gatekeeper.api.rollouts import rollouts_router
 from gatekeeper.api.tournaments import tournaments_router
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
-from gatekeeper.database.job_kinds import GATE, MIRROR, TOURNAMENT
+from gatekeeper.benchmarks.job import BenchmarkJob
+from gatekeeper.database.job_kinds import BENCHMARK, GATE, MANIFEST, MIRROR, TOURNAMENT
 from gatekeeper.database.recorder import Recorder
 from gatekeeper.evaluation.evaluator import Evaluator
 from gatekeeper.evaluation.prediction_cache import PredictionCache
@@ -48,6 +52,7 @@ from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.handlers import Handlers
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.promotion.gate_job import GateJob
+from gatekeeper.promotion.manifest_job import ManifestJob
 from gatekeeper.promotion.mlflow_mirror import Mirror
 from gatekeeper.promotion.reconciler import Reconciler
 from gatekeeper.promotion.restore import Restoration
@@ -64,7 +69,16 @@ from gatekeeper.tournaments.job import TournamentJob
 from gatekeeper.tournaments.runner import Tournament
 
 SERVICE = "gatekeeper"
-EMITS = (GatePassed, GateFailed, Promoted, RolloutChanged, ApprovalRequested, ApprovalGiven, ApprovalRefused)
+EMITS = (
+    GatePassed,
+    GateFailed,
+    Promoted,
+    RolloutChanged,
+    ApprovalRequested,
+    ApprovalGiven,
+    ApprovalRefused,
+    BenchmarkCompleted,
+)
 
 
 def build(settings: Settings) -> FastAPI:
@@ -74,7 +88,8 @@ def build(settings: Settings) -> FastAPI:
     registry = Registry(settings.mlflow_tracking_uri)
     owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
     jobs = Jobs(database, owner=owner, lease=timedelta(seconds=settings.lease_seconds))
-    recorder = Recorder(Outbox(SERVICE, settings.max_event_bytes), jobs)
+    outbox = Outbox(SERVICE, settings.max_event_bytes)
+    recorder = Recorder(outbox, jobs)
     artifacts = Artifacts(folder / "artifacts", registry, settings.cache_mb)
     advisories = Advisories(settings.advisories_dir) if settings.advisories_dir else None
     kept = EvidenceStore(folder / "evidence", registry)
@@ -83,9 +98,12 @@ def build(settings: Settings) -> FastAPI:
     decisions = Decisions(database, registry, artifacts, recorder, policies)
     restoration = Restoration(settings, database, recorder)
     mirror = Mirror(database, registry)
+    replayer = Replayer(artifacts, kept)
+    manifests = ManifestJob(database, registry, artifacts, replayer)
     bus = Bus(settings, service=SERVICE, database=database, emits=EMITS)
     bus.on(ModelRegistered, handlers.on_model_registered)
     bus.on(DriftDetected, handlers.on_drift_detected)
+    bus.on(BenchmarkDue, handlers.on_benchmark_due)
     bus.on(ModelLoaded, handlers.on_model_loaded)
     bus.on(ModelLoadFailed, handlers.on_model_load_failed)
     bus.on(RolloutMeasured, handlers.on_rollout_measured)
@@ -98,6 +116,7 @@ def build(settings: Settings) -> FastAPI:
         Pruning(database),
         bus,
         JobWorker(jobs, {MIRROR: mirror.run}),
+        JobWorker(jobs, {MANIFEST: manifests.run}, on_failed={MANIFEST: manifests.on_failed}),
         RolloutClock(database, rolling, WaitingChallengers(database, recorder, policies)),
     ]
     for _ in range(settings.workers):
@@ -114,10 +133,11 @@ def build(settings: Settings) -> FastAPI:
         tournament = Tournament(database, registry, evaluator)
         gating = GateJob(database, registry, evaluator, tournament, recorder, kept, policies)
         playing = TournamentJob(database, registry, evaluator, tournament, recorder, kept, policies)
+        comparing = BenchmarkJob(database, registry, evaluator, tournament, jobs, outbox, policies)
         worker = JobWorker(
             jobs,
-            {GATE: gating.run, TOURNAMENT: playing.run},
-            on_failed={GATE: gating.on_failed, TOURNAMENT: playing.on_failed},
+            {GATE: gating.run, TOURNAMENT: playing.run, BENCHMARK: comparing.run},
+            on_failed={GATE: gating.on_failed, TOURNAMENT: playing.on_failed, BENCHMARK: comparing.on_failed},
             one_queue=True,  # comparisons on the same golden rows spend their α one after another
         )
         parts += [SandboxPart(sandbox), worker]
@@ -140,11 +160,11 @@ def build(settings: Settings) -> FastAPI:
         "promotions": restoration.check,
         "mlflow": registry.check,
     }
-    replayer = Replayer(artifacts, kept)
     routers = [
         reading_router(database, decisions, policies),
         deciding_router(decisions, restoration.check),
         evidence_router(database, decisions, replayer, kept),
+        benchmarks_router(database, decisions, replayer),
         tournaments_router(database, decisions, replayer),
         rollouts_router(database, decisions, Approvals(database, recorder, rolling), restoration.check),
     ]

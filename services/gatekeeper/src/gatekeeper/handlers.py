@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import NAMESPACE_URL, uuid5
 
@@ -10,9 +11,18 @@ from sqlalchemy.orm import Session
 from chassis.jobs import Jobs
 from chassis.policy_store import PolicyStore
 from chassis.telemetry import get_logger
-from contracts import DriftDetected, Envelope, ModelLoaded, ModelLoadFailed, ModelRegistered, RolloutMeasured
-from gatekeeper.database import queries, registrations
-from gatekeeper.database.job_kinds import GATE, TOURNAMENT, first_job
+from contracts import (
+    BenchmarkDue,
+    DriftDetected,
+    Envelope,
+    ModelLoaded,
+    ModelLoadFailed,
+    ModelRegistered,
+    RolloutMeasured,
+)
+from gatekeeper.benchmarks.ground import BENCHMARK_ID
+from gatekeeper.database import benchmarks, queries, registrations
+from gatekeeper.database.job_kinds import BENCHMARK, GATE, TOURNAMENT, first_job
 from gatekeeper.database.recorder import Recorder
 from gatekeeper.database.tables import UNJUDGED, WAITING, ReplicaRow
 from gatekeeper.policy.tournament_trigger import Skip, after_drift
@@ -69,10 +79,11 @@ class Handlers:
             self._jobs.enqueue(session, kind=GATE, key=name, payload={"candidate_id": row.id}, cause=envelope)
 
     def on_drift_detected(self, session: Session, envelope: Envelope[DriftDetected]) -> None:
-        """Enqueue a tournament of retained versions if there are new golden rows; the trainer trains regardless."""
-        name = envelope.data.model_name
+        """Enqueue a tournament of retained versions if there are new golden rows; the trainer decides by itself."""
+        event, name = envelope.data, envelope.data.model_name
         policy = self._policies.get(name)
-        action = after_drift(tournament_trigger(session, name, envelope.data.model_version, policy), policy)
+        trigger = replace(tournament_trigger(session, name, event.model_version, policy), decides=event.decides)
+        action = after_drift(trigger, policy)
         if isinstance(action, Skip):
             log.info("no tournament after a drift", event_id=envelope.id, reason=action.reason)
             return
@@ -81,11 +92,25 @@ class Handlers:
             session,
             kind=TOURNAMENT,
             key=name,
-            payload={DRIFTED: envelope.data.model_version, "golden_digest": action.golden_digest},
+            payload={DRIFTED: event.model_version, "golden_digest": action.golden_digest},
             job_id=str(uuid5(NAMESPACE_URL, f"tournament\0{name}\0{epoch}\0{action.golden_digest}")),
             cause=envelope,
         )
         log.info("tournament recorded", job=job_id, reason=action.reason)
+
+    def on_benchmark_due(self, session: Session, envelope: Envelope[BenchmarkDue]) -> None:
+        """Record the benchmark and enqueue its job, once, however often it is announced."""
+        event = envelope.data
+        if not benchmarks.add(session, envelope):
+            log.info("benchmark known already", benchmark=event.benchmark_id)
+            return
+        self._jobs.enqueue(
+            session,
+            kind=BENCHMARK,
+            key=event.model_name,
+            payload={BENCHMARK_ID: event.benchmark_id},
+            cause=envelope,
+        )
 
     def on_model_loaded(self, session: Session, envelope: Envelope[ModelLoaded]) -> None:
         """Note what the replica has loaded; for a version that a rollout tries, beside its champion."""

@@ -111,6 +111,18 @@ class Replayer:
             raise NoEvidence("no tournament was played")
         return again
 
+    def measured(self, document: Mapping[str, Any], model_version: int) -> tuple[Measurements, ModelPolicy]:
+        """Return what was measured of a version, and the policy then: in its own verdict, or as the best of the
+        tournament on those rows. Raises NoEvidence, and Transient."""
+        document, own, policy = self._read(document)
+        if own.event.model_version == model_version and own.probe is not None:
+            return own, policy
+        played = document.get("tournament")
+        gated = None if played is None else self._contest(played, own, policy)[1]
+        if gated is None or gated.event.model_version != model_version:
+            raise NoEvidence(f"it holds no measurements of v{model_version}")
+        return gated, policy
+
     def _again(
         self,
         document: Mapping[str, Any],

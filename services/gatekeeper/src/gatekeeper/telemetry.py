@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
@@ -12,6 +12,12 @@ VERDICTS = Counter("gauntlet_verdicts_total", "Candidates judged", ["outcome"])
 GATES = Counter("gauntlet_gate_verdicts_total", "Verdicts of single gates", ["gate", "outcome"])
 PROMOTIONS = Counter("gauntlet_promotions_total", "Champions made", ["cause"])
 ROLLOUTS = Counter("gauntlet_rollouts_total", "Rollouts and watches that ended", ["result"])
+BENCHMARKS = Counter("gauntlet_benchmarks_total", "Benchmarks that were completed", ["outcome"])
+BEATS_BASELINE = Gauge(
+    "gauntlet_champion_beats_baseline",
+    "Whether the champion was better than the trivial baseline in the newest benchmark (0: an alert)",
+    ["model"],
+)
 GATE_SECONDS = Histogram(
     "gauntlet_gate_seconds", "Time to gate a candidate, by step", ["step"], buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 120)
 )

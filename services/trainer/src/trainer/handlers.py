@@ -14,12 +14,13 @@ from chassis.jobs import Jobs
 from chassis.telemetry import get_logger
 from contracts import DriftDetected, Envelope, TrainingRequested, Trigger
 from contracts.policy import ModelPolicy
+from trainer.policy import Ignore, after_drift
 from trainer.spec import TrainingTask
 
 KIND = "train"
 LONGEST_REASON = 500
 
-IGNORED = Counter("trainer_drifts_ignored_total", "Drifts of models that no policy has a recipe for", ["model"])
+IGNORED = Counter("trainer_drifts_ignored_total", "Drifts that led to no training", ["model"])
 
 log = get_logger(__name__)
 
@@ -45,12 +46,12 @@ class Handlers:
         self._enqueue(session, task, envelope)
 
     def on_drift_detected(self, session: Session, envelope: Envelope[DriftDetected]) -> None:
-        """Record a retraining where the policy names a recipe; ignore drift of other models."""
+        """Record a retraining where the policy wants one for such a drift."""
         event = envelope.data
-        policy = self._policies.get(event.model_name)
-        if policy is None or policy.recipe is None:
+        decided = after_drift(event, self._policies.get(event.model_name))
+        if isinstance(decided, Ignore):
             IGNORED.labels(event.model_name).inc()
-            log.info("drift without a recipe: nothing to train", event_id=envelope.id, reason=event.reason)
+            log.info("drift ignored", event_id=envelope.id, kind=event.kind, reason=decided.reason)
             return
         newest = event.window.end
         task = TrainingTask(

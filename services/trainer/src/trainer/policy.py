@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from contracts.policy import Golden
+from contracts import DriftDetected, DriftKind, Harm
+from contracts.policy import Golden, ModelPolicy
 
 TEMPORARY_FAILURE = 75
 """The exit status (EX_TEMPFAIL) of a training process that could not reach MLflow."""
@@ -79,6 +80,33 @@ def plan(
     if newest == 0:
         return Refusal(f"window {ordered[0]!r} is the first one: there are no earlier rows to train on")
     return Plan(tuple(ordered[max(0, newest - training_windows) : newest]), ordered[newest])
+
+
+@dataclass(frozen=True)
+class Train:
+    """The drift leads to a training."""
+
+
+@dataclass(frozen=True)
+class Ignore:
+    """The drift leads to no training, for this reason."""
+
+    reason: str
+
+
+def after_drift(drift: DriftDetected, policy: ModelPolicy | None) -> Train | Ignore:
+    """Decide whether a drift leads to a training. Its cooldown was observed before it was announced."""
+    if policy is None or policy.recipe is None:
+        return Ignore("no policy names a recipe for the model: there is nothing to train")
+    if not drift.decides:
+        estimated = "an estimate without labels" if drift.proxy or drift.kind is DriftKind.PROXY else "a changed score"
+        return Ignore(f"kind {drift.kind}: {estimated} decides nothing alone")
+    if drift.kind is DriftKind.DATA and policy.drift.retrain == "on harmful":
+        if drift.harm is None:
+            return Ignore("retrain: on harmful, and the harm of this drift was not estimated")
+        if drift.harm.harm is not Harm.HARMFUL:
+            return Ignore(f"retrain: on harmful, and this drift is {drift.harm.harm}: {drift.harm.reason}")
+    return Train()
 
 
 def name_of(windows: Sequence[str]) -> str:

@@ -15,8 +15,18 @@ from chassis.database import Database
 from chassis.http import Problem, problems
 from contracts import MODEL_NAME_PATTERN
 from contracts.event import LARGEST_INTEGER
-from drift.api.views import ChampionView, ModelView, RolloutStepView, RulesView, ScoreAccepted, WindowView, window_view
-from drift.database import store
+from drift.api.views import (
+    ChampionView,
+    LabelsView,
+    ModelView,
+    RolloutStepView,
+    RulesView,
+    ScoreAccepted,
+    WindowView,
+    labels_view,
+    window_view,
+)
+from drift.database import delays, store
 from drift.database.tables import ModelRow, VersionRow, WindowRow
 from drift.handlers import Handlers
 from drift.policies import DriftPolicies
@@ -44,13 +54,13 @@ def build_router(
         """Every model that has a promotion or predictions."""
         with database.reading() as session:
             found = session.scalars(select(ModelRow).order_by(ModelRow.model_name)).all()
-            return [_model_view(session, model, policies, public_url) for model in found]
+            return [_model_view(session, model, policies, handlers, public_url) for model in found]
 
     @router.get("/models/{name}", responses=problems(404))
     def model(name: str) -> ModelView:
         """The champion's open window, and its newest verdicts."""
         with database.reading() as session:
-            return _model_view(session, _model(session, name), policies, public_url)
+            return _model_view(session, model_of(session, name), policies, handlers, public_url)
 
     @router.get("/models/{name}/windows", responses=problems(404))
     def windows(
@@ -60,7 +70,7 @@ def build_router(
     ) -> list[WindowView]:
         """The windows of a model, newest first."""
         with database.reading() as session:
-            model = _model(session, name)
+            model = model_of(session, name)
             found = store.newest_windows(session, model.model_name, version, limit)
             return [window_view(window, public_url) for window in found]
 
@@ -95,7 +105,7 @@ def build_router(
     def score(name: str) -> ScoreAccepted:
         """Close the champion's window with the rows it has, and judge it; refused below 200 rows."""
         with database.transaction() as session:
-            _model(session, name)
+            model_of(session, name)
             model = store.lock_model(session, name)
             if model.champion_version is None:
                 detail = f"no promotion of {name!r} is known: there is no reference and no baseline to compare with"
@@ -112,7 +122,7 @@ def build_router(
     return router
 
 
-def _model(session: Session, name: str) -> ModelRow:
+def model_of(session: Session, name: str) -> ModelRow:
     found = session.get(ModelRow, name) if re.fullmatch(MODEL_NAME_PATTERN, name) else None
     if found is None:
         raise Problem(
@@ -128,14 +138,16 @@ def _window(session: Session, window_id: str) -> WindowRow:
     return found
 
 
-def _model_view(session: Session, model: ModelRow, policies: DriftPolicies, public_url: str) -> ModelView:
+def _model_view(
+    session: Session, model: ModelRow, policies: DriftPolicies, handlers: Handlers, public_url: str
+) -> ModelView:
     rules = policies.drift(model.model_name)
     newest = store.newest_windows(session, model.model_name, None, 1)
     judged = store.newest_judged(session, model.model_name)
     champion = None
     if model.champion_version is not None:
         version = session.get(VersionRow, (model.model_name, model.champion_version))
-        champion = _champion_view(version, policies) if version else None
+        champion = _champion_view(version, policies, _labels(session, model, version, handlers)) if version else None
     return ModelView(
         model_name=model.model_name,
         champion=champion,
@@ -166,7 +178,12 @@ def _step_view(step: OpenStep) -> RolloutStepView:
     )
 
 
-def _champion_view(version: VersionRow, policies: DriftPolicies) -> ChampionView:
+def _labels(session: Session, model: ModelRow, version: VersionRow, handlers: Handlers) -> LabelsView:
+    newest = store.newest_performance(session, version)
+    return labels_view(handlers.maturity(session, model), delays.delays_of(model), newest)
+
+
+def _champion_view(version: VersionRow, policies: DriftPolicies, labels: LabelsView) -> ChampionView:
     cooldown = policies.drift(version.model_name).cooldown
     until: datetime | None = version.last_detected_at + cooldown if version.last_detected_at else None
     return ChampionView(
@@ -176,6 +193,7 @@ def _champion_view(version: VersionRow, policies: DriftPolicies) -> ChampionView
         metric=policies.metric(version.model_name, version.metric),
         baseline=version.baseline,
         reference_uri=(version.reference or {}).get("uri"),
+        labels=labels,
         last_detected_at=version.last_detected_at,
         cooling_until=until,
     )

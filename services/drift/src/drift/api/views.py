@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from contracts import FeatureScore, Outcome, RolloutMeasured, Stage
 from contracts.drift_settings import MetricDrop
 from drift.database.tables import WindowRow
+from drift.policy.maturity import Delays, Maturity
 
 
 class DataView(BaseModel):
@@ -33,6 +34,9 @@ class PerformanceView(BaseModel):
     metric: str | None
     observed: float | None
     bound: float | None
+    low: float | None
+    high: float | None
+    late_labels: int = Field(description="Labels that came after the verdict")
     judged_at: datetime | None
 
 
@@ -55,6 +59,16 @@ class WindowView(BaseModel):
     report_url: str | None = Field(description="Once it has a verdict")
 
 
+class LabelsView(BaseModel):
+    """How late labels come, and whether any do."""
+
+    maturity_seconds: float = Field(description="Age of a prediction from which on its label is expected to be there")
+    maturity_reason: str
+    counted: int = Field(description="Labels whose delay was measured")
+    delay_seconds: dict[str, float] = Field(description="Percentiles of the delay: p50, p90, p99")
+    problem: str | None = Field(description="Why the performance of the version's newest window cannot be judged")
+
+
 class ChampionView(BaseModel):
     model_version: int
     epoch: int | None
@@ -62,6 +76,7 @@ class ChampionView(BaseModel):
     metric: str | None
     baseline: dict[str, float]
     reference_uri: str | None
+    labels: LabelsView
     last_detected_at: datetime | None
     cooling_until: datetime | None
 
@@ -107,6 +122,25 @@ class ScoreAccepted(BaseModel):
     location: str
 
 
+def late_labels(window: WindowRow) -> int:
+    judged: int | None = (window.performance or {}).get("labelled")
+    return 0 if judged is None else max(0, window.labelled - judged)
+
+
+def labels_view(mature: Maturity, delays: Delays | None, newest: WindowRow | None) -> LabelsView:
+    """`newest`: the version's newest window with a verdict on its performance."""
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99} if delays else {}
+    percentiles = {name: delays.quantile(share) for name, share in shares.items()} if delays else {}
+    inconclusive = newest is not None and newest.performance_outcome == Outcome.INCONCLUSIVE
+    return LabelsView(
+        maturity_seconds=mature.after.total_seconds(),
+        maturity_reason=mature.reason,
+        counted=delays.n if delays else 0,
+        delay_seconds={name: delay.total_seconds() for name, delay in percentiles.items() if delay},
+        problem=newest.performance_reason if newest is not None and inconclusive else None,
+    )
+
+
 def window_view(window: WindowRow, public_url: str) -> WindowView:
     judged = window.data_outcome is not None or window.performance_outcome is not None
     return WindowView(
@@ -142,6 +176,9 @@ def window_view(window: WindowRow, public_url: str) -> WindowView:
             metric=window.metric,
             observed=window.observed,
             bound=window.bound,
+            low=window.low,
+            high=window.high,
+            late_labels=late_labels(window),
             judged_at=window.performance_at,
         ),
         report_url=f"{public_url}/reports/{window.id}" if judged else None,

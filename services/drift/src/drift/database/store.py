@@ -137,3 +137,13 @@ def newest_judged(session: Session, model_name: str) -> WindowRow | None:
     judged = WindowRow.data_outcome.is_not(None) | WindowRow.performance_outcome.is_not(None)
     query = select(WindowRow).where(WindowRow.model_name == model_name, judged).order_by(WindowRow.key.desc())
     return session.scalars(query.limit(1)).first()
+
+
+def newest_performance(session: Session, version: VersionRow) -> WindowRow | None:
+    """Return the version's last window with a verdict on its performance."""
+    query = select(WindowRow).where(
+        WindowRow.model_name == version.model_name,
+        WindowRow.model_version == version.model_version,
+        WindowRow.performance_outcome.is_not(None),
+    )
+    return session.scalars(query.order_by(WindowRow.number.desc()).limit(1)).first()

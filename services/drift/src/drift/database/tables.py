@@ -39,6 +39,8 @@ class ModelRow(Base):
     model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
     champion_version: Mapped[int | None] = mapped_column(Integer)
     epoch: Mapped[int | None] = mapped_column(Integer)
+    label_delays: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """How long labels took (drift.policy.maturity.Delays); None: no label has come."""
 
 
 class VersionRow(Base):
@@ -59,6 +61,8 @@ class VersionRow(Base):
     """Dataset of golden rows with labels and its predictions; None for a promotion that does not say."""
     importance: Mapped[dict[str, float] | None] = mapped_column(Json)
     """By how much the metric of the golden rows is worse when a column is permuted."""
+    performance: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """State of the sequential tests over its windows (drift.policy.sequential)."""
     predicted: Mapped[int] = mapped_column(BigInteger, server_default="0")
     """Rows that it predicted as the champion since it is known, whether their windows are kept or not."""
     failed: Mapped[int] = mapped_column(BigInteger, server_default="0")
@@ -121,6 +125,8 @@ class WindowRow(Base):
     low: Mapped[float | None] = mapped_column(Float)
     high: Mapped[float | None] = mapped_column(Float)
     """The interval of `observed`."""
+    performance: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """What the verdict rests on: labels that counted, and each metric with its test."""
     performance_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
@@ -228,6 +234,25 @@ class ReportRow(Base):
     page: Mapped[bytes | None] = mapped_column(LargeBinary)
     """None: no data to plot."""
     note: Mapped[str] = mapped_column(Text)
+
+
+class BenchmarkRow(Base):
+    """The benchmarks of one model: the period of the newest, the one that runs, and why the next one waits."""
+
+    __tablename__ = "drift_benchmarks"
+
+    model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    period: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """End of the last period that had a benchmark."""
+    running: Mapped[str | None] = mapped_column(String(250))
+    """Id of the benchmark whose rows are being stored."""
+    attempts: Mapped[int] = mapped_column(Integer)
+    waits: Mapped[str | None] = mapped_column(Text)
+    """Why there is none although the period has ended."""
+    look_after: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    newest: Mapped[str | None] = mapped_column(String(250))
+    """Id of the newest benchmark whose rows were stored."""
+    announced_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class BirthRow(Base):

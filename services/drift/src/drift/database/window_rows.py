@@ -7,7 +7,7 @@ are read one at a time, so that a window of a million rows takes little more mem
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -58,6 +58,15 @@ class Answered(NamedTuple):
     truth: Scalar
     event_time: datetime | None = None
     entity: str | None = None
+
+
+class LabelledRow(NamedTuple):
+    """A labelled row as it was predicted. `at`: its event time, else when it was predicted."""
+
+    features: dict[str, Scalar]
+    truth: Scalar
+    entity: str | None
+    at: datetime
 
 
 class Predicted(NamedTuple):
@@ -141,24 +150,45 @@ def labelled_at(session: Session, window: WindowRow) -> list[datetime | None]:
     ]
 
 
-def newest_labelled(session: Session, model_name: str, model_version: int, limit: int) -> pd.DataFrame:
-    """Return the newest labelled rows of a version's windows, as `table` does, oldest first; at most `limit`."""
+def newest_labelled(
+    session: Session, model_name: str, model_version: int, limit: int, until: datetime | None = None
+) -> list[LabelledRow]:
+    """Return the newest labelled rows of a version, in order of arrival; of those predicted `until` then, if given."""
     query = select(WindowRow).where(
         WindowRow.model_name == model_name,
         WindowRow.model_version == model_version,
         WindowRow.labelled > 0,
         ~WindowRow.pruned,
     )
-    found: list[pd.DataFrame] = []
-    missing = limit
+    found: list[LabelledRow] = []
     for window in session.scalars(query.order_by(WindowRow.number.desc())):
-        rows = table(session, window)
-        rows = rows[rows[LABEL].notna()].tail(missing)
-        found.insert(0, rows)
-        missing -= len(rows)
-        if missing <= 0:
+        found = [*_labelled_rows(session, window, until), *found][-limit:]
+        if len(found) == limit:
             break
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    return found
+
+
+def _labelled_rows(session: Session, window: WindowRow, until: datetime | None) -> Iterator[LabelledRow]:
+    given = {seat: loads(label) for seat, label, _ in places.given_of(session, window.key)}
+    start = 0
+    for part in chunks.chunks_of(session, window.key):
+        times = zip(part.values(MADE_AT), part.values(EVENT_TIME), part.values(ENTITY), strict=True)
+        for seat, (of_row, (made, event_time, entity)) in enumerate(zip(_rows_of(part), times, strict=True), start):
+            made_at = from_microseconds(made)
+            if seat in given and (until is None or made_at <= until):
+                when = made_at if event_time is None else from_microseconds(event_time)
+                yield LabelledRow(of_row, given[seat], entity, when)
+        start += len(part)
+
+
+def _rows_of(part: Columns) -> list[dict[str, Scalar]]:
+    if WHOLE in part.kinds:
+        return [row or {} for row in scalars(part, WHOLE)]
+    names = [name for name in part.kinds if name.startswith(FEATURE)]
+    bare = [name.removeprefix(FEATURE) for name in names]
+    if not names:
+        return [{} for _ in range(len(part))]
+    return [dict(zip(bare, row, strict=True)) for row in zip(*(scalars(part, name) for name in names), strict=True)]
 
 
 def _rows(window: WindowRow) -> pd.RangeIndex:

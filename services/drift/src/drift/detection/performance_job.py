@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
 from sqlalchemy.orm import Session
 
 from chassis.database import Database
 from chassis.job_worker import JobRun
 from chassis.jobs import Job
-from contracts import Outcome, OutputFormat
+from contracts import DriftKind, Outcome, OutputFormat
 from contracts.metrics import METRICS
 from drift.database import window_rows
 from drift.database.records import clean
@@ -15,7 +19,9 @@ from drift.database.tables import FILLING, VersionRow
 from drift.detection.emitter import DriftEmitter
 from drift.detection.judged import Record, locked, nothing, now, window_of
 from drift.policies import DriftPolicies
-from drift.policy.windows import Labelled, Verdict, judge_performance
+from drift.policy.maturity import no_label
+from drift.policy.performance import Labelled, judge_performance
+from drift.policy.windows import Verdict
 from drift.scoring.performance import measure
 
 
@@ -33,6 +39,8 @@ class PerformanceJob:
             if window is None or version is None or window.state == FILLING or window.performance_outcome is not None:
                 return nothing
             labelled = window_rows.labelled(session, window)
+        if (unjudged := _not_judged(run.job.payload, len(labelled))) is not None:
+            return lambda session: self._record(session, window.id, unjudged, None, len(labelled))
         metric = self._policies.metric(window.model_name, version.metric)
         drop = self._policies.drift(window.model_name).metric_drop
         output = self._policies.output(window.model_name, _output(version))
@@ -42,7 +50,7 @@ class PerformanceJob:
             else Labelled(window.rows, len(labelled), None, None)
         )
         verdict = judge_performance(found, metric, version.baseline.get(metric or ""), drop)
-        return lambda session: self._record(session, window.id, verdict, metric)
+        return lambda session: self._record(session, window.id, verdict, metric, len(labelled))
 
     def on_failed(self, session: Session, job: Job, error: str) -> None:
         """Record a permanent failure as the window's verdict."""
@@ -51,14 +59,28 @@ class PerformanceJob:
             window.performance_outcome, window.performance_reason = Outcome.INCONCLUSIVE, clean(error)
             window.performance_at = now()
 
-    def _record(self, session: Session, window_id: str, verdict: Verdict, metric: str | None) -> None:
+    def _record(self, session: Session, window_id: str, verdict: Verdict, metric: str | None, labelled: int) -> None:
         window = locked(session, window_id)
         if window is None or window.performance_outcome is not None:
             return
         window.performance_outcome, window.performance_reason = verdict.outcome, verdict.reason
         window.metric, window.observed, window.bound = metric, verdict.observed, verdict.bound
-        window.performance_at = now()
+        window.performance, window.performance_at = {"labelled": labelled}, now()
         self._emitter.performance(session, window, verdict, metric)
+
+
+def _not_judged(payload: Mapping[str, Any], labelled: int) -> Verdict | None:
+    """Return the verdict on a window that has no label, or must be given up before its labels are mature."""
+    if immature := payload.get("immature"):
+        reason = (
+            f"not judged: its rows must be deleted before their labels are mature ({immature}); raise"
+            " DRIFT_WINDOWS_KEPT, or state label_maturity in the policy"
+        )
+    elif (after := payload.get("maturity_seconds")) is not None and not labelled:
+        reason = no_label(timedelta(seconds=after))
+    else:
+        return None
+    return Verdict(DriftKind.PERFORMANCE, Outcome.INCONCLUSIVE, reason, labelled)
 
 
 def _output(version: VersionRow) -> OutputFormat | None:

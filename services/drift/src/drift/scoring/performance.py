@@ -24,8 +24,8 @@ from contracts.forecasts import pinball, quantile_of, same_direction, smape, val
 from contracts.labels import BINARY, UNKNOWN, ClassLabels, number
 from contracts.metrics import METRICS, Problem
 from drift.database.window_rows import Answered
+from drift.policy.performance import Labelled
 from drift.policy.predicted import predicted_class
-from drift.policy.windows import Labelled
 
 UNNAMED = ', which the model does not name: log it with metadata={"gauntlet": {"classes": ["negative", "positive"]}}'
 NEEDS_SCORES = {"roc_auc", "pr_auc", "log_loss", "brier"}

@@ -61,10 +61,10 @@ def _without_variant(package: str) -> str:
 
 def declared(folder: Path, installed: Installed = installed_here) -> tuple[tuple[Dependency, ...], tuple[str, ...]]:
     """Check the requirements of a model folder; also return the lines that cannot be checked (options, addresses)."""
-    lines, python = _lines(folder)
+    listed, python = lines(folder)
     found: dict[str, Dependency] = {}
     unread: list[str] = []
-    for line in lines[:MOST_LINES]:
+    for line in listed[:MOST_LINES]:
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
@@ -106,8 +106,9 @@ def _is_same_major(declared: SpecifierSet, installed: str) -> bool:
     return not excluded and (major in majors or (not named and declared.contains(installed, prereleases=True)))
 
 
-def _lines(folder: Path) -> tuple[list[str], str | None]:
-    """requirements.txt if there is one, else the pip section of conda.yaml; and the Python version, if declared."""
+def lines(folder: Path) -> tuple[list[str], str | None]:
+    """Return the requirements, of requirements.txt if there is one, else of the pip section of conda.yaml; and the
+    Python version, if declared."""
     conda = _yaml(folder / "conda.yaml")
     listed = conda.get("dependencies")
     entries: list[Any] = listed if isinstance(listed, list) else []
@@ -115,10 +116,10 @@ def _lines(folder: Path) -> tuple[list[str], str | None]:
     said = _yaml(folder / "python_env.yaml").get("python")
     text = _text(folder / "requirements.txt")
     if text is not None:
-        lines = text.splitlines()
+        found = text.splitlines()
     else:
-        lines = [line for item in entries if isinstance(item, dict) for line in item.get("pip") or () if line]
-    cleaned = (str(line).split(" #")[0].split(" --hash")[0].strip().rstrip("\\ ") for line in lines)
+        found = [line for item in entries if isinstance(item, dict) for line in item.get("pip") or () if line]
+    cleaned = (str(line).split(" #")[0].split(" --hash")[0].strip().rstrip("\\ ") for line in found)
     kept = [line for line in cleaned if line and not line.startswith(("#", "--hash"))]
     return kept, str(said) if said is not None else python
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from contracts import (
+    Dataset,
     GateFailed,
     GatePassed,
     GateVerdict,
@@ -53,6 +54,9 @@ class CandidateVerdict:
     serving_artifact: ServingArtifact | None = None
     output: OutputFormat | None = None
     """None where the model could not be read, or there is no policy."""
+    golden_predictions: Dataset | None = None
+    importance: Mapping[str, float] = field(default_factory=dict)
+    """By how much the policy's metric is worse when a column is permuted."""
     registered_by: tuple[str, ...] = ()
     """People who are known to have registered or logged it."""
     in_registry: bool = True
@@ -70,6 +74,9 @@ def write(row: CandidateRow, candidate_verdict: CandidateVerdict, outcome: Outco
         mode="json"
     )
     row.output = candidate_verdict.output and candidate_verdict.output.model_dump(mode="json")
+    golden = candidate_verdict.golden_predictions
+    row.golden_predictions = golden and golden.model_dump(mode="json")
+    row.importance = dict(candidate_verdict.importance)
     row.champion_version = candidate_verdict.compared_with
     row.golden_digest = candidate_verdict.golden_digest
     row.policy_digest = policy.digest if policy else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-FORMAT = 3
+FORMAT = 4
 
 Document = dict[str, Any]
 
@@ -132,5 +132,10 @@ def _from_2(document: Document) -> Document:
     return {**document, "policy": policy, "measured": measured, "golden": golden}
 
 
-STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1, 2: _from_2}
+def _from_3(document: Document) -> Document:
+    """Until format 4, the importance of the columns was not measured."""
+    return {**document, "measured": {"importance": None, **document["measured"]}}
+
+
+STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1, 2: _from_2, 3: _from_3}
 """Keyed by the format that each step starts from."""

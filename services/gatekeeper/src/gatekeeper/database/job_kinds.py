@@ -3,6 +3,8 @@
 GATE = "gate"
 MIRROR = "mirror"
 TOURNAMENT = "tournament"
+BENCHMARK = "benchmark"
+MANIFEST = "manifest"
 
 
 def first_job(candidate_id: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy.orm import Session
 
-from contracts import Cause, OutputFormat, Promoted, ServingArtifact, TriedVersion
+from contracts import Cause, Dataset, OutputFormat, Promoted, ServingArtifact, TriedVersion
 from gatekeeper.database import queries
 from gatekeeper.database.tables import CandidateRow, PromotionRow
 from gatekeeper.policy.promotion import Promote
@@ -25,6 +25,7 @@ def promotion_of(
     output: OutputFormat | None = None,
 ) -> Promoted:
     """Return the promotion of a candidate, with its own verdict, metrics and output format unless others are given."""
+    golden, importance = _explained(session, row)
     return Promoted(
         model_name=row.model_name,
         model_version=row.model_version,
@@ -41,6 +42,8 @@ def promotion_of(
         baseline=dict(row.metrics if baseline is None else baseline),
         reference=queries.envelope_of(row).data.reference,
         output=output or output_of(session, row),
+        golden_predictions=golden,
+        importance=importance,
     )
 
 
@@ -73,6 +76,8 @@ def promoted_again(
         baseline=then.baseline if then else {},
         reference=then.reference if then else None,
         output=then.output if then else None,
+        golden_predictions=then.golden_predictions if then else None,
+        importance=then.importance if then else {},
     )
 
 
@@ -92,6 +97,16 @@ def former_champion(previous: PromotionRow | None, event: Promoted) -> TriedVers
 
 def serving_artifact(row: CandidateRow) -> ServingArtifact | None:
     return None if row.serving_artifact is None else ServingArtifact.model_validate(row.serving_artifact)
+
+
+def _explained(session: Session, row: CandidateRow) -> tuple[Dataset | None, Mapping[str, float]]:
+    """Return golden predictions and importance: of its verdict; of its last promotion, as after a restore."""
+    if row.importance is not None:
+        golden = row.golden_predictions
+        return None if golden is None else Dataset.model_validate(golden), row.importance
+    earlier = queries.promotion_of(session, row.model_name, row.model_version)
+    then = None if earlier is None else Promoted.model_validate(earlier.event)
+    return (then.golden_predictions, then.importance) if then else (None, {})
 
 
 def output_of(session: Session, row: CandidateRow) -> OutputFormat | None:

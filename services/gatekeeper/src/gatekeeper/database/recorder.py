@@ -32,7 +32,7 @@ from gatekeeper.database.candidate_verdict import (
     write,
 )
 from gatekeeper.database.challenges import Challenge
-from gatekeeper.database.job_kinds import MIRROR
+from gatekeeper.database.job_kinds import MANIFEST, MIRROR
 from gatekeeper.database.promotions import promotion_of
 from gatekeeper.database.rollout_recorder import RolloutRecorder
 from gatekeeper.database.rollout_tables import RolloutRow
@@ -260,6 +260,7 @@ class Recorder:
             correlation_id=envelope.correlation_id,
         )
         self.mirror(session, event.model_name, event.model_version, envelope)
+        self.jobs.enqueue(session, kind=MANIFEST, key=event.model_name, payload={"epoch": event.epoch}, cause=envelope)
         session.flush()
         self.rollouts.after_promotion(session, envelope, previous, by=by, policy=policy)
         after_commit(session, lambda: PROMOTIONS.labels(event.cause.value).inc())

@@ -56,6 +56,10 @@ class CandidateRow(Base):
     """Its location and digest: contracts.ServingArtifact."""
     output: Mapped[dict[str, Any] | None] = mapped_column(Json)
     """How its gates read its predictions: contracts.OutputFormat."""
+    golden_predictions: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """Of a version that passed, golden rows with its predictions: contracts.Dataset."""
+    importance: Mapped[dict[str, float] | None] = mapped_column(Json)
+    """Of a version that passed, by how much the policy's metric is worse when a column is permuted."""
     champion_version: Mapped[int | None] = mapped_column(Integer)
     """The champion it was compared with."""
     golden_digest: Mapped[str | None] = mapped_column(String(80), index=True)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from numpy.typing import NDArray
 
 from chassis import mlmodel
@@ -20,7 +19,7 @@ from contracts.policy import ModelPolicy
 from gatekeeper.artifacts import scan
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
-from gatekeeper.evaluation import compilation, gate_runner, perturbations, retiming, training_overlap
+from gatekeeper.evaluation import compilation, gate_runner, importance, perturbations, retiming, training_overlap
 from gatekeeper.evaluation.fetching import EvaluationTask, fetch_artifact, fetch_golden
 from gatekeeper.evaluation.gate_runner import ended_by
 from gatekeeper.evaluation.golden_rows import GoldenRows, Unusable, chosen_rows
@@ -138,6 +137,15 @@ class Evaluator:
                 proven = compilation.prove(self._sandbox, measurements, folder, limits, tolerance, cancelled)
                 measurements.serving_form, measurements.form = proven
 
+    def explain(self, measurements: Measurements, policy: ModelPolicy, cancelled: threading.Event, say: Say) -> None:
+        """Of a version that passed, which columns its predictions depend on."""
+        say(0.93, "permuting columns of the golden rows")
+        if measurements.event.artifact_uri is not None:
+            with measurements.timed("importance"):
+                folder, _ = self._artifacts.model(measurements.event.artifact_uri, measurements.artifact_digest)
+                found = importance.measure(self._sandbox, measurements, folder, policy, self._limits(policy), cancelled)
+                measurements.importance = found
+
     def champion(self, task: EvaluationTask, cancelled: threading.Event) -> Measurements:
         """The champion alone on the golden rows of the task, in the candidate's place."""
         champion = task.champion
@@ -230,7 +238,7 @@ class Evaluator:
     ) -> None:
         rows = measurements.golden
         features = rows.features_for(measurements.description) if rows else None
-        dirty = self._dirty_rows(measurements, features, policy) if features is not None else {}
+        dirty = perturbations.dirty_rows(measurements, features, policy) if features is not None else {}
         limits, batch = self._limits(policy), _batch_rows(policy)
         request = Request(
             folder,
@@ -264,20 +272,6 @@ class Evaluator:
                 champion, _ = self._artifacts.model(version.artifact_uri, version.artifact_digest)
             limits = self._limits(policy)
             retiming.until_quiet(self._sandbox, measurements, folder, champion, policy, limits, cancelled)
-
-    def _dirty_rows(
-        self, measurements: Measurements, features: pd.DataFrame, policy: ModelPolicy
-    ) -> dict[str, pd.DataFrame]:
-        settings = policy.gates.robustness
-        if settings is False:
-            return {}
-        measurements.dirty_rows = chosen_rows(len(features), settings.rows)
-        chosen = features.iloc[measurements.dirty_rows].reset_index(drop=True)
-        dirty = perturbations.perturb(chosen, settings.perturbations, settings.share)
-        if "unseen" in settings.perturbations:
-            measurements.category_trials, trials = perturbations.unseen_categories(chosen)
-            dirty |= trials
-        return dirty
 
     def _limits(self, policy: ModelPolicy) -> Limits:
         limits = policy.sandbox

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from chassis.mlmodel import MLmodel
+from chassis.parquet import columns_of
 from contracts.policy import ModelPolicy
 
 ROLES = ("label", "entity", "event_time")
@@ -41,8 +42,10 @@ class Roles:
 def roles_of(table: pa.Table, model: MLmodel, policy: ModelPolicy, source: GoldenSource) -> Roles:
     """Find each role: as the policy names it, else as the model's metadata and the dataset do.
 
-    Raises Unusable where these two differ: a candidate must not choose the column that it is judged on.
+    Raises Unusable where these two differ: a candidate must not choose the column that it is judged on. A name of the
+    model's that the rows do not have is no choice.
     """
+    columns = columns_of(table.schema)
     dataset = {**_in_file(table), **source.names}
     named: dict[str, str] = {}
     said_by: dict[str, str] = {}
@@ -53,6 +56,8 @@ def roles_of(table: pa.Table, model: MLmodel, policy: ModelPolicy, source: Golde
             for found in (getattr(policy, role, None), model.roles.get(role), dataset.get(role))
         )
         others |= {name for name in (own, model_s, dataset_s) if name and role != "label"}
+        if model_s not in columns and dataset_s in columns:
+            model_s = None
         if own is None and model_s is not None and dataset_s is not None and model_s != dataset_s:
             raise Unusable(
                 f"the model's metadata names {model_s!r} as {role.replace('_', ' ')}, the golden dataset"

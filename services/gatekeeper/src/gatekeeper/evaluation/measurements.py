@@ -17,6 +17,7 @@ from contracts.metrics import Problem
 from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource, Unusable
 from gatekeeper.policy.gates import integrity, lineage
 from gatekeeper.policy.gates.leakage import Overlap
+from gatekeeper.policy.importance import Importance
 from gatekeeper.policy.measurement_error import ErrorSource, MeasurementError
 from gatekeeper.policy.predictions import as_answers
 from gatekeeper.policy.stage import Stage
@@ -84,6 +85,9 @@ class Measurements:
     """For users: no gate reads it."""
     form: bytes | None = None
     """The compiled model as a candidate's process wrote it: for serving; no evidence, and never opened here."""
+    importance: Importance | None = None
+    """Of its columns, for people and for drift: no gate reads it. None for a version that did not pass, and in evidence
+    before format 4."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager

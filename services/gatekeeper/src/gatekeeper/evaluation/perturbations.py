@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from contracts.policy import ModelPolicy
+from gatekeeper.evaluation.golden_rows import chosen_rows
+from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.policy.unseen_categories import KNOWN, MISSING, CategoryTrial
 from gatekeeper.policy.unseen_categories import UNSEEN as UNSEEN_VALUES
 
@@ -18,6 +21,20 @@ TRIAL_ROWS, MOST_KNOWN, MOST_COLUMNS = 20, 20, 10
 
 Column = pd.Series
 Change = Callable[[Column, np.ndarray, np.random.Generator], Column]
+
+
+def dirty_rows(measurements: Measurements, features: pd.DataFrame, policy: ModelPolicy) -> dict[str, pd.DataFrame]:
+    """Return the rows that the robustness gate wants predicted; note in `measurements` what they are made of."""
+    settings = policy.gates.robustness
+    if settings is False:
+        return {}
+    measurements.dirty_rows = chosen_rows(len(features), settings.rows)
+    chosen = features.iloc[measurements.dirty_rows].reset_index(drop=True)
+    dirty = perturb(chosen, settings.perturbations, settings.share)
+    if "unseen" in settings.perturbations:
+        measurements.category_trials, trials = unseen_categories(chosen)
+        dirty |= trials
+    return dirty
 
 
 def perturb(rows: pd.DataFrame, perturbations: Sequence[str], share: float) -> dict[str, pd.DataFrame]:

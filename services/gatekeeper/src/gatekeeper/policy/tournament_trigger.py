@@ -1,4 +1,4 @@
-"""After drift: decide whether new golden rows allow a tournament of earlier versions, before any training."""
+"""When earlier versions are compared: after a drift, on new golden rows; after a benchmark, on its rows."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ class TournamentTrigger:
     """A tournament on the newest golden dataset has already taken place."""
     others: int = 0
     """Number of earlier versions that may take part."""
+    decides: bool = True
+    """False: of a changed score, or of an estimate without labels, which decide nothing alone."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ def after_drift(trigger: TournamentTrigger, policy: ModelPolicy | None) -> Play 
     """Decide on a tournament: only on golden rows newer than those the champion was judged on, once per dataset."""
     if policy is None:
         return Skip("the model has no policy")
+    if not trigger.decides:
+        return Skip("a changed score, or an estimate without labels, decides nothing alone")
     if comparison(policy) is None:
         return Skip("its policy compares no retained versions")
     if policy.golden.dataset != LATEST:
@@ -73,3 +77,38 @@ def after_drift(trigger: TournamentTrigger, policy: ModelPolicy | None) -> Play 
     if trigger.others == 0:
         return Skip("there is no earlier version that may play")
     return Play(newest.digest, f"on {named} champion v{trigger.champion_version} was not judged yet")
+
+
+@dataclass(frozen=True)
+class BenchmarkTrigger:
+    """State of a model when a benchmark is completed. `compared`: the champion that was compared in it."""
+
+    failed: bool
+    compared: int | None
+    champion_version: int | None
+    played: bool = False
+    others: int = 0
+
+
+def after_benchmark(trigger: BenchmarkTrigger, policy: ModelPolicy | None) -> Skip | None:
+    """Return why no tournament follows a benchmark; None: it follows.
+
+    Its rows are those on which the champion failed, and champions fail more often where they had bad luck. Still no
+    more than α of the benchmarks end with an equally good champion replaced: the test alone holds that, whatever else
+    must be true before it counts.
+    """
+    if policy is None:
+        return Skip("the model has no policy")
+    if policy.benchmark is None or not policy.benchmark.tournament:
+        return Skip("its policy wants no tournament after a benchmark (benchmark: {tournament: true})")
+    if comparison(policy) is None:
+        return Skip("its policy compares no retained versions")
+    if not trigger.failed:
+        return Skip("the champion did not fail the benchmark")
+    if trigger.champion_version is None or trigger.champion_version != trigger.compared:
+        return Skip(f"it is v{trigger.compared} that failed, and v{trigger.champion_version} answers by now")
+    if trigger.played:
+        return Skip("on the rows of this benchmark a tournament was played already")
+    if trigger.others == 0:
+        return Skip("there is no earlier version that may play")
+    return None

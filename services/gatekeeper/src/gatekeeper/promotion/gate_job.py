@@ -30,7 +30,7 @@ from gatekeeper.evaluation.gate_runner import run_gates, summary
 from gatekeeper.evaluation.lineage import Provenance, trace
 from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evidence import document as evidence
-from gatekeeper.evidence import serving_artifact
+from gatekeeper.evidence import golden_predictions, serving_artifact
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.policy.promotion import is_past
 from gatekeeper.promotion.absent import AbsentVersions
@@ -102,10 +102,12 @@ class GateJob:
             policy = task.policy
             measurements = self._evaluator.measure(task, run.cancelled, run.progress)
             verdicts = run_gates(measurements, policy)
+            outcome = overall(verdicts)
+            if outcome is Outcome.PASSED:
+                self._evaluator.explain(measurements, policy, run.cancelled, run.progress)
             played = None if is_champion else self._play(task, measurements, verdicts, run)
         except Cancelled as error:
             raise Transient(str(error)) from error
-        outcome = overall(verdicts)
         candidate_verdict = CandidateVerdict(
             event=found.event,
             verdicts=verdicts,
@@ -119,6 +121,10 @@ class GateJob:
             won=won(played, policy) if played else None,
             serving_artifact=serving_artifact.keep(measurements, self._kept) if outcome is Outcome.PASSED else None,
             output=measurements.output,
+            golden_predictions=(
+                golden_predictions.keep(measurements, policy, self._kept) if outcome is Outcome.PASSED else None
+            ),
+            importance=dict(measurements.importance.worse) if measurements.importance else {},
             registered_by=found.registered_by,
         )
         return partial(self._record, candidate_verdict=candidate_verdict, policy=policy, seconds=measurements.seconds)

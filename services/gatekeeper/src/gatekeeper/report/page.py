@@ -11,7 +11,7 @@ from contracts import GateVerdict, Outcome
 from gatekeeper.evaluation.gate_runner import GATES
 from gatekeeper.policy.section import Interval, Section
 from gatekeeper.read_models import CandidateView
-from gatekeeper.report import form, tournament
+from gatekeeper.report import form, importance, tournament
 
 WIDTH, EDGE = 560, 12
 """Width of a plot and its padding on both sides, in pixels."""
@@ -26,31 +26,41 @@ WORDS = {
 
 def render(candidate: CandidateView) -> str:
     """Render the page of a judged candidate as UTF-8 text."""
-    environment = Environment(
+    known = {gate.name: gate for gate in GATES}
+    gates = [
+        {"verdict": verdict, "section": _section(known.get(verdict.gate), verdict)} for verdict in candidate.verdicts
+    ]
+    return (
+        environment()
+        .get_template("verdict.html")
+        .render(
+            candidate=candidate,
+            decision=WORDS.get(candidate.state, candidate.state),
+            gates=gates,
+            missing=[gate for gate in gates if gate["verdict"].outcome is not Outcome.PASSED],
+            versions=candidate.evidence.get("versions", {}),
+            golden=candidate.evidence.get("golden"),
+            golden_columns=golden_columns(candidate.evidence),
+            form=form.shown(candidate.evidence.get("measured")),
+            importance=importance.shown(candidate.evidence.get("measured")),
+            played=candidate.evidence.get("tournament"),
+            tournament=tournament.section(candidate.evidence.get("tournament")),
+        )
+    )
+
+
+def environment() -> Environment:
+    """Return the templates of the gatekeeper's pages."""
+    found = Environment(
         loader=PackageLoader("gatekeeper.report"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["cell"] = cell
-    environment.globals["drawn"] = drawn
-    known = {gate.name: gate for gate in GATES}
-    gates = [
-        {"verdict": verdict, "section": _section(known.get(verdict.gate), verdict)} for verdict in candidate.verdicts
-    ]
-    return environment.get_template("verdict.html").render(
-        candidate=candidate,
-        decision=WORDS.get(candidate.state, candidate.state),
-        gates=gates,
-        missing=[gate for gate in gates if gate["verdict"].outcome is not Outcome.PASSED],
-        versions=candidate.evidence.get("versions", {}),
-        golden=candidate.evidence.get("golden"),
-        golden_columns=golden_columns(candidate.evidence),
-        form=form.shown(candidate.evidence.get("measured")),
-        played=candidate.evidence.get("tournament"),
-        tournament=tournament.section(candidate.evidence.get("tournament")),
-    )
+    found.filters["cell"] = cell
+    found.globals["drawn"] = drawn
+    return found
 
 
 def golden_columns(evidence: Mapping[str, Any]) -> str | None:

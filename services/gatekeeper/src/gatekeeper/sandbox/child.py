@@ -19,7 +19,9 @@ from chassis.errors import Permanent
 from contracts import OutputFormat
 from gatekeeper.policy.stage import Stage
 from gatekeeper.sandbox.errors import explained, told
+from gatekeeper.sandbox.input_example import WrongExample, input_example
 from gatekeeper.sandbox.isolation import Isolation, confine, is_open
+from gatekeeper.sandbox.permuting import predict_permuted
 from gatekeeper.sandbox.protocol import (
     ALONE,
     BATCH_SECONDS,
@@ -69,10 +71,6 @@ class Facts:
 
 class WrongAnswer(Exception):
     """The model returned something that is not valid predictions."""
-
-
-class WrongExample(Exception):
-    """The model's input example does not fit its own signature."""
 
 
 def main(scratch: Path, expected: Isolation, begins: int) -> int:
@@ -174,6 +172,10 @@ def _question(
         )
         np.save(scratch / BATCH_SECONDS, np.asarray(timed, dtype=float), allow_pickle=False)
 
+    if request["permuted"]:
+        facts.note(stage=Stage.GOLDEN)
+        predict_permuted(lambda frame: answers(frame, False), features, request, scratch)
+        return
     if request["golden_only"]:
         facts.note(stage=Stage.GOLDEN)
         ask(GOLDEN, features)
@@ -187,7 +189,7 @@ def _question(
         facts.note(form=proved(scorer, served.signature.columns, features, tolerance, scratch / FORM))
         return
     facts.note(stage=Stage.EXAMPLE)
-    example = _input_example(request["model"], served)
+    example = input_example(request["model"], served)
     if example is None and features is None:
         return
     rows = features.head(EXAMPLE_ROWS) if example is None else example
@@ -229,49 +231,6 @@ def _values(found: Any, problem: str) -> Any:
 def _plain(name: Any) -> Any:
     """Return a class as JSON represents it."""
     return name if isinstance(name, str | int | float) else str(name)
-
-
-def _input_example(folder: str, served: Any) -> Any:
-    """Return the input example as serving would give it to the model; None if there is none.
-
-    One that no request can have is returned in the types of the signature, where it fits them.
-    """
-    from chassis import mlmodel
-    from chassis.signature_frame import Unfit, fitted
-
-    if served.example:
-        return served.reader.read(served.example, len(served.example)).frame
-    example = _logged_example(folder)
-    about = mlmodel.read(Path(folder))
-    if example is None or about.inputs is None or about.kinds is None:
-        return example
-    try:
-        return fitted(example, dict(zip(about.inputs, about.kinds, strict=True)))
-    except Unfit as error:
-        raise WrongExample(str(error)) from error
-
-
-def _logged_example(folder: str) -> Any:
-    """Return it as a DataFrame; its values as they were written, where MLflow cannot bring them to the signature."""
-    import mlflow.models
-    import numpy as np
-    import pandas as pd
-    from mlflow.exceptions import MlflowException
-
-    model = mlflow.models.Model.load(folder)
-    about = model.saved_input_example_info
-    try:
-        example = model.load_input_example(folder) if about else None
-    except MlflowException:
-        if about.get("type") != "dataframe":
-            raise
-        written = json.loads((Path(folder) / about["artifact_path"]).read_text())
-        example = pd.DataFrame(written["data"], columns=written["columns"])
-    if example is None or isinstance(example, pd.DataFrame):
-        return example if example is not None and len(example) else None
-    if isinstance(example, dict | list) and example and not np.isscalar(next(iter(example))):
-        return pd.DataFrame(example)
-    return pd.DataFrame(np.atleast_2d(np.asarray(example)))
 
 
 def _resident_kb() -> int:

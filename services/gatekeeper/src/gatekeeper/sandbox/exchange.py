@@ -27,6 +27,7 @@ from gatekeeper.sandbox.protocol import (
     SECOND,
     SECONDS,
     dirty,
+    permuted,
 )
 
 MOST_EXAMPLE_ROWS = 100_000
@@ -48,6 +49,9 @@ def write_request(scratch: Path, request: Request) -> None:
         "features": request.features is not None,
         "golden_only": request.golden_only,
         "form_tolerance": request.form_tolerance,
+        "permuted": list(request.permuted),
+        "permuted_columns": request.permuted_columns,
+        "permuting_seconds": request.permuting_seconds,
         "timed": request.timed,
         "batch_rows": request.batch_rows,
         "dirty": list(request.dirty),
@@ -128,6 +132,22 @@ def read_form(
         found = compiled_form.from_untrusted(facts["form"], tolerance)
         return found, None if found.parity is None else results.content(scratch / FORM, MOST_FORM_BYTES)
     return compiled_form.unknown(f"its process {what or 'ended'} before it was proven"), None
+
+
+def read_permuted(scratch: Path, request: Request, ended: Ended) -> tuple[dict[int, NDArray[Any]], str | None]:
+    """Return the predictions by number of the permuted column, and why some are missing."""
+    assert request.features is not None, "there are columns to permute"
+    found: dict[int, NDArray[Any]] = {}
+    for number in range(request.permuted_columns):
+        answers = results.answers(scratch / permuted(number), len(request.features))
+        if answers is not None:
+            found[number] = answers
+    if len(found) == request.permuted_columns:
+        return found, None
+    what = ended.by or _fault_of(results.facts(scratch / FACTS))
+    if what is not None:
+        return found, f"with permuted columns the model {what}"
+    return found, f"the time for permuted columns, {request.permuting_seconds:g} s, was over"
 
 
 def _timings(path: Path, fault: str | None) -> tuple[tuple[float, ...], Noise | None]:

@@ -49,6 +49,12 @@ class Request:
     """Perturbed rows, by kind of perturbation."""
     alone: Sequence[int] = ()
     """Positions of the features that are also predicted one by one; without features, the example's first rows are."""
+    permuted: Sequence[int] = ()
+    """Only predict `features` with one column at a time in this order of its values."""
+    permuted_columns: int = 0
+    """Number of columns, from the first on."""
+    permuting_seconds: float = 10.0
+    """No further column is begun that would exceed them."""
     form_tolerance: float | None = None
     """Only check the compiled form on `features`; its scores may differ by this much."""
 

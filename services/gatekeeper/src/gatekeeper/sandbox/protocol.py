@@ -15,6 +15,11 @@ MOST_COLUMNS = 256
 """Of the scores, one a class."""
 
 
+def permuted(number: int) -> str:
+    """Return the file name of the predictions with the column of this number permuted."""
+    return f"permuted-{number}.npy"
+
+
 def dirty(name: str, suffix: str) -> str:
     """Return the file name for one kind of dirty rows: `parquet` for the rows, `npy` for the predictions."""
     return f"dirty-{name}.{suffix}"

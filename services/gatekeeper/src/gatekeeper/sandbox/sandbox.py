@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
 
 from chassis.telemetry import get_logger
 from gatekeeper.sandbox import results
 from gatekeeper.sandbox.compiled_form import CompilationReport
-from gatekeeper.sandbox.exchange import read_form, read_probe, write_request
+from gatekeeper.sandbox.exchange import read_form, read_permuted, read_probe, write_request
 from gatekeeper.sandbox.isolation import Isolation
 from gatekeeper.sandbox.probe import Limits, Probe, Request
 from gatekeeper.sandbox.processes import Cancelled, Ended, SandboxBroken, SandboxForkServer
@@ -52,6 +54,13 @@ class Sandbox:
         Raises as `probe`.
         """
         return self._asked(replace(request, form_tolerance=tolerance), cancelled, partial(read_form, tolerance))[0]
+
+    def permuted(self, request: Request, cancelled: threading.Event) -> tuple[dict[int, NDArray[Any]], str | None]:
+        """Load a model in another process, and collect its predictions with each column permuted.
+
+        Returns them by number of the column, and why some are missing. Raises as `probe`.
+        """
+        return self._asked(request, cancelled, read_permuted)[0]
 
     def _asked(self, request: Request, cancelled: threading.Event, read: Read[T]) -> tuple[T, Isolation]:
         with self._lock:

@@ -1,4 +1,4 @@
-"""The job `tournament`, caused by a drift: compares retained versions on a new golden dataset before training."""
+"""The job `tournament`, caused by a drift (on a new golden dataset, before training) or a benchmark (on its rows)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from chassis.registry import Registry
 from chassis.telemetry import get_logger
 from contracts import Dataset, ModelRegistered, Outcome
 from contracts.policy import ModelPolicy
+from gatekeeper.benchmarks.ground import BENCHMARK_ID, Ground, ground_of_benchmark
 from gatekeeper.database import golden_datasets, queries
 from gatekeeper.database.candidate_verdict import TournamentWinner, candidate_result_of
 from gatekeeper.database.recorder import ACTOR, Recorder
@@ -65,22 +66,16 @@ class TournamentJob:
 
     def run(self, run: JobRun) -> Record:
         """Raises Transient when MLflow is unavailable or the job is cancelled."""
-        name, drifted = run.job.key, run.job.payload[DRIFTED]
-        policy = self._policies.get(name)
+        name, policy = run.job.key, self._policies.get(run.job.key)
         with self._database.reading() as session:
-            # Check again after queueing: there may be a new tournament or champion.
-            action = after_drift(tournament_trigger(session, name, drifted, policy), policy)
-            if isinstance(action, Skip):
-                return partial(_nothing, name, action.reason)
-            digest = action.golden_digest
-            row = session.get_one(GoldenRow, (name, digest))
+            ground = self._ground(session, run.job, policy)
             champion = champion_of(queries.champion(session, name))
-            k = golden_datasets.challengers(session, name, digest) + 1
-            source = GoldenSource(*golden_datasets.names(session, name, digest))
-        assert policy is not None and champion is not None, "there is an occasion"
-        dataset = Dataset(uri=row.uri, digest=digest, rows=row.rows)
+        if isinstance(ground, Skip):
+            return partial(_nothing, name, ground.reason)
+        assert champion is not None, "there is an occasion"
+        digest, k = ground.dataset.digest, ground.k
         found = trace(self._registry, ModelRegistered(model_name=name, model_version=champion.model_version))
-        task = EvaluationTask(found, policy, champion, found.event, dataset, source, k)
+        task = EvaluationTask(found, ground.policy, champion, found.event, ground.dataset, ground.source, k)
         task = self._evaluator.completed(task)
         policy = task.policy
         try:
@@ -95,18 +90,36 @@ class TournamentJob:
             document = evidence.write(measurements, policy, keep)
             document["tournament"] = comparison.write(ended, policy, keep)
         result = TournamentRow(
-            id=golden_datasets.tournament_id(name, row.number),
+            id=ground.tournament_id,
             model_name=name,
             golden_digest=digest,
             champion_version=champion.model_version,
             winner=ended.decided.ending.winner,
             reason=ended.decided.ending.reason,
             policy_digest=policy.digest,
-            drift_event_id=run.job.cause.id if run.job.cause else None,
+            drift_event_id=run.job.cause.id if run.job.cause and DRIFTED in run.job.payload else None,
             played_at=datetime.now(UTC),
             evidence=document,
         )
         return partial(self._record, job=run.job, row=result, won=won(ended, policy), policy=policy)
+
+    def _ground(self, session: Session, job: Job, policy: ModelPolicy | None) -> Ground | Skip:
+        """Return the rows to play on. Checked again after queueing: there may be a new tournament or champion."""
+        name = job.key
+        if BENCHMARK_ID in job.payload:
+            return ground_of_benchmark(session, job.payload[BENCHMARK_ID], policy)
+        action = after_drift(tournament_trigger(session, name, job.payload[DRIFTED], policy), policy)
+        if isinstance(action, Skip):
+            return action
+        assert policy is not None, "there is an occasion"
+        row = session.get_one(GoldenRow, (name, action.golden_digest))
+        return Ground(
+            tournament_id=golden_datasets.tournament_id(name, row.number),
+            dataset=Dataset(uri=row.uri, digest=row.digest, rows=row.rows),
+            source=GoldenSource(*golden_datasets.names(session, name, row.digest)),
+            k=golden_datasets.challengers(session, name, row.digest) + 1,
+            policy=policy,
+        )
 
     def _record(
         self, session: Session, job: Job, row: TournamentRow, won: TournamentWinner | None, policy: ModelPolicy

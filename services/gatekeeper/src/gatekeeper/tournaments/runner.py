@@ -71,7 +71,7 @@ class Tournament:
         asked = []
         for number, one in enumerate(kept, start=1):
             say(0.9, f"tournament: asking v{one.version.model_version}, {number} of {len(kept)}")
-            asked.append(self._ask(one, measurements, task, cancelled))
+            asked.append(self.ask(one, measurements, task, cancelled))
         field = TournamentInput(k, datetime.now(UTC).isoformat(), tuple(asked))
         standing = comparison.rank(measurements, field, task.policy, settings)
         best, gated = standing.result.winner, None
@@ -82,9 +82,10 @@ class Tournament:
         decided = comparison.decide(measurements, field, standing, candidate, gated, task.policy)
         return TournamentResult(field, decided, gated)
 
-    def _ask(
+    def ask(
         self, one: RetainedVersion, measurements: Measurements, task: EvaluationTask, cancelled: threading.Event
     ) -> EntrantPredictions:
+        """Return a retained version's predictions on the golden rows of `measurements`, cached like a champion's."""
         found = self._evaluator.predict(measurements, one.version, one.event, task.policy, cancelled)
         return EntrantPredictions(
             one.version.model_version,

@@ -1,0 +1,1 @@
+"""Benchmarks: when they are due, and the newest labelled rows that they are run on."""

@@ -1,0 +1,36 @@
+"""Queries on benchmarks. Every function uses the caller's session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from contracts import BenchmarkDue, Envelope
+from gatekeeper.database import queries
+from gatekeeper.database.benchmark_tables import DUE, BenchmarkRow
+
+
+def add(session: Session, envelope: Envelope[BenchmarkDue]) -> bool:
+    """Add a benchmark that is due; return False when it is known already: no period has two."""
+    event = envelope.data
+    row = {
+        "id": event.benchmark_id,
+        "model_name": event.model_name,
+        "state": DUE,
+        "due": event.model_dump(mode="json"),
+        "due_at": envelope.time,
+    }
+    insert = queries.insert_of(session)(BenchmarkRow).values(row).on_conflict_do_nothing()
+    return session.scalar(insert.returning(BenchmarkRow.id)) is not None
+
+
+def by_id(session: Session, benchmark_id: str) -> BenchmarkRow | None:
+    return None if "\0" in benchmark_id else session.get(BenchmarkRow, benchmark_id)
+
+
+def newest(session: Session, model_name: str | None, limit: int) -> Sequence[BenchmarkRow]:
+    """Newest first."""
+    query = select(BenchmarkRow).order_by(BenchmarkRow.due_at.desc(), BenchmarkRow.id.desc()).limit(limit)
+    return session.scalars(query if model_name is None else query.where(BenchmarkRow.model_name == model_name)).all()
