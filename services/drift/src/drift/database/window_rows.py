@@ -138,7 +138,7 @@ def table(session: Session, window: WindowRow, names: Sequence[str] | None = Non
         if sent_at is not None:
             labelled_at[seat] = sent_at
     columns |= {name: pd.concat(values, ignore_index=True) for name, values in fixed.items() if values}
-    columns |= {LABEL: labels, LABELLED_AT: pd.to_datetime(labelled_at, unit="us", utc=True)}
+    columns |= {LABEL: pd.Series(labels, dtype=object), LABELLED_AT: pd.to_datetime(labelled_at, unit="us", utc=True)}
     return pd.DataFrame(columns, index=_rows(window), copy=False)
 
 
@@ -227,7 +227,7 @@ class _Values:
         self._found[start : start + len(values)] = values
 
     def done(self) -> Any:
-        return self._found
+        return pd.Series(self._found, dtype=object)  # as they are: a frame looks for times among bare objects
 
 
 class _Floats(_Values):
@@ -259,7 +259,7 @@ class _Floats(_Values):
         values[np.isnan(self._found)] = None
         for start, part, name in self._others:
             values[start : start + len(part)] = scalars(part, name)
-        return values
+        return pd.Series(values, dtype=object)
 
 
 class _Texts(_Values):
