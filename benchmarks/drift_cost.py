@@ -28,7 +28,7 @@ from zlib import crc32
 import numpy as np
 import psutil
 from benchmarks.start_cost import HERE, build, remove
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from chassis.cloudevents import encode
 from chassis.settings import KafkaSettings
@@ -151,7 +151,10 @@ class Group:
         self._partitions = [TopicPartition(prefix + topic, number) for number in known.partitions]
 
     def handled(self) -> int:
-        return sum(max(0, found.offset) for found in self._consumer.committed(self._partitions, 30))
+        try:
+            return sum(max(0, found.offset) for found in self._consumer.committed(self._partitions, 30))
+        except KafkaException:  # the group is new
+            return 0
 
     def close(self) -> None:
         self._consumer.close()
