@@ -70,10 +70,20 @@ class Received(NamedTuple):
 
 @dataclass
 class Lag:
-    """How far a stream is behind: `messages` by partition; `seconds`: since the newest handled one was published."""
+    """How far a stream is behind: `messages` that wait, by partition; `newest`: when the newest handled one was
+    published, in seconds since 1970."""
 
     messages: dict[int, int] = field(default_factory=dict)
-    seconds: float = 0.0
+    newest: float | None = None
+
+    @property
+    def waiting(self) -> int:
+        return sum(self.messages.values())
+
+    @property
+    def seconds(self) -> float:
+        """Return the age of the newest handled message while others wait."""
+        return 0.0 if self.newest is None or not self.waiting else max(0.0, time.time() - self.newest)
 
 
 class StreamConsumer:
@@ -110,6 +120,8 @@ class StreamConsumer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self.lag = Lag()
+        self.topic: str = stream.event.topic
+        """Without prefix."""
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -281,12 +293,8 @@ class StreamConsumer:
             _, high = consumer.get_watermark_offsets(item, cached=True)
             self.lag.messages[item.partition] = max(0, high - item.offset) if high >= 0 else 0
             LAG.labels(topic, str(item.partition)).set(self.lag.messages[item.partition])
-        waiting = sum(self.lag.messages.values())
-        if handled is not None and waiting:
-            newest = max(message.timestamp()[1] for message in handled)
-            self.lag.seconds = max(0.0, time.time() - newest / 1000)
-        elif not waiting:
-            self.lag.seconds = 0.0
+        if handled is not None:
+            self.lag.newest = max(message.timestamp()[1] for message in handled) / 1000
         LAG_SECONDS.labels(topic).set(self.lag.seconds)
 
 
