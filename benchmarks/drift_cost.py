@@ -1,23 +1,21 @@
 """The cost of drift's intake and of a large window: `python -m benchmarks.drift_cost [--against COMMIT] [PART...]`.
 
-Parts: `intake`, `labels`, `processes`, `window` (default: all). Markdown tables are printed. Intake is that of real
-drift processes, one of each build in turn, on a real broker: the events are on the topic before the process starts, so
-it is how fast a service that fell behind catches up. CPU is of the process, consumer and decoding included; it depends
-less than the rate on other load of the machine. `--against` also installs another commit, as `start_cost` does.
+Parts: `intake`, `labels`, `processes`, `window` (default: all). Markdown tables are printed. Intake is that of drift's
+consumers and handlers in a process of each build in turn, on a real broker: the events are on the topic before it
+starts, so it is how fast a service that fell behind catches up. CPU is of the process, consumer and decoding included;
+it depends less than the rate on other load of the machine. `--against` also installs another commit, as `start_cost`.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -40,7 +38,6 @@ PARTS = ("intake", "labels", "processes", "window")
 EVENTS, ROUNDS = 100_000, 3
 CARRIERS, ORIGINS = ("UA", "DL", "AA", "B6", "EV"), ("EWR", "JFK", "LGA")
 POLICY = "model: {model}\ndrift: {{window: {{rows: 20000}}}}\n"
-ROWS, LABELS = "drift_predictions_total", "drift_labels_total"
 DEADLINE = 300.0
 WINDOW_ROWS, WINDOW_COLUMNS = 1_000_000, 20
 
@@ -95,51 +92,32 @@ class Rate:
     cpu: float
 
 
-class Drift:
-    """A real drift process of a build."""
+class Intake:
+    """A process of a build: drift's handlers on its topics (`drift_intake`)."""
 
     def __init__(self, checkout: Path, servers: str, prefix: str, url: str, folder: Path) -> None:
-        self.port = free_port()
-        (folder / "policies").mkdir(exist_ok=True, parents=True)
-        (folder / "policies" / "flights.yaml").write_text(POLICY.format(model="flights"))
-        env = {
-            "PATH": os.environ["PATH"],
-            "KAFKA_BOOTSTRAP_SERVERS": servers,
-            "TOPIC_PREFIX": prefix,
-            "DATABASE_URL": url,
-            "POLICIES_DIR": str(folder / "policies"),
-            "DATA_DIR": str(folder / "data"),
-            "DRIFT_PORT": str(self.port),
-        }
-        with (folder / f"drift-{self.port}.log").open("wb") as log:
-            command = [str(checkout / ".venv" / "bin" / "python"), "-m", "drift"]
-            self.process = subprocess.Popen(command, env=env, cwd=folder, stdout=log, stderr=log)
+        policies = folder / "policies"
+        policies.mkdir(exist_ok=True)
+        (policies / "flights.yaml").write_text(POLICY.format(model="flights"))
+        python, script = checkout / ".venv" / "bin" / "python", HERE / "benchmarks" / "drift_intake.py"
+        self.process = subprocess.Popen(
+            [str(python), str(script), servers, prefix, url, str(policies)],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         self._watched = psutil.Process(self.process.pid)
-
-    def counted(self, metric: str) -> float:
-        """Return the sum of a counter over its labels; 0 while there is no answer."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
-                text = answer.read().decode()
-        except OSError:
-            return 0.0
-        return sum(float(value) for value in re.findall(rf"^{metric}\{{[^}}]*\}} (\S+)$", text, re.MULTILINE))
 
     def cpu(self) -> float:
         times = self._watched.cpu_times()
         return float(times.user + times.system)
 
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(60)
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    def stop(self) -> tuple[float, float]:
+        """End it; return how many rows and labels it counted."""
+        out, _ = self.process.communicate("", timeout=60)
+        rows, labels = map(float, out.split()[-2:])
+        return rows, labels
 
 
 class Group:
@@ -160,7 +138,7 @@ class Group:
         self._consumer.close()
 
 
-def catch_up(processes: Sequence[Drift], group: Group, metric: str, rows: int) -> Rate:
+def catch_up(processes: Sequence[Intake], group: Group, rows: int) -> Rate:
     """Measure from the first rows that are handled to the last."""
     deadline = time.monotonic() + DEADLINE
     while not (first := group.handled()):
@@ -173,9 +151,6 @@ def catch_up(processes: Sequence[Drift], group: Group, metric: str, rows: int) -
             raise SystemExit(f"{group.handled():,} of {rows:,} messages handled within {DEADLINE:g} s")
         time.sleep(0.05)
     seconds, used = time.perf_counter() - began, sum(each.cpu() for each in processes) - cpu
-    found = sum(each.counted(metric) for each in processes)
-    if found != rows:
-        raise SystemExit(f"{found} rows counted of {rows}: some came twice, the rate is wrong")
     return Rate((rows - first) / seconds, used / (rows - first) * 1e6)
 
 
@@ -205,20 +180,23 @@ class Bench:
             KafkaSettings(_env_file=None, kafka_bootstrap_servers=self.kafka.bootstrap_servers, topic_prefix=prefix)
         )
 
-    def run(self, checkout: Path, kind: str, prefix: str, event: type[Event], metric: str, count: int = 1) -> Rate:
-        """Run drift processes on an empty database; their groups begin at the start of the topics."""
+    def run(self, checkout: Path, kind: str, prefix: str, event: type[Event], count: int = 1) -> Rate:
+        """Run processes on an empty database; their groups begin at the start of the topics."""
         self._runs += 1
         self.forget_groups(prefix)
         folder = self.folder / f"run{self._runs}"
         with database_of(kind, folder) as url:
-            processes = [Drift(checkout, self.kafka.bootstrap_servers, prefix, url, folder) for _ in range(count)]
             group = Group(self.kafka.bootstrap_servers, prefix, event.topic)
+            processes = [Intake(checkout, self.kafka.bootstrap_servers, prefix, url, folder) for _ in range(count)]
             try:
-                return catch_up(processes, group, metric, EVENTS)
+                rate = catch_up(processes, group, EVENTS)
             finally:
                 group.close()
-                for each in processes:
-                    each.stop()
+                counted = [each.stop() for each in processes]
+        found = sum(of_process[event is GroundTruthReceived] for of_process in counted)
+        if found != EVENTS:
+            raise SystemExit(f"{found:,} counted of {EVENTS:,}: some came twice, the rate is wrong")
+        return rate
 
     def forget_groups(self, prefix: str) -> None:
         from kafka import KafkaAdminClient
@@ -278,7 +256,7 @@ def intake_table(bench: Bench) -> None:
         rates: dict[str, list[Rate]] = {name: [] for name in bench.builds}
         for _ in range(bench.rounds):
             for name, checkout in bench.builds.items():
-                found = bench.run(checkout, kind, prefix, PredictionMade, ROWS)
+                found = bench.run(checkout, kind, prefix, PredictionMade)
                 rates[name].append(found)
                 print(f"  {kind} {name}: {found}", file=sys.stderr, flush=True)
         _print(kind, rates)
@@ -301,7 +279,7 @@ def labels_table(bench: Bench) -> None:
         rates: dict[str, list[Rate]] = {name: [] for name in bench.builds}
         for _ in range(bench.rounds):
             for name, checkout in bench.builds.items():
-                found = bench.run(checkout, kind, prefix, GroundTruthReceived, LABELS)
+                found = bench.run(checkout, kind, prefix, GroundTruthReceived)
                 rates[name].append(found)
                 print(f"  {kind} {name}: {found}", file=sys.stderr, flush=True)
         _print(kind, rates)
@@ -321,7 +299,7 @@ def processes_table(bench: Bench) -> None:
         rates: dict[str, list[Rate]] = {"1": [], "2": []}
         for _ in range(bench.rounds):
             for count in (1, 2):
-                found = bench.run(HERE, kind, prefix, PredictionMade, ROWS, count)
+                found = bench.run(HERE, kind, prefix, PredictionMade, count)
                 rates[str(count)].append(found)
                 print(f"  {kind} {count}: {found}", file=sys.stderr, flush=True)
         _print(kind, rates)
