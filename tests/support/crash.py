@@ -59,6 +59,32 @@ def before_batch_commit(die: Callable[[], None]) -> None:
     StreamConsumer.__init__ = dying  # type: ignore[method-assign]
 
 
+def within_append(die: Callable[[], None]) -> None:
+    """In drift, after rows were stored as columns and before it is stored where each of them is."""
+    from drift.database import places
+
+    add = places.add
+
+    def dying(*args: Any) -> None:
+        die()
+        add(*args)
+
+    places.add = dying
+
+
+def within_labels(die: Callable[[], None]) -> None:
+    """In drift, after rows were given their labels and before the labels themselves are stored."""
+    from drift.database import places
+
+    add = places.add_labels
+
+    def dying(*args: Any) -> None:
+        die()
+        add(*args)
+
+    places.add_labels = dying
+
+
 def before_commit(die: Callable[[], None]) -> None:
     """After the transaction, before the offset is committed."""
     commit = Subscription._commit
@@ -145,6 +171,8 @@ POINTS = {
     for point in (
         before_transaction,
         before_batch_commit,
+        within_append,
+        within_labels,
         before_commit,
         before_mark,
         before_result,
