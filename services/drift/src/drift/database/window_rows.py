@@ -81,8 +81,9 @@ def features(session: Session, window: WindowRow, names: list[str]) -> pd.DataFr
     seen = feature_names(session, window)
     found = _columns(session, window, [FEATURE + name for name in names if name in seen])
     others = sorted(seen.difference(names))[:MOST_OTHERS]
-    frame = pd.DataFrame({name.removeprefix(FEATURE): values for name, values in found.items()}, index=_rows(window))
-    return frame.assign(**{name: pd.Series(None, index=frame.index, dtype=object) for name in others})
+    columns = {name.removeprefix(FEATURE): values for name, values in found.items()}
+    columns |= {name: pd.Series(None, index=_rows(window), dtype=object) for name in others}
+    return pd.DataFrame(columns, index=_rows(window), copy=False)  # a copy would be as large again
 
 
 def feature_names(session: Session, window: WindowRow) -> set[str]:
