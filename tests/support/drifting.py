@@ -40,7 +40,9 @@ from support.waiting import eventually
 
 MODEL = "shop"
 WINDOW = 400
-POLICY = f"{{window: {{rows: {WINDOW}}}, drift_share: 0.5, cooldown: 1h}}"
+POLICY = f"{{window: {{rows: {WINDOW}}}, drift_share: 0.5, after: 1 of 1, cooldown: 1h}}"
+EVIDENTLY = "Drift is detected for"
+"""In its report."""
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
@@ -227,6 +229,15 @@ class DriftService:
     def window_that(self, holds: Callable[[dict[str, Any]], Any], model: str = MODEL) -> dict[str, Any]:
         """The oldest window of which it is true, once there is one."""
         return eventually(lambda: next((window for window in self.windows(model) if holds(window)), None), timeout=60)
+
+    def page(self, window_id: str) -> str:
+        status, page = self.ask(f"/reports/{window_id}")
+        assert status == 200, page
+        return str(page)
+
+    def drawn(self, window_id: str) -> str:
+        """The page of a window, once Evidently's report is on it."""
+        return eventually(lambda: EVIDENTLY in (page := self.page(window_id)) and page, timeout=90)
 
     def idle(self, model: str = MODEL) -> bool:
         """Everything read, every closed window judged."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import subprocess
 import sys
@@ -26,6 +27,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "trainer.app": SERVICE,
 }
 """Third-party packages. To add one costs every start of the program its import: can what needs it import it later?"""
+
+ENDS = ("drift.reports.drawing_process", "drift.reports.evidently_report")
+"""Modules of another process than the service's."""
 
 OWN = {"chassis", "contracts", "drift", "forms", "gatekeeper", "gauntlet", "serving", "trainer"}
 LINE = re.compile(r"import time:\s+\d+ \|\s+\d+ \| (?P<indent> *)(?P<name>\S+)")
@@ -57,3 +61,16 @@ def test_a_start_imports_no_large_package_that_is_not_listed(module: str) -> Non
     new = {name: chain_to(name, imported) for name in sorted(large - ALLOWED[module])}
     assert module in {name for _, name in imported}
     assert not new, "\n".join(f"{name}: {chain}" for name, chain in new.items())
+
+
+def test_the_drift_service_never_imports_evidently_only_the_process_that_draws_does() -> None:
+    """Not later either: of all modules of the service, imported together."""
+    import drift
+
+    names = [item.name for item in pkgutil.walk_packages(drift.__path__, "drift.")]
+    own = [name for name in names if name not in ENDS and "__main__" not in name and ".migrations" not in name]
+    assert set(ENDS) <= set(names)
+    code = f"import sys, {', '.join(own)}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "pandas" in loaded
+    assert not {name for name in loaded if name.split(".")[0] in ("evidently", "plotly")}

@@ -168,6 +168,10 @@ class Jobs:
         query = update(JobRow).where(JobRow.id.in_(job_ids), JobRow.state == QUEUED)
         session.execute(query.values(state=DONE, ended_at=datetime.now(UTC)))
 
+    def forget(self, session: Session, job_id: str) -> None:
+        """Delete a job that has ended, so that another of its id can be added."""
+        session.execute(delete(JobRow).where(JobRow.id == job_id, JobRow.state.not_in(UNFINISHED)))
+
     def move_to_end(self, session: Session, job_ids: Sequence[str]) -> None:
         """Move jobs that have not begun to the end of the queue, in this transaction, in the order of their ids."""
         columns = [column.key for column in JobRow.__table__.columns if column.key != "sequence"]

@@ -18,6 +18,7 @@ from gauntlet.commands import (
     decisions,
     demo,
     doctor,
+    drift,
     dry_run,
     events,
     golden,
@@ -74,6 +75,7 @@ app.command("promote")(decisions.promote)
 app.command("rollback")(decisions.rollback)
 app.command("freeze")(decisions.freeze)
 app.command("unfreeze")(decisions.unfreeze)
+app.command("drift")(drift.drift)
 app.command("predict")(predict.predict)
 app.command("backtest")(backtest.backtest)
 app.command("benchmark")(benchmarks.benchmark)

@@ -21,6 +21,7 @@ from contracts import (
     GatePassed,
     GateResult,
     GroundTruthReceived,
+    Harm,
     Mode,
     ModelLoaded,
     ModelLoadFailed,
@@ -133,8 +134,14 @@ def _truth(event: GroundTruthReceived) -> str:
 
 
 def _drift(event: DriftDetected) -> str:
+    proxy = " (estimated without labels)" if event.proxy else ""
     share = f", {event.drift_share:.0%} of columns" if event.drift_share is not None else ""
-    return f"{event.kind} over {event.window.rows} rows{share}: {event.reason}"
+    harm = f", {event.harm.harm}" if event.harm is not None else ""
+    if event.harm is not None and event.harm.harm is Harm.UNKNOWN:
+        harm = ", harm unknown"
+    span = f" ({event.low:.4g} to {event.high:.4g})" if event.low is not None and event.high is not None else ""
+    seen = f", {event.metric} {event.observed:.4g}{span}" if event.metric and event.observed is not None else ""
+    return f"{event.kind}{proxy} over {event.window.rows} rows{share}{seen}{harm}: {event.reason}"
 
 
 def _rollout(event: RolloutChanged) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from contracts.drift_settings import drop_in_words
 from contracts.gate_settings import (
     Delta,
     Dependents,
@@ -21,6 +20,7 @@ from contracts.gate_settings import (
 )
 from contracts.metrics import DEFAULT_METRIC, METRICS
 from contracts.policy import ModelPolicy, Retained
+from gauntlet.drift_explain import drift_in_words
 from gauntlet.quantities import counted, duration
 from gauntlet.rollout_explain import rollout_in_words
 
@@ -37,7 +37,7 @@ def in_words(policy: ModelPolicy) -> list[Sentence]:
         ("sandbox", _sandbox(policy)),
         ("candidates", _candidates(policy)),
         *rollout_in_words(policy),
-        ("drift", _drift(policy)),
+        *drift_in_words(policy),
         ("features", _features(policy)),
         ("serving", _serving(policy)),
     ]
@@ -201,7 +201,12 @@ def _performance(policy: ModelPolicy, gate: Performance) -> Iterator[str]:
         levels = ", ".join(f"{gate.alpha * 6 / (math.pi * k) ** 2:.2%}" for k in (1, 2, 3))
         yield f"The error rate of {gate.alpha:.0%} is shared by all challengers of the same golden rows: {levels}, …"
     if policy.entity:
-        yield f"Rows with the same {policy.entity} count as one piece of evidence."
+        yield (
+            f"Rows with the same {policy.entity} count as one piece of evidence; where there are fewer than 30 of them"
+            " and the golden rows have an event time, blocks of neighbours in time do."
+        )
+    else:
+        yield "Golden rows with an event time are compared by moving blocks of time."
     floors = f" and reach {_bounds(gate.floor)}" if gate.floor else ""
     yield f"Without a champion it must beat a constant answer{floors}, {bound}."
 
@@ -240,25 +245,6 @@ def _candidates(policy: ModelPolicy) -> str:
     return (
         f"The newest {counted(policy.candidates.retained, 'earlier version')}{young} are judged again on each new "
         f"version's golden rows: the best of all becomes champion, if it is shown to be better.{drift}"
-    )
-
-
-def _drift(policy: ModelPolicy) -> str:
-    drift = policy.drift
-    then = "is trained again" if policy.recipe else "is announced (there is no recipe to train with)"
-    drop = drop_in_words(drift.metric_drop)
-    metric = policy.metric if policy.states_metric else "its metric"
-    watched = f", or {metric} on labelled rows is worse than at promotion by more than {drop}"
-    unwatched = ""
-    if policy.states_metric and METRICS[policy.metric].of_every_class:
-        watched, unwatched = "", f" {policy.metric} is not watched: answers do not carry the score of each class."
-    if drift.drift_share is None:
-        moved = f"its data have drifted in {drift.after} windows (at most {drift.budget.in_words})"
-    else:
-        moved = f"{drift.drift_share:.0%} of the columns have drifted in {drift.after} windows"
-    return (
-        f"Each {drift.window.rows:,} answered rows, {policy.model} {then} when {moved}{watched}; for one version at"
-        f" most once in {duration(drift.cooldown)}.{unwatched}"
     )
 
 

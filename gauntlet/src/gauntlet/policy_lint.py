@@ -9,6 +9,7 @@ from contracts.custom_metrics import CustomMetricError, load
 from contracts.gate_settings import Delta, Minimum, Performance
 from contracts.metrics import METRICS
 from contracts.policy import ModelPolicy
+from gauntlet.drift_lint import drift_warnings
 from gauntlet.power_analysis import (
     CLOSELY,
     LOOSELY,
@@ -36,11 +37,11 @@ GATE = "gates.performance"
 
 
 def warnings(policy: ModelPolicy, rate: float | None = None) -> list[Sentence]:
-    """Return (subject, sentence) for everything in `policy` that promotes what it should not, or nothing at all.
+    """Return (subject, sentence) for what in `policy` promotes what it should not or nothing, and never alarms.
 
     `rate`: entities a second in production, where it is known.
     """
-    return [*_of_gates(policy), *rollout_warnings(policy, rate)]
+    return [*_of_gates(policy), *rollout_warnings(policy, rate), *drift_warnings(policy)]
 
 
 def _of_gates(policy: ModelPolicy) -> list[Sentence]:

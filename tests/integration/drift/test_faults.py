@@ -38,11 +38,8 @@ def test_a_window_that_drifts_is_announced_once_although_all_is_doubled_and_repl
     assert "3 of 3 features drifted (100%; limit 50%)" in event.reason
     assert (event.window.id, event.window.rows) == ("shop-v1-w1", WINDOW)
     assert (event.window.start, event.window.end) == (made[0].data.event_time, made[-1].data.event_time)
-    status, page = drift.ask("/reports/shop-v1-w1")
-    assert status == 200
     assert event.report_uri == f"http://127.0.0.1:{drift.port}/reports/shop-v1-w1"
-    assert "Drift is detected for" in page, "Evidently's page is not there"
-    assert "Features: drift" in page
+    assert "The data has drifted" in drift.drawn("shop-v1-w1")
 
     drift.stop()
     drift.rewind(Promoted, PredictionMade, GroundTruthReceived)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from contracts import FeatureScore
 from drift.reports.evidently_report import render
 from drift.scoring.scores import JENSEN_SHANNON, WASSERSTEIN, compare
 
@@ -38,7 +39,7 @@ def test_our_scores_are_evidentlys(before, now, shift):
     ours = {
         score.feature: (score.score, score.limit)
         for score in compare(reference, current).scores
-        if score.method[0] != "m"
+        if score.method in (WASSERSTEIN, JENSEN_SHANNON)
     }
     assert ours.keys() == theirs.keys() == {"age", "dest"}
     for feature, (score, limit) in ours.items():
@@ -47,7 +48,8 @@ def test_our_scores_are_evidentlys(before, now, shift):
 
 
 def drawn(reference: pd.DataFrame, current: pd.DataFrame, most_rows: int = 10_000) -> tuple[str | None, str]:
-    found = render(compare(reference, current), drift_share=0.5, most_rows=most_rows)
+    scores = compare(reference, current).scores
+    found = render(reference, current, scores, drift_share=None, most_rows=most_rows)
     return found.page, found.note
 
 
@@ -57,6 +59,31 @@ def test_the_page_is_evidentlys_and_says_what_it_was_drawn_from():
     assert page.lstrip().startswith("<!DOCTYPE html>")
     assert "Drift is detected for" in page
     assert note == "Drawn from all 300 rows of the window and all 500 of the reference."
+
+
+@pytest.mark.parametrize(
+    ("limits", "share", "drifted"),
+    [((0.5, 0.5), None, False), ((0.1, 0.5), None, True), ((0.1, 0.5), 0.6, False), ((0.1, 0.1), 0.6, True)],
+)
+def test_evidently_draws_by_the_limits_and_the_rule_of_the_verdict(limits, share, drifted):
+    reference, current = frame(2000, 1), frame(1000, 2)
+    scores = [
+        FeatureScore(feature=name, method=method, score=1.0, limit=limit, drifted=True)
+        for name, method, limit in zip(("age", "dest"), (WASSERSTEIN, JENSEN_SHANNON), limits, strict=True)
+    ]
+    current["age"] += 5
+    page = render(reference, current, scores, drift_share=share, most_rows=10_000).page
+    assert page is not None
+    assert ("Dataset Drift is detected" in page) == drifted
+    assert ("Dataset Drift is NOT detected" in page) == (not drifted)
+
+
+def test_a_feature_without_a_limit_is_not_drawn():
+    reference, current = frame(500, 1), frame(300, 2)
+    [only] = [score for score in compare(reference, current).scores if score.feature == "dest"]
+    page = render(reference, current, [only], drift_share=None, most_rows=10_000).page
+    assert page is not None
+    assert "dest" in page and '"age"' not in page
 
 
 def test_a_large_window_is_drawn_from_a_sample_and_says_so():

@@ -27,6 +27,7 @@ OURS = {
         "unfreeze",
         "rollouts",
         "fleet",
+        "drift",
         "approve",
         "refuse",
         "abort",
@@ -38,6 +39,10 @@ OURS = {
 
 
 BAD = [
+    ("drift flights/delay", "'flights/delay'"),
+    ("drift flights --window flights-v1-w1", "exclude each other"),
+    ("drift --drift localhost:8020", "localhost:8020"),
+    ("drift --limit 0", "'0'"),
     ("register flights x", "'x'"),
     ("register flights 0", "'0'"),
     ("register flights/delay 1", "'flights/delay'"),

@@ -18,6 +18,8 @@ from contracts import (
     GateFailed,
     GatePassed,
     GateVerdict,
+    Harm,
+    HarmEstimate,
     ModelRegistered,
     Outcome,
     Promoted,
@@ -182,6 +184,12 @@ def test_a_drift_must_be_of_the_version_that_answers_and_rest_on_something() -> 
         checks.drifted(drift(is_drifted=False), version=1, kinds=[DriftKind.DATA])
     with pytest.raises(StepFailed, match="without its numbers"):
         checks.drifted(drift(kind=DriftKind.PERFORMANCE), version=1, kinds=[DriftKind.PERFORMANCE])
+
+
+def test_a_drift_shows_its_estimated_harm() -> None:
+    harm = HarmEstimate(harm=Harm.BENIGN, reason="dest hardly matters")
+    seen = checks.drifted(drift().model_copy(update={"harm": harm}), version=1, kinds=[DriftKind.DATA])
+    assert seen.endswith("estimated harm: benign, dest hardly matters")
 
 
 def test_a_swap_happens_once_and_costs_no_request() -> None:

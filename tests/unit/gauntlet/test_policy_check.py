@@ -112,14 +112,40 @@ def test_what_follows_a_failed_gate_is_said() -> None:
 
 
 def test_a_metric_that_answers_do_not_carry_is_said_to_be_unwatched() -> None:
-    words = said(problem="multiclass", metric="roc_auc_ovr")["drift"]
+    part = "drift of the performance"
+    words = said(problem="multiclass", metric="roc_auc_ovr")[part]
     assert "roc_auc_ovr is not watched" in words and "worse than at promotion" not in words
-    assert (
-        "its metric on labelled rows is worse than at promotion by more than 5 % of the baseline; for"
-        in said()["drift"]
-    )
-    watched = said(problem="binary")["drift"]
-    assert "roc_auc on labelled rows is worse than at promotion by more than 5 % of the baseline; for" in watched
+    told = "on labelled rows is shown to be worse than at promotion by more than 5 % of the baseline"
+    assert f"its metric {told}" in said()[part]
+    assert f"roc_auc {told}" in said(problem="binary")[part]
+
+
+@pytest.mark.parametrize(
+    ("drift", "part", "words"),
+    [
+        ({}, "drift", "this happens to 1 window in 20 without drift"),
+        ({}, "drift", "announced when 2 of 3 windows have drifted, the newest included, 4,000 rows after it began"),
+        ({"budget": {"false_alarms": 2, "per_windows": 50}}, "drift", "to 2 windows in 50"),
+        ({"after": "1 of 1"}, "drift", "Each window that has drifted is announced, 2,000 rows"),
+        ({"drift_share": 0.3}, "drift", "30% of the columns are beyond the fixed limit 0.1"),
+        ({"retrain": "on harmful"}, "drift", "trained again if the drift is estimated to be harmful"),
+        ({"metric_drop": {"absolute": 0.02}}, "drift of the performance", "by more than 0.02"),
+        (
+            {"alerts": {"mape": 0.2, "directional_accuracy": 0.55}},
+            "drift alerts",
+            "mape above 0.2 or directional_accuracy below 0.55",
+        ),
+    ],
+)
+def test_each_key_of_drift_is_explained(drift: dict[str, object], part: str, words: str) -> None:
+    assert words in said(recipe="m:recipe", drift=drift)[part]
+    assert drift.get("alerts") or "drift alerts" not in said(drift=drift)
+
+
+def test_a_benchmark_is_explained() -> None:
+    assert said()["benchmark"].startswith("Off: ")
+    assert "Every 7 days the champion" in said(benchmark={"every": "7d"})["benchmark"]
+    assert "a tournament follows" in said(benchmark={"every": "7d", "tournament": True})["benchmark"]
 
 
 def test_batches_and_the_champion_are_said_where_they_count() -> None:

@@ -193,3 +193,25 @@ def test_a_step_that_lasts_longer_than_its_bake_is_warned_of_where_the_rate_is_k
 def test_a_rollout_is_warned_of_although_the_gate_is_off() -> None:
     found = rollout_warned(gates={"performance": False}, strategy={"canary": {"on": "metric"}})
     assert {"gates.performance", "entity", "label_maturity"} <= found.keys()
+
+
+@pytest.mark.parametrize(
+    ("drift", "subject", "words"),
+    [
+        ({"drift_share": 0.5}, "drift.drift_share", "0.5 never alarms on a single broken column"),
+        ({"drift_share": 0.5}, "drift.drift_share", "more than 2 columns"),
+        ({"drift_share": 1}, "drift.drift_share", "more than 1 column."),
+        ({"drift_share": 0.02}, "drift.drift_share", "on ordinary days"),
+        ({"budget": {"false_alarms": 1, "per_windows": 500}}, "drift.budget", "needs 499 past windows (998,000 rows)"),
+        ({"after": "3 of 4", "window": {"rows": 20000}}, "drift.after", "60,000 rows after it began at the earliest"),
+    ],
+)
+def test_rules_of_drift_that_are_blind_or_late_or_cannot_be_calibrated_are_warned_of(drift, subject, words) -> None:
+    assert words in warned(drift=drift)[subject]
+
+
+def test_rules_of_drift_that_keep_their_budget_have_no_warning() -> None:
+    for drift in ({}, {"budget": {"false_alarms": 1, "per_windows": 200}}, {"after": "1 of 1"}):
+        assert not [subject for subject in warned(drift=drift) if subject.startswith("drift")]
+    assert "there is no recipe" in warned(drift={"retrain": "on harmful"})["drift.retrain"]
+    assert "drift.retrain" not in warned(drift={"retrain": "on harmful"}, recipe="m:recipe")

@@ -104,7 +104,8 @@ def drifted(event: DriftDetected, *, version: int, kinds: Collection[DriftKind])
     if event.kind is DriftKind.PERFORMANCE and (event.observed is None or event.bound is None):
         raise StepFailed(f"a drift of the performance without its numbers: {event.reason}")
     span = f"{event.window.start:%d %b} to {event.window.end:%d %b %Y}"
-    return f"{event.kind}: {event.reason}; {event.window.rows:,} rows of {span}"
+    harm = f"; estimated harm: {event.harm.harm}, {event.harm.reason}" if event.harm is not None else ""
+    return f"{event.kind}: {event.reason}; {event.window.rows:,} rows of {span}{harm}"
 
 
 def swapped(

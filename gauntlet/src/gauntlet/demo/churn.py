@@ -70,7 +70,10 @@ class ChurnStory:
         watch = DriftWatch(self._play, self._v1)
         self._drift = watch.await_drift(MOST_WINDOWS)
         if self._drift is None:
-            judged = "; ".join(f"{one['data']['reason']}; {one['performance']['reason']}" for one in watch.judged())
+            judged = "; ".join(
+                f"{one['data']['reason']}; {one['performance']['reason'] or 'labels are not mature'}"
+                for one in watch.judged()
+            )
             raise Skipped(f"no drift was seen in {MOST_WINDOWS} windows, so none is told. {judged}")
         kinds = (DriftKind.DATA, DriftKind.PERFORMANCE)
         return checks.drifted(self._drift.data, version=self._v1, kinds=kinds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -16,6 +17,7 @@ from gauntlet.service_client import ServiceError
 
 KNOWN_SECONDS = 30.0
 WINDOW_SECONDS = 120.0
+LABEL_SECONDS = 15.0
 POLL_SECONDS = 0.2
 
 
@@ -40,23 +42,33 @@ class DriftWatch:
             self._play.say("waiting for the drift service")
             if self._is_announced_by(window):
                 return self._play.journal.wait(
-                    DriftDetected, seconds=KNOWN_SECONDS, what="DriftDetected", where=version_is(self._version)
+                    DriftDetected, seconds=KNOWN_SECONDS, what="DriftDetected", where=self._decides
                 )
         return None
 
+    def _decides(self, found: Envelope[Any]) -> bool:
+        """Whether it is a drift that leads to a training: signals of predictions and of estimates come, too."""
+        return version_is(self._version)(found) and bool(found.data.decides)
+
     def judged(self) -> list[dict[str, Any]]:
-        """Return the windows judged by both drift rules, oldest first."""
+        """Return the judged windows, oldest first."""
         return _judged(self._windows())
 
     def _is_announced_by(self, window: int) -> bool:
-        """Return whether a drift was announced by the time this window (counted from 1) was judged by both rules."""
+        """Return whether a drift was announced by the time this window (counted from 1) was judged.
+
+        Its performance is awaited only for a while: labels mature by a delay that has to be measured first.
+        """
         deadline = time.monotonic() + WINDOW_SECONDS
+        patience = math.inf
         while True:
             windows = self._windows()
             if any(one["data"]["event_id"] or one["performance"]["event_id"] for one in windows):
                 return True
             if len(_judged(windows)) >= window:
-                return False
+                patience = min(patience, time.monotonic() + LABEL_SECONDS)
+                if len(_fully_judged(windows)) >= window or time.monotonic() > patience:
+                    return False
             if time.monotonic() > deadline:
                 seen = (
                     ", ".join(f"window {one['number']} {one['state']} {one['progress']}" for one in windows) or "none"
@@ -79,5 +91,9 @@ class DriftWatch:
 
 
 def _judged(windows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    done = [one for one in windows if one["data"]["outcome"] and one["performance"]["outcome"]]
+    done = [one for one in windows if one["data"]["outcome"]]
     return sorted(done, key=lambda one: int(one["number"]))
+
+
+def _fully_judged(windows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one for one in _judged(windows) if one["performance"]["outcome"]]

@@ -35,11 +35,14 @@ from drift.benchmarks.clock import BenchmarkClock
 from drift.benchmarks.scheduler import BENCHMARK, Scheduler
 from drift.database.birth import Birth
 from drift.detection.emitter import DriftEmitter
+from drift.detection.live_metrics import LIVE_METRICS, LiveMetrics
 from drift.handlers import PERFORMANCE, SCORE, Handlers
 from drift.housekeeping import Housekeeper
 from drift.ingestion import labels, predictions
 from drift.ingestion.backpressure import Backpressure
 from drift.policies import DriftPolicies
+from drift.reports.drawer import Drawer
+from drift.reports.drawings import DRAW, Drawings
 from drift.rollouts.measurer import Measurer
 from drift.rollouts.measures import Measures
 from drift.rollouts.recount import Recount
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from drift.benchmarks.job import BenchmarkJob
     from drift.detection.performance_job import PerformanceJob
     from drift.detection.score_job import ScoreJob
+    from drift.scoring.references import References
 
 NAME = "drift"
 
@@ -62,31 +66,38 @@ def build(settings: Settings) -> FastAPI:
     outbox = Outbox(NAME, settings.max_event_bytes)
     rollouts = Rollouts(jobs, policies, Measures(outbox))
     handlers = Handlers(jobs, policies, settings, rollouts)
-    emitter = DriftEmitter(outbox, policies, settings.public_url)
+    emitter = DriftEmitter(jobs, outbox, policies, settings.public_url)
+    files = settings.data_dir / NAME / "references"
+    drawer = Drawer(settings, settings.database(NAME), str(files))
+    drawings = Drawings(jobs, policies, drawer, settings.windows_kept)
     registry = Registry(settings.mlflow_tracking_uri)
     scheduler = Scheduler(jobs, policies)
     recount = Recount(database, rollouts, handlers.on_earlier_predictions, handlers.on_earlier_ground_truth, settings)
 
     # Created with the first window: until then pandas, SciPy and scikit-learn are not imported.
     @cache
-    def score() -> ScoreJob:
-        from drift.detection.score_job import ScoreJob
+    def references() -> References:
         from drift.scoring.references import References
 
-        references = References(registry, settings.data_dir / NAME / "references")
-        return ScoreJob(database, references, policies, emitter, settings)
+        return References(registry, files)
+
+    @cache
+    def score() -> ScoreJob:
+        from drift.detection.score_job import ScoreJob
+
+        return ScoreJob(database, references(), policies, emitter, drawings)
 
     @cache
     def performance() -> PerformanceJob:
         from drift.detection.performance_job import PerformanceJob
 
-        return PerformanceJob(database, policies, emitter)
+        return PerformanceJob(database, references(), policies, emitter, drawings)
 
     @cache
     def exporting() -> BenchmarkJob:
         from drift.benchmarks.job import BenchmarkJob
 
-        return BenchmarkJob(database, registry, policies, outbox)
+        return BenchmarkJob(database, registry, policies, outbox, handlers.maturity)
 
     bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected, RolloutMeasured, BenchmarkDue])
     backpressure = Backpressure(lambda: bus.streams, settings.lag, sample=settings.sample_when_behind)
@@ -110,6 +121,10 @@ def build(settings: Settings) -> FastAPI:
             BENCHMARK: lambda *failed: exporting().on_failed(*failed),
         },
     )
+    # A worker of its own: it may have to wait for MLflow, and verdicts must not.
+    writer = JobWorker(jobs, {LIVE_METRICS: LiveMetrics(database, registry).run})
+    # Of its own: a drawing that takes long keeps no window waiting for its verdict.
+    painter = JobWorker(jobs, {DRAW: drawings.run}, on_failed={DRAW: drawings.on_failed})
     return build_app(
         NAME,
         settings,
@@ -121,6 +136,9 @@ def build(settings: Settings) -> FastAPI:
             Relay(settings, database),
             Pruning(database),
             worker,
+            writer,
+            drawer,
+            painter,
             bus,
             backpressure,
             Housekeeper(database, handlers, settings),
@@ -129,7 +147,7 @@ def build(settings: Settings) -> FastAPI:
         ],
         checks={"broker": bus.check, "database": database.check},
         routers=[
-            build_router(database, handlers, rollouts, policies, settings.public_url),
+            build_router(database, handlers, rollouts, policies, drawings, settings.public_url),
             benchmarks_router(database, scheduler, policies),
         ],
         details={store.name: store.details, "streams": backpressure.details},

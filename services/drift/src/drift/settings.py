@@ -54,6 +54,10 @@ class Settings(ServiceSettings):
         description="When the service is too far behind, take a share of the requests only, halved until it catches up;"
         " rows of rollouts are always taken",
     )
+    report_seconds: float = Field(
+        60.0, gt=0, description="Maximum time to draw a report; the process that draws is ended"
+    )
+    report_memory_mb: int = Field(4096, ge=512, description="Maximum memory of the process that draws reports, in MiB")
     sweep_seconds: float = Field(10.0, gt=0, description="Interval between checks for overdue windows and old rows")
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -18,6 +18,7 @@ from contracts.event import LARGEST_INTEGER
 from drift.api.views import (
     ChampionView,
     LabelsView,
+    LimitsView,
     ModelView,
     RolloutStepView,
     RulesView,
@@ -31,8 +32,8 @@ from drift.database.tables import ModelRow, VersionRow, WindowRow
 from drift.handlers import Handlers
 from drift.policies import DriftPolicies
 from drift.policy.windows import MINIMUM_ROWS, refusal
+from drift.reports.drawings import Drawings
 from drift.reports.page import page_of
-from drift.reports.store import report_of
 from drift.rollouts.measures import measured
 from drift.rollouts.open_step import OpenStep
 from drift.rollouts.rollouts import Rollouts
@@ -45,7 +46,12 @@ SANDBOX = {"Content-Security-Policy": "sandbox allow-scripts allow-downloads", "
 
 
 def build_router(
-    database: Database, handlers: Handlers, rollouts: Rollouts, policies: DriftPolicies, public_url: str
+    database: Database,
+    handlers: Handlers,
+    rollouts: Rollouts,
+    policies: DriftPolicies,
+    drawings: Drawings,
+    public_url: str,
 ) -> APIRouter:
     router = APIRouter(tags=["drift"])
 
@@ -74,6 +80,19 @@ def build_router(
             found = store.newest_windows(session, model.model_name, version, limit)
             return [window_view(window, public_url) for window in found]
 
+    @router.get("/models/{name}/limits", responses=problems(404))
+    def limits(
+        name: str,
+        version: Annotated[int | None, Query(ge=1, le=LARGEST_INTEGER, description="Of this version only")] = None,
+    ) -> list[LimitsView]:
+        """The calibrated limits of a model's versions, by size of the windows, newest first."""
+        with database.reading() as session:
+            found = store.limits_kept(session, model_of(session, name).model_name, version)
+            return [
+                LimitsView(model_version=row.model_version, calibrated_at=row.calibrated_at, **row.limits)
+                for row in found
+            ]
+
     @router.get("/windows/{window_id}", responses=problems(404))
     def window(window_id: str) -> WindowView:
         """A window with its scores and verdicts."""
@@ -81,8 +100,15 @@ def build_router(
             return window_view(_window(session, window_id), public_url)
 
     @router.get("/reports/{window_id}", response_class=HTMLResponse, responses=problems(404))
-    def report(window_id: str) -> Response:
-        """The verdicts of a window, with Evidently's report, as an HTML page."""
+    def report(
+        window_id: str,
+        again: Annotated[bool, Query(description="Draw once more what could not be drawn")] = False,
+    ) -> Response:
+        """The verdicts of a window as an HTML page, with Evidently's report.
+
+        The first request has the window drawn: the page shows the verdicts at once, and loads itself again until
+        the report is there.
+        """
         with database.reading() as session:
             found = _window(session, window_id)
             if found.data_outcome is None and found.performance_outcome is None:
@@ -90,7 +116,13 @@ def build_router(
                     f"window {window_id!r} is {found.state}, with {found.rows} of {found.size} rows; no verdict yet"
                 )
                 raise Problem(404, "no report yet", detail)
-            return HTMLResponse(page_of(found, report_of(session, found)), headers=SANDBOX)
+            look = drawings.look(session, found)
+        if look.wanted or (again and look.again):
+            with database.transaction() as session:
+                drawings.want(session, _window(session, window_id), again=again)
+        if again:
+            return RedirectResponse(f"{public_url}/reports/{window_id}", status_code=303)
+        return HTMLResponse(page_of(found, look), headers=SANDBOX)
 
     @router.get("/rollouts")
     def steps(
@@ -156,7 +188,9 @@ def _model_view(
             budget=rules.budget.in_words if rules.drift_share is None else None,
             after=str(rules.after),
             drift_share=rules.drift_share,
+            retrain=rules.retrain,
             metric_drop=rules.metric_drop,
+            alerts=dict(rules.alerts),
             cooldown_seconds=rules.cooldown.total_seconds(),
         ),
         newest_window=window_view(newest[0], public_url) if newest else None,

@@ -6,10 +6,73 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from contracts import FeatureScore, Outcome, RolloutMeasured, Stage
+from contracts import FeatureScore, HarmEstimate, Outcome, RolloutMeasured, Stage
 from contracts.drift_settings import MetricDrop
 from drift.database.tables import WindowRow
 from drift.policy.maturity import Delays, Maturity
+
+
+class PredictionView(BaseModel):
+    """Whether the predictions are distributed as before; it decides nothing alone."""
+
+    outcome: Outcome | None = None
+    reason: str | None = None
+    event_id: str | None = None
+    held: str | None = None
+    method: str | None = None
+    distance: float | None = None
+    limit: float | None = None
+
+
+class ProxyView(BaseModel):
+    """The performance as it is estimated without labels; it cannot see concept drift, and decides nothing alone."""
+
+    outcome: Outcome | None = None
+    reason: str | None = None
+    event_id: str | None = None
+    held: str | None = None
+    metric: str | None = None
+    estimated: float | None = None
+    low: float | None = None
+    high: float | None = None
+    baseline: float | None = None
+    bound: float | None = None
+
+
+class ShareRule(BaseModel):
+    """What a fixed limit would have done: on how many windows without drift it would have reported drift."""
+
+    share: float = Field(description="`drift_share` of the policy, or its former default 0.5")
+    alarms: int
+    of: int = Field(description="The windows that the limits were calibrated on")
+
+
+class LimitsBasis(BaseModel):
+    """On what limits were calibrated."""
+
+    assumption: str = Field(description="windows (past windows) or iid (random splits of the reference)")
+    windows: int = Field(description="Past windows")
+    blocks: bool = Field(description="The past windows are rows of the reference in order of time")
+    splits: int = Field(description="Random splits of the reference")
+    share: float = Field(description="The share of windows without drift that exceed a limit")
+    size: int = Field(description="Rows of a window")
+    reference_rows: int
+    share_rule: ShareRule
+    calibrated_at: datetime
+
+
+class ColumnLimit(BaseModel):
+    feature: str
+    method: str
+    expected: float = Field(description="The mean distance of windows without drift")
+    limit: float = Field(description="The distance from which the feature has drifted")
+
+
+class LimitsView(LimitsBasis):
+    """The limits of a version for windows of one size."""
+
+    model_version: int
+    columns: list[ColumnLimit]
 
 
 class DataView(BaseModel):
@@ -23,6 +86,8 @@ class DataView(BaseModel):
     limit: float | None
     scores: list[FeatureScore]
     not_compared: dict[str, str]
+    harm: HarmEstimate | None = Field(description="Of a window that has drifted")
+    limits: LimitsBasis | None = Field(description="On what the limits were calibrated")
     judged_at: datetime | None
 
 
@@ -55,6 +120,8 @@ class WindowView(BaseModel):
     opened_at: datetime
     closed_at: datetime | None
     data: DataView
+    prediction: PredictionView | None
+    proxy: ProxyView | None
     performance: PerformanceView
     report_url: str | None = Field(description="Once it has a verdict")
 
@@ -88,7 +155,9 @@ class RulesView(BaseModel):
     budget: str | None = Field(description="The false alarms that the limits allow; None with `drift_share`")
     after: str = Field(description="In how many of the newest windows drift must be seen to be announced")
     drift_share: float | None
+    retrain: str = Field(description="Which announced drift leads to a training: always, or on harmful")
     metric_drop: MetricDrop
+    alerts: dict[str, float] = Field(description="Worst acceptable values of metrics on labelled rows")
     cooldown_seconds: float
 
 
@@ -166,8 +235,12 @@ def window_view(window: WindowRow, public_url: str) -> WindowView:
             limit=window.drift_share_limit,
             scores=[FeatureScore.model_validate(score) for score in window.scores],
             not_compared=window.not_compared,
+            harm=HarmEstimate.model_validate(window.harm) if window.harm else None,
+            limits=LimitsBasis.model_validate(window.limits) if window.limits else None,
             judged_at=window.scored_at,
         ),
+        prediction=PredictionView.model_validate(window.prediction) if window.prediction else None,
+        proxy=ProxyView.model_validate(window.proxy) if window.proxy else None,
         performance=PerformanceView(
             outcome=Outcome(window.performance_outcome) if window.performance_outcome else None,
             reason=window.performance_reason,

@@ -15,6 +15,7 @@ from drift.database.tables import (
     COMPLETE,
     FILLING,
     SUPERSEDED,
+    LimitsRow,
     ModelRow,
     ReportRow,
     VersionRow,
@@ -93,6 +94,27 @@ def newest_windows(session: Session, model_name: str, model_version: int | None,
     if model_version is not None:
         query = query.where(WindowRow.model_version == model_version)
     return list(session.scalars(query))
+
+
+def newest_outcomes(session: Session, window: WindowRow, most: int) -> tuple[Outcome, ...]:
+    """Return the verdicts on the data of the version's windows up to this one, oldest first, without undecided ones."""
+    decided = WindowRow.data_outcome.in_((Outcome.PASSED, Outcome.FAILED))
+    query = select(WindowRow.data_outcome).where(
+        WindowRow.model_name == window.model_name,
+        WindowRow.model_version == window.model_version,
+        WindowRow.number <= window.number,
+        decided,
+    )
+    newest = session.scalars(query.order_by(WindowRow.number.desc()).limit(most)).all()
+    return tuple(Outcome(outcome) for outcome in reversed(newest) if outcome is not None)
+
+
+def limits_kept(session: Session, model_name: str, model_version: int | None) -> Sequence[LimitsRow]:
+    """Return the limits of a model's versions, newest first."""
+    query = select(LimitsRow).where(LimitsRow.model_name == model_name)
+    if model_version is not None:
+        query = query.where(LimitsRow.model_version == model_version)
+    return session.scalars(query.order_by(LimitsRow.calibrated_at.desc())).all()
 
 
 def in_state(session: Session, version: VersionRow, state: str) -> list[WindowRow]:

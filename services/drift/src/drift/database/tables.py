@@ -236,6 +236,31 @@ class ReportRow(Base):
     note: Mapped[str] = mapped_column(Text)
 
 
+class PastWindowRow(Base):
+    """A judged window as sketches of its columns, from which limits are calibrated; kept when its version is not."""
+
+    __tablename__ = "drift_past_windows"
+    __table_args__ = (Index("ix_drift_past_windows_model", "model_name", "rows"),)
+
+    window_key: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    model_name: Mapped[str] = mapped_column(String(200))
+    rows: Mapped[int] = mapped_column(Integer)
+    start: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    sketches: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LimitsRow(Base):
+    """The limits of a version for windows of one size, and on what they were calibrated."""
+
+    __tablename__ = "drift_limits"
+
+    model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    model_version: Mapped[int] = mapped_column(Integer, primary_key=True)
+    rows: Mapped[int] = mapped_column(Integer, primary_key=True)
+    calibrated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    limits: Mapped[dict[str, Any]] = mapped_column(Json)
+
+
 class BenchmarkRow(Base):
     """The benchmarks of one model: the period of the newest, the one that runs, and why the next one waits."""
 

@@ -5,28 +5,28 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+import pandas as pd
 from sqlalchemy.orm import Session
 
 from chassis.database import Database
 from chassis.job_worker import JobRun
 from chassis.jobs import Job
 from contracts import Dataset, DriftKind, Outcome
-from contracts.drift_settings import FORMER_SHARE
+from contracts.drift_settings import Drift
 from drift import metrics
 from drift.database import window_rows
 from drift.database.records import clean
 from drift.database.tables import COMPLETE, FAILED, REFUSED, SCORED, VersionRow, WindowRow
+from drift.detection import calibrating
 from drift.detection.emitter import DriftEmitter
+from drift.detection.estimates import NOTHING_ESTIMATED, Estimates, Estimator
 from drift.detection.judged import Record, locked, nothing, now, window_of
 from drift.policies import DriftPolicies
-from drift.policy.windows import Verdict, judge_data, refusal
-from drift.reports import evidently_report as report
-from drift.reports.page import Drawing
-from drift.reports.store import save_report
+from drift.policy.windows import Verdict, judge_data, judge_limits, refusal
+from drift.reports.drawings import Drawings
+from drift.scoring.calibration import Calibration
 from drift.scoring.references import References
-from drift.scoring.scores import Comparison, compare
-from drift.settings import Settings
+from drift.scoring.scores import Comparison, Reference, compare
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Scored:
     state: str
     verdict: Verdict
     comparison: Comparison | None = None
-    drawing: Drawing | None = None
+    calibration: Calibration | None = None
+    estimates: Estimates = NOTHING_ESTIMATED
 
 
 class ScoreJob:
@@ -48,13 +49,14 @@ class ScoreJob:
         references: References,
         policies: DriftPolicies,
         emitter: DriftEmitter,
-        settings: Settings,
+        drawings: Drawings,
     ) -> None:
         self._database = database
         self._references = references
         self._policies = policies
         self._emitter = emitter
-        self._settings = settings
+        self._estimator = Estimator(references, policies)
+        self._drawings = drawings
 
     def run(self, run: JobRun) -> Record:
         with self._database.reading() as session:
@@ -72,45 +74,56 @@ class ScoreJob:
             window.scored_at = now()
 
     def _score(self, session: Session, window: WindowRow, version: VersionRow) -> Scored:
-        policy, entity = self._policies.drift(window.model_name), self._policies.entity(window.model_name)
-        share = FORMER_SHARE if policy.drift_share is None else policy.drift_share
-        if refusal(window.rows) is not None:
-            return Scored(REFUSED, judge_data(window.rows, (), share))
+        rules, entity = self._policies.drift(window.model_name), self._policies.entity(window.model_name)
+        if (refused := refusal(window.rows)) is not None:
+            return Scored(REFUSED, Verdict(DriftKind.DATA, Outcome.INCONCLUSIVE, refused, window.rows))
         if version.reference is None:
             reason = f"the promotion of version {version.model_version} names no reference rows: nothing to compare"
             return Scored(REFUSED, Verdict(DriftKind.DATA, Outcome.INCONCLUSIVE, reason, window.rows))
-        is_last = _waiting(session, window) <= 1
-        reference = self._references.frame(Dataset.model_validate(version.reference))
-        current = window_rows.features(session, window, [name for name in reference.columns if name != entity])
+        reference = self._references.columns(Dataset.model_validate(version.reference), leave_out=entity)
+        current = window_rows.features(session, window, list(reference.kinds))
+        known = calibrating.known_of(session, window, version, rules)
+        inputs = self._estimator.inputs(session, window, version)
         session.rollback()  # what follows takes seconds, and needs no connection
         started = time.monotonic()
-        comparison = compare(reference, current)
-        verdict = judge_data(window.rows, comparison.scores, share, comparison.nothing)
+        calibration = calibrating.limits_of(window, reference, known, rules) if reference.rows else None
+        comparison, verdict = _judged(window.rows, reference, current, calibration, known.expected, rules)
         metrics.SCORE_SECONDS.observe(time.monotonic() - started)
-        if verdict.outcome is Outcome.PASSED and not is_last:
-            # A report takes a hundred times as long as a verdict: while windows wait, render reports of drift only.
-            return Scored(SCORED, verdict, comparison)
-        with metrics.REPORT_SECONDS.time():
-            drawing = report.render(comparison, drift_share=share, most_rows=self._settings.report_rows)
-        return Scored(SCORED, verdict, comparison, drawing)
+        estimates = self._estimator.estimate(inputs, window, version, verdict, comparison.scores, current)
+        return Scored(SCORED, verdict, comparison, calibration, estimates)
 
     def _record(self, session: Session, window_id: str, scored: Scored) -> None:
         window = locked(session, window_id)
         if window is None or window.state != COMPLETE:
             return
-        verdict, comparison = scored.verdict, scored.comparison
+        verdict, comparison, calibration = scored.verdict, scored.comparison, scored.calibration
         window.state, window.scored_at = scored.state, now()
         window.data_outcome, window.data_reason = verdict.outcome, verdict.reason
         window.drift_share, window.drift_share_limit = verdict.observed, verdict.bound
         if comparison is not None:
             window.scores = [score.model_dump(mode="json") for score in comparison.scores]
             window.not_compared = dict(comparison.not_compared)
-        if scored.drawing is not None:
-            save_report(session, window, scored.drawing)
+            calibrating.remember(session, window, comparison.summaries)
+        if calibration is not None:
+            calibrated_at = calibrating.keep(session, window, calibration, now())
+            window.limits = calibration.basis() | {"calibrated_at": calibrated_at.isoformat()}
+        scored.estimates.record(session, window, self._emitter)
         self._emitter.data(session, window, verdict, comparison.scores if comparison else ())
+        self._drawings.want_announced(session, window)
 
 
-def _waiting(session: Session, window: WindowRow) -> int:
-    """Count the model's windows that wait to be scored, this one included."""
-    waiting = select(func.count()).where(WindowRow.model_name == window.model_name, WindowRow.state == COMPLETE)
-    return session.scalar(waiting) or 0
+def _judged(
+    rows: int,
+    reference: Reference,
+    current: pd.DataFrame,
+    calibration: Calibration | None,
+    expected: frozenset[str],
+    rules: Drift,
+) -> tuple[Comparison, Verdict]:
+    """Judge by the calibrated limits, or by the policy's `drift_share` with its fixed limit."""
+    if rules.drift_share is not None:
+        comparison = compare(reference, current, expected=expected)
+        return comparison, judge_data(rows, comparison.scores, rules.drift_share, comparison.nothing)
+    limits, basis = (calibration.limits, calibration.in_words) if calibration else ({}, "no limits")
+    comparison = compare(reference, current, limits, expected)
+    return comparison, judge_limits(rows, comparison.scores, rules.budget.in_words, basis, comparison.nothing)

@@ -1,54 +1,66 @@
-"""Evidently's report with the distributions. It decides nothing and sends no telemetry."""
+"""Evidently's report with the distributions. It decides nothing and sends no telemetry.
+
+Imported by `drawing_process` only.
+"""
 
 from __future__ import annotations
 
 import os
-import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 import pandas as pd
 
 from chassis.telemetry import get_logger
+from contracts import FeatureScore
 from drift.reports.page import Drawing
-from drift.scoring.scores import JENSEN_SHANNON, WASSERSTEIN, Comparison
+from drift.scoring.scores import JENSEN_SHANNON, WASSERSTEIN, Comparison, compare
 
 LONGEST_VALUE = 200
 """Most characters of a category, or of an error, that are rendered."""
+DISTANCES = (WASSERSTEIN, JENSEN_SHANNON)
 MOST_NAMED = 20
 """Columns left out that are named with the reason."""
 
 log = get_logger(__name__)
 
-_one_at_a_time = threading.Lock()
-"""Evidently may not be thread-safe, and two reports at once need twice the memory."""
 
-
-def render(comparison: Comparison, *, drift_share: float, most_rows: int) -> Drawing:
+def render(
+    reference: pd.DataFrame,
+    current: pd.DataFrame,
+    scores: Sequence[FeatureScore],
+    *,
+    drift_share: float | None,
+    most_rows: int,
+) -> Drawing:
     """Render Evidently's self-contained page; return it and a description of its data.
 
-    A column on which Evidently raises is left out, and the description says so: a page never prevents a verdict.
-    Takes seconds the first time (Evidently is imported here, 200 MB), about one second afterwards.
+    `scores`: those of the verdict, whose limits Evidently draws with; what has none is not drawn. `drift_share`: the
+    share of the columns that must have drifted; None: a single one is enough. A column on which Evidently raises is
+    left out, and the description says so. Takes seconds the first time (Evidently is imported here, 200 MB), about one
+    second afterwards.
     """
-    reference, current = _sample(comparison.reference, most_rows), _sample(comparison.current, most_rows)
+    limits = {score.feature: score.limit for score in scores if score.method in DISTANCES}
+    sides = compare(_sample(reference, most_rows), _sample(current, most_rows))
     drawn = [
         name
-        for name in comparison.distances
-        if reference[name].notna().any() and current[name].notna().any()  # Evidently raises for an empty column
-    ]
+        for name in sides.distances
+        if name in limits and sides.reference[name].notna().any() and sides.current[name].notna().any()
+    ]  # Evidently raises for an empty column
     if not drawn:
         return Drawing(None, "No feature has values on both sides: there is nothing to draw.")
-    note = f"Drawn from all {len(current):,} rows of the window and all {len(reference):,} of the reference."
-    if len(current) < len(comparison.current) or len(reference) < len(comparison.reference):
+    before, now = len(sides.reference), len(sides.current)
+    note = f"Drawn from all {now:,} rows of the window and all {before:,} of the reference."
+    if now < len(current) or before < len(reference):
         note = (
-            f"Drawn from a sample: {len(current):,} of {len(comparison.current):,} rows of the window, "
-            f"{len(reference):,} of {len(comparison.reference):,} of the reference. The scores are of all rows."
+            f"Drawn from a sample: {now:,} of {len(current):,} rows of the window, "
+            f"{before:,} of {len(reference):,} of the reference. The scores are of all rows."
         )
 
     def draw(names: list[str]) -> str:
-        return _evidently(reference[names], current[names], comparison, drift_share)
+        return _evidently(sides, names, limits, drift_share)
 
     page, left_out = _page(draw, drawn)
     return Drawing(page, f"{note if page else 'Not drawn.'} {_left_out(left_out)}".strip())
@@ -94,23 +106,28 @@ def _left_out(reasons: dict[str, str]) -> str:
     return f"Left out of the drawing: {', '.join(named)}{more}."
 
 
-def _evidently(reference: pd.DataFrame, current: pd.DataFrame, comparison: Comparison, drift_share: float) -> str:
+def _evidently(sides: Comparison, columns: list[str], limits: Mapping[str, float], drift_share: float | None) -> str:
     os.environ["DO_NOT_TRACK"] = "1"  # disables Evidently's telemetry
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
-    names = {name: escape(name) for name in reference.columns}
-    limits = {names[score.feature]: score.limit for score in comparison.scores if score.feature in names}
+    names = {name: escape(name) for name in columns}
     definition = DataDefinition(
-        numerical_columns=[names[name] for name in comparison.numeric if name in names],
-        categorical_columns=[names[name] for name in comparison.categorical if name in names],
+        numerical_columns=[names[name] for name in sides.numeric if name in names],
+        categorical_columns=[names[name] for name in sides.categorical if name in names],
     )
     preset = DataDriftPreset(
-        num_method=WASSERSTEIN, cat_method=JENSEN_SHANNON, per_column_threshold=limits, drift_share=drift_share
+        num_method=WASSERSTEIN,
+        cat_method=JENSEN_SHANNON,
+        per_column_threshold={names[name]: limits[name] for name in columns},
+        drift_share=1 / len(columns) if drift_share is None else drift_share,
     )
-    with _one_at_a_time, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numpy, about constant columns
-        frames = [_harmless(frame, comparison.categorical).rename(columns=names) for frame in (current, reference)]
+        frames = [
+            _harmless(frame[columns], sides.categorical).rename(columns=names)
+            for frame in (sides.current, sides.reference)
+        ]
         sets = [Dataset.from_pandas(frame, data_definition=definition) for frame in frames]
         snapshot: Any = Report([preset]).run(*sets)
         return str(snapshot.get_html_str(as_iframe=False))

@@ -16,6 +16,7 @@ from chassis.errors import Permanent
 from chassis.parquet import read_frame
 from chassis.registry import Registry
 from contracts import Dataset
+from drift.scoring.scores import Reference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,22 @@ class References:
         self._registry = registry
         self._folder = folder
         self._at_hand: OrderedDict[str, pd.DataFrame] = OrderedDict()
+        self._read_columns: OrderedDict[tuple[str, str | None], Reference] = OrderedDict()
         self._lock = threading.Lock()
+
+    def columns(self, dataset: Dataset, leave_out: str | None = None) -> Reference:
+        """Return the rows of `dataset` as they are compared. Raises as `frame` does."""
+        key = (dataset.digest, leave_out)
+        with self._lock:
+            if key in self._read_columns:
+                self._read_columns.move_to_end(key)
+                return self._read_columns[key]
+        found = Reference.of(self.frame(dataset), (leave_out,))
+        with self._lock:
+            self._read_columns[key] = found
+            while len(self._read_columns) > AT_HAND:
+                self._read_columns.popitem(last=False)
+        return found
 
     def frame(self, dataset: Dataset) -> pd.DataFrame:
         """Return the rows of `dataset`; do not modify them.

@@ -2,44 +2,70 @@
 
 Numbers: Wasserstein distance over the reference's standard deviation. Categories: Jensen-Shannon distance. Both are
 what Evidently computes (a test holds the two equal); Evidently drops missing values first and raises where none are
-left, so the share of missing values is a score of its own here.
+left, leaves a column out that one side does not have, and knows no unseen categories: these shares are scores of their
+own here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import jensenshannon
-from scipy.stats import wasserstein_distance
 
 from contracts import FeatureScore
-from contracts.labels import canonical, number
+from drift.scoring.columns import DURATION, TIME, Column, Floats, Numbers, kind_of, read, seconds, series
+from drift.scoring.summaries import (
+    JENSEN_SHANNON,
+    LEAST_VALUES,
+    MISSING,
+    UNSEEN,
+    WASSERSTEIN,
+    Summary,
+    distances,
+    summary_of,
+)
 
-WASSERSTEIN, JENSEN_SHANNON, MISSING = "wasserstein", "jensenshannon", "missing share"
+__all__ = ["JENSEN_SHANNON", "LIMIT", "MISSING", "UNSEEN", "WASSERSTEIN", "Comparison", "Reference", "compare"]
+
 LIMIT = 0.1
-"""Evidently's default for both distances, and ten points for the missing share."""
-LEAST_VALUES = 30
-"""Fewest present values on each side for a meaningful distance."""
+"""Of `drift_share`: Evidently's default for both distances, and ten points for the shares."""
 MOST_NAMED = 5
 """Columns that are named in a sentence."""
-NUMBER, CATEGORY, TIME, DURATION = "number", "category", "time", "duration"
-KINDS = {
-    **dict.fromkeys(("integer", "floating", "mixed-integer-float", "decimal"), NUMBER),
-    **dict.fromkeys(("date", "datetime", "datetime64", "time", "period"), TIME),
-    **dict.fromkeys(("timedelta", "timedelta64"), DURATION),
-}
-"""Of pandas' names for the values of a column of objects."""
-LEAST_NORM = 0.001
-"""Evidently's floor for the standard deviation of a (nearly) constant reference."""
+SHARES = (MISSING, UNSEEN)
+
+Signal = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The rows that windows are compared with, read once. `kinds` has all columns, `columns` those to compare.
+
+    `times`: seconds, of the first column of times; None without one.
+    """
+
+    rows: int
+    kinds: dict[str, str]
+    columns: dict[str, Column]
+    summaries: dict[str, Summary]
+    times: Floats | None = None
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, leave_out: Collection[str | None] = ()) -> Reference:
+        kinds = {str(name): kind_of(frame[name]) for name in frame.columns if name not in leave_out}
+        compared = {name: kind for name, kind in kinds.items() if kind not in (TIME, DURATION)} if len(frame) else {}
+        columns = {name: read(frame[name], kind) for name, kind in compared.items()}
+        summaries = {name: summary_of(column) for name, column in columns.items()}
+        times = next((seconds(frame[name]) for name, kind in kinds.items() if kind == TIME), None)
+        return cls(len(frame), kinds, columns, summaries, times)
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Scores of every feature on both sides. The frames hold the compared features only, numbers or strings.
 
-    `nothing`: why not a single feature could be compared; None where one was.
+    `nothing`: why not a single feature could be compared; None where one was. `summaries`: of the window's columns.
     """
 
     scores: tuple[FeatureScore, ...]
@@ -49,125 +75,100 @@ class Comparison:
     categorical: tuple[str, ...]
     not_compared: dict[str, str] = field(default_factory=dict)
     nothing: str | None = None
+    summaries: dict[str, Summary] = field(default_factory=dict)
 
     @property
     def distances(self) -> tuple[str, ...]:
-        """Return the features whose distributions were compared, not only their missing shares."""
-        return tuple(score.feature for score in self.scores if score.method != MISSING)
+        """Return the features whose distributions were compared, not only their missing and unseen shares."""
+        return tuple(score.feature for score in self.scores if score.method not in SHARES)
 
 
-def compare(reference: pd.DataFrame, current: pd.DataFrame) -> Comparison:
-    """Score the features that both frames have; the reference's types decide which are numeric."""
-    not_compared = {name: "not in the reference" for name in current.columns if name not in reference.columns}
-    before: dict[str, pd.Series] = {}
-    now: dict[str, pd.Series] = {}
+def compare(
+    reference: pd.DataFrame | Reference,
+    current: pd.DataFrame,
+    limits: Mapping[Signal, tuple[float, float]] | None = None,
+    expected: Collection[str] = (),
+) -> Comparison:
+    """Score the features that both sides have; the reference's types decide which are numeric.
+
+    `limits`: of each signal its mean without drift and its limit; without them LIMIT is that of all. `expected`:
+    columns that earlier windows had; one that this window does not have is missing in all rows.
+    """
+    known = Reference.of(reference) if isinstance(reference, pd.DataFrame) else reference
+    not_compared = {name: "not in the reference" for name in current.columns if name not in known.kinds}
+    read_columns: dict[str, Column] = {}
+    summaries: dict[str, Summary] = {}
     scores: list[FeatureScore] = []
-    numeric: list[str] = []
-    for name in reference.columns if len(reference) else ():
-        kind = _kind(reference[name])
-        if name not in current.columns:
-            not_compared[name] = "in the reference, but in no prediction of the window"
-        elif kind in (TIME, DURATION):
+    for name, kind in known.kinds.items() if known.rows else ():
+        if kind in (TIME, DURATION):
             not_compared[name] = f"a {kind}: it moves by itself"
+            continue
+        if name in current.columns:
+            column = read(current[name], kind)
+        elif name in expected:
+            column = read(pd.Series(np.full(len(current), np.nan)), kind)
+            not_compared[name] = "vanished: in no prediction of the window, but in earlier ones"
         else:
-            read = _numbers if kind == NUMBER else _categories
-            sides = read(reference[name]), read(current[name])
-            if min(len(side.dropna()) for side in sides) < LEAST_VALUES:
-                not_compared[name] = f"fewer than {LEAST_VALUES} values on one side: only the missing share is compared"
-            if all(side.isna().all() for side in sides):
-                not_compared[name] = "no value on either side"
-                continue
-            before[name], now[name] = sides
-            scores += _score(name, *sides, is_number=kind == NUMBER)
-            numeric += [name] if kind == NUMBER else []
+            not_compared[name] = "in the reference, but in no prediction of the window"
+            continue
+        before, now = known.summaries[name], summary_of(column)
+        if not before.present and not now.present and name in current.columns:
+            not_compared[name] = "no value on either side"
+            continue
+        if min(before.present, now.present) < LEAST_VALUES:
+            fewer = f"fewer than {LEAST_VALUES} values on one side: only the missing share is compared"
+            not_compared.setdefault(name, fewer)
+        read_columns[name], summaries[name] = column, now
+        scores += _scored(name, before, now, limits)
     return Comparison(
         tuple(scores),
-        pd.DataFrame(before, index=reference.index),
-        pd.DataFrame(now, index=current.index),
-        tuple(numeric),
-        tuple(name for name in before if name not in numeric),
+        _frame({name: known.columns[name] for name in read_columns}, known.rows),
+        _frame(read_columns, len(current)),
+        tuple(name for name, column in read_columns.items() if isinstance(column, Numbers)),
+        tuple(name for name, column in read_columns.items() if not isinstance(column, Numbers)),
         not_compared,
-        None if scores else _nothing(reference, current, not_compared),
+        None if scores else _nothing(known, current, not_compared),
+        summaries,
     )
 
 
-def _nothing(reference: pd.DataFrame, current: pd.DataFrame, not_compared: dict[str, str]) -> str:
-    if not len(reference):
+def _scored(
+    name: str, before: Summary, now: Summary, limits: Mapping[Signal, tuple[float, float]] | None
+) -> Iterable[FeatureScore]:
+    """Return a feature's scores; a share that is 0 on both sides is none, unless nothing else was compared."""
+    found = distances(before, now)
+    for method, score in found.items():
+        never = method == UNSEEN and not score
+        never |= method == MISSING and not (before.missing or now.missing) and len(found) > 1
+        if not never:
+            expected, limit = (None, LIMIT) if limits is None else limits.get((name, method), (None, LIMIT))
+            # A distance of huge numbers may overflow; clip it to the largest float, so that the event stays valid JSON.
+            finite = score if np.isfinite(score) else float(np.finfo(np.float64).max)
+            yield FeatureScore(
+                feature=name, method=method, score=finite, limit=limit, drifted=finite >= limit, expected=expected
+            )
+
+
+def _frame(columns: dict[str, Column], rows: int) -> pd.DataFrame:
+    return pd.DataFrame({name: series(column) for name, column in columns.items()}, index=range(rows), copy=False)
+
+
+def _nothing(reference: Reference, current: pd.DataFrame, not_compared: dict[str, str]) -> str:
+    if not reference.rows:
         return "the reference has no rows"
-    if not len(reference.columns):
+    if not reference.kinds:
         return "the reference has no columns"
     if not len(current.columns):
         return "the predictions of the window carry no features"
-    common = [name for name in reference.columns if name in current.columns]
+    common = [name for name in reference.kinds if name in current.columns]
     if not common:
-        return f"the features of the predictions ({_some(current)}) and of the reference ({_some(reference)}) differ"
+        return (
+            f"the features of the predictions ({_some(current.columns)}) and of the reference "
+            f"({_some(reference.kinds)}) differ"
+        )
     return "; ".join(f"{name}: {not_compared[name]}" for name in common[:MOST_NAMED])
 
 
-def _some(frame: pd.DataFrame) -> str:
-    names = list(map(str, frame.columns))
-    return ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
-
-
-def _kind(column: pd.Series) -> str:
-    """Return NUMBER, CATEGORY, TIME or DURATION: by the type, and by the values where any object may be one."""
-    if pd.api.types.is_object_dtype(column.dtype):
-        return KINDS.get(pd.api.types.infer_dtype(column, skipna=True), CATEGORY)
-    if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return TIME
-    if pd.api.types.is_timedelta64_dtype(column.dtype):
-        return DURATION
-    is_number = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
-    return NUMBER if is_number else CATEGORY
-
-
-def _score(name: str, reference: pd.Series, current: pd.Series, *, is_number: bool) -> list[FeatureScore]:
-    found: list[FeatureScore] = []
-    before, now = reference.dropna(), current.dropna()
-    if len(before) >= LEAST_VALUES and len(now) >= LEAST_VALUES:
-        method = WASSERSTEIN if is_number else JENSEN_SHANNON
-        distance = _wasserstein(before, now) if is_number else _jensen_shannon(before, now)
-        found.append(_feature_score(name, method, distance))
-    moved = abs(float(reference.isna().mean()) - float(current.isna().mean())) if len(reference) else 1.0
-    if reference.isna().any() or current.isna().any() or not found:
-        found.append(_feature_score(name, MISSING, moved))
-    return found
-
-
-def _feature_score(name: str, method: str, score: float) -> FeatureScore:
-    # A distance of huge numbers may overflow; clip it to the largest float, so that the event stays valid JSON.
-    finite = score if np.isfinite(score) else float(np.finfo(np.float64).max)
-    return FeatureScore(feature=name, method=method, score=finite, limit=LIMIT, drifted=finite >= LIMIT)
-
-
-def _wasserstein(reference: pd.Series, current: pd.Series) -> float:
-    with np.errstate(over="ignore", invalid="ignore"):
-        norm = max(float(np.std(reference.to_numpy())), LEAST_NORM)
-        return float(wasserstein_distance(reference, current)) / norm
-
-
-def _jensen_shannon(reference: pd.Series, current: pd.Series) -> float:
-    before, now = reference.value_counts(normalize=True), current.value_counts(normalize=True)
-    keys = before.index.union(now.index, sort=False)
-    distance = float(jensenshannon(before.reindex(keys, fill_value=0.0), now.reindex(keys, fill_value=0.0)))
-    return 0.0 if np.isnan(distance) else distance  # the root of a rounding error below zero
-
-
-def _numbers(column: pd.Series) -> pd.Series:
-    """Convert to float64; any value that is not a finite number (a word, too) becomes missing."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        found = _numbers(pd.Series(column.cat.categories, dtype=object)).to_numpy()
-        return pd.Series(np.append(found, np.nan)[column.cat.codes], index=column.index)
-    if pd.api.types.is_object_dtype(column.dtype):  # pandas raises for an integer beyond any float, and reads bytes
-        return pd.Series([number(value) for value in column], index=column.index, dtype="float64")
-    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
-    return numbers.where(np.isfinite(numbers))
-
-
-def _categories(column: pd.Series) -> pd.Series:
-    """Convert to texts; 1 and 1.0 are one category, as an integer column with a missing value comes as floats."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        texts = _categories(pd.Series(column.cat.categories, dtype=object)).to_numpy()
-        return pd.Series(np.append(texts, None)[column.cat.codes], index=column.index, dtype=object)
-    values = [str(value) if isinstance(value, bool | np.bool_) else canonical(value) for value in column]
-    return pd.Series(values, index=column.index, dtype=object)
+def _some(names: Iterable[str]) -> str:
+    listed = list(map(str, names))
+    return ", ".join(listed[:MOST_NAMED]) + (", …" if len(listed) > MOST_NAMED else "")

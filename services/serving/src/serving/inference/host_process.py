@@ -16,8 +16,8 @@ import psutil
 
 from chassis.errors import Transient
 from chassis.processes.launcher import Process, start
+from chassis.processes.messages import received, send
 from chassis.settings import MEBIBYTE
-from serving.inference.model_host import received, send
 
 END_SECONDS = 5.0
 LARGEST_ANSWER = 512 * MEBIBYTE

@@ -1,8 +1,8 @@
 """The process of a model that is not loaded in its replica's: loads it, and predicts what the replica sends.
 
 `python -m serving.inference.model_host SOCKET FOLDER PROBLEM`: a descriptor, an MLflow model's folder, and the problem
-by which it was judged, if it is known. A message in either direction is its length (8 bytes, little-endian) and a
-pickle. The process sends one outcome when it has loaded the model, `(True, HostedScorer)`, and one for each request:
+by which it was judged, if it is known. A message in either direction is a pickle (`chassis.processes.messages`). The
+process sends one outcome when it has loaded the model, `(True, HostedScorer)`, and one for each request:
 `(True, output)`; or `(False, error)`. A request is a `Request`.
 
 It ends when the replica closes the socket, or ends in whatever way.
@@ -10,19 +10,16 @@ It ends when the replica closes the socket, or ends in whatever way.
 
 from __future__ import annotations
 
-import os
 import pickle
-import queue
 import socket
 import sys
-import threading
 import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-LENGTH = 8
+from chassis.processes.messages import requests_of, send
 
 
 class Request(NamedTuple):
@@ -41,34 +38,6 @@ class HostedScorer(NamedTuple):
     no_scores: str | None
     certain: bool
     own: bool
-
-
-def received(source: socket.socket, most: int | None = None) -> bytes:
-    """Return the next message. Raises EOFError when the other side has closed, TimeoutError as the socket does.
-
-    Raises OverflowError, with its size, for a message of more than `most` bytes.
-    """
-    size = int.from_bytes(_exactly(source, LENGTH), "little")
-    if most is not None and size > most:
-        raise OverflowError(size)
-    return _exactly(source, size)
-
-
-def send(target: socket.socket, message: bytes) -> None:
-    target.sendall(len(message).to_bytes(LENGTH, "little") + message)
-
-
-def _exactly(source: socket.socket, size: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < size:
-        try:
-            piece = source.recv(min(size - len(parts), 1 << 20))
-        except ConnectionError as error:
-            raise EOFError("the other side has ended") from error
-        if not piece:
-            raise EOFError("the other side has closed")
-        parts += piece
-    return bytes(parts)
 
 
 def outcome(work: Callable[[], Any]) -> bytes:
@@ -91,25 +60,10 @@ def _portable(error: BaseException) -> Exception:
     return RuntimeError(f"{type(error).__name__}: {error}")
 
 
-def _requests(source: socket.socket) -> queue.SimpleQueue[bytes]:
-    """Read requests in a thread, so that the end of the replica is noticed while the model predicts."""
-    found: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-
-    def read() -> None:
-        try:
-            while True:
-                found.put(received(source))
-        except EOFError:
-            os._exit(0)
-
-    threading.Thread(target=read, name="requests", daemon=True).start()
-    return found
-
-
 def main(handle: int, folder: Path, problem: str | None) -> None:
     sys.dont_write_bytecode = True  # .pyc files in the cache would change the model's digest
     replica = socket.socket(fileno=handle)
-    requests = _requests(replica)
+    requests = requests_of(replica)
 
     model: Any = None
     scorer: Any = None

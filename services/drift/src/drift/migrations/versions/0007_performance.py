@@ -6,7 +6,7 @@ from alembic import op
 from chassis.columns import Json
 
 revision = "drift_0007"
-down_revision = "drift_0005"
+down_revision = "drift_0006"
 branch_labels = None
 depends_on = None
 
