@@ -28,8 +28,8 @@ from gatekeeper.backtest.history import History, read
 from gatekeeper.backtest.replay import Played, oracle_newest_or_stay, oracle_of_all, play, regret
 from gatekeeper.backtest.shadows import play_shadowed, step_of
 from trainer.history import build
-from trainer.recipe import code_version, load_recipe
-from trainer.timeline import by_time, by_window
+from trainer.recipes.recipe import code_version, load_recipe
+from trainer.recipes.timeline import by_time, by_window
 
 MONTHS, USERS = 30, 5000
 KINDS: tuple[churn_data.Drift, ...] = ("gradual", "sudden", "recurring", "none")

@@ -1,7 +1,7 @@
 """How often each rule promotes a model that is worse, equal or better, through the gate's own code.
 
 Scores are normal in either class, half of the rows positive, AUC of the champion 0.75; ρ is the correlation of two
-models' scores within a class. `python -m benchmarks.false_promotion`
+models' scores within a class. `python -m benchmarks.false_promotion`; `… series`: of forecasts whose errors last.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contracts import Outcome
 from contracts.gate_settings import Delta, Minimum, Performance
 from gatekeeper.policy.gates import performance
 from gatekeeper.policy.gates.performance import Facts
-from gatekeeper.policy.statistics.estimates import Predictions
+from gatekeeper.policy.statistics.estimates import Predictions, Series
 
 AUC = 0.75
 MARGIN = 0.02 * (AUC - 0.5)
@@ -34,6 +34,7 @@ RULES: dict[str, Performance] = {
     "minimum 0.75": Performance(rule=Minimum(minimum={"roc_auc": AUC})),
 }
 CHALLENGERS, STREAMS = 20, 1000
+SERIES_TRIALS = 2000
 
 
 def models(random: np.random.Generator, n: int, correlation: float, aucs: Sequence[float]) -> Iterator[Predictions]:
@@ -88,8 +89,38 @@ def print_streams() -> None:
         print(f"| {rule.replace('α₁', 'α spent')} | {times / STREAMS:.1%} |")
 
 
+def errors(random: np.random.Generator, points: int, correlation: float, series: int) -> NDArray[np.float64]:
+    """Draw the errors of a model, by time and series: half is a shock that lasts and that all series share."""
+    steps = np.sqrt(1 - correlation**2) * random.normal(size=points)
+    for at in range(1, points):
+        steps[at] += correlation * steps[at - 1]
+    return (np.repeat(steps, series) + random.normal(size=points * series)) / np.sqrt(2)
+
+
+def print_series() -> None:
+    """Print how often `superior` promotes an equal forecaster: by rows, and by moving blocks of time."""
+    settings = Performance(rule="superior", alpha_spending=False)
+    print("| points in time | series | autocorrelation | by rows | by moving blocks |\n|--:|--:|--:|--:|--:|")
+    for points in (200, 500, 2000):
+        for series, correlation in ((1, 0.0), (1, 0.5), (1, 0.8), (1, 0.95), (3, 0.5), (3, 0.8)):
+            random = np.random.default_rng([points, series, int(100 * correlation)])
+            at, found = np.repeat(np.arange(points), series), [0, 0]
+            order = Series(np.full(len(at), np.nan), None, at)
+            for _ in range(SERIES_TRIALS):
+                truth = random.normal(size=len(at))
+                both = [Predictions(truth + errors(random, points, correlation, series)) for _ in range(2)]
+                for place, known in enumerate((None, order)):
+                    facts = Facts("regression", "mae", None, truth, *both, champion_version=1, series=known)
+                    found[place] += performance.decide(facts, settings).outcome is Outcome.PASSED
+            shares = " | ".join(f"{times / SERIES_TRIALS:.1%}" for times in found)
+            print(f"| {points:,} | {series} | {correlation:g} | {shares} |", flush=True)
+
+
 if __name__ == "__main__":
     began = time.monotonic()
-    print_rules()
-    print_streams()
+    if "series" in sys.argv[1:]:
+        print_series()
+    else:
+        print_rules()
+        print_streams()
     print(f"\n{time.monotonic() - began:.0f} s", file=sys.stderr)

@@ -24,7 +24,11 @@ with mlflow.start_run():
     golden.to_parquet("evaluation.parquet", index=False)
     mlflow.log_artifact("evaluation.parquet", "datasets")
     logged = mlflow.statsmodels.log_model(
-        model, name="model", input_example=past.head(), registered_model_name="sunspots"
+        model,
+        name="model",
+        input_example=past.head(),
+        registered_model_name="sunspots",
+        metadata={"gauntlet": {"event_time": "year"}},  # golden rows are in this order
     )
 
 subprocess.run(["gauntlet", "register", "sunspots", str(logged.registered_model_version), "--wait"], check=True)

@@ -55,7 +55,7 @@ def test_each_service_takes_up_what_changes(
         def digests() -> dict[str, str]:
             return {model: each["digest"] for model, each in details()["in_force"].items()}
 
-        first = eventually(details, timeout=60, interval=0.1)
+        first = eventually(details, timeout=60)
         assert list(first["in_force"]) == ["good"], "a broken file disables its own model only"
         assert [(each["model"], each["kept"]) for each in first["problems"]] == [("broken", False)]
         assert "broken.yaml:2: metrik: unknown key" in first["problems"][0]["reason"]

@@ -47,7 +47,7 @@ def test_a_service_starts_as_a_program_and_ends_cleanly(
             except httpx.TransportError:
                 return False
 
-        eventually(ready, timeout=60, interval=0.1)
+        eventually(ready, timeout=60)
         process.terminate()
         process.wait(30)
     assert "Finished server process" in log.read_text()

@@ -6,15 +6,19 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
+import numpy as np
 import pytest
 
 from embedded_kafka.probe import taken
+from examples.rows import lines
+from examples.temperature import recipe
 from gauntlet.errors import CliError
 from gauntlet.processes import marked
 from gauntlet.stack import Stack
 from gauntlet.stack_config import MARK, StackConfig, free_ports
 from gauntlet.stack_file import read_stack
-from support.cli import gauntlet
+from support.cli import gauntlet, ok
 from support.stack_cli import EVERYTHING, POLICIES, alive
 from support.waiting import eventually
 
@@ -67,6 +71,37 @@ class TestTheStack:
         topics = {topic["name"]: topic for topic in json.loads(answer.out)["topics"]}
         assert topics["promoted"]["cleanup_policy"] == "compact"
         assert topics["predictions"]["cleanup_policy"] == "delete"
+
+    def test_a_forecaster_is_trained_gated_promoted_and_judged_on_labels_that_come_later(self, stack: Stack) -> None:
+        """examples/temperature.md: July's golden rows show that v2 is better; in November it no longer is."""
+        data_dir = ("--data-dir", str(stack.config.data_dir))
+        ok("train", "temperature", "--window", "2013-01..2013-03", "--wait", *data_dir)
+        ok("train", "temperature", "--window", "2013-04..2013-06", "--wait", *data_dir)
+        shown = ok("show", "temperature", "2", "--json", *data_dir).json
+        verdict = next(found for found in shown["verdicts"] if found["gate"] == "performance")
+        assert verdict["metric"] == "mae" and verdict["observed"] < verdict["details"]["champion"] - 0.5
+        assert "points in time): better by" in verdict["reason"] and verdict["details"]["blocks"]["points"] == 248
+        november = recipe.load("2013-11").head(240)
+        sent = [json.loads(line) for line in lines(november, recipe.label)]
+        answer = httpx.post(
+            f"{stack.url('serving')}/models/temperature/predict", json={"rows": [each["row"] for each in sent]}
+        ).json()
+        assert answer["model_version"] == 2
+        predicted = np.array([each["label"] for each in answer["predictions"]])
+        request = {"request_id": answer["request_id"]}
+        items = [{**request, "row": at, "label": each["label"]} for at, each in enumerate(sent)]
+        told = httpx.post(f"{stack.url('serving')}/models/temperature/feedback", json={"items": items})
+        assert told.status_code == 202, told.text
+
+        def judged() -> dict[str, Any] | None:
+            (window,) = httpx.get(f"{stack.url('drift')}/models/temperature/windows?version=2").json() or [None]
+            return window["performance"] if window and window["performance"]["outcome"] else None
+
+        performance = eventually(judged, timeout=90)
+        assert performance is not None
+        errors = np.abs(predicted - november[recipe.label].to_numpy())
+        assert performance["metric"] == "mae" and performance["observed"] == pytest.approx(errors.mean())
+        assert performance["outcome"] == "Failed", performance
 
     def test_a_second_stack_in_the_same_folder_is_refused(self, stack: Stack) -> None:
         with pytest.raises(CliError, match="runs already"):

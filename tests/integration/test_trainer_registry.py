@@ -14,9 +14,9 @@ from mlflow.entities import Dataset, DatasetInput
 from contracts import ModelRegistered, Trigger
 from contracts.policy import ModelPolicy
 from support.mlflow_server import MlflowServer
-from trainer.fit import fit
-from trainer.registry import JOB_TAG, LINEAGE_TAG, Publisher, log_inputs
 from trainer.spec import TrainingSpec, TrainingTask
+from trainer.training.fit import fit
+from trainer.training.registry import JOB_TAG, LINEAGE_TAG, Publisher, log_inputs
 
 
 def silent(_share: float, _message: str) -> None:

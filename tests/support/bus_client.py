@@ -25,6 +25,7 @@ class BusClient:
     prefix: str
     _producer: Any = field(default=None, init=False)
     _readers: dict[str, tuple[Any, list[Any]]] = field(default_factory=dict, init=False)
+    _decoded: dict[str, list[Envelope[Any] | None]] = field(default_factory=dict, init=False)
     _reading: Any = field(default_factory=threading.Lock, init=False)
 
     def ensure_topics(self) -> None:
@@ -84,14 +85,14 @@ class BusClient:
         )
 
     def events(self, topic: str) -> list[Envelope[Any]]:
-        """The readable events on `topic`, in the order of each model."""
-        found = []
-        for record in self.records(topic):
+        """The readable events on `topic`, in the order of each model. Each record is decoded once, however often."""
+        records, found = self.records(topic), self._decoded.setdefault(topic, [])
+        for record in records[len(found) :]:
             try:
                 found.append(decode(Record(topic, record.key, record.value, record.headers, record.timestamp), LIMIT))
             except Malformed:
-                continue
-        return found
+                found.append(None)
+        return [event for event in found if event is not None]
 
     def dead_letters(self) -> dict[str, DeadLetter]:
         """Open letters by id: the newest record a key counts, a tombstone closes."""

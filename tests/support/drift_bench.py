@@ -47,6 +47,7 @@ class Bench:
         self.now: datetime | None = None
         """The time by which labels mature; None: as it is."""
         jobs, rules = Jobs(self.database, owner="test"), DriftPolicies(policies or {})
+        self.queue = jobs
         self.rollouts = Rollouts(jobs, rules, Measures(Outbox("drift")), self.clock)
         self.measurer = Measurer(self.database, self.rollouts, self.clock)
         self.handlers = Handlers(jobs, rules, self.settings, self.rollouts)

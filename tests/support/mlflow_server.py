@@ -42,7 +42,7 @@ class MlflowServer:
         )
 
     def await_ready(self) -> None:
-        eventually(self._answers, timeout=90, interval=0.05)
+        eventually(self._answers, timeout=90)
 
     def stop(self) -> None:
         if self._process is not None:

@@ -44,8 +44,8 @@ from gatekeeper.promotion.mlflow_mirror import Aliases
 from gatekeeper.tournaments.comparison import TournamentInput
 from gauntlet.cli import app as command_line
 from gauntlet.stack_file import STACK_FILE, StackState
-from trainer.fit import TrainedModel
 from trainer.spec import TrainingTask
+from trainer.training.fit import TrainedModel
 
 GOLDEN = Path(__file__).parents[1] / "unit" / "wire_names.json"
 SERVICES = ("trainer", "gatekeeper", "serving", "drift")

@@ -6,6 +6,7 @@ that neither trains nor loads models imports it only through these methods.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import ssl
@@ -14,13 +15,13 @@ import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import certifi
 
@@ -34,6 +35,8 @@ T = TypeVar("T")
 
 MLFLOW_NOTE = "registered_model_meta"
 OWN_RUN_TAG = "gauntlet.keeps"
+WINDOW_METRICS = "gauntlet.window."
+"""Prefix of the metrics of production that are logged to a version's run: they are not of its training."""
 
 MISSING = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"}
 BUSY = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "IO_ERROR", "DEADLINE_EXCEEDED"}
@@ -60,6 +63,21 @@ class RegisteredModel:
     name: str
     aliases: Mapping[str, int]
     changed: int | None
+
+
+class MetricPoint(NamedTuple):
+    """A value of a metric at a step of a run."""
+
+    name: str
+    value: float
+    step: int
+    at: datetime
+
+
+def logged_metrics(run: Run) -> dict[str, float]:
+    """Return the finite metrics that the training of a version logged."""
+    found = run.data.metrics.items()
+    return {name: value for name, value in found if math.isfinite(value) and not name.startswith(WINDOW_METRICS)}
 
 
 class Registry:
@@ -149,6 +167,13 @@ class Registry:
     def upload_text(self, run_id: str, text: str, path: str) -> None:
         """Log a text to a run at this path."""
         self._ask(lambda: self.client.log_text(run_id, text, path))
+
+    def log_metrics(self, run_id: str, points: Sequence[MetricPoint]) -> None:
+        """Log points to a run. A point that it already has, with this step, time and value, stays one."""
+        from mlflow.entities import Metric
+
+        metrics = [Metric(each.name, each.value, int(each.at.timestamp() * 1000), each.step) for each in points]
+        self._ask(lambda: self.client.log_batch(run_id, metrics=metrics))
 
     def own_run(self, experiment: str, key: str) -> str:
         """Return the id of Gauntlet's own run for the artifacts of `key`; create it if there is none."""

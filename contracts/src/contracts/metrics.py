@@ -93,6 +93,9 @@ def metrics_in(content: Mapping[str, Any]) -> list[str]:
         rule = performance.get("rule")
         minimum = rule.get("minimum") if isinstance(rule, dict) else None
         named += minimum if isinstance(minimum, dict) else ()
+    drift = content.get("drift")
+    alerts = drift.get("alerts") if isinstance(drift, dict) else None
+    named += alerts if isinstance(alerts, dict) else ()
     return [name for name in named if isinstance(name, str) and name in METRICS]
 
 

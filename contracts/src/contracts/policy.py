@@ -192,12 +192,16 @@ class ModelPolicy(Section):
     @model_validator(mode="after")
     def _metrics_fit_the_problem(self) -> ModelPolicy:
         possible = (self.problem,) if self.states_problem else get_args(Problem)
-        for name in self.metrics:
+        named = (*self.metrics, *(name for name in sorted(self.drift.alerts) if name not in self.metrics))
+        for name in named:
             possible = tuple(each for each in possible if each in METRICS[name].problems)
             if not possible and self.states_problem:
                 raise ValueError(f"metric {name!r} is not defined for a {self.problem} problem")
         if not possible:
-            raise ValueError(f"no problem has all of these metrics: {', '.join(self.metrics)}")
+            raise ValueError(f"no problem has all of these metrics: {', '.join(named)}")
+        for name in self.drift.alerts:
+            if METRICS[name].of_every_class:
+                raise ValueError(f"drift.alerts: {name} needs the score of each class, which predictions do not carry")
         if self.golden.window == "holdout" and self.entity is None:
             raise ValueError("golden.window: holdout needs `entity`: rows of one entity must stay on one side")
         if self.features and self.features.key is None and self.entity is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-EXAMPLES = ("flights", "churn")
+EXAMPLES = ("flights", "churn", "temperature")
 
 
 def recipe_of(name: str) -> Any:

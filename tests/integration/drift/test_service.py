@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from contracts import Dataset, GroundTruthReceived, Output, OutputFormat, PredictionMade, new_envelope
+from contracts.golden_predictions import LABEL, PREDICTION, SCORE
 from support.bus_client import BusClient
 from support.drifting import WINDOW, DriftService, customers, detected, log_reference, predictions, promotion, truths
 from support.mlflow_server import MlflowServer
@@ -32,7 +35,7 @@ def test_wrong_answers_are_a_performance_drift_whether_labels_come_before_or_lat
     drift: DriftService, shop: str, bus: BusClient, reference: Dataset, when: str
 ) -> None:
     made = predictions(customers(WINDOW, 2), model=shop)
-    labels = truths(made[: WINDOW - 50], right=False)
+    labels = truths(made, right=False)
     drift.publish([promotion(model=shop, reference=reference)])
     if when == "before":
         drift.publish(labels)
@@ -41,13 +44,18 @@ def test_wrong_answers_are_a_performance_drift_whether_labels_come_before_or_lat
     else:
         drift.publish(made)
         assert drift.window_that(lambda window: window["state"] == "scored", shop)["performance"]["outcome"] is None
-        drift.publish(labels + labels)
+        drift.publish(labels[:-1] + labels[:-1])
+        drift.window_that(lambda window: window["labelled"] == WINDOW - 1, shop)
+        assert drift.windows(shop)[0]["performance"]["outcome"] is None, "the last label may come yet"
+        drift.publish(labels[-1:])
     [event] = eventually(lambda: detected(bus, shop), timeout=60)
     assert (event.kind, event.metric, event.observed) == ("performance", "roc_auc", 0.0)
     assert event.bound == pytest.approx(0.9 - 0.045)
-    assert "below its bound 0.8550 (baseline 0.9000, may be worse by 5 % of the baseline)" in event.reason
-    assert 0.8 * WINDOW <= event.window.labelled <= WINDOW - 50, "judged once enough labels were there, not before"
-    assert f"on {event.window.labelled} labelled rows" in event.reason
+    assert "below its bound 0.8550 (baseline 0.9000, may be worse by 5 % of the baseline, the baseline" in event.reason
+    assert (event.window.labelled, event.low) == (WINDOW, 0.0)
+    assert 0.0 < event.high < 0.05
+    assert event.budget == "1 false alarm in 20 windows"
+    assert f"on {WINDOW} labelled rows" in event.reason
     drift.publish(labels)
     eventually(lambda: drift.idle(shop), timeout=60)
     assert len(detected(bus, shop)) == 1
@@ -61,8 +69,40 @@ def test_right_answers_are_no_performance_drift(
     drift.publish([promotion(model=shop, reference=reference), *made, *truths(made)])
     window = drift.window_that(lambda window: window["performance"]["outcome"], shop)
     assert window["performance"]["outcome"] == "Passed"
-    assert window["performance"]["observed"] == 1.0
+    assert window["performance"]["observed"] == window["performance"]["high"] == 1.0
+    assert 0.95 < window["performance"]["low"] < 1.0
     assert detected(bus, shop) == []
+    labels = drift.ask(f"/models/{shop}")[1]["champion"]["labels"]
+    assert (labels["counted"], labels["problem"]) == (WINDOW, None)
+    assert labels["delay_seconds"]["p50"] <= labels["delay_seconds"]["p99"] <= 128
+
+
+def test_the_uncertainty_of_the_golden_predictions_is_allowed_for(
+    drift: DriftService, shop: str, reference: Dataset, mlflow_server: MlflowServer, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 2, 500)
+    rows = pd.DataFrame({LABEL: truth, SCORE: np.clip(rng.normal(0.3 + 0.4 * truth, 0.3), 0, 1), PREDICTION: truth})
+    golden = log_reference(mlflow_server.uri, rows, tmp_path)
+    made = predictions(customers(WINDOW, 2), model=shop)
+    promoted = promotion(model=shop, reference=reference)
+    promoted = promoted.model_copy(update={"data": promoted.data.model_copy(update={"golden_predictions": golden})})
+    drift.publish([promoted, *truths(made), *made])
+    window = drift.window_that(lambda window: window["performance"]["outcome"], shop)["performance"]
+    found = re.search(r"and by 0\.(\d+) more, as the baseline has a standard error of 0\.(\d+)", window["reason"])
+    assert found, window["reason"]
+    assert 100 < int(found[2]) < 300
+    assert int(found[1]) == pytest.approx(0.842 * int(found[2]), abs=2)
+
+
+def test_a_model_without_labels_says_so(own_drift: DriftService, own_bus: BusClient, reference: Dataset) -> None:
+    own_drift.settings["DRIFT_LABEL_MATURITY"] = "2s"
+    own_drift.start_ready()
+    own_drift.publish([promotion(reference=reference), *predictions(customers(WINDOW, 2))])
+    reason = "no label came within 2 s of the predictions: performance cannot be judged"
+    window = own_drift.window_that(lambda window: window["performance"]["outcome"])
+    assert (window["performance"]["outcome"], window["performance"]["reason"]) == ("Inconclusive", reason)
+    assert own_drift.ask("/models/shop")[1]["champion"]["labels"]["problem"] == reason
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,15 @@ from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
 from support.candidates import Candidates
 from support.databases import DATABASES
-from support.gatekeepers import POLICY, Gatekeepers, NameOf
+from support.gatekeepers import POLICY, TIMED, Gatekeepers, NameOf
 from support.mlflow_server import MlflowServer
 from support.shared_services import SharedServices
 
 POLICIES: dict[str, tuple[int, dict[str, Any]]] = {
     "plain": (60, {}),
     "retained": (6, {"candidates": "retained"}),
-    "failing-fast": (1, {"gates": {**POLICY["gates"], "fail_fast": True}}),
+    "timed": (12, {"gates": {**POLICY["gates"], **TIMED}}),
+    "failing-fast": (1, {"gates": {**POLICY["gates"], **TIMED, "fail_fast": True}}),
     "pinned": (5, {"golden": {"dataset": "latest"}, "candidates": "newest"}),
     "held-out": (1, {"golden": {"window": "holdout"}, "candidates": "retained"}),
     "drifting": (
@@ -28,7 +29,6 @@ POLICIES: dict[str, tuple[int, dict[str, Any]]] = {
         {
             "golden": {"dataset": "latest"},
             "candidates": "retained",
-            "gates": {"latency": False, "performance": {"floor": {"roc_auc": 0.6}}},
         },
     ),
     "benchmarked": (
@@ -94,6 +94,12 @@ def name_of(gatekeeper: Gatekeepers) -> NameOf:
 @pytest.fixture
 def model_name(name_of: NameOf) -> str:
     return name_of("plain")
+
+
+@pytest.fixture
+def timed_model(name_of: NameOf) -> str:
+    """With every gate that a policy has by itself."""
+    return name_of("timed")
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 
 from contracts import ModelLoaded, ModelLoadFailed, OutputFormat, Promoted
@@ -14,8 +12,6 @@ from support.waiting import eventually
 
 WHO = {"actor": "ada", "reason": "because"}
 READ_AS = OutputFormat(problem="binary", classes=(0, 1), label="late")
-
-seen = partial(eventually, interval=0.3)
 
 
 def promotions(bus: BusClient, model_name: str) -> list[Promoted]:
@@ -43,7 +39,7 @@ def test_back_and_forward_again_with_a_new_epoch_each(
     assert (forward["model_version"], forward["epoch"]) == (2, 4)
     far = gatekeeper.post(f"/models/{name}/rollback", {**WHO, "to": 1}).json()
     assert (far["model_version"], far["epoch"]) == (1, 5)
-    seen(lambda: [item.epoch for item in promotions(bus, name)] == [1, 2, 3, 4, 5])
+    eventually(lambda: [item.epoch for item in promotions(bus, name)] == [1, 2, 3, 4, 5])
     first, again = promotions(bus, name)[0], promotions(bus, name)[-1]
     assert (again.artifact_uri, again.artifact_digest) == (first.artifact_uri, first.artifact_digest)
     assert (again.baseline, again.reference, again.metric) == (first.baseline, first.reference, first.metric)
@@ -70,7 +66,7 @@ def test_a_refused_version_is_promoted_as_an_override(
     assert again.status_code == 409 and "champion already" in again.json()["detail"]
     back = gatekeeper.post(f"/models/{name}/promote", {**WHO, "model_version": 2}).json()
     assert (back["cause"], back["epoch"], back["previous_version"]) == ("approval", 4, 3)
-    seen(lambda: [item.cause for item in promotions(bus, name)] == ["gate", "gate", "override", "approval"])
+    eventually(lambda: [item.cause for item in promotions(bus, name)] == ["gate", "gate", "override", "approval"])
     assert {item.output for item in promotions(bus, name)} == {READ_AS}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,8 +19,6 @@ from support.gatekeepers import Gatekeepers, NameOf
 from support.waiting import eventually
 
 WHO = {"actor": "ada", "reason": "somebody was sure"}
-
-seen = partial(eventually, interval=0.2)
 
 
 def drift(name: str, version: int) -> DriftDetected:
@@ -63,7 +60,7 @@ def said_why(gatekeeper: Gatekeepers, drifted: Envelope[DriftDetected], words: s
     def said(line: str) -> bool:
         return "no tournament" in line and words in line and (drifted.id in line or drifted.model_name in line)
 
-    seen(lambda: any(said(line) for line in log.read_text().splitlines()))
+    eventually(lambda: any(said(line) for line in log.read_text().splitlines()))
 
 
 def test_a_drift_brings_an_earlier_version_back_once_and_only_on_newer_rows(
@@ -77,7 +74,7 @@ def test_a_drift_brings_an_earlier_version_back_once_and_only_on_newer_rows(
     newer = golden(gatekeeper, name, month(4))
     told = bus.publish(drift(name, 2), times=3)
     bus.publish(drift(name, 2))
-    promoted = seen(lambda: promotions(bus, name)[2:])[0]
+    promoted = eventually(lambda: promotions(bus, name)[2:])[0]
     assert (promoted.model_version, promoted.previous_version, promoted.cause) == (1, 2, "tournament")
     assert promoted.evidence_id == f"{name}-golden-2" and promoted.baseline["roc_auc"] > 0.8
     trail = gatekeeper.get(f"/audit?model={name}")
@@ -120,7 +117,7 @@ def test_a_frozen_model_holds_and_a_candidates_tournament_is_replayed_too(
     assert gatekeeper.post(f"/models/{name}/freeze", WHO).is_success
     golden(gatekeeper, name, month(4))
     bus.publish(drift(name, 2))
-    held = seen(lambda: [row for row in gatekeeper.get(f"/audit?model={name}") if row["action"] == "held"])[0]
+    held = eventually(lambda: [row for row in gatekeeper.get(f"/audit?model={name}") if row["action"] == "held"])[0]
     assert held["model_version"] == 1 and "won a tournament, but the model is frozen" in held["reason"]
     assert gatekeeper.champion(name) == 2
 

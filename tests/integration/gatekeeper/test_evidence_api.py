@@ -32,20 +32,20 @@ def parquet(frame: pd.DataFrame) -> bytes:
 
 
 def test_a_verdict_is_replayed_shown_and_judged_by_another_policy(
-    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
+    gatekeeper: Gatekeepers, timed_model: str, bus: BusClient, candidates: Candidates
 ) -> None:
     for kind in ("fair", "good", "worse"):
-        judged(gatekeeper, bus, candidates, model_name, kind)
+        judged(gatekeeper, bus, candidates, timed_model, kind)
     for version, then in ((1, "Passed"), (2, "Passed"), (3, "Failed")):
-        found = said(gatekeeper.post(f"/models/{model_name}/candidates/{version}/replay"))
+        found = said(gatekeeper.post(f"/models/{timed_model}/candidates/{version}/replay"))
         assert (found["agrees"], found["then"], found["differences"]) == (True, then, [])
-    page = gatekeeper.client.get(f"{gatekeeper.url()}/models/{model_name}/candidates/3/report").text
+    page = gatekeeper.client.get(f"{gatekeeper.url()}/models/{timed_model}/candidates/3/report").text
     assert "may not become champion" in page and "champion v2" in page
-    run = candidates.version(model_name, "worse").run_id or ""
+    run = candidates.version(timed_model, "worse").run_id or ""
     eventually(
         lambda: "verdict-v3.html" in str([item.path for item in candidates.client.list_artifacts(run, "gauntlet")])
     )
-    policy = {"model": model_name, "gates": {"performance": {"rule": {"minimum": {"roc_auc": 0.99}}}}}
+    policy = {"model": timed_model, "gates": {"performance": {"rule": {"minimum": {"roc_auc": 0.99}}}}}
     rejudged = said(gatekeeper.post("/what-if", {"policy": policy}))
     assert [(each["model_version"], each["then"], each["now"]) for each in rejudged] == [
         (3, "Failed", "Failed"),
@@ -53,7 +53,7 @@ def test_a_verdict_is_replayed_shown_and_judged_by_another_policy(
         (1, "Passed", "Failed"),
     ]
     assert rejudged[2]["changed"] == ["performance"] and "0.99 is asked" in rejudged[2]["reasons"]["performance"]
-    assert gatekeeper.champion(model_name) == 2, "asking changes nothing"
+    assert gatekeeper.champion(timed_model) == 2, "asking changes nothing"
 
 
 def test_a_run_that_ended_with_the_first_failure_is_shown_and_replayed(

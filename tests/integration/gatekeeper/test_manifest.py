@@ -27,7 +27,7 @@ def manifest(candidates: Candidates, name: str, version: int, epoch: int, folder
         uri = candidates.tags(name, version).get("gauntlet.manifest", "")
         return uri if uri.endswith(end) else None
 
-    uri = eventually(tagged, timeout=60, interval=0.2)
+    uri = eventually(tagged, timeout=60)
     run, _, path = uri.removeprefix("runs:/").partition("/")
     found: dict[str, Any] = json.loads(Path(candidates.client.download_artifacts(run, path, str(folder))).read_text())
     return found

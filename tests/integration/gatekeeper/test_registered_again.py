@@ -35,7 +35,7 @@ def registration(gatekeeper: Gatekeepers, model_name: str, version: int, event_i
         each = next((each for each in found if each["event_id"] == event_id), None)
         return each if each and (each["judgement"] or each["kept"]) else None
 
-    return eventually(decided, timeout=60, interval=0.1)
+    return eventually(decided, timeout=60)
 
 
 def judged(gatekeeper: Gatekeepers, model_name: str, version: int, judgement: int) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def judged(gatekeeper: Gatekeepers, model_name: str, version: int, judgement: in
         candidate = gatekeeper.candidate(model_name, version)
         return candidate if candidate["judgement"] == judgement and candidate["judged_at"] else None
 
-    return eventually(found, timeout=60, interval=0.1)
+    return eventually(found, timeout=60)
 
 
 def actions(gatekeeper: Gatekeepers, model_name: str) -> list[str]:
@@ -65,7 +65,7 @@ def waiting(gatekeeper: Gatekeepers, model_name: str, version: int, what: str) -
         candidate = gatekeeper.candidate(model_name, version)
         return candidate if what in (candidate["reason"] or "") else None
 
-    candidate = eventually(lambda: gatekeeper.get("/models") and found(), timeout=60, interval=0.1)
+    candidate = eventually(found, timeout=60)
     assert candidate["state"] == "waiting" and candidate["judged_at"] is None and candidate["verdicts"] == []
     return candidate
 
@@ -272,7 +272,7 @@ def test_under_another_policy_it_is_judged_again_and_promoted_once_though_killed
     gatekeepers.policy(name, gates=strict)
     first = gatekeepers.start_ready()
     own_bus.publish(candidates.version(name, "good"))
-    assert eventually(lambda: gatekeepers.get("/models") and gatekeepers.judged(name, 1))["state"] == "failed"
+    assert gatekeepers.judged(name, 1)["state"] == "failed"
     first.terminate()
     first.wait(30)
     gatekeepers.policy(name)
@@ -297,7 +297,7 @@ def test_a_version_rolled_back_from_returns_only_on_request(
     gatekeepers.start_ready()
     for number, kind in enumerate(("fair", "good"), start=1):
         own_bus.publish(candidates.version(name, kind))
-        eventually(lambda number=number: gatekeepers.get("/models") and gatekeepers.judged(name, number))
+        gatekeepers.judged(name, number)
     gatekeepers.post(f"/models/{name}/rollback", {"actor": "ada", "reason": "it was wrong"})
     plain = own_bus.publish(bare(name, 2))
     assert "a person rolled back from it" in registration(gatekeepers, name, 2, plain.id)["kept"]

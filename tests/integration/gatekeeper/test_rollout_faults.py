@@ -17,7 +17,7 @@ from support.processes import end
 from support.rollouts import Rolling
 from support.waiting import eventually
 
-seen = partial(eventually, timeout=90, interval=0.1)
+seen = partial(eventually, timeout=90)
 
 STRATEGY = [
     {"shadow": {"rows": "100..5000", "on": ["metric", "errors"]}},

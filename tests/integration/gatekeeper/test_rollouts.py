@@ -13,7 +13,7 @@ from support.gatekeepers import Gatekeepers
 from support.rollouts import Rolling, sums_of
 from support.waiting import eventually
 
-seen = partial(eventually, timeout=60, interval=0.1)
+seen = partial(eventually, timeout=60)
 
 SHADOW = {"shadow": {"rows": "100..5000", "on": ["metric", "errors"]}}
 CANARY = {"canary": {"steps": ["10%", "50%"], "bake": "1s", "minimum": 100}}

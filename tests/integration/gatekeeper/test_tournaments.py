@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pandas as pd
 
 from contracts import Promoted
@@ -13,8 +11,6 @@ from support.gatekeepers import Gatekeepers, NameOf
 from support.waiting import eventually
 
 WHO = {"actor": "ada", "reason": "somebody was sure"}
-
-seen = partial(eventually, interval=0.3)
 
 
 def promotions(bus: BusClient, name: str):
@@ -40,7 +36,7 @@ def test_an_earlier_version_that_is_better_again_is_promoted_though_the_new_one_
     a_worse_one_is_champion(gatekeeper, bus, candidates, name)
     bus.publish(candidates.version(name, "raising"))  # never plays: it did not answer
     assert gatekeeper.judged(name, 3)["state"] == "failed"
-    seen(lambda: gatekeeper.champion(name) == 1)
+    eventually(lambda: gatekeeper.champion(name) == 1)
     bus.publish(candidates.version(name, "fair"))
     last = gatekeeper.judged(name, 4)
     assert (last["state"], last["champion_version"]) == ("failed", 1)
@@ -55,7 +51,7 @@ def test_the_promotion_says_what_it_rests_on(
     bus.publish(candidates.version(name, "backwards"))
     backwards = gatekeeper.judged(name, 3)
     assert backwards["state"] == "failed"
-    found = seen(lambda: promotions(bus, name)[2:])[0]
+    found = eventually(lambda: promotions(bus, name)[2:])[0]
     assert (found.model_version, found.previous_version, found.epoch) == (1, 2, 3)
     assert (found.cause, found.actor, found.evidence_id) == ("tournament", "gatekeeper", backwards["id"])
     assert "better than champion v2" in found.reason
@@ -75,7 +71,7 @@ def test_a_new_version_that_is_as_good_is_preferred(
     a_worse_one_is_champion(gatekeeper, bus, candidates, name)
     bus.publish(candidates.version(name, "good"))
     assert gatekeeper.judged(name, 3)["state"] == "passed"
-    last = seen(lambda: promotions(bus, name)[2:])[0]
+    last = eventually(lambda: promotions(bus, name)[2:])[0]
     assert (last.model_version, last.cause) == (3, "gate")
     assert gatekeeper.champion(name) == 3
 
@@ -88,7 +84,7 @@ def test_a_frozen_model_keeps_its_champion_and_the_trail_says_who_won(
     assert gatekeeper.post(f"/models/{name}/freeze", WHO).is_success
     bus.publish(candidates.version(name, "backwards"))
     gatekeeper.judged(name, 3)
-    held = seen(lambda: [row for row in gatekeeper.get(f"/audit?model={name}") if row["action"] == "held"])[0]
+    held = eventually(lambda: [row for row in gatekeeper.get(f"/audit?model={name}") if row["action"] == "held"])[0]
     assert held["model_version"] == 1 and "won a tournament" in held["reason"]
     assert gatekeeper.champion(name) == 2
 
@@ -128,4 +124,4 @@ def test_rows_older_than_those_of_the_champion_bring_nobody_back(
     assert judged("backwards", oldest)["state"] == "failed"
     assert gatekeeper.champion(name) == 2
     assert judged("backwards", newest)["state"] == "failed"
-    seen(lambda: gatekeeper.champion(name) == 1)
+    eventually(lambda: gatekeeper.champion(name) == 1)

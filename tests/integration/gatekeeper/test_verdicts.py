@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +35,6 @@ def of(bus: BusClient, event, model_name: str):
     return [item for item in bus.events(event.topic) if item.model_name == model_name and isinstance(item.data, event)]
 
 
-seen = partial(eventually, interval=0.3)
-"""Reading a topic whole costs more than asking the service."""
-
-
 def verdict(candidate, gate: str):
     (found,) = [item for item in candidate["verdicts"] if item["gate"] == gate]
     return found
@@ -53,21 +48,21 @@ def champion_of(gatekeeper: Gatekeepers, bus: BusClient, candidates: Candidates,
 
 def test_the_first_version_that_passes_is_promoted_with_all_that_followers_need(
     gatekeeper: Gatekeepers,
-    model_name: str,
+    timed_model: str,
     bus: BusClient,
     candidates: Candidates,
     mlflow_server: MlflowServer,
     tmp_path: Path,
 ) -> None:
-    registered = candidates.version(model_name, "good")
+    registered = candidates.version(timed_model, "good")
     told = bus.publish(registered)
-    candidate = gatekeeper.judged(model_name, 1)
+    candidate = gatekeeper.judged(timed_model, 1)
     assert (candidate["state"], candidate["artifact_digest"]) == ("passed", registered.artifact_digest)
     assert [item["gate"] for item in candidate["verdicts"]] == BY_DEFAULT
     assert {item["outcome"] for item in candidate["verdicts"]} == {"Passed"}
     assert verdict(candidate, "performance")["n"] == 1500
-    (passed,) = seen(lambda: of(bus, GatePassed, model_name))
-    (promoted,) = seen(lambda: of(bus, Promoted, model_name))
+    (passed,) = eventually(lambda: of(bus, GatePassed, timed_model))
+    (promoted,) = eventually(lambda: of(bus, Promoted, timed_model))
     assert (passed.causation_id, promoted.causation_id) == (told.id, passed.id)
     assert {passed.correlation_id, promoted.correlation_id} == {told.correlation_id}
     event = promoted.data
@@ -76,11 +71,11 @@ def test_the_first_version_that_passes_is_promoted_with_all_that_followers_need(
     assert (event.artifact_digest, event.reference) == (registered.artifact_digest, registered.reference)
     assert event.baseline == candidate["metrics"] and 0.8 < event.baseline["roc_auc"] < 1
     assert event.artifact_uri == registered.artifact_uri
-    eventually(lambda: candidates.aliases(model_name) == {"champion": 1})
-    eventually(lambda: candidates.tags(model_name, 1).get("gauntlet.epoch") == "1")
+    eventually(lambda: candidates.aliases(timed_model) == {"champion": 1})
+    eventually(lambda: candidates.tags(timed_model, 1).get("gauntlet.epoch") == "1")
     form = candidate["evidence"]["measured"]["serving_form"]
     assert (form["name"], form["parity"]["labels_differ"]) == ("linear", 0) and form["parity"]["rows"] > 1500
-    tags = candidates.tags(model_name, 1)
+    tags = candidates.tags(timed_model, 1)
     assert (tags["gauntlet.verdict"], tags["gauntlet.serving_form"]) == ("passed", "linear")
     beside = event.serving_artifact
     assert beside is not None and beside == passed.data.serving_artifact
@@ -90,7 +85,7 @@ def test_the_first_version_that_passes_is_promoted_with_all_that_followers_need(
     assert made.form is not None and loads(made.form).about()["parity"] == form["parity"]
     assert made.recorded is not None and len(made.recorded.rows) == 32
     _explains_itself(event, candidate, Registry(mlflow_server.uri).download, tmp_path)
-    trail = gatekeeper.get(f"/audit?model={model_name}")
+    trail = gatekeeper.get(f"/audit?model={timed_model}")
     assert [row["action"] for row in reversed(trail)] == ["registered", "judged", "promoted"]
     assert {row["correlation_id"] for row in trail} == {told.correlation_id}
     assert trail[0]["evidence"]["evidence_id"] == candidate["id"]
@@ -124,10 +119,10 @@ def test_a_better_challenger_replaces_the_champion_and_a_worse_one_does_not(
     assert (worse["state"], worse["champion_version"]) == ("failed", 2)
     assert "champion v2" in worse["reason"] and "worse" in worse["reason"]
     assert verdict(worse, "functional")["outcome"] == "Passed"
-    seen(lambda: len(of(bus, Promoted, model_name)) == 2)
+    eventually(lambda: len(of(bus, Promoted, model_name)) == 2)
     assert [item.data.epoch for item in of(bus, Promoted, model_name)] == [1, 2]
     assert of(bus, Promoted, model_name)[1].data.previous_version == 1
-    (failed,) = seen(lambda: of(bus, GateFailed, model_name))
+    (failed,) = eventually(lambda: of(bus, GateFailed, model_name))
     assert (failed.data.model_version, failed.data.outcome) == (3, Outcome.FAILED)
     eventually(lambda: candidates.aliases(model_name) == {"champion": 2})
     assert gatekeeper.champion(model_name) == 2
@@ -138,17 +133,17 @@ def test_a_better_challenger_replaces_the_champion_and_a_worse_one_does_not(
     [("raising", "KeyError: 'carrier'"), ("dying", "exited with code 1"), ("nan", "NaN"), ("random", "second time")],
 )
 def test_a_broken_candidate_is_refused_and_the_gatekeeper_is_unharmed(
-    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates, kind: str, says: str
+    gatekeeper: Gatekeepers, timed_model: str, bus: BusClient, candidates: Candidates, kind: str, says: str
 ) -> None:
     pid = gatekeeper.get("/health")["pid"]
-    bus.publish(candidates.version(model_name, kind))
-    candidate = gatekeeper.judged(model_name, 1)
+    bus.publish(candidates.version(timed_model, kind))
+    candidate = gatekeeper.judged(timed_model, 1)
     assert candidate["state"] == "failed"
     functional = verdict(candidate, "functional")
     assert functional["outcome"] == "Failed" and says in functional["reason"]
     assert len(candidate["verdicts"]) == len(BY_DEFAULT)  # the later ones say why they could not be measured
     assert gatekeeper.get("/health")["pid"] == pid
-    assert of(bus, Promoted, model_name) == []
+    assert of(bus, Promoted, timed_model) == []
 
 
 def test_one_verdict_however_often_it_is_told(
@@ -163,7 +158,7 @@ def test_one_verdict_however_often_it_is_told(
     bus.publish(registered.model_copy(update={"metrics": {"roc_auc": 1.0}}))
     bus.publish(candidates.version(model_name, "good"))  # handled after all of them: same partition
     gatekeeper.judged(model_name, 2)
-    seen(lambda: len(of(bus, Promoted, model_name)) == 2)
+    eventually(lambda: len(of(bus, Promoted, model_name)) == 2)
     assert [item.data.model_version for item in of(bus, GatePassed, model_name)] == [1, 2]
     assert [item.data.epoch for item in of(bus, Promoted, model_name)] == [1, 2]
     actions = [row["action"] for row in gatekeeper.get(f"/audit?model={model_name}")]
@@ -193,7 +188,7 @@ def test_a_version_without_an_event_is_found(
     eventually(found)
     candidate = gatekeeper.judged(model_name, 1)
     assert (candidate["state"], candidate["trigger"]["kind"]) == ("passed", "reconciler")
-    seen(lambda: of(bus, Promoted, model_name))
+    eventually(lambda: of(bus, Promoted, model_name))
 
 
 def test_an_alias_moved_by_hand_is_put_back_and_audited_once(
@@ -281,7 +276,7 @@ def test_a_version_that_mlflow_cannot_have_is_a_dead_letter(
 ) -> None:
     value = json.dumps({"model_name": model_name, "model_version": 2**40}).encode()
     bus.raw(ModelRegistered.topic, model_name.encode(), value)
-    seen(lambda: any(letter.value == value for letter in bus.dead_letters().values()))
+    eventually(lambda: any(letter.value == value for letter in bus.dead_letters().values()))
 
 
 def test_versions_that_do_not_exist_do_not_hold_up_one_that_does(

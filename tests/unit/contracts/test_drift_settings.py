@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from contracts.drift_settings import After, Budget, Drift
+from contracts.policy import ModelPolicy
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,32 @@ def test_a_share_and_a_budget_are_two_rules() -> None:
     assert Drift.model_validate({"drift_share": 0.2}).drift_share == 0.2
     with pytest.raises(ValidationError, match="leave one of them out"):
         Drift.model_validate({"drift_share": 0.2, "budget": {"per_windows": 50}})
+
+
+@pytest.mark.parametrize(
+    ("policy", "problem"),
+    [
+        ({"drift": {"alerts": {"mape": 0.2, "directional_accuracy": 0.55}}}, "regression"),
+        ({"problem": "regression", "metric": "rmse", "drift": {"alerts": {"mae": 3, "pinball_90": 2}}}, "regression"),
+        ({"metric": "roc_auc", "drift": {"alerts": {"f1": 0.7}}}, "binary"),
+    ],
+)
+def test_alerts_are_on_metrics_of_the_problem(policy: dict[str, Any], problem: str) -> None:
+    found = ModelPolicy.model_validate({"model": "m", **policy})
+    assert (found.problem, found.drift.alerts) == (problem, policy["drift"]["alerts"])
+    assert "mape" not in found.metrics, "gates do not judge by it"
+
+
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        ({"problem": "binary", "drift": {"alerts": {"mape": 0.2}}}, "'mape' is not defined for a binary problem"),
+        ({"metric": "f1", "drift": {"alerts": {"mae": 2}}}, "no problem has all of these metrics: f1, mae"),
+        ({"drift": {"alerts": {"mape": 0.2, "f1": 0.5}}}, "no problem has all of these metrics: f1, mape"),
+        ({"problem": "regression", "drift": {"alerts": {"r2": 0.5}}}, "unknown metric 'r2'"),
+        ({"problem": "multiclass", "drift": {"alerts": {"roc_auc_ovr": 0.8}}}, "needs the score of each class"),
+    ],
+)
+def test_and_on_no_other(policy: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        ModelPolicy.model_validate({"model": "m", **policy})

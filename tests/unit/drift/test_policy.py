@@ -5,9 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from contracts import DriftKind, FeatureScore, Outcome
-from contracts.drift_settings import AbsoluteDrop, After, Budget, RelativeDrop
-from contracts.metrics import METRICS
-from drift.policy.performance import Labelled, judge_performance
+from contracts.drift_settings import After, Budget
 from drift.policy.windows import (
     MINIMUM_ROWS,
     Announce,
@@ -116,82 +114,6 @@ def test_the_feature_furthest_over_its_limit_is_named_first():
     assert judge_data(500, [*scores(1, 1), more], 0.5).reason.index("missing (") < judge_data(
         500, [*scores(1, 1), more], 0.5
     ).reason.index("f0 (")
-
-
-@pytest.mark.parametrize(
-    ("metric", "baseline", "observed", "outcome"),
-    [
-        ("roc_auc", 0.75, 0.71, PASSED),
-        ("roc_auc", 0.75, 0.69, FAILED),
-        ("roc_auc", 0.75, 0.90, PASSED),
-        ("accuracy", 0.5, 0.45, PASSED),  # exactly the bound is not worse than the bound
-        ("log_loss", 0.40, 0.44, PASSED),
-        ("log_loss", 0.40, 0.46, FAILED),
-        ("log_loss", 0.40, 0.10, PASSED),
-        ("rmse", 3.0, 3.1, FAILED),
-        ("brier", 0.1, 0.05, PASSED),
-    ],
-)
-def test_performance_drifts_when_the_metric_is_worse_than_its_bound_in_its_direction(
-    metric, baseline, observed, outcome
-):
-    verdict = judge_performance(Labelled(1000, 900, 2, observed), metric, baseline, 0.05)
-    assert (verdict.outcome, verdict.observed, verdict.n) == (outcome, observed, 900)
-    assert f"{observed:.4f}" in verdict.reason
-    assert f"{verdict.bound:.4f}" in verdict.reason
-
-
-@pytest.mark.parametrize(
-    ("drop", "metric", "baseline", "bound", "words"),
-    [
-        (RelativeDrop(relative=0.05), "mae", 55.0, 57.75, "may be worse by 5 % of the baseline"),
-        (RelativeDrop(relative=0.05), "roc_auc", 0.8, 0.76, "(baseline 0.8000, may be worse by 5 % of the baseline)"),
-        (RelativeDrop(relative=0.125), "accuracy", 0.8, 0.7, "may be worse by 12.5 % of the baseline"),
-        (AbsoluteDrop(absolute=3), "mae", 55.0, 58.0, "(baseline 55.0000, may be worse by 3)"),
-        (3, "mae", 55.0, 58.0, "(baseline 55.0000, may be worse by 3)"),
-        (0.05, "log_loss", 0.4, 0.45, "may be worse by 0.05"),
-        (RelativeDrop(relative=0.05), "rmse", 0.0, 0.0, "may be worse by 5 % of the baseline"),
-    ],
-)
-@pytest.mark.parametrize("beyond", [-1e-6, 1e-6])
-def test_the_metric_may_be_worse_by_a_share_of_the_baseline_or_by_a_number(
-    drop, metric, baseline, bound, words, beyond
-):
-    sign = 1 if METRICS[metric].greater_is_better else -1
-    verdict = judge_performance(Labelled(500, 500, 2, bound - sign * beyond), metric, baseline, drop)
-    assert verdict.bound == pytest.approx(bound)
-    assert verdict.outcome is (FAILED if beyond > 0 else PASSED)
-    assert words in verdict.reason
-
-
-@pytest.mark.parametrize(
-    ("window", "metric", "baseline", "words"),
-    [
-        (Labelled(2000, 199, 2, 0.1), "roc_auc", 0.75, "not enough labelled rows: 199 of 2000, at least 200"),
-        (Labelled(2000, 0, 0, None), "roc_auc", 0.75, "not enough labelled rows: 0 of 2000"),
-        (
-            Labelled(2000, 0, 0, None, "2000 labels could not be read"),
-            "roc_auc",
-            0.75,
-            "0 of 2000, at least 200; 2000 l",
-        ),
-        (Labelled(2000, 900, 1, None), "roc_auc", 0.75, "only one class among 900 labelled rows"),
-        (Labelled(2000, 900, 2, 0.1), "roc_auc", None, "no baseline"),
-        (Labelled(2000, 900, 2, 0.1), "roc_auc", float("nan"), "no baseline"),
-        (Labelled(2000, 900, 2, 0.1), None, 0.75, "no metric"),
-        (Labelled(2000, 900, 2, 0.1), "gini", 0.75, "unknown metric 'gini'"),
-        (Labelled(2000, 900, 2, None, "no scores"), "roc_auc", 0.75, "could not be computed: no scores"),
-        (Labelled(2000, 900, 2, float("nan")), "roc_auc", 0.75, "could not be computed"),
-    ],
-)
-def test_what_cannot_be_judged_is_inconclusive_and_says_why(window, metric, baseline, words):
-    verdict = judge_performance(window, metric, baseline, 0.05)
-    assert verdict.outcome is INCONCLUSIVE
-    assert words in verdict.reason
-
-
-def test_one_class_is_no_matter_where_there_are_no_classes():
-    assert judge_performance(Labelled(500, 500, None, 1.0), "mae", 1.0, 0.05).outcome is PASSED
 
 
 def drifted(kind: DriftKind = DriftKind.DATA) -> Verdict:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from drift.policy.schedule import Due, NotDue, Schedule, decide, pause, period_end
+from drift.policy.schedule import Due, NotDue, Schedule, decide, pause, period_end, too_few
 
 BEGAN = datetime(2026, 3, 1, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -81,3 +81,10 @@ def test_another_interval_counts_from_the_last_period() -> None:
 )
 def test_too_few_rows_are_counted_again_after_a_hundredth_of_the_interval(every: timedelta, found: timedelta) -> None:
     assert pause(every) == found
+
+
+def test_what_is_missing_is_said_with_the_age_that_counts() -> None:
+    assert too_few(137).endswith("at least 200 are needed, there are 137")
+    assert too_few(137, timedelta(days=2)).endswith(
+        "at least 200 of predictions that are 2 d old are needed, there are 137"
+    )

@@ -85,6 +85,27 @@ def test_so_is_one_of_a_forecast_whose_order_in_time_is_read_from_the_golden_row
     assert replayed.agrees, replayed.differences[:3]
 
 
+def test_so_is_one_over_blocks_of_time_and_an_older_one_over_rows(world: World, tmp_path: Path) -> None:
+    """Before format 4, bounds did not use the order of the rows in time, and what was decided then stays decided."""
+    model = replace(MODEL, roles={"label": "late", "event_time": "at"})
+    policy = ModelPolicy.model_validate({"model": "m"})
+    rows = golden_rows.read(tmp_path / "golden.parquet", model, policy, SOURCE)
+    measurements = replace(world.measurements(description=model, champion_description=model), golden=rows)
+    now = run_gates(measurements, policy)
+    assert " points in time)" in next(verdict.reason for verdict in now if verdict.gate == "performance")
+    document = world.written(measurements, policy)
+    assert world.replayer.replay(document, now).agrees
+    assert rows.series is not None
+    without = replace(rows, series=None)
+    then = run_gates(replace(measurements, golden=without), policy)
+    assert "rows: worse by " in next(verdict.reason for verdict in then if verdict.gate == "performance")
+    document["format"] = 3
+    del document["measured"]["golden_source"]["ordered"]
+    replayed = world.replayer.replay(document, then)
+    assert replayed.agrees, replayed.differences[:3]
+    assert not world.replayer.replay(document, now).agrees
+
+
 FAST = POLICY.model_copy(update={"gates": POLICY.gates.model_copy(update={"fail_fast": True})})
 
 

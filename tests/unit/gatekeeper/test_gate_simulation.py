@@ -12,8 +12,8 @@ from contracts import Outcome
 from contracts.gate_settings import Delta, Minimum, Performance
 from gatekeeper.policy.gates import performance
 from gatekeeper.policy.gates.performance import Facts
-from gatekeeper.policy.statistics.estimates import Predictions
-from support.equal_models import answers, binormal
+from gatekeeper.policy.statistics.estimates import Predictions, Series
+from support.equal_models import answers, ar1, binormal
 
 PLAIN = {"alpha_spending": False}
 others = partial(pytest.param, marks=pytest.mark.exhaustive)
@@ -22,7 +22,9 @@ others = partial(pytest.param, marks=pytest.mark.exhaustive)
 AUC, MARGIN = 0.75, 0.02 * 0.25
 
 
-def passes(truth, challenger, champion, *, metric="roc_auc", problem="binary", clusters=None, k=1, **settings):
+def passes(
+    truth, challenger, champion, *, metric="roc_auc", problem="binary", clusters=None, k=1, series=None, **settings
+):
     facts = Facts(
         problem=problem,
         metric=metric,
@@ -32,6 +34,7 @@ def passes(truth, challenger, champion, *, metric="roc_auc", problem="binary", c
         champion_version=1,
         clusters=clusters,
         k=k,
+        series=series,
     )
     return performance.decide(facts, Performance(**settings)).outcome is Outcome.PASSED
 
@@ -151,6 +154,55 @@ def test_rows_of_one_entity_are_not_taken_for_independent(metric):
     assert by_rows > 1.4 * by_entities
     assert by_entities / trials < 0.05 + 0.01 + 4 * math.sqrt(0.06 * 0.94 / trials)
     assert by_entities / trials > 0.01  # of accuracy 2 %: McNemar's exact test, and counts rounded outwards
+
+
+def of_series(random, metric, points, correlation, entities):
+    """Labels and answers of two equal models by time and entity: errors depend on those before, and on each other's."""
+    rows = np.repeat(np.arange(points), entities)
+
+    def errors():
+        return (ar1(random, points, correlation)[rows] + random.normal(size=len(rows))) / math.sqrt(2)
+
+    if metric in ("mae", "smape"):
+        truth = 10 + random.normal(size=len(rows))
+        return truth, *(Predictions(truth + errors()) for _ in range(2)), rows
+    truth, both = binormal(random, len(rows), 0.5, own=errors)
+    return truth, *both, rows
+
+
+@pytest.mark.parametrize(
+    ("metric", "points", "correlation", "entities"),
+    [
+        ("mae", 400, 0.9, 1),
+        ("roc_auc", 400, 0.9, 3),
+        *(
+            others(metric, points, correlation, entities)
+            for metric in ("mae", "smape", "roc_auc", "accuracy", "log_loss")
+            for points in (200, 1000)
+            for correlation in (0.0, 0.7, 0.9)
+            for entities in (1, 3)
+        ),
+        others("f1", 400, 0.9, 1),
+        others("pr_auc", 400, 0.9, 3),
+    ],
+)
+def test_rows_ordered_in_time_are_not_taken_for_independent(metric, points, correlation, entities):
+    """Of one series or a few: by rows, what lasts for hours looks like the evidence of many."""
+    random = np.random.default_rng(62)
+    trials = 150 if metric in ("f1", "pr_auc") else 1000
+    by_rows = by_blocks = 0
+    for _ in range(trials):
+        truth, challenger, champion, at = of_series(random, metric, points, correlation, entities)
+        series = Series(np.full(len(at), np.nan), None, at)
+        case = {"metric": metric, "rule": "superior"} | PLAIN
+        case["problem"] = "regression" if metric in ("mae", "smape") else "binary"
+        by_rows += passes(truth, challenger, champion, **case)
+        clusters = np.arange(len(at)) % entities if entities > 1 else None
+        by_blocks += passes(truth, challenger, champion, series=series, clusters=clusters, **case)
+    if correlation == 0.9 and trials == 1000:
+        assert by_rows > 1.4 * by_blocks
+    # A block is estimated, and McNemar's test exact: a point and a half above the level, or somewhat below.
+    assert 0.015 < by_blocks / trials < 0.065 + 3 * math.sqrt(0.05 * 0.95 / trials)
 
 
 def test_a_bound_covers_the_truth_nineteen_times_in_twenty():

@@ -65,6 +65,7 @@ def test_the_label_may_be_named_by_the_file(tmp_path):
         (None, "late", None, "late"),
         (None, None, "late", "late"),
         (None, "late", "late", "late"),
+        (None, "gone", "late", "late"),  # a name that the rows do not have is no choice
     ],
 )
 def test_the_label_is_named_by_the_policy_then_by_the_model_and_the_dataset(

@@ -1,4 +1,4 @@
-"""Is a drift the occasion for a tournament? A table of cases."""
+"""Is a drift, or a benchmark, the occasion for a tournament? Tables of cases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from contracts.policy import ModelPolicy
-from gatekeeper.policy.tournament_trigger import NewestGolden, Play, Skip, TournamentTrigger, after_drift
+from gatekeeper.policy.tournament_trigger import (
+    BenchmarkTrigger,
+    NewestGolden,
+    Play,
+    Skip,
+    TournamentTrigger,
+    after_benchmark,
+    after_drift,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATEST = {"golden": {"dataset": "latest"}, "candidates": "retained"}
@@ -77,3 +85,32 @@ def test_a_policy_that_wants_none_gets_none(changes: dict[str, Any], why: str) -
 
 def test_without_a_policy_nothing_is_played() -> None:
     assert after_drift(NEWS, None) == Skip("the model has no policy")
+
+
+LOST = BenchmarkTrigger(failed=True, compared=3, champion_version=3, others=2)
+WANTED = {"benchmark": {"every": "7d", "tournament": True}}
+
+
+@pytest.mark.parametrize(
+    ("state", "settings", "why"),
+    [
+        ({}, {}, None),
+        ({"others": 1}, {}, None),
+        ({}, {"golden": {}}, None),  # the rows are the benchmark's own
+        ({"failed": False}, {}, "did not fail"),
+        ({"champion_version": 4}, {}, "v3 that failed, and v4 answers by now"),
+        ({"champion_version": None}, {}, "and vNone answers by now"),
+        ({"played": True}, {}, "played already"),
+        ({"others": 0}, {}, "no earlier version"),
+        ({}, {"benchmark": {"every": "7d"}}, "wants no tournament"),
+        ({}, {"benchmark": False}, "wants no tournament"),
+        ({}, {"candidates": "newest"}, "compares no retained versions"),
+    ],
+)
+def test_a_tournament_follows_a_benchmark(state: dict[str, Any], settings: dict[str, Any], why: str | None) -> None:
+    found = after_benchmark(replace(LOST, **state), policy(**WANTED | settings))
+    assert found is None if why is None else found is not None and why in found.reason
+
+
+def test_without_a_policy_no_tournament_follows_a_benchmark() -> None:
+    assert after_benchmark(LOST, None) == Skip("the model has no policy")

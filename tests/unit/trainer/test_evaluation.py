@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from chassis.errors import Permanent
 from contracts.metrics import METRICS, Problem
-from trainer.evaluation import classes_of, evaluate
+from trainer.training.evaluation import classes_of, evaluate
 
 ROWS = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0]})
 

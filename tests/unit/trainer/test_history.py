@@ -14,7 +14,7 @@ from chassis.errors import Permanent
 from contracts.policy import ModelPolicy
 from support.tiny_recipe import START, WINDOWS, TinyRecipe
 from trainer import history
-from trainer.timeline import by_time, by_window
+from trainer.recipes.timeline import by_time, by_window
 
 
 class Counting(TinyRecipe):

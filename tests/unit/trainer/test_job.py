@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contracts import Trigger
-from trainer.job import TrainingError, forget_old, reason_of, task_of
+from trainer.jobs.training_job import TrainingError, forget_old, reason_of, task_of
 from trainer.spec import TrainingTask
 
 WEEK = 7 * 86_400

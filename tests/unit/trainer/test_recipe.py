@@ -12,7 +12,7 @@ import pytest
 
 from contracts.metrics import Problem
 from support.tiny_recipe import TinyRecipe
-from trainer.recipe import RecipeError, code_version, load_recipe, load_window
+from trainer.recipes.recipe import RecipeError, code_version, load_recipe, load_window
 
 
 @pytest.mark.parametrize(

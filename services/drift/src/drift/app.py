@@ -35,6 +35,7 @@ from drift.benchmarks.clock import BenchmarkClock
 from drift.benchmarks.scheduler import BENCHMARK, Scheduler
 from drift.database.birth import Birth
 from drift.detection.emitter import DriftEmitter
+from drift.detection.live_metrics import LIVE_METRICS, LiveMetrics
 from drift.handlers import PERFORMANCE, SCORE, Handlers
 from drift.housekeeping import Housekeeper
 from drift.ingestion import labels, predictions
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from drift.benchmarks.job import BenchmarkJob
     from drift.detection.performance_job import PerformanceJob
     from drift.detection.score_job import ScoreJob
+    from drift.scoring.references import References
 
 NAME = "drift"
 
@@ -63,9 +65,9 @@ def build(settings: Settings) -> FastAPI:
     outbox = Outbox(NAME, settings.max_event_bytes)
     rollouts = Rollouts(jobs, policies, Measures(outbox))
     handlers = Handlers(jobs, policies, settings, rollouts)
-    emitter = DriftEmitter(outbox, policies, settings.public_url)
-    references = settings.data_dir / NAME / "references"
-    drawer = Drawer(settings, settings.database(NAME), str(references))
+    emitter = DriftEmitter(jobs, outbox, policies, settings.public_url)
+    files = settings.data_dir / NAME / "references"
+    drawer = Drawer(settings, settings.database(NAME), str(files))
     drawings = Drawings(jobs, policies, drawer, settings.windows_kept)
     registry = Registry(settings.mlflow_tracking_uri)
     scheduler = Scheduler(jobs, policies)
@@ -73,24 +75,28 @@ def build(settings: Settings) -> FastAPI:
 
     # Created with the first window: until then pandas, SciPy and scikit-learn are not imported.
     @cache
-    def score() -> ScoreJob:
-        from drift.detection.score_job import ScoreJob
+    def references() -> References:
         from drift.scoring.references import References
 
-        fetched = References(registry, references)
-        return ScoreJob(database, fetched, policies, emitter, drawings)
+        return References(registry, files)
+
+    @cache
+    def score() -> ScoreJob:
+        from drift.detection.score_job import ScoreJob
+
+        return ScoreJob(database, references(), policies, emitter, drawings)
 
     @cache
     def performance() -> PerformanceJob:
         from drift.detection.performance_job import PerformanceJob
 
-        return PerformanceJob(database, policies, emitter, drawings)
+        return PerformanceJob(database, references(), policies, emitter, drawings)
 
     @cache
     def exporting() -> BenchmarkJob:
         from drift.benchmarks.job import BenchmarkJob
 
-        return BenchmarkJob(database, registry, policies, outbox)
+        return BenchmarkJob(database, registry, policies, outbox, handlers.maturity)
 
     bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected, RolloutMeasured, BenchmarkDue])
     bus.on(Promoted, handlers.on_promoted)
@@ -113,6 +119,8 @@ def build(settings: Settings) -> FastAPI:
             BENCHMARK: lambda *failed: exporting().on_failed(*failed),
         },
     )
+    # A worker of its own: it may have to wait for MLflow, and verdicts must not.
+    writer = JobWorker(jobs, {LIVE_METRICS: LiveMetrics(database, registry).run})
     # Of its own: a drawing that takes long keeps no window waiting for its verdict.
     painter = JobWorker(jobs, {DRAW: drawings.run}, on_failed={DRAW: drawings.on_failed})
     return build_app(
@@ -126,6 +134,7 @@ def build(settings: Settings) -> FastAPI:
             Relay(settings, database),
             Pruning(database),
             worker,
+            writer,
             drawer,
             painter,
             bus,

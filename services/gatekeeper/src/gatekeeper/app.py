@@ -43,6 +43,7 @@ from gatekeeper.api.rollouts import rollouts_router
 from gatekeeper.api.tournaments import tournaments_router
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
+from gatekeeper.benchmarks.gauge import BenchmarkGauge
 from gatekeeper.benchmarks.job import BenchmarkJob
 from gatekeeper.database.job_kinds import BENCHMARK, GATE, MANIFEST, MIRROR, TOURNAMENT
 from gatekeeper.database.recorder import Recorder
@@ -119,6 +120,7 @@ def build(settings: Settings) -> FastAPI:
         JobWorker(jobs, {MANIFEST: manifests.run}, on_failed={MANIFEST: manifests.on_failed}),
         RolloutClock(database, rolling, WaitingChallengers(database, recorder, policies)),
     ]
+    parts.append(BenchmarkGauge(database))
     for _ in range(settings.workers):
         sandbox = Sandbox(folder / "sandbox")
         predictions = PredictionCache(folder / "predictions")

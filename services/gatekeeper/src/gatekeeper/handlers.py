@@ -20,9 +20,8 @@ from contracts import (
     ModelRegistered,
     RolloutMeasured,
 )
-from gatekeeper.benchmarks.ground import BENCHMARK_ID
 from gatekeeper.database import benchmarks, queries, registrations
-from gatekeeper.database.job_kinds import BENCHMARK, GATE, TOURNAMENT, first_job
+from gatekeeper.database.job_kinds import BENCHMARK, BENCHMARK_ID, GATE, TOURNAMENT, first_job
 from gatekeeper.database.recorder import Recorder
 from gatekeeper.database.tables import UNJUDGED, WAITING, ReplicaRow
 from gatekeeper.policy.tournament_trigger import Skip, after_drift

@@ -12,10 +12,10 @@ from chassis.database import Database
 from chassis.http import Problem, problems
 from chassis.jobs import Job, Jobs
 from contracts import ModelRegistered
+from trainer.database.store import training
 from trainer.handlers import KIND
-from trainer.job import reason_of
+from trainer.jobs.training_job import reason_of
 from trainer.spec import TrainingTask
-from trainer.store import training
 
 State = Literal["queued", "running", "done", "failed"]
 

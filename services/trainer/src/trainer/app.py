@@ -21,7 +21,7 @@ from chassis.service import Check, Part, Schema, Topics, build_app, run_service
 from contracts import DriftDetected, ModelRegistered, TrainingFailed, TrainingRequested
 from trainer.api import jobs_router
 from trainer.handlers import KIND, Handlers
-from trainer.job import TrainingJob
+from trainer.jobs.training_job import TrainingJob
 from trainer.settings import Settings
 
 SERVICE = "trainer"

@@ -29,11 +29,11 @@ from chassis.policies import load_policy
 from contracts.durations import Duration
 from contracts.metrics import Problem
 from contracts.policy import ModelPolicy
-from trainer.evaluation import classes_of
-from trainer.fit import put_whole
-from trainer.recipe import Recipe, code_version, columns_of, load_recipe
-from trainer.timeline import Timeline, by_time, by_window
-from trainer.training import FAILURE, last_line, own_standard_output, progress_to
+from trainer.recipes.recipe import Recipe, code_version, columns_of, load_recipe
+from trainer.recipes.timeline import Timeline, by_time, by_window
+from trainer.training.child import FAILURE, last_line, own_standard_output, progress_to
+from trainer.training.evaluation import classes_of
+from trainer.training.fit import put_whole
 
 FORMAT = 1
 

@@ -36,6 +36,8 @@ class BenchmarkClock(Periodic):
         self._scheduler = scheduler
         self._policies = policies
         self._clock = clock
+        self._until: dict[tuple[str, timedelta], datetime] = {}
+        """End of the period of a model and an interval: nothing is due before."""
 
     def once(self) -> None:
         wanted = self._policies.benchmarks()
@@ -44,14 +46,17 @@ class BenchmarkClock(Periodic):
         with self._database.reading() as session:
             known = set(session.scalars(select(ModelRow.model_name)))
         for name, settings in wanted.items():
-            if name not in known:
+            now, key = self._clock(), (name, settings.every)
+            if name not in known or (key in self._until and now < self._until[key]):
                 continue
-            now = self._clock()
             with self._database.reading() as session:
                 found, row = self._scheduler.look(session, name, settings.every, now), session.get(BenchmarkRow, name)
                 noted = row is not None and row.waits is not None
-            if isinstance(found, NotDue) and (noted or not found.late):
-                continue
+            if isinstance(found, NotDue):
+                if found.until is not None and found.until > now:
+                    self._until[key] = found.until
+                if noted or not found.late:
+                    continue
             with self._database.transaction() as session:
                 lock_model(session, name)
                 self._scheduler.begin_due(session, name, now)

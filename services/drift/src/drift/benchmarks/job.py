@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ from drift.database.records import clean
 from drift.database.tables import ModelRow, VersionRow
 from drift.database.window_rows import LabelledRow
 from drift.policies import DriftPolicies
+from drift.policy.maturity import Maturity
 from drift.policy.schedule import pause, too_few
 from drift.policy.windows import MINIMUM_ROWS
 
@@ -50,24 +52,31 @@ class Stored:
 class BenchmarkJob:
     """Raises Transient while MLflow is unavailable: the job waits, and its benchmark with it."""
 
-    def __init__(self, database: Database, registry: Registry, policies: DriftPolicies, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        policies: DriftPolicies,
+        outbox: Outbox,
+        maturity: Callable[[Session, ModelRow], Maturity],
+    ) -> None:
         self._database = database
         self._registry = registry
         self._policies = policies
         self._outbox = outbox
+        self._maturity = maturity
 
     def run(self, run: JobRun) -> Record:
         name = run.job.key
         settings = self._policies.benchmark(name) or Benchmark()
-        maturity = self._policies.label_maturity(name)
         with self._database.reading() as session:
             model = session.get(ModelRow, name)
             champion = model.champion_version if model else None
-            if champion is None:
+            if model is None or champion is None:
                 return lambda session: self._waits(session, run.job, "no promotion is known")
             version = session.get_one(VersionRow, (name, champion))
             output = OutputFormat.model_validate(version.output) if version.output else None
-            # A prediction whose label came quickly does not count before all labels of its time may have come.
+            maturity = age_that_counts(self._maturity(session, model), run.job)
             until = datetime.now(UTC) - maturity if maturity else None
             rows = window_rows.newest_labelled(session, name, champion, settings.max_rows, until)
         if len(rows) < MINIMUM_ROWS:
@@ -132,6 +141,15 @@ class BenchmarkJob:
         settings = self._policies.benchmark(job.key)
         row.period = _time(job.payload["before"])
         row.look_after = datetime.now(UTC) + (pause(settings.every) if settings else timedelta(0))
+
+
+def age_that_counts(maturity: Maturity, job: Job) -> timedelta:
+    """Return the age from which a labelled row counts: labels that come quickly are not those of all rows.
+
+    How long labels take is not known at first: then the schedule waits, and a person who does not is given the labels
+    that have come.
+    """
+    return timedelta(0) if maturity.source == "setting" and "requested_by" in job.payload else maturity.after
 
 
 def _time(text: Any) -> datetime | None:

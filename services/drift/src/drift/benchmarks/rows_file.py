@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from drift.database.window_rows import LabelledRow
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LARGEST_INTEGER = 2**63 - 1
+LARGEST_INTEGER, LARGEST_FLOAT = 2**63 - 1, sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,13 @@ def write(rows: Sequence[LabelledRow], columns: Columns, path: Path) -> None:
     import pyarrow.parquet as pq
 
     names = list(dict.fromkeys(name for row in rows for name in row.features))
-    own = {columns.label, columns.event_time, columns.entity} if columns.entity not in names else {columns.label}
     found: dict[str, Any] = {
-        name: column_of(row.features.get(name) for row in rows) for name in names if name not in own
+        name: column_of(row.features.get(name) for row in rows) for name in names if name != columns.label
     }
     if columns.entity is not None and columns.entity not in found:
-        found[columns.entity] = pa.array([row.entity for row in rows], pa.string())
+        # A row without an entity is one of its own: equal values would make one entity of all of them.
+        known = (row.entity or f"row {number} without entity" for number, row in enumerate(rows))
+        found[columns.entity] = pa.array(list(known), pa.string())
     found[columns.event_time] = pa.array([row.at for row in rows], pa.timestamp("us", tz="UTC"))
     found[columns.label] = column_of(row.truth for row in rows)
     roles = {"label": columns.label, "event_time": columns.event_time, "entity": columns.entity}
@@ -70,7 +72,7 @@ def column_of(values: Iterable[Any]) -> pa.Array:
         return pa.array(every, pa.bool_())
     if kinds == {int} and all(value is None or abs(value) <= LARGEST_INTEGER for value in every):
         return pa.array(every, pa.int64())
-    if kinds and kinds <= {int, float}:
+    if kinds and kinds <= {int, float} and all(value is None or abs(value) <= LARGEST_FLOAT for value in every):
         return pa.array([None if value is None else float(value) for value in every], pa.float64())
     return pa.array([None if value is None else _text(value) for value in every], pa.string())
 

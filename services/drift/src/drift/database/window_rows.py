@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -69,11 +70,11 @@ class LabelledRow(NamedTuple):
     at: datetime
 
 
-class Predicted(NamedTuple):
-    """The prediction of one row, labelled or not."""
+class PredictedColumns(NamedTuple):
+    """Predictions of n rows: scores (n,) as floats, NaN without; answers (n,), of whatever type."""
 
-    score: float | None
-    answer: Scalar
+    scores: NDArray[np.float64]
+    answers: pd.Series
 
 
 def features(session: Session, window: WindowRow, names: list[str]) -> pd.DataFrame:
@@ -95,12 +96,11 @@ def feature_names(session: Session, window: WindowRow) -> set[str]:
     return names
 
 
-def predictions(session: Session, window: WindowRow) -> list[Predicted]:
-    """Return the predictions of all rows, in order of arrival."""
-    found: list[Predicted] = []
-    for part in chunks.chunks_of(session, window.key):
-        found += map(Predicted, part.values(SCORE), scalars(part, ANSWER))
-    return found
+def predicted(session: Session, window: WindowRow) -> PredictedColumns:
+    """Return the predictions of all rows, in order of arrival, as columns."""
+    scores = [part.batch.column(SCORE).to_numpy(zero_copy_only=False) for part in chunks.chunks_of(session, window.key)]
+    answers = _columns(session, window, [ANSWER])[ANSWER]
+    return PredictedColumns(np.concatenate([np.empty(0), *scores]).astype(np.float64), pd.Series(answers))
 
 
 def labelled(session: Session, window: WindowRow) -> list[Answered]:

@@ -19,6 +19,7 @@ from drift.database.records import clean
 from drift.database.tables import COMPLETE, FAILED, REFUSED, SCORED, VersionRow, WindowRow
 from drift.detection import calibrating
 from drift.detection.emitter import DriftEmitter
+from drift.detection.estimates import NOTHING_ESTIMATED, Estimates, Estimator
 from drift.detection.judged import Record, locked, nothing, now, window_of
 from drift.policies import DriftPolicies
 from drift.policy.windows import Verdict, judge_data, judge_limits, refusal
@@ -36,6 +37,7 @@ class Scored:
     verdict: Verdict
     comparison: Comparison | None = None
     calibration: Calibration | None = None
+    estimates: Estimates = NOTHING_ESTIMATED
 
 
 class ScoreJob:
@@ -53,6 +55,7 @@ class ScoreJob:
         self._references = references
         self._policies = policies
         self._emitter = emitter
+        self._estimator = Estimator(references, policies)
         self._drawings = drawings
 
     def run(self, run: JobRun) -> Record:
@@ -80,12 +83,14 @@ class ScoreJob:
         reference = self._references.columns(Dataset.model_validate(version.reference), leave_out=entity)
         current = window_rows.features(session, window, list(reference.kinds))
         known = calibrating.known_of(session, window, version, rules)
+        inputs = self._estimator.inputs(session, window, version)
         session.rollback()  # what follows takes seconds, and needs no connection
         started = time.monotonic()
         calibration = calibrating.limits_of(window, reference, known, rules) if reference.rows else None
         comparison, verdict = _judged(window.rows, reference, current, calibration, known.expected, rules)
         metrics.SCORE_SECONDS.observe(time.monotonic() - started)
-        return Scored(SCORED, verdict, comparison, calibration)
+        estimates = self._estimator.estimate(inputs, window, version, verdict, comparison.scores, current)
+        return Scored(SCORED, verdict, comparison, calibration, estimates)
 
     def _record(self, session: Session, window_id: str, scored: Scored) -> None:
         window = locked(session, window_id)
@@ -102,6 +107,7 @@ class ScoreJob:
         if calibration is not None:
             calibrated_at = calibrating.keep(session, window, calibration, now())
             window.limits = calibration.basis() | {"calibrated_at": calibrated_at.isoformat()}
+        scored.estimates.record(session, window, self._emitter)
         self._emitter.data(session, window, verdict, comparison.scores if comparison else ())
         self._drawings.want_announced(session, window)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from contracts.durations import written
+from contracts.durations import about
 from drift.policy.windows import MINIMUM_ROWS
 
 SHORTEST_PAUSE = timedelta(seconds=1)
@@ -75,5 +75,5 @@ def pause(every: timedelta) -> timedelta:
 
 def too_few(labelled: int, maturity: timedelta = timedelta(0)) -> str:
     """Say how many rows there are of those that are needed."""
-    old = f", {written(maturity)} after their prediction" if maturity else ""
-    return f"not enough labelled rows of the champion: at least {MINIMUM_ROWS} are needed{old}, there are {labelled}"
+    old = f" of predictions that are {about(maturity.total_seconds())} old" if maturity >= SHORTEST_PAUSE else ""
+    return f"not enough labelled rows of the champion: at least {MINIMUM_ROWS}{old} are needed, there are {labelled}"

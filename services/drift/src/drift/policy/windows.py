@@ -26,6 +26,9 @@ class Verdict:
     n: int
     observed: float | None = None
     bound: float | None = None
+    low: float | None = None
+    high: float | None = None
+    """The interval of `observed`."""
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,10 @@ from contracts.forecasts import pinball, quantile_of, same_direction, smape, val
 from contracts.labels import BINARY, UNKNOWN, ClassLabels, number
 from contracts.metrics import METRICS, Problem
 from drift.database.window_rows import Answered
+from drift.policy.estimates import Uncertainty, centred, groups, influences, losses, of_groups
 from drift.policy.performance import Labelled
 from drift.policy.predicted import predicted_class
+from drift.scoring.units import Units
 
 UNNAMED = ', which the model does not name: log it with metadata={"gauntlet": {"classes": ["negative", "positive"]}}'
 NEEDS_SCORES = {"roc_auc", "pr_auc", "log_loss", "brier"}
@@ -41,12 +43,14 @@ class _Read:
     """Predictions and labels of the readable rows, as numbers; `why` says what could not be read.
 
     `before`: the label of the entity's row before, NaN without one. `scores`: NaN where a prediction has none.
+    `units`: of which entity and time the rows are.
     """
 
     said: np.ndarray
     truth: np.ndarray
     before: np.ndarray
     scores: np.ndarray
+    units: Units
     why: str
 
 
@@ -75,14 +79,16 @@ def measure(
     if metric == "mape" and (zeros := int((found.truth == 0).sum())):
         return Labelled(window_rows, n, classes, None, f"a relative error of zero is not defined: {zeros} labels are 0")
     if METRICS[metric].is_function and n:
-        value, why = _of_function(metric, found, problem)
-        return Labelled(window_rows, n, classes, value, why or found.why)
+        value, why, uncertainty = _of_function(metric, found, problem)
+        return Labelled(window_rows, n, classes, value, why or found.why, uncertainty)
     if METRICS[metric].of_series and n:
-        value, why = _of_series(metric, found, baseline or {})
-        return Labelled(window_rows, n, None, value, why or found.why)
-    computable = n > 0 and (classes is None or classes >= 2 or metric == "accuracy")
-    value = _value(metric, found.truth, found.said, problem) if computable else None
-    return Labelled(window_rows, n, classes, value, found.why)
+        value, why, uncertainty = _of_series(metric, found, baseline or {})
+        return Labelled(window_rows, n, None, value, why or found.why, uncertainty)
+    if n == 0 or (classes is not None and classes < 2 and metric != "accuracy"):
+        return Labelled(window_rows, n, classes, None, found.why)
+    value = _value(metric, found.truth, found.said, problem)
+    influence = influences(metric, found.truth, found.said, macro=problem != "binary")
+    return Labelled(window_rows, n, classes, value, found.why, found.units.uncertainty(metric, found.truth, influence))
 
 
 def _problem(metric: str, labelled: Sequence[Answered], output: OutputFormat | None) -> Problem:
@@ -133,35 +139,49 @@ def _readable(
     before: Sequence[float] | None = None,
 ) -> _Read:
     scores = [math.nan if row.score is None else row.score for row in labelled]
-    rows = zip(said, truth, before or [math.nan] * len(said), scores, strict=True)
-    usable = np.array([row for row in rows if None not in row], dtype=float).reshape(-1, 4)
-    columns = dict(zip(("said", "truth", "before", "scores"), usable.T, strict=True))
-    return _Read(**columns, why="; ".join(filter(None, unread)))
+    rows = zip(said, truth, before or [math.nan] * len(said), scores, range(len(said)), strict=True)
+    usable = np.array([row for row in rows if None not in row], dtype=float).reshape(-1, 5)
+    *columns, places = usable.T
+    found = dict(zip(("said", "truth", "before", "scores"), columns, strict=True))
+    return _Read(**found, units=Units.of([labelled[int(at)] for at in places]), why="; ".join(filter(None, unread)))
 
 
-def _of_function(metric: str, found: _Read, problem: Problem) -> tuple[float | None, str]:
-    """Return the value of a user's function, and why there is none."""
+Measured = tuple[float | None, str, Uncertainty | None]
+"""A metric, why there is none, and its standard error."""
+
+
+def _of_function(metric: str, found: _Read, problem: Problem) -> Measured:
+    """Return the value of a user's function; its standard error by leaving out groups of rows."""
     kind = np.float64 if problem == "regression" else np.int64
     scores = None if np.isnan(found.scores).any() else found.scores
+    truth, said = found.truth.astype(kind), found.said.astype(kind)
     try:
-        value = compute(metric, found.truth.astype(kind), found.said.astype(kind), scores)
+        value = compute(metric, truth, said, scores)
+        if math.isnan(value):
+            return None, "the function returns no number for these rows", None
+        group = groups(len(truth), found.units.entities, found.units.order)
+        kept = [group != number for number in range(int(group.max()) + 1)]
+        without = [compute(metric, truth[k], said[k], None if scores is None else scores[k]) for k in kept]
     except CustomMetricError as error:
-        return None, str(error)
-    return (None, "the function returns no number for these rows") if math.isnan(value) else (value, "")
+        return None, str(error), None
+    return value, "", of_groups(np.array(without))
 
 
-def _of_series(metric: str, found: _Read, baseline: Mapping[str, float]) -> tuple[float | None, str]:
-    """Return the metric, and why there is none."""
+def _of_series(metric: str, found: _Read, baseline: Mapping[str, float]) -> Measured:
     if metric == "mase":
         # On the golden rows, both were measured with the naive error that the metric is a multiple of.
         mae, mase = baseline.get("mae", math.nan), baseline.get("mase", math.nan)
         if not (mae > 0 and mase > 0):
-            return None, "the promotion carries no mae and mase above 0, from which the naive error is known"
-        return float(np.abs(found.truth - found.said).mean()) * mase / mae, ""
+            return None, "the promotion carries no mae and mase above 0, from which the naive error is known", None
+        errors = losses("mae", found.truth, found.said) * (mase / mae)
+        return float(errors.mean()), "", found.units.uncertainty(metric, found.truth, centred(errors))
     known = ~np.isnan(found.before)
     if not known.any():
-        return None, "no labelled row has one before it: predictions need an event_time, and rows of an entity an id"
-    return float(same_direction(found.truth, found.said, found.before)[known].mean()), ""
+        why = "no labelled row has one before it: predictions need an event_time, and rows of an entity an id"
+        return None, why, None
+    right = same_direction(found.truth, found.said, found.before)[known].astype(np.float64)
+    of_known = found.units.only(known).uncertainty(metric, found.truth[known], centred(right))
+    return float(right.mean()), "", of_known
 
 
 def _unread(labels: list[Scalar], why: str) -> str:

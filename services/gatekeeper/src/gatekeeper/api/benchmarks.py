@@ -14,13 +14,13 @@ from chassis.http import Problem, problems
 from contracts import BenchmarkCompleted, BenchmarkDue
 from gatekeeper.api.models import Limit
 from gatekeeper.api.tournaments import TournamentReplayRequest, TournamentReplayView, TournamentView, needed
-from gatekeeper.benchmarks.ground import tournament_id
 from gatekeeper.benchmarks.page import render
 from gatekeeper.database import benchmarks, golden_datasets
 from gatekeeper.database.benchmark_tables import BenchmarkRow
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.read_models import View
 from gatekeeper.replay import Replayer
+from gatekeeper.tournaments.ground import tournament_id
 
 
 class BenchmarkView(View):

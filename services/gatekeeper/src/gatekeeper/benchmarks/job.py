@@ -21,11 +21,10 @@ from chassis.telemetry import get_logger
 from contracts import BenchmarkCompleted, BenchmarkDue, Envelope, ModelRegistered, Outcome
 from contracts.policy import ModelPolicy
 from gatekeeper.benchmarks import report
-from gatekeeper.benchmarks.ground import BENCHMARK_ID, on_rows, source_of, trigger_of
 from gatekeeper.benchmarks.results import Results, compare, unmeasured
 from gatekeeper.database import benchmarks, queries
 from gatekeeper.database.benchmark_tables import COMPLETED, DUE, BenchmarkRow
-from gatekeeper.database.job_kinds import TOURNAMENT
+from gatekeeper.database.job_kinds import BENCHMARK_ID, TOURNAMENT
 from gatekeeper.evaluation.evaluator import Evaluator
 from gatekeeper.evaluation.fetching import EvaluationTask
 from gatekeeper.evaluation.lineage import Provenance, trace
@@ -34,8 +33,9 @@ from gatekeeper.evidence.store import EXPERIMENT
 from gatekeeper.policy import tournament
 from gatekeeper.policy.tournament_trigger import after_benchmark
 from gatekeeper.sandbox.processes import Cancelled
-from gatekeeper.telemetry import BEATS_BASELINE, BENCHMARKS, after_commit
+from gatekeeper.telemetry import BENCHMARKS, after_commit
 from gatekeeper.tournaments.eligibility import champion_of, retained
+from gatekeeper.tournaments.ground import on_rows, source_of, trigger_of
 from gatekeeper.tournaments.runner import Tournament
 
 RESULTS, REPORT = "benchmark_results.json", "benchmark_report.txt"
@@ -198,8 +198,6 @@ class BenchmarkJob:
 def _announce(due: BenchmarkDue, results: Results) -> None:
     outcome = results.verdict.outcome
     BENCHMARKS.labels(outcome.value).inc()
-    if results.beats_baseline is not None:
-        BEATS_BASELINE.labels(due.model_name).set(float(results.beats_baseline))
     told = log.warning if outcome is Outcome.FAILED else log.info
     told(
         "benchmark completed",

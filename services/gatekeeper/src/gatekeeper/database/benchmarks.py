@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from contracts import BenchmarkDue, Envelope
+from contracts import BenchmarkDue, Envelope, Outcome
 from gatekeeper.database import queries
 from gatekeeper.database.benchmark_tables import DUE, BenchmarkRow
 
@@ -34,3 +34,18 @@ def newest(session: Session, model_name: str | None, limit: int) -> Sequence[Ben
     """Newest first."""
     query = select(BenchmarkRow).order_by(BenchmarkRow.due_at.desc(), BenchmarkRow.id.desc()).limit(limit)
     return session.scalars(query if model_name is None else query.where(BenchmarkRow.model_name == model_name)).all()
+
+
+def newest_verdicts(session: Session) -> dict[str, bool]:
+    """Return, by model, whether the champion was better than the baseline in the newest benchmark that shows it."""
+    told = BenchmarkRow.outcome.in_((Outcome.PASSED, Outcome.FAILED))
+    newest = (
+        select(BenchmarkRow.model_name, func.max(BenchmarkRow.completed_at).label("at"))
+        .where(told)
+        .group_by(BenchmarkRow.model_name)
+        .subquery()
+    )
+    query = select(BenchmarkRow.model_name, BenchmarkRow.outcome).where(
+        told, BenchmarkRow.model_name == newest.c.model_name, BenchmarkRow.completed_at == newest.c.at
+    )
+    return {name: outcome == Outcome.PASSED for name, outcome in session.execute(query)}

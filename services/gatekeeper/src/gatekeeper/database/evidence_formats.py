@@ -133,8 +133,12 @@ def _from_2(document: Document) -> Document:
 
 
 def _from_3(document: Document) -> Document:
-    """Until format 4, the importance of the columns was not measured."""
-    return {**document, "measured": {"importance": None, **document["measured"]}}
+    """Until format 4, the importance of the columns was not measured, and bounds did not use the order of golden rows
+    in time."""
+    measured = {"importance": None, **document["measured"]}
+    if source := measured["golden_source"]:
+        measured["golden_source"] = {"ordered": False, **source}
+    return {**document, "measured": measured}
 
 
 STEPS: dict[int, Callable[[Document], Document]] = {1: _from_1, 2: _from_2, 3: _from_3}

@@ -22,10 +22,14 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True)
 class GoldenSource:
-    """Where golden rows are from, in words; and which columns their dataset names, keyed as `ROLES`."""
+    """Where golden rows are from, in words; and which columns their dataset names, keyed as `ROLES`.
+
+    `ordered`: bounds use the order of the rows in time. False in evidence before format 4.
+    """
 
     where: str
     names: Mapping[str, str] = field(default_factory=dict)
+    ordered: bool = True
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class GoldenRows:
     because: str | None = None
     """How the problem was found that the policy does not state; None if it does."""
     series: Series | None = None
-    """Their order in time; None if they have no event time, or no numbers."""
+    """Their order in time; None if they have no event time."""
 
     @cached_property
     def entities(self) -> NDArray[np.int64] | None:
@@ -162,9 +162,15 @@ def read(path: Path, model: MLmodel, policy: ModelPolicy, source: GoldenSource |
         raise Unusable("the evaluation dataset has no labelled rows")
     problem, because = _problem(chosen[label], policy, model)
     truth, classes = _encode(chosen[label].tolist(), problem, model.classes)
-    series = None
-    if problem == "regression":
-        series = series_of(labelled, label, roles.event_time, roles.entity, places)
+    series = series_of(
+        labelled,
+        label,
+        roles.event_time,
+        roles.entity,
+        places,
+        is_numeric=problem == "regression",
+        is_ordered=source is not None and source.ordered,
+    )
     return GoldenRows(
         rows=chosen.drop(columns=[label]),
         truth=truth,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from chassis.errors import NotFound
-from chassis.registry import RegisteredVersion, Registry
+from chassis.registry import RegisteredVersion, Registry, logged_metrics
 from contracts import ModelRegistered, Trigger
 from gatekeeper.evaluation import golden_sources
 from gatekeeper.evaluation.golden_roles import GoldenSource
@@ -104,8 +103,7 @@ def _logged(run: Run | None) -> dict[str, Any]:
     """Return the fields that MLflow itself stores for any run."""
     if run is None:
         return {}
-    metrics = {name: value for name, value in run.data.metrics.items() if math.isfinite(value)}
-    return {"code_version": _recorded(run), "metrics": metrics}
+    return {"code_version": _recorded(run), "metrics": logged_metrics(run)}
 
 
 def _recorded(run: Run) -> str | None:

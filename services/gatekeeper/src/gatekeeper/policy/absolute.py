@@ -77,7 +77,8 @@ def _bar(facts: Facts, found: Estimate, metric: str, bar: list[Any], settings: P
     point, need = sign * found.value, sign * value
     needed = estimates.rows_for_power(found.n, found.se, point - need, settings.alpha)
     level = percent(settings.alpha)
-    said = f"{metric} {found.value:.4f}, {level} bound {sign * surely:.4f}, against {label} {value:.4f}"
+    words = f" ({found.units.words})" if found.units.words else ""
+    said = f"{metric} {found.value:.4f}, {level} bound {sign * surely:.4f}{words}, against {label} {value:.4f}"
     if surely > need or (surely == need and not strictly):
         outcome, reason = Outcome.PASSED, said
     elif possibly < need or point <= need:

@@ -12,12 +12,12 @@ from contracts import GateVerdict, Outcome
 from contracts.metrics import Problem
 from gatekeeper.policy.measurement_error import MeasurementError
 from gatekeeper.policy.statistics import bootstrap
-from gatekeeper.policy.statistics.clusters import codes_of
 from gatekeeper.policy.statistics.estimates import Estimate, Predictions, Series
+from gatekeeper.policy.statistics.units import FEWEST, units_of
 
 GATE = "performance"
 
-FEWEST_ROWS = 30  # below, the normal approximation of the bounds is unreliable
+FEWEST_ROWS = FEWEST  # below, the normal approximation of the bounds is unreliable
 FEWEST_OF_A_CLASS = 5
 
 
@@ -43,9 +43,10 @@ class Facts:
 
 
 def too_few(facts: Facts, truth: NDArray[Any]) -> str | None:
-    """Return why there are too few rows, or None. Rows of one entity count once: they add little information."""
-    codes = codes_of(facts.clusters, len(truth))
-    what = "golden rows" if codes is None else "entities among the golden rows"
+    """Return why there are too few rows, or None. Rows of one entity, or of one point in time, count once."""
+    units = units_of(facts.clusters, facts.series, len(truth))
+    codes = units.codes
+    what = "golden rows" if codes is None else f"{units.name} among the golden rows"
     each = np.arange(len(truth)) if codes is None else codes
     found = len(np.unique(each))
     if found < FEWEST_ROWS:
@@ -71,6 +72,8 @@ def interval(found: Estimate) -> dict[str, Any]:
     details = {"se": found.se, "lower": found.lower, "upper": found.upper, "method": found.method}
     if found.entities is not None:
         details["entities"] = found.entities
+    if found.units.length is not None:
+        details["blocks"] = {"points": found.units.count, "length": found.units.length}
     if found.draws is not None:
         details["bootstrap"] = {"draws": bootstrap.DRAWS, "seed": bootstrap.SEED}
     return details

@@ -16,9 +16,9 @@ from chassis.registry import Registry
 from chassis.telemetry import get_logger
 from contracts import Dataset, ModelRegistered, Outcome
 from contracts.policy import ModelPolicy
-from gatekeeper.benchmarks.ground import BENCHMARK_ID, Ground, ground_of_benchmark
 from gatekeeper.database import golden_datasets, queries
 from gatekeeper.database.candidate_verdict import TournamentWinner, candidate_result_of
+from gatekeeper.database.job_kinds import BENCHMARK_ID
 from gatekeeper.database.recorder import ACTOR, Recorder
 from gatekeeper.database.tables import GoldenRow, TournamentRow
 from gatekeeper.evaluation.evaluator import Evaluator
@@ -35,6 +35,7 @@ from gatekeeper.sandbox.processes import Cancelled
 from gatekeeper.tournaments import comparison
 from gatekeeper.tournaments.comparison import TournamentResult
 from gatekeeper.tournaments.eligibility import champion_of, tournament_trigger
+from gatekeeper.tournaments.ground import Ground, ground_of_benchmark
 from gatekeeper.tournaments.runner import Skipped, Tournament
 
 DRIFTED = "drifted_version"

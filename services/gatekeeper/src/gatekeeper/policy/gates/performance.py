@@ -116,9 +116,10 @@ def _delta(facts: Facts, found: Difference, delta: float, details: dict[str, Any
 
 
 def _against(facts: Facts, found: Difference) -> str:
+    words = f" ({found.units.words})" if found.units.words else ""
     return (
         f"{facts.metric} {found.first:.4f} against champion v{facts.champion_version}'s {found.second:.4f}"
-        f" on the same {found.n} rows: {'better' if found.value >= 0 else 'worse'} by {abs(found.value):.4f}"
+        f" on the same {found.n} rows{words}: {'better' if found.value >= 0 else 'worse'} by {abs(found.value):.4f}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Paired bootstrap over rows or, where rows of one entity repeat, over entities, for metrics without a known variance.
+"""Paired bootstrap over rows, entities, or blocks of points in time, for metrics without a known variance.
 
 B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 10 and 13 (percentile bounds);
 C. Field and A. Welsh, "Bootstrapping clustered data", JRSS B 69, 2007 (whole clusters are drawn).
@@ -54,9 +54,36 @@ def counts(units: int, draws: int = DRAWS, seed: int = SEED) -> Iterator[Counts]
         yield np.bincount(places.ravel(), minlength=some * units).astype(np.int32).reshape(some, units)
 
 
-def resampled(statistics: Sequence[Statistic], units: int, draws: int = DRAWS, seed: int = SEED) -> Floats:
-    """Return values (statistics, draws). All statistics share each draw, which pairs them."""
-    parts = [[statistic(some) for statistic in statistics] for some in counts(units, draws, seed)]
+def block_counts(points: int, length: int, draws: int = DRAWS, seed: int = SEED) -> Iterator[Counts]:
+    """Yield how often each point in time is in moving blocks of `length` consecutive ones, in batches of draws.
+
+    Blocks begin at any point that leaves room for them, and are drawn until there are as many points as before, the
+    last one in part. H. Künsch, "The jackknife and the bootstrap for general stationary observations", Annals of
+    Statistics 17, 1989.
+    """
+    starts, whole = points - length + 1, -(-points // length)
+    lengths = np.full(whole, length)
+    lengths[-1] = points - (whole - 1) * length
+    bits = np.random.PCG64(seed)
+    at_a_time = max(1, CELLS // points)
+    for begin in range(0, draws, at_a_time):
+        some = min(at_a_time, draws - begin)
+        drawn = ((bits.random_raw(some * whole) >> np.uint64(32)) * np.uint64(starts)) >> np.uint64(32)
+        first = drawn.astype(np.int64).reshape(some, whole) + (points + 1) * np.arange(some)[:, None]
+        cells = some * (points + 1)
+        steps = np.bincount(first.ravel(), minlength=cells) - np.bincount((first + lengths).ravel(), minlength=cells)
+        yield np.cumsum(steps.reshape(some, points + 1)[:, :points], axis=1).astype(np.int32)
+
+
+def resampled(
+    statistics: Sequence[Statistic], units: int, draws: int = DRAWS, seed: int = SEED, length: int | None = None
+) -> Floats:
+    """Return values (statistics, draws). All statistics share each draw, which pairs them.
+
+    With `length`, units are points in time, of which moving blocks are drawn.
+    """
+    drawn = counts(units, draws, seed) if length is None else block_counts(units, length, draws, seed)
+    parts = [[statistic(some) for statistic in statistics] for some in drawn]
     return np.concatenate([np.array(part) for part in parts], axis=1)
 
 

@@ -8,6 +8,7 @@ Where rows of one entity repeat: N. Obuchowski, "Nonparametric Analysis of Clust
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,6 +31,30 @@ def delong(truth: NDArray[Any], *scores: Floats, codes: NDArray[np.intp] | None 
     `truth` holds 0 and 1; `codes` each row's entity, 0, 1, … without gaps (None: rows are independent).
     Raises ValueError with fewer than two rows, or entities, of either class: the variance is undefined.
     """
+    positive, aucs, of_positives, of_negatives = _placements(truth, scores)
+    (_, m), (_, n) = of_positives.shape, of_negatives.shape
+    if codes is not None:
+        places = of_positives - aucs[:, None], of_negatives - aucs[:, None]
+        return aucs, _over_entities(*places, codes[positive], codes[~positive], int(codes.max()) + 1)
+    covariance = np.atleast_2d(np.cov(of_positives)) / m + np.atleast_2d(np.cov(of_negatives)) / n
+    return aucs, covariance
+
+
+def influences(truth: NDArray[Any], *scores: Floats) -> tuple[Floats, Floats]:
+    """Return the AUC of each of the k score vectors, shape (k,), and each row's influence on it, shape (k, rows).
+
+    As for a mean: the variance of an AUC is that of the mean of its influences. Raises ValueError as `delong`.
+    """
+    positive, aucs, of_positives, of_negatives = _placements(truth, scores)
+    (k, m), (_, n) = of_positives.shape, of_negatives.shape
+    found = np.empty((k, m + n))
+    found[:, positive] = (of_positives - aucs[:, None]) * ((m + n) / m)
+    found[:, ~positive] = (of_negatives - aucs[:, None]) * ((m + n) / n)
+    return aucs, found
+
+
+def _placements(truth: NDArray[Any], scores: Sequence[Floats]) -> tuple[NDArray[np.bool_], Floats, Floats, Floats]:
+    """Return which rows are positive, the AUCs (k,), and the share of the other class that each row is right about."""
     positive = np.asarray(truth) == 1
     m, n = int(positive.sum()), int((~positive).sum())
     if m < 2 or n < 2:
@@ -42,11 +67,7 @@ def delong(truth: NDArray[Any], *scores: Floats, codes: NDArray[np.intp] | None 
         of_positives[row] = (together[:m] - midranks(x)) / n
         of_negatives[row] = 1.0 - (together[m:] - midranks(y)) / m
         aucs[row] = (together[:m].sum() - m * (m + 1) / 2) / (m * n)  # exact: halves, and one division
-    if codes is not None:
-        places = of_positives - aucs[:, None], of_negatives - aucs[:, None]
-        return aucs, _over_entities(*places, codes[positive], codes[~positive], int(codes.max()) + 1)
-    covariance = np.atleast_2d(np.cov(of_positives)) / m + np.atleast_2d(np.cov(of_negatives)) / n
-    return aucs, covariance
+    return positive, aucs, of_positives, of_negatives
 
 
 def _over_entities(

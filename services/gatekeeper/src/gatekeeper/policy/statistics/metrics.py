@@ -40,14 +40,18 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Order of the n rows. `before`: the label of the entity's row before (NaN: none); `scale`: the naive error."""
+    """Order of the n rows. `before`: the label of the entity's row before (NaN: none); `scale`: the naive error.
+
+    `at`: the rank of each row's time, equal for equal times, -1 for none; None: bounds do not use the order.
+    """
 
     before: Floats
     scale: float | None
+    at: NDArray[np.int64] | None = None
 
     def only(self, rows: NDArray[Any]) -> Series:
         """Select these rows; what was before them, and the scale, stay those of all golden rows."""
-        return Series(self.before[rows], self.scale)
+        return Series(self.before[rows], self.scale, None if self.at is None else self.at[rows])
 
 
 def direction(metric: str) -> int:

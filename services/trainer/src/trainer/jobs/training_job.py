@@ -20,11 +20,11 @@ from chassis.policy_store import PolicyStore
 from chassis.registry import check_mlflow
 from chassis.telemetry import get_logger
 from contracts import ModelRegistered, TrainingFailed
+from trainer.database.store import keep
+from trainer.jobs.process import Ended, TrainingProcess
 from trainer.policy import Failed, Retry, ending
-from trainer.process import Ended, TrainingProcess
 from trainer.settings import Settings
 from trainer.spec import Progress, TrainingSpec, TrainingTask
-from trainer.store import keep
 
 TRAININGS = Counter("trainer_trainings_total", "Training processes, by how they ended", ["model", "outcome"])
 SECONDS = Histogram(

@@ -37,7 +37,7 @@ class Ended:
 
 
 class TrainingProcess:
-    """`python -m trainer.training` on one spec; its files are in the spec's work folder."""
+    """`python -m trainer.training.child` on one spec; its files are in the spec's work folder."""
 
     def __init__(self, spec: TrainingSpec, recipe_path: str = "") -> None:
         self._spec = spec
@@ -74,7 +74,7 @@ class TrainingProcess:
     def _process(self, spec_file: Path) -> Iterator[tuple[Process, queue.Queue[Progress | None]]]:
         with self._log.open("wb") as log:
             process = start(
-                [sys.executable, "-m", "trainer.training", str(spec_file), str(self._result)],
+                [sys.executable, "-m", "trainer.training.child", str(spec_file), str(self._result)],
                 stdin=subprocess.PIPE,  # held open: the child ends when it closes
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -1,4 +1,4 @@
-"""The training process: `python -m trainer.training SPEC RESULT`. It ends with its parent.
+"""The training process: `python -m trainer.training.child SPEC RESULT`. It ends with its parent.
 
 Standard output carries progress, one JSON object per line; all other output goes to standard error, the log.
 Exit status: 0 with a result, 75 when MLflow is unavailable, 1 for an error that the result names.
@@ -24,7 +24,7 @@ FAILURE = 1
 
 def main(arguments: list[str]) -> int:
     if len(arguments) != 2:
-        sys.stderr.write("usage: python -m trainer.training SPEC RESULT\n")
+        sys.stderr.write("usage: python -m trainer.training.child SPEC RESULT\n")
         return 2
     spec_path, result_path = Path(arguments[0]), Path(arguments[1])
     _end_with_the_parent()
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _report(spec: TrainingSpec, say: Callable[[float, str], None]) -> TrainingReport:
-    from trainer.registry import Publisher  # imports take seconds: start watching the parent first
+    from trainer.training.registry import Publisher  # imports take seconds: start watching the parent first
 
     say(0.01, "asking MLflow for an earlier run of this job")
     publisher = Publisher(spec, say)
@@ -57,7 +57,7 @@ def _report(spec: TrainingSpec, say: Callable[[float, str], None]) -> TrainingRe
         return TrainingReport(registered=publisher.register_again(spec.task.from_run))
     if spec.policy is None:
         raise Permanent(f"no policy for model {spec.task.model_name!r}")
-    from trainer.fit import fit
+    from trainer.training.fit import fit
 
     made, estimator = fit(spec, spec.policy, say)
     return TrainingReport(registered=publisher.publish(made, estimator))

@@ -17,10 +17,10 @@ from chassis.digests import digest_file
 from chassis.errors import Permanent
 from chassis.row_keys import TrainedOn
 from contracts.policy import ModelPolicy
-from trainer.evaluation import classes_of, evaluate
 from trainer.policy import Plan, Refusal, is_held_out, plan
-from trainer.recipe import Recipe, RecipeError, code_version, load_recipe, load_window, recipe_name
+from trainer.recipes.recipe import Recipe, RecipeError, code_version, load_recipe, load_window, recipe_name
 from trainer.spec import TrainingSpec, TrainingTask
+from trainer.training.evaluation import classes_of, evaluate
 
 Say = Callable[[float, str], None]
 

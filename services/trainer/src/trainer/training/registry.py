@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,10 +19,10 @@ from numpy import dtype
 
 from chassis.digests import digest_tree
 from chassis.errors import NotFound, Permanent
-from chassis.registry import RegisteredVersion, Registry, mlflow_errors
+from chassis.registry import RegisteredVersion, Registry, logged_metrics, mlflow_errors
 from contracts import Dataset, ModelRegistered
-from trainer.fit import KEYS, File, Say, TrainedModel, example_rows, roles
 from trainer.spec import TrainingSpec
+from trainer.training.fit import KEYS, File, Say, TrainedModel, example_rows, roles
 
 JOB_TAG = "gauntlet.job_id"
 LINEAGE_TAG = "gauntlet.lineage"
@@ -198,7 +197,7 @@ class Publisher:
             "run_id": run.info.run_id,
             "artifact_uri": _model_uri(run),
             "code_version": run.data.tags.get("mlflow.source.git.commit"),
-            "metrics": {name: value for name, value in run.data.metrics.items() if math.isfinite(value)},
+            "metrics": logged_metrics(run),
         }
 
     def _experiment(self) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from chassis.errors import Permanent
 from contracts.metrics import Problem
 from trainer.policy import name_of
-from trainer.recipe import Recipe, load_window, recipe_name
+from trainer.recipes.recipe import Recipe, load_window, recipe_name
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The rows of a benchmark, as versions are judged on them, and the tournament that may follow on them."""
+"""The rows that a tournament is played on: of a benchmark, as versions are judged on them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from gatekeeper.evaluation.golden_roles import GoldenSource
 from gatekeeper.policy.tournament import comparison
 from gatekeeper.policy.tournament_trigger import BenchmarkTrigger, Skip, after_benchmark
 from gatekeeper.tournaments.eligibility import retained
-
-BENCHMARK_ID = "benchmark_id"
-"""Key in the payload of the jobs `benchmark` and `tournament`."""
 
 
 @dataclass(frozen=True)

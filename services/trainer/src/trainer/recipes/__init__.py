@@ -1,0 +1,1 @@
+"""What a user provides: a recipe, and its rows by window or by time."""

@@ -1,0 +1,1 @@
+"""The training process: fits a model, evaluates it, and logs and registers it in MLflow."""
