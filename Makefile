@@ -9,7 +9,7 @@ POLICY := services/trainer/src/trainer/policy.py services/serving/src/serving/po
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check lint isolated docs bench lock clean
+.PHONY: help install demo test timings test-all check lint isolated docs bench lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,10 @@ demo: install ## the whole story on real data: a model trained, gated, promoted,
 
 test: install lint ## the checks that take seconds, then every test, against a real Kafka and both databases
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not exhaustive"
+
+timings: install ## which files of tests take how long: what tests/support/longest.py holds
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not exhaustive" --junitxml=.pytest_cache/timings.xml
+	PYTHONPATH=tests $(BIN)/python -m support.longest .pytest_cache/timings.xml
 
 test-all: install ## also full grids and long simulations, of which `make test` keeps a part
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder

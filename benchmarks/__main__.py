@@ -4,7 +4,7 @@ import runpy
 
 for name in (
     "delivery",
-    "prediction_stream",
+    "drift_cost",
     "swap",
     "lifecycle",
     "gate_cost",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from scipy.signal import lfilter
 
 from contracts.drift_settings import Budget, RelativeDrop
 from contracts.metrics import METRICS
@@ -23,7 +24,7 @@ from drift.policy.sequential import Evidence
 
 DROP_ALLOWED = RelativeDrop(relative=0.05)
 GOLDEN = 5000
-WINDOWS, BEFORE, AFTER = 100, 20, 40
+WINDOWS, BEFORE, AFTER = 60, 20, 40
 NORMAL = NormalDist()
 Z95 = NORMAL.inv_cdf(0.95)
 
@@ -58,11 +59,8 @@ def of_errors(rng: np.random.Generator, rows: int, mae: float) -> Rows:
 
 def in_time(rng: np.random.Generator, rows: int, mae: float) -> Rows:
     """Errors whose level changes slowly: log-normal with an autoregression of 0.9."""
-    shocks, level = rng.normal(0, math.sqrt(1 - 0.9**2), rows), np.empty(rows)
-    state = rng.normal()
-    for at in range(rows):
-        state = 0.9 * state + shocks[at]
-        level[at] = state
+    shocks = rng.normal(0, math.sqrt(1 - 0.9**2), rows)
+    level, _ = lfilter([1.0], [1.0, -0.9], shocks, zi=[0.9 * rng.normal()])
     return np.zeros(rows), np.exp(0.5 * level) * mae / math.exp(0.125)
 
 

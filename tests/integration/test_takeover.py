@@ -110,7 +110,7 @@ def free_offset() -> str:
 
 POLICIES = Path(archive.__file__).parent / "policies"
 
-OF_LATER_EVENTS = {"drift.rollouts", "gatekeeper.rollout-measures"}
+OF_LATER_EVENTS = {"drift.rollouts", "gatekeeper.benchmarks", "gatekeeper.rollout-measures"}
 """Groups that read topics which the old build did not have."""
 
 

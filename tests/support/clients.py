@@ -15,12 +15,12 @@ from support.versions import ROW
 
 
 @contextmanager
-def repeated(*calls: Callable[[], object]) -> Iterator[None]:
-    """Make each call again and again, in a thread of its own, until the end of the block."""
+def repeated(*calls: Callable[[], object], pause: float = 0.0) -> Iterator[None]:
+    """Make each call again and again, `pause` seconds apart, in a thread of its own, until the end of the block."""
     stopping = threading.Event()
 
     def run(call: Callable[[], object]) -> None:
-        while not stopping.is_set():
+        while not stopping.wait(pause):
             call()
 
     threads = [threading.Thread(target=run, args=(call,)) for call in calls]
@@ -51,12 +51,12 @@ class Client:
 
 
 @contextmanager
-def clients(replica: Replica, model_name: str, count: int) -> Iterator[list[Client]]:
-    """Run so many until the end of the block."""
+def clients(replica: Replica, model_name: str, count: int, pause: float = 0.0) -> Iterator[list[Client]]:
+    """Run so many until the end of the block. `pause`: seconds between the requests of each."""
     with ExitStack() as stack:
         made = [
             Client(replica, model_name, stack.enter_context(httpx.Client(base_url=replica.client.base_url, timeout=30)))
             for _ in range(count)
         ]
-        with repeated(*(client.send for client in made)):
+        with repeated(*(client.send for client in made), pause=pause):
             yield made

@@ -22,40 +22,67 @@ from chassis.delivery import Subscription
 from chassis.job_worker import JobWorker
 from chassis.jobs import Jobs
 from chassis.relay import Relay
+from chassis.stream import StreamConsumer
 
 SHORT = timedelta(seconds=3)
 
 
 def before_transaction(die: Callable[[], None]) -> None:
     """In the handler's transaction, before its effect."""
-    mark, run_batch = chassis.bus.first_time, chassis.bus.Bus._run_batch
+    mark, run_batch = chassis.bus.first_time, StreamConsumer._run_batch
 
     def dying_mark(*args: Any) -> bool:
         die()
         return mark(*args)
 
-    def dying_batch(self: Any, stream: Any, items: Any) -> None:
+    def dying_batch(self: Any, items: Any) -> None:
         if items:
             die()
-        run_batch(self, stream, items)
+        run_batch(self, items)
 
     chassis.bus.first_time = dying_mark
-    chassis.bus.Bus._run_batch = dying_batch  # type: ignore[method-assign]
+    StreamConsumer._run_batch = dying_batch  # type: ignore[method-assign]
 
 
 def before_batch_commit(die: Callable[[], None]) -> None:
     """In the transaction of a batch, after its effect."""
-    run_batch = chassis.bus.Bus._run_batch
+    init = StreamConsumer.__init__
 
-    def dying(self: Any, stream: Any, items: Any) -> None:
+    def dying(self: Any, stream: Any, *args: Any, **options: Any) -> None:
         def dying_handler(session: Any, batch: Any) -> None:
             stream.handler(session, batch)
             session.flush()
             die()
 
-        run_batch(self, replace(stream, handler=dying_handler), items)
+        init(self, replace(stream, handler=dying_handler), *args, **options)
 
-    chassis.bus.Bus._run_batch = dying  # type: ignore[method-assign]
+    StreamConsumer.__init__ = dying  # type: ignore[method-assign]
+
+
+def within_append(die: Callable[[], None]) -> None:
+    """In drift, after rows were stored as columns and before it is stored where each of them is."""
+    from drift.database import places
+
+    add = places.add
+
+    def dying(*args: Any) -> None:
+        die()
+        add(*args)
+
+    places.add = dying
+
+
+def within_labels(die: Callable[[], None]) -> None:
+    """In drift, after rows were given their labels and before the labels themselves are stored."""
+    from drift.database import places
+
+    add = places.add_labels
+
+    def dying(*args: Any) -> None:
+        die()
+        add(*args)
+
+    places.add_labels = dying
 
 
 def before_commit(die: Callable[[], None]) -> None:
@@ -67,6 +94,13 @@ def before_commit(die: Callable[[], None]) -> None:
         await commit(self, message)
 
     Subscription._commit = dying  # type: ignore[method-assign]
+    commit_batch = StreamConsumer._commit
+
+    def dying_batch(self: Any, *args: Any) -> None:
+        die()
+        commit_batch(self, *args)
+
+    StreamConsumer._commit = dying_batch  # type: ignore[method-assign]
 
 
 def before_mark(die: Callable[[], None]) -> None:
@@ -137,6 +171,8 @@ POINTS = {
     for point in (
         before_transaction,
         before_batch_commit,
+        within_append,
+        within_labels,
         before_commit,
         before_mark,
         before_result,

@@ -33,6 +33,7 @@ from contracts import (
     Promoted,
     new_envelope,
 )
+from serving.publishing.worker import partition_of
 from support.bus_client import BusClient
 from support.processes import end, free_port, kill, spawn
 from support.waiting import eventually
@@ -244,13 +245,24 @@ class DriftService:
             window["data"]["outcome"] for window in self.windows(model) if window["state"] != "filling"
         )
 
-    def publish(self, events: Sequence[Envelope[Any]]) -> None:
+    def publish(self, events: Sequence[Envelope[Any]], spread: int = 1) -> None:
+        """`spread`: over how many partitions, by entity, as serving does for a hot model."""
         producer = KafkaProducer(bootstrap_servers=self.bootstrap_servers, acks="all", linger_ms=5)
         try:
             sent = []
             for envelope in events:
                 key, value, headers = encode(envelope)
-                sent.append(producer.send(self.prefix + envelope.data.topic, key=key, value=value, headers=headers))
+                topic = self.prefix + envelope.data.topic
+                place = (
+                    {}
+                    if spread == 1
+                    else {
+                        "partition": partition_of(
+                            key, envelope.data.entity_id, spread, len(producer.partitions_for(topic))
+                        )
+                    }
+                )
+                sent.append(producer.send(topic, key=key, value=value, headers=headers, **place))
             for future in sent:
                 future.get(30)
         finally:

@@ -1,12 +1,24 @@
-"""In which order files of tests are run: a long one that begins last has one worker work while the others wait."""
+"""In which order files of tests are run: a long one that begins last has one worker work while the others wait.
+
+`make timings` runs them all and prints the table below as it is now; `python -m support.longest JUNIT_XML` prints it
+from the results of `pytest --junitxml`, with the sum of all files on standard error.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from pathlib import PurePath
+from xml.etree import ElementTree
+
+SHORTEST = 8
+"""Seconds: files that take less are not in the table."""
 
 SECONDS: dict[str, int] = {
-    "integration/gatekeeper/test_registered_again.py": 209,
+    "integration/gatekeeper/test_registered_again.py": 150,
+    "integration/gatekeeper/test_waiting_versions.py": 59,
     "integration/gatekeeper/test_faults.py": 188,
     "integration/test_trainer_faults.py": 168,
     "integration/gatekeeper/test_verdicts.py": 159,
@@ -94,3 +106,26 @@ def longest_first(path: PurePath) -> tuple[int, str, int]:
 @cache
 def _seconds_in(folder: PurePath) -> int:
     return sum(seconds for path, seconds in SECONDS.items() if PurePath(path).parent == folder)
+
+
+def measured(cases: Iterable[tuple[str, float]]) -> Counter[str]:
+    """Seconds by file, of cases as JUnit names them: `tests.integration.drift.test_faults[.TestClass]`."""
+    found: Counter[str] = Counter()
+    for name, seconds in cases:
+        parts = name.split(".")
+        end = next((place for place, part in enumerate(parts) if part.startswith("test_")), len(parts) - 1)
+        found["/".join(parts[parts[0] == "tests" : end + 1]) + ".py"] += seconds
+    return found
+
+
+def table(seconds: Counter[str]) -> str:
+    """As it stands above."""
+    lines = [f'    "{path}": {taken:.0f},' for path, taken in seconds.most_common() if taken >= SHORTEST]
+    return "\n".join(["SECONDS: dict[str, int] = {", *lines, "}"])
+
+
+if __name__ == "__main__":
+    results = ElementTree.parse(sys.argv[1]).iter("testcase")
+    all_of_them = measured((case.get("classname", ""), float(case.get("time", 0))) for case in results)
+    sys.stdout.write(table(all_of_them) + "\n")
+    sys.stderr.write(f"{sum(all_of_them.values()):.0f} s in {len(all_of_them)} files\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -19,40 +19,26 @@ from sqlalchemy.orm import Session
 
 from chassis.cloudevents import Record, decode
 from chassis.database import Database
-from chassis.delivery import ACK_POLICY, Bad, DeadLetterWriter, Delivery, Rejected, Subscription
-from chassis.errors import Permanent, Transient
+from chassis.delivery import ACK_POLICY, DeadLetterWriter, Delivery, Subscription
+from chassis.errors import Transient
 from chassis.inbox import first_time
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options, ssl_context
 from chassis.kafka_problem import explain
 from chassis.settings import KafkaSettings, ServiceSettings
+from chassis.stream import HANDLED, Read, Stream, StreamConsumer
 from chassis.telemetry import get_logger, story
 from chassis.topics import DEAD_LETTERS
 from contracts import BY_TYPE, Envelope, Event, types_on
 
 E = TypeVar("E", bound=Event)
 Handler = Callable[[Session, Envelope[Any]], None]
-Read = Callable[[Record, int], Any]
-"""Returns what a message says, from its record and the largest size that is handled; raises as `cloudevents.decode`."""
-
-HANDLED = Counter("gauntlet_events_handled_total", "Events whose effect was committed", ["type"])
 DUPLICATES = Counter("gauntlet_events_duplicate_total", "Events that had had their effect before", ["type"])
 
 SESSION_MS, HEARTBEAT_MS = 6_000, 1_000
 REBALANCE_MS = 60_000
 """Longer than the slowest handler: a member that responds later is evicted, and its message is handled twice."""
-BATCH_RECORDS, BATCH_WAIT_MS = 5_000, 100
 
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Stream:
-    """How the messages of a topic are handled in batches: each is read, they are gathered, and take effect as one."""
-
-    event: type[Event]
-    read: Read
-    gather: Callable[[Sequence[Any]], Any]
-    handler: Callable[[Session, Any], None]
 
 
 class Bus:
@@ -73,6 +59,8 @@ class Bus:
         self.emits = tuple(emits)
         self._handlers: dict[str, dict[str, Handler]] = {}
         self._streams: dict[str, Stream] = {}
+        self.streams: list[StreamConsumer] = []
+        """While it runs."""
         self._broker: KafkaBroker | None = None
         self._letters: DeadLetterWriter | None = None
         self._subscriptions: list[Subscription] = []
@@ -113,11 +101,15 @@ class Bus:
             await letters.stop()
             raise Transient(await explain(self._settings, error)) from error
         self._broker, self._letters = broker, letters
+        self.streams = [self._consumer(stream, letters) for stream in self._streams.values()]
+        for consumer in self.streams:
+            consumer.start()
 
     async def stop(self) -> None:
         """Finish messages in progress and leave the consumer groups, so that other replicas take over at once."""
         for subscription in self._subscriptions:
             subscription.stop()
+        await asyncio.gather(*(consumer.stop() for consumer in self.streams))
         if self._broker is not None:
             await self._broker.stop()
         if self._letters is not None:
@@ -141,6 +133,19 @@ class Bus:
         streams = [event for topic in self._streams for event in types_on(topic)]
         return (*(BY_TYPE[name] for name in types), *streams)
 
+    def _group(self, topic: str) -> str:
+        return f"{self._settings.topic_prefix}{self._service}.{topic}"
+
+    def _consumer(self, stream: Stream, letters: DeadLetterWriter) -> StreamConsumer:
+        return StreamConsumer(
+            stream,
+            self._settings,
+            self._database,
+            letters,
+            group=self._group(stream.event.topic),
+            options={"session.timeout.ms": SESSION_MS, "heartbeat.interval.ms": HEARTBEAT_MS},
+        )
+
     def _build(self, letters: DeadLetterWriter) -> KafkaBroker:
         self._subscriptions = []
         broker = KafkaBroker(
@@ -153,9 +158,7 @@ class Bus:
             graceful_timeout=30.0,
         )
         for topic, handlers in self._handlers.items():
-            self._subscribe(broker, letters, topic, partial(self._handle, handlers), batch=False)
-        for topic, stream in self._streams.items():
-            self._subscribe(broker, letters, topic, partial(self._handle_batch, stream), batch=True)
+            self._subscribe(broker, letters, topic, partial(self._handle, handlers))
         return broker
 
     def _subscribe(
@@ -164,8 +167,6 @@ class Bus:
         letters: DeadLetterWriter,
         topic: str,
         work: Callable[[Any], None],
-        *,
-        batch: bool,
     ) -> None:
         async def consume(events: Any) -> None:
             await asyncio.get_running_loop().run_in_executor(self._executor, work, events)
@@ -173,9 +174,9 @@ class Bus:
         subscription = Subscription(letters)
         router = KafkaRouter(middlewares=[partial(Delivery, subscription=subscription)])
         options: dict[str, Any] = {
-            "group_id": f"{self._settings.topic_prefix}{self._service}.{topic}",
+            "group_id": self._group(topic),
             "ack_policy": ACK_POLICY,
-            "parser": _parse_batch if batch else _parse,
+            "parser": _parse,
             "decoder": _undecoded,
             "listener": subscription,
             "auto_offset_reset": "earliest",
@@ -185,8 +186,6 @@ class Bus:
             "rebalance_timeout_ms": REBALANCE_MS,
             "max_partition_fetch_bytes": LARGEST_MESSAGE,
         }
-        if batch:
-            options |= {"batch": True, "max_records": BATCH_RECORDS, "batch_timeout_ms": BATCH_WAIT_MS}
         router.subscriber(Topic(self._settings.topic_prefix + topic, declare=False), **options)(consume)
         broker.include_router(router)
         self._subscriptions.append(subscription)
@@ -204,57 +203,16 @@ class Bus:
             handler(session, envelope)
         HANDLED.labels(envelope.type).inc()
 
-    def _handle_batch(self, stream: Stream, messages: Sequence[ConsumerRecord[Any, Any]]) -> None:
-        bad: list[Bad] = []
-        good: list[tuple[ConsumerRecord[Any, Any], Any]] = []
-        for message in messages:
-            try:
-                good.append((message, stream.read(self._record(message), self._settings.max_event_bytes)))
-            except (Permanent, ValueError) as error:
-                bad.append((message, f"{type(error).__name__}: {error}"))
-        try:
-            self._run_batch(stream, [item for _, item in good])
-        except (Permanent, ValueError):
-            bad += self._one_by_one(stream, good)
-        if bad:
-            raise Rejected(bad)
-
-    def _one_by_one(self, stream: Stream, good: Sequence[tuple[ConsumerRecord[Any, Any], Any]]) -> list[Bad]:
-        """Handle the records of a batch one by one; return those that fail, the others take effect."""
-        bad: list[Bad] = []
-        for message, item in good:
-            try:
-                self._run_batch(stream, [item])
-            except (Permanent, ValueError) as error:
-                bad.append((message, f"{type(error).__name__}: {error}"))
-        return bad
-
-    def _run_batch(self, stream: Stream, items: Sequence[Any]) -> None:
-        if not items:
-            return
-        batch = stream.gather(items)
-        with self._database.transaction() as session:
-            stream.handler(session, batch)
-        HANDLED.labels(stream.event.type).inc(len(items))
-
     def _decode(self, message: ConsumerRecord[Any, Any]) -> Envelope[Any]:
-        return decode(self._record(message), self._settings.max_event_bytes)
-
-    def _record(self, message: ConsumerRecord[Any, Any]) -> Record:
         topic = message.topic.removeprefix(self._settings.topic_prefix)
-        return Record(topic, message.key, message.value, tuple(message.headers), message.timestamp)
+        record = Record(topic, message.key, message.value, tuple(message.headers), message.timestamp)
+        return decode(record, self._settings.max_event_bytes)
 
 
 async def _parse(message: ConsumerRecord[Any, Any], original: Any) -> Any:
     """Accept any message: FastStream's own parser silently skips one whose headers are not text."""
     parsed = await original(replace(message, headers=()))
     parsed.raw_message = message
-    return parsed
-
-
-async def _parse_batch(messages: tuple[ConsumerRecord[Any, Any], ...], original: Any) -> Any:
-    parsed = await original((replace(messages[0], headers=()),))
-    parsed.raw_message = messages
     return parsed
 
 

@@ -161,7 +161,8 @@ class ModelPolicy(Section):
     label_maturity: Duration = Field(
         default=timedelta(0),
         ge=timedelta(0),
-        description="How long labels take: rollouts count a prediction's label from this age on, so that labels that"
+        description="How long labels take: rollouts count a prediction's label from this age on, and drift judges the"
+        " performance of a window from this age of its rows on (0: from the measured delay on), so that labels that"
         " come quickly do not decide",
     )
     drift: Drift = Drift()

@@ -16,6 +16,7 @@ from support.drifting import (
     log_reference,
     predictions,
     promotion,
+    truths,
 )
 from support.mlflow_server import MlflowServer
 from support.waiting import eventually
@@ -49,22 +50,33 @@ def test_a_window_that_drifts_is_announced_once_although_all_is_doubled_and_repl
     assert len(detected(own_bus)) == 1
 
 
-@taking_turns("point", "before_transaction", "before_commit", "before_mark", "before_result")
+@taking_turns(
+    "point",
+    "before_transaction",
+    "before_commit",
+    "before_mark",
+    "before_result",
+    "within_append",
+    "before_batch_commit",
+    "within_labels",
+)
 def test_a_service_killed_in_the_middle_announces_the_drift_once(
     own_drift: DriftService, own_bus: BusClient, reference: Dataset, point: str
 ) -> None:
     drift = own_drift
     drift.start(dying_at=point)
+    made = predictions(customers(WINDOW + 30, 2, shift=1.0))
     drift.publish([promotion(reference=reference)])
-    drift.publish(predictions(customers(WINDOW + 30, 2, shift=1.0)))
+    drift.publish(made)
+    drift.publish(truths(made[: WINDOW + 20]))
     eventually(drift.died, timeout=90)
     drift.start_ready()
     eventually(lambda: detected(own_bus), timeout=90)
     eventually(drift.idle, timeout=60)
     assert len({envelope.id for envelope in own_bus.events(DriftDetected.topic)}) == 1
-    assert [(w["id"], w["rows"], w["state"]) for w in drift.windows()] == [
-        ("shop-v1-w1", WINDOW, "scored"),
-        ("shop-v1-w2", 30, "filling"),
+    assert [(w["id"], w["rows"], w["labelled"], w["state"]) for w in drift.windows()] == [
+        ("shop-v1-w1", WINDOW, WINDOW, "scored"),
+        ("shop-v1-w2", 30, 20, "filling"),
     ]
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from contracts import Envelope, GroundTruthReceived, Output, PredictionMade, new_envelope
-from drift.database import store
-from drift.database.tables import PlaceRow, VersionRow
+from drift.database import store, window_rows
+from drift.database.records import dumps, loads
+from drift.database.tables import ChunkRow, PlaceRow, VersionRow
 from support.drift_bench import REFERENCE
 from support.drifting import MODEL, customers, predictions, truths
 
@@ -230,3 +232,75 @@ def test_versions_table_remembers_the_promotion(bench):
         version = session.get(VersionRow, (MODEL, 1))
         assert (version.epoch, version.metric, version.baseline) == (4, "roc_auc", {"roc_auc": 0.8})
         assert version.reference["digest"] == REFERENCE.digest
+
+
+def test_a_trickle_of_rows_leaves_few_chunks_and_all_values_as_they_were(bench):
+    """Batches of different columns and types, merged again and again."""
+    rng = np.random.default_rng(0)
+    kinds = [1, 2.5, "text", True, None, 10**30, 2**60]
+    expected = []
+    for number in range(300):
+        value = kinds[(number // 40) % len(kinds)]
+        features = {"one": value, "always": number} | ({"rare": "now"} if number % 97 == 0 else {})
+        made = PredictionMade(
+            model_name=MODEL,
+            request_id=f"request-{number}",
+            features=features,
+            champion=Output(model_version=1, score=float(rng.random()), label=value),
+            latency_ms=1,
+        )
+        bench.predict([new_envelope(made, source="serving")])
+        plain = loads(dumps(value))
+        expected.append({"one": plain, "always": number, "rare": features.get("rare"), "answer": plain})
+    assert bench.count(ChunkRow) <= 10
+    with bench.database.reading() as session:
+        window = store.window_by_id(session, "shop-v1-w1")
+        frame = window_rows.features(session, window, ["one", "always"])
+        whole = window_rows.table(session, window)
+    assert list(frame.columns) == ["one", "always", "rare"]
+    assert frame["always"].to_numpy().tolist() == list(range(300))
+    assert frame["one"].tolist() == [row["one"] for row in expected]
+    assert [type(value) is bool for value in frame["one"]] == [type(row["one"]) is bool for row in expected]
+    assert whole["answer"].tolist() == [row["answer"] for row in expected]
+    assert whole["f:rare"].astype(object).where(whole["f:rare"].notna(), None).tolist() == [
+        row["rare"] for row in expected
+    ]
+
+
+def test_rows_with_thousands_of_names_are_kept_as_they_are(bench):
+    made = [
+        new_envelope(
+            PredictionMade(
+                model_name=MODEL,
+                request_id=f"request-{number}",
+                features={"age": number, f"only-{number}": 1} if number else {"age": 0},
+                champion=Output(model_version=1, score=0.5),
+                latency_ms=1,
+            ),
+            source="serving",
+        )
+        for number in range(1500)
+    ]
+    bench.predict(made[:3])
+    bench.predict(made)
+    with bench.database.reading() as session:
+        window = store.window_by_id(session, "shop-v1-w1")
+        frame = window_rows.features(session, window, ["age", "only-1400", "none"])
+    assert frame["age"].tolist() == list(range(1500))
+    assert frame["only-1400"].count() == 1 and "none" not in frame
+    assert len(frame.columns) == 2 + window_rows.MOST_OTHERS
+
+
+def test_the_newest_labelled_rows_are_whole(bench):
+    bench.promote()
+    made = predictions(customers(2500, 1), entity=True)
+    bench.predict(made)
+    bench.tell(truths(made[1000:2100]))
+    with bench.database.reading() as session:
+        found = window_rows.newest_labelled(session, MODEL, 1, 300)
+        window = store.window_by_id(session, "shop-v1-w1")
+        given = window_rows.labelled(session, window)
+    assert [row.entity for row in found] == [item.data.entity_id for item in made[1800:2100]]
+    assert [row.features for row in found] == [item.data.features for item in made[1800:2100]]
+    assert [row.truth for row in found] == [item.data.champion.label for item in made[1800:2100]]
+    assert [row.entity for row in given] == [item.data.entity_id for item in made[1000:2000]]

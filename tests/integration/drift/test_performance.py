@@ -20,6 +20,8 @@ from drift.detection.emitter import DriftEmitter
 from drift.detection.performance_job import PerformanceJob
 from drift.handlers import PERFORMANCE
 from drift.policies import DriftPolicies
+from drift.reports.drawer import Drawer
+from drift.reports.drawings import Drawings
 from drift.scoring.references import References
 from support.drift_bench import Bench
 from support.drifting import MODEL, customers, predictions, truths
@@ -34,8 +36,10 @@ class Judge:
         policies = {MODEL: ModelPolicy(model=MODEL, **{**POLICY, **policy})}
         self.bench = Bench(url, policies)
         references = References(Registry("http://127.0.0.1:1"), folder)  # there are no golden predictions to fetch
-        emitter = DriftEmitter(self.bench.queue, Outbox("drift"), DriftPolicies(policies), "http://drift")
-        self.job = PerformanceJob(self.bench.database, references, DriftPolicies(policies), emitter)
+        rules, settings = DriftPolicies(policies), self.bench.settings
+        emitter = DriftEmitter(self.bench.queue, Outbox("drift"), rules, "http://drift")
+        drawings = Drawings(self.bench.queue, rules, Drawer(settings, "", ""), settings.windows_kept)
+        self.job = PerformanceJob(self.bench.database, references, rules, emitter, drawings)
 
     def window(self, seed: int, wrong: float, labelled: int = 400) -> list[Envelope[PredictionMade]]:
         """A window of rows, of which this share was predicted wrongly."""

@@ -1,7 +1,4 @@
-"""A version is registered again: judged again when another verdict is possible or requested, else its verdict stands.
-
-And a version that lacks something waits for it, without a verdict.
-"""
+"""A version is registered again: judged again if another verdict is possible or requested, else its verdict stands."""
 
 from __future__ import annotations
 
@@ -9,33 +6,18 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import pandas as pd
 import pytest
 
-from contracts import GateFailed, GatePassed, ModelRegistered, Trigger
+from contracts import GateFailed, Trigger
 from support.bus_client import BusClient
-from support.candidates import ANYONES, Candidates, rows
+from support.candidates import Candidates, rows
 from support.cli import gauntlet
 from support.databases import on_postgres, on_sqlite
 from support.gatekeepers import POLICY, Gatekeepers, NameOf
+from support.registering import bare, create_golden, registration
 from support.waiting import eventually
 
 AGAIN = Trigger(kind="again", reason="the labels were corrected")
-
-
-def bare(model_name: str, version: int, trigger: Trigger | None = None) -> ModelRegistered:
-    return ModelRegistered(model_name=model_name, model_version=version, trigger=trigger)
-
-
-def registration(gatekeeper: Gatekeepers, model_name: str, version: int, event_id: str) -> dict[str, Any]:
-    """What came of this event, once that is decided."""
-
-    def decided() -> dict[str, Any] | None:
-        found = gatekeeper.candidate(model_name, version)["registrations"]
-        each = next((each for each in found if each["event_id"] == event_id), None)
-        return each if each and (each["judgement"] or each["kept"]) else None
-
-    return eventually(decided, timeout=60)
 
 
 def judged(gatekeeper: Gatekeepers, model_name: str, version: int, judgement: int) -> dict[str, Any]:
@@ -48,26 +30,6 @@ def judged(gatekeeper: Gatekeepers, model_name: str, version: int, judgement: in
 
 def actions(gatekeeper: Gatekeepers, model_name: str) -> list[str]:
     return [row["action"] for row in reversed(gatekeeper.get(f"/audit?model={model_name}"))]
-
-
-def create_golden(gatekeeper: Gatekeepers, model_name: str, frame: pd.DataFrame) -> str:
-    path = gatekeeper.folder / f"{uuid4().hex}.parquet"
-    frame.to_parquet(path, index=False)
-    made = gatekeeper.post(
-        f"/models/{model_name}/golden", params={"actor": "ada", "note": "for a test"}, content=path.read_bytes()
-    )
-    assert made.status_code == 201, made.text
-    return str(made.json()["digest"])
-
-
-def waiting(gatekeeper: Gatekeepers, model_name: str, version: int, what: str) -> dict[str, Any]:
-    def found() -> Any:
-        candidate = gatekeeper.candidate(model_name, version)
-        return candidate if what in (candidate["reason"] or "") else None
-
-    candidate = eventually(found, timeout=60)
-    assert candidate["state"] == "waiting" and candidate["judged_at"] is None and candidate["verdicts"] == []
-    return candidate
 
 
 def test_a_verdict_stands_until_another_is_requested_with_a_reason(
@@ -189,78 +151,6 @@ def test_another_golden_dataset_or_champion_makes_another_verdict_possible(
     assert judged(gatekeeper, name, 2, 3)["champion_version"] == 3
     row = next(row for row in gatekeeper.get(f"/audit?model={name}") if row["action"] == "judged again")
     assert "champion v1, and now v3 is" in row["reason"] and row["evidence"]["event_id"] == told.id
-
-
-def test_a_version_without_golden_rows_waits_for_them_and_goes_on(
-    gatekeeper: Gatekeepers, name_of: NameOf, bus: BusClient, candidates: Candidates
-) -> None:
-    name = name_of("pinned")
-    told = bus.publish(candidates.version(name, "good"))
-    waiting(
-        gatekeeper, name, 1, f"waiting for: golden rows, labelled rows to judge it on: gauntlet golden create {name}"
-    )
-    assert gatekeeper.post(f"/models/{name}/candidates/1/replay").status_code == 409
-    create_golden(gatekeeper, name, rows(seed=3))
-    candidate = gatekeeper.judged(name, 1)
-    assert (candidate["state"], candidate["judgement"]) == ("passed", 1)
-    assert registration(gatekeeper, name, 1, told.id)["judgement"] == 1
-    assert [each for each in bus.events(GateFailed.topic) if each.model_name == name] == []
-
-
-def test_a_waiting_version_does_not_hold_up_the_next_and_a_better_event_completes_it(
-    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
-) -> None:
-    bus.publish(candidates.version(model_name, ANYONES))
-    waiting(gatekeeper, model_name, 1, "golden rows")
-    complete = candidates.version(model_name, "good")
-    bus.publish(complete)
-    assert gatekeeper.judged(model_name, 2)["state"] == "passed"
-    whole = complete.model_copy(update={"model_version": 1, "artifact_digest": None, "artifact_uri": None})
-    bus.publish(whole)
-    candidate = gatekeeper.judged(model_name, 1)
-    assert candidate["datasets"]["evaluation"]["digest"] == complete.evaluation.digest
-
-
-def test_a_person_may_promote_a_version_that_waits(
-    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
-) -> None:
-    bus.publish(candidates.version(model_name, ANYONES))
-    waiting(gatekeeper, model_name, 1, "golden rows")
-    answer = gatekeeper.post(
-        f"/models/{model_name}/promote", {"actor": "ada", "reason": "it is urgent", "model_version": 1}
-    )
-    assert answer.status_code == 200 and answer.json()["cause"] == "override"
-
-
-def test_a_version_that_nobody_announced_waits_for_the_end_of_its_run(
-    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates
-) -> None:
-    """It may be in a notebook that is not done yet. Who registers it does not want to wait for that."""
-    kind = candidates.kind("unfinished", "return 1 / (1 + np.exp(-(1.5 * frame['a'] + frame['b'])))")
-    candidates.client.update_run(kind.run_id, status="RUNNING")
-    candidates.version(model_name, "unfinished")
-    eventually(lambda: gatekeeper.get(f"/models/{model_name}/candidates") != [])
-    waiting(gatekeeper, model_name, 1, f"the end of its run {kind.run_id}, which is RUNNING")
-    bus.publish(bare(model_name, 1, Trigger(kind="manual")))
-    assert gatekeeper.judged(model_name, 1)["state"] == "passed"
-    candidates.version(model_name, "unfinished")
-    eventually(lambda: len(gatekeeper.get(f"/models/{model_name}/candidates")) == 2)
-    waiting(gatekeeper, model_name, 2, "the end of its run")
-    candidates.client.update_run(kind.run_id, status="FINISHED")
-    gatekeeper.judged(model_name, 2)
-
-
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_version_without_a_policy_waits_for_one(
-    gatekeepers: Gatekeepers, own_bus: BusClient, candidates: Candidates
-) -> None:
-    name = f"m-{uuid4().hex[:8]}"
-    gatekeepers.start_ready()
-    own_bus.publish(candidates.version(name, "good"))
-    waiting(gatekeepers, name, 1, f"waiting for: a policy: model {name!r} has no policy in ")
-    gatekeepers.policy(name)
-    assert gatekeepers.judged(name, 1)["state"] == "passed"
-    assert [type(each.data) for each in own_bus.events(GatePassed.topic) if each.model_name == name] == [GatePassed]
 
 
 @on_postgres

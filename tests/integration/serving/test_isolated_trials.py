@@ -59,7 +59,7 @@ def test_no_user_meets_it_and_it_is_given_up(
         return next((event for event in mine if isinstance(event, ModelLoadFailed)), None)
 
     slowest = 0.0
-    with clients(strict, name, 2) as asking:
+    with clients(strict, name, 2, pause=0.02) as asking:
         eventually(lambda: all(client.seen for client in asking))
         for number in count():
             assert number < 2000, "it is never given up"

@@ -48,40 +48,48 @@ def test_what_cannot_be_compared_has_no_distance(one: Distribution, other: Distr
 
 
 @pytest.mark.parametrize(
-    ("splits", "past", "limit"),
+    ("splits", "past", "assumption", "limit"),
     [
-        (99, 0, Limit(0.95, 0.5, IID)),
-        (99, 18, Limit(0.95, 0.5, IID)),  # too few for 1 in 20
-        (99, 19, Limit(19.0, 10.0, WINDOWS)),
-        (0, 19, Limit(19.0, 10.0, WINDOWS)),
-        (0, 60, Limit(39.0, 20.5, WINDOWS)),  # the first 40: it does not follow slow drift
-        (0, 5, None),
+        (400, 0, IID, 0.384),
+        (400, 4, IID, 0.384),  # too few to count
+        (400, 5, IID, 0.6),  # they widen it
+        (400, 19, WINDOWS, 1.0),
+        (0, 19, WINDOWS, 1.0),
+        (0, 5, None, None),
+        (0, 0, None, None),
     ],
 )
 def test_a_limit_is_exceeded_by_the_share_of_windows_that_the_budget_allows(
-    splits: int, past: int, limit: Limit | None
+    splits: int, past: int, assumption: str | None, limit: float | None
 ) -> None:
-    found = limit_of(np.arange(1, splits + 1) / 100, np.arange(1, past + 1, dtype=float), 0.05)
+    distances = 0.5 + 0.5 * np.linspace(-1, 1, past)
+    found = limit_of(np.linspace(0.004, 0.4, splits), distances, 0.05)
     if limit is None:
         assert found is None
     else:
-        assert found is not None and found.assumption == limit.assumption
-        assert (found.limit, found.expected) == pytest.approx((limit.limit, limit.expected))
+        assert found is not None and found.assumption == assumption
+        assert found.limit >= limit * 0.98 and found.expected < found.limit
+
+
+def test_a_limit_does_not_follow_slow_drift() -> None:
+    past = np.concatenate([np.linspace(0.1, 0.2, 40), np.linspace(0.2, 5.0, 160)])
+    first, later = limit_of(np.array([]), past[:40], 0.05), limit_of(np.array([]), past, 0.05)
+    assert first is not None and later == first
 
 
 def test_row_splits_are_the_same_each_time_and_smaller_for_larger_windows() -> None:
     reference = Distribution(numbers := RANDOM.beta(2, 3, 2000))
-    small, large = row_splits(reference, 200), row_splits(reference, 2000)
-    assert (row_splits(reference, 200) == small).all() and np.median(large) < np.median(small) / 2
+    small, large = row_splits(reference, 200, 400), row_splits(reference, 2000, 400)
+    assert (row_splits(reference, 200, 400) == small).all() and np.median(large) < np.median(small) / 2
     drawn = [distance(reference, Distribution(RANDOM.choice(numbers, 200))) or 0.0 for _ in range(200)]
     assert np.median(small) == pytest.approx(np.median(drawn), rel=0.15), "as SciPy's distance of drawn rows"
-    classes = row_splits(Distribution(classes={"a": 900.0, "b": 100.0}), 500)
+    classes = row_splits(Distribution(classes={"a": 900.0, "b": 100.0}), 500, 400)
     assert len(classes) == len(small) and 0 < np.median(classes) < 0.1
 
 
 def test_windows_of_the_same_distribution_seldom_drift_and_of_another_do() -> None:
     reference = Distribution(RANDOM.beta(2, 3, 20_000))
-    limit = limit_of(row_splits(reference, 1000), np.array([]), 0.05)
+    limit = limit_of(row_splits(reference, 1000, 400), np.array([]), 0.05)
     assert limit is not None
     null = [distance(reference, Distribution(RANDOM.beta(2, 3, 1000))) or 0.0 for _ in range(200)]
     assert sum(each >= limit.limit for each in null) <= 25

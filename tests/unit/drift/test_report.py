@@ -80,7 +80,7 @@ def test_evidently_draws_by_the_limits_and_the_rule_of_the_verdict(limits, share
 
 def test_a_feature_without_a_limit_is_not_drawn():
     reference, current = frame(500, 1), frame(300, 2)
-    [only] = [score for score in compare(reference, current).scores if score.feature == "dest"]
+    [only] = [score for score in compare(reference, current).scores if score.method == JENSEN_SHANNON]
     page = render(reference, current, [only], drift_share=None, most_rows=10_000).page
     assert page is not None
     assert "dest" in page and '"age"' not in page

@@ -12,6 +12,7 @@ from gatekeeper.benchmarks import page, report
 from gatekeeper.benchmarks.results import Results, unmeasured
 from gatekeeper.policy.benchmark import Compared, Verdict
 from gatekeeper.policy.statistics.estimates import Difference
+from gatekeeper.policy.statistics.units import Units
 
 DUE = BenchmarkDue(
     model_name="shop",
@@ -33,10 +34,12 @@ FIGURES = (
 
 
 def results(outcome: Outcome, winner: int | None) -> dict[str, Any]:
-    found = Difference(value=0.1, se=0.03, lower=0.05, upper=0.15, n=450, method="DeLong", first=0.6, second=0.5)
+    found = Difference(
+        value=0.1, se=0.03, lower=0.05, upper=0.15, n=450, method="DeLong", first=0.6, second=0.5, units=Units(450)
+    )
     strongest = Compared("class frequencies", found)
     verdict = Verdict(outcome, "0.6 against 0.5", (strongest,), strongest)
-    made = Results(verdict, 3, "roc_auc", 0.95, winner, 500, True, FIGURES)
+    made = Results(verdict, 3, "roc_auc", 0.95, winner, 500, "points in time", FIGURES)
     return made.document(DUE, "sha256:p")
 
 
@@ -55,7 +58,7 @@ def test_the_report_and_the_page_say_how_it_ended(outcome: Outcome, winner: int 
     assert words in text and words in html
     for said in ("v3 (champion)", "baseline: class frequencies", "it gave no answers", "50 are left out"):
         assert said in text and said in html
-    assert "+0.0500 to +0.1500" in text and "taken as independent" in text and ", by ada" in text
+    assert "+0.0500 to +0.1500" in text and ", by points in time" in text and ", by ada" in text
     assert "every 7d &lt;b&gt;" in html and "<svg" in html
     assert max(len(line) for line in text.splitlines()) < 200
 

@@ -1,25 +1,31 @@
-"""The table by which tests are scheduled names files that are there."""
+"""The table of how long files take, from what pytest writes of a run."""
 
 from __future__ import annotations
 
-from pathlib import Path, PurePath
+from collections import Counter
 
-import pytest
-
-from support.longest import SECONDS, longest_first
-
-TESTS = Path(__file__).parents[2]
+from support.longest import measured, table
 
 
-@pytest.mark.parametrize("path", SECONDS)
-def test_a_file_that_is_scheduled_is_there(path: str) -> None:
-    assert (TESTS / path).is_file(), f"tests/support/longest.py names {path}, which was moved or removed"
-
-
-def test_files_of_a_folder_stay_together_and_longest_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = {"a/short.py": 1, "a/long.py": 9, "b/middle.py": 5, "b/other.py": 7}
-    monkeypatch.setattr("support.longest.SECONDS", seconds)
-    paths = map(PurePath, ["a/short.py", "c/unknown.py", "b/middle.py", "a/long.py", "b/other.py", "a/unknown.py"])
-    assert [str(path) for path in sorted(paths, key=longest_first)] == [
-        *("b/other.py", "b/middle.py", "a/long.py", "a/short.py", "a/unknown.py", "c/unknown.py")
+def test_cases_are_summed_by_file_and_short_files_are_left_out() -> None:
+    seconds = measured(
+        [
+            ("tests.unit.drift.test_report", 1.5),
+            ("tests.integration.test_takeover.TestTakenOver", 20.0),
+            ("tests.integration.test_takeover", 5.4),
+            ("tests.integration.drift.test_faults", 79.0),
+        ]
+    )
+    assert seconds == Counter(
+        {
+            "integration/drift/test_faults.py": 79.0,
+            "integration/test_takeover.py": 25.4,
+            "unit/drift/test_report.py": 1.5,
+        }
+    )
+    assert table(seconds).splitlines() == [
+        "SECONDS: dict[str, int] = {",
+        '    "integration/drift/test_faults.py": 79,',
+        '    "integration/test_takeover.py": 25,',
+        "}",
     ]

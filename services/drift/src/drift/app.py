@@ -39,6 +39,7 @@ from drift.detection.live_metrics import LIVE_METRICS, LiveMetrics
 from drift.handlers import PERFORMANCE, SCORE, Handlers
 from drift.housekeeping import Housekeeper
 from drift.ingestion import labels, predictions
+from drift.ingestion.backpressure import Backpressure
 from drift.policies import DriftPolicies
 from drift.reports.drawer import Drawer
 from drift.reports.drawings import DRAW, Drawings
@@ -99,9 +100,10 @@ def build(settings: Settings) -> FastAPI:
         return BenchmarkJob(database, registry, policies, outbox, handlers.maturity)
 
     bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected, RolloutMeasured, BenchmarkDue])
+    backpressure = Backpressure(lambda: bus.streams, settings.lag, sample=settings.sample_when_behind)
     bus.on(Promoted, handlers.on_promoted)
     bus.on(RolloutChanged, rollouts.on_changed)
-    bus.on_batch(PredictionMade, handlers.on_predictions, read=predictions.read, gather=predictions.gather)
+    bus.on_batch(PredictionMade, handlers.on_predictions, read=backpressure.read, gather=predictions.gather)
     bus.on_batch(GroundTruthReceived, handlers.on_ground_truth, read=labels.read, gather=labels.gather)
 
     worker = JobWorker(
@@ -138,6 +140,7 @@ def build(settings: Settings) -> FastAPI:
             drawer,
             painter,
             bus,
+            backpressure,
             Housekeeper(database, handlers, settings),
             Measurer(database, rollouts),
             BenchmarkClock(database, scheduler, policies),
@@ -147,7 +150,7 @@ def build(settings: Settings) -> FastAPI:
             build_router(database, handlers, rollouts, policies, drawings, settings.public_url),
             benchmarks_router(database, scheduler, policies),
         ],
-        details={store.name: store.details},
+        details={store.name: store.details, "streams": backpressure.details},
     )
 
 

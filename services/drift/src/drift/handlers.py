@@ -23,6 +23,7 @@ from drift.policy.maturity import Maturity, is_due
 from drift.rollouts.rollouts import Rollouts
 from drift.settings import Settings
 
+SKIPPED = "skipped"
 SCORE, PERFORMANCE = "score", "performance"
 
 log = get_logger(__name__)
@@ -78,6 +79,10 @@ class Handlers:
         now = _now()
         for of_model in batch:
             name = of_model.model_name
+            if of_model.skipped:
+                metrics.count_statuses(session, metrics.PREDICTIONS, name, {SKIPPED: of_model.skipped})
+            if of_model.is_empty:
+                continue
             model = store.lock_model(session, name)
             self._count_in_rollouts(session, of_model, now)
             size = self._policies.drift(name).window.rows

@@ -36,13 +36,23 @@ class Settings(ServiceSettings):
     label_retention: PositiveDuration = Field(
         timedelta(days=30), description="How long ground truth without a matching prediction is kept"
     )
-    windows_kept: int = Field(50, ge=1, description="Judged windows per version whose rows are kept")
+    windows_kept: int = Field(100, ge=1, description="Judged windows per version whose rows are kept")
     history_kept: int = Field(2000, ge=1, description="Judged windows per version whose verdicts are kept")
     reports_kept: int = Field(
         100, ge=1, description="HTML reports per version that are kept; reports of emitted drift are kept for ever"
     )
     report_rows: int = Field(
         10_000, ge=200, description="Rows of the reference, and of the window, that a report is rendered from"
+    )
+    lag: PositiveDuration = Field(
+        timedelta(minutes=5),
+        description="How far behind the predictions and the ground truth the service may be; if it is further behind"
+        " for as long as this, it says so in its log, its metrics and GET /ready",
+    )
+    sample_when_behind: bool = Field(
+        True,
+        description="When the service is too far behind, take a share of the requests only, halved until it catches up;"
+        " rows of rollouts are always taken",
     )
     report_seconds: float = Field(
         60.0, gt=0, description="Maximum time to draw a report; the process that draws is ended"

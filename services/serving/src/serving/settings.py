@@ -119,6 +119,12 @@ class Settings(ServiceSettings):
         description="Maximum rows per second for which PredictionMade is published, of all workers, averaged over ten "
         "seconds. The default is about what one drift service reads",
     )
+    prediction_spread: int = Field(
+        1,
+        ge=1,
+        description="Partitions over which the rows of one model are spread, by entity, or by request for rows without"
+        " one, so that several drift processes share a model; rows of an entity stay in order",
+    )
     prediction_buffer_rows: int = Field(
         50_000,
         ge=1,

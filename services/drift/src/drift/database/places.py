@@ -61,7 +61,8 @@ def known(session: Session, keys: Sequence[int]) -> set[int]:
     return {key for (key,) in _in(session, "SELECT key FROM drift_places WHERE key", keys)}
 
 
-def add(session: Session, places: Sequence[Place]) -> None:
+def add(session: Session, places: Sequence[tuple[Any, ...]]) -> None:
+    """`places`: of the fields of Place, in their order."""
     _insert(session, "drift_places", PLACES, places)
 
 
@@ -162,10 +163,7 @@ def _insert(session: Session, table: str, names: Sequence[str], rows: Sequence[t
     connection = session.connection()
     columns = ", ".join(names)
     if _is_sqlite(session):
-        # Named tuples are tuples; SQLAlchemy takes a list of them for many rows.
-        connection.exec_driver_sql(
-            f"INSERT INTO {table} ({columns}) VALUES ({','.join('?' * len(names))})", list(map(tuple, rows))
-        )
+        connection.exec_driver_sql(f"INSERT INTO {table} ({columns}) VALUES ({','.join('?' * len(names))})", list(rows))
         return
     arrays = ", ".join(f"%s::{TYPES.get(name, 'bigint')}[]" for name in names)
     values = tuple(map(list, zip(*rows, strict=True)))

@@ -82,8 +82,9 @@ def features(session: Session, window: WindowRow, names: list[str]) -> pd.DataFr
     seen = feature_names(session, window)
     found = _columns(session, window, [FEATURE + name for name in names if name in seen])
     others = sorted(seen.difference(names))[:MOST_OTHERS]
-    frame = pd.DataFrame({name.removeprefix(FEATURE): values for name, values in found.items()}, index=_rows(window))
-    return frame.assign(**{name: pd.Series(None, index=frame.index, dtype=object) for name in others})
+    columns = {name.removeprefix(FEATURE): values for name, values in found.items()}
+    columns |= {name: pd.Series(None, index=_rows(window), dtype=object) for name in others}
+    return pd.DataFrame(columns, index=_rows(window), copy=False)  # a copy would be as large again
 
 
 def feature_names(session: Session, window: WindowRow) -> set[str]:
@@ -138,7 +139,7 @@ def table(session: Session, window: WindowRow, names: Sequence[str] | None = Non
         if sent_at is not None:
             labelled_at[seat] = sent_at
     columns |= {name: pd.concat(values, ignore_index=True) for name, values in fixed.items() if values}
-    columns |= {LABEL: labels, LABELLED_AT: pd.to_datetime(labelled_at, unit="us", utc=True)}
+    columns |= {LABEL: pd.Series(labels, dtype=object), LABELLED_AT: pd.to_datetime(labelled_at, unit="us", utc=True)}
     return pd.DataFrame(columns, index=_rows(window), copy=False)
 
 
@@ -227,7 +228,7 @@ class _Values:
         self._found[start : start + len(values)] = values
 
     def done(self) -> Any:
-        return self._found
+        return pd.Series(self._found, dtype=object)  # as they are: a frame looks for times among bare objects
 
 
 class _Floats(_Values):
@@ -259,7 +260,7 @@ class _Floats(_Values):
         values[np.isnan(self._found)] = None
         for start, part, name in self._others:
             values[start : start + len(part)] = scalars(part, name)
-        return values
+        return pd.Series(values, dtype=object)
 
 
 class _Texts(_Values):

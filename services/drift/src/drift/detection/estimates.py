@@ -25,6 +25,7 @@ from drift.detection.emitter import DriftEmitter
 from drift.policies import DriftPolicies
 from drift.policy import predictions, proxy
 from drift.policy.harm import estimate_harm
+from drift.policy.limits import splits_for
 from drift.policy.predictions import Distribution, Floats, judge_prediction
 from drift.policy.proxy import Proxy, judge_proxy
 from drift.policy.windows import Verdict
@@ -150,9 +151,10 @@ class Estimator:
         found = None if reference is None else predictions.distance(reference, current)
         limit = None
         if reference is not None and found is not None:
-            key = "splits", str(version.golden_predictions or window.model_version), window.rows, current.method
-            splits: Floats = self._kept(key, lambda: estimators.row_splits(reference, window.rows))
-            share = self._policies.drift(window.model_name).budget.share / 2
+            share = self._policies.drift(window.model_name).budget.share / 2  # the columns are tested beside it
+            of, drawn = str(version.golden_predictions or (window.model_name, window.model_version)), splits_for(share)
+            key = "splits", of, window.rows, current.method, drawn
+            splits: Floats = self._kept(key, lambda: estimators.row_splits(reference, window.rows, drawn))
             limit = predictions.limit_of(splits, np.array(inputs.distances), share)
         what = what_of(inputs.rows, inputs.output)
         verdict = judge_prediction(window.rows, found, limit, what, against)

@@ -33,6 +33,12 @@ class Read(NamedTuple):
     event: PredictionMade
 
 
+class Skipped(NamedTuple):
+    """A row that is not taken, because the service is too far behind; its message was not parsed."""
+
+    model_name: str
+
+
 @dataclass
 class Predictions:
     """What a batch says of one model. `made`: the rows that the champion predicted, each once, by version."""
@@ -41,10 +47,16 @@ class Predictions:
     made: dict[int, Columns] = field(default_factory=dict)
     doubled: int = 0
     """Rows that came more than once in the batch."""
+    skipped: int = 0
+    """Rows that are not taken."""
     failed: list[Made] = field(default_factory=list)
     """Rows that the champion failed on."""
     trials: list[Read] = field(default_factory=list)
     """Rows of rollouts; those that the champion predicted are in `made`, too."""
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.made or self.failed or self.trials)
 
 
 def read(record: Record, max_bytes: int) -> Made | Read:
@@ -75,7 +87,7 @@ def of_event(envelope: Envelope[PredictionMade]) -> Made | Read:
     return made if is_plain else Read(made, event)
 
 
-def gather(rows: Iterable[Made | Read]) -> list[Predictions]:
+def gather(rows: Iterable[Made | Read | Skipped]) -> list[Predictions]:
     """Group by model, ordered by name, so that two transactions that lock several models cannot deadlock."""
     found: dict[str, Predictions] = {}
     made: dict[str, dict[int, Made]] = {}
@@ -85,6 +97,9 @@ def gather(rows: Iterable[Made | Read]) -> list[Predictions]:
         if batch is None:
             batch = found[row.model_name] = Predictions(row.model_name)
             made[row.model_name] = {}
+        if isinstance(row, Skipped):
+            batch.skipped += 1
+            continue
         if event is not None:
             if event.rollout_id is not None:
                 batch.trials.append(Read(row, event))

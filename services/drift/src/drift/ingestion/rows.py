@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import repeat
 
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
@@ -176,19 +177,18 @@ def _fill_windows(
 
 def _put(session: Session, window: WindowRow, columns: Columns, now: datetime, taken: Taken) -> None:
     chunks.append(session, window, columns)
-    names = ("key", "unit", "made_at", "event_time")
-    found = zip(*map(columns.values, names), strict=True)
-    rows = [
-        Place(key, window.key, seat, unit, made_at, event_time)
-        for seat, (key, unit, made_at, event_time) in enumerate(found, window.rows)
-    ]
+    keys, units, made_at, event_times = map(columns.values, ("key", "unit", "made_at", "event_time"))
+    seats = range(window.rows, window.rows + len(columns))
+    rows = list(zip(keys, repeat(window.key), seats, units, made_at, event_times, repeat(0)))
     places.add(session, rows)
     begin, end = map(from_microseconds, columns.span())
     window.start = min(begin, window.start or begin)
     window.end = max(end, window.end or end)
     window.rows += len(columns)
     taken.windows[window.key] = window
-    _give(session, zip(rows, labels_of(session, rows), strict=True), taken)
+    if places.has_labels(session):
+        found = [Place(*row) for row in rows]
+        _give(session, zip(found, labels_of(session, found), strict=True), taken)
     if window.rows >= window.size:
         window.state, window.closed_at = COMPLETE, now
 

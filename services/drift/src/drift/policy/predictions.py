@@ -13,21 +13,19 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 
 from contracts import DriftKind, Outcome
+from drift.policy import limits
+from drift.policy.limits import IID, WINDOWS
 from drift.policy.windows import Verdict
 
 Floats: TypeAlias = NDArray[np.float64]
 
 WASSERSTEIN, JENSEN_SHANNON = "wasserstein", "jensenshannon"
-IID, WINDOWS = "iid", "windows"
-"""What a limit assumes: that rows are independent, or that windows to come are like past ones."""
 LEAST_NORM = 0.001
 """Floor for the standard deviation of (nearly) constant predictions."""
 QUANTILES = 101
 """By which the numbers of a window are kept."""
 LEAST_LIMIT = 0.02
 """A distance below it is no drift, however certain."""
-MOST_PAST = 40
-"""Past windows that a limit is calibrated on: the first ones, or it would follow a slow drift."""
 
 
 @dataclass(frozen=True)
@@ -84,16 +82,25 @@ def distance(reference: Distribution, window: Distribution) -> float | None:
 
 
 def limit_of(splits: Floats, past: Floats, share: float) -> Limit | None:
-    """Return the limit that a share of windows without drift, as small as this, exceeds; None for too few of both.
+    """Return the limit that a share of windows without drift, as small as this, exceeds; None without any.
 
-    The ⌈(1 − share)(K + 1)⌉-th smallest of K distances without drift (conformal prediction: V. Vovk, A. Gammerman and
-    G. Shafer, "Algorithmic Learning in a Random World", 2005): of past windows if they are enough, else of row splits.
+    As for the columns (`limits`): from past windows if they are enough, else from row splits, widened by some past
+    windows. `past`: oldest first.
     """
-    for assumption, found in ((WINDOWS, past[:MOST_PAST]), (IID, splits)):
-        rank = math.ceil((1 - share) * (len(found) + 1) - 1e-9)
-        if 1 <= rank <= len(found):
-            return Limit(max(LEAST_LIMIT, float(np.sort(found)[rank - 1])), float(np.mean(found)), assumption)
-    return None
+    past = past[: limits.stage(len(past), share)]
+    floors = np.array([LEAST_LIMIT])
+    if len(past) >= max(limits.fewest_windows(share), limits.SOME_WINDOWS):
+        return _limit(limits.calibrate_on_windows(past[:, None], share, floors), WINDOWS)
+    if len(splits) < limits.fewest_windows(share):
+        return None
+    found = limits.calibrate(splits[:, None], share, floors)
+    if len(past) >= limits.SOME_WINDOWS:
+        found = limits.wider(found, limits.calibrate_on_windows(past[:, None], share, floors))
+    return _limit(found, IID)
+
+
+def _limit(found: limits.Limits, assumption: str) -> Limit:
+    return Limit(float(found.limit[0]), float(found.expected[0]), assumption)
 
 
 def judge_prediction(rows: int, found: float | None, limit: Limit | None, what: str, against: str) -> Verdict:

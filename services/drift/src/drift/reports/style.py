@@ -8,7 +8,7 @@ STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9198a1; --line: #3d444d; --paper: #0d1117;
   --card: #151b23; --Passed: #3fb950; --Failed: #f85149; --Inconclusive: #d29922; --link: #58a6ff; }
   html, body { background: var(--paper); }
-  #root_component { background: #fff; color-scheme: light; } }
+  [id^="root_"] { background: #fff; color-scheme: light; } }
 body { margin: 0; }
 #gauntlet { box-sizing: border-box; max-width: 60rem; margin: 0 auto; padding: 1.2rem 1rem; color: var(--ink);
   background: var(--paper); font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
@@ -29,4 +29,6 @@ body { margin: 0; }
   overflow-wrap: normal; }
 #gauntlet th { color: var(--soft); font-size: .85rem; font-weight: 600; }
 #gauntlet td { font-variant-numeric: tabular-nums; } #gauntlet .number { text-align: right; }
+@media (max-width: 30rem) { #gauntlet table { font-size: .85rem; }
+  #gauntlet th, #gauntlet td { padding-right: .5rem; } }
 """

@@ -25,7 +25,6 @@ LEAST_ROWS = 200
 """Golden rows, below which nothing is estimated."""
 MOST_CODES = 200
 """Categories of a column that the model of losses distinguishes."""
-SPLITS = 200
 SEED = 14
 MOST_COMPARED = 20_000
 """Rows of a row split."""
@@ -72,8 +71,8 @@ def fit(golden: Golden, metric: str, output: OutputFormat | None, window_rows: i
     return Fitted(estimate, tuple(errors))
 
 
-def row_splits(reference: Distribution, rows: int) -> Floats:
-    """Return the distances of windows without drift: rows drawn at random from those of the reference, (SPLITS,).
+def row_splits(reference: Distribution, rows: int, splits: int) -> Floats:
+    """Return the distances of windows without drift: rows drawn at random from those of the reference, (splits,).
 
     Of numbers to within what 1/rows of them make: the reference is taken at as many quantiles as there are rows.
     """
@@ -81,11 +80,11 @@ def row_splits(reference: Distribution, rows: int) -> Floats:
     if reference.numbers is not None:
         at_ranks = np.quantile(reference.numbers, (np.arange(rows) + 0.5) / rows)
         norm = max(float(np.std(reference.numbers)), LEAST_NORM)
-        drawn = (np.sort(random.choice(reference.numbers, rows)) for _ in range(SPLITS))
+        drawn = (np.sort(random.choice(reference.numbers, rows)) for _ in range(splits))
         return np.array([np.abs(each - at_ranks).mean() / norm for each in drawn])
     names, counts = list(reference.classes or {}), np.array(list((reference.classes or {}).values()))
     found = []
-    for numbers in random.multinomial(rows, counts / counts.sum(), SPLITS):
+    for numbers in random.multinomial(rows, counts / counts.sum(), splits):
         named = zip(names, numbers, strict=True)
         found.append(distance(reference, Distribution(classes={name: float(number) for name, number in named})))
     return np.array([each for each in found if each is not None])

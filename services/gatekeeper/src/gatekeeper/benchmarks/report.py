@@ -91,7 +91,8 @@ def _level(results: Mapping[str, Any]) -> str:
 
 
 def _together(rows: Mapping[str, Any]) -> str:
-    return ", taken as independent: they have no entity" if rows["independent"] else f", by entity ({rows['entity']})"
+    entity = f" ({rows['entity']})" if rows["units"] == "entities" else ""
+    return f", by {rows['units']}{entity}"
 
 
 def _by(due: Mapping[str, Any]) -> str:

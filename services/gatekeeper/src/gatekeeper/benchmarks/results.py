@@ -17,6 +17,7 @@ from gatekeeper.policy.benchmark import Facts, Verdict
 from gatekeeper.policy.gates import leakage
 from gatekeeper.policy.statistics import estimates
 from gatekeeper.policy.statistics.estimates import Unmeasurable
+from gatekeeper.policy.statistics.units import units_of
 from gatekeeper.tournaments import comparison
 from gatekeeper.tournaments.comparison import EntrantPredictions, TournamentInput
 
@@ -25,7 +26,8 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Results:
-    """`champion`: the version that was compared; None: there was none. `figures`: the champion's first."""
+    """`champion`: the version that was compared; None: there was none. `units`: what is taken as independent: rows,
+    entities or points in time. `figures`: the champion's first."""
 
     verdict: Verdict
     champion: int | None = None
@@ -33,7 +35,7 @@ class Results:
     confidence: float | None = None
     winner: int | None = None
     used: int = 0
-    independent: bool = False
+    units: str = "rows"
     figures: tuple[BenchmarkFigure, ...] = ()
 
     @property
@@ -71,7 +73,7 @@ class Results:
                 "label": due.label,
                 "entity": due.entity,
                 "event_time": due.event_time,
-                "independent": self.independent,
+                "units": self.units,
             },
             "metric": self.metric,
             "greater_is_better": None if self.metric is None else METRICS[self.metric].greater_is_better,
@@ -133,7 +135,7 @@ def compare(
         confidence=1 - alpha,
         winner=winner,
         used=len(rows.truth),
-        independent=clusters is None,
+        units=units_of(facts.clusters, facts.series, len(facts.truth)).name,
         figures=(own, *others, *_baselines(verdict)),
     )
 

@@ -74,7 +74,7 @@ class Verdict:
 
 def decide(facts: Facts) -> Verdict:
     """Compare with the baselines. Every one must be beaten, so that their number costs no α."""
-    about = compared.Facts(facts.problem, facts.metric, clusters=facts.clusters)
+    about = compared.Facts(facts.problem, facts.metric, clusters=facts.clusters, series=facts.series)
     if len(facts.truth) == 0:
         return Verdict(Outcome.INCONCLUSIVE, "there are no labelled rows that the champion was not trained on")
     if few := compared.too_few(about, facts.truth):

@@ -17,6 +17,7 @@ import threading
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
+from zlib import crc32
 
 import orjson
 from confluent_kafka import KafkaException, Producer
@@ -25,6 +26,7 @@ from serving.publishing.prediction_events import encoded
 
 NICENESS = 10
 REPORT_SECONDS = 0.1
+METADATA_SECONDS = 1.0
 PIPE_BYTES = 1024 * 1024
 
 
@@ -34,6 +36,8 @@ class PublishingWorker:
     def __init__(self, start: dict[str, Any]) -> None:
         self._topic: str = start["topic"]
         self._kind: str = start["type"]
+        self._spread: int = start["spread"]
+        self._partitions = 0
         self._producer = Producer(start["options"], logger=_telling_logger())
         self.published = 0
         self.dropped = {"buffer full": 0, "refused": 0, "not delivered": 0, "stopped": 0}
@@ -42,16 +46,38 @@ class PublishingWorker:
 
     def publish(self, about: dict[str, Any], line: list[Any]) -> None:
         """Send a line's events; never waits: what does not fit the client's buffer is dropped."""
-        for key, value, headers in encoded(about, line, datetime.now(UTC), self._kind):
+        entities = line[2]
+        for number, (key, value, headers) in enumerate(encoded(about, line, datetime.now(UTC), self._kind)):
+            of = (entities[number] if entities else None) or line[0]
             try:
                 self._producer.produce(
-                    self._topic, key=key, value=value, headers=[*headers], on_delivery=self._undelivered
+                    self._topic,
+                    key=key,
+                    value=value,
+                    headers=[*headers],
+                    on_delivery=self._undelivered,
+                    **self._place(key, of),
                 )
                 self.published += 1
             except BufferError:
                 self.dropped["buffer full"] += 1
             except KafkaException as error:
                 self._drop("refused", error)
+
+    def _place(self, key: bytes, of: str) -> dict[str, int]:
+        """Return the partition of a row: that of its key, or of several one by the entity (or request) that it is `of`.
+
+        The key stays the model's name, as in every event.
+        """
+        if self._spread == 1:
+            return {}
+        if not self._partitions:
+            try:
+                known = self._producer.list_topics(self._topic, METADATA_SECONDS).topics[self._topic].partitions
+            except (KafkaException, KeyError):
+                return {}  # the broker cannot be reached: by its key, as before
+            self._partitions = len(known)
+        return {"partition": partition_of(key, of, self._spread, self._partitions)} if self._partitions else {}
 
     def flush(self, seconds: float) -> None:
         self.dropped["stopped"] = self._producer.flush(seconds)
@@ -72,6 +98,11 @@ class PublishingWorker:
     def _drop(self, reason: str, error: Any) -> None:
         self.dropped[reason] += 1
         self.errors[reason] = str(error)
+
+
+def partition_of(key: bytes, of: str, spread: int, partitions: int) -> int:
+    """Return one of `spread` partitions that follow one another, the first of them by the key."""
+    return (crc32(key) + crc32(of.encode("utf-8", "replace")) % spread) % partitions
 
 
 class _Telling(logging.Handler):

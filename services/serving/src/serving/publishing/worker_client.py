@@ -51,6 +51,7 @@ class WorkerClient:
                 "topic": settings.topic_prefix + PredictionMade.topic,
                 "type": PredictionMade.type,
                 "flush_seconds": settings.flush_seconds,
+                "spread": settings.prediction_spread,
                 "options": confluent_options(settings)
                 | {
                     "client.id": f"{SOURCE}-{settings.role}",

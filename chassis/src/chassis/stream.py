@@ -1,0 +1,343 @@
+"""A stream of messages, handled in batches: read, gathered, and given to a handler in one transaction.
+
+With librdkafka: of the other client a message takes more than all that is done with it here. Its callbacks run in the
+thread that reads, so a rebalance never runs while a batch is being handled; during a backoff the batch is let go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aiokafka.errors import KafkaError
+from prometheus_client import Counter, Gauge
+
+from chassis.cloudevents import Record
+from chassis.database import Database
+from chassis.delivery import LONGEST_BACKOFF, RETRIES, UNEXPECTED_ATTEMPTS, Bad, DeadLetterWriter, Rejected
+from chassis.errors import Permanent, Transient
+from chassis.kafka import LARGEST_MESSAGE, confluent_options
+from chassis.settings import ServiceSettings
+from chassis.telemetry import get_logger
+from contracts import Event
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, Message
+    from sqlalchemy.orm import Session
+
+HANDLED = Counter("gauntlet_events_handled_total", "Events whose effect was committed", ["type"])
+LAG = Gauge("gauntlet_stream_lag", "Messages of a partition that are not handled yet", ["topic", "partition"])
+LAG_SECONDS = Gauge(
+    "gauntlet_stream_lag_seconds", "Age of the newest message that was handled, while more of them wait", ["topic"]
+)
+
+BATCH_RECORDS = 5_000
+POLL_SECONDS = 0.2
+AGAIN_SECONDS = 1.0
+
+Read = Callable[[Record, int], Any]
+"""Returns what a message says, from its record and the largest size that is handled; raises as `cloudevents.decode`."""
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """How the messages of a topic are handled in batches: each is read, they are gathered, and take effect as one."""
+
+    event: type[Event]
+    read: Read
+    gather: Callable[[Sequence[Any]], Any]
+    handler: Callable[[Session, Any], None]
+
+
+class Received(NamedTuple):
+    """A message as a dead letter is written of it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+    timestamp: int
+
+
+@dataclass
+class Lag:
+    """How far a stream is behind: `messages` that wait, by partition; `newest`: when the newest handled one was
+    published, in seconds since 1970."""
+
+    messages: dict[int, int] = field(default_factory=dict)
+    newest: float | None = None
+
+    @property
+    def waiting(self) -> int:
+        return sum(self.messages.values())
+
+    @property
+    def seconds(self) -> float:
+        """Return the age of the newest handled message while others wait."""
+        return 0.0 if self.newest is None or not self.waiting else max(0.0, time.time() - self.newest)
+
+
+class StreamConsumer:
+    """A thread that consumes one topic in a group, from the earliest message on, and commits what was handled."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        settings: ServiceSettings,
+        database: Database,
+        letters: DeadLetterWriter,
+        *,
+        group: str,
+        options: dict[str, Any],
+    ) -> None:
+        self._stream = stream
+        self._settings = settings
+        self._database = database
+        self._letters = letters
+        self._options = confluent_options(settings) | {
+            "group.id": group,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "allow.auto.create.topics": False,
+            "partition.assignment.strategy": "roundrobin",
+            "max.partition.fetch.bytes": LARGEST_MESSAGE,
+            "queued.min.messages": 2 * BATCH_RECORDS,
+            **options,
+        }
+        self._topic = settings.topic_prefix + stream.event.topic
+        self._stopping = threading.Event()
+        self._let_go = False
+        self._settled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self.lag = Lag()
+        self.topic: str = stream.event.topic
+        """Without prefix."""
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name=f"stream {self._stream.event.topic}", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Finish the batch in hand and leave the group, so that other replicas take over at once."""
+        self._stopping.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, 60)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._consume()
+            except Transient as error:
+                log.warning("stream begins again", topic=self._topic, reason=str(error))
+            except Exception:  # whatever it is, the stream must not end while the service runs
+                log.exception("stream interrupted", topic=self._topic)
+                self._stopping.wait(AGAIN_SECONDS)
+
+    def _consume(self) -> None:
+        from confluent_kafka import Consumer
+
+        consumer = Consumer(self._options)
+        try:
+            consumer.subscribe(
+                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+            )
+            while not self._stopping.is_set():
+                first = consumer.poll(POLL_SECONDS)
+                if first is None:
+                    self._note_lag(consumer, None)
+                    continue
+                messages = [
+                    message for message in (first, *consumer.consume(BATCH_RECORDS - 1, 0)) if _is_good(message)
+                ]
+                if not messages:
+                    continue
+                self._let_go = False
+                if not self._deliver(consumer, messages):
+                    if self._stopping.is_set():
+                        return
+                    raise Transient("the partitions were taken away: they are read again from what was committed")
+                self._commit(consumer, messages)
+                self._note_lag(consumer, messages)
+                if not self._settled:
+                    self._settle_down()
+        finally:
+            consumer.close()
+
+    def _settle_down(self) -> None:
+        """Leave all objects that there are to the garbage collector no longer: with the first batch, all is imported.
+
+        Each batch makes ten thousands of objects, for which it would visit them again and again: half of the time.
+        """
+        gc.collect()
+        gc.freeze()
+        self._settled = True
+
+    def _deliver(self, consumer: Consumer, messages: Sequence[Message]) -> bool:
+        """Handle a batch to completion. Returns False when it was let go, and must not be committed."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                self.handle(messages)
+                return True
+            except Rejected as rejected:
+                return self._bury(consumer, rejected.bad, attempt)
+            except Transient as error:
+                log.warning("transient error; retrying", attempt=attempt, error=_text(error))
+            except Exception as error:  # a bug, or a library's error: must neither be lost nor block forever
+                log.exception("handler failed", attempt=attempt)
+                if attempt >= UNEXPECTED_ATTEMPTS:
+                    bad = [(_received(message), _text(error)) for message in messages]
+                    return self._bury(consumer, bad, attempt)
+            RETRIES.labels(self._topic).inc()
+            if not self._wait(consumer, attempt):
+                return False
+
+    def handle(self, messages: Sequence[Message]) -> None:
+        bad: list[Bad] = []
+        good: list[tuple[Message, Any]] = []
+        topic, most = self._stream.event.topic, self._settings.max_event_bytes
+        read = self._stream.read
+        for message in messages:
+            try:
+                record = Record(topic, message.key(), message.value(), _headers(message), message.timestamp()[1])
+                good.append((message, read(record, most)))
+            except UnicodeDecodeError as error:
+                bad.append((_received(message), f"Malformed: the name of a header is not UTF-8: {error}"))
+            except (Permanent, ValueError) as error:
+                bad.append((_received(message), _text(error)))
+        try:
+            self._run_batch([item for _, item in good])
+        except (Permanent, ValueError):
+            bad += self._one_by_one(good)
+        if bad:
+            raise Rejected(bad)
+
+    def _one_by_one(self, good: Sequence[tuple[Message, Any]]) -> list[Bad]:
+        """Handle the records of a batch one by one; return those that fail, the others take effect."""
+        bad: list[Bad] = []
+        for message, item in good:
+            try:
+                self._run_batch([item])
+            except (Permanent, ValueError) as error:
+                bad.append((_received(message), _text(error)))
+        return bad
+
+    def _run_batch(self, items: Sequence[Any]) -> None:
+        if not items:
+            return
+        batch = self._stream.gather(items)
+        with self._database.transaction() as session:
+            self._stream.handler(session, batch)
+        HANDLED.labels(self._stream.event.type).inc(len(items))
+
+    def _bury(self, consumer: Consumer, bad: Sequence[Bad], attempts: int) -> bool:
+        assert self._loop is not None, "start() first"
+        failures = 0
+        for record, reason in bad:
+            while True:
+                written = asyncio.run_coroutine_threadsafe(self._letters.write(record, reason, attempts), self._loop)
+                try:
+                    written.result()
+                    break
+                except KafkaError as error:
+                    failures += 1
+                    log.warning("dead letter waits for Kafka", error=_text(error))
+                    if not self._wait(consumer, failures):
+                        return False
+        return True
+
+    def _wait(self, consumer: Consumer, attempt: int) -> bool:
+        """Back off with jitter; return False when the partitions were taken away, or the service stops.
+
+        The consumer stays in its group meanwhile: it is polled, and gets nothing, because it is paused.
+        """
+        until = time.monotonic() + min(0.05 * 2**attempt, LONGEST_BACKOFF) * random.uniform(0.5, 1.0)
+        consumer.pause(consumer.assignment())
+        while not self._let_go and not self._stopping.is_set() and (left := until - time.monotonic()) > 0:
+            if (message := consumer.poll(min(left, POLL_SECONDS))) is not None and _is_good(message):
+                self._let_go = True  # of partitions that were assigned meanwhile: all is read again
+        if self._let_go or self._stopping.is_set():
+            return False
+        consumer.resume(consumer.assignment())
+        return True
+
+    def _commit(self, consumer: Consumer, messages: Sequence[Message]) -> None:
+        from confluent_kafka import KafkaException, TopicPartition
+
+        newest = {message.partition() or 0: (message.offset() or 0) + 1 for message in messages}
+        try:
+            consumer.commit(
+                offsets=[TopicPartition(self._topic, partition, offset) for partition, offset in newest.items()],
+                asynchronous=False,
+            )
+        except KafkaException as error:
+            # The effect is committed in the database: if it is redelivered, the handler detects it.
+            log.warning("offset not committed; a duplicate may follow", error=_text(error))
+
+    def _on_assign(self, consumer: Consumer, partitions: Any) -> None:
+        log.info("stream assigned", topic=self._topic, partitions=sorted(item.partition for item in partitions))
+
+    def _on_revoke(self, consumer: Consumer, partitions: Any) -> None:
+        self._let_go = True
+        for item in partitions:
+            if self.lag.messages.pop(item.partition, None) is not None:
+                LAG.remove(self._stream.event.topic, str(item.partition))
+
+    def _note_lag(self, consumer: Consumer, handled: Sequence[Message] | None) -> None:
+        """Note how many messages wait, by what the broker said with the newest answers."""
+        topic = self._stream.event.topic
+        for item in consumer.position(consumer.assignment()):
+            if item.offset < 0:
+                continue  # nothing was read of it yet
+            _, high = consumer.get_watermark_offsets(item, cached=True)
+            self.lag.messages[item.partition] = max(0, high - item.offset) if high >= 0 else 0
+            LAG.labels(topic, str(item.partition)).set(self.lag.messages[item.partition])
+        if handled is not None:
+            self.lag.newest = max(message.timestamp()[1] for message in handled) / 1000
+        LAG_SECONDS.labels(topic).set(self.lag.seconds)
+
+
+def _is_good(message: Message) -> bool:
+    error = message.error()
+    if error is None:
+        return True
+    log.warning("Kafka reports", error=str(error))
+    return False
+
+
+def _headers(message: Message) -> Any:
+    return message.headers() or ()
+
+
+def _received(message: Message) -> Any:
+    try:
+        headers = _headers(message)
+    except UnicodeDecodeError:
+        headers = ()
+    return Received(
+        message.topic() or "",
+        message.partition() or 0,
+        message.offset() or 0,
+        message.key(),
+        message.value(),
+        headers,
+        message.timestamp()[1],
+    )
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
