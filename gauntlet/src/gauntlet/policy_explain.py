@@ -208,7 +208,9 @@ def _performance(policy: ModelPolicy, gate: Performance) -> Iterator[str]:
     else:
         yield "Golden rows with an event time are compared by moving blocks of time."
     floors = f" and reach {_bounds(gate.floor)}" if gate.floor else ""
-    yield f"Without a champion it must beat a constant answer{floors}, {bound}."
+    trivial = {"mase": "the last value", "directional_accuracy": "the commonest direction"}
+    least = trivial.get(policy.metric, "a constant answer") if policy.states_metric else "a constant answer"
+    yield f"Without a champion it must beat {least}{floors}, {bound}."
 
 
 def _bounds(bounds: dict[str, float]) -> str:

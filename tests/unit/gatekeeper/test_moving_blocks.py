@@ -204,6 +204,8 @@ def test_the_verdict_says_which_units_were_used() -> None:
     assert "on the same 600 rows: " in performance.decide(facts("mae", None), Performance()).reason
     cold = replace(facts("mae"), champion=None, champion_version=None)
     assert "points in time), against a constant answer's" in performance.decide(cold, Performance()).reason
+    of_series = replace(cold, metric="mase", series=Series(np.full(N, 50.0), 1.0, np.arange(N)))
+    assert "against the last value's 1.0000" in performance.decide(of_series, Performance()).reason
 
 
 def test_few_series_are_no_longer_too_few_where_they_are_ordered() -> None:

@@ -13,6 +13,7 @@ from gatekeeper.policy.compared import Facts, interval, percent, verdict
 from gatekeeper.policy.statistics import estimates
 from gatekeeper.policy.statistics.estimates import Estimate, Predictions, direction
 
+CONSTANT = "a constant answer's"
 NEAR_MISS = 0.01  # the risk of a fixed minimum is reported for a model this far below it
 
 
@@ -49,7 +50,7 @@ def minimum(
 
 def cold_start(facts: Facts, truth: NDArray[Any], challenger: Predictions, settings: Performance) -> GateVerdict:
     """Without a champion: require every floor, and better than a constant prediction, at the confidence bound."""
-    bars = [(facts.metric, estimates.trivial(facts.metric, truth, facts.series), "a constant answer's", True)]
+    bars = [(facts.metric, estimates.trivial(facts.metric, truth, facts.series), _trivial_answers(facts), True)]
     bars += [(metric, value, "the floor", False) for metric, value in settings.floor.items()]
     verdicts = [
         _bar(
@@ -68,6 +69,15 @@ def cold_start(facts: Facts, truth: NDArray[Any], challenger: Predictions, setti
     reason = "no champion yet; " + "; ".join(found.reason for found in verdicts)
     own = next((found for found in verdicts[1:] if found.metric == facts.metric), verdicts[0])
     return own.model_copy(update={"reason": reason})
+
+
+def _trivial_answers(facts: Facts) -> str:
+    """Describe whose value the trivial one is. Evidence before format 4, without the order, said it of constants."""
+    if facts.series is not None and facts.series.at is not None:
+        return {"mase": "the last value's", "directional_accuracy": "the commonest direction's"}.get(
+            facts.metric, CONSTANT
+        )
+    return CONSTANT
 
 
 def _bar(facts: Facts, found: Estimate, metric: str, bar: list[Any], settings: Performance) -> GateVerdict:
