@@ -53,7 +53,17 @@ def print_peers(windows: int, sizes: Sequence[int]) -> None:
 
 def _elsewhere(folder: Path) -> dict[str, dict[str, list[bool]]]:
     wanted = [argument for requirement in REQUIREMENTS for argument in ("--with", requirement)]
-    command = ["uv", "run", "--no-project", "--python", "3.11", *wanted, "python", str(HERE / "drift_elsewhere.py")]
+    own = HERE.parent / ".tools" / "bin" / "uv"
+    command = [
+        str(own) if own.exists() else "uv",
+        "run",
+        "--no-project",
+        "--python",
+        "3.11",
+        *wanted,
+        "python",
+        str(HERE / "drift_elsewhere.py"),
+    ]
     made = subprocess.run([*command, str(folder)], capture_output=True, text=True, cwd=folder, check=False)
     if made.returncode:
         print(f"NannyML and river left out: {made.stderr.strip().splitlines()[-1]}")

@@ -1,11 +1,13 @@
 """The figures of examples/flights.md: which model wins on which month, and how far consecutive windows drift.
 
-`python benchmarks/flights_figures.py [models|windows|drift]` prints Markdown tables; all of them without an argument.
+`python benchmarks/flights_figures.py [models|windows|drift|limits]` prints Markdown tables; without an
+argument all of them.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 
@@ -15,7 +17,10 @@ from scipy.stats import rankdata
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.pipeline import Pipeline
 
-from drift.scoring.scores import compare
+from contracts.drift_settings import Budget
+from drift.policy.windows import MINIMUM_ROWS
+from drift.scoring.calibration import blocks_of, calibrated
+from drift.scoring.scores import Reference, compare
 from examples.flights import recipe
 
 GOLDEN_ROWS = 20_000
@@ -106,7 +111,29 @@ def print_drift() -> None:
                 print(f"| {number:02d} | {' '.join(str(len(found)) for found in sets)} | {some} |")
 
 
-PARTS = {"models": print_models, "windows": print_windows, "drift": print_drift}
+def print_limits() -> None:
+    """Windows by the limits that the service calibrates with the first of them, as the policy has them."""
+    print("\nFeatures beyond their limits, window by window of 4,000 rows\n")
+    print("| reference | month | limits from | features beyond their limits | most often |\n|---|---|---|---|---|")
+    for first, last, judged in ((1, 2, (3, 4, 5, 6)), (4, 5, (6, 7, 8, 9))):
+        training = pd.concat([month(number) for number in range(first, last + 1)], ignore_index=True)
+        sample = training.sample(REFERENCE_ROWS, random_state=0).sort_index()
+        reference = Reference.of(sample, (recipe.label, recipe.entity))
+        span = next(consecutive(judged[0], 4000))["scheduled_at"]
+        blocks = blocks_of(reference, (span.max() - span.min()).total_seconds(), MINIMUM_ROWS)
+        calibration = calibrated(reference, 4000, Budget().share, [], blocks, 0.5)
+        for number in judged:
+            found = [
+                compare(reference, window[FEATURES], calibration.limits).scores for window in consecutive(number, 4000)
+            ]
+            sets = [{score.feature for score in scores if score.drifted} for scores in found]
+            often = Counter(name for names in sets for name in names).most_common(4)
+            named = ", ".join(f"{name} {count}" for name, count in often)
+            beyond = " ".join(str(len(names)) for names in sets)
+            print(f"| {first:02d}–{last:02d} | {number:02d} | {calibration.windows} blocks | {beyond} | {named} |")
+
+
+PARTS = {"models": print_models, "windows": print_windows, "drift": print_drift, "limits": print_limits}
 
 
 def main(argv: list[str]) -> None:

@@ -40,10 +40,10 @@ class Calibration:
     @property
     def in_words(self) -> str:
         """Return where the limits come from, such as `limits from 40 past windows`."""
+        past = "windows of the reference in order of time" if self.blocks else "past windows"
         if self.assumption == WINDOWS:
-            past = "windows of the reference in order of time" if self.blocks else "past windows"
             return f"limits from {self.windows} {past}"
-        wider = f" and {self.windows} past windows" if self.windows else ", which assumes independent rows"
+        wider = f" and {self.windows} {past}" if self.windows else ", which assumes independent rows"
         return f"limits from {self.splits} random splits of the reference{wider}"
 
     def document(self) -> dict[str, Any]:
@@ -85,11 +85,12 @@ def calibrated(
     of_splits = policy.calibrate(drawn.scores, share, floors)
     scores, is_of_blocks = _of_past(reference, drawn.signals, past), False
     enough = policy.fewest_windows(share)
-    if len(past) < enough <= len(blocks):
+    if len(past) < enough and len(blocks) > len(past):
         scores, is_of_blocks = _of_blocks(drawn.signals, blocks), True
-    assumption, counted = (WINDOWS, scores) if len(scores) >= enough else (IID, drawn.scores)
-    found = of_splits
+    assumption = WINDOWS if len(scores) >= enough else IID
+    found, counted = of_splits, drawn.scores
     if len(scores) >= policy.SOME_WINDOWS:
+        counted = scores
         of_windows = policy.calibrate_on_windows(scores, share, floors)
         joined = policy.where_known if assumption == WINDOWS else policy.wider
         found = joined(of_windows, of_splits) if assumption == WINDOWS else joined(of_splits, of_windows)
@@ -98,7 +99,7 @@ def calibrated(
     return Calibration(
         assumption,
         windows,
-        is_of_blocks,
+        is_of_blocks and windows > 0,
         splits,
         share,
         size,
