@@ -114,7 +114,7 @@ def limits_line(limits: Mapping[str, Any] | None) -> str | None:
             " not in them, or only in part"
         )
     if rule and rule["of"]:
-        said += f"; drift_share {rule['share']:g} would have alarmed in {rule['alarms']} of {rule['of']} of them"
+        said += f"; drift_share {rule['share']:g} would have alarmed in {rule['alarms']} of {rule['of']} without drift"
     return said
 
 
