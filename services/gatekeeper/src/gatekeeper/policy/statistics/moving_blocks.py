@@ -70,7 +70,7 @@ def _autocovariances(values: Floats, most: int) -> Floats:
 def _first_uncorrelated(significant: NDArray[np.bool_], lags: int) -> int:
     """Return the lag, from 1 on, at which the first `lags` in a row without correlation begin; without such, the last.
 
-    The authors' programs double this lag, and so do arch (Python) and np (R); the paper doubles the one before it,
+    arch 8.0.0 (Python) doubles this lag, and so does this function; the paper doubles the one before it,
     which is 0 where none is correlated.
     """
     for at in range(len(significant) - lags + 1):
