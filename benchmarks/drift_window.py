@@ -80,9 +80,8 @@ def main(step: str, path: str) -> None:
     database.migrate("drift")
     began = time.perf_counter()
     fill(database)
-    print(
-        f"| fill, {Path(path).stat().st_size / 1024 / 1024:,.0f} MiB on disk | {time.perf_counter() - began:.1f} | {time.process_time():.1f} | |"
-    )
+    seconds, size = time.perf_counter() - began, Path(path).stat().st_size / 1024 / 1024
+    print(f"| fill, {size:,.0f} MiB on disk | {seconds:.1f} | {time.process_time():.1f} | |")
     return None
 
 
