@@ -308,8 +308,8 @@ def processes_table(bench: Bench) -> None:
 def window_table(folder: Path) -> None:
     """A process of its own fills a window, then another judges it: its peak memory is of the judging."""
     print(f"\nA window of {WINDOW_ROWS:,} rows and {WINDOW_COLUMNS} columns, SQLite\n")
-    print("| step | s | more memory, MiB |")
-    print("|---|--:|--:|")
+    print("| step | s | CPU, s | more memory, MiB |")
+    print("|---|--:|--:|--:|")
     for step in ("fill", "judge"):
         command = [sys.executable, "-m", "benchmarks.drift_window", step, str(folder / "window.db")]
         done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)

@@ -104,7 +104,8 @@ class StreamConsumer:
         self._settings = settings
         self._database = database
         self._letters = letters
-        self._options = confluent_options(settings) | {
+        of_both = {name: value for name, value in confluent_options(settings).items() if name != "partitioner"}
+        self._options = of_both | {
             "group.id": group,
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,

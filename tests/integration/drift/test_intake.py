@@ -101,7 +101,7 @@ def test_labels_find_their_rows_in_whichever_order_they_come(bench, order, by_en
     assert bench.windows() == [("shop-v1-w1", "complete", 2000, 2000)]
     assert bench.jobs().count(("performance", "shop-v1-w1")) == 1
     known = [row for row in bench.rows()["shop-v1-w1"] if row["label"] is not None]
-    assert len(known) == 1700 and all(row["answer"] == row["label"] for row in known)
+    assert len(known) == 2000 and all(row["answer"] == row["label"] for row in known)
 
 
 def test_a_label_by_entity_is_of_the_predictions_up_to_it_and_the_first_label_stays(bench):
