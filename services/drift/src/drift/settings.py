@@ -55,7 +55,7 @@ class Settings(ServiceSettings):
         " rows of rollouts are always taken",
     )
     report_seconds: float = Field(
-        60.0, gt=0, description="Maximum time to draw a report; the process that draws is ended"
+        180.0, gt=0, description="Maximum time to draw a report; the process that draws is ended"
     )
     report_memory_mb: int = Field(4096, ge=512, description="Maximum memory of the process that draws reports, in MiB")
     sweep_seconds: float = Field(10.0, gt=0, description="Interval between checks for overdue windows and old rows")
