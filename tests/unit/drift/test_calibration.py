@@ -99,6 +99,16 @@ def test_a_few_past_windows_widen_the_limits_of_row_splits():
     assert all(widened.limits[signal][1] >= limit for signal, (_, limit) in of_rows.limits.items())
 
 
+@pytest.mark.parametrize("before", [4, 9, 18, 40])
+def test_a_broken_window_among_the_past_ones_does_not_hide_that_it_is_still_broken(before):
+    """Else a column of zeros would be seen in one window only, and `after: 2 of 3` would never announce it."""
+    broken = rows(SIZE, 900).assign(spend=0.0)
+    found = calibrated(REFERENCE, SIZE, 1 / 20, [*past(before), sketched(broken)], [], 0.5)
+    assert (found.considered, found.windows) == (before + 1, before if before >= 5 else 0)
+    again = compare(REFERENCE, rows(SIZE, 901).assign(spend=0.0), found.limits)
+    assert {score.feature for score in again.scores if score.drifted} == {"spend"}
+
+
 def test_a_reference_with_times_is_cut_into_windows_of_its_own():
     days = np.random.default_rng(11).normal(0, 0.3, 30)
     parts = [rows(300, 300 + number, day) for number, day in enumerate(days)]

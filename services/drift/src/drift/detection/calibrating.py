@@ -39,7 +39,7 @@ def known_of(session: Session, window: WindowRow, version: VersionRow, rules: Dr
         found = None  # the policy has changed
     # Limits from blocks of the reference are replaced only by enough windows of production.
     at = stage(len(keys), share)
-    if found is not None and (at <= found.windows if not found.blocks else at < found.windows):
+    if found is not None and (at <= found.considered if not found.blocks else at < found.considered):
         return Known(found, [], _expected(session, window, version))
     newest = sorted(keys[: windows_kept(share)])
     rows = session.scalars(

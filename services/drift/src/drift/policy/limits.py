@@ -23,6 +23,8 @@ SOME_WINDOWS, ENOUGH_WINDOWS, MOST_WINDOWS = 5, 40, 200
 FEWEST_SPLITS, MOST_SPLITS = 400, 2000
 LARGEST_FACTOR = 2.0
 """Of the factor for normally distributed scores: a single incident among few past windows must not blind all limits."""
+INCIDENT = 10.0
+"""Robust standard deviations from the median of past windows from which one of them is an incident, of many windows."""
 SHARE_OF_FLOOR = 1 / 3
 """Of a signal's lowest limit: the least standard deviation that it is divided by."""
 
@@ -95,6 +97,26 @@ def calibrate_on_windows(scores: Floats, share: float, floors: Floats) -> Limits
     mean, deviation = _moments(scores, floors)
     factor = LARGEST_FACTOR * quantile
     return Limits(mean, np.maximum(mean + factor * deviation, floors), factor)
+
+
+def ordinary(scores: Floats, spread: Floats) -> NDArray[np.bool_]:
+    """Return which windows are like most of the others, (K,): the others, with an incident, must not widen the limits.
+
+    An incident has a signal far above the median of the windows, in standard deviations by the median absolute
+    deviation; the fewer windows, the farther, because that of a few may be small by chance. `spread`: the least
+    standard deviation of each signal, such as that of row splits. Where half of the windows were incidents or more,
+    there is no telling which are ordinary: all are.
+    """
+    if not len(scores):
+        return np.zeros(0, dtype=np.bool_)
+    some = np.isfinite(scores).any(axis=0)
+    known = scores[:, some]
+    median = np.nanmedian(known, axis=0)
+    deviation = np.nanmedian(np.abs(known - median), axis=0) / stats.norm.ppf(0.75)
+    least = np.maximum(np.nan_to_num(spread[some], nan=0.0), np.finfo(np.float64).tiny)
+    away = np.nan_to_num((known - median) / np.maximum(deviation, least), nan=0.0)
+    found: NDArray[np.bool_] = away.max(axis=1, initial=0.0) <= INCIDENT * (1 + 10 / len(scores))
+    return found if 2 * found.sum() > len(scores) else np.ones(len(scores), dtype=np.bool_)
 
 
 def wider(one: Limits, other: Limits) -> Limits:

@@ -23,8 +23,9 @@ LEAST_FLOOR = 1e-9
 class Calibration:
     """Limits, and on what they were calibrated.
 
-    `windows`: past windows, or blocks of the reference's rows in order of time (`blocks`). `limits`: of each signal its
-    mean without drift and its limit. `share_rule`: on how many of the scored windows `drift_share` would alarm.
+    `windows`: past windows, or blocks of the reference's rows in order of time (`blocks`), without those of
+    `considered` in which there was an incident. `limits`: of each signal its mean without drift and its limit.
+    `share_rule`: on how many of the scored windows `drift_share` would alarm.
     """
 
     assumption: str
@@ -34,6 +35,7 @@ class Calibration:
     share: float
     size: int
     reference_rows: int
+    considered: int = 0
     limits: dict[Signal, tuple[float, float]] = field(default_factory=dict)
     share_rule: dict[str, Any] = field(default_factory=dict)
 
@@ -56,7 +58,17 @@ class Calibration:
 
     def basis(self) -> dict[str, Any]:
         """Return what is shown with each window: all but the limits themselves."""
-        names = ("assumption", "windows", "blocks", "splits", "share", "size", "reference_rows", "share_rule")
+        names = (
+            "assumption",
+            "windows",
+            "blocks",
+            "splits",
+            "share",
+            "size",
+            "reference_rows",
+            "considered",
+            "share_rule",
+        )
         return {name: getattr(self, name) for name in names}
 
     @classmethod
@@ -87,6 +99,8 @@ def calibrated(
     enough = policy.fewest_windows(share)
     if len(past) < enough and len(blocks) > len(past):
         scores, is_of_blocks = _of_blocks(drawn.signals, blocks), True
+    considered = len(scores)
+    scores = scores[policy.ordinary(scores, np.nanstd(drawn.scores, axis=0, ddof=1))]
     assumption = WINDOWS if len(scores) >= enough else IID
     found, counted = of_splits, drawn.scores
     if len(scores) >= policy.SOME_WINDOWS:
@@ -104,6 +118,7 @@ def calibrated(
         share,
         size,
         reference.rows,
+        considered if considered >= policy.SOME_WINDOWS else 0,
         {signal: (_finite(expected), _finite(limit)) for signal, expected, limit in pairs},
         _share_rule(drawn.signals, counted, drift_share),
     )
