@@ -220,7 +220,7 @@ def test_a_drift_of_a_model_without_a_recipe_changes_nothing(trainers: Trainers,
     window = DriftWindow(id="w", rows=2000, start=moment, end=moment)
     before = len(trainers.jobs(model))
     bus.publish(DriftDetected(model_name=model, model_version=1, kind=DriftKind.DATA, window=window, reason="moved"))
-    eventually(lambda: "drift without a recipe" in (trainers.folder / "trainer.log").read_text())
+    eventually(lambda: "no policy names a recipe for the model" in (trainers.folder / "trainer.log").read_text())
     assert len(trainers.jobs(model)) == before
 
 
