@@ -113,7 +113,9 @@ class StreamConsumer:
             "allow.auto.create.topics": False,
             "partition.assignment.strategy": "roundrobin",
             "max.partition.fetch.bytes": LARGEST_MESSAGE,
-            "queued.min.messages": 2 * BATCH_RECORDS,
+            # By default it waits for a second before it fetches again once enough messages are queued.
+            "fetch.queue.backoff.ms": 10,
+            "queued.min.messages": 4 * BATCH_RECORDS,
             **options,
         }
         self._topic = settings.topic_prefix + stream.event.topic
