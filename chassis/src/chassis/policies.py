@@ -70,7 +70,7 @@ def parse_policy(content: bytes, path: Path) -> ModelPolicy:
     if not isinstance(values, dict):
         raise PolicyError(f"{path}: a policy is a mapping that begins with `model:`")
     try:
-        return ModelPolicy.model_validate(values)
+        return ModelPolicy.model_validate(values, context={"written": True})
     except ValidationError as error:
         raise PolicyError("\n".join(_explain(path, text, error))) from error
     except (ArithmeticError, RecursionError) as error:  # such as a duration of 10¹² days

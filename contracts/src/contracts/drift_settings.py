@@ -6,10 +6,19 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Discriminator, Field, PlainSerializer, Tag, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from contracts.durations import Duration
-from contracts.metrics import MetricName
+from contracts.metrics import METRICS, MetricName
 from contracts.section import Section
 
 FORMER_DROP = 0.05
@@ -162,10 +171,26 @@ class Drift(Section):
         default=timedelta(hours=1), description="Minimum time between two DriftDetected; a promotion ends it"
     )
 
+    @field_validator("alerts", mode="before")
+    @classmethod
+    def _alerts_are_possible(cls, alerts: Any) -> Any:
+        """Refuse values that a metric is always, or never, worse than: most often a percentage."""
+        for name, worst in alerts.items() if isinstance(alerts, dict) else ():
+            if name not in METRICS or isinstance(worst, bool) or not isinstance(worst, int | float):
+                continue
+            metric = METRICS[name]
+            if metric.is_share and not 0 < worst < 1:
+                hint = f"; did you mean {worst / 100:g}?" if 2 <= worst < 100 else ""
+                raise ValueError(f"{name} is from 0 to 1, and {worst:g} is not between them{hint}")
+            if not metric.greater_is_better and worst <= 0:
+                raise ValueError(f"{name} is never below 0: {worst:g} would always alarm")
+        return alerts
+
     @model_validator(mode="after")
-    def _one_rule(self) -> Drift:
-        # A policy that is read again from evidence names every key.
-        if self.drift_share is not None and self.budget != Budget():
+    def _one_rule(self, info: ValidationInfo) -> Drift:
+        # A policy that is read again from evidence names every key, one that a person wrote does not.
+        is_written = bool(info.context) and "budget" in self.model_fields_set
+        if self.drift_share is not None and (is_written or self.budget != Budget()):
             raise ValueError("budget and drift_share are two rules for the same decision; leave one of them out")
         return self
 

@@ -13,7 +13,10 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 def _duration(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     """Parse `1h`, `30m`, `10s`, `2d` in addition to pydantic's own formats."""
     if isinstance(value, str) and value[-1:] in UNITS and value[:-1].replace(".", "", 1).isdigit():
-        return handler(timedelta(**{UNITS[value[-1]]: float(value[:-1])}))
+        try:
+            return handler(timedelta(**{UNITS[value[-1]]: float(value[:-1])}))
+        except OverflowError:
+            raise ValueError(f"{value} is longer than any duration; expected for example 7d") from None
     try:
         return handler(value)
     except ValidationError:

@@ -32,6 +32,11 @@ class Metric:
     is_function: bool = False
     """Of the user, see contracts.custom_metrics."""
 
+    @property
+    def is_share(self) -> bool:
+        """Whether it is from 0 to 1, and greater is better."""
+        return self.greater_is_better and not self.is_function
+
 
 class Metrics(dict[str, Metric]):
     """Metrics by name, and those whose name contains a quantile or names a function."""

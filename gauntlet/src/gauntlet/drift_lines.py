@@ -56,7 +56,9 @@ def model_lines(model: Mapping[str, Any]) -> Iterator[str]:
 def window_row(window: Mapping[str, Any]) -> tuple[Any, ...]:
     data, performance, harm = window["data"], window["performance"], window["data"]["harm"]
     judged = data["judged_at"] or performance["judged_at"]
-    announced = [name for name, part in (("features", data), ("performance", performance)) if part["event_id"]]
+    parts = {"features": data, "performance": performance}
+    parts |= {"predictions": window["prediction"] or {}, "estimate": window["proxy"] or {}}
+    announced = [name for name, part in parts.items() if part.get("event_id")]
     return (
         window["id"],
         window["progress"] if window["state"] == "filling" else f"{window['rows']:,}",
@@ -137,7 +139,8 @@ def _line(what: str, part: Mapping[str, Any]) -> str:
 def _estimate(part: Mapping[str, Any]) -> str:
     if part.get("estimated") is None or not part.get("metric"):
         return ""
-    span = f" ({part['low']:.4g} to {part['high']:.4g})" if part["low"] is not None and part["high"] is not None else ""
+    low, high = part.get("low"), part.get("high")  # an estimate of harm has none
+    span = f" ({low:.4g} to {high:.4g})" if low is not None and high is not None else ""
     return f" ({escape(part['metric'])} {part['estimated']:.4g}{span})"
 
 

@@ -67,3 +67,27 @@ def test_alerts_are_on_metrics_of_the_problem(policy: dict[str, Any], problem: s
 def test_and_on_no_other(policy: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         ModelPolicy.model_validate({"model": "m", **policy})
+
+
+def test_a_policy_that_a_person_wrote_states_one_rule_even_with_the_default_budget() -> None:
+    both = {"drift_share": 0.2, "budget": {"false_alarms": 1, "per_windows": 20}}
+    with pytest.raises(ValidationError, match="leave one of them out"):
+        Drift.model_validate(both, context={"written": True})
+    assert Drift.model_validate(both).drift_share == 0.2, "as evidence has it"
+
+
+@pytest.mark.parametrize(
+    ("alerts", "said"),
+    [
+        ({"accuracy": 70}, "accuracy is from 0 to 1, and 70 is not between them; did you mean 0.7?"),
+        ({"directional_accuracy": 55}, "did you mean 0.55?"),
+        ({"roc_auc": 1.7}, "roc_auc is from 0 to 1, and 1.7 is not between them"),
+        ({"roc_auc": -1}, "roc_auc is from 0 to 1, and -1 is not between them"),
+        ({"mape": 0}, "mape is never below 0: 0 would always alarm"),
+    ],
+)
+def test_alerts_that_always_or_never_alarm_are_refused(alerts: dict[str, float], said: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Drift.model_validate({"alerts": alerts})
+    assert said in str(refused.value)
+    assert Drift.model_validate({"alerts": {"mape": 20, "roc_auc": 0.6}}).alerts == {"mape": 20, "roc_auc": 0.6}

@@ -175,7 +175,7 @@ def _model_view(
 ) -> ModelView:
     rules = policies.drift(model.model_name)
     newest = store.newest_windows(session, model.model_name, None, 1)
-    judged = store.newest_judged(session, model.model_name)
+    judged = store.newest_judged(session, model.model_name, model.champion_version)
     champion = None
     if model.champion_version is not None:
         version = session.get(VersionRow, (model.model_name, model.champion_version))

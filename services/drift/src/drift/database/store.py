@@ -154,10 +154,12 @@ def forget(session: Session, *, reports: Sequence[int] = (), windows: Sequence[i
     session.execute(delete(WindowRow).where(WindowRow.key.in_(windows)))
 
 
-def newest_judged(session: Session, model_name: str) -> WindowRow | None:
-    """Return the last window with a verdict on features or performance."""
+def newest_judged(session: Session, model_name: str, model_version: int | None) -> WindowRow | None:
+    """Return the last window with a verdict on features or performance; of the version, if one is given."""
     judged = WindowRow.data_outcome.is_not(None) | WindowRow.performance_outcome.is_not(None)
     query = select(WindowRow).where(WindowRow.model_name == model_name, judged).order_by(WindowRow.key.desc())
+    if model_version is not None:
+        query = query.where(WindowRow.model_version == model_version)
     return session.scalars(query.limit(1)).first()
 
 

@@ -74,13 +74,15 @@ class ScoreJob:
             window.scored_at = now()
 
     def _score(self, session: Session, window: WindowRow, version: VersionRow) -> Scored:
-        rules, entity = self._policies.drift(window.model_name), self._policies.entity(window.model_name)
+        rules = self._policies.drift(window.model_name)
         if (refused := refusal(window.rows)) is not None:
             return Scored(REFUSED, Verdict(DriftKind.DATA, Outcome.INCONCLUSIVE, refused, window.rows))
         if version.reference is None:
             reason = f"the promotion of version {version.model_version} names no reference rows: nothing to compare"
             return Scored(REFUSED, Verdict(DriftKind.DATA, Outcome.INCONCLUSIVE, reason, window.rows))
-        reference = self._references.columns(Dataset.model_validate(version.reference), leave_out=entity)
+        reference = self._references.columns(
+            Dataset.model_validate(version.reference), leave_out=self._no_features(version)
+        )
         current = window_rows.features(session, window, list(reference.kinds))
         known = calibrating.known_of(session, window, version, rules)
         inputs = self._estimator.inputs(session, window, version)
@@ -91,6 +93,12 @@ class ScoreJob:
         metrics.SCORE_SECONDS.observe(time.monotonic() - started)
         estimates = self._estimator.estimate(inputs, window, version, verdict, comparison.scores, current)
         return Scored(SCORED, verdict, comparison, calibration, estimates)
+
+    def _no_features(self, version: VersionRow) -> frozenset[str]:
+        """Return columns of a reference that predictions do not have: they must not count in the calibration."""
+        name = version.model_name
+        label = self._policies.label(name) or (version.output or {}).get("label")
+        return frozenset(each for each in (self._policies.entity(name), label) if each)
 
     def _record(self, session: Session, window_id: str, scored: Scored) -> None:
         window = locked(session, window_id)

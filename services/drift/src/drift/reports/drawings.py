@@ -92,7 +92,8 @@ class Drawings:
         if window.pruned:
             return (
                 "Not drawn: its rows are no longer kept, and its page was not opened while they were. Rows are kept"
-                f" of the newest {self._windows_kept} judged windows of a champion (DRIFT_WINDOWS_KEPT)."
+                f" of the newest {self._windows_kept} judged windows of the champion (DRIFT_WINDOWS_KEPT), and of no"
+                " former one."
             )
         return None
 

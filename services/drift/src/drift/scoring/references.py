@@ -31,17 +31,17 @@ class References:
         self._registry = registry
         self._folder = folder
         self._at_hand: OrderedDict[str, pd.DataFrame] = OrderedDict()
-        self._read_columns: OrderedDict[tuple[str, str | None], Reference] = OrderedDict()
+        self._read_columns: OrderedDict[tuple[str, frozenset[str]], Reference] = OrderedDict()
         self._lock = threading.Lock()
 
-    def columns(self, dataset: Dataset, leave_out: str | None = None) -> Reference:
-        """Return the rows of `dataset` as they are compared. Raises as `frame` does."""
+    def columns(self, dataset: Dataset, leave_out: frozenset[str] = frozenset()) -> Reference:
+        """Return the rows of `dataset` as they are compared, without these columns. Raises as `frame` does."""
         key = (dataset.digest, leave_out)
         with self._lock:
             if key in self._read_columns:
                 self._read_columns.move_to_end(key)
                 return self._read_columns[key]
-        found = Reference.of(self.frame(dataset), (leave_out,))
+        found = Reference.of(self.frame(dataset), leave_out)
         with self._lock:
             self._read_columns[key] = found
             while len(self._read_columns) > AT_HAND:
