@@ -21,6 +21,7 @@ LIMITS = {
     "share": 0.05,
     "size": 2000,
     "reference_rows": 5000,
+    "calibrated_at": AT.isoformat(),
     "considered": 41,
     "share_rule": {"share": 0.5, "alarms": 0, "of": 40},
 }
