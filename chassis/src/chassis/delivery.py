@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord
@@ -32,16 +32,6 @@ UNEXPECTED_ATTEMPTS = 5
 LONGEST_BACKOFF = 5.0
 
 log = get_logger(__name__)
-
-Bad = tuple[ConsumerRecord[Any, Any], str]
-
-
-class Rejected(Exception):
-    """Some records of a batch cannot be handled; the others have been handled."""
-
-    def __init__(self, bad: Sequence[Bad]) -> None:
-        super().__init__(f"{len(bad)} records rejected")
-        self.bad = tuple(bad)
 
 
 class DeadLetterWriter:
@@ -123,45 +113,40 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
             self._idle.set()
 
     async def _settled(self, call: Callable[[KafkaMessage], Awaitable[Any]], message: KafkaMessage) -> bool:
+        record: Any = message.raw_message  # one: nothing is subscribed to in batches
         attempt = 0
         while True:
             attempt += 1
             try:
                 await call(message)
                 return True
-            except Rejected as rejected:
-                return await self._bury(rejected.bad, attempt)
             except (Permanent, ValueError) as error:
-                return await self._bury([(record, _text(error)) for record in _records(message)], attempt)
+                return await self._bury(record, error, attempt)
             except Transient as error:
-                log.warning("transient error; retrying", attempt=attempt, error=_text(error))
+                log.warning("transient error; retrying", attempt=attempt, error=error_text(error))
             except Exception as error:  # a bug, or a library's error: must neither be lost nor block forever
                 log.exception("handler failed", attempt=attempt)
                 if attempt >= UNEXPECTED_ATTEMPTS:
-                    return await self._bury([(record, _text(error)) for record in _records(message)], attempt)
-            for record in _records(message)[:1]:
-                RETRIES.labels(record.topic).inc()
+                    return await self._bury(record, error, attempt)
+            RETRIES.labels(record.topic).inc()
             if not await self._wait(attempt):
                 return False
 
-    async def _bury(self, bad: Sequence[Bad], attempts: int) -> bool:
+    async def _bury(self, record: ConsumerRecord[Any, Any], reason: Exception, attempts: int) -> bool:
         failures = 0
-        for record, reason in bad:
-            while True:
-                try:
-                    await self._letters.write(record, reason, attempts)
-                    break
-                except KafkaError as error:
-                    failures += 1
-                    log.warning("dead letter waits for Kafka", error=_text(error))
-                    if not await self._wait(failures):
-                        return False
-        return True
+        while True:
+            try:
+                await self._letters.write(record, error_text(reason), attempts)
+                return True
+            except KafkaError as error:
+                failures += 1
+                log.warning("dead letter waits for Kafka", error=error_text(error))
+                if not await self._wait(failures):
+                    return False
 
     async def _wait(self, attempt: int) -> bool:
         """Back off with jitter; return False when interrupted by a release."""
-        seconds = min(0.05 * 2**attempt, LONGEST_BACKOFF) * random.uniform(0.5, 1.0)
-        return not await set_within(self._let_go, seconds)
+        return not await set_within(self._let_go, backoff_seconds(attempt))
 
     async def _commit(self, message: KafkaMessage) -> None:
         try:
@@ -169,7 +154,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         except KafkaError as error:
             # The effect is committed in the database: if this offset is redelivered, the inbox detects it.
             message.committed = AckStatus.ACKED
-            log.warning("offset not committed; a duplicate may follow", error=_text(error))
+            log.warning("offset not committed; a duplicate may follow", error=error_text(error))
 
 
 class Delivery(BaseMiddleware):
@@ -183,10 +168,10 @@ class Delivery(BaseMiddleware):
         await self._subscription.deliver(call_next, msg)
 
 
-def _records(message: KafkaMessage) -> tuple[ConsumerRecord[Any, Any], ...]:
-    raw = message.raw_message
-    return raw if isinstance(raw, tuple) else (raw,)
+def backoff_seconds(attempt: int) -> float:
+    """Return how long to wait after so many attempts, with jitter."""
+    return min(0.05 * 2.0**attempt, LONGEST_BACKOFF) * random.uniform(0.5, 1.0)
 
 
-def _text(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ from prometheus_client import Counter, Gauge
 
 from chassis.cloudevents import Record
 from chassis.database import Database
-from chassis.delivery import LONGEST_BACKOFF, RETRIES, UNEXPECTED_ATTEMPTS, Bad, DeadLetterWriter, Rejected
+from chassis.delivery import RETRIES, UNEXPECTED_ATTEMPTS, DeadLetterWriter, backoff_seconds, error_text
 from chassis.errors import Permanent, Transient
 from chassis.kafka import LARGEST_MESSAGE, confluent_options
 from chassis.settings import ServiceSettings
@@ -67,6 +66,10 @@ class Received(NamedTuple):
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
     timestamp: int
+
+
+Bad = tuple[Any, str]
+"""A message, as a dead letter is written of it, and the reason."""
 
 
 @dataclass
@@ -194,22 +197,22 @@ class StreamConsumer:
         while True:
             attempt += 1
             try:
-                self.handle(messages)
-                return True
-            except Rejected as rejected:
-                return self._bury(consumer, rejected.bad, attempt)
+                bad = self._handle(messages)
             except Transient as error:
-                log.warning("transient error; retrying", attempt=attempt, error=_text(error))
+                log.warning("transient error; retrying", attempt=attempt, error=error_text(error))
             except Exception as error:  # a bug, or a library's error: must neither be lost nor block forever
                 log.exception("handler failed", attempt=attempt)
                 if attempt >= UNEXPECTED_ATTEMPTS:
-                    bad = [(_received(message), _text(error)) for message in messages]
-                    return self._bury(consumer, bad, attempt)
+                    everything = [(_received(message), error_text(error)) for message in messages]
+                    return self._bury(consumer, everything, attempt)
+            else:
+                return self._bury(consumer, bad, attempt)
             RETRIES.labels(self._topic).inc()
             if not self._wait(consumer, attempt):
                 return False
 
-    def handle(self, messages: Sequence[Message]) -> None:
+    def _handle(self, messages: Sequence[Message]) -> list[Bad]:
+        """Handle the messages of a batch; return those that cannot be, the others have taken effect."""
         bad: list[Bad] = []
         good: list[tuple[Message, Any]] = []
         topic, most = self._stream.event.topic, self._settings.max_event_bytes
@@ -221,13 +224,12 @@ class StreamConsumer:
             except UnicodeDecodeError as error:
                 bad.append((_received(message), f"Malformed: the name of a header is not UTF-8: {error}"))
             except (Permanent, ValueError) as error:
-                bad.append((_received(message), _text(error)))
+                bad.append((_received(message), error_text(error)))
         try:
             self._run_batch([item for _, item in good])
         except (Permanent, ValueError):
             bad += self._one_by_one(good)
-        if bad:
-            raise Rejected(bad)
+        return bad
 
     def _one_by_one(self, good: Sequence[tuple[Message, Any]]) -> list[Bad]:
         """Handle the records of a batch one by one; return those that fail, the others take effect."""
@@ -236,7 +238,7 @@ class StreamConsumer:
             try:
                 self._run_batch([item])
             except (Permanent, ValueError) as error:
-                bad.append((_received(message), _text(error)))
+                bad.append((_received(message), error_text(error)))
         return bad
 
     def _run_batch(self, items: Sequence[Any]) -> None:
@@ -258,7 +260,7 @@ class StreamConsumer:
                     break
                 except KafkaError as error:
                     failures += 1
-                    log.warning("dead letter waits for Kafka", error=_text(error))
+                    log.warning("dead letter waits for Kafka", error=error_text(error))
                     if not self._wait(consumer, failures):
                         return False
         return True
@@ -268,7 +270,7 @@ class StreamConsumer:
 
         The consumer stays in its group meanwhile: it is polled, and gets nothing, because it is paused.
         """
-        until = time.monotonic() + min(0.05 * 2**attempt, LONGEST_BACKOFF) * random.uniform(0.5, 1.0)
+        until = time.monotonic() + backoff_seconds(attempt)
         consumer.pause(consumer.assignment())
         while not self._let_go and not self._stopping.is_set() and (left := until - time.monotonic()) > 0:
             if (message := consumer.poll(min(left, POLL_SECONDS))) is not None and _is_good(message):
@@ -289,7 +291,7 @@ class StreamConsumer:
             )
         except KafkaException as error:
             # The effect is committed in the database: if it is redelivered, the handler detects it.
-            log.warning("offset not committed; a duplicate may follow", error=_text(error))
+            log.warning("offset not committed; a duplicate may follow", error=error_text(error))
 
     def _on_assign(self, consumer: Consumer, partitions: Any) -> None:
         log.info("stream assigned", topic=self._topic, partitions=sorted(item.partition for item in partitions))
@@ -340,7 +342,3 @@ def _received(message: Message) -> Any:
         headers,
         message.timestamp()[1],
     )
-
-
-def _text(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
