@@ -256,15 +256,14 @@ def test_a_trickle_of_rows_leaves_few_chunks_and_all_values_as_they_were(bench):
     with bench.database.reading() as session:
         window = store.window_by_id(session, "shop-v1-w1")
         frame = window_rows.features(session, window, ["one", "always"])
-        whole = window_rows.table(session, window)
+        rare = window_rows.features(session, window, ["rare"])["rare"]
+        answers = window_rows.predicted(session, window).answers
     assert list(frame.columns) == ["one", "always", "rare"]
     assert frame["always"].to_numpy().tolist() == list(range(300))
     assert frame["one"].tolist() == [row["one"] for row in expected]
     assert [type(value) is bool for value in frame["one"]] == [type(row["one"]) is bool for row in expected]
-    assert whole["answer"].tolist() == [row["answer"] for row in expected]
-    assert whole["f:rare"].astype(object).where(whole["f:rare"].notna(), None).tolist() == [
-        row["rare"] for row in expected
-    ]
+    assert answers.tolist() == [row["answer"] for row in expected]
+    assert rare.astype(object).where(rare.notna(), None).tolist() == [row["rare"] for row in expected]
 
 
 def test_rows_with_thousands_of_names_are_kept_as_they_are(bench):

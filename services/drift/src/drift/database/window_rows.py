@@ -40,15 +40,8 @@ from drift.database.tables import WindowRow
 MOST_OTHERS = 50
 """Columns that the reference does not have, of which the names are read."""
 
-SCORE, LABEL, LABELLED_AT, EVENT_TIME, MADE_AT, ENTITY = (
-    "score",
-    "label",
-    "labelled_at",
-    "event_time",
-    "made_at",
-    "entity",
-)
-"""Columns of `table` besides the features and ANSWER."""
+SCORE, EVENT_TIME, MADE_AT, ENTITY = "score", "event_time", "made_at", "entity"
+"""Columns of a chunk besides the features and ANSWER."""
 
 
 class Answered(NamedTuple):
@@ -119,36 +112,6 @@ def labelled(session: Session, window: WindowRow) -> list[Answered]:
                 found.append(Answered(score, answer, given[seat], when, entity))
         start += len(part)
     return found
-
-
-def table(session: Session, window: WindowRow, names: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return the rows whole, in order of arrival: features (all, or those of `names`), prediction and label.
-
-    Features are under `FEATURE` and their name; for the others see ANSWER, SCORE, LABEL and so on. Times are in UTC.
-    """
-    seen = sorted(feature_names(session, window)) if names is None else list(names)
-    columns = _columns(session, window, [ANSWER, *(FEATURE + name for name in seen)])
-    fixed: dict[str, list[Any]] = {name: [] for name in (SCORE, EVENT_TIME, MADE_AT, ENTITY)}
-    for part in chunks.chunks_of(session, window.key):
-        for name, values in fixed.items():
-            values.append(part.batch.column(name).to_pandas())
-    labels = np.full(window.rows, None, dtype=object)
-    labelled_at = np.full(window.rows, np.iinfo(np.int64).min)  # how pandas writes a time that is not there
-    for seat, label, sent_at in places.given_of(session, window.key):
-        labels[seat] = loads(label)
-        if sent_at is not None:
-            labelled_at[seat] = sent_at
-    columns |= {name: pd.concat(values, ignore_index=True) for name, values in fixed.items() if values}
-    columns |= {LABEL: pd.Series(labels, dtype=object), LABELLED_AT: pd.to_datetime(labelled_at, unit="us", utc=True)}
-    return pd.DataFrame(columns, index=_rows(window), copy=False)
-
-
-def labelled_at(session: Session, window: WindowRow) -> list[datetime | None]:
-    """Return when the label of each labelled row was sent, in order of arrival; None for rows of an older build."""
-    return [
-        None if sent_at is None else from_microseconds(sent_at)
-        for _, _, sent_at in places.given_of(session, window.key)
-    ]
 
 
 def newest_labelled(

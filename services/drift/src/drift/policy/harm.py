@@ -13,11 +13,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 from contracts import Harm, HarmEstimate, Outcome
+from contracts.metrics import METRICS
 from drift.policy import proxy as proxies
 from drift.policy.proxy import Proxy
 from drift.policy.windows import Verdict
 
-SHARES = frozenset({"roc_auc", "roc_auc_ovr", "pr_auc", "accuracy", "f1", "directional_accuracy"})
 LEAST_OF_A_SHARE = 0.02
 """Of metrics from 0 to 1 where greater is better: two hundredths, such as 0.02 of AUC."""
 LEAST_RELATIVE = 0.05
@@ -31,7 +31,7 @@ MOST_NAMED = 5
 
 def least_loss(metric: str, baseline: float) -> float:
     """Return the loss from which a drift is harmful, in the metric's unit."""
-    return LEAST_OF_A_SHARE if metric in SHARES else LEAST_RELATIVE * abs(baseline)
+    return LEAST_OF_A_SHARE if METRICS[metric].is_share else LEAST_RELATIVE * abs(baseline)
 
 
 def used(columns: Sequence[str], importance: Mapping[str, float]) -> tuple[str, ...] | None:
