@@ -14,6 +14,8 @@ COLUMNS = ("form", "used", "rows", "labels that differ", "largest difference", "
 
 @dataclass(frozen=True)
 class Shown:
+    """A part of the page that no gate looks at."""
+
     headline: str
     text: str
     section: Section

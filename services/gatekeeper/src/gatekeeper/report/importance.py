@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gatekeeper.policy.section import Section, Table
+from gatekeeper.report.form import Shown
 
 MOST_SHOWN = 30
-
-
-@dataclass(frozen=True)
-class Shown:
-    headline: str
-    text: str
-    section: Section
 
 
 def shown(measurements: Mapping[str, Any] | None) -> Shown | None:
