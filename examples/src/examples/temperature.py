@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from examples.flights import NEW_YORK, WINDOWS, data_folder
+from examples.months import NEW_YORK, WINDOWS, data_folder, month_of, rows_of
 
 AHEAD = 3
 """Hours; and the hours between two forecasts, so that the row before a forecast has the temperature of its hour."""
@@ -53,19 +53,11 @@ class TemperatureRecipe:
 
     def window_at(self, time: datetime) -> str:
         """Return the month of `time` (aware) in New York. Raises ValueError outside 2013."""
-        if time.tzinfo is None:
-            raise ValueError(f"the time {time.isoformat()} has no time zone; specify one, for example +00:00")
-        month = time.astimezone(NEW_YORK).strftime("%Y-%m")
-        if month not in WINDOWS:
-            raise ValueError(f"no weather at {time.isoformat()}: the windows are {WINDOWS[0]} to {WINDOWS[-1]}")
-        return month
+        return month_of(time, "weather")
 
     def load(self, window: str) -> pd.DataFrame:
         """Load the forecasts of one month, oldest first. Raises ValueError for an unknown month."""
-        if window not in WINDOWS:
-            raise ValueError(f"no window {window!r}: the windows are {WINDOWS[0]} to {WINDOWS[-1]}")
-        everything = _forecasts()
-        return everything.loc[everything["window"] == window].drop(columns="window").reset_index(drop=True)
+        return rows_of(window, _forecasts)
 
     def train(self, frame: pd.DataFrame) -> Pipeline:
         """Train a linear autoregression with the weather of the hour: better here than boosted trees."""
