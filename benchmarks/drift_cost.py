@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -180,7 +181,7 @@ class Bench:
             KafkaSettings(_env_file=None, kafka_bootstrap_servers=self.kafka.bootstrap_servers, topic_prefix=prefix)
         )
 
-    def run(self, checkout: Path, kind: str, prefix: str, event: type[Event], count: int = 1) -> Rate:
+    def run(self, kind: str, checkout: Path, prefix: str, event: type[Event], count: int = 1) -> Rate:
         """Run processes on an empty database; their groups begin at the start of the topics."""
         self._runs += 1
         self.forget_groups(prefix)
@@ -252,14 +253,7 @@ def intake_table(bench: Bench) -> None:
     print(f"\n{EVENTS:,} rows of one model, median of {bench.rounds} rounds\n")
     print("| database | build | rows/s | CPU, µs a row |")
     print("|---|---|--:|--:|")
-    for kind in ("SQLite", "PostgreSQL"):
-        rates: dict[str, list[Rate]] = {name: [] for name in bench.builds}
-        for _ in range(bench.rounds):
-            for name, checkout in bench.builds.items():
-                found = bench.run(checkout, kind, prefix, PredictionMade)
-                rates[name].append(found)
-                print(f"  {kind} {name}: {found}", file=sys.stderr, flush=True)
-        _print(kind, rates)
+    _builds_in_turns(bench, prefix, PredictionMade)
 
 
 def labels_table(bench: Bench) -> None:
@@ -275,14 +269,7 @@ def labels_table(bench: Bench) -> None:
     )
     print("| database | build | labels/s | CPU, µs a row and its label |")
     print("|---|---|--:|--:|")
-    for kind in ("SQLite", "PostgreSQL"):
-        rates: dict[str, list[Rate]] = {name: [] for name in bench.builds}
-        for _ in range(bench.rounds):
-            for name, checkout in bench.builds.items():
-                found = bench.run(checkout, kind, prefix, GroundTruthReceived)
-                rates[name].append(found)
-                print(f"  {kind} {name}: {found}", file=sys.stderr, flush=True)
-        _print(kind, rates)
+    _builds_in_turns(bench, prefix, GroundTruthReceived)
 
 
 def processes_table(bench: Bench) -> None:
@@ -295,14 +282,8 @@ def processes_table(bench: Bench) -> None:
     print(f"\n{EVENTS:,} rows of one model on 6 partitions, median of {bench.rounds} rounds\n")
     print("| database | processes | rows/s | CPU, µs a row |")
     print("|---|---|--:|--:|")
-    for kind in ("SQLite", "PostgreSQL"):
-        rates: dict[str, list[Rate]] = {"1": [], "2": []}
-        for _ in range(bench.rounds):
-            for count in (1, 2):
-                found = bench.run(HERE, kind, prefix, PredictionMade, count)
-                rates[str(count)].append(found)
-                print(f"  {kind} {count}: {found}", file=sys.stderr, flush=True)
-        _print(kind, rates)
+    made = partial(bench.run, checkout=HERE, prefix=prefix, event=PredictionMade)
+    _in_turns(bench, {str(count): partial(made, count=count) for count in (1, 2)})
 
 
 def window_table(folder: Path) -> None:
@@ -323,6 +304,25 @@ TABLES: dict[str, Callable[[Bench], None]] = {
     "labels": labels_table,
     "processes": processes_table,
 }
+
+
+def _builds_in_turns(bench: Bench, prefix: str, event: type[Event]) -> None:
+    runs = {
+        name: partial(bench.run, checkout=checkout, prefix=prefix, event=event)
+        for name, checkout in bench.builds.items()
+    }
+    _in_turns(bench, runs)
+
+
+def _in_turns(bench: Bench, runs: dict[str, Callable[[str], Rate]]) -> None:
+    """Print the rates of each run, by the kind of database that it is given: one round of all after the other."""
+    for kind in ("SQLite", "PostgreSQL"):
+        rates: dict[str, list[Rate]] = {name: [] for name in runs}
+        for _ in range(bench.rounds):
+            for name, run in runs.items():
+                rates[name].append(run(kind))
+                print(f"  {kind} {name}: {rates[name][-1]}", file=sys.stderr, flush=True)
+        _print(kind, rates)
 
 
 def _print(kind: str, rates: dict[str, list[Rate]]) -> None:
