@@ -129,7 +129,7 @@ class TestTakenOver:
         past, now = stack.recorded["past"], stack.asked.past()
         assert now["promotions"] == past["promotions"]
         assert now["trainings"] == past["trainings"]
-        drift = _with_defaults_of_now(past["drift"])
+        drift = _of_the_champion(_with_defaults_of_now(past["drift"]))
         assert _as_then(now["drift"], drift) == drift
         assert _as_then(now["windows"], past["windows"]) == past["windows"]
         again = [row for row in now["audit"] if row["sequence"] <= past["audit_proof"]["rows"]]
@@ -283,6 +283,16 @@ def _with_defaults_of_now(drift: dict[str, Any]) -> dict[str, Any]:
             for key, value in model["rules"].items()
         }
         found[name] = model | {"rules": rules}
+    return found
+
+
+def _of_the_champion(drift: dict[str, Any]) -> dict[str, Any]:
+    """Then, the newest verdict of a model was of whichever version had one; now it is of the champion alone."""
+    found = {}
+    for name, model in drift.items():
+        judged, champion = model["newest_verdict"], model["champion"]
+        of_another = judged and champion and judged["model_version"] != champion["model_version"]
+        found[name] = model | ({"newest_verdict": None} if of_another else {})
     return found
 
 
