@@ -80,7 +80,7 @@ def decode(record: Record, max_bytes: int) -> Envelope[Any]:
     event = _validated(event_type, data)
     if event.model_name.encode() != record.key:
         raise Malformed(f"key {record.key!r} differs from model_name {event.model_name!r}: order could not be kept")
-    when = _time(headers["ce_time"]) if headers.get("ce_time") else _record_time(record)
+    when = time_of(headers["ce_time"]) if headers.get("ce_time") else _record_time(record)
     if "ce_id" not in headers:
         own_id = content_id(event_type.type, record.key, data)
         return new_envelope(event, source="anonymous", event_id=own_id, time=when)
@@ -98,6 +98,26 @@ def decode(record: Record, max_bytes: int) -> Envelope[Any]:
         traceparent=headers.get("traceparent") or headers.get("ce_traceparent") or None,
         data=event,
     )
+
+
+def attributes(record: Record) -> dict[str, str]:
+    """Return the headers of an event in binary content mode as `decode` reads them, names in small letters.
+
+    Raises Malformed for a structured message: its attributes are no headers.
+    """
+    headers = _text_headers(record.headers)
+    if _is_structured(headers, (record.value or b"").removeprefix(BOM)):
+        raise Malformed("a structured CloudEvent; only binary content mode is signed")
+    return headers
+
+
+def time_of(value: str) -> datetime:
+    """Parse RFC 3339, in which T and Z may be small letters and a second may be a leap second. Raises Malformed."""
+    try:
+        when = datetime.fromisoformat(LEAP_SECOND.sub(":59", value.strip().upper()))
+        return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:  # the latter: the first and the last day of the calendar
+        raise Malformed(f"ce_time {value!r} is not RFC 3339") from error
 
 
 def _event_type(topic: str, headers: dict[str, str]) -> type[Event]:
@@ -215,15 +235,6 @@ def _json(value: bytes) -> Any:
         return json.loads(value)
     except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, or a number of 5,000 digits
         raise Malformed(f"value is not JSON: {error}; it begins {value[:40]!r}") from error
-
-
-def _time(value: str) -> datetime:
-    """Parse RFC 3339, in which T and Z may be small letters and a second may be a leap second."""
-    try:
-        when = datetime.fromisoformat(LEAP_SECOND.sub(":59", value.strip().upper()))
-        return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:  # the latter: the first and the last day of the calendar
-        raise Malformed(f"ce_time {value!r} is not RFC 3339") from error
 
 
 def _record_time(record: Record) -> datetime:

@@ -1,0 +1,45 @@
+"""Who sent a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from chassis.errors import Permanent
+
+
+class Method(StrEnum):
+    """How a caller proved who they are."""
+
+    OFF = "off"
+    TOKEN = "token"
+    OIDC = "oidc"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A caller. `subject` is kept as the actor of what they decide; `roles` are those that their token carries."""
+
+    subject: str
+    method: Method
+    roles: tuple[str, ...] = ()
+
+
+ANONYMOUS = Identity("anonymous", Method.OFF)
+"""Everybody while authentication is off: they may do everything, and name the actor of a decision themselves."""
+
+
+class Unauthenticated(Permanent):
+    """No token, or one that is not valid. The message is for the log: a caller learns no more than that."""
+
+
+class Authenticator(Protocol):
+    """Tells who sent a request. Safe to call from several threads; fast for a token that was seen before."""
+
+    def identify(self, authorization: bytes | None) -> Identity:
+        """Return the caller, by the Authorization header (None: absent).
+
+        Raises Unauthenticated; Transient when an issuer's keys cannot be fetched.
+        """
+        ...

@@ -1,0 +1,101 @@
+"""Roles a model: which subject may do what. Pure: a table of rules, no I/O.
+
+A rule grants a role, or denies it, to subjects on models; both are glob patterns. A denial wins over every grant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from chassis.auth.identity import Identity, Method
+
+
+class Action(StrEnum):
+    """What an endpoint does; each endpoint declares one."""
+
+    OPEN = "open"
+    """Health, readiness and, unless configured otherwise, metrics: without authentication."""
+    READ = "read"
+    PREDICT = "predict"
+    FEEDBACK = "feedback"
+    OPERATE = "operate"
+    """Train, register, replay, roll back, freeze and unfreeze, abort, score and benchmark now."""
+    APPROVE = "approve"
+    """Approve, refuse, promote a version that passed its gates."""
+    OVERRIDE = "override"
+    """Promote a version that did not pass."""
+
+
+class Role(StrEnum):
+    CLIENT = "client"
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    APPROVER = "approver"
+    ADMIN = "admin"
+
+
+ACTIONS: Mapping[Role, frozenset[Action]] = {
+    Role.CLIENT: frozenset({Action.PREDICT, Action.FEEDBACK}),
+    Role.VIEWER: frozenset({Action.READ}),
+    Role.OPERATOR: frozenset({Action.READ, Action.OPERATE}),
+    Role.APPROVER: frozenset({Action.READ, Action.APPROVE}),
+    Role.ADMIN: frozenset(Action),
+}
+
+
+class Effect(StrEnum):
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`subjects` and `models` are glob patterns, case-sensitive; a subject `role:NAME` is whose token has that role."""
+
+    role: Role
+    subjects: tuple[str, ...]
+    models: tuple[str, ...] = ("*",)
+    effect: Effect = Effect.ALLOW
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a caller may not; for the log and for who is authenticated, never for strangers."""
+
+    reason: str
+
+
+def permitted(rules: Iterable[Rule], identity: Identity, action: Action, model: str | None) -> Refused | None:
+    """Return None if the caller may perform the action on the model, else why not.
+
+    `model` is None for what concerns no single model: then a grant must be for all models (`*`). A denial counts where
+    it could concern the model.
+    """
+    if action is Action.OPEN or identity.method is Method.OFF:
+        return None
+    granted = False
+    for rule in rules:
+        if action not in ACTIONS[rule.role] or not _concerns(rule, identity):
+            continue
+        if rule.effect is Effect.DENY:
+            if model is None or _matches(rule.models, model):
+                return Refused(f"{identity.subject} is denied the role {rule.role} for {', '.join(rule.models)}")
+        elif "*" in rule.models if model is None else _matches(rule.models, model):
+            granted = True
+    if granted:
+        return None
+    roles = " or ".join(role for role, actions in ACTIONS.items() if action in actions)
+    where = "all models (*)" if model is None else f"model {model!r}"
+    return Refused(f"{identity.subject} may not {action} here: it needs the role {roles} for {where}")
+
+
+def _concerns(rule: Rule, identity: Identity) -> bool:
+    names = (identity.subject, *(f"role:{role}" for role in identity.roles))
+    return any(_matches(rule.subjects, name) for name in names)
+
+
+def _matches(patterns: Iterable[str], name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
