@@ -68,10 +68,11 @@ def read_public_keys(folder: Path) -> TrustedKeys:
     paths = sorted(folder.glob("*.pem"))
     if not paths:
         raise Permanent(f"{folder} has no public key (*.pem); see: gauntlet keys create")
-    return TrustedKeys([_public_key(path) for path in paths])
+    return TrustedKeys([read_public_key(path) for path in paths])
 
 
-def _public_key(path: Path) -> Ed25519PublicKey:
+def read_public_key(path: Path) -> Ed25519PublicKey:
+    """Raises Permanent for a file that cannot be read or is no Ed25519 public key."""
     try:
         key = serialization.load_pem_public_key(path.read_bytes())
     except (OSError, ValueError) as error:
