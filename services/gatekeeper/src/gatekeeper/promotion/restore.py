@@ -63,9 +63,10 @@ class Restoration:
         await follower.start()
         try:
             await follower.caught_up.wait()
-            await asyncio.to_thread(self._adopt_history)
+            known = await asyncio.to_thread(self._known_models)
+            await asyncio.to_thread(self._adopt_history, known)
             while self._read or self._refused:  # what arrived meanwhile
-                await asyncio.to_thread(self._adopt_history)
+                await asyncio.to_thread(self._adopt_history, set())
         except BaseException:
             await follower.stop()
             raise
@@ -141,7 +142,12 @@ class Restoration:
             return False
         return True
 
-    def _adopt_history(self) -> None:
+    def _known_models(self) -> set[str]:
+        with self._database.reading() as session:
+            return queries.model_names(session)
+
+    def _adopt_history(self, known: set[str]) -> None:
+        """Adopt what was read, and compare it with what is known of these models."""
         read, refused = self._read, self._refused
         self._read, self._refused = [], []
         by_model: dict[str, list[Envelope[Promoted]]] = defaultdict(list)
@@ -151,8 +157,6 @@ class Restoration:
                 by_model[envelope.model_name].append(envelope)
             elif _is_storable(envelope):
                 changes[envelope.model_name].append(envelope)
-        with self._database.reading() as session:
-            known = queries.model_names(session)
         for model_name in sorted(by_model.keys() | changes.keys() | known):
             with self._database.transaction() as session:
                 self._adopt(session, model_name, by_model[model_name])
