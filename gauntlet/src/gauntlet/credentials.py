@@ -21,6 +21,10 @@ _TOKEN = re.compile(rf"[!-~]{{1,{LONGEST}}}")
 _taken: str | None = None
 
 
+class NoAddress(CliError):
+    """What was given is no http:// or https:// address."""
+
+
 @dataclass(frozen=True)
 class Credential:
     token: str = field(repr=False)
@@ -31,17 +35,32 @@ class Credential:
 def take_from_environment() -> None:
     """Keep GAUNTLET_TOKEN for this process alone: what it starts (services, models' code) must not inherit it."""
     global _taken
-    _taken = os.environ.pop(VARIABLE, _taken)
+    _taken = os.environ.pop(VARIABLE, None)
+
+
+def headers_for(url: str) -> dict[str, str]:
+    """Return the headers that present the caller's token at `url`; none without one."""
+    return headers_of(credential_for(url))
+
+
+def headers_of(credential: Credential | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {credential.token}"} if credential else {}
 
 
 def credential_for(url: str) -> Credential | None:
-    """Return what to present at `url`, if anything. Raises CliError for what cannot be a token."""
+    """Return what to present at `url`, if anything. Raises CliError for what cannot be a token.
+
+    Nothing for what is no address: the request to it fails, and says so.
+    """
     if given := os.environ.get(VARIABLE, _taken):
         return Credential(checked(given, VARIABLE), VARIABLE)
     path = credentials_file()
     if not path.exists():
         return None
-    stored = _read(path).get(origin(url))
+    try:
+        stored = _read(path).get(origin(url))
+    except NoAddress:
+        return None
     return Credential(checked(stored, str(path)), f"{path} (gauntlet login)") if stored else None
 
 
@@ -82,7 +101,7 @@ def origin(url: str) -> str:
     try:
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     except (KeyError, ValueError):
-        raise CliError(f"{url!r} is no http:// or https:// address", "Such as http://127.0.0.1:8010") from None
+        raise NoAddress(f"{url!r} is no http:// or https:// address", "Such as http://127.0.0.1:8010") from None
     return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from gauntlet.credentials import Credential, credential_for
+from gauntlet.credentials import Credential, credential_for, headers_of
 from gauntlet.endpoints import Address, service
 from gauntlet.errors import CliError
 
@@ -47,7 +47,7 @@ class ServiceClient:
         self.credential = credential or (credential_for(address.at) if stored and ours else None)
         # A proxy of the environment is for the internet, not for a stack on this machine.
         self._client = httpx.Client(
-            timeout=timeout, auth=auth, trust_env=not _is_here(address.at), headers=bearer(self.credential)
+            timeout=timeout, auth=auth, trust_env=not _is_here(address.at), headers=headers_of(self.credential)
         )
 
     def get(self, path: str, **params: Any) -> Any:
@@ -92,11 +92,6 @@ class ServiceClient:
 def gatekeeper_client(gatekeeper: str | None, data_dir: Path, timeout: httpx.Timeout = TIMEOUT) -> ServiceClient:
     """Return a client of the given gatekeeper, else of the stack's."""
     return ServiceClient(service("gatekeeper", data_dir, gatekeeper), timeout)
-
-
-def bearer(credential: Credential | None) -> dict[str, str]:
-    """Return the headers that present it."""
-    return {"Authorization": f"Bearer {credential.token}"} if credential else {}
 
 
 def refusal(address: Address, credential: Credential | None, answer: httpx.Response, body: Any) -> ServiceError:

@@ -13,12 +13,12 @@ from typing import Any
 import httpx
 
 from gauntlet.broker import Broker
-from gauntlet.credentials import credential_for
+from gauntlet.credentials import headers_for
 from gauntlet.demo.checks import Process, StepFailed
 from gauntlet.demo.story import Skipped
 from gauntlet.endpoints import Address
 from gauntlet.errors import CliError
-from gauntlet.service_client import ServiceClient, bearer
+from gauntlet.service_client import ServiceClient
 from gauntlet.stack import Stack
 from gauntlet.stack_config import StackConfig, free_ports
 from gauntlet.stack_file import StackState, endpoints
@@ -65,7 +65,7 @@ class Site:
 
     def headers(self, name: str) -> dict[str, str]:
         """Return what presents the caller's token to a service, for requests that measure or count."""
-        return bearer(credential_for(self.urls[name]))
+        return headers_for(self.urls[name])
 
     def service(self, name: str) -> ServiceClient:
         return ServiceClient(Address(name, self.urls[name], self.data_dir, named=True, running=self.stack is not None))
