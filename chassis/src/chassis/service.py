@@ -168,7 +168,8 @@ def build_app(
 def run_service(
     name: str, settings: ServiceSettings, build: Callable[[Any], FastAPI], listener: socket.socket | None = None
 ) -> int:
-    """Build and serve until SIGTERM or SIGINT. Returns the exit code; 1 for a port that is taken.
+    """Build and serve until SIGTERM or SIGINT. Returns the exit code; 1 for a port that is taken, and where `build`
+    raises Permanent: for settings that cannot be used.
 
     `listener`: a socket that is bound already.
     """
@@ -179,7 +180,7 @@ def run_service(
     try:
         app = build(settings)
     except Permanent as error:
-        print(f"{name}: {error}", file=sys.stderr)  # noqa: T201
+        print(f"{name} does not start: {error}", file=sys.stderr)  # noqa: T201  # for the operator
         return 1
     config = uvicorn.Config(
         app.state.entry,
