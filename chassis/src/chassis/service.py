@@ -21,6 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from chassis.errors import Transient
 from chassis.http import answer_with_problems
 from chassis.http_protocol import LimitedHttpProtocol
+from chassis.kafka_access import Need, needs_of
 from chassis.settings import ServiceSettings
 from chassis.telemetry import configure_logging, get_logger
 from chassis.topics import ensure_topics
@@ -52,9 +53,11 @@ class Topics:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
+        self.required: tuple[Need, ...] = ()
+        """What all parts of the service need on Kafka: verified before those after this one start."""
 
     async def start(self) -> None:
-        for problem in await asyncio.to_thread(ensure_topics, self._settings):
+        for problem in await asyncio.to_thread(ensure_topics, self._settings, self.required):
             log.error("topic misconfigured", problem=problem)
 
     async def stop(self) -> None:
@@ -127,6 +130,9 @@ def build_app(
     ready, for a process that shares its port with ready ones.
     """
     startup = Startup(parts)
+    for part in parts:
+        if isinstance(part, Topics):
+            part.required = needs_of(parts, settings.topic_prefix)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -38,13 +38,14 @@ class Restoration:
         self._database = database
         self._recorder = recorder
         self._follower: Follower | None = None
+        self.needs = self._new_follower().needs
         self._read: list[Envelope[Promoted | RolloutChanged]] = []
         self.done = False
 
     async def start(self) -> None:
         """Read and adopt the topic. Raises Transient when the broker or the database is unavailable."""
         self._read = []
-        follower = Follower(self._settings, [Promoted, RolloutChanged], self._on_event)
+        follower = self._new_follower()
         await follower.start()
         try:
             await follower.caught_up.wait()
@@ -54,6 +55,9 @@ class Restoration:
             raise
         self._follower = follower
         self.done = True
+
+    def _new_follower(self) -> Follower:
+        return Follower(self._settings, [Promoted, RolloutChanged], self._on_event)
 
     async def stop(self) -> None:
         if self._follower is not None:
