@@ -23,6 +23,7 @@ from chassis.auth.routes import describe_security, require_declarations
 from chassis.errors import Permanent, Transient
 from chassis.http import answer_with_problems
 from chassis.http_protocol import LimitedHttpProtocol
+from chassis.kafka_access import Need, needs_of
 from chassis.service_routes import service_router
 from chassis.settings import ServiceSettings
 from chassis.telemetry import configure_logging, get_logger
@@ -55,9 +56,11 @@ class Topics:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
+        self.required: tuple[Need, ...] = ()
+        """What all parts of the service need on Kafka: verified before those after this one start."""
 
     async def start(self) -> None:
-        for problem in await asyncio.to_thread(ensure_topics, self._settings):
+        for problem in await asyncio.to_thread(ensure_topics, self._settings, self.required):
             log.error("topic misconfigured", problem=problem)
 
     async def stop(self) -> None:
@@ -135,6 +138,9 @@ def build_app(
     access = access_of(settings)
     parts = [*access.parts, *parts]
     startup = Startup(parts)
+    for part in parts:
+        if isinstance(part, Topics):
+            part.required = needs_of(parts, settings.topic_prefix)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -40,6 +40,14 @@ class KafkaSettings(BaseSettings):
     kafka_ssl_keyfile: Path | None = Field(
         None, alias="KAFKA_SSL_KEYFILE", description="With *SSL: file of the client key, PEM"
     )
+    kafka_ssl_password: str | None = Field(
+        None, alias="KAFKA_SSL_PASSWORD", description="With *SSL: the password of the client key", repr=False
+    )
+    kafka_ssl_check_hostname: bool = Field(
+        True,
+        alias="KAFKA_SSL_CHECK_HOSTNAME",
+        description="With *SSL: whether a broker's certificate must name the host that is connected to",
+    )
     kafka_replication_factor: int = Field(
         1, ge=1, alias="KAFKA_REPLICATION_FACTOR", description="Replication factor of the topics that are created"
     )
