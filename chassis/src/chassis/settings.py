@@ -8,6 +8,8 @@ from typing import Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from chassis.uris import prefixes_of
+
 MEBIBYTE = 1024 * 1024
 
 
@@ -65,6 +67,12 @@ class ServiceSettings(KafkaSettings):
         alias="MLFLOW_TRACKING_URI",
         description="The MLflow server where models are registered",
     )
+    allowed_uri_prefixes: str = Field(
+        "",
+        alias="ALLOWED_URI_PREFIXES",
+        description="Stores outside MLflow that events and MLflow's records may name, comma separated:"
+        " s3://bucket/team/,file:///data/golden/. What MLflow itself stores is always allowed",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="LOG_LEVEL", description="Lowest severity that is logged"
     )
@@ -88,6 +96,12 @@ class ServiceSettings(KafkaSettings):
     @classmethod
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("allowed_uri_prefixes")
+    @classmethod
+    def _usable(cls, value: str) -> str:
+        prefixes_of(value)
+        return value
 
     def database(self, service: str) -> str:
         """Return the URL of `service`'s own database; create the folder of a SQLite file."""
