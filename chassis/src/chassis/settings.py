@@ -8,6 +8,8 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from chassis.uris import prefixes_of
+
 MEBIBYTE = 1024 * 1024
 
 
@@ -72,6 +74,12 @@ class ServiceSettings(KafkaSettings):
         "http://127.0.0.1:5000",
         alias="MLFLOW_TRACKING_URI",
         description="The MLflow server where models are registered",
+    )
+    allowed_uri_prefixes: str = Field(
+        "",
+        alias="ALLOWED_URI_PREFIXES",
+        description="Stores outside MLflow that events and MLflow's records may name, comma separated:"
+        " s3://bucket/team/,file:///data/golden/. What MLflow itself stores is always allowed",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="LOG_LEVEL", description="Lowest severity that is logged"
@@ -152,20 +160,9 @@ class ServiceSettings(KafkaSettings):
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
-    @model_validator(mode="after")
-    def _authentication(self) -> Self:
-        needed: dict[str, dict[str, object]] = {
-            "tokens": {"AUTH_TOKENS_FILE": self.auth_tokens_file},
-            "oidc": {"AUTH_OIDC_ISSUER": self.auth_oidc_issuer, "AUTH_OIDC_AUDIENCE": self.auth_oidc_audience},
-        }
-        if missing := [name for name, value in needed.get(self.auth, {}).items() if not value]:
-            raise ValueError(f"AUTH={self.auth} needs {' and '.join(missing)}")
-        return self
 
-    def database(self, service: str) -> str:
-        """Return the URL of `service`'s own database; create the folder of a SQLite file."""
-        if self.database_url:
-            return self.database_url
-        folder = self.data_dir.resolve() / "databases"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return f"sqlite:///{folder / service}.db"
+    @field_validator("allowed_uri_prefixes")
+    @classmethod
+    def _usable(cls, value: str) -> str:
+        prefixes_of(value)
+        return value
