@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from chassis.cloudevents import Record, decode
 from chassis.errors import Malformed, Transient
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options
+from chassis.kafka_access import Need
 from chassis.kafka_problem import explain
 from chassis.settings import ServiceSettings
 from chassis.signing.dsse import NotVerified, Verifier, Why
@@ -72,6 +73,7 @@ class Follower:
         self._settings = settings
         self._topics = [settings.topic_prefix + event.topic for event in events]
         self.receives = tuple(events)
+        self.needs = tuple(Need("topic", topic, "READ") for topic in self._topics)
         self._on_event = on_event
         self._on_bad = on_bad
         self._keys = keys
@@ -83,6 +85,8 @@ class Follower:
         self.is_live = False
         """It passes on what arrives; before, what was there."""
         self.caught_up = asyncio.Event()
+        self.record: Record | None = None
+        """Of the event that is being passed on."""
         self._consumer: AIOKafkaConsumer | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -174,10 +178,15 @@ class Follower:
                 verify_event(record, self._keys)
             if self._admit is not None and not await _awaited(self._admit(record, envelope)):
                 return
+<<<<<<< HEAD
         except NotVerified as error:
             await self._refuse(record, message, error.why, str(error), envelope)
             return
         await _awaited(self._on_event(envelope))
+=======
+        self.record = record
+        await _called(self._on_event, envelope)
+>>>>>>> lead
 
     async def _refuse(
         self, record: Record, message: Any, why: Why, reason: str, envelope: Envelope[Any] | None = None
