@@ -165,7 +165,8 @@ class Follower:
         try:
             envelope = decode(record, self._settings.max_event_bytes)
         except Malformed as error:
-            log.warning("unreadable record skipped", topic=topic, offset=message.offset, error=str(error))
+            if self._keys is None:
+                log.warning("unreadable record skipped", topic=topic, offset=message.offset, error=str(error))
             if self._on_bad is not None:
                 self._on_bad(record, error)
             await self._refuse(record, message, Why.UNREADABLE, str(error))
@@ -178,15 +179,11 @@ class Follower:
                 verify_event(record, self._keys)
             if self._admit is not None and not await _awaited(self._admit(record, envelope)):
                 return
-<<<<<<< HEAD
         except NotVerified as error:
             await self._refuse(record, message, error.why, str(error), envelope)
             return
-        await _awaited(self._on_event(envelope))
-=======
         self.record = record
-        await _called(self._on_event, envelope)
->>>>>>> lead
+        await _awaited(self._on_event(envelope))
 
     async def _refuse(
         self, record: Record, message: Any, why: Why, reason: str, envelope: Envelope[Any] | None = None
