@@ -8,6 +8,8 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from chassis.uris import prefixes_of
+
 MEBIBYTE = 1024 * 1024
 
 
@@ -72,6 +74,12 @@ class ServiceSettings(KafkaSettings):
         "http://127.0.0.1:5000",
         alias="MLFLOW_TRACKING_URI",
         description="The MLflow server where models are registered",
+    )
+    allowed_uri_prefixes: str = Field(
+        "",
+        alias="ALLOWED_URI_PREFIXES",
+        description="Stores outside MLflow that events and MLflow's records may name, comma separated:"
+        " s3://bucket/team/,file:///data/golden/. What MLflow itself stores is always allowed",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="LOG_LEVEL", description="Lowest severity that is logged"
@@ -161,6 +169,12 @@ class ServiceSettings(KafkaSettings):
         if missing := [name for name, value in needed.get(self.auth, {}).items() if not value]:
             raise ValueError(f"AUTH={self.auth} needs {' and '.join(missing)}")
         return self
+
+    @field_validator("allowed_uri_prefixes")
+    @classmethod
+    def _usable(cls, value: str) -> str:
+        prefixes_of(value)
+        return value
 
     def database(self, service: str) -> str:
         """Return the URL of `service`'s own database; create the folder of a SQLite file."""
