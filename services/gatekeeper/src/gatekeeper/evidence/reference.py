@@ -81,7 +81,9 @@ def features_of(frame: pd.DataFrame, description: MLmodel, golden: GoldenRows | 
         features = features.set_axis(list(inputs), axis=1)
     features = fitted_where_possible(features, kinds_of(description))
     time = golden.event_time if golden else None
-    return features.assign(**{time: rows[time]}) if time in rows.columns and time not in named else features
+    if time is None or time not in rows.columns or time in named:
+        return features
+    return features.assign(**{time: rows[time]})
 
 
 def _places(event: ModelRegistered, registry: Registry) -> Iterator[_File | NoFile]:
