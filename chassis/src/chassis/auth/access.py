@@ -41,7 +41,7 @@ class Access:
     ) -> None:
         self._authenticator = authenticator
         self._rules = rules
-        self._failures = FailureLimit()
+        self.failures = FailureLimit()
         # Of its own: an issuer that is slow to send its keys must not hold the threads of other requests.
         self._threads = ThreadPoolExecutor(4, "authentication") if authenticator is not None else None
         self.parts = tuple(parts)
@@ -70,14 +70,14 @@ class Access:
         assert self._authenticator is not None
         if authorization is None:
             raise unauthenticated()
-        if (seconds := self._failures.wait(address)) > 0:
+        if (seconds := self.failures.wait(address)) > 0:
             headers = {"Retry-After": str(math.ceil(seconds))}
             raise Problem(429, "too many attempts", "too many requests without a valid token", headers=headers)
         loop = asyncio.get_running_loop()
         try:
             identity = await loop.run_in_executor(self._threads, self._authenticator.identify, authorization)
         except Unauthenticated as error:
-            self._failures.count(address)
+            self.failures.count(address)
             FAILED.inc()
             log.warning("not authenticated", address=address, reason=str(error))
             raise unauthenticated() from None
