@@ -70,8 +70,8 @@ class Stack:
         return event_id, signer_of(record, event.topic, keys or (self.first, self.second))
 
     def refused(self, model_name: str) -> list[Any]:
-        rows = self.service.get(f"/audit?model={model_name}&limit=1000")
-        return [row for row in rows if row["action"] == "not believed"]
+        rows = self.service.get("/audit?limit=1000")
+        return [row for row in rows if row["action"] == "not believed" and row["model_name"] == model_name]
 
     def metric(self, name: str) -> float:
         text = self.service.client.get(f"{self.service.url()}/metrics").text
@@ -171,14 +171,15 @@ def test_a_rollout_that_was_not_signed_is_none(signing: Stack, candidates: Candi
     seen(lambda: len(signing.records(RolloutChanged, name)) == 1)
     ours = signing.last(RolloutChanged, name)
     assert ours[1] == signing.first.key_id
-    [running] = signing.service.get(f"/rollouts?model={name}")
+    running = signing.service.get(f"/rollouts?model={name}")["rollouts"]
+    assert len(running) == 1
     changed = signing.bus.events(RolloutChanged.topic)[-1].data
     foreign = changed.model_copy(update={"revision": changed.revision + 5, "rollout_id": "mallory's"})
     write(signing.bus, RolloutChanged.topic, signed_by(foreign))
     write(signing.bus, RolloutChanged.topic, signed_by(foreign, signing.foreign))
     seen(lambda: len(signing.refused(name)) == 2)
     seen(lambda: signing.last(RolloutChanged, name) == ours)
-    assert signing.service.get(f"/rollouts?model={name}") == [running]
+    assert signing.service.get(f"/rollouts?model={name}")["rollouts"] == running
 
 
 @on_postgres

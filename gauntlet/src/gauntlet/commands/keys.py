@@ -135,7 +135,7 @@ def retire(
         return
     console().print(f"retired {key.key_id}; its public key is {kept}", markup=False, soft_wrap=True)
     for name, path in others.items():
-        console().print(f"Remove {path}: the {name} still trusts it.", markup=False, soft_wrap=True)
+        console().print(f"Remove {path}: {name} still trusts it.", markup=False, soft_wrap=True)
 
 
 def _folder(output: Path | None, data_dir: Path) -> Path:
