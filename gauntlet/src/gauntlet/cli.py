@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from gauntlet.commands import (
+    acls,
     audit,
     backtest,
     benchmarks,
@@ -63,6 +64,7 @@ app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("topics")(topics.topics)
 app.command("verify-topic")(topic_records.verify)
+app.command("acls")(acls.acls)
 app.command("register")(register.register)
 app.command("try")(dry_run.try_version)
 app.command("train")(train.train)
