@@ -50,7 +50,7 @@ def keys_of(folder: Path) -> list[Key]:
     from chassis.signing.keys import key_id_of, read_public_key
 
     found = []
-    for path in sorted(folder.glob("*.pem"), key=lambda path: (_since(path), path.name)):
+    for path in sorted(folder.glob("*.pem"), key=lambda path: path.name):
         try:
             key_id = key_id_of(read_public_key(path))
         except Permanent as error:
@@ -66,8 +66,7 @@ def create(folder: Path) -> Key:
 
     made = SigningKey.generate()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    now = datetime.now(UTC).replace(microsecond=0)
-    stem = f"gauntlet-{now:%Y%m%dT%H%M%SZ}-{made.key_id.removeprefix('ed25519:')}"
+    stem = f"gauntlet-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}-{made.key_id.removeprefix('ed25519:')}"
     private, public = folder / f"{stem}.key", folder / f"{stem}.pem"
     replace(private, made.private_pem().decode())
     public.write_bytes(made.public_pem())
@@ -111,5 +110,5 @@ def _since(path: Path) -> str:
     """Return the time in the file's name; of a key that was made elsewhere, that of the file."""
     for part in path.stem.split("-"):
         with suppress(ValueError):
-            return f"{datetime.strptime(part, '%Y%m%dT%H%M%S%z'):%Y-%m-%d %H:%M:%S}"
+            return f"{datetime.strptime(part, '%Y%m%dT%H%M%S%f%z'):%Y-%m-%d %H:%M:%S}"
     return f"{datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y-%m-%d %H:%M:%S}"

@@ -94,7 +94,9 @@ def test_each_bad_record_is_named_with_its_place_and_reason(file: File) -> None:
         ("promoted:2:15", "flights", "unsigned"),
     ]
     reasons = [bad["reason"] for bad in report["bad"]]
-    for reason, part in zip(reasons, ["no header", "no trusted key", "key b'churn'", "tombstone", "ce_type"], strict=True):
+    for reason, part in zip(
+        reasons, ["no header", "no trusted key", "key b'churn'", "tombstone", "ce_type"], strict=True
+    ):
         assert part in reason
         assert part in ended.err
     [churn, flights] = report["models"]

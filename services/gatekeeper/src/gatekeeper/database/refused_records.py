@@ -68,6 +68,7 @@ def add(session: Session, refused: Refused) -> None:
             "topic": refused.record.topic,
             "partition": refused.partition,
             "offset": refused.offset,
+            "why": refused.why.value,
             "digest": digest,
             **{name: _storable(value) for name, value in claimed.items()},
         },
