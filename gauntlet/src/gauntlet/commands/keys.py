@@ -19,7 +19,11 @@ app = typer.Typer(no_args_is_help=True, help="Keys that sign the gatekeeper's de
 KeysFolder = Annotated[
     Path | None,
     typer.Option(
-        "--output", metavar="DIR", file_okay=False, help="Folder of the keys; default: keys in the data directory."
+        "--keys",
+        "--output",
+        metavar="DIR",
+        file_okay=False,
+        help="Folder of the keys; default: keys in the data directory.",
     ),
 ]
 COLUMNS = {

@@ -51,8 +51,8 @@ def verify(
 
     Also shown: lower epochs and revisions after higher ones, and missing ones, which compaction explains.
     """
-    from chassis.settings import MEBIBYTE
     from chassis.signing.keys import TrustedKeys, read_public_key
+    from gauntlet.endpoints import stack_settings
     from gauntlet.topic_verification import examine, newest_of
 
     paths = [path for folder in keys or [data_dir / "keys"] for path in sorted(folder.glob("*.pem"))]
@@ -61,7 +61,7 @@ def verify(
         raise CliError(f"no public key (*.pem) in {where}", "Name a folder of trusted keys with --keys.")
     trusted = TrustedKeys(read_public_key(path) for path in paths)
     places = _of_file(file, topics) if file is not None else _of_broker(_known(topics), kafka, data_dir)
-    report = examine(newest_of(places) if newest else places, trusted, MEBIBYTE)
+    report = examine(newest_of(places) if newest else places, trusted, stack_settings().max_event_bytes)
     if as_json:
         print_json({"good": report.is_good, "keys": trusted.ids, **asdict(report)})
     else:

@@ -74,8 +74,14 @@ class Restoration:
         await self._guard.start()
 
     def _new_follower(self) -> Follower:
-        events = [Promoted, RolloutChanged]
-        return Follower(self._settings, events, self._on_event, keys=self._signing.trusted, on_refused=self._on_refused)
+        return Follower(
+            self._settings,
+            [Promoted, RolloutChanged],
+            self._on_event,
+            keys=self._signing.trusted,
+            on_refused=self._on_refused,
+            admit=self._look_who_signed,
+        )
 
     async def stop(self) -> None:
         await self._guard.stop()
