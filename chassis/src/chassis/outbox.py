@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,8 @@ from chassis.columns import BigId, Json, UtcDateTime
 from chassis.database import Base, leaves_work
 from chassis.errors import Permanent
 from chassis.settings import MEBIBYTE
+from chassis.signing.dsse import Signer
+from chassis.signing.event_signature import sign_event
 from contracts import Envelope, Event, new_envelope
 
 
@@ -31,11 +34,23 @@ class OutboxRow(Base):
 
 
 class Outbox:
-    """Writes events of one service (`source`) in the caller's transaction."""
+    """Writes events of one service (`source`) in the transaction of the caller.
 
-    def __init__(self, source: str, max_event_bytes: int = MEBIBYTE) -> None:
+    `signers`: sign each event of the types `signs`.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        max_event_bytes: int = MEBIBYTE,
+        *,
+        signers: Sequence[Signer] = (),
+        signs: Collection[type[Event]] = (),
+    ) -> None:
         self.source = source
         self._max_event_bytes = max_event_bytes
+        self._signers = signers
+        self._signs = signs
 
     def emit(
         self,
@@ -59,13 +74,18 @@ class Outbox:
                 f"{type(event).__name__} of {event.model_name} has {len(encoded.value):,} bytes; "
                 f"the limit is {self._max_event_bytes:,} (MAX_EVENT_BYTES)"
             )
-        session.add(
-            OutboxRow(
-                topic=event.topic,
-                key=encoded.key,
-                value=encoded.value,
-                headers=[[name, value.decode()] for name, value in encoded.headers],
-            )
+        if self._signers and type(event) in self._signs:
+            encoded = sign_event(encoded, self._signers)
+        row = OutboxRow(
+            topic=event.topic,
+            key=encoded.key,
+            value=encoded.value,
+            headers=[[name, value.decode()] for name, value in encoded.headers],
         )
+        session.add(row)
+        self._written(session, envelope, row)
         leaves_work(session)
         return envelope
+
+    def _written(self, session: Session, envelope: Envelope[Any], row: OutboxRow) -> None:
+        """Called with each event as it will be published, in its transaction."""

@@ -18,6 +18,7 @@ from chassis.kafka_problem import explained, refusal
 from chassis.settings import KafkaSettings
 from contracts import (
     EVENTS,
+    AuditHeadSigned,
     GatePassed,
     GroundTruthReceived,
     PredictionMade,
@@ -51,6 +52,7 @@ def topic_specs() -> tuple[TopicSpec, ...]:
         GatePassed.topic: COMPACTED,
         RolloutChanged.topic: COMPACTED,
         RolloutMeasured.topic: COMPACTED,
+        AuditHeadSigned.topic: COMPACTED,
         DEAD_LETTERS: COMPACTED,
         PredictionMade.topic: STREAM,
         GroundTruthReceived.topic: STREAM,

@@ -13,17 +13,18 @@ from chassis.bus import Bus
 from chassis.database import Database
 from chassis.job_worker import JobWorker
 from chassis.jobs import Jobs
-from chassis.outbox import Outbox
 from chassis.policy_store import PolicyStore
 from chassis.pruning import Pruning
 from chassis.registry import Registry
 from chassis.relay import Relay
 from chassis.service import Check, Part, Schema, Topics, build_app, run_service
+from chassis.signing.dsse import Signer
 from chassis.warmup import Warmup
 from contracts import (
     ApprovalGiven,
     ApprovalRefused,
     ApprovalRequested,
+    AuditHeadSigned,
     BenchmarkCompleted,
     BenchmarkDue,
     DriftDetected,
@@ -46,11 +47,13 @@ from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.benchmarks.gauge import BenchmarkGauge
 from gatekeeper.benchmarks.job import BenchmarkJob
 from gatekeeper.database.job_kinds import BENCHMARK, GATE, MANIFEST, MIRROR, TOURNAMENT
+from gatekeeper.database.kept_events import KeepingOutbox
 from gatekeeper.database.recorder import Recorder
 from gatekeeper.evaluation.evaluator import Evaluator
 from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.handlers import Handlers
+from gatekeeper.promotion.audit_heads import AuditHeads
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.promotion.gate_job import GateJob
 from gatekeeper.promotion.manifest_job import ManifestJob
@@ -79,7 +82,9 @@ EMITS = (
     ApprovalGiven,
     ApprovalRefused,
     BenchmarkCompleted,
+    AuditHeadSigned,
 )
+SIGNED = (AuditHeadSigned,)
 
 
 def build(settings: Settings) -> FastAPI:
@@ -89,7 +94,8 @@ def build(settings: Settings) -> FastAPI:
     registry = Registry(settings.mlflow_tracking_uri)
     owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
     jobs = Jobs(database, owner=owner, lease=timedelta(seconds=settings.lease_seconds))
-    outbox = Outbox(SERVICE, settings.max_event_bytes)
+    signers = _signers(settings)
+    outbox = KeepingOutbox(SERVICE, settings.max_event_bytes, signers=signers, signs=SIGNED)
     recorder = Recorder(outbox, jobs)
     artifacts = Artifacts(folder / "artifacts", registry, settings.cache_mb)
     advisories = Advisories(settings.advisories_dir) if settings.advisories_dir else None
@@ -114,6 +120,7 @@ def build(settings: Settings) -> FastAPI:
         Topics(settings),
         restoration,
         Relay(settings, database),
+        *_audit_heads(settings, database, outbox, signers),
         Pruning(database),
         bus,
         JobWorker(jobs, {MIRROR: mirror.run}),
@@ -172,6 +179,22 @@ def build(settings: Settings) -> FastAPI:
     ]
     details = {policies.name: policies.details}
     return build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details)
+
+
+def _signers(settings: Settings) -> tuple[Signer, ...]:
+    if settings.signing_key is None:
+        return ()
+    from chassis.signing.keys import read_private_key
+
+    return (read_private_key(settings.signing_key),)
+
+
+def _audit_heads(
+    settings: Settings, database: Database, outbox: KeepingOutbox, signers: tuple[Signer, ...]
+) -> list[AuditHeads]:
+    """After the relay, which publishes a last head when the service stops, and before what still writes the trail."""
+    every = timedelta(seconds=settings.audit_head_seconds)
+    return [AuditHeads(database, outbox, signer.key_id, every) for signer in signers[:1]]
 
 
 def main() -> int:

@@ -36,3 +36,9 @@ class Settings(ServiceSettings):
     reconcile_grace_seconds: float = Field(
         30, ge=0, description="Minimum age at which the reconciler takes in a version that has no event"
     )
+    signing_key: Path | None = Field(
+        None, description="File of the private key that signs decisions and audit heads; without it, none is signed"
+    )
+    audit_head_seconds: float = Field(
+        3600, gt=0, description="Interval at which the audit trail's head is signed and published, if it has changed"
+    )
