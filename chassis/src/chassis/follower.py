@@ -5,21 +5,48 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
+from prometheus_client import Counter
 
 from chassis.cloudevents import Record, decode
 from chassis.errors import Malformed, Transient
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options
 from chassis.kafka_problem import explain
 from chassis.settings import ServiceSettings
+from chassis.signing.dsse import NotVerified, Verifier
+from chassis.signing.event_signature import verify_event
 from chassis.telemetry import get_logger
 from contracts import Envelope, Event
 
 log = get_logger(__name__)
+
+
+REFUSED = Counter(
+    "gauntlet_events_refused_total",
+    "With trusted keys: records of signed topics that were not believed",
+    ["topic", "when"],
+)
+"""`when`: "history" for what was on the topic before the service started, "live" for what arrives since."""
+
+
+class Refused(NamedTuple):
+    """A record that is not believed."""
+
+    record: Record
+    partition: int
+    offset: int
+    reason: str
+    envelope: Envelope[Any] | None
+    """What it claims to be; None where it is no event: a tombstone, or a value that cannot be read."""
+
+    @property
+    def model_name(self) -> str:
+        """The key: the record of that model that compaction keeps, if it is the last."""
+        return (self.record.key or b"").decode(errors="replace")
 
 
 class Follower:
@@ -27,6 +54,10 @@ class Follower:
 
     Tombstones are skipped. A record that is not a valid event is logged and passed to `on_bad`: without a group there
     is no offset to hold back, and the newest valid record of a model remains authoritative.
+
+    `keys`: only what one of them signed is passed to `on_event`; anything else is counted, logged and passed to
+    `on_refused`. A tombstone and a record that is no event are passed to `on_refused` without keys, too: they may be
+    what compaction keeps. `on_event` and `on_refused` may be asynchronous.
     """
 
     name = "follower"
@@ -37,12 +68,17 @@ class Follower:
         events: Sequence[type[Event]],
         on_event: Callable[[Envelope[Any]], Any],
         on_bad: Callable[[Record, Malformed], None] | None = None,
+        *,
+        keys: Verifier | None = None,
+        on_refused: Callable[[Refused], Any] | None = None,
     ) -> None:
         self._settings = settings
         self._topics = [settings.topic_prefix + event.topic for event in events]
         self.receives = tuple(events)
         self._on_event = on_event
         self._on_bad = on_bad
+        self._keys = keys
+        self._on_refused = on_refused
         self.caught_up = asyncio.Event()
         self._consumer: AIOKafkaConsumer | None = None
         self._task: asyncio.Task[None] | None = None
@@ -104,18 +140,39 @@ class Follower:
                     await self._hand_over(topic, message)
 
     async def _hand_over(self, topic: str, message: Any) -> None:
-        if message.value is None:
-            return
         record = Record(topic, message.key, message.value, message.headers, message.timestamp)
+        if record.value is None:
+            await self._refuse(record, message, "a tombstone: it has no value")
+            return
         try:
             envelope = decode(record, self._settings.max_event_bytes)
         except Malformed as error:
             log.warning("unreadable record skipped", topic=topic, offset=message.offset, error=str(error))
             if self._on_bad is not None:
                 self._on_bad(record, error)
+            await self._refuse(record, message, str(error))
             return
         if not isinstance(envelope.data, self.receives):
             return
-        result = self._on_event(envelope)
-        if inspect.isawaitable(result):
-            await result
+        if self._keys is not None:
+            try:
+                verify_event(record, self._keys)
+            except NotVerified as error:
+                found = {"topic": topic, "partition": message.partition, "offset": message.offset}
+                claimed = {"model_name": envelope.model_name, "event_id": envelope.id}
+                log.warning("event not believed", **found, **claimed, error=str(error))
+                await self._refuse(record, message, str(error), envelope)
+                return
+        await _called(self._on_event, envelope)
+
+    async def _refuse(self, record: Record, message: Any, reason: str, envelope: Envelope[Any] | None = None) -> None:
+        if self._keys is not None:
+            REFUSED.labels(record.topic, "live" if self.caught_up.is_set() else "history").inc()
+        if self._on_refused is not None:
+            await _called(self._on_refused, Refused(record, message.partition, message.offset, reason, envelope))
+
+
+async def _called(function: Callable[[Any], Any], value: Any) -> None:
+    result = function(value)
+    if inspect.isawaitable(result):
+        await result
