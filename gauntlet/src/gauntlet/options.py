@@ -80,7 +80,6 @@ TrustedKeys = Annotated[
         "--keys",
         envvar="GATEKEEPER_TRUSTED_KEYS",
         metavar="DIR",
-        exists=True,
         file_okay=False,
         help="Folder of the public keys that are trusted (*.pem); without it, signatures are not verified.",
     ),
