@@ -9,9 +9,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from chassis.signing.keys import SigningKey
 from support.bus_client import BusClient
 from support.gatekeepers import Gatekeepers
 
@@ -43,13 +42,13 @@ class Audited:
 
 def key_pair(folder: Path, trusted: Path) -> Path:
     """Write a private key into one folder and its public key into another; return the private one."""
-    key = Ed25519PrivateKey.generate()
+    key = SigningKey.generate()
     for each in (folder, trusted):
         each.mkdir(parents=True, exist_ok=True)
     private = folder / "signing.pem"
-    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    (trusted / f"{uuid4().hex[:8]}.pem").write_bytes(public)
+    private.write_bytes(key.private_pem())
+    private.chmod(0o600)
+    (trusted / f"{key.key_id.replace(':', '-')}.pem").write_bytes(key.public_pem())
     return private
 
 

@@ -80,6 +80,8 @@ class Follower:
         self._keys = keys
         self._on_refused = on_refused
         self.caught_up = asyncio.Event()
+        self.record: Record | None = None
+        """Of the event that is being passed on."""
         self._consumer: AIOKafkaConsumer | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -163,6 +165,7 @@ class Follower:
                 log.warning("event not believed", **found, **claimed, error=str(error))
                 await self._refuse(record, message, str(error), envelope)
                 return
+        self.record = record
         await _called(self._on_event, envelope)
 
     async def _refuse(self, record: Record, message: Any, reason: str, envelope: Envelope[Any] | None = None) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import LargeBinary, String
+from sqlalchemy import LargeBinary, String, exists, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from chassis.cloudevents import encode
@@ -36,21 +36,13 @@ class OutboxRow(Base):
 class Outbox:
     """Writes events of one service (`source`) in the transaction of the caller.
 
-    `signers`: sign each event of the types `signs`.
+    `signers` sign each event whose type says that it is signed; the row holds the signature.
     """
 
-    def __init__(
-        self,
-        source: str,
-        max_event_bytes: int = MEBIBYTE,
-        *,
-        signers: Sequence[Signer] = (),
-        signs: Collection[type[Event]] = (),
-    ) -> None:
+    def __init__(self, source: str, max_event_bytes: int = MEBIBYTE, *, signers: Sequence[Signer] = ()) -> None:
         self.source = source
         self._max_event_bytes = max_event_bytes
         self._signers = signers
-        self._signs = signs
 
     def emit(
         self,
@@ -60,13 +52,14 @@ class Outbox:
         cause: Envelope[Any] | None = None,
         event_id: str | None = None,
         correlation_id: str | None = None,
+        time: datetime | None = None,
     ) -> Envelope[Any]:
         """Publish `event` if, and only if, this transaction commits. `correlation_id`: default: that of the cause.
 
-        Raises Permanent for an event larger than its consumers accept.
+        `time`: when it happened; default: now. Raises Permanent for an event larger than its consumers accept.
         """
         envelope = new_envelope(
-            event, source=self.source, cause=cause, event_id=event_id, correlation_id=correlation_id
+            event, source=self.source, cause=cause, event_id=event_id, correlation_id=correlation_id, time=time
         )
         encoded = encode(envelope)
         if len(encoded.value) > self._max_event_bytes:
@@ -74,7 +67,7 @@ class Outbox:
                 f"{type(event).__name__} of {event.model_name} has {len(encoded.value):,} bytes; "
                 f"the limit is {self._max_event_bytes:,} (MAX_EVENT_BYTES)"
             )
-        if self._signers and type(event) in self._signs:
+        if self._signers and event.signed:
             encoded = sign_event(encoded, self._signers)
         row = OutboxRow(
             topic=event.topic,
@@ -89,3 +82,9 @@ class Outbox:
 
     def _written(self, session: Session, envelope: Envelope[Any], row: OutboxRow) -> None:
         """Called with each event as it will be published, in its transaction."""
+
+
+def is_waiting(session: Session, topic: str, key: str) -> bool:
+    """Return whether an event with this key is written and not yet published."""
+    unpublished = (OutboxRow.topic == topic, OutboxRow.key == key.encode(), OutboxRow.published_at.is_(None))
+    return bool(session.scalar(select(exists().where(*unpublished))))

@@ -15,7 +15,12 @@ from chassis.errors import Permanent
 def to_line(record: Record) -> str:
     """Return the JSON: `topic` without prefix, `key`, `value` and the values of `headers` in base64, null for none."""
     headers = [[name, _text(value)] for name, value in record.headers]
-    body: dict[str, Any] = {"topic": record.topic, "key": _text(record.key), "value": _text(record.value), "headers": headers}
+    body: dict[str, Any] = {
+        "topic": record.topic,
+        "key": _text(record.key),
+        "value": _text(record.value),
+        "headers": headers,
+    }
     if record.timestamp is not None:
         body["timestamp"] = record.timestamp
     return json.dumps(body, separators=(",", ":"))

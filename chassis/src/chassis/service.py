@@ -18,7 +18,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 
-from chassis.errors import Transient
+from chassis.errors import Permanent, Transient
 from chassis.http import answer_with_problems
 from chassis.http_protocol import LimitedHttpProtocol
 from chassis.settings import ServiceSettings
@@ -171,7 +171,8 @@ def build_app(
 def run_service(
     name: str, settings: ServiceSettings, build: Callable[[Any], FastAPI], listener: socket.socket | None = None
 ) -> int:
-    """Build and serve until SIGTERM or SIGINT. Returns the exit code; 1 for a port that is taken.
+    """Build and serve until SIGTERM or SIGINT. Returns the exit code; 1 for a port that is taken, and where `build`
+    raises Permanent: for settings that cannot be used.
 
     `listener`: a socket that is bound already.
     """
@@ -179,8 +180,13 @@ def run_service(
     listener = listener or listen(name, settings)
     if listener is None:
         return 1
+    try:
+        app = build(settings)
+    except Permanent as error:
+        print(f"{name} does not start: {error}", file=sys.stderr)  # noqa: T201  # for the operator
+        return 1
     config = uvicorn.Config(
-        build(settings).state.entry,
+        app.state.entry,
         http=LimitedHttpProtocol,
         ws="none",
         log_config=None,

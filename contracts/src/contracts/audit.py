@@ -27,6 +27,7 @@ class AuditHeadSigned(Event):
 
     type: ClassVar[str] = "gauntlet.AuditHeadSigned.v1"
     topic: ClassVar[str] = "audit-heads"
+    signed: ClassVar[bool] = True
 
     model_name: str = Field(
         pattern=r"^audit\.[0-9]+\.[0-9a-f]{16}$",

@@ -69,6 +69,7 @@ from gatekeeper.rollout.waiting import WaitingChallengers
 from gatekeeper.sandbox.part import SandboxPart
 from gatekeeper.sandbox.sandbox import Sandbox
 from gatekeeper.settings import Settings
+from gatekeeper.signing import read_signing
 from gatekeeper.tournaments.job import TournamentJob
 from gatekeeper.tournaments.runner import Tournament
 
@@ -84,7 +85,6 @@ EMITS = (
     BenchmarkCompleted,
     AuditHeadSigned,
 )
-SIGNED = (AuditHeadSigned,)
 
 
 def build(settings: Settings) -> FastAPI:
@@ -94,8 +94,8 @@ def build(settings: Settings) -> FastAPI:
     registry = Registry(settings.mlflow_tracking_uri)
     owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
     jobs = Jobs(database, owner=owner, lease=timedelta(seconds=settings.lease_seconds))
-    signers = _signers(settings)
-    outbox = KeepingOutbox(SERVICE, settings.max_event_bytes, signers=signers, signs=SIGNED)
+    signing = read_signing(settings)
+    outbox = KeepingOutbox(SERVICE, settings.max_event_bytes, signers=signing.signers)
     recorder = Recorder(outbox, jobs)
     artifacts = Artifacts(folder / "artifacts", registry, settings.cache_mb)
     advisories = Advisories(settings.advisories_dir) if settings.advisories_dir else None
@@ -103,7 +103,7 @@ def build(settings: Settings) -> FastAPI:
     rolling = RolloutDecisions(recorder, policies)
     handlers = Handlers(jobs, recorder, policies, rolling)
     decisions = Decisions(database, registry, artifacts, recorder, policies)
-    restoration = Restoration(settings, database, recorder)
+    restoration = Restoration(settings, database, recorder, signing)
     mirror = Mirror(database, registry)
     replayer = Replayer(artifacts, kept)
     manifests = ManifestJob(database, registry, artifacts, replayer)
@@ -120,7 +120,7 @@ def build(settings: Settings) -> FastAPI:
         Topics(settings),
         restoration,
         Relay(settings, database),
-        *_audit_heads(settings, database, outbox, signers),
+        *_audit_heads(settings, database, outbox, signing.signers),
         Pruning(database),
         bus,
         JobWorker(jobs, {MIRROR: mirror.run}),
@@ -179,14 +179,6 @@ def build(settings: Settings) -> FastAPI:
     ]
     details = {policies.name: policies.details}
     return build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details)
-
-
-def _signers(settings: Settings) -> tuple[Signer, ...]:
-    if settings.signing_key is None:
-        return ()
-    from chassis.signing.keys import read_private_key
-
-    return (read_private_key(settings.signing_key),)
 
 
 def _audit_heads(

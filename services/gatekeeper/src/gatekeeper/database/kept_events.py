@@ -45,7 +45,8 @@ class KeptEventRow(Base):
     __table_args__ = (Index("ix_kept_events_model_name_model_version", "model_name", "model_version"),)
 
     number: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
-    event_id: Mapped[str] = mapped_column(String(200), unique=True)
+    event_id: Mapped[str] = mapped_column(String(200))
+    """Not unique: a decision may be published again."""
     type: Mapped[str] = mapped_column(String(100), index=True)
     model_name: Mapped[str] = mapped_column(String(200))
     model_version: Mapped[int | None] = mapped_column(Integer)

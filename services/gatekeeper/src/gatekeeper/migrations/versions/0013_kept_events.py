@@ -24,7 +24,6 @@ def upgrade() -> None:
         sa.Column("headers", Json, nullable=False),
         sa.Column("at", UtcDateTime, nullable=False),
         sa.PrimaryKeyConstraint("number", name="pk_kept_events"),
-        sa.UniqueConstraint("event_id", name="uq_kept_events_event_id"),
     )
     op.create_index("ix_kept_events_model_name_model_version", "kept_events", ["model_name", "model_version"])
     op.create_index("ix_kept_events_type", "kept_events", ["type"])
