@@ -52,6 +52,7 @@ from gatekeeper.database.recorder import Recorder
 from gatekeeper.evaluation.evaluator import Evaluator
 from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.evidence.store import EvidenceStore
+from gatekeeper.export.bundle import EvidenceExport
 from gatekeeper.handlers import Handlers
 from gatekeeper.promotion.audit_heads import AuditHeads
 from gatekeeper.promotion.commands import Decisions
@@ -169,10 +170,11 @@ def build(settings: Settings) -> FastAPI:
         "promotions": restoration.check,
         "mlflow": registry.check,
     }
+    exporter = EvidenceExport(database, artifacts, kept, signing.signers)
     routers = [
         reading_router(database, decisions, policies),
         deciding_router(decisions, restoration.check),
-        evidence_router(database, decisions, replayer, kept),
+        evidence_router(database, decisions, replayer, kept, exporter),
         benchmarks_router(database, decisions, replayer),
         tournaments_router(database, decisions, replayer),
         rollouts_router(database, decisions, Approvals(database, recorder, rolling), restoration.check),
