@@ -22,6 +22,7 @@ from gauntlet.commands import (
     drift,
     dry_run,
     events,
+    evidence,
     golden,
     keys,
     login,
@@ -93,6 +94,7 @@ app.command("benchmark")(benchmarks.benchmark)
 app.add_typer(audit.app, name="audit")
 app.add_typer(benchmarks.app, name="benchmarks")
 app.add_typer(events.app, name="events")
+app.add_typer(evidence.app, name="evidence")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(golden.app, name="golden")
 app.add_typer(keys.app, name="keys")
