@@ -15,6 +15,7 @@ from prometheus_client import Counter
 from chassis.cloudevents import Record, decode
 from chassis.errors import Malformed, Transient
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options
+from chassis.kafka_access import Need
 from chassis.kafka_problem import explain
 from chassis.settings import ServiceSettings
 from chassis.signing.dsse import NotVerified, Verifier
@@ -75,11 +76,14 @@ class Follower:
         self._settings = settings
         self._topics = [settings.topic_prefix + event.topic for event in events]
         self.receives = tuple(events)
+        self.needs = tuple(Need("topic", topic, "READ") for topic in self._topics)
         self._on_event = on_event
         self._on_bad = on_bad
         self._keys = keys
         self._on_refused = on_refused
         self.caught_up = asyncio.Event()
+        self.record: Record | None = None
+        """Of the event that is being passed on."""
         self._consumer: AIOKafkaConsumer | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -163,6 +167,7 @@ class Follower:
                 log.warning("event not believed", **found, **claimed, error=str(error))
                 await self._refuse(record, message, str(error), envelope)
                 return
+        self.record = record
         await _called(self._on_event, envelope)
 
     async def _refuse(self, record: Record, message: Any, reason: str, envelope: Envelope[Any] | None = None) -> None:

@@ -66,6 +66,7 @@ from gatekeeper.rollout.waiting import WaitingChallengers
 from gatekeeper.sandbox.part import SandboxPart
 from gatekeeper.sandbox.sandbox import Sandbox
 from gatekeeper.settings import Settings
+from gatekeeper.signing import read_signing
 from gatekeeper.tournaments.job import TournamentJob
 from gatekeeper.tournaments.runner import Tournament
 
@@ -89,7 +90,8 @@ def build(settings: Settings) -> FastAPI:
     registry = Registry(settings.mlflow_tracking_uri, allowed_uris=settings.allowed_uri_prefixes)
     owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
     jobs = Jobs(database, owner=owner, lease=timedelta(seconds=settings.lease_seconds))
-    outbox = Outbox(SERVICE, settings.max_event_bytes)
+    signing = read_signing(settings)
+    outbox = Outbox(SERVICE, settings.max_event_bytes, signers=signing.signers)
     recorder = Recorder(outbox, jobs)
     artifacts = Artifacts(folder / "artifacts", registry, settings.cache_mb)
     advisories = Advisories(settings.advisories_dir) if settings.advisories_dir else None
@@ -97,7 +99,7 @@ def build(settings: Settings) -> FastAPI:
     rolling = RolloutDecisions(recorder, policies)
     handlers = Handlers(jobs, recorder, policies, rolling)
     decisions = Decisions(database, registry, artifacts, recorder, policies)
-    restoration = Restoration(settings, database, recorder)
+    restoration = Restoration(settings, database, recorder, signing)
     mirror = Mirror(database, registry)
     replayer = Replayer(artifacts, kept)
     manifests = ManifestJob(database, registry, artifacts, replayer)

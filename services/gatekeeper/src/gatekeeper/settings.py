@@ -36,3 +36,11 @@ class Settings(ServiceSettings):
     reconcile_grace_seconds: float = Field(
         30, ge=0, description="Minimum age at which the reconciler takes in a version that has no event"
     )
+    signing_key: Path | None = Field(
+        None, description="File of the private key that signs decisions and audit heads; without it, none is signed"
+    )
+    trusted_keys: Path | None = Field(
+        None,
+        description="Folder of public keys (*.pem): only promotions and rollouts that one of them, or the signing key, "
+        "has signed are restored from the bus; without it, all are",
+    )
