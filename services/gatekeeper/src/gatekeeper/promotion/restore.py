@@ -73,9 +73,7 @@ class Restoration:
 
     def _new_follower(self) -> Follower:
         events = [Promoted, RolloutChanged]
-        return Follower(
-            self._settings, events, self._on_event, keys=self._signing.trusted, on_refused=self._on_refused
-        )
+        return Follower(self._settings, events, self._on_event, keys=self._signing.trusted, on_refused=self._on_refused)
 
     async def stop(self) -> None:
         await self._guard.stop()
