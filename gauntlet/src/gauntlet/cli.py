@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from gauntlet.commands import (
     acls,
+    advisories,
     audit,
     backtest,
     benchmarks,
@@ -91,6 +92,7 @@ app.command("logout")(login.logout)
 app.command("whoami")(login.whoami)
 app.command("backtest")(backtest.backtest)
 app.command("benchmark")(benchmarks.benchmark)
+app.add_typer(advisories.app, name="advisories")
 app.add_typer(audit.app, name="audit")
 app.add_typer(benchmarks.app, name="benchmarks")
 app.add_typer(events.app, name="events")

@@ -67,7 +67,7 @@ class ServiceClient:
             with self._client.stream("GET", self.address.at + path, params=given) as answer:
                 if not answer.is_success:
                     answer.read()
-                    raise _refusal(self.address, answer, _json(answer))
+                    raise refusal(self.address, self.credential, answer, _json(answer))
                 for chunk in answer.iter_bytes():
                     file.write(chunk)
         except (httpx.TransportError, httpx.InvalidURL) as error:
