@@ -50,7 +50,6 @@ class Settings(ServiceSettings):
         3600, gt=0, description="Interval at which the audit trail's head is signed and published, if it has changed"
     )
 
-
     @property
     def advisories_folder(self) -> Path:
         return self.advisories_dir or self.data_dir.resolve() / "advisories"
