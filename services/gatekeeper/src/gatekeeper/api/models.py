@@ -162,7 +162,7 @@ def reading_router(database: Database, decisions: Decisions, policies: Mapping[s
         with database.reading() as session:
             return audit_proof_view(audit_trail.verified(session, head))
 
-    @router.get("/audit/export", response_class=StreamingResponse)
+    @router.get("/audit/export", openapi_extra=allowed(Action.READ, Scope.ALL), response_class=StreamingResponse)
     def export_audit() -> StreamingResponse:
         """The whole audit trail, oldest row first: one row a line, as its digest is computed, and last the head."""
         return StreamingResponse(audit_trail.lines(database), media_type="application/x-ndjson")
