@@ -85,8 +85,6 @@ class Follower:
         self.is_live = False
         """It passes on what arrives; before, what was there."""
         self.caught_up = asyncio.Event()
-        self.record: Record | None = None
-        """Of the event that is being passed on."""
         self._consumer: AIOKafkaConsumer | None = None
         self._task: asyncio.Task[None] | None = None
 

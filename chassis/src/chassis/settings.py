@@ -106,7 +106,8 @@ class ServiceSettings(KafkaSettings):
     auth_tokens_file: Path | None = Field(
         None,
         alias="AUTH_TOKENS_FILE",
-        description="With AUTH=tokens: file of tokens, written by `gauntlet token`; read again when it changes",
+        description="With AUTH=tokens: file of tokens, written by `gauntlet token`; read again when it changes. "
+        "Default: tokens.yaml in DATA_DIR",
     )
     auth_roles_file: Path | None = Field(
         None,
@@ -160,9 +161,25 @@ class ServiceSettings(KafkaSettings):
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _authentication(self) -> Self:
+        needed: dict[str, dict[str, object]] = {
+            "oidc": {"AUTH_OIDC_ISSUER": self.auth_oidc_issuer, "AUTH_OIDC_AUDIENCE": self.auth_oidc_audience},
+        }
+        if missing := [name for name, value in needed.get(self.auth, {}).items() if not value]:
+            raise ValueError(f"AUTH={self.auth} needs {' and '.join(missing)}")
+        return self
 
     @field_validator("allowed_uri_prefixes")
     @classmethod
     def _usable(cls, value: str) -> str:
         prefixes_of(value)
         return value
+
+    def database(self, service: str) -> str:
+        """Return the URL of `service`'s own database; create the folder of a SQLite file."""
+        if self.database_url:
+            return self.database_url
+        folder = self.data_dir.resolve() / "databases"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return f"sqlite:///{folder / service}.db"

@@ -29,7 +29,12 @@ class Place(NamedTuple):
 def place_of(envelope: Envelope[Any]) -> Place:
     event = envelope.data
     number = event.epoch if isinstance(event, Promoted) else event.revision if isinstance(event, RolloutChanged) else 0
-    return Place(number, (envelope.time - _EPOCH) // timedelta(microseconds=1), envelope.id)
+    return Place(number, microseconds(envelope.time), envelope.id)
+
+
+def microseconds(when: datetime) -> int:
+    """Since 1970."""
+    return (when - _EPOCH) // timedelta(microseconds=1)
 
 
 def unbound(envelope: Envelope[Any]) -> str | None:
