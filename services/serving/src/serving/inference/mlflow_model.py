@@ -36,7 +36,7 @@ def load(artifact: Artifact, folder: Path, seconds: float = 300.0, *, isolated: 
             mlmodel.content(folder)  # its paths: MLflow would open a file outside the folder
             problem = artifact.output.problem if artifact.output else None
             if isolated or brings_code(folder):
-                pyfunc = HostedModel(folder, seconds, problem)
+                pyfunc = HostedModel(folder, seconds, problem, artifact.digest)
                 scorer = pyfunc.scorer()
             else:
                 pyfunc = mlflow.pyfunc.load_model(str(folder))
