@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
-from chassis.auth.access import access_of
+from chassis.auth.access import Access, access_of
 from chassis.auth.browser import BrowserGuard, allowed_hosts, listed
 from chassis.auth.routes import describe_security, require_declarations
 from chassis.errors import Permanent, Transient
 from chassis.http import answer_with_problems
 from chassis.http_protocol import LimitedHttpProtocol
+from chassis.kafka_access import Need, needs_of
 from chassis.service_routes import service_router
 from chassis.settings import ServiceSettings
 from chassis.telemetry import configure_logging, get_logger
@@ -55,9 +56,11 @@ class Topics:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
+        self.required: tuple[Need, ...] = ()
+        """What all parts of the service need on Kafka: verified before those after this one start."""
 
     async def start(self) -> None:
-        for problem in await asyncio.to_thread(ensure_topics, self._settings):
+        for problem in await asyncio.to_thread(ensure_topics, self._settings, self.required):
             log.error("topic misconfigured", problem=problem)
 
     async def stop(self) -> None:
@@ -122,19 +125,24 @@ def build_app(
     details: Mapping[str, Callable[[], Any]] | None = None,
     entry: Callable[[FastAPI], Any] | None = None,
     accept_when_ready: bool = False,
+    access: Access | None = None,
 ) -> FastAPI:
     """Build the service's HTTP app. /health: the process runs. /ready: the parts have started and every check passes.
 
     `details` are added to the response of /ready, whether it is ready or not. `entry` may wrap the app in another ASGI
     application, which receives every request first. `accept_when_ready`: accept no connection before the service is
-    ready, for a process that shares its port with ready ones.
+    ready, for a process that shares its port with ready ones. `access`: of `access_of(settings)`, for a service that
+    needs it before.
 
     Every route declares its Action (`chassis.auth.routes`); raises TypeError for one that does not, and Permanent for
     settings of authentication that cannot be used.
     """
-    access = access_of(settings)
+    access = access or access_of(settings)
     parts = [*access.parts, *parts]
     startup = Startup(parts)
+    for part in parts:
+        if isinstance(part, Topics):
+            part.required = needs_of(parts, settings.topic_prefix)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -168,7 +176,8 @@ def build_app(
 def run_service(
     name: str, settings: ServiceSettings, build: Callable[[Any], FastAPI], listener: socket.socket | None = None
 ) -> int:
-    """Build and serve until SIGTERM or SIGINT. Returns the exit code; 1 for a port that is taken.
+    """Build and serve until SIGTERM or SIGINT. Returns the exit code; 1 for a port that is taken, and where `build`
+    raises Permanent: for settings that cannot be used.
 
     `listener`: a socket that is bound already.
     """
@@ -179,7 +188,7 @@ def run_service(
     try:
         app = build(settings)
     except Permanent as error:
-        print(f"{name}: {error}", file=sys.stderr)  # noqa: T201
+        print(f"{name} does not start: {error}", file=sys.stderr)  # noqa: T201  # for the operator
         return 1
     config = uvicorn.Config(
         app.state.entry,

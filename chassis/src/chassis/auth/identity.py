@@ -22,11 +22,15 @@ class Method(StrEnum):
 
 @dataclass(frozen=True)
 class Identity:
-    """A caller. `subject` is kept as the actor of what they decide; `roles` are those that their token carries."""
+    """A caller. `subject` is kept as the actor of what they decide; `roles` are those that their token carries.
+
+    `models` are glob patterns of the models that the token is for; no rule extends it to others.
+    """
 
     subject: str
     method: Method
     roles: tuple[str, ...] = ()
+    models: tuple[str, ...] = ("*",)
 
 
 ANONYMOUS = Identity("anonymous", Method.OFF)

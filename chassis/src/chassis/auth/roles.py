@@ -85,6 +85,9 @@ def permitted(rules: Iterable[Rule], identity: Identity, action: Action, model: 
     """
     if _needs_no_role(identity, action):
         return None
+    if not ("*" in identity.models if model is None else _matches(identity.models, model)):
+        where = "all models" if model is None else f"model {model!r}"
+        return Refused(f"the token of {identity.subject} is for {', '.join(identity.models)} only, not for {where}")
     granted = False
     for rule in rules:
         if action not in ACTIONS[rule.role] or not _concerns(rule, identity):
