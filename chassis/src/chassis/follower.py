@@ -15,6 +15,7 @@ from prometheus_client import Counter
 from chassis.cloudevents import Record, decode
 from chassis.errors import Malformed, Transient
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options
+from chassis.kafka_access import Need
 from chassis.kafka_problem import explain
 from chassis.settings import ServiceSettings
 from chassis.signing.dsse import NotVerified, Verifier
@@ -75,6 +76,7 @@ class Follower:
         self._settings = settings
         self._topics = [settings.topic_prefix + event.topic for event in events]
         self.receives = tuple(events)
+        self.needs = tuple(Need("topic", topic, "READ") for topic in self._topics)
         self._on_event = on_event
         self._on_bad = on_bad
         self._keys = keys

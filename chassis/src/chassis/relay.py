@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from chassis.database import Database
 from chassis.errors import Transient
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options
-from chassis.kafka_problem import explain
+from chassis.kafka_problem import described, explain
 from chassis.leases import hold, release
 from chassis.outbox import OutboxRow
 from chassis.settings import KafkaSettings
@@ -103,7 +103,8 @@ class Relay:
             except (Transient, KafkaError) as error:
                 failures += 1
                 published = 0
-                log.warning("outbox waits", error=str(error) or type(error).__name__, attempt=failures)
+                reason = described(self._settings, error) if isinstance(error, KafkaError) else str(error)
+                log.warning("outbox waits", error=reason, attempt=failures)
                 await asyncio.sleep(min(0.1 * 2**failures, 5.0))
             if published:
                 continue

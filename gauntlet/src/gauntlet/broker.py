@@ -16,10 +16,12 @@ from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 from chassis.cloudevents import Headers, Record, encode
 from chassis.kafka import LARGEST_MESSAGE, kafka_python_options
 from chassis.kafka_problem import refusal
-from contracts import Envelope
+from contracts import Envelope, Event, ModelRegistered, TrainingRequested
 from gauntlet.endpoints import Address, kafka
 from gauntlet.errors import CliError
 
+PUBLISHED: tuple[type[Event], ...] = (TrainingRequested, ModelRegistered)
+"""What commands publish; `gauntlet acls` allows it."""
 KNOCK_SECONDS = 3
 BOOTSTRAP_MS = 5_000
 ACKNOWLEDGED_SECONDS = 15
@@ -45,6 +47,7 @@ class Broker:
 
     def publish(self, envelope: Envelope[Any]) -> None:
         """Send an event and wait until all replicas have stored it."""
+        assert isinstance(envelope.data, PUBLISHED), "`gauntlet acls` must know of it"
         key, value, headers = encode(envelope)
         self.send([(envelope.data.topic, key, value, headers)])
 

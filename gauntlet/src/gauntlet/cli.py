@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from gauntlet.commands import (
+    acls,
     audit,
     backtest,
     benchmarks,
@@ -23,6 +24,7 @@ from gauntlet.commands import (
     events,
     evidence,
     golden,
+    login,
     models,
     policies,
     predict,
@@ -30,9 +32,11 @@ from gauntlet.commands import (
     replay,
     rollouts,
     stack,
+    tokens,
     topics,
     train,
 )
+from gauntlet.credentials import take_from_environment
 from gauntlet.errors import CliError
 from gauntlet.output import notes
 
@@ -58,6 +62,7 @@ app.command("status")(stack.status)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("topics")(topics.topics)
+app.command("acls")(acls.acls)
 app.command("register")(register.register)
 app.command("try")(dry_run.try_version)
 app.command("train")(train.train)
@@ -78,6 +83,9 @@ app.command("freeze")(decisions.freeze)
 app.command("unfreeze")(decisions.unfreeze)
 app.command("drift")(drift.drift)
 app.command("predict")(predict.predict)
+app.command("login")(login.login)
+app.command("logout")(login.logout)
+app.command("whoami")(login.whoami)
 app.command("backtest")(backtest.backtest)
 app.command("benchmark")(benchmarks.benchmark)
 app.add_typer(audit.app, name="audit")
@@ -87,10 +95,12 @@ app.add_typer(evidence.app, name="evidence")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(golden.app, name="golden")
 app.add_typer(policies.app, name="policy")
+app.add_typer(tokens.app, name="token")
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; an error prints one message on standard error and exits with 1, without a traceback."""
+    take_from_environment()
     try:
         app(args=args, prog_name="gauntlet")
     except CliError as error:

@@ -7,7 +7,6 @@ secret suffices, because a secret of this size cannot be guessed; a slow hash is
 from __future__ import annotations
 
 import hmac
-import json
 import os
 import re
 import secrets
@@ -18,17 +17,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from chassis.auth.identity import Identity, Method, Unauthenticated
 from chassis.auth.roles import Role
 from chassis.errors import Permanent
+from chassis.private_file import locked, replace
 
 FILE_NAME = "tokens.json"
 """In the data directory, unless AUTH_TOKENS_FILE names another file."""
-PRIVATE = 0o600
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 """What a token may be called: it is the subject of rules, which are glob patterns, and the actor of decisions."""
 _TOKEN = re.compile(r"gauntlet_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -127,6 +125,11 @@ def read_tokens(path: Path) -> dict[str, Token]:
         ) from error
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise Permanent(f"AUTH_TOKENS_FILE {path} has mode {mode:04o}: others could add tokens; chmod 600 {path}")
+    return parse_tokens(content, path)
+
+
+def parse_tokens(content: bytes, path: Path) -> dict[str, Token]:
+    """Return the tokens of a file's content by id. Raises Permanent."""
     try:
         tokens = _File.model_validate_json(content).tokens
     except ValidationError as error:
@@ -143,30 +146,10 @@ def changing_tokens(path: Path) -> Iterator[dict[str, Token]]:
 
     One writer at a time; readers see the file before or after. Raises as `read_tokens` does.
     """
-    from filelock import FileLock
-
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock"), mode=PRIVATE):
+    with locked(path):
         tokens = read_tokens(path) if path.exists() else {}
         yield tokens
-        _replace(path, json.dumps(_document(tokens.values()), indent=2) + "\n")
-
-
-def _document(tokens: Iterable[Token]) -> Any:
-    return _File(tokens=tuple(tokens)).model_dump(mode="json")
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        replace(path, _File(tokens=tuple(tokens.values())).model_dump_json(indent=2) + "\n")
 
 
 def _hash(salt: str, secret: str) -> str:

@@ -92,7 +92,7 @@ def build(settings: Settings) -> FastAPI:
     folder = settings.data_dir.resolve() / SERVICE
     database = Database(settings.database(SERVICE))
     policies = PolicyStore(settings.policies_dir)
-    registry = Registry(settings.mlflow_tracking_uri)
+    registry = Registry(settings.mlflow_tracking_uri, allowed_uris=settings.allowed_uri_prefixes)
     owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
     jobs = Jobs(database, owner=owner, lease=timedelta(seconds=settings.lease_seconds))
     signing = read_signing(settings)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from chassis.errors import NotFound
+from chassis.errors import NotFound, Permanent
 from contracts import GateVerdict, Outcome, overall
 from contracts.policy import ModelPolicy
 from gatekeeper.database.evidence_formats import Unreadable, upgraded
@@ -192,7 +192,7 @@ class Replayer:
             found, gated = comparison.read(played, partial(self._kept.load, measurements.event.model_name))
             if gated is not None:
                 gated.golden = self._golden_rows(gated, policy)
-        except (Unreadable, NotFound, Unusable) as error:
+        except (Unreadable, Permanent, Unusable) as error:
             raise NoEvidence(f"the tournament cannot be played again: {error}") from error
         return found, gated
 
@@ -224,7 +224,7 @@ class Replayer:
             measurements, policy = evidence.read(document, partial(self._kept.load, name))
             if document["golden"] is not None:
                 measurements.golden = self._golden_rows(measurements, policy)
-        except (Unreadable, NotFound, Unusable) as error:
+        except (Unreadable, Permanent, Unusable) as error:
             raise NoEvidence(str(error)) from error
         return document, measurements, policy
 

@@ -33,7 +33,7 @@ from serving.workers.swap_barrier import SwapBarrier
 def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
     """Build the application. /ready does not check Kafka or MLflow: a replica with a desired version needs neither."""
     worker = worker or Worker()
-    registry = Registry(settings.mlflow_tracking_uri)
+    registry = Registry(settings.mlflow_tracking_uri, allowed_uris=settings.allowed_uri_prefixes)
     cache = ArtifactCache(settings.cache_folder, settings.cache_max_mb * MEBIBYTE)
     policies = policies_of(settings)
     publisher = PredictionPublisher(settings, prediction_shares(policies))

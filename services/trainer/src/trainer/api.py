@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
+from chassis.auth.roles import Action
+from chassis.auth.routes import Scope, allowed, guarded_router
 from chassis.database import Database
 from chassis.http import Problem, problems
 from chassis.jobs import Job, Jobs
@@ -47,9 +49,9 @@ class JobDetail(JobSummary):
 
 
 def jobs_router(database: Database, jobs: Jobs) -> APIRouter:
-    router = APIRouter(tags=["jobs"])
+    router = guarded_router(tags=["jobs"])
 
-    @router.get("/jobs")
+    @router.get("/jobs", openapi_extra=allowed(Action.READ, Scope.EACH))
     def list_jobs(
         model: Annotated[str | None, Query(description="Only of this model")] = None,
         state: State | None = None,
@@ -61,7 +63,7 @@ def jobs_router(database: Database, jobs: Jobs) -> APIRouter:
         chosen = [job for job in found if model in (None, job.key) and state in (None, job.state)]
         return [JobSummary.model_validate(_summary(job)) for job in chosen[:limit]]
 
-    @router.get("/jobs/{job_id}", responses=problems(404))
+    @router.get("/jobs/{job_id}", openapi_extra=allowed(Action.READ, Scope.EACH), responses=problems(404))
     def show_job(job_id: str) -> JobDetail:
         """A training job with its result and the end of its log."""
         with database.reading() as session:

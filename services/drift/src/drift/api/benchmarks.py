@@ -9,6 +9,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.orm import Session
 
+from chassis.auth.roles import Action
+from chassis.auth.routes import allowed, guarded_router
 from chassis.database import Database
 from chassis.http import Problem, problems
 from drift.api.models import model_of
@@ -48,15 +50,17 @@ class BenchmarkAccepted(BaseModel):
 
 
 def benchmarks_router(database: Database, scheduler: Scheduler, policies: DriftPolicies) -> APIRouter:
-    router = APIRouter(tags=["benchmarks"])
+    router = guarded_router(tags=["benchmarks"])
 
-    @router.get("/models/{name}/benchmark", responses=problems(404))
+    @router.get("/models/{name}/benchmark", openapi_extra=allowed(Action.READ), responses=problems(404))
     def show_schedule(name: str) -> ScheduleView:
         """When the next benchmark is due, and what it waits for."""
         with database.reading() as session:
             return _view(session, scheduler, policies, model_of(session, name).model_name)
 
-    @router.post("/models/{name}/benchmark", status_code=202, responses=problems(404, 409))
+    @router.post(
+        "/models/{name}/benchmark", openapi_extra=allowed(Action.OPERATE), status_code=202, responses=problems(404, 409)
+    )
     def run_benchmark(name: str, request: BenchmarkRequest) -> BenchmarkAccepted:
         """Run a benchmark at once, whatever the schedule; if one is about to, that one."""
         with database.transaction() as session:

@@ -11,6 +11,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from chassis.auth.roles import Action
+from chassis.auth.routes import Scope, allowed, guarded_router
 from chassis.database import Database
 from chassis.http import Problem, problems
 from contracts import MODEL_NAME_PATTERN
@@ -38,6 +40,7 @@ from drift.rollouts.measures import measured
 from drift.rollouts.open_step import OpenStep
 from drift.rollouts.rollouts import Rollouts
 from drift.rollouts.store import newest_steps
+from drift.scoring.basis import compared_with
 
 WINDOW_ID = r"^[A-Za-z0-9._-]{1,250}$"
 
@@ -53,22 +56,22 @@ def build_router(
     drawings: Drawings,
     public_url: str,
 ) -> APIRouter:
-    router = APIRouter(tags=["drift"])
+    router = guarded_router(tags=["drift"])
 
-    @router.get("/models")
+    @router.get("/models", openapi_extra=allowed(Action.READ, Scope.EACH))
     def models() -> list[ModelView]:
         """Every model that has a promotion or predictions."""
         with database.reading() as session:
             found = session.scalars(select(ModelRow).order_by(ModelRow.model_name)).all()
             return [_model_view(session, model, policies, handlers, public_url) for model in found]
 
-    @router.get("/models/{name}", responses=problems(404))
+    @router.get("/models/{name}", openapi_extra=allowed(Action.READ), responses=problems(404))
     def model(name: str) -> ModelView:
         """The champion's open window, and its newest verdicts."""
         with database.reading() as session:
             return _model_view(session, model_of(session, name), policies, handlers, public_url)
 
-    @router.get("/models/{name}/windows", responses=problems(404))
+    @router.get("/models/{name}/windows", openapi_extra=allowed(Action.READ), responses=problems(404))
     def windows(
         name: str,
         version: Annotated[int | None, Query(ge=1, le=LARGEST_INTEGER, description="Of this version only")] = None,
@@ -80,7 +83,7 @@ def build_router(
             found = store.newest_windows(session, model.model_name, version, limit)
             return [window_view(window, public_url) for window in found]
 
-    @router.get("/models/{name}/limits", responses=problems(404))
+    @router.get("/models/{name}/limits", openapi_extra=allowed(Action.READ), responses=problems(404))
     def limits(
         name: str,
         version: Annotated[int | None, Query(ge=1, le=LARGEST_INTEGER, description="Of this version only")] = None,
@@ -93,13 +96,18 @@ def build_router(
                 for row in found
             ]
 
-    @router.get("/windows/{window_id}", responses=problems(404))
+    @router.get("/windows/{window_id}", openapi_extra=allowed(Action.READ, Scope.EACH), responses=problems(404))
     def window(window_id: str) -> WindowView:
         """A window with its scores and verdicts."""
         with database.reading() as session:
             return window_view(_window(session, window_id), public_url)
 
-    @router.get("/reports/{window_id}", response_class=HTMLResponse, responses=problems(404))
+    @router.get(
+        "/reports/{window_id}",
+        openapi_extra=allowed(Action.READ, Scope.EACH),
+        response_class=HTMLResponse,
+        responses=problems(404),
+    )
     def report(
         window_id: str,
         again: Annotated[bool, Query(description="Draw once more what could not be drawn")] = False,
@@ -124,7 +132,7 @@ def build_router(
             return RedirectResponse(f"{public_url}/reports/{window_id}", status_code=303)
         return HTMLResponse(page_of(found, look), headers=SANDBOX)
 
-    @router.get("/rollouts")
+    @router.get("/rollouts", openapi_extra=allowed(Action.READ, Scope.EACH))
     def steps(
         model_name: Annotated[str | None, Query(description="Of this model only")] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 20,
@@ -133,7 +141,9 @@ def build_router(
         with database.reading() as session:
             return [_step_view(rollouts.open_step(session, row)) for row in newest_steps(session, model_name, limit)]
 
-    @router.post("/models/{name}/score", status_code=202, responses=problems(404, 409))
+    @router.post(
+        "/models/{name}/score", openapi_extra=allowed(Action.OPERATE), status_code=202, responses=problems(404, 409)
+    )
     def score(name: str) -> ScoreAccepted:
         """Close the champion's window with the rows it has, and judge it; refused below 200 rows."""
         with database.transaction() as session:
@@ -227,6 +237,7 @@ def _champion_view(version: VersionRow, policies: DriftPolicies, labels: LabelsV
         metric=policies.metric(version.model_name, version.metric),
         baseline=version.baseline,
         reference_uri=(version.reference or {}).get("uri"),
+        features=compared_with(version),
         labels=labels,
         last_detected_at=version.last_detected_at,
         cooling_until=until,

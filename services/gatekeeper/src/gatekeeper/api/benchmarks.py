@@ -9,6 +9,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 from pydantic import Field
 
+from chassis.auth.roles import Action
+from chassis.auth.routes import Scope, allowed, guarded_router
 from chassis.database import Database
 from chassis.http import Problem, problems
 from contracts import BenchmarkCompleted, BenchmarkDue
@@ -41,9 +43,9 @@ class BenchmarkDetail(BenchmarkView):
 
 
 def benchmarks_router(database: Database, decisions: Decisions, replayer: Replayer) -> APIRouter:
-    router = APIRouter(tags=["benchmarks"])
+    router = guarded_router(tags=["benchmarks"])
 
-    @router.get("/benchmarks", responses=problems(404))
+    @router.get("/benchmarks", openapi_extra=allowed(Action.READ, Scope.EACH), responses=problems(404))
     def list_benchmarks(
         model_name: Annotated[str | None, Query(description="Only of this model")] = None, limit: Limit = 100
     ) -> list[BenchmarkView]:
@@ -53,7 +55,7 @@ def benchmarks_router(database: Database, decisions: Decisions, replayer: Replay
         with database.reading() as session:
             return [_view(row) for row in benchmarks.newest(session, model_name, limit)]
 
-    @router.get("/benchmarks/{benchmark_id}", responses=problems(404))
+    @router.get("/benchmarks/{benchmark_id}", openapi_extra=allowed(Action.READ, Scope.EACH), responses=problems(404))
     def show_benchmark(benchmark_id: str) -> BenchmarkDetail:
         """One benchmark with its results."""
         with database.reading() as session:
@@ -62,7 +64,12 @@ def benchmarks_router(database: Database, decisions: Decisions, replayer: Replay
             view = None if played is None else TournamentView.model_validate(played)
             return BenchmarkDetail(**_view(row).model_dump(), results=row.results, tournament=view)
 
-    @router.get("/benchmarks/{benchmark_id}/page", response_class=HTMLResponse, responses=problems(404))
+    @router.get(
+        "/benchmarks/{benchmark_id}/page",
+        openapi_extra=allowed(Action.READ, Scope.EACH),
+        response_class=HTMLResponse,
+        responses=problems(404),
+    )
     def benchmark_page(benchmark_id: str) -> HTMLResponse:
         """The results as an HTML page."""
         with database.reading() as session:
@@ -71,7 +78,11 @@ def benchmarks_router(database: Database, decisions: Decisions, replayer: Replay
                 raise Problem(404, "no results yet", f"benchmark {benchmark_id} is {row.state}")
             return HTMLResponse(render(row.results, row.completed_at))
 
-    @router.post("/benchmarks/{benchmark_id}/tournament/replay", responses=problems(404, 409, 503))
+    @router.post(
+        "/benchmarks/{benchmark_id}/tournament/replay",
+        openapi_extra=allowed(Action.OPERATE, Scope.EACH),
+        responses=problems(404, 409, 503),
+    )
     def replay_tournament(benchmark_id: str, request: TournamentReplayRequest) -> TournamentReplayView:
         """Re-evaluate the evidence of the tournament that followed; nothing is changed."""
         with database.reading() as session:

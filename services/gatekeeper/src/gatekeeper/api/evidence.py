@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 from starlette.background import BackgroundTask
 
+from chassis.auth.roles import Action
+from chassis.auth.routes import Scope, allowed, guarded_router
 from chassis.database import Database
 from chassis.digests import digest_file
 from chassis.errors import Permanent, Transient
@@ -116,9 +118,13 @@ class GoldenView(View):
 def evidence_router(
     database: Database, decisions: Decisions, replayer: Replayer, kept: EvidenceStore, exporter: EvidenceExport
 ) -> APIRouter:
-    router = APIRouter(tags=["evidence"])
+    router = guarded_router(tags=["evidence"])
 
-    @router.post("/models/{model_name}/candidates/{model_version}/replay", responses=problems(404, 409, 503))
+    @router.post(
+        "/models/{model_name}/candidates/{model_version}/replay",
+        openapi_extra=allowed(Action.OPERATE),
+        responses=problems(404, 409, 503),
+    )
     def replay(model_name: str, model_version: Version) -> ReplayView:
         """Re-evaluate the stored evidence of a verdict, and report what differs."""
         decisions.known(model_name)
@@ -143,6 +149,7 @@ def evidence_router(
 
     @router.get(
         "/models/{model_name}/candidates/{model_version}/evidence.zip",
+        openapi_extra=allowed(Action.READ),
         response_class=FileResponse,
         responses=problems(404, 409, 413, 503),
     )
@@ -169,7 +176,7 @@ def evidence_router(
         done = BackgroundTask(shutil.rmtree, folder)
         return FileResponse(path, media_type="application/zip", filename=path.name, background=done)
 
-    @router.post("/what-if", responses=problems(404))
+    @router.post("/what-if", openapi_extra=allowed(Action.OPERATE, Scope.EACH), responses=problems(404))
     def what_if(request: WhatIfRequest) -> list[Rejudged]:
         """Re-evaluate a model's stored evidence under another policy, newest version first; nothing is changed."""
         name = request.policy.model
@@ -184,14 +191,19 @@ def evidence_router(
             _rejudged(replayer, request.policy, version, at, evidence, then) for version, at, evidence, then in rows
         ]
 
-    @router.get("/models/{model_name}/golden", responses=problems(404))
+    @router.get("/models/{model_name}/golden", openapi_extra=allowed(Action.READ), responses=problems(404))
     def list_golden(model_name: str) -> list[GoldenView]:
         """The golden datasets of a model, newest first."""
         decisions.known(model_name)
         with database.reading() as session:
             return [_golden_view(session, row) for row in golden_datasets.all_of(session, model_name)]
 
-    @router.post("/models/{model_name}/golden", status_code=201, responses=problems(404, 409, 413, 503))
+    @router.post(
+        "/models/{model_name}/golden",
+        openapi_extra=allowed(Action.OPERATE),
+        status_code=201,
+        responses=problems(404, 409, 413, 503),
+    )
     async def create_golden(
         model_name: str,
         request: Request,

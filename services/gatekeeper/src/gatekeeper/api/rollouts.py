@@ -8,6 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from chassis.auth.roles import Action
+from chassis.auth.routes import Scope, allowed, guarded_router
 from chassis.database import Database
 from chassis.http import Problem, problems
 from gatekeeper.api.models import DIGEST_PATTERN, Decision, Limit, conflicts
@@ -29,9 +31,9 @@ def rollouts_router(
     database: Database, decisions: Decisions, approvals: Approvals, ready: Callable[[], None]
 ) -> APIRouter:
     """`ready` raises Transient until the history is restored: no decision is made on an incomplete one."""
-    router = APIRouter(tags=["rollouts"])
+    router = guarded_router(tags=["rollouts"])
 
-    @router.get("/rollouts", responses=problems(404))
+    @router.get("/rollouts", openapi_extra=allowed(Action.READ, Scope.EACH), responses=problems(404))
     def list_rollouts(
         model_name: Annotated[str | None, Query(description="Only of this model")] = None,
         active: Annotated[bool | None, Query(description="Only those that run, or only those that ended")] = None,
@@ -44,29 +46,35 @@ def rollouts_router(
             found = rollouts.newest(session, model_name, active, limit)
             return RolloutsView(rollouts=[rollout_view(session, row) for row in found])
 
-    @router.get("/rollouts/{rollout_id}", responses=problems(404))
+    @router.get("/rollouts/{rollout_id}", openapi_extra=allowed(Action.READ, Scope.EACH), responses=problems(404))
     def show_rollout(rollout_id: str) -> RolloutView:
         """One rollout: its steps, what was measured, and who approved."""
         return _view(rollout_id)
 
-    @router.get("/models/{model_name}/fleet", responses=problems(404))
+    @router.get("/models/{model_name}/fleet", openapi_extra=allowed(Action.READ), responses=problems(404))
     def fleet(model_name: str) -> FleetView:
         """The replicas of a model: the version that each should have and has, since when, and what it tries."""
         decisions.known(model_name)
         with database.reading() as session:
             return fleet_view(session, model_name)
 
-    @router.post("/models/{model_name}/rollout/approve", responses=problems(404, 409, 503))
+    @router.post(
+        "/models/{model_name}/rollout/approve", openapi_extra=allowed(Action.APPROVE), responses=problems(404, 409, 503)
+    )
     def approve(model_name: str, request: ApprovalRequest) -> RolloutView:
         """Approve the version that waits for people; the last one who is needed promotes it."""
         return _decided("not approved", approvals.approve, model_name, request)
 
-    @router.post("/models/{model_name}/rollout/refuse", responses=problems(404, 409, 503))
+    @router.post(
+        "/models/{model_name}/rollout/refuse", openapi_extra=allowed(Action.APPROVE), responses=problems(404, 409, 503)
+    )
     def refuse(model_name: str, request: ApprovalRequest) -> RolloutView:
         """Refuse the version that waits for people: its rollout ends, and the champion stays."""
         return _decided("not refused", approvals.refuse, model_name, request)
 
-    @router.post("/models/{model_name}/rollout/abort", responses=problems(404, 409, 503))
+    @router.post(
+        "/models/{model_name}/rollout/abort", openapi_extra=allowed(Action.OPERATE), responses=problems(404, 409, 503)
+    )
     def abort(model_name: str, request: Decision) -> RolloutView:
         """End the running rollout: the champion stays."""
         return _decided("not aborted", approvals.abort, model_name, request)

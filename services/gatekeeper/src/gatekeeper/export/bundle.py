@@ -147,7 +147,7 @@ class EvidenceExport:
             if now != digest:
                 return model_files.unread(f"the artifact's digest is {now} by now")
             return model_files.read(folder)
-        except (NotFound, ValueError) as error:
+        except (Permanent, ValueError) as error:  # gone, or at an address that is not opened (any more)
             return model_files.unread(str(error))
 
 

@@ -49,6 +49,7 @@ class Restoration:
         self._signing = signing
         self._guard = TopicGuard(database, recorder)
         self._follower: Follower | None = None
+        self.needs = self._new_follower().needs
         self._read: list[Envelope[Promoted | RolloutChanged]] = []
         self._refused: list[Refused] = []
         self.done = False
@@ -56,10 +57,7 @@ class Restoration:
     async def start(self) -> None:
         """Read and adopt the topic. Raises Transient when the broker or the database is unavailable."""
         self._read, self._refused = [], []
-        events = [Promoted, RolloutChanged]
-        self._follower = follower = Follower(
-            self._settings, events, self._on_event, keys=self._signing.trusted, on_refused=self._on_refused
-        )
+        self._follower = follower = self._new_follower()
         await follower.start()
         try:
             await follower.caught_up.wait()
@@ -72,6 +70,10 @@ class Restoration:
             raise
         self.done = True
         await self._guard.start()
+
+    def _new_follower(self) -> Follower:
+        events = [Promoted, RolloutChanged]
+        return Follower(self._settings, events, self._on_event, keys=self._signing.trusted, on_refused=self._on_refused)
 
     async def stop(self) -> None:
         await self._guard.stop()

@@ -10,6 +10,8 @@ import orjson
 from fastapi import APIRouter, Response
 from starlette.responses import JSONResponse
 
+from chassis.auth.roles import Action
+from chassis.auth.routes import allowed, guarded_router
 from chassis.http import Problem
 from chassis.model_signature import Signature
 from chassis.row_reader import InputBatch
@@ -118,19 +120,24 @@ def versioned(service: PredictionService, model_name: str, version: str | None) 
 
 def build_inference_router(service: PredictionService) -> APIRouter:
     """Build the routes for metadata and health; inference itself is on the lean path."""
-    router = APIRouter(prefix="/v2", tags=["inference"])
+    router = guarded_router(prefix="/v2", tags=["inference"])
+    opened, used = allowed(Action.OPEN), allowed(Action.PREDICT)
 
-    @router.get("")
+    @router.get("", openapi_extra=opened)
     def server() -> dict[str, Any]:
         """Name, version and extensions of the server."""
         return {"name": "gauntlet-serving", "version": "0.1.0", "extensions": EXTENSIONS}
 
-    @router.get("/health/live")
+    @router.get("/health/live", openapi_extra=opened)
     def live() -> dict[str, bool]:
         """The process runs."""
         return {"live": True}
 
-    @router.get("/health/ready", responses={503: {"description": "Not every desired version is loaded"}})
+    @router.get(
+        "/health/ready",
+        responses={503: {"description": "Not every desired version is loaded"}},
+        openapi_extra=opened,
+    )
     def ready() -> Response:
         """Every version that was desired at the start is loaded."""
         try:
@@ -141,8 +148,8 @@ def build_inference_router(service: PredictionService) -> APIRouter:
 
     unknown = refusals(_ERRORS, 404, 503)
 
-    @router.get("/models/{model_name}", responses=unknown)
-    @router.get("/models/{model_name}/versions/{version}", responses=unknown)
+    @router.get("/models/{model_name}", responses=unknown, openapi_extra=used)
+    @router.get("/models/{model_name}/versions/{version}", responses=unknown, openapi_extra=used)
     async def model(model_name: str, version: str | None = None) -> Response:
         """Inputs and outputs of a model, as tensors."""
 
@@ -159,8 +166,8 @@ def build_inference_router(service: PredictionService) -> APIRouter:
             return shape(problem)
         return JSONResponse(_metadata(active))
 
-    @router.get("/models/{model_name}/ready", responses=unknown)
-    @router.get("/models/{model_name}/versions/{version}/ready", responses=unknown)
+    @router.get("/models/{model_name}/ready", responses=unknown, openapi_extra=used)
+    @router.get("/models/{model_name}/versions/{version}/ready", responses=unknown, openapi_extra=used)
     def model_ready(model_name: str, version: str | None = None) -> Response:
         """The model, or this version of it, is loaded."""
         try:

@@ -9,6 +9,8 @@ from typing import Any
 from fastapi import APIRouter, Response
 from starlette.types import ASGIApp
 
+from chassis.auth.roles import Action
+from chassis.auth.routes import Scope, allowed, guarded_router
 from contracts import Mode
 from serving.http import feedback, mlflow_scoring, open_inference
 from serving.http.asgi import AsgiEndpoint, BodyBudget, FastPathRouter, add_asgi_route
@@ -34,6 +36,12 @@ class Endpoint:
     tag: str
     openapi: dict[str, Any]
     status: int = 200
+
+    @property
+    def declared(self) -> dict[str, Any]:
+        """What it does, as `chassis.auth.routes` declares it; without a model in the path, the handler finds it."""
+        action = Action.FEEDBACK if self.tag == "feedback" else Action.PREDICT
+        return allowed(action, Scope.MODEL if "{model_name}" in self.path else Scope.EACH)
 
 
 def endpoints(service: PredictionService, feedback_publisher: FeedbackPublisher, features: Features) -> list[Endpoint]:
@@ -63,9 +71,9 @@ def endpoints(service: PredictionService, feedback_publisher: FeedbackPublisher,
 
 
 def build_router(found: Sequence[Endpoint]) -> APIRouter:
-    router = APIRouter()
+    router = guarded_router()
     for each in found:
-        extra = each.openapi | {"parameters": parameters(each.path)}
+        extra = each.openapi | {"parameters": parameters(each.path)} | each.declared
         options = {"tags": [each.tag], "status_code": each.status, "openapi_extra": extra}
         add_asgi_route(router, each.path, each.asgi_endpoint, each.text, **options)
     return router
@@ -76,9 +84,9 @@ def fast_path(found: Sequence[Endpoint], app: ASGIApp) -> ASGIApp:
 
 
 def build_models_router(service: PredictionService) -> APIRouter:
-    router, settings = APIRouter(), service.settings
+    router, settings = guarded_router(), service.settings
 
-    @router.get("/models", tags=["models"])
+    @router.get("/models", tags=["models"], openapi_extra=allowed(Action.READ, Scope.EACH))
     async def models() -> dict[str, Any]:
         """The loaded versions, since when, and what could not be loaded."""
         return {
@@ -87,13 +95,18 @@ def build_models_router(service: PredictionService) -> APIRouter:
             "models": [_about(state, settings) for state in service.reconciler.states()],
         }
 
-    @router.get("/ping", tags=["mlflow"], responses={404: {"description": "No model is loaded"}})
+    @router.get(
+        "/ping",
+        tags=["mlflow"],
+        responses={404: {"description": "No model is loaded"}},
+        openapi_extra=allowed(Action.OPEN),
+    )
     def ping() -> Response:
         """200 when a model is loaded."""
         answers = any(state.active is not None for state in service.reconciler.states())
         return Response("\n", 200 if answers else 404, media_type="application/json")
 
-    @router.get("/version", tags=["mlflow"])
+    @router.get("/version", tags=["mlflow"], openapi_extra=allowed(Action.OPEN))
     def version() -> Response:
         """The version of MLflow."""
         return Response(MLFLOW_VERSION, media_type="application/json")
