@@ -30,6 +30,7 @@ SECONDS: dict[str, int] = {
     "integration/gatekeeper/test_restore.py": 54,
     "integration/test_trainer_faults.py": 47,
     "integration/test_trainer_story.py": 47,
+    "integration/gatekeeper/test_audit.py": 45,
     "integration/gatekeeper/test_tournaments.py": 43,
     "integration/test_embedded_kafka.py": 43,
     "integration/test_tutorial.py": 42,
