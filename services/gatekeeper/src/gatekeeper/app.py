@@ -99,7 +99,7 @@ def build(settings: Settings) -> FastAPI:
     outbox = KeepingOutbox(SERVICE, settings.max_event_bytes, signers=signing.signers)
     recorder = Recorder(outbox, jobs)
     artifacts = Artifacts(folder / "artifacts", registry, settings.cache_mb)
-    advisories = Advisories(settings.advisories_dir) if settings.advisories_dir else None
+    advisories = Advisories(settings.advisories_folder, expected=settings.advisories_dir is not None)
     kept = EvidenceStore(folder / "evidence", registry)
     rolling = RolloutDecisions(recorder, policies)
     handlers = Handlers(jobs, recorder, policies, rolling)

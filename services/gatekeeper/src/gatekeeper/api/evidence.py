@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from starlette.background import BackgroundTask
 
 from chassis.auth.roles import Action
-from chassis.auth.routes import Scope, allowed, guarded_router
+from chassis.auth.routes import CallerOf, Scope, allowed, guarded_router
 from chassis.database import Database
 from chassis.digests import digest_file
 from chassis.errors import Permanent, Transient
@@ -156,9 +156,12 @@ def evidence_router(
     def export_evidence(
         model_name: str,
         model_version: Version,
+        caller: CallerOf,
         rows: Annotated[bool, Query(description="With the golden rows, which the replay of the verdict needs")] = True,
     ) -> FileResponse:
         """What a verdict rests on and what was decided, as signed files that verify without Gauntlet."""
+        if rows:  # data, not only what was decided
+            caller.require(Action.OPERATE, model_name)
         decisions.known(model_name)
         folder = tempfile.mkdtemp(prefix="evidence-")
         path = Path(folder) / f"{model_name}-v{model_version}.zip"
@@ -177,9 +180,10 @@ def evidence_router(
         return FileResponse(path, media_type="application/zip", filename=path.name, background=done)
 
     @router.post("/what-if", openapi_extra=allowed(Action.OPERATE, Scope.EACH), responses=problems(404))
-    def what_if(request: WhatIfRequest) -> list[Rejudged]:
+    def what_if(request: WhatIfRequest, caller: CallerOf) -> list[Rejudged]:
         """Re-evaluate a model's stored evidence under another policy, newest version first; nothing is changed."""
         name = request.policy.model
+        caller.require(Action.OPERATE, name)
         decisions.known(name)
         with database.reading() as session:
             rows = [
@@ -207,19 +211,23 @@ def evidence_router(
     async def create_golden(
         model_name: str,
         request: Request,
-        actor: Annotated[Text, Query(description="Who makes it")],
+        caller: CallerOf,
         note: Annotated[Text, Query(description="What it is, and why")],
+        actor: Annotated[
+            Text | None, Query(description="Who makes it: required with AUTH=off; otherwise the token's subject")
+        ] = None,
         label: Annotated[str | None, Query(description="Its column that holds the truth")] = None,
         entity: Annotated[str | None, Query(description="Its column that identifies the entity of a row")] = None,
         event_time: Annotated[str | None, Query(description="Its column of the time of each row")] = None,
     ) -> GoldenView:
         """Store a golden dataset: a Parquet file with features and label, optionally entity and event time."""
+        creator = caller.actor(actor, "query", "actor")
         named = {"label": label, "entity": entity, "event_time": event_time}
         with tempfile.TemporaryDirectory(prefix="golden-") as folder:
             path = Path(folder) / "upload.parquet"
             await _receive(request, path)
             given = {role: column for role, column in named.items() if column}
-            return await run_in_threadpool(_create, model_name, path, actor, note, given)
+            return await run_in_threadpool(_create, model_name, path, creator, note, given)
 
     def _create(model_name: str, path: Path, actor: str, note: str, named_columns: Mapping[str, str]) -> GoldenView:
         decisions.known(model_name)
