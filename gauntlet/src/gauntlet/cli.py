@@ -24,6 +24,7 @@ from gauntlet.commands import (
     dry_run,
     events,
     golden,
+    keys,
     login,
     models,
     policies,
@@ -33,6 +34,7 @@ from gauntlet.commands import (
     rollouts,
     stack,
     tokens,
+    topic_records,
     topics,
     train,
 )
@@ -62,6 +64,7 @@ app.command("status")(stack.status)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("topics")(topics.topics)
+app.command("verify-topic")(topic_records.verify)
 app.command("acls")(acls.acls)
 app.command("register")(register.register)
 app.command("try")(dry_run.try_version)
@@ -94,6 +97,7 @@ app.add_typer(benchmarks.app, name="benchmarks")
 app.add_typer(events.app, name="events")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(golden.app, name="golden")
+app.add_typer(keys.app, name="keys")
 app.add_typer(policies.app, name="policy")
 app.add_typer(tokens.app, name="token")
 

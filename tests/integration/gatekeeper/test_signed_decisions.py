@@ -15,6 +15,7 @@ from contracts import GateFailed, GatePassed, Promoted, RolloutChanged
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
 from support.candidates import Candidates
+from support.cli import gauntlet, ok
 from support.databases import on_postgres
 from support.gatekeepers import Gatekeepers
 from support.mlflow_server import MlflowServer
@@ -70,8 +71,8 @@ class Stack:
         return event_id, signer_of(record, event.topic, keys or (self.first, self.second))
 
     def refused(self, model_name: str) -> list[Any]:
-        rows = self.service.get(f"/audit?model={model_name}&limit=1000")
-        return [row for row in rows if row["action"] == "not believed"]
+        rows = self.service.get("/audit?limit=1000")
+        return [row for row in rows if row["action"] == "not believed" and row["model_name"] == model_name]
 
     def metric(self, name: str) -> float:
         text = self.service.client.get(f"{self.service.url()}/metrics").text
@@ -88,7 +89,7 @@ def signing(
     url = f"sqlite:///{folder / 'test.db'}"
     stack = Stack(Gatekeepers(kafka.bootstrap_servers, f"s{uuid4().hex[:8]}.", url, mlflow_server.uri, folder), folder)
     for name in ("refused", "replayed", "rollouts"):
-        changes = {"rollout": {"shadow": {"rows": "100..5000", "on": ["errors"]}}} if name == "rollouts" else {}
+        changes = {"strategy": "shadow"} if name == "rollouts" else {}
         stack.service.policy(name, **changes)
     stack.start(**stack.settings())
     try:
@@ -171,14 +172,41 @@ def test_a_rollout_that_was_not_signed_is_none(signing: Stack, candidates: Candi
     seen(lambda: len(signing.records(RolloutChanged, name)) == 1)
     ours = signing.last(RolloutChanged, name)
     assert ours[1] == signing.first.key_id
-    [running] = signing.service.get(f"/rollouts?model={name}")
+    running = signing.service.get(f"/rollouts?model={name}")["rollouts"]
+    assert len(running) == 1
     changed = signing.bus.events(RolloutChanged.topic)[-1].data
     foreign = changed.model_copy(update={"revision": changed.revision + 5, "rollout_id": "mallory's"})
     write(signing.bus, RolloutChanged.topic, signed_by(foreign))
     write(signing.bus, RolloutChanged.topic, signed_by(foreign, signing.foreign))
     seen(lambda: len(signing.refused(name)) == 2)
     seen(lambda: signing.last(RolloutChanged, name) == ours)
-    assert signing.service.get(f"/rollouts?model={name}") == [running]
+    assert signing.service.get(f"/rollouts?model={name}")["rollouts"] == running
+
+
+def test_a_topic_is_verified_live_and_from_a_file(
+    signing: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", signing.service.bootstrap_servers)
+    monkeypatch.setenv("TOPIC_PREFIX", signing.service.prefix)
+    name, signer = "verified", signing.first
+    event = signing.bus.events(Promoted.topic)[0].data.model_copy(update={"model_name": name})
+    for epoch, keys in ((1, [signer]), (2, []), (2, [signing.foreign]), (2, [signer])):
+        write(signing.bus, Promoted.topic, signed_by(event.model_copy(update={"epoch": epoch}), *keys))
+    wanted = ["--topic", "promoted", "--keys", str(signing.folder / "trusted")]
+    ended = gauntlet("verify-topic", *wanted)
+    assert ended.code == 1 and f"{name}: not signed" in ended.err and f"{name}: no trusted key" in ended.err
+    live = gauntlet("verify-topic", *wanted, "--json").json
+    [model] = [each for each in live["models"] if each["model_name"] == name]
+    assert (model["signed"], model["unsigned"], model["wrong"], model["newest"]) == (2, 1, 1, 2)
+    assert model["key_id"] == signer.key_id and model["problem"] is None
+    at = {(bad["place"], bad["state"]) for bad in live["bad"] if bad["model_name"] == name}
+    records = signing.records(Promoted, name)
+    places = [f"promoted:{record.partition}:{record.offset}" for record in records]
+    assert at == {(places[1], "unsigned"), (places[2], "wrong")}
+
+    ok("events", "export", "--topic", "promoted", "--output", "promoted.jsonl")
+    assert gauntlet("verify-topic", *wanted, "--from", "promoted.jsonl", "--json").json == live
 
 
 @on_postgres
@@ -201,7 +229,8 @@ def test_signing_is_switched_on_and_its_key_is_replaced_without_a_gap(
     assert stack.in_force(name) == (2, 2) and stack.refused(name) == [], "its own past is no forgery"
 
     assert stack.rolled_back(name) == 3
-    seen(lambda: stack.last(Promoted, name)[1] == stack.first.key_id)
+    seen(lambda: stack.last(Promoted, name)[0] != unsigned[0])
+    assert stack.last(Promoted, name)[1] == stack.first.key_id
     third = stack.last(Promoted, name)[0]
     stack.restart(**stack.settings("second"))
     seen(lambda: stack.last(Promoted, name) == (third, stack.second.key_id))
@@ -209,7 +238,8 @@ def test_signing_is_switched_on_and_its_key_is_replaced_without_a_gap(
     stack.restart(**stack.settings("second"))
     assert stack.in_force(name) == (3, 1) and stack.refused(name) == []
     assert stack.rolled_back(name) == 4
-    seen(lambda: stack.last(Promoted, name, stack.second)[1] == stack.second.key_id)
+    seen(lambda: stack.last(Promoted, name)[0] != third)
+    assert stack.last(Promoted, name)[1] == stack.second.key_id
     fourth = stack.last(Promoted, name)[0]
 
     event = stack.bus.events(Promoted.topic)[-1].data.model_copy(update={"epoch": 9, "model_version": 1})

@@ -12,7 +12,6 @@ from chassis.cloudevents import Record
 from chassis.columns import UtcDateTime
 from chassis.database import Base
 from chassis.follower import Refused
-from chassis.signing.event_signature import HEADER
 from contracts import Promoted, RolloutChanged
 from gatekeeper.database import queries, rollouts
 from gatekeeper.database.audit_trail import ACTOR
@@ -24,7 +23,7 @@ the metric and the log."""
 
 
 class RefusedRecordRow(Base):
-    """A record that was audited; `digest`: of all of it that decides whether it is believed."""
+    """A record that was audited; `digest`: of its topic, key, value and headers."""
 
     __tablename__ = "refused_records"
 
@@ -34,8 +33,8 @@ class RefusedRecordRow(Base):
 
 def digest_of(record: Record) -> str:
     found = hashlib.sha256()
-    signed = [value for name, value in record.headers if name.lower() == HEADER]
-    for part in (record.topic.encode(), record.key, record.value, *signed):
+    headers = [part for name, value in record.headers for part in (name.encode(), value)]
+    for part in (record.topic.encode(), record.key, record.value, *headers):
         found.update(b"-" if part is None else b"%d:%b" % (len(part), part))
     return f"sha256:{found.hexdigest()}"
 
@@ -69,6 +68,7 @@ def add(session: Session, refused: Refused) -> None:
             "topic": refused.record.topic,
             "partition": refused.partition,
             "offset": refused.offset,
+            "why": refused.why.value,
             "digest": digest,
             **{name: _storable(value) for name, value in claimed.items()},
         },

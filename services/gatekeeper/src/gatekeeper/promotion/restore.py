@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from chassis.cloudevents import Record
 from chassis.database import Database
 from chassis.errors import Transient
 from chassis.follower import Follower, Refused
 from chassis.settings import ServiceSettings
 from chassis.signing.dsse import NotVerified
 from chassis.signing.event_signature import verify_event
+from chassis.signing.precedence import Place, microseconds, place_of
 from chassis.telemetry import get_logger
 from contracts import Envelope, Promoted, RolloutChanged
 from gatekeeper.database import queries, refused_records
@@ -52,6 +53,7 @@ class Restoration:
         self.needs = self._new_follower().needs
         self._read: list[Envelope[Promoted | RolloutChanged]] = []
         self._refused: list[Refused] = []
+        self._by_us = True
         self.done = False
 
     async def start(self) -> None:
@@ -72,8 +74,14 @@ class Restoration:
         await self._guard.start()
 
     def _new_follower(self) -> Follower:
-        events = [Promoted, RolloutChanged]
-        return Follower(self._settings, events, self._on_event, keys=self._signing.trusted, on_refused=self._on_refused)
+        return Follower(
+            self._settings,
+            [Promoted, RolloutChanged],
+            self._on_event,
+            keys=self._signing.trusted,
+            on_refused=self._on_refused,
+            admit=self._look_who_signed,
+        )
 
     async def stop(self) -> None:
         await self._guard.stop()
@@ -88,7 +96,7 @@ class Restoration:
     async def _on_event(self, envelope: Envelope[Promoted | RolloutChanged]) -> None:
         event = envelope.data
         number = event.epoch if isinstance(event, Promoted) else event.revision
-        by_us = self._is_signed_by_us()
+        by_us = self._by_us
         if not self.done:
             self._read.append(envelope)
             # Signed with the key of now, so that no reader needs a former key for what is in force.
@@ -133,15 +141,14 @@ class Restoration:
         with self._database.transaction() as session:
             refused_records.add(session, refused)
 
-    def _is_signed_by_us(self) -> bool:
-        """Return whether the record of now has a signature of the key that signs here; True without a key."""
-        assert self._follower is not None and self._follower.record is not None
-        if self._signing.own is None:
-            return True
-        try:
-            verify_event(self._follower.record, self._signing.own)
-        except NotVerified:
-            return False
+    def _look_who_signed(self, record: Record, _envelope: Envelope[Any]) -> bool:
+        """Note whether the event that follows has a signature of the key that signs here; it has without a key."""
+        self._by_us = True
+        if self._signing.own is not None:
+            try:
+                verify_event(record, self._signing.own)
+            except NotVerified:
+                self._by_us = False
         return True
 
     def _known_models(self) -> set[str]:
@@ -193,7 +200,7 @@ class Restoration:
         own = current.epoch if current else 0
         storable = [item for item in envelopes if _is_storable(item)]
         if self._signing.trusted is not None:
-            storable.sort(key=_decided_at)  # an earlier one may have been written to the topic again
+            storable.sort(key=place_of)  # an earlier one may have been written to the topic again
         last = {item.data.epoch: item for item in storable}
         newer = {epoch: item for epoch, item in last.items() if current is None or self._supersedes(item, current)}
         if not newer:
@@ -245,17 +252,9 @@ class Restoration:
         epoch = envelope.data.epoch
         if epoch != current.epoch or envelope.id == current.event_id:
             return epoch > current.epoch
-        ours = _second(current.promoted_at), current.event_id
-        return self._signing.trusted is None or _decided_at(envelope) > ours
-
-
-def _decided_at(envelope: Envelope[Any]) -> tuple[datetime, str]:
-    """The order of two promotions with one epoch: by what is signed, which is the time to the second."""
-    return _second(envelope.time), envelope.id
-
-
-def _second(when: datetime) -> datetime:
-    return when.astimezone(UTC).replace(microsecond=0)
+        if self._signing.trusted is None:
+            return True
+        return place_of(envelope) > Place(current.epoch, microseconds(current.promoted_at), current.event_id)
 
 
 def _why(newest: Envelope[Promoted], replaced: PromotionRow | None) -> str:
