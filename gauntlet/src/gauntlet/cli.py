@@ -23,6 +23,7 @@ from gauntlet.commands import (
     drift,
     dry_run,
     events,
+    evidence,
     golden,
     keys,
     login,
@@ -95,6 +96,7 @@ app.add_typer(advisories.app, name="advisories")
 app.add_typer(audit.app, name="audit")
 app.add_typer(benchmarks.app, name="benchmarks")
 app.add_typer(events.app, name="events")
+app.add_typer(evidence.app, name="evidence")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(golden.app, name="golden")
 app.add_typer(keys.app, name="keys")

@@ -46,6 +46,9 @@ class Settings(ServiceSettings):
         description="Folder of public keys (*.pem): only promotions and rollouts that one of them, or the signing key, "
         "has signed are restored from the bus; without it, all are",
     )
+    audit_head_seconds: float = Field(
+        3600, gt=0, description="Interval at which the audit trail's head is signed and published, if it has changed"
+    )
 
     @property
     def advisories_folder(self) -> Path:
