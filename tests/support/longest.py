@@ -71,6 +71,7 @@ SECONDS: dict[str, int] = {
     "integration/test_hung_part.py": 14,
     "integration/test_stack_ends.py": 14,
     "integration/gatekeeper/test_drift_tournaments.py": 14,
+    "integration/test_locations.py": 14,
     "integration/serving/test_own_code.py": 13,
     "unit/serving/test_hosted_model.py": 13,
     "unit/gatekeeper/test_evaluator.py": 13,
