@@ -94,6 +94,20 @@ def test_estimates_have_their_interval_baseline_and_what_they_cannot_see():
 
 
 @pytest.mark.parametrize(
+    ("harm", "outcome", "explained"),
+    [
+        ("harmful", "Passed", True),
+        ("benign", "Failed", True),
+        ("harmful", "Failed", False),
+        ("benign", "Passed", False),
+    ],
+)
+def test_harm_beside_a_bound_that_holds_is_explained(harm, outcome, explained):
+    proxy, of_harm = ESTIMATE | {"outcome": outcome, "reason": "r"}, ESTIMATE | {"harm": harm, "reason": "r"}
+    assert ("two questions" in text(window(proxy=proxy, harm=of_harm))) == explained
+
+
+@pytest.mark.parametrize(
     ("low", "high", "says"),
     [
         (0.7, 0.8, "Interval of roc_auc: 0.7000 to 0.8000."),

@@ -84,6 +84,18 @@ def estimate(found: dict[str, Any]) -> str | None:
     return f"Estimated {metric}: {value:.4f}{span}{before}."
 
 
+def two_limits(window: WindowRow) -> str | None:
+    """Explain a drift that is harmful although the estimate is within the policy's bound, or the reverse."""
+    harm, proxy = (window.harm or {}).get("harm"), (window.proxy or {}).get("outcome")
+    if (harm, proxy) not in (("harmful", "Passed"), ("benign", "Failed")):
+        return None
+    return (
+        "This and the harm are two questions. The bound is the policy's metric_drop: what is announced as a drop of the"
+        " performance. The harm asks whether the drift costs a loss that is worth a training, however large a drop is"
+        " allowed."
+    )
+
+
 def distance(found: dict[str, Any]) -> str | None:
     score, limit = found.get("distance", found.get("score")), found.get("limit")
     if score is None or limit is None:

@@ -19,6 +19,7 @@ from chassis.settings import ServiceSettings
 from chassis.telemetry import get_logger
 from contracts import Envelope, Promoted, RolloutChanged
 from gatekeeper.database import queries
+from gatekeeper.database.job_kinds import MANIFEST
 from gatekeeper.database.recorder import ACTOR, Recorder
 from gatekeeper.database.tables import PromotionRow
 from gatekeeper.rollout import restore as rollout
@@ -145,6 +146,8 @@ class Restoration:
         )
         session.flush()
         self._recorder.mirror(session, model_name, newest.data.model_version, None)
+        payload = {"epoch": newest.data.epoch}
+        self._recorder.jobs.enqueue(session, kind=MANIFEST, key=model_name, payload=payload, cause=newest)
 
     def _repeat_what_is_lost(self, session: Session, model_name: str, seen: Sequence[Envelope[Any]]) -> None:
         """Republish the newest epoch unless it is the model's last record: compaction keeps only the last record."""
