@@ -64,7 +64,7 @@ def test_verdicts_of_a_former_window_without_the_new_facts_are_shown_without_the
         ({"assumption": "windows", "windows": 40, "share": 0.05}, "They allow 5 % of the windows"),
         ({"assumption": "windows", "windows": 20, "blocks": True}, "20 windows of the reference in order of time"),
         ({"assumption": "iid", "splits": 400}, "400 random splits of the reference: ordinary day-to-day variation is"),
-        ({"assumption": "iid", "splits": 400, "windows": 5}, "the reference and 5 past windows: ordinary"),
+        ({"assumption": "iid", "splits": 400, "windows": 5}, "widened by 5 past windows: so few make them wide"),
         (
             {"assumption": "windows", "share_rule": {"share": 0.5, "alarms": 3, "of": 40}},
             "A fixed drift_share of 0.5 would have alarmed in 3 of 40 calibration windows",

@@ -54,11 +54,15 @@ def limits(found: dict[str, Any] | None) -> str | None:
     if found["assumption"] == "windows":
         past = "windows of the reference in order of time" if found.get("blocks") else "past windows"
         return f"The limits are calibrated on {windows:,} {past}: ordinary day-to-day variation is in them.{allowed}"
-    also = f" and {windows:,} past windows" if windows else ""
+    if windows:
+        return (
+            f"The limits are calibrated on {splits:,} random splits of the reference, and widened by {windows:,} past"
+            " windows: so few make them wide, so that small drifts are seen later, until enough are known."
+            f"{allowed}"
+        )
     return (
-        f"The limits are calibrated on {splits:,} random splits of the reference{also}: ordinary day-to-day variation"
-        f" is not in them, or only in part. They may be exceeded more often than planned until enough past windows are"
-        f" known.{allowed}"
+        f"The limits are calibrated on {splits:,} random splits of the reference: ordinary day-to-day variation is not"
+        f" in them. They may be exceeded more often than planned until enough past windows are known.{allowed}"
     )
 
 
