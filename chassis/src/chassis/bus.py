@@ -23,6 +23,7 @@ from chassis.delivery import ACK_POLICY, DeadLetterWriter, Delivery, Subscriptio
 from chassis.errors import Transient
 from chassis.inbox import first_time
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options, ssl_context
+from chassis.kafka_access import Access, Need, needs_of
 from chassis.kafka_problem import explain
 from chassis.settings import KafkaSettings, ServiceSettings
 from chassis.stream import HANDLED, Read, Stream, StreamConsumer
@@ -35,6 +36,8 @@ Handler = Callable[[Session, Envelope[Any]], None]
 DUPLICATES = Counter("gauntlet_events_duplicate_total", "Events that had had their effect before", ["type"])
 
 SESSION_MS, HEARTBEAT_MS = 6_000, 1_000
+REASON_SECONDS = 1.5
+"""With the other waits of a check, within the time that a check has."""
 REBALANCE_MS = 60_000
 """Longer than the slowest handler: a member that responds later is evicted, and its message is handled twice."""
 
@@ -101,6 +104,7 @@ class Bus:
             await letters.stop()
             raise Transient(await explain(self._settings, error)) from error
         self._broker, self._letters = broker, letters
+        self._access = Access(self._settings, needs_of([self], self._settings.topic_prefix))
         self.streams = [self._consumer(stream, letters) for stream in self._streams.values()]
         for consumer in self.streams:
             consumer.start()
@@ -117,7 +121,7 @@ class Bus:
         self._executor.shutdown(wait=False)
 
     async def check(self) -> None:
-        """Raises Transient when the broker does not respond."""
+        """Raises Transient when the broker does not respond, or does not allow what the service needs."""
         if self._broker is None:
             raise Transient("not connected to Kafka yet")
         for subscriber in self._broker.subscribers[:1]:
@@ -125,13 +129,31 @@ class Bus:
             try:
                 await asyncio.wait_for(consumer.topics(), 3) if consumer else None
             except (KafkaError, TimeoutError) as error:
-                raise Transient(f"Kafka at {self._settings.kafka_bootstrap_servers} does not answer") from error
+                raise Transient(await self._reason()) from error
+        await asyncio.to_thread(self._access.check)
+
+    async def _reason(self) -> str:
+        """Return why the broker does not respond, if that is found out at once."""
+        try:
+            return await asyncio.wait_for(explain(self._settings), REASON_SECONDS)
+        except TimeoutError:
+            return f"Kafka at {self._settings.kafka_bootstrap_servers} does not answer"
 
     @property
     def receives(self) -> tuple[type[Event], ...]:
         types = [name for handlers in self._handlers.values() for name in handlers]
         streams = [event for topic in self._streams for event in types_on(topic)]
         return (*(BY_TYPE[name] for name in types), *streams)
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """On Kafka; of what it emits, the relay writes to the topics."""
+        topics, prefix = (*self._handlers, *self._streams), self._settings.topic_prefix
+        return (
+            Need("topic", prefix + DEAD_LETTERS, "WRITE"),
+            *(Need("topic", prefix + topic, "READ") for topic in topics),
+            *(Need("group", self._group(topic), "READ") for topic in topics),
+        )
 
     def _group(self, topic: str) -> str:
         return f"{self._settings.topic_prefix}{self._service}.{topic}"

@@ -121,6 +121,7 @@ class GatePassed(GateResult):
 
     type: ClassVar[str] = "gauntlet.GatePassed.v1"
     topic: ClassVar[str] = "gate-passed"
+    signed: ClassVar[bool] = True
 
     serving_artifact: ServingArtifact | None = Field(default=None, description="What it is served with")
     output: OutputFormat | None = Field(
@@ -149,6 +150,7 @@ class Promoted(Event):
 
     type: ClassVar[str] = "gauntlet.Promoted.v1"
     topic: ClassVar[str] = "promoted"
+    signed: ClassVar[bool] = True
 
     model_version: ModelVersion
     epoch: int = Field(

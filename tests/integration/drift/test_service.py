@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from chassis.digests import digest_file
 from contracts import Dataset, GroundTruthReceived, Output, OutputFormat, PredictionMade, new_envelope
 from contracts.golden_predictions import EVENT_TIME, LABEL, PREDICTION, SCORE
 from support.bus_client import BusClient
@@ -252,6 +253,20 @@ def test_a_reference_that_was_changed_is_refused_and_said(
     window = drift.window_that(lambda window: window["state"] == "failed", shop)
     assert window["data"]["outcome"] == "Inconclusive"
     assert "somebody changed it" in window["data"]["reason"]
+    assert detected(bus, shop) == []
+
+
+def test_a_reference_outside_the_registry_is_not_opened_and_the_verdict_says_which_setting_would_allow_it(
+    drift: DriftService, shop: str, bus: BusClient, tmp_path: Path
+) -> None:
+    """The file is there, and has this digest: a promotion that names it is all that it would take."""
+    file = tmp_path / "reference.parquet"
+    customers(WINDOW, 1).to_parquet(file)
+    named = Dataset(uri=file.as_uri(), digest=digest_file(file), rows=WINDOW)
+    drift.publish([promotion(model=shop, reference=named), *predictions(customers(WINDOW, 2, shift=1.0), model=shop)])
+    window = drift.window_that(lambda window: window["state"] == "failed", shop)
+    assert f"{file.as_uri()!r} is refused: it is a file outside the registry" in window["data"]["reason"]
+    assert "ALLOWED_URI_PREFIXES" in window["data"]["reason"]
     assert detected(bus, shop) == []
 
 

@@ -58,7 +58,7 @@ class Notebook:
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         mlflow.set_tracking_uri(uri)
         self.folder = folder
-        self.registry = Registry(uri)
+        self.registry = Registry(uri, allowed_uris=str(folder))
         artifacts = Artifacts(folder / "cache", self.registry, 100)
         predictions = PredictionCache(folder / "predictions")
         self.evaluator = Evaluator(artifacts, predictions, sandbox, 1, proves_form=False)

@@ -60,6 +60,7 @@ def register(
     from gauntlet.broker import Broker
     from gauntlet.endpoints import service
     from gauntlet.mlflow_client import MlflowClient
+    from gauntlet.service_client import gatekeeper_client
     from gauntlet.wait import Deadline, wait_for_verdict, wait_until_served
 
     client = MlflowClient(data_dir, mlflow)
@@ -70,12 +71,13 @@ def register(
 
         rows = reference_of(found, reference, client.address.at)
     kind, why = ("again", reason_given(reason or "")) if again else ("manual", reason)
+    by = registering(gatekeeper_client(gatekeeper, data_dir), actor)
     event = ModelRegistered(
         model_name=name,
         model_version=version,
         run_id=found.run_id,
         reference=rows,
-        trigger=Trigger(kind=kind, reason=why, by=registering(actor)),
+        trigger=Trigger(kind=kind, reason=why, by=by),
     )
     envelope = new_envelope(event, source="gauntlet-cli")
     Broker(data_dir, kafka).publish(envelope)
