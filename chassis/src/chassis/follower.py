@@ -163,7 +163,8 @@ class Follower:
         try:
             envelope = decode(record, self._settings.max_event_bytes)
         except Malformed as error:
-            log.warning("unreadable record skipped", topic=topic, offset=message.offset, error=str(error))
+            if self._keys is None:
+                log.warning("unreadable record skipped", topic=topic, offset=message.offset, error=str(error))
             if self._on_bad is not None:
                 self._on_bad(record, error)
             await self._refuse(record, message, Why.UNREADABLE, str(error))
@@ -179,6 +180,7 @@ class Follower:
         except NotVerified as error:
             await self._refuse(record, message, error.why, str(error), envelope)
             return
+        self.record = record
         await _awaited(self._on_event(envelope))
 
     async def _refuse(

@@ -11,10 +11,17 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from kafka import KafkaAdminClient
-from kafka.errors import GroupAuthorizationFailedError, KafkaError, NoError, TopicAuthorizationFailedError, for_code
+from kafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaError,
+    NoError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from chassis.errors import Transient
 from chassis.kafka import kafka_python_options
@@ -116,6 +123,9 @@ def _on_topics(admin: Any, names: Sequence[str]) -> set[tuple[str, str, str]]:
         error = for_code(topic["error_code"])
         if error is TopicAuthorizationFailedError:
             continue  # not even to know that it exists
+        if error is UnknownTopicOrPartitionError:  # that it does not exist is for others to say
+            allowed |= {("topic", topic["name"], operation) for operation in get_args(Operation)}
+            continue
         if error is not NoError:
             raise error(topic["name"])
         allowed |= {("topic", topic["name"], operation) for operation in topic["authorized_operations"]}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
-from chassis.auth.access import access_of
+from chassis.auth.access import Access, access_of
 from chassis.auth.browser import BrowserGuard, allowed_hosts, listed
 from chassis.auth.routes import describe_security, require_declarations
 from chassis.errors import Permanent, Transient
@@ -125,17 +125,19 @@ def build_app(
     details: Mapping[str, Callable[[], Any]] | None = None,
     entry: Callable[[FastAPI], Any] | None = None,
     accept_when_ready: bool = False,
+    access: Access | None = None,
 ) -> FastAPI:
     """Build the service's HTTP app. /health: the process runs. /ready: the parts have started and every check passes.
 
     `details` are added to the response of /ready, whether it is ready or not. `entry` may wrap the app in another ASGI
     application, which receives every request first. `accept_when_ready`: accept no connection before the service is
-    ready, for a process that shares its port with ready ones.
+    ready, for a process that shares its port with ready ones. `access`: of `access_of(settings)`, for a service that
+    needs it before.
 
     Every route declares its Action (`chassis.auth.routes`); raises TypeError for one that does not, and Permanent for
     settings of authentication that cannot be used.
     """
-    access = access_of(settings)
+    access = access or access_of(settings)
     parts = [*access.parts, *parts]
     startup = Startup(parts)
     for part in parts:

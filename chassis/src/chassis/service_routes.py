@@ -57,9 +57,14 @@ def service_router(
 
     @router.get("/whoami", openapi_extra=allowed(Action.IDENTIFY))
     async def whoami(caller: CallerOf) -> dict[str, Any]:
-        """Whose token this is, how that was proved (off, token or oidc), and the roles that the token carries."""
-        identity = caller.identity
-        return {"subject": identity.subject, "method": identity.method, "roles": list(identity.roles)}
+        """Whose token this is, how that was proved (off, token or oidc), its roles, and the models that it is for."""
+        known = caller.identity
+        return {
+            "subject": known.subject,
+            "method": known.method,
+            "roles": list(known.roles),
+            "models": list(known.models),
+        }
 
     return router
 

@@ -106,7 +106,8 @@ class ServiceSettings(KafkaSettings):
     auth_tokens_file: Path | None = Field(
         None,
         alias="AUTH_TOKENS_FILE",
-        description="With AUTH=tokens: file of tokens, written by `gauntlet token`; read again when it changes",
+        description="With AUTH=tokens: file of tokens, written by `gauntlet token`; read again when it changes. "
+        "Default: tokens.yaml in DATA_DIR",
     )
     auth_roles_file: Path | None = Field(
         None,
@@ -163,7 +164,6 @@ class ServiceSettings(KafkaSettings):
     @model_validator(mode="after")
     def _authentication(self) -> Self:
         needed: dict[str, dict[str, object]] = {
-            "tokens": {"AUTH_TOKENS_FILE": self.auth_tokens_file},
             "oidc": {"AUTH_OIDC_ISSUER": self.auth_oidc_issuer, "AUTH_OIDC_AUDIENCE": self.auth_oidc_audience},
         }
         if missing := [name for name, value in needed.get(self.auth, {}).items() if not value]:

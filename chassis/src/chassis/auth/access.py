@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from chassis.auth.failures import FailureLimit
 from chassis.auth.identity import ANONYMOUS, Authenticator, Identity, Method, Unauthenticated
 from chassis.auth.roles import OWN_ROLES, Action, Rule, needed, permitted, permitted_somewhere
-from chassis.errors import Transient
+from chassis.errors import Permanent, Transient
 from chassis.http import Problem
 from chassis.telemetry import get_logger
 
@@ -41,7 +41,7 @@ class Access:
     ) -> None:
         self._authenticator = authenticator
         self._rules = rules
-        self._failures = FailureLimit()
+        self.failures = FailureLimit()
         # Of its own: an issuer that is slow to send its keys must not hold the threads of other requests.
         self._threads = ThreadPoolExecutor(4, "authentication") if authenticator is not None else None
         self.parts = tuple(parts)
@@ -70,14 +70,14 @@ class Access:
         assert self._authenticator is not None
         if authorization is None:
             raise unauthenticated()
-        if (seconds := self._failures.wait(address)) > 0:
+        if (seconds := self.failures.wait(address)) > 0:
             headers = {"Retry-After": str(math.ceil(seconds))}
             raise Problem(429, "too many attempts", "too many requests without a valid token", headers=headers)
         loop = asyncio.get_running_loop()
         try:
             identity = await loop.run_in_executor(self._threads, self._authenticator.identify, authorization)
         except Unauthenticated as error:
-            self._failures.count(address)
+            self.failures.count(address)
             FAILED.inc()
             log.warning("not authenticated", address=address, reason=str(error))
             raise unauthenticated() from None
@@ -95,11 +95,11 @@ class Access:
 class Caller:
     """Who sent a request, and what they may do under the rules of that moment."""
 
-    __slots__ = ("_rules", "identity")
+    __slots__ = ("identity", "rules")
 
     def __init__(self, identity: Identity, rules: Sequence[Rule]) -> None:
         self.identity = identity
-        self._rules = rules
+        self.rules = rules
 
     @property
     def authenticated(self) -> bool:
@@ -108,7 +108,7 @@ class Caller:
 
     def may(self, action: Action, model: str | None) -> bool:
         """Whether they may perform the action on this model; None: on all models."""
-        return permitted(self._rules, self.identity, action, model) is None
+        return permitted(self.rules, self.identity, action, model) is None
 
     def sees(self, model: str) -> bool:
         """Whether they may read of this model. Who may not is to learn as much as if there were no such model."""
@@ -120,13 +120,13 @@ class Caller:
 
     def require(self, action: Action, model: str | None) -> None:
         """Raises Problem 403, the same one whether the model exists or not."""
-        if (refused := permitted(self._rules, self.identity, action, model)) is not None:
+        if (refused := permitted(self.rules, self.identity, action, model)) is not None:
             log.warning("not permitted", reason=refused.reason, action=action.value, model_name=model)
             raise Problem(403, "not permitted", needed(self.identity, action, model))
 
     def require_somewhere(self, action: Action) -> None:
         """Raises Problem 403 if they may perform the action on no model."""
-        if (refused := permitted_somewhere(self._rules, self.identity, action)) is not None:
+        if (refused := permitted_somewhere(self.rules, self.identity, action)) is not None:
             log.warning("not permitted", reason=refused.reason, action=action.value)
             raise Problem(403, "not permitted", refused.reason)
 
@@ -177,10 +177,12 @@ def access_of(settings: ServiceSettings) -> Access:
         rules = lambda: roles.value  # noqa: E731
     authenticator: Authenticator
     if settings.auth == "tokens":
-        from chassis.auth.tokens import TokenAuthenticator, parse_tokens
+        from chassis.auth.tokens import FILE_NAME, TokenAuthenticator, parse_tokens
 
-        assert settings.auth_tokens_file is not None  # the settings require it
-        tokens = WatchedFile(settings.auth_tokens_file, parse_tokens, "tokens")
+        path = settings.auth_tokens_file or settings.data_dir / FILE_NAME
+        if not path.exists():
+            raise Permanent(f"AUTH=tokens, and there is no {path}: `gauntlet token create NAME --role admin` makes it")
+        tokens = WatchedFile(path, parse_tokens, "tokens")
         parts.append(tokens)
         looks["tokens"] = tokens.details
         authenticator = TokenAuthenticator(tokens)

@@ -39,6 +39,11 @@ class FailureLimit:
                 del self._failed[next(iter(self._failed))]
             self._failed[network] = (began, count + 1)
 
+    def forget(self) -> None:
+        """Forget all failures."""
+        with self._counting:
+            self._failed.clear()
+
     def __len__(self) -> int:
         return len(self._failed)
 

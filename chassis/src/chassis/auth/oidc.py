@@ -73,7 +73,7 @@ class OidcAuthenticator:
         if authorization is not None and (known := self.known(authorization)) is not None:
             return known
         from joserfc import jwt
-        from joserfc.errors import JoseError
+        from joserfc.errors import BadSignatureError, JoseError
         from joserfc.jws import extract_compact
 
         token = bearer(authorization)
@@ -84,8 +84,13 @@ class OidcAuthenticator:
                 raise Unauthenticated(f"the token is signed with {str(algorithm)[:20]!r}, which is not accepted")
             if key_id is not None and not isinstance(key_id, str):
                 raise Unauthenticated("the token's key id is no text")
-            key = self._keys.find(key_id, ALGORITHMS[algorithm], algorithm)
-            claims = jwt.decode(token, key, algorithms=[algorithm]).claims
+            key = self._keys.find(key_id, algorithm)
+            try:
+                claims = jwt.decode(token, key, algorithms=[algorithm]).claims
+            except BadSignatureError:
+                if key_id is not None or not self._keys.refresh():
+                    raise  # a token without key id may be of a newer key than the only one there was
+                claims = jwt.decode(token, self._keys.find(None, algorithm), algorithms=[algorithm]).claims
         except (JoseError, ValueError, TypeError, KeyError) as error:
             raise Unauthenticated(f"the token is not valid: {type(error).__name__}: {error}") from None
         identity, expires = self._identity(claims)
@@ -128,13 +133,13 @@ class IssuerKeys:
         self._fetched = self._tried = float("-inf")
         self._fetching = threading.Lock()
 
-    def find(self, key_id: str | None, key_type: str, algorithm: str) -> Key:
+    def find(self, key_id: str | None, algorithm: str) -> Key:
         """Return the key. Raises Unauthenticated without one; Transient when the keys cannot be fetched."""
         if self._clock() - self._fetched > REFRESH_SECONDS:
-            self._refresh()
-        key = self._known(key_id, key_type, algorithm)
-        if key is None and self._refresh():
-            key = self._known(key_id, key_type, algorithm)
+            self.refresh()
+        key = self._known(key_id, algorithm)
+        if key is None and self.refresh():
+            key = self._known(key_id, algorithm)
         if self._clock() - self._fetched > STALE_SECONDS:
             raise Transient(f"the keys of {self._issuer} cannot be fetched")
         if key is None and self._fetched < self._tried:  # the newest attempt failed: it may be a new key
@@ -143,18 +148,18 @@ class IssuerKeys:
             raise Unauthenticated(f"the issuer has no key {str(key_id)[:100]!r} for {algorithm}")
         return key
 
-    def _known(self, key_id: str | None, key_type: str, algorithm: str) -> Key | None:
+    def _known(self, key_id: str | None, algorithm: str) -> Key | None:
         fitting = [
             key
             for key in self._keys
-            if key.key_type == key_type
+            if key.key_type == ALGORITHMS[algorithm]
             and key.get("use") in (None, "sig")
             and key.get("alg") in (None, algorithm)
             and (key_id is None or key.get("kid") == key_id)
         ]
         return fitting[0] if len(fitting) == 1 else None
 
-    def _refresh(self) -> bool:
+    def refresh(self) -> bool:
         """Fetch the keys, unless that was just tried. Returns whether they were fetched now; logs why they were not."""
         with self._fetching:
             now = self._clock()

@@ -9,26 +9,26 @@ cannot be, whatever a guess costs, and a slow verification would be a way to kee
 from __future__ import annotations
 
 import hmac
-import os
 import re
 import secrets
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Self
 
-from filelock import FileLock
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from chassis.auth.identity import Identity, Method, Unauthenticated, bearer
 from chassis.auth.roles import Role
 from chassis.auth.verified import Verified, VerifiedTokens
 from chassis.errors import NotFound, Permanent
+from chassis.private_file import locked, replace
 from chassis.watched_file import WatchedFile
 from chassis.yaml_file import parse_yaml
 
+FILE_NAME = "tokens.yaml"
+"""In the data directory, unless AUTH_TOKENS_FILE names another file."""
 PREFIX = "gauntlet_"
 TOKEN = re.compile(rb"gauntlet_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 FOREVER = float("inf")
@@ -36,6 +36,7 @@ HEADER = "# Tokens of Gauntlet. Written by `gauntlet token create|revoke`; servi
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f]+$")]
 Subject = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -48,6 +49,8 @@ class TokenEntry(BaseModel):
     subject: Subject
     id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
     roles: tuple[Role, ...] = ()
+    models: tuple[Pattern, ...] = Field(default=("*",), min_length=1)
+    """Glob patterns of the models that it is for, whatever its roles and the file of roles grant."""
     salt: Digest
     hash: Digest
     created: AwareDatetime
@@ -86,31 +89,42 @@ def read_tokens(path: Path) -> Sequence[TokenEntry]:
 
 
 def create_token(
-    path: Path, name: str, roles: Sequence[Role], *, subject: str | None = None, expires: datetime | None = None
+    path: Path,
+    name: str,
+    roles: Sequence[Role],
+    *,
+    subject: str | None = None,
+    models: Sequence[str] = ("*",),
+    expires: datetime | None = None,
 ) -> str:
     """Add a token to the file, and return it: it is shown once, and kept nowhere. Raises Permanent."""
     number, secret, salt = secrets.token_hex(8), secrets.token_urlsafe(32), secrets.token_bytes(32)
-    with _changing(path):
+    with locked(path):
         entries = read_tokens(path)
         if any(entry.name == name for entry in entries):
             raise Permanent(f"{path} has a token of the name {name!r} already; choose another name")
-        entry = TokenEntry(
-            name=name,
-            subject=subject or name,
-            id=number,
-            roles=tuple(roles),
-            salt=salt.hex(),
-            hash=_hash(salt, secret.encode()).hex(),
-            created=datetime.now(UTC).replace(microsecond=0),
-            expires=expires,
-        )
+        try:
+            entry = TokenEntry(
+                name=name,
+                subject=subject or name,
+                id=number,
+                roles=tuple(roles),
+                models=tuple(models),
+                salt=salt.hex(),
+                hash=_hash(salt, secret.encode()).hex(),
+                created=datetime.now(UTC).replace(microsecond=0),
+                expires=expires,
+            )
+        except ValidationError as error:
+            wrong = (f"{each['loc'][0]} {each['input']!r}: {each['msg']}" for each in error.errors())
+            raise Permanent(f"a token cannot be: {'; '.join(wrong)}") from None
         _write(path, [*entries, entry])
     return f"{PREFIX}{number}_{secret}"
 
 
 def revoke_token(path: Path, name: str) -> TokenEntry:
     """Revoke a token for good; its entry stays. Returns the entry. Raises NotFound, Permanent."""
-    with _changing(path):
+    with locked(path):
         entries = read_tokens(path)
         found = next((entry for entry in entries if entry.name == name), None)
         if found is None:
@@ -155,7 +169,7 @@ class TokenAuthenticator:
         until = FOREVER if entry.expires is None else entry.expires.timestamp()
         if until <= time.time():
             raise Unauthenticated(f"token {entry.name!r} expired")
-        identity = Identity(entry.subject, Method.TOKEN, tuple(role.value for role in entry.roles))
+        identity = Identity(entry.subject, Method.TOKEN, tuple(role.value for role in entry.roles), entry.models)
         assert authorization is not None
         self._verified.add(authorization, Verified(identity, until, entry))
         return identity
@@ -165,23 +179,9 @@ def _hash(salt: bytes, secret: bytes) -> bytes:
     return hmac.digest(salt, secret, "sha256")
 
 
-def _changing(path: Path) -> FileLock:
-    return FileLock(path.with_name(f".{path.name}.lock"))
-
-
 def _write(path: Path, entries: Sequence[TokenEntry]) -> None:
     """Replace the file as a whole, readable by its owner only."""
     import yaml
 
     content = {"tokens": [entry.model_dump(mode="json", exclude_none=True) for entry in entries]}
-    text = HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # with mode 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    replace(path, HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))

@@ -6,16 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from gauntlet.errors import CliError
 from gauntlet.options import DEFAULT_DATA_DIR, DataDir, Json
-from gauntlet.output import console, local_time, notes, print_json, print_listing
-
-if TYPE_CHECKING:
-    from chassis.auth.token_file import Token
+from gauntlet.output import console, local_time, notes, print_listing
 
 app = typer.Typer(no_args_is_help=True, help="Tokens of people and programs, for services with AUTH=tokens.")
 
@@ -26,23 +23,30 @@ TokensFile = Annotated[
         envvar="AUTH_TOKENS_FILE",
         metavar="FILE",
         dir_okay=False,
-        help="The services' AUTH_TOKENS_FILE; default: tokens.json in the data directory.",
+        help="The services' AUTH_TOKENS_FILE; default: tokens.yaml in the data directory.",
     ),
 ]
-COLUMNS = {"id": "id", "name": "name", "roles": "roles", "models": "models", "created": "created", "expires": "expires"}
+COLUMNS = {
+    "name": "name",
+    "subject": "subject",
+    "roles": "roles",
+    "models": "models",
+    "created": "created",
+    "ends": "ends",
+}
 
 
 @app.command("create")
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is: the actor of what they decide.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which token it is, such as ann-laptop.")],
     role: Annotated[
         list[str],
-        typer.Option(
-            "--role",
-            metavar="ROLE",
-            help="client, viewer, operator, approver or admin; may be given again.",
-        ),
+        typer.Option("--role", metavar="ROLE", help="client, viewer, operator, approver or admin; may be given again."),
     ],
+    subject: Annotated[
+        str | None,
+        typer.Option("--subject", metavar="WHO", help="Whose it is: the actor of what they decide; default: NAME."),
+    ] = None,
     expires: Annotated[
         str | None, typer.Option("--expires", metavar="DURATION", help="Until when, such as 90d; default: no end.")
     ] = None,
@@ -53,79 +57,57 @@ def create(
         ),
     ] = None,
     file: TokensFile = None,
-    as_json: Json = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Make a token and print it, once: no file holds it, only its hash. Running services accept it at once."""
-    from chassis.auth.token_file import new_token
+    """Make a token and print it, once: no file holds it, only its hash. Running services accept it seconds later."""
+    from chassis.auth.tokens import create_token
 
-    now = datetime.now(UTC)
-    until = None if expires is None else now + _duration(expires)
-    with _changing(file, data_dir) as tokens:
-        made = new_token(name, [_role(each) for each in role], models or ["*"], now, until)
-        same = sum(token.name == name for token in tokens.values())
-        tokens[made.token.id] = made.token
-    if as_json:
-        print_json({**_shown(made.token), "token": made.text})
-        return
-    print(made.text)
-    said = f"This is the only time it is shown. gauntlet token revoke {made.token.id} ends it"
-    if same:
-        said += f"; {name} has {same} other token{'s' if same > 1 else ''}, valid as before"
-    notes().print(f"{said}.", markup=False, soft_wrap=True)
+    path = _path(file, data_dir)
+    until = None if expires is None else datetime.now(UTC) + _duration(expires)
+    roles = [_role(each) for each in role]
+    with _errors():
+        print(create_token(path, name, roles, subject=subject, models=models or ["*"], expires=until))
+    said = f"This is the only time it is shown; {path} has its hash. gauntlet token revoke {name} ends it."
+    notes().print(said, markup=False, soft_wrap=True)
 
 
 @app.command("list")
 def listing(file: TokensFile = None, as_json: Json = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Show the tokens: names, roles, models and ends; never the tokens themselves."""
-    from chassis.auth.token_file import read_tokens
+    """Show the tokens: names, subjects, roles, models and ends; never the tokens themselves."""
+    from chassis.auth.tokens import read_tokens
 
     path = _path(file, data_dir)
     with _errors():
-        tokens = sorted(read_tokens(path).values(), key=lambda token: token.created) if path.exists() else []
-    shown = [_shown(token) for token in tokens]
+        tokens = read_tokens(path)
+    shown: list[dict[str, Any]] = [token.model_dump(mode="json", exclude={"salt", "hash"}) for token in tokens]
     if not as_json:
-        now = datetime.now(UTC)
-        for each, token in zip(shown, tokens, strict=True):
-            each |= {"roles": ", ".join(each["roles"]), "models": ", ".join(each["models"])}
+        for each in shown:
+            each |= {"roles": ", ".join(each["roles"]), "models": ", ".join(each["models"]), "ends": _end(each)}
             each["created"] = local_time(each["created"])
-            each["expires"] = "never" if token.expires is None else local_time(each["expires"])
-            each["expires"] += " (over)" if token.expired(now) else ""
     print_listing(shown, COLUMNS, as_json=as_json, empty=f"{path} has no token; gauntlet token create makes one")
 
 
 @app.command("revoke")
 def revoke(
-    what: Annotated[str, typer.Argument(metavar="NAME|ID", help="All tokens of a name, or the one with this id.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which token; its entry stays, and ends it for good.")],
     file: TokensFile = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """End tokens: running services refuse them at once."""
+    """End a token: running services refuse it seconds later."""
+    from chassis.auth.tokens import revoke_token
+
     path = _path(file, data_dir)
     if not path.exists():
         raise CliError(f"{path} does not exist: there is no token to revoke", "Name another file with --file.")
-    with _changing(file, data_dir) as tokens:
-        ended = [token for token in tokens.values() if what in (token.name, token.id)]
-        if not ended:
-            raise CliError(f"{path} has no token {what!r}", "gauntlet token list shows names and ids.")
-        for token in ended:
-            del tokens[token.id]
-    for token in ended:
-        console().print(f"{token.id} of {token.name} is revoked", markup=False, soft_wrap=True)
+    with _errors():
+        ended = revoke_token(path, name)
+    console().print(f"{ended.name} of {ended.subject} is revoked", markup=False, soft_wrap=True)
 
 
 def _path(file: Path | None, data_dir: Path) -> Path:
-    from chassis.auth.token_file import FILE_NAME
+    from chassis.auth.tokens import FILE_NAME
 
     return file or data_dir / FILE_NAME
-
-
-@contextmanager
-def _changing(file: Path | None, data_dir: Path) -> Iterator[dict[str, Token]]:
-    from chassis.auth.token_file import changing_tokens
-
-    with _errors(), changing_tokens(_path(file, data_dir)) as tokens:
-        yield tokens
 
 
 @contextmanager
@@ -135,7 +117,17 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except Permanent as error:
-        raise CliError(str(error)) from error
+        raise CliError(str(error), "gauntlet token list shows the names.") from error
+
+
+def _end(token: dict[str, Any]) -> str:
+    if revoked := token.get("revoked"):
+        return f"revoked {local_time(revoked)}"
+    expires = token["expires"]
+    if expires is None:
+        return "never"
+    over = datetime.fromisoformat(expires) <= datetime.now(UTC)
+    return f"{'expired ' if over else ''}{local_time(expires)}"
 
 
 def _role(text: str) -> Any:
@@ -159,7 +151,3 @@ def _duration(text: str) -> Any:
     if length is None or length.total_seconds() <= 0:
         raise CliError(f"--expires {text!r} is not a duration above 0", "Such as 12h or 90d.")
     return length
-
-
-def _shown(token: Token) -> dict[str, Any]:
-    return token.model_dump(mode="json", exclude={"salt", "hash"})

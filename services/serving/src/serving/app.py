@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from chassis.artifact_cache import ArtifactCache
+from chassis.auth.access import access_of
 from chassis.follower import Follower
 from chassis.registry import Registry
 from chassis.service import Part, Topics, build_app, run_service
@@ -19,7 +20,7 @@ from serving.features.live_tables import FeatureTables
 from serving.handlers import in_production, in_staging
 from serving.http.open_inference import build_inference_router
 from serving.http.predict_by_id import Features
-from serving.http.prediction_service import PredictionService
+from serving.http.prediction_service import GuardedPredictionService, PredictionService
 from serving.http.routes import build_models_router, build_router, endpoints, fast_path, rollouts
 from serving.inference.batcher import AdaptiveBatcher
 from serving.loading.reconciler import ModelReconciler
@@ -54,11 +55,13 @@ def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
     events: tuple[type[Event], ...] = (Promoted, RolloutChanged) if in_charge else (GatePassed, Promoted)
     handler = in_production if in_charge else in_staging
     trust, follower = _follower(settings, events, partial(handler, reconciler))
-    service = PredictionService(reconciler, batcher, publisher, settings)
+    access = access_of(settings)
+    service_of = GuardedPredictionService if access.on else PredictionService
+    service = service_of(reconciler, batcher, publisher, settings)
     tables = FeatureTables(policies, settings)
     policies.on_change(tables.refresh)
     features = Features(settings, batcher, tables)
-    found = endpoints(service, feedback_publisher, features)
+    found = endpoints(service, feedback_publisher, features, access)
     reconciler.hold_until(follower.caught_up)
     senders: list[Part] = [publisher, status_publisher, feedback_publisher]
     return build_app(
@@ -88,6 +91,7 @@ def build(settings: Settings, worker: Worker | None = None) -> FastAPI:
         },
         entry=partial(fast_path, found),
         accept_when_ready=worker.replaces,
+        access=access,
     )
 
 

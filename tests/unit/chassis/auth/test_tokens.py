@@ -12,7 +12,7 @@ import pytest
 from chassis.auth import verified
 from chassis.auth.failures import FAILURES, MOST_ADDRESSES, FailureLimit
 from chassis.auth.identity import Identity, Method, Unauthenticated
-from chassis.auth.roles import Role
+from chassis.auth.roles import Action, Role, Rule, permitted
 from chassis.auth.tokens import TOKEN, TokenAuthenticator, create_token, parse_tokens, read_tokens, revoke_token
 from chassis.auth.verified import Verified, VerifiedTokens
 from chassis.errors import NotFound, Permanent
@@ -165,3 +165,23 @@ def test_failures_are_limited_by_address_in_bounded_memory() -> None:
     for number in range(MOST_ADDRESSES + 10):
         limit.count(f"host-{number}")
     assert len(limit) == MOST_ADDRESSES
+
+
+@pytest.mark.parametrize(
+    ("models", "model", "may"),
+    [
+        (("*",), "flights-delay", True),
+        (("*",), None, True),
+        (("flights-*",), "flights-delay", True),
+        (("flights-*", "churn"), "churn", True),
+        (("flights-*",), "churn", False),
+        (("flights-*",), None, False),
+    ],
+)
+def test_a_token_is_for_its_models_whatever_the_rules_grant(
+    path: Path, models: tuple[str, ...], model: str | None, may: bool
+) -> None:
+    token = create_token(path, "ci", [Role.OPERATOR], models=models)
+    identity = authenticator(path)[0].identify(bearer(token))
+    rules = [Rule(Role.OPERATOR, ("role:operator",)), Rule(Role.ADMIN, ("ci",))]
+    assert (permitted(rules, identity, Action.OPERATE, model) is None) == may

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from chassis.auth.roles import Action
-from chassis.auth.routes import Scope, allowed, guarded_router
+from chassis.auth.routes import CallerOf, Scope, allowed, guarded_router
 from chassis.database import Database
 from chassis.digests import digest_file
 from chassis.errors import Permanent, Transient
@@ -141,9 +141,10 @@ def evidence_router(database: Database, decisions: Decisions, replayer: Replayer
         )
 
     @router.post("/what-if", openapi_extra=allowed(Action.OPERATE, Scope.EACH), responses=problems(404))
-    def what_if(request: WhatIfRequest) -> list[Rejudged]:
+    def what_if(request: WhatIfRequest, caller: CallerOf) -> list[Rejudged]:
         """Re-evaluate a model's stored evidence under another policy, newest version first; nothing is changed."""
         name = request.policy.model
+        caller.require(Action.OPERATE, name)
         decisions.known(name)
         with database.reading() as session:
             rows = [
@@ -171,19 +172,23 @@ def evidence_router(database: Database, decisions: Decisions, replayer: Replayer
     async def create_golden(
         model_name: str,
         request: Request,
-        actor: Annotated[Text, Query(description="Who makes it")],
+        caller: CallerOf,
         note: Annotated[Text, Query(description="What it is, and why")],
+        actor: Annotated[
+            Text | None, Query(description="Who makes it: required with AUTH=off; otherwise the token's subject")
+        ] = None,
         label: Annotated[str | None, Query(description="Its column that holds the truth")] = None,
         entity: Annotated[str | None, Query(description="Its column that identifies the entity of a row")] = None,
         event_time: Annotated[str | None, Query(description="Its column of the time of each row")] = None,
     ) -> GoldenView:
         """Store a golden dataset: a Parquet file with features and label, optionally entity and event time."""
+        creator = caller.actor(actor, "query", "actor")
         named = {"label": label, "entity": entity, "event_time": event_time}
         with tempfile.TemporaryDirectory(prefix="golden-") as folder:
             path = Path(folder) / "upload.parquet"
             await _receive(request, path)
             given = {role: column for role, column in named.items() if column}
-            return await run_in_threadpool(_create, model_name, path, actor, note, given)
+            return await run_in_threadpool(_create, model_name, path, creator, note, given)
 
     def _create(model_name: str, path: Path, actor: str, note: str, named_columns: Mapping[str, str]) -> GoldenView:
         decisions.known(model_name)

@@ -9,15 +9,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from sqlalchemy import select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from chassis.auth.access import Caller
 from chassis.auth.roles import Action
-from chassis.auth.routes import Scope, allowed, guarded_router
+from chassis.auth.routes import CallerOf, Scope, allowed, guarded_router
 from chassis.database import Database
 from chassis.http import Problem, problems
 from contracts.event import LARGEST_INTEGER
 from contracts.policy import ModelPolicy
 from gatekeeper.database import audit_trail, queries
-from gatekeeper.promotion.commands import Decisions
+from gatekeeper.database.tables import AuditRow
+from gatekeeper.promotion.commands import Authority, Decisions, OverrideNotPermitted
 from gatekeeper.read_models import (
     AuditProofView,
     AuditView,
@@ -48,7 +52,9 @@ class Decision(BaseModel):
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    actor: Text
+    actor: Text | None = Field(
+        default=None, description="Who decides: required with AUTH=off; otherwise it is the token's subject"
+    )
     reason: Text
 
 
@@ -73,10 +79,10 @@ def reading_router(database: Database, decisions: Decisions, policies: Mapping[s
     router = guarded_router(tags=["reading"])
 
     @router.get("/models", openapi_extra=allowed(Action.READ, Scope.EACH))
-    def list_models() -> list[ModelView]:
-        """Every model that has a policy or a registered version."""
+    def list_models(caller: CallerOf) -> list[ModelView]:
+        """Every model that has a policy or a registered version, and that the caller may read."""
         with database.reading() as session:
-            names = sorted(queries.model_names(session) | policies.keys())
+            names = sorted(filter(caller.sees, queries.model_names(session) | policies.keys()))
             return [model_view(session, name, policies.get(name)) for name in names]
 
     @router.get("/models/{model_name}", openapi_extra=allowed(Action.READ), responses=problems(404))
@@ -102,14 +108,14 @@ def reading_router(database: Database, decisions: Decisions, policies: Mapping[s
         return _candidate(queries.candidate_id(model_name, model_version), f"{model_name} v{model_version}")
 
     @router.get("/candidates/{candidate_id}", openapi_extra=allowed(Action.READ, Scope.EACH), responses=problems(404))
-    def show_candidate(candidate_id: str) -> CandidateView:
+    def show_candidate(candidate_id: str, caller: CallerOf) -> CandidateView:
         """The same, by the candidate's id."""
-        return _candidate(candidate_id, repr(candidate_id))
+        return _candidate(candidate_id, repr(candidate_id), caller.sees)
 
-    def _candidate(candidate_id: str, label: str) -> CandidateView:
+    def _candidate(candidate_id: str, label: str, sees: Callable[[str], bool] = lambda _: True) -> CandidateView:
         with database.reading() as session:
             row = queries.candidate_by_id(session, candidate_id)
-            if row is None:
+            if row is None or not sees(row.model_name):
                 raise Problem(404, "no such candidate", f"{label} is not a candidate: no such version was registered")
             return candidate_view(session, row)
 
@@ -134,13 +140,17 @@ def reading_router(database: Database, decisions: Decisions, policies: Mapping[s
 
     @router.get("/audit", openapi_extra=allowed(Action.READ, Scope.EACH), responses=problems(404))
     def list_audit(
-        model: Annotated[str | None, Query(description="Only of this model")] = None, limit: Limit = 100
+        caller: CallerOf,
+        model: Annotated[str | None, Query(description="Only of this model")] = None,
+        limit: Limit = 100,
     ) -> list[AuditView]:
-        """The audit trail, newest row first."""
+        """The audit trail of the models that the caller may read, newest row first."""
         if model is not None:
+            caller.require(Action.READ, model)
             decisions.known(model)
         with database.reading() as session:
-            return [audit_view(row) for row in queries.audit(session, model, limit)]
+            visible = readable(session, caller, AuditRow.model_name)
+            return [audit_view(row) for row in queries.audit(session, model, limit, visible)]
 
     @router.get("/audit/verify", openapi_extra=allowed(Action.READ, Scope.ALL))
     def verify_audit(
@@ -160,38 +170,56 @@ def deciding_router(decisions: Decisions, ready: Callable[[], None]) -> APIRoute
     router = guarded_router(tags=["people's decisions"], responses=problems(404, 409, 503))
 
     @router.post("/models/{model_name}/promote", openapi_extra=allowed(Action.APPROVE))
-    def promote(model_name: str, request: PromoteRequest) -> PromotionView:
-        """Make a version the champion: cause `approval` if it passed its gates, `override` if it did not."""
+    def promote(model_name: str, request: PromoteRequest, caller: CallerOf) -> PromotionView:
+        """Make a version the champion: cause `approval` if it passed its gates, `override` if it did not.
+
+        With authentication, an override needs the role admin, and who registered a version cannot promote it.
+        """
+        actor = caller.actor(request.actor)
+        authority = Authority(overrides=caller.may(Action.OVERRIDE, model_name), own=not caller.authenticated)
         with conflicts("not promoted"):
             ready()
-            version, actor, reason = request.model_version, request.actor, request.reason
-            return promotion_view_of(decisions.promote(model_name, version, actor=actor, reason=reason))
+            try:
+                decided = decisions.promote(
+                    model_name, request.model_version, actor=actor, reason=request.reason, authority=authority
+                )
+            except OverrideNotPermitted as refused:
+                raise Problem(403, "not permitted", str(refused)) from refused
+            return promotion_view_of(decided)
 
     @router.post("/models/{model_name}/rollback", openapi_extra=allowed(Action.OPERATE))
-    def roll_back(model_name: str, request: RollbackRequest) -> PromotionView:
+    def roll_back(model_name: str, request: RollbackRequest, caller: CallerOf) -> PromotionView:
         """Make an earlier champion the champion again, with a new epoch; allowed while the model is frozen."""
+        actor = caller.actor(request.actor)
         with conflicts("not rolled back"):
             ready()
-            decided = decisions.roll_back(model_name, request.to, actor=request.actor, reason=request.reason)
+            decided = decisions.roll_back(model_name, request.to, actor=actor, reason=request.reason)
             return promotion_view_of(decided)
 
     @router.post("/models/{model_name}/freeze", openapi_extra=allowed(Action.OPERATE))
-    def freeze(model_name: str, request: Decision) -> FreezeView:
+    def freeze(model_name: str, request: Decision, caller: CallerOf) -> FreezeView:
         """Stop automatic promotions: gates go on judging, but only people change the champion."""
+        actor = caller.actor(request.actor)
         with conflicts("not frozen"):
             ready()
-            decisions.freeze(model_name, actor=request.actor, reason=request.reason)
-        return FreezeView(model_name=model_name, frozen=True, actor=request.actor, reason=request.reason)
+            decisions.freeze(model_name, actor=actor, reason=request.reason)
+        return FreezeView(model_name=model_name, frozen=True, actor=actor, reason=request.reason)
 
     @router.post("/models/{model_name}/unfreeze", openapi_extra=allowed(Action.OPERATE))
-    def unfreeze(model_name: str, request: Decision) -> FreezeView:
+    def unfreeze(model_name: str, request: Decision, caller: CallerOf) -> FreezeView:
         """Allow automatic promotions again."""
+        actor = caller.actor(request.actor)
         with conflicts("not unfrozen"):
             ready()
-            decisions.unfreeze(model_name, actor=request.actor, reason=request.reason)
-        return FreezeView(model_name=model_name, frozen=False, actor=request.actor, reason=request.reason)
+            decisions.unfreeze(model_name, actor=actor, reason=request.reason)
+        return FreezeView(model_name=model_name, frozen=False, actor=actor, reason=request.reason)
 
     return router
+
+
+def readable(session: Session, caller: Caller, column: InstrumentedAttribute[str]) -> list[str] | None:
+    """Return the models of a column that the caller may read; None when they may read all."""
+    return caller.visible(session.scalars(select(column).distinct()))
 
 
 @contextmanager

@@ -56,7 +56,7 @@ class DecisionRecord:
         found = []
         with self._opened() as connection:
             for topic in topics:
-                columns = "model_name, number, time, event_id, key, value, headers"
+                columns = "model_name, number, time, event_id, CAST(key AS BLOB), CAST(value AS BLOB), headers"
                 rows = connection.execute(f"SELECT {columns} FROM decisions WHERE topic = ?", (self._prefix + topic,))
                 for name, number, time, event_id, key, value, headers in rows:
                     known = [(each, None if text is None else b64decode(text)) for each, text in json.loads(headers)]
@@ -93,5 +93,5 @@ class DecisionRecord:
                     yield connection
             finally:
                 connection.close()
-        except (OSError, sqlite3.Error, ValueError) as error:  # the last: what is no JSON or base64
+        except (OSError, sqlite3.Error, ValueError, TypeError) as error:  # the last two: what is no list of headers
             raise Transient(f"the record of verified decisions, {self.path}: {error}") from error

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Response
 from starlette.types import ASGIApp
 
+from chassis.auth.access import Access
 from chassis.auth.roles import Action
-from chassis.auth.routes import Scope, allowed, guarded_router
+from chassis.auth.routes import CallerOf, Scope, allowed, guarded_router
 from contracts import Mode
 from serving.http import feedback, mlflow_scoring, open_inference
+from serving.http.access import GuardedEndpoint
 from serving.http.asgi import AsgiEndpoint, BodyBudget, FastPathRouter, add_asgi_route
 from serving.http.feedback import Feedback
 from serving.http.mlflow_scoring import MLFLOW_VERSION, Invocations
@@ -44,13 +47,17 @@ class Endpoint:
         return allowed(action, Scope.MODEL if "{model_name}" in self.path else Scope.EACH)
 
 
-def endpoints(service: PredictionService, feedback_publisher: FeedbackPublisher, features: Features) -> list[Endpoint]:
+def endpoints(
+    service: PredictionService, feedback_publisher: FeedbackPublisher, features: Features, access: Access
+) -> list[Endpoint]:
     """What is asked thousands of times a second."""
     settings, budget = service.settings, BodyBudget(service.settings.max_held_bytes)
-    predict = AsgiEndpoint(Predict(service, features), settings, budget)
-    scoring = AsgiEndpoint(Invocations(service), settings, budget, mlflow_scoring.shape)
-    infer = AsgiEndpoint(Infer(service), settings, budget, open_inference.shape)
-    truth = AsgiEndpoint(Feedback(service, feedback_publisher), settings, budget)
+    of_predictions = partial(GuardedEndpoint, access, Action.PREDICT) if access.on else AsgiEndpoint
+    of_feedback = partial(GuardedEndpoint, access, Action.FEEDBACK) if access.on else AsgiEndpoint
+    predict = of_predictions(Predict(service, features), settings, budget)
+    scoring = of_predictions(Invocations(service), settings, budget, mlflow_scoring.shape)
+    infer = of_predictions(Infer(service), settings, budget, open_inference.shape)
+    truth = of_feedback(Feedback(service, feedback_publisher), settings, budget)
     as_mlflow = "MLflow's scoring protocol, as `mlflow models serve` has it."
     as_triton = "Open Inference Protocol: inference on tensors, as KServe, Triton and MLServer have it."
     of_a_version = "/v2/models/{model_name}/versions/{version}/infer"
@@ -93,12 +100,12 @@ def build_models_router(
         return _about(state, settings) | (about_decisions(state.model_name) if about_decisions else {})
 
     @router.get("/models", tags=["models"], openapi_extra=allowed(Action.READ, Scope.EACH))
-    async def models() -> dict[str, Any]:
+    async def models(caller: CallerOf) -> dict[str, Any]:
         """The loaded versions, since when, and what could not be loaded."""
         return {
             "role": settings.role,
             "replica": settings.replica,
-            "models": [about(state) for state in service.reconciler.states()],
+            "models": [about(state) for state in service.reconciler.states() if caller.sees(state.model_name)],
         }
 
     @router.get(
