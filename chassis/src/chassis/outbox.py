@@ -69,16 +69,19 @@ class Outbox:
             )
         if self._signers and event.signed:
             encoded = sign_event(encoded, self._signers)
-        session.add(
-            OutboxRow(
-                topic=event.topic,
-                key=encoded.key,
-                value=encoded.value,
-                headers=[[name, value.decode()] for name, value in encoded.headers],
-            )
+        row = OutboxRow(
+            topic=event.topic,
+            key=encoded.key,
+            value=encoded.value,
+            headers=[[name, value.decode()] for name, value in encoded.headers],
         )
+        session.add(row)
+        self._written(session, envelope, row)
         leaves_work(session)
         return envelope
+
+    def _written(self, session: Session, envelope: Envelope[Any], row: OutboxRow) -> None:
+        """Called with each event as it will be published, in its transaction."""
 
 
 def is_waiting(session: Session, topic: str, key: str) -> bool:

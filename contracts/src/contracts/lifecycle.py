@@ -36,6 +36,12 @@ class OutputFormat(Value):
         default=(), description="The classes in the order of the scores; empty: 0, 1, …, or no classes"
     )
     label: str | None = Field(default=None, description="Column of the golden rows that contains the ground truth")
+    entity: str | None = Field(
+        default=None, description="Column of a row that identifies what it is about; rows may have it beside features"
+    )
+    event_time: str | None = Field(
+        default=None, description="Column of a row with its time; rows may have it beside the features"
+    )
 
 
 class Trigger(Value):

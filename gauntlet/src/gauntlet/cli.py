@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from gauntlet.commands import (
     acls,
+    advisories,
     audit,
     backtest,
     benchmarks,
@@ -22,6 +23,7 @@ from gauntlet.commands import (
     drift,
     dry_run,
     events,
+    evidence,
     golden,
     keys,
     login,
@@ -90,9 +92,11 @@ app.command("logout")(login.logout)
 app.command("whoami")(login.whoami)
 app.command("backtest")(backtest.backtest)
 app.command("benchmark")(benchmarks.benchmark)
+app.add_typer(advisories.app, name="advisories")
 app.add_typer(audit.app, name="audit")
 app.add_typer(benchmarks.app, name="benchmarks")
 app.add_typer(events.app, name="events")
+app.add_typer(evidence.app, name="evidence")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(golden.app, name="golden")
 app.add_typer(keys.app, name="keys")

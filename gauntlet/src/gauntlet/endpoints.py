@@ -22,6 +22,7 @@ class CliSettings(KafkaSettings):
     mlflow_tracking_uri: str = Field("http://127.0.0.1:5000", alias="MLFLOW_TRACKING_URI")
     policies_dir: Path = Field(Path("policies"), alias="POLICIES_DIR")
     max_event_bytes: int = Field(MEBIBYTE, ge=1024, alias="MAX_EVENT_BYTES")
+    advisories_dir: Path | None = Field(None, alias="GATEKEEPER_ADVISORIES_DIR")
     allowed_uri_prefixes: str | None = Field(None, alias="ALLOWED_URI_PREFIXES")
 
 

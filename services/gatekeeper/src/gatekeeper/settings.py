@@ -25,7 +25,9 @@ class Settings(ServiceSettings):
         True, description="Compile each candidate as serving would, compare it with the model, and keep it for serving"
     )
     advisories_dir: Path | None = Field(
-        None, description="Folder of OSV advisories; without it, known vulnerabilities are not checked"
+        None,
+        description="Folder of OSV advisories, as `gauntlet advisories update` fills it; default: advisories in"
+        " DATA_DIR. Without any, known vulnerabilities are not checked",
     )
     cache_mb: int = Field(
         5000, ge=1, description="Disk space for artifacts and datasets, MiB; the least recently used are removed first"
@@ -44,3 +46,10 @@ class Settings(ServiceSettings):
         description="Folder of public keys (*.pem): only promotions and rollouts that one of them, or the signing key, "
         "has signed are restored from the bus; without it, all are",
     )
+    audit_head_seconds: float = Field(
+        3600, gt=0, description="Interval at which the audit trail's head is signed and published, if it has changed"
+    )
+
+    @property
+    def advisories_folder(self) -> Path:
+        return self.advisories_dir or self.data_dir.resolve() / "advisories"

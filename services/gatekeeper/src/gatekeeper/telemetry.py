@@ -27,6 +27,10 @@ BEATS_BASELINE = Gauge(
     "Whether the champion was better than the trivial baseline in the newest benchmark (0: an alert)",
     ["model"],
 )
+AUDIT_CONTRADICTION = Gauge(
+    "gauntlet_audit_head_contradicted",
+    "Whether the audit trail no longer has the head that was published last (1: an alert)",
+)
 GATE_SECONDS = Histogram(
     "gauntlet_gate_seconds", "Time to gate a candidate, by step", ["step"], buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 120)
 )

@@ -71,7 +71,7 @@ class Judge:
             PredictionCache(folder / "predictions"),
             self._sandbox,
             settings.timing_seconds,
-            Advisories(settings.advisories_dir) if settings.advisories_dir else None,
+            Advisories(settings.advisories_folder, expected=settings.advisories_dir is not None),
             proves_form=settings.proves_form,
         )
 
