@@ -54,7 +54,12 @@ class Address:
 
     @property
     def title(self) -> str:
-        return {"kafka": "Kafka", "mlflow": "MLflow"}.get(self.part, f"the {self.part}")
+        return {
+            "kafka": "Kafka",
+            "mlflow": "MLflow",
+            "drift": "the drift service",
+            "serving": "the serving replica",
+        }.get(self.part, f"the {self.part}")
 
     def silent(self, problem: str) -> CliError:
         """Return the error for a part that does not respond there."""
