@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from kafka import KafkaAdminClient
 from kafka.errors import (
+    CoordinatorNotAvailableError,
     GroupAuthorizationFailedError,
     KafkaError,
     NoError,
@@ -138,4 +139,6 @@ def _on_group(admin: Any, group: str) -> Sequence[str]:
         found = admin.describe_groups([group])[group]
     except GroupAuthorizationFailedError:
         return ()
+    except CoordinatorNotAvailableError:  # of a new cluster; who must not use the group is refused before that
+        return ("READ",)
     return () if "GroupAuthorizationFailed" in (found["error"] or "") else ("READ",)
