@@ -53,15 +53,15 @@ def test_an_artifact_that_is_not_there_is_not_found(mlflow_server: MlflowServer,
 
 def test_what_was_never_there_is_said_in_a_sentence(mlflow_server: MlflowServer, tmp_path: Path) -> None:
     """Not in MLflow's, which suspects the path; and it is not waited for as if MLflow were away."""
-    registry, client = Registry(mlflow_server.uri), MlflowClient(mlflow_server.uri)
+    stores = f"{tmp_path}/given, {mlflow_server.uri}"
+    registry, client = Registry(mlflow_server.uri, allowed_uris=stores), MlflowClient(mlflow_server.uri)
     run = client.create_run("0").info.run_id
     for uri, says in {
         f"runs:/{run}/datasets/evaluation.parquet": f"run {run} has no artifact 'datasets/evaluation.parquet'",
         f"runs:/{run}/model": f"run {run} has no artifact 'model'",
         f"mlflow-artifacts:/0/{run}/artifacts/model": f"there is nothing at mlflow-artifacts:/0/{run}/artifacts/model",
         f"mlflow-artifacts:/0/{run}/artifacts/a/b.parquet": "there is nothing at mlflow-artifacts:/0/",
-        str(tmp_path / "nowhere.parquet"): f"there is nothing at {tmp_path}/nowhere.parquet",
-        "runs:/": "'runs:/' is no address of an artifact",
+        f"{tmp_path}/given/nowhere.parquet": f"there is nothing at {tmp_path}/given/nowhere.parquet",
         f"{mlflow_server.uri}/rows.parquet": "is no address that MLflow can download from",
     }.items():
         with pytest.raises(NotFound) as caught:

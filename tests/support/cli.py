@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gauntlet.cli import main
+from gauntlet.credentials import VARIABLE
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ def gauntlet(*args: str) -> Ended:
     out, err = io.StringIO(), io.StringIO()
     code: Any = 0
     width = os.environ.pop("COLUMNS", None)  # somebody's terminal is no reason to fold what is asserted here
+    token = os.environ.get(VARIABLE)  # a command takes it out of its environment; here others follow
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             main(args)
@@ -41,6 +43,8 @@ def gauntlet(*args: str) -> Ended:
         finally:
             if width is not None:
                 os.environ["COLUMNS"] = width
+            if token is not None:
+                os.environ[VARIABLE] = token
     ended = Ended(int(code or 0), out.getvalue(), err.getvalue())
     said = ended.out + ended.err
     assert "Traceback" not in said, said

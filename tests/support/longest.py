@@ -24,6 +24,7 @@ SECONDS: dict[str, int] = {
     "integration/gatekeeper/test_registered_again.py": 66,
     "integration/test_delivery.py": 65,
     "integration/drift/test_service.py": 62,
+    "integration/gatekeeper/test_signed_decisions.py": 60,
     "integration/drift/test_rollout_faults.py": 59,
     "integration/test_models_elsewhere.py": 58,
     "integration/drift/test_intake.py": 55,

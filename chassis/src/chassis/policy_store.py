@@ -19,8 +19,9 @@ from typing import Any
 
 from chassis.background import Background
 from chassis.errors import Transient
-from chassis.policies import LARGEST_FILE, PolicyError, parse_policy, shown
+from chassis.policies import PolicyError, parse_policy, shown
 from chassis.telemetry import get_logger
+from chassis.yaml_file import LARGEST_FILE
 from contracts.policy import ModelPolicy
 
 LOOK_SECONDS = 1.0

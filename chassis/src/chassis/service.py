@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import inspect
+import ipaddress
 import os
 import signal
 import socket
@@ -15,13 +16,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import JSONResponse, PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 
-from chassis.errors import Transient
+from chassis.auth.access import Access, access_of
+from chassis.auth.browser import BrowserGuard, allowed_hosts, listed
+from chassis.auth.routes import describe_security, require_declarations
+from chassis.errors import Permanent, Transient
 from chassis.http import answer_with_problems
 from chassis.http_protocol import LimitedHttpProtocol
 from chassis.kafka_access import Need, needs_of
+from chassis.service_routes import service_router
 from chassis.settings import ServiceSettings
 from chassis.telemetry import configure_logging, get_logger
 from chassis.topics import ensure_topics
@@ -122,13 +125,20 @@ def build_app(
     details: Mapping[str, Callable[[], Any]] | None = None,
     entry: Callable[[FastAPI], Any] | None = None,
     accept_when_ready: bool = False,
+    access: Access | None = None,
 ) -> FastAPI:
     """Build the service's HTTP app. /health: the process runs. /ready: the parts have started and every check passes.
 
     `details` are added to the response of /ready, whether it is ready or not. `entry` may wrap the app in another ASGI
     application, which receives every request first. `accept_when_ready`: accept no connection before the service is
-    ready, for a process that shares its port with ready ones.
+    ready, for a process that shares its port with ready ones. `access`: of `access_of(settings)`, for a service that
+    needs it before.
+
+    Every route declares its Action (`chassis.auth.routes`); raises TypeError for one that does not, and Permanent for
+    settings of authentication that cannot be used.
     """
+    access = access or access_of(settings)
+    parts = [*access.parts, *parts]
     startup = Startup(parts)
     for part in parts:
         if isinstance(part, Topics):
@@ -147,37 +157,27 @@ def build_app(
 
     app = FastAPI(title=f"Gauntlet {name}", lifespan=lifespan)
     app.state.parts = tuple(parts)
+    app.state.access = access
     answer_with_problems(app)
-
-    @app.get("/health", tags=["service"])
-    async def health() -> dict[str, Any]:  # on the event loop: requests that hold all threads do not stop it
-        """The process runs."""
-        return {"status": "alive", "service": name, "pid": os.getpid()}
-
-    @app.get("/ready", tags=["service"], responses={503: {"description": "Not ready; `failing` says why"}})
-    async def ready() -> JSONResponse:
-        """The service has started and every check of a dependency passes."""
-        failing = {"start": startup.waiting_for} if startup.waiting_for else await _failing(checks or {})
-        status = "ready" if not failing else "not ready"
-        more = {part: shown() for part, shown in (details or {}).items()}
-        body = {"status": status, "service": name, "failing": failing, **more}
-        return JSONResponse(body, 200 if not failing else 503)
-
-    @app.get("/metrics", tags=["service"], response_class=PlainTextResponse)
-    def metrics() -> PlainTextResponse:
-        """The metrics, in Prometheus' text format."""
-        return PlainTextResponse(generate_latest(_metrics()), media_type=CONTENT_TYPE_LATEST)
-
-    for router in routers:
+    describe_security(app)
+    shown = {**(details or {}), **({"auth": access.details} if access.details else {})}
+    service = service_router(
+        name, lambda: _state(startup, checks or {}), shown, metrics_open=settings.auth_metrics_open
+    )
+    for router in (service, *routers):
+        require_declarations(router)
         app.include_router(router)
-    app.state.entry = entry(app) if entry is not None else app
+    inner = entry(app) if entry is not None else app
+    hosts = allowed_hosts(settings.host, settings.allowed_hosts)
+    app.state.entry = BrowserGuard(inner, hosts, listed(settings.allowed_origins))
     return app
 
 
 def run_service(
     name: str, settings: ServiceSettings, build: Callable[[Any], FastAPI], listener: socket.socket | None = None
 ) -> int:
-    """Build and serve until SIGTERM or SIGINT. Returns the exit code; 1 for a port that is taken.
+    """Build and serve until SIGTERM or SIGINT. Returns the exit code; 1 for a port that is taken, and where `build`
+    raises Permanent: for settings that cannot be used.
 
     `listener`: a socket that is bound already.
     """
@@ -185,8 +185,13 @@ def run_service(
     listener = listener or listen(name, settings)
     if listener is None:
         return 1
+    try:
+        app = build(settings)
+    except Permanent as error:
+        print(f"{name} does not start: {error}", file=sys.stderr)  # noqa: T201  # for the operator
+        return 1
     config = uvicorn.Config(
-        build(settings).state.entry,
+        app.state.entry,
         http=LimitedHttpProtocol,
         ws="none",
         log_config=None,
@@ -218,16 +223,26 @@ def listen(name: str, settings: ServiceSettings) -> socket.socket | None:
             file=sys.stderr,
         )
         return None
+    address = listener.getsockname()[0]
+    if settings.auth == "off" and not ipaddress.ip_address(address).is_loopback:
+        prefix = settings.model_config.get("env_prefix", "")
+        if not settings.auth_off_on_any_address:
+            listener.close()
+            print(  # noqa: T201
+                f"{name}: AUTH=off and {prefix}HOST={settings.host}: everybody who reaches this address could decide"
+                f" what is served. Set AUTH=tokens or AUTH=oidc, or {prefix}HOST=127.0.0.1; where something else keeps"
+                " strangers away, such as a container whose ports are published on 127.0.0.1,"
+                " AUTH_OFF_ON_ANY_ADDRESS=true.",
+                file=sys.stderr,
+            )
+            return None
+        log.warning("authentication is off on an address that is not loopback", address=address)
     return listener
 
 
-def _metrics() -> CollectorRegistry:
-    """Return the metrics of all processes behind this port, if the Prometheus client is set up for several."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return REGISTRY
-    registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return registry
+async def _state(startup: Startup, checks: Mapping[str, Check]) -> dict[str, str]:
+    """Return what is not ready, with the reason."""
+    return {"start": startup.waiting_for} if startup.waiting_for else await _failing(checks)
 
 
 async def _failing(checks: Mapping[str, Check]) -> dict[str, str]:

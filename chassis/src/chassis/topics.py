@@ -19,6 +19,7 @@ from chassis.kafka_problem import described, explained, refusal
 from chassis.settings import KafkaSettings
 from contracts import (
     EVENTS,
+    AuditHeadSigned,
     GatePassed,
     GroundTruthReceived,
     PredictionMade,
@@ -52,6 +53,7 @@ def topic_specs() -> tuple[TopicSpec, ...]:
         GatePassed.topic: COMPACTED,
         RolloutChanged.topic: COMPACTED,
         RolloutMeasured.topic: COMPACTED,
+        AuditHeadSigned.topic: COMPACTED,
         DEAD_LETTERS: COMPACTED,
         PredictionMade.topic: STREAM,
         GroundTruthReceived.topic: STREAM,

@@ -5,9 +5,13 @@ from __future__ import annotations
 import getpass
 import re
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from contracts import MODEL_NAME_PATTERN
 from gauntlet.errors import CliError
+
+if TYPE_CHECKING:
+    from gauntlet.service_client import ServiceClient
 
 
 def model_name(name: str) -> str:
@@ -37,13 +41,42 @@ def reason_given(reason: str) -> str:
     return reason.strip()
 
 
-def who_and_why(actor: str | None, reason: str) -> dict[str, str]:
+def authenticated(client: ServiceClient, actor: str | None) -> str | None:
+    """Return whom the service takes the caller for; None while authentication is off there.
+
+    Raises CliError for an actor that is given while it is on: the actor is who presents the token.
+    """
+    caller = client.caller()
+    if caller["method"] == "off":
+        return None
+    if actor is not None:
+        raise CliError(
+            f"the actor cannot be named: authentication is on at {client.address.at}, and you are {caller['subject']}",
+            "Leave out --actor (and unset GAUNTLET_ACTOR), or present another token.",
+        )
+    return str(caller["subject"])
+
+
+def who(client: ServiceClient, actor: str | None) -> dict[str, str]:
+    """Return the field that names who acts: none with authentication, where the service knows."""
+    return {} if authenticated(client, actor) else {"actor": acting(actor)}
+
+
+def who_and_why(client: ServiceClient, actor: str | None, reason: str) -> dict[str, str]:
     """Return what the gatekeeper is sent with every decision of a person."""
-    return {"actor": acting(actor), "reason": reason_given(reason)}
+    why = reason_given(reason)
+    return {**who(client, actor), "reason": why}
 
 
-def registering(actor: str | None) -> str | None:
-    """Return who registers a version, and so cannot approve it; None where this system knows no name."""
+def requesting(client: ServiceClient, actor: str | None) -> str:
+    """Return who requests, for an event: who presents the token, else `actor`, else the user of this system."""
+    return authenticated(client, actor) or acting(actor)
+
+
+def registering(client: ServiceClient, actor: str | None) -> str | None:
+    """Return who registers a version, and so cannot approve it; None where nothing and nobody knows a name."""
+    if known := authenticated(client, actor):
+        return known
     if actor is None:
         with suppress(CliError):
             return acting(None)

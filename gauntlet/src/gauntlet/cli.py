@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from gauntlet.commands import (
     acls,
+    advisories,
     audit,
     backtest,
     benchmarks,
@@ -22,7 +23,10 @@ from gauntlet.commands import (
     drift,
     dry_run,
     events,
+    evidence,
     golden,
+    keys,
+    login,
     models,
     policies,
     predict,
@@ -30,9 +34,12 @@ from gauntlet.commands import (
     replay,
     rollouts,
     stack,
+    tokens,
+    topic_records,
     topics,
     train,
 )
+from gauntlet.credentials import take_from_environment
 from gauntlet.errors import CliError
 from gauntlet.output import notes
 
@@ -58,6 +65,7 @@ app.command("status")(stack.status)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("topics")(topics.topics)
+app.command("verify-topic")(topic_records.verify)
 app.command("acls")(acls.acls)
 app.command("register")(register.register)
 app.command("try")(dry_run.try_version)
@@ -79,18 +87,26 @@ app.command("freeze")(decisions.freeze)
 app.command("unfreeze")(decisions.unfreeze)
 app.command("drift")(drift.drift)
 app.command("predict")(predict.predict)
+app.command("login")(login.login)
+app.command("logout")(login.logout)
+app.command("whoami")(login.whoami)
 app.command("backtest")(backtest.backtest)
 app.command("benchmark")(benchmarks.benchmark)
+app.add_typer(advisories.app, name="advisories")
 app.add_typer(audit.app, name="audit")
 app.add_typer(benchmarks.app, name="benchmarks")
 app.add_typer(events.app, name="events")
+app.add_typer(evidence.app, name="evidence")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(golden.app, name="golden")
+app.add_typer(keys.app, name="keys")
 app.add_typer(policies.app, name="policy")
+app.add_typer(tokens.app, name="token")
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; an error prints one message on standard error and exits with 1, without a traceback."""
+    take_from_environment()
     try:
         app(args=args, prog_name="gauntlet")
     except CliError as error:

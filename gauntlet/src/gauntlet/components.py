@@ -88,8 +88,16 @@ class ProcessPart:
     """A program with an HTTP side: MLflow or one of the services."""
 
     def __init__(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], port: int, ready_path: str, log: Path
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        port: int,
+        ready_path: str,
+        log: Path,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
+        """`headers`: what presents a token, without which a service with authentication gives no reasons."""
         self.name = name
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
@@ -98,7 +106,7 @@ class ProcessPart:
         self._environment = dict(environment)
         self._ready_path = ready_path
         self._process: Process | None = None
-        self._client = httpx.Client(timeout=3.0, trust_env=False)  # reused: creating one costs a hundred requests
+        self._client = httpx.Client(timeout=3.0, headers=headers, trust_env=False)  # reused: costly to create
 
     @property
     def pid(self) -> int | None:

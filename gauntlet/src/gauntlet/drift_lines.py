@@ -42,6 +42,8 @@ def model_lines(model: Mapping[str, Any]) -> Iterator[str]:
         yield f"[bold]{escape(model['model_name'])}[/]: predictions came, but no promotion is known"
     else:
         yield f"[bold]{escape(model['model_name'])} v{champion['model_version']}[/] {_standing(newest)}"
+        if champion.get("features"):  # a service of an older build does not say
+            yield f"features: {escape(champion['features'])}"
     rule = f"budget of {rules['budget']}" if rules["budget"] else f"drift_share {rules['drift_share']:g}"
     yield (
         f"rule: windows of {rules['window_rows']:,} rows, {rule}, announced after {rules['after']}, retrain"

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from chassis.policy_store import PolicyStore
+from gauntlet.credentials import headers_for
 from gauntlet.endpoints import service, stack_settings
 from gauntlet.stack_file import URL_VARIABLES
 
@@ -73,7 +74,7 @@ def details_in(answer: httpx.Response) -> dict[str, Any] | None:
 
 def _details(url: str) -> dict[str, Any] | None:
     try:
-        return details_in(httpx.get(f"{url}/ready", timeout=HTTP_SECONDS, trust_env=False))
+        return details_in(httpx.get(f"{url}/ready", headers=headers_for(url), timeout=HTTP_SECONDS, trust_env=False))
     except (httpx.HTTPError, httpx.InvalidURL):
         return None
 

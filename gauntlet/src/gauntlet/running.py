@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from embedded_kafka.probe import answers
 from gauntlet.components import reason
+from gauntlet.credentials import headers_for
 from gauntlet.endpoints import CliSettings
 from gauntlet.errors import CliError
 from gauntlet.policy_report import details_in
@@ -116,7 +117,8 @@ def _health(part: PartState) -> tuple[str, dict[str, Any] | None]:
         return "ready" if part.port and answers(part.port) else "does not answer", None
     try:
         path = "/health" if part.name == "mlflow" else "/ready"
-        answer = httpx.get(f"{part.url}{path}", timeout=HTTP_SECONDS, trust_env=False)
+        headers = {} if part.name == "mlflow" else headers_for(part.url)
+        answer = httpx.get(f"{part.url}{path}", headers=headers, timeout=HTTP_SECONDS, trust_env=False)
     except httpx.HTTPError as error:
         return f"does not answer: {error or type(error).__name__}", None
     is_ready = answer.status_code == httpx.codes.OK

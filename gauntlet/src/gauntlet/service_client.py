@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import httpx
 
+from gauntlet.credentials import Credential, credential_for, headers_of
 from gauntlet.endpoints import Address, service
 from gauntlet.errors import CliError
 
@@ -27,12 +28,27 @@ class ServiceError(CliError):
 
 
 class ServiceClient:
-    """Calls the service at `address`. Raises CliError when it is unavailable, ServiceError for an error response."""
+    """Calls the service at `address`. Raises CliError when it is unavailable, ServiceError for an error response.
 
-    def __init__(self, address: Address, timeout: httpx.Timeout = TIMEOUT, auth: tuple[str, str] | None = None) -> None:
+    A service of ours is presented `credential`, else the caller's token for that address unless `stored` is False.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        timeout: httpx.Timeout = TIMEOUT,
+        auth: tuple[str, str] | None = None,
+        credential: Credential | None = None,
+        *,
+        stored: bool = True,
+    ) -> None:
         self.address = address
+        ours = address.part != "mlflow"
+        self.credential = credential or (credential_for(address.at) if stored and ours else None)
         # A proxy of the environment is for the internet, not for a stack on this machine.
-        self._client = httpx.Client(timeout=timeout, auth=auth, trust_env=not _is_here(address.at))
+        self._client = httpx.Client(
+            timeout=timeout, auth=auth, trust_env=not _is_here(address.at), headers=headers_of(self.credential)
+        )
 
     def get(self, path: str, **params: Any) -> Any:
         given = {name: value for name, value in params.items() if value is not None}
@@ -43,6 +59,19 @@ class ServiceClient:
 
     def upload(self, path: str, content: bytes, **params: str) -> Any:
         return self._ask("POST", path, params=params, content=content)
+
+    def save(self, path: str, file: IO[bytes], **params: Any) -> None:
+        """Write the body of a response to `file` as it arrives. Raises CliError also for one that ends early."""
+        given = {name: value for name, value in params.items() if value is not None}
+        try:
+            with self._client.stream("GET", self.address.at + path, params=given) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise refusal(self.address, self.credential, answer, _json(answer))
+                for chunk in answer.iter_bytes():
+                    file.write(chunk)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise self.address.silent(_reason(error)) from error
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
         try:
@@ -58,7 +87,19 @@ class ServiceClient:
             ) from error
         if answer.is_success:
             return body
-        raise _refusal(self.address, answer, body)
+        raise refusal(self.address, self.credential, answer, body)
+
+    def caller(self) -> dict[str, Any]:
+        """Return who the service takes the caller for: `method` is "off" while authentication is."""
+        if self.credential is None:
+            return {"method": "off"}  # or it refuses the request that follows, and says so
+        try:
+            found: dict[str, Any] = self.get("/whoami")
+        except ServiceError as error:
+            if error.status == httpx.codes.NOT_FOUND:  # of a build without authentication
+                return {"method": "off"}
+            raise
+        return found
 
 
 def gatekeeper_client(gatekeeper: str | None, data_dir: Path, timeout: httpx.Timeout = TIMEOUT) -> ServiceClient:
@@ -66,12 +107,29 @@ def gatekeeper_client(gatekeeper: str | None, data_dir: Path, timeout: httpx.Tim
     return ServiceClient(service("gatekeeper", data_dir, gatekeeper), timeout)
 
 
-def _refusal(address: Address, answer: httpx.Response, body: Any) -> ServiceError:
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return None
+
+
+def refusal(address: Address, credential: Credential | None, answer: httpx.Response, body: Any) -> ServiceError:
+    """Return the error for a response that is no success, with the remedy where there is one."""
     problem = body if isinstance(body, dict) else {}
     title = str(problem.get("title") or problem.get("error_code") or f"HTTP {answer.status_code}")
     detail = str(problem.get("detail") or problem.get("message") or "")
     hint = None
-    if answer.status_code == 503:
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        hint = (
+            f"The token from {credential.source} is not valid there: it was revoked, has expired, or is for another"
+            " stack."
+            if credential
+            else f"{address.title} needs a token: set GAUNTLET_TOKEN, or store one with `gauntlet login`."
+        )
+    elif answer.status_code == httpx.codes.FORBIDDEN:
+        hint = "`gauntlet whoami` shows your roles; another token, or a rule in AUTH_ROLES_FILE, grants more."
+    elif answer.status_code == 503:
         hint = f"{address.part} at {address.at} is not ready; try again in a moment, or see: gauntlet status"
     elif answer.status_code >= 500:
         hint = f"{address.part} at {address.at} failed; its log says why."

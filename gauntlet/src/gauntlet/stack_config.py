@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gauntlet.components import KafkaPart, Part, ProcessPart
+from gauntlet.credentials import headers_for
+from gauntlet.endpoints import uri_prefixes
 from gauntlet.errors import CliError
 from gauntlet.stack_file import DEFAULT_PORTS
 
@@ -132,6 +134,7 @@ def _service(service: Service, config: StackConfig, own: Mapping[str, str]) -> P
         "TOPIC_PREFIX": config.topic_prefix,
         "DATA_DIR": str(config.data_dir.absolute()),
         "POLICIES_DIR": str(config.policies_dir.absolute()),
+        "ALLOWED_URI_PREFIXES": uri_prefixes(),
         f"{service.prefix}_HOST": "127.0.0.1",
         f"{service.prefix}_PORT": str(port),
         **service.extra,
@@ -139,7 +142,8 @@ def _service(service: Service, config: StackConfig, own: Mapping[str, str]) -> P
         **own,
     }
     command = [sys.executable, "-m", service.module]
-    return ProcessPart(service.name, command, environment, port, "/ready", _log(config, service.name))
+    headers = headers_for(f"http://127.0.0.1:{port}")
+    return ProcessPart(service.name, command, environment, port, "/ready", _log(config, service.name), headers)
 
 
 def _log(config: StackConfig, name: str) -> Path:

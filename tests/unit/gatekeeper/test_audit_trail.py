@@ -16,13 +16,14 @@ from sqlalchemy.orm import Session
 
 from chassis.columns import BigId, Json, UtcDateTime
 from chassis.database import Base, Database
-from gatekeeper.database import audit_trail, queries
+from gatekeeper.database import audit_trail, kept_events, queries
 from gatekeeper.database.tables import AuditHeadRow, AuditRow
 from gatekeeper.policy.hash_chain import GENESIS, Kind, Proof
 
 OURS = {"models", "candidates", "verdicts", "promotions", "audit", "audit_head", "replicas"} | {
     "earlier_verdicts",
     "registrations",
+    kept_events.KeptEventRow.__tablename__,
 }
 AWKWARD = {
     "floats": [0.1, 1e23, -0.0, 1e-320, 2.0, 1.7976931348623157e308],

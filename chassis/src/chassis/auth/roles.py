@@ -18,6 +18,8 @@ class Action(StrEnum):
 
     OPEN = "open"
     """Health, readiness and, unless configured otherwise, metrics: without authentication."""
+    IDENTIFY = "identify"
+    """Whose token this is: every valid token."""
     READ = "read"
     PREDICT = "predict"
     FEEDBACK = "feedback"
@@ -46,6 +48,9 @@ ACTIONS: Mapping[Role, frozenset[Action]] = {
 }
 
 
+ROLE = "role:"
+
+
 class Effect(StrEnum):
     ALLOW = "allow"
     DENY = "deny"
@@ -68,14 +73,21 @@ class Refused:
     reason: str
 
 
+OWN_ROLES: tuple[Rule, ...] = tuple(Rule(role, (f"role:{role.value}",)) for role in Role)
+"""The rules without a file of roles: the roles that a token carries hold for all models."""
+
+
 def permitted(rules: Iterable[Rule], identity: Identity, action: Action, model: str | None) -> Refused | None:
     """Return None if the caller may perform the action on the model, else why not.
 
     `model` is None for what concerns no single model: then a grant must be for all models (`*`). A denial counts where
     it could concern the model.
     """
-    if action is Action.OPEN or identity.method is Method.OFF:
+    if _needs_no_role(identity, action):
         return None
+    if not ("*" in identity.models if model is None else _matches(identity.models, model)):
+        where = "all models" if model is None else f"model {model!r}"
+        return Refused(f"the token of {identity.subject} is for {', '.join(identity.models)} only, not for {where}")
     granted = False
     for rule in rules:
         if action not in ACTIONS[rule.role] or not _concerns(rule, identity):
@@ -85,16 +97,44 @@ def permitted(rules: Iterable[Rule], identity: Identity, action: Action, model: 
                 return Refused(f"{identity.subject} is denied the role {rule.role} for {', '.join(rule.models)}")
         elif "*" in rule.models if model is None else _matches(rule.models, model):
             granted = True
-    if granted:
+    return None if granted else Refused(needed(identity, action, model))
+
+
+def permitted_somewhere(rules: Iterable[Rule], identity: Identity, action: Action) -> Refused | None:
+    """Return None if a rule grants the action on any model, else why not. A denial of all models wins."""
+    if _needs_no_role(identity, action):
         return None
-    roles = " or ".join(role for role, actions in ACTIONS.items() if action in actions)
+    concerning = [rule for rule in rules if action in ACTIONS[rule.role] and _concerns(rule, identity)]
+    if any(rule.effect is Effect.DENY and "*" in rule.models for rule in concerning):
+        return Refused(f"{identity.subject} is denied to {action} for all models")
+    if any(rule.effect is Effect.ALLOW for rule in concerning):
+        return None
+    return Refused(f"{identity.subject} may not {action}: it needs the role {_roles(action)} for a model")
+
+
+def needed(identity: Identity, action: Action, model: str | None) -> str:
+    """Return which role the caller would need. It names no rule and says nothing of whether the model exists."""
     where = "all models (*)" if model is None else f"model {model!r}"
-    return Refused(f"{identity.subject} may not {action} here: it needs the role {roles} for {where}")
+    return f"{identity.subject} may not {action} here: it needs the role {_roles(action)} for {where}"
+
+
+def _needs_no_role(identity: Identity, action: Action) -> bool:
+    return action in (Action.OPEN, Action.IDENTIFY) or identity.method is Method.OFF
+
+
+def _roles(action: Action) -> str:
+    return " or ".join(role for role, actions in ACTIONS.items() if action in actions)
 
 
 def _concerns(rule: Rule, identity: Identity) -> bool:
-    names = (identity.subject, *(f"role:{role}" for role in identity.roles))
-    return any(_matches(rule.subjects, name) for name in names)
+    """Compare a pattern `role:…` with roles only, another one with the subject only: no subject passes as a role."""
+    for pattern in rule.subjects:
+        if pattern.startswith(ROLE):
+            if any(fnmatchcase(role, pattern.removeprefix(ROLE)) for role in identity.roles):
+                return True
+        elif fnmatchcase(identity.subject, pattern):
+            return True
+    return False
 
 
 def _matches(patterns: Iterable[str], name: str) -> bool:

@@ -79,7 +79,7 @@ def benchmark(
     With --now: compare champion, earlier versions and a trivial baseline on the newest labelled rows. Exit 1 when the
     champion is not shown to be better than the baseline.
     """
-    from gauntlet.arguments import acting, model_name
+    from gauntlet.arguments import model_name, who
     from gauntlet.benchmark_lines import print_benchmark, print_schedule
     from gauntlet.endpoints import service
     from gauntlet.service_client import ServiceClient, gatekeeper_client
@@ -93,7 +93,7 @@ def benchmark(
         else:
             print_schedule(schedule)
         return
-    request: dict[str, Any] = {"actor": acting(actor), "reason": reason}
+    request: dict[str, Any] = {**who(drifting, actor), "reason": reason}
     begun = drifting.post(f"/models/{model_name(name)}/benchmark", request)["benchmark_id"]
     if not as_json:
         console().print(f"benchmark {begun} begins", markup=False)

@@ -69,8 +69,8 @@ def post_decision(
     from gauntlet.arguments import model_name, who_and_why
     from gauntlet.service_client import gatekeeper_client
 
-    body = {**who_and_why(actor, reason), **more}
-    return gatekeeper_client(gatekeeper, data_dir).post(f"/models/{model_name(name)}/{decision}", body)
+    client, path = gatekeeper_client(gatekeeper, data_dir), f"/models/{model_name(name)}/{decision}"
+    return client.post(path, {**who_and_why(client, actor, reason), **more})
 
 
 def _print_promotion(promotion: dict[str, Any]) -> None:

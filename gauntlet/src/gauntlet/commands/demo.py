@@ -154,7 +154,7 @@ def _prepared(
         model, windows = churn.MODEL, churn.snapshots(Path(environment[churn.DATA_VARIABLE]))
     feed = Feed(example.value, windows[-1], environment)
     truth = Truth(site.broker, model)
-    traffic = Traffic(feed, site.urls["serving"], model, truth)
+    traffic = Traffic(feed, site.urls["serving"], model, truth, site.headers("serving"))
     with Journal(site.broker, model) as journal:
         feed.start()
         play = Play(site, journal, feed, truth, traffic, model, example.value, environment, story.say)

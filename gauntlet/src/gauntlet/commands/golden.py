@@ -45,7 +45,7 @@ def create(
 
     With `golden: {dataset: latest}` in the policy, it judges all of them.
     """
-    from gauntlet.arguments import acting, model_name, reason_given
+    from gauntlet.arguments import model_name, reason_given, who
     from gauntlet.row_files import parquet_of
     from gauntlet.service_client import LONG_TIMEOUT, gatekeeper_client
 
@@ -54,7 +54,7 @@ def create(
     content = parquet_of(file, columns)
     client = gatekeeper_client(gatekeeper, data_dir, LONG_TIMEOUT)
     what = reason_given(file.name if note is None else note)
-    made = client.upload(f"/models/{model_name(name)}/golden", content, actor=acting(actor), note=what, **columns)
+    made = client.upload(f"/models/{model_name(name)}/golden", content, **who(client, actor), note=what, **columns)
     named = "".join(f", {role.replace('_', ' ')} {made[role]!r}" for role in given if made[role])
     console().print(
         f"golden dataset {made['number']} of {made['model_name']}: {made['rows']:,} rows{named}, {made['digest']}",

@@ -162,7 +162,7 @@ def _decide(
     from gauntlet.service_client import gatekeeper_client
 
     client = gatekeeper_client(gatekeeper, data_dir)
-    body, path = who_and_why(actor, reason), f"/models/{model_name(name)}/rollout/{what}"
+    body, path = who_and_why(client, actor, reason), f"/models/{model_name(name)}/rollout/{what}"
     before = _newest(client, name)
     if before is None:
         raise CliError(f"there is no rollout of {name}", "gauntlet candidates shows what came of its versions.")

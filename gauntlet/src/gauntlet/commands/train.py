@@ -43,11 +43,12 @@ def train(
 ) -> None:
     """Publish TrainingRequested: the trainer makes a version, the gatekeeper judges it."""
     from contracts import TrainingRequested, new_envelope
-    from gauntlet.arguments import acting, model_name
+    from gauntlet.arguments import model_name, requesting
     from gauntlet.broker import Broker
     from gauntlet.endpoints import service
     from gauntlet.errors import CliError
     from gauntlet.mlflow_client import MlflowClient
+    from gauntlet.service_client import gatekeeper_client
     from gauntlet.wait import Deadline, wait_for_training, wait_for_verdict, wait_until_served
 
     if window is not None and from_run is not None:
@@ -59,7 +60,7 @@ def train(
         window=window,
         from_run=from_run,
         reason=reason,
-        requested_by=acting(actor),
+        requested_by=requesting(gatekeeper_client(gatekeeper, data_dir), actor),
     )
     envelope = new_envelope(event, source="gauntlet-cli")
     Broker(data_dir, kafka).publish(envelope)

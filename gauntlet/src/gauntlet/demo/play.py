@@ -150,7 +150,8 @@ class Play:
         rows = [row.sent for row in self.feed.peek(SAMPLE_ROWS)]
         url = f"{self.site.urls[role]}/models/{self.model_name}/predict"
         try:
-            answer = httpx.post(url, json={"rows": rows}, timeout=10.0, trust_env=False)
+            headers = self.site.headers(role)
+            answer = httpx.post(url, json={"rows": rows}, headers=headers, timeout=10.0, trust_env=False)
         except httpx.HTTPError as error:
             raise StepFailed(f"{role} at {url} does not answer: {error or type(error).__name__}") from error
         if answer.status_code in (httpx.codes.NOT_FOUND, httpx.codes.SERVICE_UNAVAILABLE):
@@ -163,7 +164,8 @@ class Play:
         """Post a person's decision to the gatekeeper; return when it was sent."""
         gatekeeper = self.site.service("gatekeeper")
         asked = datetime.now(UTC)
-        gatekeeper.post(f"/models/{self.model_name}/{action}", {**body, "actor": ACTOR})
+        actor = {"actor": ACTOR} if gatekeeper.caller()["method"] == "off" else {}
+        gatekeeper.post(f"/models/{self.model_name}/{action}", {**body, **actor})
         return asked
 
     def await_decision(self, asked: datetime, version: int, cause: Cause, old: int) -> str:

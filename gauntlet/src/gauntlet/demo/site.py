@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from gauntlet.broker import Broker
+from gauntlet.credentials import headers_for
 from gauntlet.demo.checks import Process, StepFailed
 from gauntlet.demo.story import Skipped
 from gauntlet.endpoints import Address
@@ -28,6 +29,7 @@ RESTART_SECONDS = 60.0
 
 # A demo that used the reader's own Kafka, MLflow or database would find other data in them.
 OWN_SETTINGS = {
+    "AUTH": "off",
     "DATABASE_URL": "",
     "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
     "TOPIC_PREFIX": "",
@@ -60,6 +62,10 @@ class Site:
         if found != 1:
             raise StepFailed(f"{path} has {key!r} {found} times")
         path.write_text(text)
+
+    def headers(self, name: str) -> dict[str, str]:
+        """Return what presents the caller's token to a service, for requests that measure or count."""
+        return headers_for(self.urls[name])
 
     def service(self, name: str) -> ServiceClient:
         return ServiceClient(Address(name, self.urls[name], self.data_dir, named=True, running=self.stack is not None))

@@ -66,13 +66,16 @@ class Tally:
 class Traffic:
     """A thread of requests. `pace` may be changed while it runs; `since()` gives what was counted after a mark."""
 
-    def __init__(self, feed: Feed, url: str, model_name: str, truth: Truth) -> None:
+    def __init__(
+        self, feed: Feed, url: str, model_name: str, truth: Truth, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.pace = BURST
         self.change: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
         """How the world has changed: applied to the rows before they are sent."""
         self.failures_expected = False
         self._feed = feed
         self._url = f"{url}/models/{model_name}/predict"
+        self._headers = headers or {}
         self._truth = truth
         self._tally = Tally()
         self._changed = threading.Condition()
@@ -161,7 +164,7 @@ class Traffic:
 
     def _run(self) -> None:
         try:
-            with httpx.Client(timeout=REQUEST_SECONDS, trust_env=False) as client:
+            with httpx.Client(timeout=REQUEST_SECONDS, headers=self._headers, trust_env=False) as client:
                 while not self._stopping.is_set():
                     began = time.monotonic()
                     pace = self.pace

@@ -70,7 +70,7 @@ def build(settings: Settings) -> FastAPI:
     files = settings.data_dir / NAME / "references"
     drawer = Drawer(settings, settings.database(NAME), str(files))
     drawings = Drawings(jobs, policies, drawer, settings.windows_kept)
-    registry = Registry(settings.mlflow_tracking_uri)
+    registry = Registry(settings.mlflow_tracking_uri, allowed_uris=settings.allowed_uri_prefixes)
     scheduler = Scheduler(jobs, policies)
     recount = Recount(database, rollouts, handlers.on_earlier_predictions, handlers.on_earlier_ground_truth, settings)
 

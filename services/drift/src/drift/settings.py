@@ -36,7 +36,9 @@ class Settings(ServiceSettings):
     label_retention: PositiveDuration = Field(
         timedelta(days=30), description="How long ground truth without a matching prediction is kept"
     )
-    windows_kept: int = Field(100, ge=1, description="Judged windows per version whose rows are kept")
+    windows_kept: int = Field(
+        100, ge=1, description="Judged windows whose rows are kept: of a champion, and of a model with its former ones"
+    )
     history_kept: int = Field(2000, ge=1, description="Judged windows per version whose verdicts are kept")
     reports_kept: int = Field(
         100, ge=1, description="HTML reports per version that are kept; reports of emitted drift are kept for ever"

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
+from chassis.auth.roles import Action
+from chassis.auth.routes import CallerOf, Scope, allowed, guarded_router
 from chassis.database import Database
 from chassis.http import Problem, problems
 from chassis.jobs import Job, Jobs
@@ -47,26 +49,34 @@ class JobDetail(JobSummary):
 
 
 def jobs_router(database: Database, jobs: Jobs) -> APIRouter:
-    router = APIRouter(tags=["jobs"])
+    router = guarded_router(tags=["jobs"])
 
-    @router.get("/jobs")
+    @router.get("/jobs", openapi_extra=allowed(Action.READ, Scope.EACH))
     def list_jobs(
+        caller: CallerOf,
         model: Annotated[str | None, Query(description="Only of this model")] = None,
         state: State | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> list[JobSummary]:
-        """Training jobs, newest first; with `model` or `state`, those among the newest 1,000."""
+        """Training jobs, newest first; with `model` or `state`, those among the newest 1,000.
+
+        Who may not read all models gets those that they may read, among the newest 1,000.
+        """
+        if model is not None:
+            caller.require(Action.READ, model)
+        every = caller.may(Action.READ, None)
         with database.reading() as session:
-            found = jobs.newest(session, kind=KIND, limit=limit if model is None and state is None else 1000)
+            found = jobs.newest(session, kind=KIND, limit=limit if every and model is None and state is None else 1000)
+        found = found if every else [job for job in found if caller.sees(job.key)]
         chosen = [job for job in found if model in (None, job.key) and state in (None, job.state)]
         return [JobSummary.model_validate(_summary(job)) for job in chosen[:limit]]
 
-    @router.get("/jobs/{job_id}", responses=problems(404))
-    def show_job(job_id: str) -> JobDetail:
+    @router.get("/jobs/{job_id}", openapi_extra=allowed(Action.READ, Scope.EACH), responses=problems(404))
+    def show_job(job_id: str, caller: CallerOf) -> JobDetail:
         """A training job with its result and the end of its log."""
         with database.reading() as session:
             job = jobs.get(session, job_id)
-            if job is None:
+            if job is None or not caller.sees(job.key):
                 raise Problem(404, "no such job", f"no training job has the id {job_id!r}; GET /jobs lists them")
             row = training(session, job_id)
             detail = {"log_tail": row.log_tail if row else "", "result": row.registered if row else None}

@@ -9,6 +9,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.orm import Session
 
+from chassis.auth.roles import Action
+from chassis.auth.routes import CallerOf, allowed, guarded_router
 from chassis.database import Database
 from chassis.http import Problem, problems
 from drift.api.models import model_of
@@ -37,7 +39,9 @@ class ScheduleView(BaseModel):
 class BenchmarkRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    actor: Text = Field(description="Who wants it")
+    actor: Text | None = Field(
+        default=None, description="Who wants it: required with AUTH=off; otherwise it is the token's subject"
+    )
     reason: Text = Field(default="requested", description="Why")
 
 
@@ -48,17 +52,20 @@ class BenchmarkAccepted(BaseModel):
 
 
 def benchmarks_router(database: Database, scheduler: Scheduler, policies: DriftPolicies) -> APIRouter:
-    router = APIRouter(tags=["benchmarks"])
+    router = guarded_router(tags=["benchmarks"])
 
-    @router.get("/models/{name}/benchmark", responses=problems(404))
+    @router.get("/models/{name}/benchmark", openapi_extra=allowed(Action.READ), responses=problems(404))
     def show_schedule(name: str) -> ScheduleView:
         """When the next benchmark is due, and what it waits for."""
         with database.reading() as session:
             return _view(session, scheduler, policies, model_of(session, name).model_name)
 
-    @router.post("/models/{name}/benchmark", status_code=202, responses=problems(404, 409))
-    def run_benchmark(name: str, request: BenchmarkRequest) -> BenchmarkAccepted:
+    @router.post(
+        "/models/{name}/benchmark", openapi_extra=allowed(Action.OPERATE), status_code=202, responses=problems(404, 409)
+    )
+    def run_benchmark(name: str, request: BenchmarkRequest, caller: CallerOf) -> BenchmarkAccepted:
         """Run a benchmark at once, whatever the schedule; if one is about to, that one."""
+        actor = caller.actor(request.actor)
         with database.transaction() as session:
             model_of(session, name)
             champion = store.lock_model(session, name).champion_version
@@ -67,7 +74,7 @@ def benchmarks_router(database: Database, scheduler: Scheduler, policies: DriftP
             rows = labelled(session, name, champion)
             if rows < MINIMUM_ROWS:
                 raise Problem(409, "not enough rows", too_few(rows), rows=rows, minimum=MINIMUM_ROWS)
-            made = scheduler.request(session, name, request.actor, request.reason, datetime.now(UTC))
+            made = scheduler.request(session, name, actor, request.reason, datetime.now(UTC))
             return BenchmarkAccepted(benchmark_id=made)
 
     return router

@@ -11,6 +11,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from chassis.auth.access import Caller
+from chassis.auth.roles import Action
+from chassis.auth.routes import CallerOf, Scope, allowed, guarded_router
 from chassis.database import Database
 from chassis.http import Problem, problems
 from contracts import MODEL_NAME_PATTERN
@@ -38,6 +41,8 @@ from drift.rollouts.measures import measured
 from drift.rollouts.open_step import OpenStep
 from drift.rollouts.rollouts import Rollouts
 from drift.rollouts.store import newest_steps
+from drift.rollouts.tables import StepRow
+from drift.scoring.basis import compared_with
 
 WINDOW_ID = r"^[A-Za-z0-9._-]{1,250}$"
 
@@ -53,22 +58,23 @@ def build_router(
     drawings: Drawings,
     public_url: str,
 ) -> APIRouter:
-    router = APIRouter(tags=["drift"])
+    router = guarded_router(tags=["drift"])
 
-    @router.get("/models")
-    def models() -> list[ModelView]:
-        """Every model that has a promotion or predictions."""
+    @router.get("/models", openapi_extra=allowed(Action.READ, Scope.EACH))
+    def models(caller: CallerOf) -> list[ModelView]:
+        """Every model that has a promotion or predictions, and that the caller may read."""
         with database.reading() as session:
             found = session.scalars(select(ModelRow).order_by(ModelRow.model_name)).all()
-            return [_model_view(session, model, policies, handlers, public_url) for model in found]
+            visible = [model for model in found if caller.sees(model.model_name)]
+            return [_model_view(session, model, policies, handlers, public_url) for model in visible]
 
-    @router.get("/models/{name}", responses=problems(404))
+    @router.get("/models/{name}", openapi_extra=allowed(Action.READ), responses=problems(404))
     def model(name: str) -> ModelView:
         """The champion's open window, and its newest verdicts."""
         with database.reading() as session:
             return _model_view(session, model_of(session, name), policies, handlers, public_url)
 
-    @router.get("/models/{name}/windows", responses=problems(404))
+    @router.get("/models/{name}/windows", openapi_extra=allowed(Action.READ), responses=problems(404))
     def windows(
         name: str,
         version: Annotated[int | None, Query(ge=1, le=LARGEST_INTEGER, description="Of this version only")] = None,
@@ -80,7 +86,7 @@ def build_router(
             found = store.newest_windows(session, model.model_name, version, limit)
             return [window_view(window, public_url) for window in found]
 
-    @router.get("/models/{name}/limits", responses=problems(404))
+    @router.get("/models/{name}/limits", openapi_extra=allowed(Action.READ), responses=problems(404))
     def limits(
         name: str,
         version: Annotated[int | None, Query(ge=1, le=LARGEST_INTEGER, description="Of this version only")] = None,
@@ -93,15 +99,21 @@ def build_router(
                 for row in found
             ]
 
-    @router.get("/windows/{window_id}", responses=problems(404))
-    def window(window_id: str) -> WindowView:
+    @router.get("/windows/{window_id}", openapi_extra=allowed(Action.READ, Scope.EACH), responses=problems(404))
+    def window(window_id: str, caller: CallerOf) -> WindowView:
         """A window with its scores and verdicts."""
         with database.reading() as session:
-            return window_view(_window(session, window_id), public_url)
+            return window_view(_window(session, window_id, caller), public_url)
 
-    @router.get("/reports/{window_id}", response_class=HTMLResponse, responses=problems(404))
+    @router.get(
+        "/reports/{window_id}",
+        openapi_extra=allowed(Action.READ, Scope.EACH),
+        response_class=HTMLResponse,
+        responses=problems(404),
+    )
     def report(
         window_id: str,
+        caller: CallerOf,
         again: Annotated[bool, Query(description="Draw once more what could not be drawn")] = False,
     ) -> Response:
         """The verdicts of a window as an HTML page, with Evidently's report.
@@ -110,7 +122,7 @@ def build_router(
         the report is there.
         """
         with database.reading() as session:
-            found = _window(session, window_id)
+            found = _window(session, window_id, caller)
             if found.data_outcome is None and found.performance_outcome is None:
                 detail = (
                     f"window {window_id!r} is {found.state}, with {found.rows} of {found.size} rows; no verdict yet"
@@ -119,21 +131,28 @@ def build_router(
             look = drawings.look(session, found)
         if look.wanted or (again and look.again):
             with database.transaction() as session:
-                drawings.want(session, _window(session, window_id), again=again)
+                drawings.want(session, _window(session, window_id, caller), again=again)
         if again:
             return RedirectResponse(f"{public_url}/reports/{window_id}", status_code=303)
         return HTMLResponse(page_of(found, look), headers=SANDBOX)
 
-    @router.get("/rollouts")
+    @router.get("/rollouts", openapi_extra=allowed(Action.READ, Scope.EACH))
     def steps(
+        caller: CallerOf,
         model_name: Annotated[str | None, Query(description="Of this model only")] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 20,
     ) -> list[RolloutStepView]:
-        """The steps of rollouts with their sums, newest first."""
+        """The steps of rollouts with their sums, of the models that the caller may read, newest first."""
+        if model_name is not None:
+            caller.require(Action.READ, model_name)
         with database.reading() as session:
-            return [_step_view(rollouts.open_step(session, row)) for row in newest_steps(session, model_name, limit)]
+            visible = caller.visible(session.scalars(select(StepRow.model_name).distinct()))
+            found = newest_steps(session, model_name, limit, visible)
+            return [_step_view(rollouts.open_step(session, row)) for row in found]
 
-    @router.post("/models/{name}/score", status_code=202, responses=problems(404, 409))
+    @router.post(
+        "/models/{name}/score", openapi_extra=allowed(Action.OPERATE), status_code=202, responses=problems(404, 409)
+    )
     def score(name: str) -> ScoreAccepted:
         """Close the champion's window with the rows it has, and judge it; refused below 200 rows."""
         with database.transaction() as session:
@@ -163,9 +182,9 @@ def model_of(session: Session, name: str) -> ModelRow:
     return found
 
 
-def _window(session: Session, window_id: str) -> WindowRow:
+def _window(session: Session, window_id: str, caller: Caller) -> WindowRow:
     found = store.window_by_id(session, window_id) if re.fullmatch(WINDOW_ID, window_id) else None
-    if found is None:
+    if found is None or not caller.sees(found.model_name):
         raise Problem(404, "no such window", f"there is no window {window_id!r}; see /models/{{name}}/windows")
     return found
 
@@ -227,6 +246,7 @@ def _champion_view(version: VersionRow, policies: DriftPolicies, labels: LabelsV
         metric=policies.metric(version.model_name, version.metric),
         baseline=version.baseline,
         reference_uri=(version.reference or {}).get("uri"),
+        features=compared_with(version),
         labels=labels,
         last_detected_at=version.last_detected_at,
         cooling_until=until,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -56,9 +56,13 @@ def newest_revision(session: Session, model_name: str) -> int:
     return session.scalar(select(func.max(StepRow.revision)).where(StepRow.model_name == model_name)) or 0
 
 
-def newest_steps(session: Session, model_name: str | None, limit: int) -> list[StepRow]:
-    """Return announced steps, newest first."""
+def newest_steps(
+    session: Session, model_name: str | None, limit: int, visible: Collection[str] | None = None
+) -> list[StepRow]:
+    """Return announced steps, newest first; `visible`: of these models only."""
     query = select(StepRow).where(StepRow.state != UNANNOUNCED).order_by(StepRow.key.desc()).limit(limit)
+    if visible is not None:
+        query = query.where(StepRow.model_name.in_(visible))
     return list(session.scalars(query if model_name is None else query.where(StepRow.model_name == model_name)))
 
 

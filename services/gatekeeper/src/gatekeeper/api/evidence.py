@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,9 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
+from starlette.background import BackgroundTask
 
+from chassis.auth.roles import Action
+from chassis.auth.routes import CallerOf, Scope, allowed, guarded_router
 from chassis.database import Database
 from chassis.digests import digest_file
 from chassis.errors import Permanent, Transient
@@ -27,8 +32,10 @@ from gatekeeper.api.tournaments import DifferenceView, TournamentReplayView, nee
 from gatekeeper.database import golden_datasets, queries, rollouts
 from gatekeeper.database.tables import UNJUDGED, WAITING, CandidateRow, GoldenRow
 from gatekeeper.evidence.store import EvidenceStore
+from gatekeeper.export.bundle import EvidenceExport, TooLarge
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.read_models import View
+from gatekeeper.refusals import CommandRefused
 from gatekeeper.replay import Difference, NoEvidence, Replayer, TournamentReplay, VerdictReplay
 from gatekeeper.rollout.replay import RolloutReplay, replay_rollout
 
@@ -108,10 +115,16 @@ class GoldenView(View):
     columns: dict[str, str] = Field(default_factory=dict)
 
 
-def evidence_router(database: Database, decisions: Decisions, replayer: Replayer, kept: EvidenceStore) -> APIRouter:
-    router = APIRouter(tags=["evidence"])
+def evidence_router(
+    database: Database, decisions: Decisions, replayer: Replayer, kept: EvidenceStore, exporter: EvidenceExport
+) -> APIRouter:
+    router = guarded_router(tags=["evidence"])
 
-    @router.post("/models/{model_name}/candidates/{model_version}/replay", responses=problems(404, 409, 503))
+    @router.post(
+        "/models/{model_name}/candidates/{model_version}/replay",
+        openapi_extra=allowed(Action.OPERATE),
+        responses=problems(404, 409, 503),
+    )
     def replay(model_name: str, model_version: Version) -> ReplayView:
         """Re-evaluate the stored evidence of a verdict, and report what differs."""
         decisions.known(model_name)
@@ -134,10 +147,43 @@ def evidence_router(database: Database, decisions: Decisions, replayer: Replayer
             tournament=_again_view(found.tournament),
         )
 
-    @router.post("/what-if", responses=problems(404))
-    def what_if(request: WhatIfRequest) -> list[Rejudged]:
+    @router.get(
+        "/models/{model_name}/candidates/{model_version}/evidence.zip",
+        response_class=FileResponse,
+        openapi_extra=allowed(Action.READ),
+        responses=problems(404, 409, 413, 503),
+    )
+    def export_evidence(
+        model_name: str,
+        model_version: Version,
+        caller: CallerOf,
+        rows: Annotated[bool, Query(description="With the golden rows, which the replay of the verdict needs")] = True,
+    ) -> FileResponse:
+        """What a verdict rests on and what was decided, as signed files that verify without Gauntlet."""
+        if rows:  # data, not only what was decided
+            caller.require(Action.OPERATE, model_name)
+        decisions.known(model_name)
+        folder = tempfile.mkdtemp(prefix="evidence-")
+        path = Path(folder) / f"{model_name}-v{model_version}.zip"
+        try:
+            exporter.write(model_name, model_version, path, rows=rows)
+        except CommandRefused as refused:
+            shutil.rmtree(folder)
+            raise Problem(409, "no evidence", str(refused)) from refused
+        except TooLarge as error:
+            shutil.rmtree(folder)
+            raise Problem(413, "too large", str(error)) from error
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+        done = BackgroundTask(shutil.rmtree, folder)
+        return FileResponse(path, media_type="application/zip", filename=path.name, background=done)
+
+    @router.post("/what-if", openapi_extra=allowed(Action.OPERATE, Scope.EACH), responses=problems(404))
+    def what_if(request: WhatIfRequest, caller: CallerOf) -> list[Rejudged]:
         """Re-evaluate a model's stored evidence under another policy, newest version first; nothing is changed."""
         name = request.policy.model
+        caller.require(Action.OPERATE, name)
         decisions.known(name)
         with database.reading() as session:
             rows = [
@@ -149,30 +195,39 @@ def evidence_router(database: Database, decisions: Decisions, replayer: Replayer
             _rejudged(replayer, request.policy, version, at, evidence, then) for version, at, evidence, then in rows
         ]
 
-    @router.get("/models/{model_name}/golden", responses=problems(404))
+    @router.get("/models/{model_name}/golden", openapi_extra=allowed(Action.READ), responses=problems(404))
     def list_golden(model_name: str) -> list[GoldenView]:
         """The golden datasets of a model, newest first."""
         decisions.known(model_name)
         with database.reading() as session:
             return [_golden_view(session, row) for row in golden_datasets.all_of(session, model_name)]
 
-    @router.post("/models/{model_name}/golden", status_code=201, responses=problems(404, 409, 413, 503))
+    @router.post(
+        "/models/{model_name}/golden",
+        openapi_extra=allowed(Action.OPERATE),
+        status_code=201,
+        responses=problems(404, 409, 413, 503),
+    )
     async def create_golden(
         model_name: str,
         request: Request,
-        actor: Annotated[Text, Query(description="Who makes it")],
+        caller: CallerOf,
         note: Annotated[Text, Query(description="What it is, and why")],
+        actor: Annotated[
+            Text | None, Query(description="Who makes it: required with AUTH=off; otherwise the token's subject")
+        ] = None,
         label: Annotated[str | None, Query(description="Its column that holds the truth")] = None,
         entity: Annotated[str | None, Query(description="Its column that identifies the entity of a row")] = None,
         event_time: Annotated[str | None, Query(description="Its column of the time of each row")] = None,
     ) -> GoldenView:
         """Store a golden dataset: a Parquet file with features and label, optionally entity and event time."""
+        creator = caller.actor(actor, "query", "actor")
         named = {"label": label, "entity": entity, "event_time": event_time}
         with tempfile.TemporaryDirectory(prefix="golden-") as folder:
             path = Path(folder) / "upload.parquet"
             await _receive(request, path)
             given = {role: column for role, column in named.items() if column}
-            return await run_in_threadpool(_create, model_name, path, actor, note, given)
+            return await run_in_threadpool(_create, model_name, path, creator, note, given)
 
     def _create(model_name: str, path: Path, actor: str, note: str, named_columns: Mapping[str, str]) -> GoldenView:
         decisions.known(model_name)

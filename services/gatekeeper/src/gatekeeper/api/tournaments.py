@@ -11,6 +11,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
+from chassis.auth.roles import Action
+from chassis.auth.routes import allowed, guarded_router
 from chassis.database import Database
 from chassis.errors import Transient
 from chassis.http import Problem, problems
@@ -72,16 +74,22 @@ class TournamentReplayRequest(BaseModel):
 
 
 def tournaments_router(database: Database, decisions: Decisions, replayer: Replayer) -> APIRouter:
-    router = APIRouter(tags=["evidence"])
+    router = guarded_router(tags=["evidence"])
 
-    @router.get("/models/{model_name}/golden/{number}/tournament", responses=problems(404))
+    @router.get(
+        "/models/{model_name}/golden/{number}/tournament", openapi_extra=allowed(Action.READ), responses=problems(404)
+    )
     def show_tournament(model_name: str, number: Number) -> TournamentView:
         """The tournament of retained versions on a golden dataset that a drift caused."""
         decisions.known(model_name)
         with database.reading() as session:
             return TournamentView.model_validate(_row(session, model_name, number))
 
-    @router.post("/models/{model_name}/golden/{number}/tournament/replay", responses=problems(404, 409, 503))
+    @router.post(
+        "/models/{model_name}/golden/{number}/tournament/replay",
+        openapi_extra=allowed(Action.OPERATE),
+        responses=problems(404, 409, 503),
+    )
     def replay_tournament(model_name: str, number: Number, request: TournamentReplayRequest) -> TournamentReplayView:
         """Re-evaluate its stored evidence, under the original policy or another one; nothing is changed."""
         decisions.known(model_name)

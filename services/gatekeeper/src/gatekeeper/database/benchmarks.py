@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -30,9 +30,13 @@ def by_id(session: Session, benchmark_id: str) -> BenchmarkRow | None:
     return None if "\0" in benchmark_id else session.get(BenchmarkRow, benchmark_id)
 
 
-def newest(session: Session, model_name: str | None, limit: int) -> Sequence[BenchmarkRow]:
-    """Newest first."""
+def newest(
+    session: Session, model_name: str | None, limit: int, visible: Collection[str] | None = None
+) -> Sequence[BenchmarkRow]:
+    """Newest first; `visible`: of these models only."""
     query = select(BenchmarkRow).order_by(BenchmarkRow.due_at.desc(), BenchmarkRow.id.desc()).limit(limit)
+    if visible is not None:
+        query = query.where(BenchmarkRow.model_name.in_(visible))
     return session.scalars(query if model_name is None else query.where(BenchmarkRow.model_name == model_name)).all()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
@@ -230,9 +230,13 @@ def add_audit(
     )
 
 
-def audit(session: Session, model_name: str | None, limit: int) -> Sequence[AuditRow]:
-    """Newest first."""
+def audit(
+    session: Session, model_name: str | None, limit: int, visible: Collection[str] | None = None
+) -> Sequence[AuditRow]:
+    """Newest first; `visible`: of these models only."""
     query = select(AuditRow).order_by(AuditRow.sequence.desc()).limit(limit)
+    if visible is not None:
+        query = query.where(AuditRow.model_name.in_(visible))
     return session.scalars(query.where(AuditRow.model_name == model_name) if model_name else query).all()
 
 

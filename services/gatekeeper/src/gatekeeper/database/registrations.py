@@ -25,11 +25,16 @@ from gatekeeper.database.tables import (
     VerdictRow,
 )
 from gatekeeper.policy.registration import AGAIN
+from gatekeeper.refusals import CommandRefused
 
 log = get_logger(__name__)
 
 MOST_KEPT = 100
 """Registrations of one version that are kept: a publisher that repeats itself must not fill the database."""
+
+
+class OwnApproval(CommandRefused):
+    """Who registered a version wanted to approve or to promote it."""
 
 
 def add(session: Session, row: CandidateRow, envelope: Envelope[ModelRegistered], judgement: int | None) -> bool:
@@ -136,6 +141,25 @@ def resume(session: Session, jobs: Jobs, row: CandidateRow, cause: Envelope[Mode
             row.event = cause.model_dump(mode="json")
         cause = cause or queries.envelope_of(row)
         jobs.enqueue(session, kind=GATE, key=row.model_name, payload={"candidate_id": row.id}, cause=cause)
+
+
+def require_other(session: Session, row: CandidateRow, actor: str, verb: str) -> None:
+    """Raises OwnApproval if `actor` is known to have registered or logged the version; `verb`: approve or promote."""
+    registered_by = set(row.registered_by or ())
+    for each in newest(session, row.id):
+        trigger = envelope_of(each).data.trigger
+        if trigger is not None and trigger.by:
+            registered_by.add(trigger.by)
+    if known(actor, registered_by):
+        raise OwnApproval(
+            f"{actor} cannot {verb} {row.model_name} v{row.model_version}: it was registered or logged by"
+            f" {', '.join(sorted(registered_by))}; another person must {verb} it"
+        )
+
+
+def known(actor: str, people: Collection[str]) -> bool:
+    """Return whether `actor` is one of `people`, whatever the case of the letters."""
+    return actor.strip().casefold() in {each.strip().casefold() for each in people}
 
 
 def by_whom(event: ModelRegistered) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -98,11 +98,19 @@ def by_id(session: Session, rollout_id: str) -> RolloutRow | None:
     return None if "\0" in rollout_id else session.get(RolloutRow, rollout_id)
 
 
-def newest(session: Session, model_name: str | None, active: bool | None, limit: int) -> Sequence[RolloutRow]:
-    """Newest first; `active`: only those that have not ended, or only those that have."""
+def newest(
+    session: Session,
+    model_name: str | None,
+    active: bool | None,
+    limit: int,
+    visible: Collection[str] | None = None,
+) -> Sequence[RolloutRow]:
+    """Newest first; `active`: only those that have not ended, or only those that have; `visible`: of these models."""
     query = select(RolloutRow).order_by(RolloutRow.began_at.desc(), RolloutRow.id).limit(limit)
     if model_name is not None:
         query = query.where(RolloutRow.model_name == model_name)
+    if visible is not None:
+        query = query.where(RolloutRow.model_name.in_(visible))
     if active is not None:
         query = query.where(RolloutRow.ended_at.is_(None) if active else RolloutRow.ended_at.is_not(None))
     return session.scalars(query).all()

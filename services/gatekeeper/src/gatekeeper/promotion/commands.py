@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
@@ -10,15 +11,30 @@ from chassis.database import Database
 from chassis.errors import NotFound
 from chassis.policy_store import PolicyStore
 from chassis.registry import Registry
-from contracts import Envelope, Promoted
+from contracts import Cause, Envelope, Promoted
 from gatekeeper.artifacts.cache import Artifacts
-from gatekeeper.database import queries
+from gatekeeper.database import queries, registrations
 from gatekeeper.database.candidate_verdict import STATES
 from gatekeeper.database.promotions import promoted_again
 from gatekeeper.database.recorder import Recorder
 from gatekeeper.database.tables import BEING_JUDGED, CandidateRow, ModelRow
 from gatekeeper.policy.promotion import Promote, Refuse, on_request, on_rollback
 from gatekeeper.refusals import CommandRefused
+
+
+class OverrideNotPermitted(CommandRefused):
+    """The version did not pass its gates, and who wants to promote it may only approve."""
+
+
+@dataclass(frozen=True)
+class Authority:
+    """What the roles of a person permit: to promote what did not pass, and what they registered themselves."""
+
+    overrides: bool
+    own: bool
+
+
+ANY = Authority(overrides=True, own=True)
 
 OUTCOMES = {state: outcome for outcome, state in STATES.items()}
 
@@ -42,8 +58,24 @@ class Decisions:
         self._recorder = recorder
         self._policies = policies
 
-    def promote(self, model_name: str, model_version: int, *, actor: str, reason: str) -> Envelope[Promoted]:
-        """Make a version champion, whatever its verdict; the cause records whether it had passed its gates."""
+    def promote(
+        self, model_name: str, model_version: int, *, actor: str, reason: str, authority: Authority = ANY
+    ) -> Envelope[Promoted]:
+        """Make a version champion, whatever its verdict; the cause records whether it had passed its gates.
+
+        Raises OverrideNotPermitted, and OwnApproval for a version that `actor` registered, as `authority` says.
+        """
+        try:
+            return self._promote(model_name, model_version, actor, reason, authority)
+        except (OverrideNotPermitted, registrations.OwnApproval) as refused:
+            with self._database.transaction() as session:
+                why = str(refused)
+                queries.add_audit(session, "promotion not allowed", model_name, model_version, actor=actor, reason=why)
+            raise
+
+    def _promote(
+        self, model_name: str, model_version: int, actor: str, reason: str, authority: Authority
+    ) -> Envelope[Promoted]:
         self.known(model_name)
         digest, uri = self._digest_of(model_name, model_version)
         with self._database.transaction() as session:
@@ -54,6 +86,12 @@ class Decisions:
             )
             if isinstance(decision, Refuse):
                 raise CommandRefused(f"{model_name}: {decision.reason}")
+            if decision.cause is Cause.OVERRIDE and not authority.overrides:
+                raise OverrideNotPermitted(
+                    f"{model_name} v{model_version} did not pass its gates: {actor} needs the role admin to promote it"
+                )
+            if not authority.own:
+                registrations.require_other(session, row, actor, "promote")
             row.artifact_digest, row.artifact_uri = digest, uri
             policy = self._policies.get(model_name)
             return self._recorder.promote(session, row, decision, actor=actor, reason=reason, policy=policy)

@@ -8,7 +8,7 @@ from functools import partial
 from sqlalchemy.orm import Session
 
 from chassis.database import Database
-from chassis.errors import NotFound
+from chassis.errors import NotFound, Permanent, Refused
 from chassis.job_worker import JobRun, Record
 from chassis.jobs import Job
 from chassis.registry import Registry
@@ -73,7 +73,7 @@ class ManifestJob:
             if found != event.artifact_digest:
                 raise ValueError(f"its digest is {found} by now")
             return manifest.files_of(folder)
-        except (NotFound, ValueError) as error:
+        except (Permanent, ValueError) as error:
             return ModelFiles(problem=f"the files of the model could not be read: {error}")
 
     def _store(self, event: Promoted, run_id: str | None, found: dict[str, object]) -> str:
@@ -84,7 +84,7 @@ class ManifestJob:
             if run_id is None:
                 raise NotFound("the version has no run")
             self._registry.upload_text(run_id, text, path)
-        except NotFound:
+        except (NotFound, Refused):
             run_id = self._registry.own_run(EXPERIMENT, event.model_name)
             self._registry.upload_text(run_id, text, path)
         uri = f"runs:/{run_id}/{path}"

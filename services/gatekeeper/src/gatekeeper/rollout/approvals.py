@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
@@ -17,10 +16,6 @@ from gatekeeper.refusals import CommandRefused
 from gatekeeper.rollout.decisions import RolloutDecisions
 
 
-class OwnApproval(CommandRefused):
-    """Who registered a version wanted to approve it."""
-
-
 class Approvals:
     """All methods block, and raise CommandRefused, and Transient when the database is unavailable."""
 
@@ -33,7 +28,7 @@ class Approvals:
         """Approve what the running rollout rests on; the last person who is needed promotes. Returns its id."""
         try:
             return self._approve(model_name, actor, reason, verdict_digest)
-        except OwnApproval as refused:
+        except registrations.OwnApproval as refused:
             with self._database.transaction() as session:
                 row = rollouts.running(session, model_name)
                 if row is not None:
@@ -45,17 +40,14 @@ class Approvals:
             row = self._requested(session, model_name, "approved", verdict_digest)
             if queries.state(session, model_name).frozen:
                 raise CommandRefused(f"{model_name} is frozen: nothing goes forward; unfreeze it first")
-            registered_by = registrants(session, row)
-            if known(actor, registered_by):
-                raise OwnApproval(
-                    f"{actor} cannot approve {model_name} v{row.model_version}: it was registered or logged by"
-                    f" {', '.join(sorted(registered_by))}; another person must approve it"
-                )
+            candidate = queries.candidate_by_id(session, row.candidate_id)
+            if candidate is not None:
+                registrations.require_other(session, candidate, actor, "approve")
             given = [
                 each.actor for each in rollouts.approvals(session, row.id, row.verdict_digest) if each.decision == GIVEN
             ]
             step = rollouts.step_of(row)
-            if known(actor, given):
+            if registrations.known(actor, given):
                 raise CommandRefused(
                     f"{actor} has approved {model_name} v{row.model_version} already; {step.people - len(given)} more"
                     f" of {step.people} people must approve"
@@ -146,22 +138,6 @@ class Approvals:
             evidence={"rollout_id": row.id, "verdict_digest": row.verdict_digest},
             correlation_id=row.correlation_id,
         )
-
-
-def registrants(session: Session, row: RolloutRow) -> set[str]:
-    """The people who are known to have registered or logged the version."""
-    candidate = queries.candidate_by_id(session, row.candidate_id)
-    found = set(candidate.registered_by or ()) if candidate is not None else set()
-    for each in registrations.newest(session, row.candidate_id):
-        trigger = registrations.envelope_of(each).data.trigger
-        if trigger is not None and trigger.by:
-            found.add(trigger.by)
-    return found
-
-
-def known(actor: str, people: Collection[str]) -> bool:
-    """Return whether `actor` is one of `people`, whatever the case of the letters."""
-    return actor.strip().casefold() in {each.strip().casefold() for each in people}
 
 
 def _subject(row: RolloutRow) -> dict[str, object]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from fastapi import APIRouter, Request
@@ -22,6 +22,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from chassis.http import Problem, problem_response
 from chassis.telemetry import get_logger
 from serving.settings import Settings
+
+if TYPE_CHECKING:
+    from serving.http.access import ModelCaller
 
 T = TypeVar("T")
 
@@ -44,6 +47,8 @@ class RawRequest:
     body: bytes
     request_id: str
     started: float
+    caller: ModelCaller | None = None
+    """Who sent it, with authentication."""
 
     def header(self, name: bytes) -> str:
         """Return a header's value; empty when it is missing."""
@@ -122,8 +127,8 @@ class AsgiEndpoint:
         try:
             headers = dict(scope["headers"])
             request_id = _request_id(headers.get(b"x-request-id"))
-            body, held = await self._body(headers, receive)
-            request = RawRequest(scope.get("path_params", {}), headers, body, request_id, started)
+            body, held = await self._body(scope, headers, receive)
+            request = RawRequest(scope.get("path_params", {}), headers, body, request_id, started, scope.get("caller"))
             try:
                 response = await self._handler(request)
             except ModelEvicted as evicted:
@@ -154,7 +159,7 @@ class AsgiEndpoint:
             problem.headers = (problem.headers or {}) | {"X-Request-ID": request_id}
         await self._shape(problem)(scope, receive, send)
 
-    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> tuple[bytes, int]:
+    async def _body(self, _scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> tuple[bytes, int]:
         """Return the body and its size in the budget. Raises Problem once it is too large, too slow or encoded."""
         encoding = headers.get(b"content-encoding")
         if encoding is not None and encoding.lower() != b"identity":

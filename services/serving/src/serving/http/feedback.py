@@ -99,7 +99,7 @@ class Feedback:
     def _read(self, request: RawRequest) -> tuple[str, list[Encoded]]:
         fields = object_of(request.body, EXAMPLE)
         items, alone = items_of(fields, self._service.settings.feedback_max_items)
-        model_name = self._service.state(model_of(fields, request.path.get("model_name"))).model_name
+        model_name = self._service.state(model_of(fields, request.path.get("model_name")), request.caller).model_name
         try:
             return model_name, [encoded(event) for event in read_items(model_name, items)]
         except GroundTruthRejected as refusal:

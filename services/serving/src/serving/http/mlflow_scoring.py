@@ -35,6 +35,13 @@ MLFLOW_VERSION = version("mlflow")
 FORMATS = ("dataframe_records", "dataframe_split", "inputs", "instances")
 LARGEST_ITEM = 8
 """Bytes of a number that Python has a type for; a long double has 16."""
+CODES = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    503: "TEMPORARILY_UNAVAILABLE",
+}
+"""MLflow's error codes; every other one is BAD_REQUEST."""
 PLAIN_JSON = {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
 
 _ERRORS: dict[str, Any] = {
@@ -74,7 +81,7 @@ class Invocations:
 
     async def __call__(self, request: RawRequest) -> RawResponse:
         service = self._service
-        active = service.active(request.path.get("model_name"))
+        active = service.active(request.path.get("model_name"), request.caller)
         model = active.model
         if len(request.body) <= LARGE:
             table = quick(model, request)
@@ -168,7 +175,7 @@ def _as_mlflow_writes(raw: Any) -> bytes:
 
 def shape(problem: Problem) -> Response:
     """Return a refusal from before the prediction, in MLflow's error format."""
-    code = {404: "RESOURCE_DOES_NOT_EXIST", 503: "TEMPORARILY_UNAVAILABLE"}.get(problem.status, "BAD_REQUEST")
+    code = CODES.get(problem.status, "BAD_REQUEST")
     status = 400 if problem.status == 422 else problem.status
     body: Mapping[str, Any] = {"error_code": code, "message": problem.detail or problem.title}
     return Response(orjson.dumps(body), status, problem.headers, "application/json")

@@ -10,10 +10,13 @@ import orjson
 from fastapi import APIRouter, Response
 from starlette.responses import JSONResponse
 
+from chassis.auth.roles import Action
+from chassis.auth.routes import CallerOf, allowed, guarded_router
 from chassis.http import Problem
 from chassis.model_signature import Signature
 from chassis.row_reader import InputBatch
 from chassis.row_validation import RowsRefused
+from serving.http.access import ModelCaller, Permits
 from serving.http.answering_versions import in_words, version_of, versions_of_rows
 from serving.http.asgi import JSON, ModelEvicted, RawRequest, RawResponse, retry_when_loaded
 from serving.http.json_bodies import LARGE
@@ -74,7 +77,7 @@ class Infer:
     async def __call__(self, request: RawRequest) -> RawResponse:
         service = self._service
         version = request.path.get("version")
-        active = versioned(service, request.path["model_name"], version)
+        active = versioned(service, request.path["model_name"], version, request.caller)
         if len(request.body) <= LARGE:
             fields, table = self._read(request, active)
         else:
@@ -105,9 +108,11 @@ class Infer:
             raise refused(active, refusal) from None
 
 
-def versioned(service: PredictionService, model_name: str, version: str | None) -> ActiveVersion:
+def versioned(
+    service: PredictionService, model_name: str, version: str | None, caller: ModelCaller | None
+) -> ActiveVersion:
     """Return the active version. Raises Problem 404 for another one: serving does not choose versions."""
-    active = service.active(model_name)
+    active = service.active(model_name, caller)
     current = active.desired.artifact.model_version
     if version is not None and version != str(current):
         raise Problem(
@@ -118,19 +123,24 @@ def versioned(service: PredictionService, model_name: str, version: str | None) 
 
 def build_inference_router(service: PredictionService) -> APIRouter:
     """Build the routes for metadata and health; inference itself is on the lean path."""
-    router = APIRouter(prefix="/v2", tags=["inference"])
+    router = guarded_router(prefix="/v2", tags=["inference"])
+    opened, used, permits = allowed(Action.OPEN), allowed(Action.PREDICT), Permits(Action.PREDICT)
 
-    @router.get("")
+    @router.get("", openapi_extra=opened)
     def server() -> dict[str, Any]:
         """Name, version and extensions of the server."""
         return {"name": "gauntlet-serving", "version": "0.1.0", "extensions": EXTENSIONS}
 
-    @router.get("/health/live")
+    @router.get("/health/live", openapi_extra=opened)
     def live() -> dict[str, bool]:
         """The process runs."""
         return {"live": True}
 
-    @router.get("/health/ready", responses={503: {"description": "Not every desired version is loaded"}})
+    @router.get(
+        "/health/ready",
+        responses={503: {"description": "Not every desired version is loaded"}},
+        openapi_extra=opened,
+    )
     def ready() -> Response:
         """Every version that was desired at the start is loaded."""
         try:
@@ -141,13 +151,13 @@ def build_inference_router(service: PredictionService) -> APIRouter:
 
     unknown = refusals(_ERRORS, 404, 503)
 
-    @router.get("/models/{model_name}", responses=unknown)
-    @router.get("/models/{model_name}/versions/{version}", responses=unknown)
-    async def model(model_name: str, version: str | None = None) -> Response:
+    @router.get("/models/{model_name}", responses=unknown, openapi_extra=used)
+    @router.get("/models/{model_name}/versions/{version}", responses=unknown, openapi_extra=used)
+    async def model(caller: CallerOf, model_name: str, version: str | None = None) -> Response:
         """Inputs and outputs of a model, as tensors."""
 
         async def find() -> ActiveVersion:
-            return versioned(service, model_name, version)
+            return versioned(service, model_name, version, ModelCaller(caller, permits))
 
         started = time.perf_counter()
         try:
@@ -159,12 +169,12 @@ def build_inference_router(service: PredictionService) -> APIRouter:
             return shape(problem)
         return JSONResponse(_metadata(active))
 
-    @router.get("/models/{model_name}/ready", responses=unknown)
-    @router.get("/models/{model_name}/versions/{version}/ready", responses=unknown)
-    def model_ready(model_name: str, version: str | None = None) -> Response:
+    @router.get("/models/{model_name}/ready", responses=unknown, openapi_extra=used)
+    @router.get("/models/{model_name}/versions/{version}/ready", responses=unknown, openapi_extra=used)
+    def model_ready(caller: CallerOf, model_name: str, version: str | None = None) -> Response:
         """The model, or this version of it, is loaded."""
         try:
-            versioned(service, model_name, version)
+            versioned(service, model_name, version, ModelCaller(caller, permits))
         except ModelEvicted:
             pass  # evicted from memory, but in service: it is loaded on request
         except Problem as problem:

@@ -87,9 +87,9 @@ class Predict:
     async def __call__(self, request: RawRequest) -> RawResponse:
         service, in_path = self._service, request.path.get("model_name")
         if len(request.body) <= LARGE:
-            active, table = self._read(request.body, in_path)
+            active, table = self._read(request, in_path)
         else:
-            active, table = await service.batcher.run(lambda: self._read(request.body, in_path))
+            active, table = await service.batcher.run(lambda: self._read(request, in_path))
         if isinstance(table, list):
             table = await self._features.table(active.model, table)
         predicted = await service.predict(request, active, table)
@@ -100,13 +100,13 @@ class Predict:
         service.record(request, active, table, predicted)
         return RawResponse(body, [JSON])
 
-    def _read(self, body: bytes, in_path: str | None) -> tuple[ActiveVersion, Any]:
+    def _read(self, request: RawRequest, in_path: str | None) -> tuple[ActiveVersion, Any]:
         """Return the active version; and the rows as an InputBatch, or a list of ids. Raises Problem."""
-        fields = object_of(body, EXAMPLE)
+        fields = object_of(request.body, EXAMPLE)
         for name in fields:
             if name not in FIELDS and name not in self._features.fields:
                 raise unknown(name, fields[name], (*FIELDS, *self._features.fields))
-        active = self._service.active(model_of(fields, in_path))
+        active = self._service.active(model_of(fields, in_path), request.caller)
         given = one_of(fields)
         if given != "rows":
             return active, self._features.ids(active.desired.artifact.model_name, given, fields[given])

@@ -13,6 +13,7 @@ from chassis.http import Problem
 from chassis.row_reader import InputBatch
 from chassis.row_validation import Fault, RowsRefused, nearest, shown
 from contracts import Mode
+from serving.http.access import ModelCaller
 from serving.http.asgi import ModelEvicted, RawRequest
 from serving.inference.batcher import AdaptiveBatcher, TooSlow
 from serving.inference.model import ModelFailed
@@ -24,6 +25,11 @@ from serving.settings import Settings
 from serving.trials.request import ask
 from serving.trials.trials import Trials
 
+INVALID = Counter(
+    "gauntlet_serving_invalid_requests_total",
+    "Requests whose rows do not fit the model, by the first fault: drift never sees these rows",
+    ["model_name", "reason"],
+)
 MODEL_FAILED = Counter(
     "gauntlet_serving_model_failed_total", "Requests on which the model itself failed", ["model_name"]
 )
@@ -41,12 +47,13 @@ class PredictionService:
         self.trials = Trials(batcher, publisher, settings)
         self.settings = settings
 
-    def active(self, model_name: str | None) -> ActiveVersion:
+    def active(self, model_name: str | None, caller: ModelCaller | None = None) -> ActiveVersion:
         """Return the active version; without a name, of the only model that is served.
 
-        Raises Problem 404, 422, 503, and ModelEvicted for a model that was evicted from memory.
+        Raises Problem 404, 422, 503, and ModelEvicted for a model that was evicted from memory; with authentication
+        Problem 403.
         """
-        state = self.state(model_name)
+        state = self.state(model_name, caller)
         state.last_used = time.monotonic()
         active = state.active  # once: it may be evicted meanwhile, and then answers this request all the same
         if active is None:
@@ -55,14 +62,14 @@ class PredictionService:
             raise not_loaded(state, state.failure.reason if state.failure else "it is being loaded")
         return active
 
-    def state(self, model_name: str | None) -> ModelState:
+    def state(self, model_name: str | None, caller: ModelCaller | None = None) -> ModelState:
         """Return the state of a model that this replica serves, loaded or not. Raises Problem 404, 422, 503."""
         if model_name is None:
-            model_name = self._only_one()
+            model_name = self._only_one(caller)
         state = self.reconciler.state(model_name)
         if state is None:
             self._known_by_now(f"model {shown(model_name)}")
-            served = self._served()
+            served = self._served(caller)
             hint = nearest(model_name, served) if served else "none is, yet"
             raise Problem(404, "no such model", f"model {shown(model_name)}: no version of it {self._how()}; {hint}")
         return state
@@ -154,8 +161,8 @@ class PredictionService:
         finally:
             state.waiting -= 1
 
-    def _only_one(self) -> str:
-        served = self._served()
+    def _only_one(self, caller: ModelCaller | None) -> str:
+        served = self._served(caller)
         if len(served) == 1:
             return served[0]
         if not served:
@@ -171,11 +178,26 @@ class PredictionService:
             detail = f"{model}: this replica has just started, and still reads what {self._how()}; try again"
             raise Problem(503, "starting", detail, headers={"Retry-After": "2"})
 
-    def _served(self) -> list[str]:
+    def _served(self, _caller: ModelCaller | None) -> list[str]:
         return [state.model_name for state in self.reconciler.states()]
 
     def _how(self) -> str:
         return "was promoted" if self.settings.role == "production" else "passed its gates"
+
+
+class GuardedPredictionService(PredictionService):
+    """With authentication: a caller learns nothing of models that they may not use, not even that they exist."""
+
+    def state(self, model_name: str | None, caller: ModelCaller | None = None) -> ModelState:
+        if caller is None:
+            raise RuntimeError("a request came here without its caller")
+        if model_name is None:
+            model_name = self._only_one(caller)
+        caller.require(model_name)  # before it is looked up
+        return super().state(model_name, caller)
+
+    def _served(self, caller: ModelCaller | None) -> list[str]:
+        return [name for name in super()._served(caller) if caller is not None and caller.may(name)]
 
 
 def not_loaded(state: ModelState, why: str) -> Problem:
@@ -186,6 +208,7 @@ def not_loaded(state: ModelState, why: str) -> Problem:
 
 def refused(active: ActiveVersion, refusal: RowsRefused) -> Problem:
     artifact = active.desired.artifact
+    INVALID.labels(artifact.model_name, refusal.reason).inc()
     return Problem(
         422,
         "invalid rows",

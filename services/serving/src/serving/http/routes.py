@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Response
 from starlette.types import ASGIApp
 
+from chassis.auth.access import Access
+from chassis.auth.roles import Action
+from chassis.auth.routes import CallerOf, Scope, allowed, guarded_router
 from contracts import Mode
 from serving.http import feedback, mlflow_scoring, open_inference
+from serving.http.access import GuardedEndpoint
 from serving.http.asgi import AsgiEndpoint, BodyBudget, FastPathRouter, add_asgi_route
 from serving.http.feedback import Feedback
 from serving.http.mlflow_scoring import MLFLOW_VERSION, Invocations
@@ -35,14 +40,24 @@ class Endpoint:
     openapi: dict[str, Any]
     status: int = 200
 
+    @property
+    def declared(self) -> dict[str, Any]:
+        """What it does, as `chassis.auth.routes` declares it; without a model in the path, the handler finds it."""
+        action = Action.FEEDBACK if self.tag == "feedback" else Action.PREDICT
+        return allowed(action, Scope.MODEL if "{model_name}" in self.path else Scope.EACH)
 
-def endpoints(service: PredictionService, feedback_publisher: FeedbackPublisher, features: Features) -> list[Endpoint]:
+
+def endpoints(
+    service: PredictionService, feedback_publisher: FeedbackPublisher, features: Features, access: Access
+) -> list[Endpoint]:
     """What is asked thousands of times a second."""
     settings, budget = service.settings, BodyBudget(service.settings.max_held_bytes)
-    predict = AsgiEndpoint(Predict(service, features), settings, budget)
-    scoring = AsgiEndpoint(Invocations(service), settings, budget, mlflow_scoring.shape)
-    infer = AsgiEndpoint(Infer(service), settings, budget, open_inference.shape)
-    truth = AsgiEndpoint(Feedback(service, feedback_publisher), settings, budget)
+    of_predictions = partial(GuardedEndpoint, access, Action.PREDICT) if access.on else AsgiEndpoint
+    of_feedback = partial(GuardedEndpoint, access, Action.FEEDBACK) if access.on else AsgiEndpoint
+    predict = of_predictions(Predict(service, features), settings, budget)
+    scoring = of_predictions(Invocations(service), settings, budget, mlflow_scoring.shape)
+    infer = of_predictions(Infer(service), settings, budget, open_inference.shape)
+    truth = of_feedback(Feedback(service, feedback_publisher), settings, budget)
     as_mlflow = "MLflow's scoring protocol, as `mlflow models serve` has it."
     as_triton = "Open Inference Protocol: inference on tensors, as KServe, Triton and MLServer have it."
     of_a_version = "/v2/models/{model_name}/versions/{version}/infer"
@@ -63,9 +78,9 @@ def endpoints(service: PredictionService, feedback_publisher: FeedbackPublisher,
 
 
 def build_router(found: Sequence[Endpoint]) -> APIRouter:
-    router = APIRouter()
+    router = guarded_router()
     for each in found:
-        extra = each.openapi | {"parameters": parameters(each.path)}
+        extra = each.openapi | {"parameters": parameters(each.path)} | each.declared
         options = {"tags": [each.tag], "status_code": each.status, "openapi_extra": extra}
         add_asgi_route(router, each.path, each.asgi_endpoint, each.text, **options)
     return router
@@ -75,25 +90,36 @@ def fast_path(found: Sequence[Endpoint], app: ASGIApp) -> ASGIApp:
     return FastPathRouter(app, {each.path: each.asgi_endpoint for each in found})
 
 
-def build_models_router(service: PredictionService) -> APIRouter:
-    router, settings = APIRouter(), service.settings
+def build_models_router(
+    service: PredictionService, about_decisions: Callable[[str], dict[str, Any]] | None = None
+) -> APIRouter:
+    """`about_decisions`: with trusted keys, what is shown of a model's decisions that were not believed."""
+    router, settings = guarded_router(), service.settings
 
-    @router.get("/models", tags=["models"])
-    async def models() -> dict[str, Any]:
+    def about(state: ModelState) -> dict[str, Any]:
+        return _about(state, settings) | (about_decisions(state.model_name) if about_decisions else {})
+
+    @router.get("/models", tags=["models"], openapi_extra=allowed(Action.READ, Scope.EACH))
+    async def models(caller: CallerOf) -> dict[str, Any]:
         """The loaded versions, since when, and what could not be loaded."""
         return {
             "role": settings.role,
             "replica": settings.replica,
-            "models": [_about(state, settings) for state in service.reconciler.states()],
+            "models": [about(state) for state in service.reconciler.states() if caller.sees(state.model_name)],
         }
 
-    @router.get("/ping", tags=["mlflow"], responses={404: {"description": "No model is loaded"}})
+    @router.get(
+        "/ping",
+        tags=["mlflow"],
+        responses={404: {"description": "No model is loaded"}},
+        openapi_extra=allowed(Action.OPEN),
+    )
     def ping() -> Response:
         """200 when a model is loaded."""
         answers = any(state.active is not None for state in service.reconciler.states())
         return Response("\n", 200 if answers else 404, media_type="application/json")
 
-    @router.get("/version", tags=["mlflow"])
+    @router.get("/version", tags=["mlflow"], openapi_extra=allowed(Action.OPEN))
     def version() -> Response:
         """The version of MLflow."""
         return Response(MLFLOW_VERSION, media_type="application/json")
