@@ -24,24 +24,29 @@ MOST_CALLERS, MOST_MODELS = 10_000, 1_000
 
 
 class Permits:
-    """What callers were found to be permitted, for one action; it is looked at again once the rules are others."""
+    """What callers were found to be permitted, for one action; it is looked at again once the rules are others.
+
+    By the object of their identity, which is one as long as their token is known: hashing its fields costs more than
+    the rest.
+    """
 
     def __init__(self, action: Action) -> None:
         self.action = action
-        self._found: dict[Identity, tuple[Sequence[Rule], set[str]]] = {}
+        self._found: dict[int, tuple[Identity, Sequence[Rule], set[str]]] = {}
 
     def admit(self, caller: Caller) -> ModelCaller:
         """Return the caller with the models that they were found to be permitted.
 
         Raises Problem 403 for who may perform the action on no model.
         """
-        found = self._found.get(caller.identity)
-        if found is None or found[0] is not caller.rules:
+        identity = caller.identity
+        found = self._found.get(id(identity))
+        if found is None or found[0] is not identity or found[1] is not caller.rules:
             caller.require_somewhere(self.action)
             while len(self._found) >= MOST_CALLERS:
                 del self._found[next(iter(self._found))]
-            found = self._found[caller.identity] = (caller.rules, set())
-        return ModelCaller(caller, self.action, found[1])
+            found = self._found[id(identity)] = (identity, caller.rules, set())
+        return ModelCaller(caller, self.action, found[2])
 
 
 class ModelCaller:
