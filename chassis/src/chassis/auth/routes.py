@@ -71,9 +71,7 @@ class GuardedRoute(APIRoute):
             if self.action is not Action.OPEN:
                 request.state.caller = await self._admit(request)
             if self.body_field is not None and request.method not in SAFE:
-                media_type = request.headers.get("content-type")
-                if not is_json(media_type.encode("latin-1") if media_type else None):
-                    raise unsupported(media_type.encode("latin-1") if media_type else None)
+                _require_json(request)
             return await handler(request)
 
         return admitted
@@ -87,6 +85,14 @@ class GuardedRoute(APIRoute):
         else:
             caller.require_somewhere(self.action)
         return caller
+
+
+def _require_json(request: Request) -> None:
+    """Raises Problem 415 for a body that is not declared as JSON; without a body, validation says what is missing."""
+    media_type = request.headers.get("content-type")
+    empty = request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
+    if not (is_json(media_type.encode("latin-1")) if media_type else empty):
+        raise unsupported(media_type.encode("latin-1") if media_type else None)
 
 
 async def identified(request: Request) -> Caller:
