@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
@@ -21,6 +22,8 @@ class CliSettings(KafkaSettings):
     mlflow_tracking_uri: str = Field("http://127.0.0.1:5000", alias="MLFLOW_TRACKING_URI")
     policies_dir: Path = Field(Path("policies"), alias="POLICIES_DIR")
     max_event_bytes: int = Field(MEBIBYTE, ge=1024, alias="MAX_EVENT_BYTES")
+    auth: Literal["off", "tokens", "oidc"] = Field("off", alias="AUTH")
+    auth_tokens_file: Path | None = Field(None, alias="AUTH_TOKENS_FILE")
 
 
 @dataclass(frozen=True)
