@@ -26,6 +26,9 @@ from chassis.kafka import LARGEST_MESSAGE, aiokafka_options, ssl_context
 from chassis.kafka_access import Access, Need, needs_of
 from chassis.kafka_problem import explain
 from chassis.settings import KafkaSettings, ServiceSettings
+from chassis.signing.dsse import NotVerified, Verifier
+from chassis.signing.event_signature import verify_event
+from chassis.signing.refusals import REFUSED
 from chassis.stream import HANDLED, Read, Stream, StreamConsumer
 from chassis.telemetry import get_logger, story
 from chassis.topics import DEAD_LETTERS
@@ -54,11 +57,20 @@ class Bus:
     name = "bus"
 
     def __init__(
-        self, settings: ServiceSettings, *, service: str, database: Database, emits: Iterable[type[Event]] = ()
+        self,
+        settings: ServiceSettings,
+        *,
+        service: str,
+        database: Database,
+        emits: Iterable[type[Event]] = (),
+        keys: Verifier | None = None,
     ) -> None:
+        """`keys`: an event whose type is signed is handled only if one of them signed it; otherwise it is a dead letter
+        with the reason. It can be replayed from there, when its key is trusted."""
         self._settings = settings
         self._service = service
         self._database = database
+        self._keys = keys
         self.emits = tuple(emits)
         self._handlers: dict[str, dict[str, Handler]] = {}
         self._streams: dict[str, Stream] = {}
@@ -213,10 +225,13 @@ class Bus:
         self._subscriptions.append(subscription)
 
     def _handle(self, handlers: dict[str, Handler], message: ConsumerRecord[Any, Any]) -> None:
-        envelope = self._decode(message)
+        record = self._record(message)
+        envelope = decode(record, self._settings.max_event_bytes)
         handler = handlers.get(envelope.type)
         if handler is None:
             return  # a type on this topic that this service does not handle
+        if self._keys is not None and envelope.data.signed:
+            self._verify(record, self._keys)
         with story(envelope), self._database.transaction() as session:
             if not first_time(session, envelope):
                 DUPLICATES.labels(envelope.type).inc()
@@ -225,10 +240,17 @@ class Bus:
             handler(session, envelope)
         HANDLED.labels(envelope.type).inc()
 
-    def _decode(self, message: ConsumerRecord[Any, Any]) -> Envelope[Any]:
+    def _record(self, message: ConsumerRecord[Any, Any]) -> Record:
         topic = message.topic.removeprefix(self._settings.topic_prefix)
-        record = Record(topic, message.key, message.value, tuple(message.headers), message.timestamp)
-        return decode(record, self._settings.max_event_bytes)
+        return Record(topic, message.key, message.value, tuple(message.headers), message.timestamp)
+
+    def _verify(self, record: Record, keys: Verifier) -> None:
+        """Raises NotVerified: such a message becomes a dead letter."""
+        try:
+            verify_event(record, keys)
+        except NotVerified as error:
+            REFUSED.labels(record.topic, "live", error.why).inc()
+            raise
 
 
 async def _parse(message: ConsumerRecord[Any, Any], original: Any) -> Any:
