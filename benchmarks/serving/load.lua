@@ -1,9 +1,12 @@
 -- POSTs the bodies of a file, one a line, in turn; prints the result as one line of JSON.
 -- wrk ... -s load.lua URL -- BODIES
+-- GAUNTLET_TOKEN, in the environment and not among the arguments: presented with every request.
 
 function init(args)
    requests, number = {}, 0
    local headers = { ["Content-Type"] = "application/json" }
+   local token = os.getenv("GAUNTLET_TOKEN")
+   if token then headers["Authorization"] = "Bearer " .. token end
    for line in io.lines(args[1]) do
       requests[#requests + 1] = wrk.format("POST", nil, headers, line)
    end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -31,11 +32,12 @@ def required() -> None:
         raise RuntimeError("wrk is not on PATH: `apt-get install wrk`, `brew install wrk`, or github.com/wg/wrk")
 
 
-def run(url: str, bodies: Path, connections: int, seconds: float) -> Measured:
-    """Run wrk. Raises RuntimeError, with wrk's output, when it gives no result."""
+def run(url: str, bodies: Path, connections: int, seconds: float, token: str | None = None) -> Measured:
+    """Run wrk, which presents `token`. Raises RuntimeError, with wrk's output, when it gives no result."""
     options = ["-t", "1", "-c", str(connections), "-d", f"{seconds:g}s", "--timeout", f"{TIMEOUT_SECONDS}s"]
     command = ["wrk", *options, "--latency", "-s", str(SCRIPT), url, "--", str(bodies)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "GAUNTLET_TOKEN": token} if token else None
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"wrk failed on {url}: {done.stderr or done.stdout}")
     return parse(done.stdout)

@@ -15,7 +15,7 @@ import yaml
 from confluent_kafka import KafkaException, Producer
 
 from chassis.kafka import confluent_options
-from contracts import GatePassed, Promoted, RolloutChanged
+from contracts import GatePassed, PredictionMade, Promoted, RolloutChanged
 from support.cli import gauntlet, ok
 from support.mlflow_server import MlflowServer
 from support.secured import PRINCIPALS, TESTS, Rule, SecuredKafka, SecuredService, rules
@@ -73,10 +73,16 @@ class Stack:
         given = [{"x": x, "y": y, "colour": "red"} for x, y in random.normal(size=(rows, 2)).tolist()]
         return httpx.post(f"{self.urls['serving']}/models/{MODEL}/predict", json={"rows": given}, timeout=30)
 
-    def judged(self) -> int:
-        """How many windows drift has judged."""
+    def judged(self) -> bool:
+        """Whether drift has judged a window."""
         found = httpx.get(f"{self.urls['drift']}/models/{MODEL}/windows").json()
-        return sum(window["data"]["outcome"] is not None for window in found)
+        return any(window["data"]["outcome"] is not None for window in found)
+
+    def counted(self) -> float:
+        """How many predictions drift has handled."""
+        handled = f'gauntlet_events_handled_total{{type="{PredictionMade.type}"}} '
+        lines = httpx.get(f"{self.urls['drift']}/metrics").text.splitlines()
+        return next((float(line.removeprefix(handled)) for line in lines if line.startswith(handled)), 0.0)
 
     def served(self) -> tuple[int, int]:
         """The champion's version and epoch, as serving has it."""
@@ -140,7 +146,7 @@ class TestUnderExactlyTheseLists:
         item = {"request_id": made.json()["request_id"], "row": 0, "label": 1}
         answer = httpx.post(f"{serving}/models/{MODEL}/feedback", json={"items": [item]}, timeout=30)
         assert answer.status_code == 202, answer.text
-        eventually(lambda: stack.judged() > 0, timeout=60)
+        eventually(stack.judged, timeout=60)
         eventually(lambda: stack.services["serving-staging"].failing() == {}, timeout=60)
 
     def test_people_read_publish_and_repair_as_what_they_are_and_no_more(
@@ -184,7 +190,7 @@ class TestUnderExactlyTheseLists:
         stack.as_principal("operator", monkeypatch)
         gauntlet("train", MODEL, "--window", "w2..w4", "--wait")  # whatever its verdict is
         version, epoch = stack.served()
-        judged = stack.judged()
+        eventually(lambda: stack.counted() == 251, timeout=60)
         stack.kafka.forbid(lost)
         stack.services["gatekeeper"].comes_to_say(f"WRITE on topic '{prefix}promoted'")
         stack.services["drift"].comes_to_say(f"READ on topic '{prefix}predictions'")
@@ -200,7 +206,7 @@ class TestUnderExactlyTheseLists:
         for service in stack.services.values():
             service.becomes_ready(timeout=60)
         eventually(lambda: stack.served() == (3 - version, epoch + 1), timeout=60)
-        eventually(lambda: stack.judged() > judged, timeout=120)
+        eventually(lambda: stack.counted() == 501, timeout=60)
 
 
 def _written(kafka: SecuredKafka, name: str, topic: str) -> str | None:

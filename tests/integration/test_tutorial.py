@@ -1,4 +1,6 @@
-"""The tutorial: its files and commands, in their order, against a stack of its own; what it shows is what one sees."""
+"""The tutorial, and how a stack is secured: the files and commands of the pages, in their order, against a stack of its
+own each; what they show is what one sees.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from embedded_kafka.probe import taken
 from gauntlet.stack_config import offset_ports
 from support.waiting import eventually
 
-PAGE = Path(__file__).parents[2] / "docs" / "tutorial" / "from-a-notebook-to-promoted.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "tutorial" / "from-a-notebook-to-promoted.md"
+SECURE = DOCS / "how-to" / "secure.md"
 SEEN_SOON = ("gauntlet models", "curl ")
 """What replicas show a moment after a promotion: repeated until it shows what the page does."""
 ELSEWHERE = (
@@ -28,6 +32,9 @@ ELSEWHERE = (
     "POLICIES_DIR",
     "GAUNTLET_DATA_DIR",
     "GAUNTLET_FORK_SERVER",
+    "GAUNTLET_TOKEN",
+    "AUTH",
+    "AUTH_TOKENS_FILE",
 )
 PATTERNS = (
     (r"sha256:[0-9a-f]{64}", "DIGEST"),
@@ -80,6 +87,11 @@ class Reader:
     folder: Path
     offset: int
 
+    @property
+    def own(self) -> dict[str, str]:
+        """Where `gauntlet login` stores tokens."""
+        return {"XDG_CONFIG_HOME": str(self.folder / "config")}
+
     def moved(self, text: str) -> str:
         moved = re.sub(r"(?<=127\.0\.0\.1:)\d+", lambda port: str(int(port[0]) + self.offset), text)
         return moved.replace("gauntlet up --detach", f"gauntlet up --detach --port-offset {self.offset}")
@@ -90,7 +102,7 @@ class Reader:
         return subprocess.run(
             ["bash", "-c", self.moved(command)],
             cwd=self.folder,
-            env=environment | {"PATH": path, "COLUMNS": "120", "PYTHONUNBUFFERED": "1"},
+            env=environment | {"PATH": path, "COLUMNS": "120", "PYTHONUNBUFFERED": "1", **self.own},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,  # as a terminal shows both
             text=True,
@@ -132,6 +144,17 @@ def test_the_tutorial_shows_what_one_sees(reader: Reader) -> None:
             eventually(lambda step=step: reader.follow(step) is None, timeout=30, interval=0.5)
         else:
             reader.follow(step)
+
+
+@pytest.mark.timeout(300)  # of which a quiet machine takes one tenth
+def test_a_stack_is_secured_as_the_page_says(reader: Reader) -> None:
+    found = list(steps(SECURE.read_text()))
+    assert len(found) > 12, "the page has lost its commands"
+    for step in found:
+        reader.follow(step)
+    config = reader.folder / "config" / "gauntlet" / "credentials.json"
+    assert config.exists(), "login stored something there, and logout removed it"
+    assert "gauntlet_" not in config.read_text()
 
 
 def test_a_line_that_is_not_seen_is_found() -> None:

@@ -31,7 +31,7 @@ def resealed(folder: Path, file: str, change: Callable[[str], str]) -> None:
     changed = change(path.read_text())
     assert changed != path.read_text()
     path.write_text(changed)
-    (folder / "manifest.dsse.json").unlink()
+    (folder / "manifest.dsse.json").unlink(missing_ok=True)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"][file] = {"sha256": sha256(changed.encode()).hexdigest(), "bytes": len(changed.encode())}
     (folder / "manifest.json").write_text(json.dumps(manifest))

@@ -25,6 +25,8 @@ from support.versions import Version, save
 
 NOBODY = "127.0.0.1:9"
 
+LOCALHOST = (b"host", b"localhost")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -46,6 +48,7 @@ class InProcess:
             kafka_bootstrap_servers=NOBODY,
             mlflow_tracking_uri=f"sqlite:///{folder}/mlflow.db",
             data_dir=folder,
+            allowed_uri_prefixes=folder.as_uri(),
             flush_seconds=0,
             **settings,
         )
@@ -87,7 +90,7 @@ class InProcess:
             "raw_path": path.encode(),
             "query_string": b"",
             "root_path": "",
-            "headers": [(b"host", b"test"), *headers],
+            "headers": [*([] if any(name == b"host" for name, _ in headers) else [LOCALHOST]), *headers],
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 2),
             "state": {},

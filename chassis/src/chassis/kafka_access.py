@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from kafka import KafkaAdminClient
 from kafka.errors import (
+    CoordinatorNotAvailableError,
     GroupAuthorizationFailedError,
     KafkaError,
     NoError,
@@ -95,7 +96,7 @@ def is_secured(settings: KafkaSettings) -> bool:
 
 def require(admin: Any, settings: KafkaSettings, needs: Sequence[Need]) -> None:
     """Raise Transient when the broker does not allow one of these; the topics exist."""
-    if lacking := missing(admin, needs):
+    if needs and (lacking := missing(admin, needs)):
         raise Transient(not_allowed(settings, lacking))
 
 
@@ -121,8 +122,9 @@ def _on_topics(admin: Any, names: Sequence[str]) -> set[tuple[str, str, str]]:
     allowed: set[tuple[str, str, str]] = set()
     for topic in admin.describe_topics(list(names)) if names else ():
         error = for_code(topic["error_code"])
-        if error is TopicAuthorizationFailedError:
-            continue  # not even to know that it exists
+        if error is TopicAuthorizationFailedError:  # not even to know that it exists; of this one, nothing is known
+            allowed.add(("topic", topic["name"], "DESCRIBE_CONFIGS"))
+            continue
         if error is UnknownTopicOrPartitionError:  # that it does not exist is for others to say
             allowed |= {("topic", topic["name"], operation) for operation in get_args(Operation)}
             continue
@@ -138,4 +140,6 @@ def _on_group(admin: Any, group: str) -> Sequence[str]:
         found = admin.describe_groups([group])[group]
     except GroupAuthorizationFailedError:
         return ()
+    except CoordinatorNotAvailableError:  # of a new cluster; who must not use the group is refused before that
+        return ("READ",)
     return () if "GroupAuthorizationFailed" in (found["error"] or "") else ("READ",)

@@ -14,6 +14,7 @@ import struct
 from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, NoBrokersAvailable, NodeNotReadyError
 
+from chassis.errors import Transient
 from chassis.kafka import ssl_context
 from chassis.settings import KafkaSettings
 
@@ -26,6 +27,14 @@ API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 EXPIRED, OTHER_HOST, OTHER_ADDRESS = 10, 62, 64
 """OpenSSL's X509_V_ERR_*."""
 CLIENT_CERTIFICATE = "KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE name the client's certificate"
+
+
+def require_usable_files(settings: KafkaSettings) -> None:
+    """Raise Transient when the certificate files cannot be used: librdkafka would raise at once, and say less."""
+    try:
+        ssl_context(settings)
+    except (OSError, ValueError) as error:
+        raise Transient(_unusable_files(settings, error)) from error
 
 
 async def explain(settings: KafkaSettings, error: Exception | None = None) -> str:
@@ -52,7 +61,8 @@ def described(settings: KafkaSettings, error: Exception | None = None) -> str:
         )
     away = (OSError, TimeoutError, *UNREACHABLE)
     if error is not None and not isinstance(error, away) and kind not in {item.__name__ for item in UNREACHABLE}:
-        return f"Kafka at {at} refuses: {kind}{f': {error}' if str(error) else ''}"
+        does = "is not ready" if getattr(error, "retriable", False) else "refuses"
+        return f"Kafka at {at} {does}: {kind}{f': {error}' if str(error) else ''}"
     reported = f": {error}" if error else ""
     return (
         f"cannot reach Kafka at {at} ({settings.kafka_security_protocol}){reported}. "

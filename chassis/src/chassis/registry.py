@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import ssl
 import sys
@@ -39,6 +40,9 @@ MLFLOW_NOTE = "registered_model_meta"
 OWN_RUN_TAG = "gauntlet.keeps"
 WINDOW_METRICS = "gauntlet.window."
 """Prefix of the metrics of production that are logged to a version's run: they are not of its training."""
+
+LOGGED_MODEL_URI = re.compile(r"models:/(m-[0-9a-f]{32})/?")
+VERSION_URI = re.compile(r"models:/([^/@]+)/(\d+)/?")
 
 MISSING = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"}
 BUSY = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "IO_ERROR", "DEADLINE_EXCEEDED"}
@@ -216,11 +220,12 @@ class Registry:
             with mlflow_errors(self.tracking_uri):
                 opened = self.locations.opened(uri)
             with mlflow_errors(self.tracking_uri), _download_errors(uri):
+                found = self._located(opened)
                 fetched = Path(
-                    download_artifacts(artifact_uri=opened, dst_path=str(scratch), tracking_uri=self.tracking_uri)
+                    download_artifacts(artifact_uri=found, dst_path=str(scratch), tracking_uri=self.tracking_uri)
                 )
-            # "models:/m-…" is downloaded as the folder itself, "runs:/…/model" as a subfolder.
-            target = into / ("model" if fetched == scratch else fetched.name)
+            # A folder of a registered version is downloaded as itself, "runs:/…/model" as a subfolder.
+            target = into / ("model" if fetched == scratch or found != opened else fetched.name)
             if fetched.is_dir():
                 (fetched / MLFLOW_NOTE).unlink(missing_ok=True)
             if target.is_dir():
@@ -228,6 +233,20 @@ class Registry:
             return fetched.replace(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+    def _located(self, uri: str) -> str:
+        """Return where the files of a logged model (models:/m-…) or of a version (models:/NAME/1) are.
+
+        MLflow would ask the default server of the process, whatever server it is given (findings/
+        mlflow-download-of-a-logged-model-ignores-its-tracking-uri.sh).
+        """
+        if self.tracking_uri.startswith("databricks"):  # whose registry has repositories of its own
+            return uri
+        if version := VERSION_URI.fullmatch(uri):
+            uri = self.client.get_model_version_download_uri(version[1], version[2])
+        if logged := LOGGED_MODEL_URI.fullmatch(uri):
+            uri = self.client.get_logged_model(logged[1]).artifact_location
+        return uri
 
     def check_uri(self, uri: str) -> None:
         """Raises Refused for an address that this service must not open or give on, NotFound, Transient."""

@@ -98,9 +98,11 @@ def _ensure(admin: Any, settings: KafkaSettings, needs: Sequence[Need]) -> tuple
         # One that exists and must not be seen is missing, too.
         needed = [Need("topic", name, "CREATE") for name in denied] + [need for need in needs if need.name in denied]
         raise Transient(not_allowed(settings, needed))
-    _await_visible(admin, {settings.topic_prefix + spec.name for spec in missing})
-    if needs:
+    if needs:  # before the wait: what must not be seen does not become visible
         require(admin, settings, needs)
+    if missing:
+        _await_visible(admin, {settings.topic_prefix + spec.name for spec in missing})
+        require(admin, settings, needs)  # of those that were not known at first, too
     present = [spec for spec in specs if spec not in missing]
     return misconfigured(present, _configs(admin, settings, present), settings)
 

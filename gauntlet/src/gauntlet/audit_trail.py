@@ -68,7 +68,8 @@ def verified(client: Any, heads: Iterable[Record], keys: Path | None, kept: Path
         export = Path(folder) / "trail.jsonl"
         export_to(export, client)
         more = [] if kept is None else ["--kept", str(kept)]
-        return _offline("trail", [str(export), *more], heads, keys)
+        found: dict[str, Any] = _offline("trail", [str(export), *more], heads, keys)
+        return found
 
 
 def described(heads: Iterable[Record], keys: Path | None) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from gauntlet.endpoints import stack_settings
 from gauntlet.errors import CliError
 from gauntlet.preflight import kafka_problem, mlflow_problem
 from gauntlet.processes import is_running, listener
@@ -49,6 +50,7 @@ def run_checks(data_dir: Path, port_offset: int) -> list[Finding]:
         _kafka,
         _mlflow,
         _database,
+        _authentication,
         _policies,
         _advisories,
         _ports,
@@ -165,6 +167,26 @@ def _database(_config: StackConfig) -> Iterator[Finding]:
     except (SQLAlchemyError, ImportError) as error:
         first = str(error).splitlines()[0]
         yield Finding("database", False, f"DATABASE_URL: {first}", "Start that database, correct the URL, or unset it.")
+
+
+def _authentication(config: StackConfig) -> Iterator[Finding]:
+    settings = stack_settings()
+    if settings.auth != "tokens":
+        found = {"off": "AUTH=off: services listen on loopback only", "oidc": "AUTH=oidc"}[settings.auth]
+        yield Finding("authentication", True, found)
+        return
+    from chassis.auth.tokens import FILE_NAME, read_tokens
+    from chassis.errors import Permanent
+
+    path = settings.auth_tokens_file or config.data_dir / FILE_NAME
+    try:
+        tokens = [token for token in read_tokens(path) if token.revoked is None]
+    except Permanent as error:
+        yield Finding("authentication", False, f"AUTH=tokens: {error}", "Restore the file, or make it anew.")
+        return
+    fix = "" if tokens else "Make one: gauntlet token create NAME --role admin"
+    count = f"{len(tokens)} token{'' if len(tokens) == 1 else 's'}"
+    yield Finding("authentication", bool(tokens), f"AUTH=tokens: {count} in {path}", fix)
 
 
 def _policies(config: StackConfig) -> Iterator[Finding]:

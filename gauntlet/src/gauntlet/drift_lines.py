@@ -113,10 +113,12 @@ def limits_line(limits: Mapping[str, Any] | None) -> str | None:
         said = f"calibrated on {windows} {past}"
     else:
         also = f" and {windows} past windows" if windows else ""
-        said = (
-            f"calibrated on {limits['splits']} random splits of the reference{also}: ordinary day-to-day variation is"
-            " not in them, or only in part"
+        variation = (
+            "so few windows make them wide, and small drifts are seen later"
+            if windows
+            else "ordinary day-to-day variation is not in them"
         )
+        said = f"calibrated on {limits['splits']} random splits of the reference{also}: {variation}"
     if rule and rule["of"]:
         said += f"; drift_share {rule['share']:g} would have alarmed in {rule['alarms']} of {rule['of']} without drift"
     return said

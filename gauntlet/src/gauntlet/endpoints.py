@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
@@ -24,6 +25,8 @@ class CliSettings(KafkaSettings):
     max_event_bytes: int = Field(MEBIBYTE, ge=1024, alias="MAX_EVENT_BYTES")
     advisories_dir: Path | None = Field(None, alias="GATEKEEPER_ADVISORIES_DIR")
     allowed_uri_prefixes: str | None = Field(None, alias="ALLOWED_URI_PREFIXES")
+    auth: Literal["off", "tokens", "oidc"] = Field("off", alias="AUTH")
+    auth_tokens_file: Path | None = Field(None, alias="AUTH_TOKENS_FILE")
 
 
 def uri_prefixes() -> str:
@@ -54,7 +57,12 @@ class Address:
 
     @property
     def title(self) -> str:
-        return {"kafka": "Kafka", "mlflow": "MLflow"}.get(self.part, f"the {self.part}")
+        return {
+            "kafka": "Kafka",
+            "mlflow": "MLflow",
+            "drift": "the drift service",
+            "serving": "the serving replica",
+        }.get(self.part, f"the {self.part}")
 
     def silent(self, problem: str) -> CliError:
         """Return the error for a part that does not respond there."""

@@ -9,6 +9,7 @@ from chassis.digests import digest_file
 from chassis.errors import GauntletError, Permanent
 from chassis.registry import Registry
 from contracts import Dataset
+from gauntlet.endpoints import uri_prefixes
 from gauntlet.errors import CliError
 from gauntlet.mlflow_client import FoundVersion
 from gauntlet.row_files import parquet_of, read_frame
@@ -23,7 +24,7 @@ def reference_of(version: FoundVersion, given: str, tracking_uri: str) -> Datase
 
     Raises CliError for what is not there, or cannot be read.
     """
-    registry = Registry(tracking_uri)
+    registry = Registry(tracking_uri, allowed_uris=uri_prefixes())
     try:
         with tempfile.TemporaryDirectory(prefix="gauntlet-reference-") as folder:
             if is_address(given):

@@ -243,6 +243,18 @@ def test_who_makes_the_manifest_fit_is_found_by_what_the_files_say_of_each_other
         evidence.verify(folder, read_public_keys(trail.keys))
 
 
+def test_a_verdict_that_no_event_contradicts_is_reached_again_from_the_measurements(
+    exported: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(exported / "v3", folder)
+    resealed(folder, "events.jsonl", lambda _: "")
+    assert "no event with the verdict was kept" in str(evidence.verify(folder, None)["notes"])
+    resealed(folder, "verdict.json", lambda text: text.replace('"Failed"', '"Passed"').replace('"failed"', '"passed"'))
+    with pytest.raises(Fault, match=r"does not follow from the kept measurements: performance\.outcome is .*Failed"):
+        evidence.verify(folder, None)
+
+
 def test_evidence_without_golden_rows_says_what_was_not_verified(
     trail: Audited, exported: Path, tmp_path: Path
 ) -> None:

@@ -15,7 +15,6 @@ from contracts import GateFailed, GatePassed, Promoted, RolloutChanged
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
 from support.candidates import Candidates
-from support.cli import gauntlet, ok
 from support.databases import on_postgres
 from support.gatekeepers import Gatekeepers
 from support.mlflow_server import MlflowServer
@@ -181,32 +180,6 @@ def test_a_rollout_that_was_not_signed_is_none(signing: Stack, candidates: Candi
     seen(lambda: len(signing.refused(name)) == 2)
     seen(lambda: signing.last(RolloutChanged, name) == ours)
     assert signing.service.get(f"/rollouts?model={name}")["rollouts"] == running
-
-
-def test_a_topic_is_verified_live_and_from_a_file(
-    signing: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", signing.service.bootstrap_servers)
-    monkeypatch.setenv("TOPIC_PREFIX", signing.service.prefix)
-    name, signer = "verified", signing.first
-    event = signing.bus.events(Promoted.topic)[0].data.model_copy(update={"model_name": name})
-    for epoch, keys in ((1, [signer]), (2, []), (2, [signing.foreign]), (2, [signer])):
-        write(signing.bus, Promoted.topic, signed_by(event.model_copy(update={"epoch": epoch}), *keys))
-    wanted = ["--topic", "promoted", "--keys", str(signing.folder / "trusted")]
-    ended = gauntlet("verify-topic", *wanted)
-    assert ended.code == 1 and f"{name}: not signed" in ended.err and f"{name}: no trusted key" in ended.err
-    live = gauntlet("verify-topic", *wanted, "--json").json
-    [model] = [each for each in live["models"] if each["model_name"] == name]
-    assert (model["signed"], model["unsigned"], model["wrong"], model["newest"]) == (2, 1, 1, 2)
-    assert model["key_id"] == signer.key_id and model["problem"] is None
-    at = {(bad["place"], bad["state"]) for bad in live["bad"] if bad["model_name"] == name}
-    records = signing.records(Promoted, name)
-    places = [f"promoted:{record.partition}:{record.offset}" for record in records]
-    assert at == {(places[1], "unsigned"), (places[2], "wrong")}
-
-    ok("events", "export", "--topic", "promoted", "--output", "promoted.jsonl")
-    assert gauntlet("verify-topic", *wanted, "--from", "promoted.jsonl", "--json").json == live
 
 
 @on_postgres

@@ -13,17 +13,18 @@ import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from chassis import private_file
 from chassis.auth.identity import Identity, Method, Unauthenticated, bearer
 from chassis.auth.roles import Role
 from chassis.auth.verified import Verified, VerifiedTokens
 from chassis.errors import NotFound, Permanent
-from chassis.private_file import locked, replace
 from chassis.watched_file import WatchedFile
 from chassis.yaml_file import parse_yaml
 
@@ -99,7 +100,7 @@ def create_token(
 ) -> str:
     """Add a token to the file, and return it: it is shown once, and kept nowhere. Raises Permanent."""
     number, secret, salt = secrets.token_hex(8), secrets.token_urlsafe(32), secrets.token_bytes(32)
-    with locked(path):
+    with private_file.locked(path):
         entries = read_tokens(path)
         if any(entry.name == name for entry in entries):
             raise Permanent(f"{path} has a token of the name {name!r} already; choose another name")
@@ -124,7 +125,7 @@ def create_token(
 
 def revoke_token(path: Path, name: str) -> TokenEntry:
     """Revoke a token for good; its entry stays. Returns the entry. Raises NotFound, Permanent."""
-    with locked(path):
+    with private_file.locked(path):
         entries = read_tokens(path)
         found = next((entry for entry in entries if entry.name == name), None)
         if found is None:
@@ -144,8 +145,14 @@ class TokenAuthenticator:
 
     def known(self, authorization: bytes) -> Identity | None:
         found = self._verified.get(authorization)
-        if found is None or self._file.value.get(found.source.id) != found.source:
+        if found is None:
+            return None
+        entry = self._file.value.get(found.source.id)
+        if entry is found.source:  # comparing all its fields costs more than all the rest of this
+            return found.identity
+        if entry != found.source:
             return None  # what the file says of it has changed
+        self._verified.add(authorization, replace(found, source=entry))  # the file was read again
         return found.identity
 
     def identify(self, authorization: bytes | None) -> Identity:
@@ -184,4 +191,4 @@ def _write(path: Path, entries: Sequence[TokenEntry]) -> None:
     import yaml
 
     content = {"tokens": [entry.model_dump(mode="json", exclude_none=True) for entry in entries]}
-    replace(path, HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    private_file.replace(path, HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))

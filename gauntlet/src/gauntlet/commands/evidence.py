@@ -51,7 +51,7 @@ def export(
 
 @app.command()
 def verify(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="The exported folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The exported folder.")],
     keys: TrustedKeys = None,
     golden: Annotated[
         Path | None,

@@ -29,16 +29,13 @@ def verify(
         typer.Option(
             "--keys",
             metavar="DIR",
-            exists=True,
             file_okay=False,
             help="Folder of trusted public keys; may be given again. Default: keys in the data directory.",
         ),
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(
-            "--from", metavar="FILE", exists=True, dir_okay=False, help="A file that `events export` wrote; no broker."
-        ),
+        typer.Option("--from", metavar="FILE", dir_okay=False, help="A file that `events export` wrote; no broker."),
     ] = None,
     newest: Annotated[
         bool, typer.Option("--newest", help="Only the last record of each model: what compaction keeps.")

@@ -231,7 +231,6 @@ def test_an_issuer_is_https(issuer: str) -> None:
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({"auth": "tokens"}, "AUTH=tokens needs AUTH_TOKENS_FILE"),
         ({"auth": "oidc", "auth_oidc_audience": "x"}, "AUTH=oidc needs AUTH_OIDC_ISSUER"),
         ({"auth": "oidc"}, "AUTH=oidc needs AUTH_OIDC_ISSUER and AUTH_OIDC_AUDIENCE"),
     ],

@@ -149,8 +149,8 @@ def evidence_router(
 
     @router.get(
         "/models/{model_name}/candidates/{model_version}/evidence.zip",
-        response_class=FileResponse,
         openapi_extra=allowed(Action.READ),
+        response_class=FileResponse,
         responses=problems(404, 409, 413, 503),
     )
     def export_evidence(

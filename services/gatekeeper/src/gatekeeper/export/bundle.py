@@ -12,6 +12,7 @@ from typing import Any
 
 from chassis.cloudevents import Record
 from chassis.database import Database
+from chassis.digests import digest_file
 from chassis.errors import NotFound, Permanent
 from chassis.record_files import to_line
 from chassis.signing.dsse import Signer, signed
@@ -67,13 +68,16 @@ class EvidenceExport:
             with zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED) as file:
                 sizes: dict[str, tuple[str, int]] = {}
                 for name, content in self._contents(found, model_name, rows):
-                    sizes[name] = layout.digest_of(content), len(content)
+                    sizes[name] = _described(content)
                     if sum(size for _, size in sizes.values()) > LARGEST:
                         raise TooLarge(
                             f"the evidence of {model_name} v{model_version} has more than {LARGEST:,} bytes;"
                             " without the golden rows it may have fewer (rows=false, --without-rows)"
                         )
-                    file.writestr(layout.safe_path(name), content)
+                    if isinstance(content, Path):
+                        file.write(content, layout.safe_path(name))
+                    else:
+                        file.writestr(layout.safe_path(name), content)
                 created = datetime.now(UTC).isoformat(timespec="seconds")
                 manifest = layout.manifest_of(model_name, model_version, created, sizes)
                 file.writestr(layout.MANIFEST, manifest)
@@ -112,7 +116,7 @@ class EvidenceExport:
             found.files[layout.AUDIT_HEAD] = _lines([to_line(_record(head))])
         return found
 
-    def _contents(self, found: Collected, model_name: str, rows: bool) -> Iterator[tuple[str, bytes]]:
+    def _contents(self, found: Collected, model_name: str, rows: bool) -> Iterator[tuple[str, bytes | Path]]:
         yield from found.files.items()
         files = self._model_files(found.verdict)
         yield layout.MODEL_FILES, layout.to_json(files)
@@ -130,13 +134,11 @@ class EvidenceExport:
         for digest, uri in sorted(golden_of(document).items() if rows else ()):
             yield layout.object_path(digest), self._golden(uri, digest)
 
-    def _golden(self, uri: str, digest: str) -> bytes:
+    def _golden(self, uri: str, digest: str) -> Path:
         path, now = self._artifacts.dataset(uri, digest)
         if now != digest:
             raise NotFound(f"the golden dataset {digest} has changed: its digest is {now}; export it without rows")
-        if path.stat().st_size > LARGEST:
-            raise TooLarge(f"the golden dataset {digest} has {path.stat().st_size:,} bytes; export it without rows")
-        return path.read_bytes()
+        return path
 
     def _model_files(self, verdict: Mapping[str, Any]) -> dict[str, Any]:
         uri, digest = verdict["artifact_uri"], verdict["artifact_digest"]
@@ -147,8 +149,15 @@ class EvidenceExport:
             if now != digest:
                 return model_files.unread(f"the artifact's digest is {now} by now")
             return model_files.read(folder)
-        except (NotFound, ValueError) as error:
+        except (Permanent, ValueError) as error:  # gone, or at an address that is not opened (any more)
             return model_files.unread(str(error))
+
+
+def _described(content: bytes | Path) -> tuple[str, int]:
+    """Return SHA-256 and size."""
+    if isinstance(content, Path):
+        return digest_file(content).removeprefix("sha256:"), content.stat().st_size
+    return layout.digest_of(content), len(content)
 
 
 def arrays_of(value: Any) -> set[str]:

@@ -24,6 +24,7 @@ from chassis.signing.precedence import Place, microseconds, place_of
 from chassis.telemetry import get_logger
 from contracts import Envelope, Promoted, RolloutChanged
 from gatekeeper.database import queries, refused_records
+from gatekeeper.database.job_kinds import MANIFEST
 from gatekeeper.database.recorder import ACTOR, Recorder
 from gatekeeper.database.tables import PromotionRow
 from gatekeeper.promotion.topic_guard import LastRecord, TopicGuard
@@ -227,6 +228,8 @@ class Restoration:
         )
         session.flush()
         self._recorder.mirror(session, model_name, newest.data.model_version, None)
+        payload = {"epoch": newest.data.epoch}
+        self._recorder.jobs.enqueue(session, kind=MANIFEST, key=model_name, payload=payload, cause=newest)
 
     def _repeat_what_is_lost(self, session: Session, model_name: str) -> None:
         """Republish the newest epoch unless it is the model's last record: compaction keeps only the last record."""

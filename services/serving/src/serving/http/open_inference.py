@@ -157,7 +157,7 @@ def build_inference_router(service: PredictionService) -> APIRouter:
         """Inputs and outputs of a model, as tensors."""
 
         async def find() -> ActiveVersion:
-            return versioned(service, model_name, version, ModelCaller(caller, permits))
+            return versioned(service, model_name, version, permits.admit(caller))
 
         started = time.perf_counter()
         try:
@@ -174,7 +174,7 @@ def build_inference_router(service: PredictionService) -> APIRouter:
     def model_ready(caller: CallerOf, model_name: str, version: str | None = None) -> Response:
         """The model, or this version of it, is loaded."""
         try:
-            versioned(service, model_name, version, ModelCaller(caller, permits))
+            versioned(service, model_name, version, permits.admit(caller))
         except ModelEvicted:
             pass  # evicted from memory, but in service: it is loaded on request
         except Problem as problem:
