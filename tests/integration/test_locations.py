@@ -17,9 +17,12 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """Of an MLflow whose clients read its files themselves, as those of a bucket that the server does not hand out."""
     folder = tmp_path_factory.mktemp("registry")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("MLFLOW_TRACKING_URI", "")
         patched.chdir(folder)
-        registry = Registry(f"sqlite:///{folder}/mlflow.db")
+        uri = f"sqlite:///{folder}/mlflow.db"
+        patched.setenv("MLFLOW_TRACKING_URI", uri)
+        # MLflow looks up a logged model at the server of the process, which other tests have set.
+        patched.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", uri)
+        registry = Registry(uri)
         assert registry.client.get_experiment("0").artifact_location == str(folder / "mlruns" / "0")
         yield registry
 

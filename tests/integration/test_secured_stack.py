@@ -196,16 +196,18 @@ class TestUnderExactlyTheseLists:
         stack.services["drift"].comes_to_say(f"READ on topic '{prefix}predictions'")
         stack.services["drift"].comes_to_say(f"READ on group '{prefix}drift.predictions'")
         assert stack.predict(250, 2).status_code == 200
-        decision = {"actor": "ada", "reason": "to see it wait", "model_version": 3 - version}
-        url = f"{stack.urls['gatekeeper']}/models/{MODEL}/promote"
-        assert httpx.post(url, json=decision, timeout=30).status_code == 200
+        url = f"{stack.urls['gatekeeper']}/models/{MODEL}"
+        candidates = [each["model_version"] for each in httpx.get(f"{url}/candidates").json()]
+        other = next(each for each in candidates if each != version)
+        decision = {"actor": "ada", "reason": "to see it wait", "model_version": other}
+        assert httpx.post(f"{url}/promote", json=decision, timeout=30).status_code == 200
         log = stack.services["gatekeeper"].log
         eventually(lambda: f"to use the topic '{prefix}promoted'" in log.read_text(), timeout=60)
         assert stack.served() == (version, epoch)
         stack.kafka.allow(lost)
         for service in stack.services.values():
             service.becomes_ready(timeout=60)
-        eventually(lambda: stack.served() == (3 - version, epoch + 1), timeout=60)
+        eventually(lambda: stack.served() == (other, epoch + 1), timeout=60)
         eventually(lambda: stack.counted() == 501, timeout=60)
 
 

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
+from chassis.auth.access import Access
 from chassis.http import answer_with_problems
 from chassis.jobs import JobRow, Jobs
 from drift.api.models import build_router
@@ -52,6 +53,7 @@ def pages(bench: Bench) -> TestClient:
     jobs, policies = Jobs(bench.database, owner="test"), DriftPolicies({})
     drawings = Drawings(jobs, policies, Drawer(bench.settings, "", ""), bench.settings.windows_kept)
     app = FastAPI()
+    app.state.access = Access(None)
     answer_with_problems(app)
     app.include_router(build_router(bench.database, bench.handlers, bench.rollouts, policies, drawings, "http://test"))
     bench.promote()

@@ -24,7 +24,7 @@ from support.waiting import eventually
 
 WHO = {"actor": "ada", "reason": "because"}
 
-seen = partial(eventually, timeout=20)
+seen = partial(eventually, timeout=60)
 
 
 class Stack:

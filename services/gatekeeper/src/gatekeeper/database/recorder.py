@@ -283,6 +283,11 @@ class Recorder:
         )
 
     def mirror(self, session: Session, model_name: str, model_version: int | None, cause: Envelope[Any] | None) -> None:
-        """Enqueue the job that updates MLflow's aliases, and this version's tags, to the recorded state."""
+        """Enqueue the job that updates MLflow's aliases, and this version's tags, to the recorded state.
+
+        Until the job is done, MLflow may have the aliases of an earlier decision, even where the last two decisions
+        together changed nothing: they are not compared.
+        """
+        queries.lock(session, model_name).mirrored = None
         payload = {"model_version": model_version}
         self.jobs.enqueue(session, kind=MIRROR, key=model_name, payload=payload, cause=cause)

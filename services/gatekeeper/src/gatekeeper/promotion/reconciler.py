@@ -138,10 +138,9 @@ class Reconciler(Background):
         if found == before:
             return
         with self._database.transaction() as session:
-            row = queries.lock(session, model_name)
+            queries.lock(session, model_name)
             if self._settled(session, model_name) != before:
                 return
-            row.mirrored = None  # so that another gatekeeper, or the next round, does not detect the same move again
             queries.add_audit(
                 session,
                 "aliases put back",
@@ -151,7 +150,7 @@ class Reconciler(Background):
                 reason="aliases were moved in MLflow; who answers is decided here (promote or rollback)",
                 evidence={"found": asdict(found), "put back": asdict(before)},
             )
-            self._recorder.mirror(session, model_name, None, None)
+            self._recorder.mirror(session, model_name, None, None)  # no other round detects the same move again
 
     def _settled(self, session: Session, model_name: str) -> Aliases | None:
         """The aliases that MLflow should have, if they have been mirrored."""
