@@ -36,7 +36,7 @@ def case(*pieces: bytes, **options: object) -> Case:
 
 
 def post(path: str, body: bytes, kind: bytes = b"application/json", *headers: tuple[bytes, bytes]) -> bytes:
-    lines = [b"POST %s HTTP/1.1" % path.encode(), b"Host: x", b"Content-Length: %d" % len(body)]
+    lines = [b"POST %s HTTP/1.1" % path.encode(), b"Host: localhost", b"Content-Length: %d" % len(body)]
     lines += [b"Content-Type: " + kind] if kind else []
     return b"\r\n".join([*lines, *(b"%s: %s" % header for header in headers), b"", body])
 

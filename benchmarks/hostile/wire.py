@@ -66,7 +66,11 @@ def paths(random: Random) -> Case:
     )
     method = random.choice(["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "QUERY"]).encode()
     head = b"%s %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 2\r\n\r\n{}"
-    return case(head % (method, path.encode(), random.choice([b"x", b"[", b"]:x", b"\xff", b"a b"])), keeps=False)
+    return case(
+        head
+        % (method, path.encode(), random.choice([b"localhost", b"localhost", b"x", b"[", b"]:x", b"\xff", b"a b"])),
+        keeps=False,
+    )
 
 
 def pipelined(random: Random) -> Case:
@@ -92,23 +96,23 @@ def lengths(random: Random) -> Case:
         b"5\r\nContent-Length: 6",
     ]
     wrong += [b"5\r\nTransfer-Encoding: chunked", b"%d" % (17 * MEGABYTE)]
-    head = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %s\r\n\r\n%s" % (path, random.choice(wrong), body)
+    head = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %s\r\n\r\n%s" % (path, random.choice(wrong), body)
     return case(head, replies=random.randrange(2) if head.endswith(body) else 0, pause=0, keeps=False)
 
 
 def invalid_http(random: Random) -> Case:
-    start = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
+    start = b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"
     chunked = start + b"Transfer-Encoding: chunked\r\n\r\n"
     options = [
         random.randbytes(random.randrange(1, 3000)),
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + random.randbytes(500),
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET * HTTP/1.1\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost x\r\n\r\n",
-        b"CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"CONNECT a:1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         start + b"Bad Header\x00: a\r\n\r\n",
         chunked + random.choice([b"zz\r\n", b"FFFFFFFFFFFFFFFFF\r\n", b"-1\r\n", b"5\r\nabc", b"1\r\nabc\r\n"]),
         bytes(byte ^ (random.random() < 0.02) * random.randrange(256) for byte in post("/predict", good())),
@@ -117,11 +121,11 @@ def invalid_http(random: Random) -> Case:
 
 
 def header_bombs(random: Random) -> Case:
-    start = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
+    start = b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"
     options = [
         start + b"".join(b"X-%d: y\r\n" % number for number in range(20_000)) + b"\r\n",
         start + b"X: " + b"a" * (5 * MEGABYTE) + b"\r\n\r\n",
-        b"GET /" + b"a" * MEGABYTE + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /" + b"a" * MEGABYTE + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
         start + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n" + b"T: t\r\n" * 500_000 + b"\r\n",
         start + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"e" * (2 * MEGABYTE) + b"\r\na\r\n0\r\n\r\n",
         b"\r\n" * MEGABYTE,
@@ -131,7 +135,7 @@ def header_bombs(random: Random) -> Case:
 
 def huge_bodies(random: Random) -> Case:
     megabytes, path = random.choice([15, 17, 50, 100]), random.choice(list(PATHS.values())).encode()
-    head = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" % path
+    head = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" % path
 
     def pieces() -> Iterator[bytes]:
         if random.random() < 0.5:

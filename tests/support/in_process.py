@@ -25,6 +25,8 @@ from support.versions import Version, save
 
 NOBODY = "127.0.0.1:9"
 
+LOCALHOST = (b"host", b"localhost")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -87,7 +89,7 @@ class InProcess:
             "raw_path": path.encode(),
             "query_string": b"",
             "root_path": "",
-            "headers": [(b"host", b"test"), *headers],
+            "headers": [*([] if any(name == b"host" for name, _ in headers) else [LOCALHOST]), *headers],
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 2),
             "state": {},

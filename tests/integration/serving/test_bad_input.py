@@ -119,7 +119,7 @@ def test_a_body_that_is_too_large_is_refused(served: Replica, chunked: bool) -> 
 def test_a_client_that_goes_away_in_the_middle_harms_nobody(served: Replica) -> None:
     before = served.metric("gauntlet_serving_requests_total")
     with socket.create_connection(("127.0.0.1", served.port)) as connection:
-        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{")
     eventually(lambda: served.metric("gauntlet_serving_requests_total") > before)
     assert served.predict(ROW, model=NAME).status_code == 200
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.auth import verified
+from chassis.auth import tokens, verified
 from chassis.auth.failures import FAILURES, MOST_ADDRESSES, FailureLimit
 from chassis.auth.identity import Identity, Method, Unauthenticated
 from chassis.auth.roles import Action, Role, Rule, permitted
@@ -74,6 +74,23 @@ def test_expired_revoked_and_unknown_tokens_are_refused_at_once(path: Path) -> N
     for header in (None, b"", b"Basic abc", b"Bearer", token.encode()):
         with pytest.raises(Unauthenticated):
             found.identify(header)
+
+
+def test_an_unknown_id_costs_what_a_known_one_does(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One hash each, of as many bytes: how long a refusal takes does not show which ids exist."""
+    token, revoked = create_token(path, "ci", []), create_token(path, "gone", [])
+    old = create_token(path, "old", [], expires=datetime.now(UTC) - timedelta(seconds=1))
+    revoke_token(path, "gone")
+    found, _ = authenticator(path)
+    hashed: list[tuple[int, int]] = []
+    real = tokens._hash
+    monkeypatch.setattr(
+        tokens, "_hash", lambda salt, secret: (hashed.append((len(salt), len(secret))), real(salt, secret))[1]
+    )
+    for wrong in ("gauntlet_" + "0" * 16 + token[25:], token[:-3] + "AAA", revoked, old):
+        with pytest.raises(Unauthenticated):
+            found.identify(bearer(wrong))
+    assert hashed == [(32, 43)] * 4
 
 
 def test_a_change_of_roles_holds_for_a_token_that_was_verified_before(path: Path) -> None:
