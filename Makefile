@@ -9,7 +9,7 @@ POLICY := services/trainer/src/trainer/policy.py services/serving/src/serving/po
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test timings test-all check lint isolated docs bench lock clean
+.PHONY: help install demo test timings test-all check lint isolated audit sbom docs bench lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,12 @@ lint: install
 
 isolated: install ## each member in an environment of its own, so that an undeclared dependency is caught
 	$(BIN)/python tests/isolated_imports.py $(UV) $(MEMBERS)
+
+audit: install ## known vulnerabilities of the lock, but for those in vulnerabilities.toml; ADVISORIES=FOLDER needs no network
+	PYTHONPATH=tests $(BIN)/python -m support.audit $(ADVISORIES)
+
+sbom: install ## what the image holds: sbom.cdx.json, a CycloneDX bill of materials
+	$(BIN)/python deploy/sbom.py requirements.lock --output sbom.cdx.json
 
 docs: install ## what is generated: schemas, AsyncAPI, .env.example, docs/reference, the names that leave the code
 	$(BIN)/python -m contracts.schema

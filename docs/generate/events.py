@@ -16,7 +16,9 @@ from contracts import EVENTS, Event
 INTRODUCTION = """
 Events are CloudEvents 1.0 in binary mode: the attributes are Kafka headers (`ce_id`, `ce_source`, `ce_type`,
 `ce_time`, `ce_correlationid`, `ce_causationid`), the value is the JSON of the fields below, the key is the model's
-name. Events that are marked *headers optional* may be published with key and value alone. Services also read
+name. Events that are marked *signed* have one header more, `ce_dssematerial`, where the gatekeeper has a signing key
+([how](../adr/0028-signed-decisions.md)). Events that are marked *headers optional* may be published with key and value
+alone. Services also read
 structured mode (`application/cloudevents+json`, data as JSON, as a string of JSON, or in `data_base64`), and take a
 null for a field that need not be there as left out. **Every record needs its key**: without it order cannot be kept,
 and Kafka refuses a record without a key on a compacted topic with error 87 (INVALID_RECORD), which aiokafka shows as
@@ -50,6 +52,8 @@ def _event(event: type[Event]) -> str:
     facts = [f"Type `{event.type}`, topic `{event.topic}`{_compacted(event.topic)}"]
     if event.headers_optional:
         facts.append("headers optional")
+    if event.signed:
+        facts.append("signed")
     text = paragraph(f"{sentence(event.__doc__)} {'; '.join(facts)}.")
     return f"## {event.__name__}\n\n{text}\n\n{_fields(event)}"
 

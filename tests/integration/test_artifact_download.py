@@ -43,6 +43,23 @@ def test_a_model_has_one_digest_by_id_by_run_and_by_version(mlflow_server: Mlflo
     assert registry.download(source, tmp_path / "0") == folders[0], "fetching again replaces what was there"
 
 
+def test_a_model_is_asked_for_at_the_server_of_the_registry_whatever_the_process_has_as_default(
+    mlflow_server: MlflowServer, tmp_path: Path
+) -> None:
+    registry = Registry(mlflow_server.uri)
+    mlflow.set_tracking_uri(mlflow_server.uri)
+    with mlflow.start_run():
+        made = log_model(name="model", python_model=Echo(), registered_model_name="elsewhere", pip_requirements=[])
+    version = registry.versions("elsewhere")[-1].version
+    mlflow.set_tracking_uri((tmp_path / "none").as_uri())
+    try:
+        for number, uri in enumerate((f"models:/{made.model_id}", f"models:/elsewhere/{version}")):
+            folder = registry.download(uri, tmp_path / f"default{number}")
+            assert folder.name == "model" and (folder / "MLmodel").is_file()
+    finally:
+        mlflow.set_tracking_uri(mlflow_server.uri)
+
+
 def test_an_artifact_that_is_not_there_is_not_found(mlflow_server: MlflowServer, tmp_path: Path) -> None:
     registry = Registry(mlflow_server.uri)
     for uri in ("models:/nosuchmodel/1", "models:/m-00000000000000000000000000000000", "runs:/nosuchrun/model"):
@@ -53,15 +70,15 @@ def test_an_artifact_that_is_not_there_is_not_found(mlflow_server: MlflowServer,
 
 def test_what_was_never_there_is_said_in_a_sentence(mlflow_server: MlflowServer, tmp_path: Path) -> None:
     """Not in MLflow's, which suspects the path; and it is not waited for as if MLflow were away."""
-    registry, client = Registry(mlflow_server.uri), MlflowClient(mlflow_server.uri)
+    stores = f"{tmp_path}/given, {mlflow_server.uri}"
+    registry, client = Registry(mlflow_server.uri, allowed_uris=stores), MlflowClient(mlflow_server.uri)
     run = client.create_run("0").info.run_id
     for uri, says in {
         f"runs:/{run}/datasets/evaluation.parquet": f"run {run} has no artifact 'datasets/evaluation.parquet'",
         f"runs:/{run}/model": f"run {run} has no artifact 'model'",
         f"mlflow-artifacts:/0/{run}/artifacts/model": f"there is nothing at mlflow-artifacts:/0/{run}/artifacts/model",
         f"mlflow-artifacts:/0/{run}/artifacts/a/b.parquet": "there is nothing at mlflow-artifacts:/0/",
-        str(tmp_path / "nowhere.parquet"): f"there is nothing at {tmp_path}/nowhere.parquet",
-        "runs:/": "'runs:/' is no address of an artifact",
+        f"{tmp_path}/given/nowhere.parquet": f"there is nothing at {tmp_path}/given/nowhere.parquet",
         f"{mlflow_server.uri}/rows.parquet": "is no address that MLflow can download from",
     }.items():
         with pytest.raises(NotFound) as caught:

@@ -22,6 +22,7 @@ from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
 from support.cli import gauntlet, ok
 from support.processes import end, free_port, running, spawn
+from support.signed_topics import signed_by, write, write_keys
 from support.waiting import eventually
 
 TESTS = Path(__file__).parents[1]
@@ -61,6 +62,26 @@ def test_tail_shows_what_was_there_in_the_order_of_time(bus: BusClient) -> None:
     lines = ok("events", "tail", "--from-beginning", "--limit", "3").lines
     assert [line.split()[1] for line in lines] == ["TrainingRequested", "ModelRegistered", "Promoted"]
     assert "flights v2  epoch 5, by gate (gatekeeper)" in lines[2]
+
+
+def test_decisions_are_verified_on_their_topic_and_in_an_exported_file(bus: BusClient, tmp_path: Path) -> None:
+    ours, foreign = write_keys(tmp_path / "keys", "ours", "foreign").values()
+    (tmp_path / "keys" / "trusted" / "foreign.pem").unlink()
+    for epoch, keys in ((1, [ours]), (2, []), (2, [foreign]), (2, [ours])):
+        write(bus, Promoted.topic, signed_by(PROMOTED.model_copy(update={"epoch": epoch}), *keys))
+    options = ("--topic", "promoted", "--keys", "keys/trusted")
+    ended = gauntlet("verify-topic", *options)
+    assert ended.code == 1 and "flights: not signed" in ended.err and "flights: no trusted key" in ended.err
+    live = gauntlet("verify-topic", *options, "--json").json
+    [model] = live["models"]
+    assert (model["signed"], model["unsigned"], model["wrong"], model["newest"]) == (2, 1, 1, 2)
+    assert model["key_id"] == ours.key_id and model["problem"] is None
+    places = [f"promoted:{record.partition}:{record.offset}" for record in bus.records(Promoted.topic)]
+    assert [(bad["place"], bad["state"]) for bad in live["bad"]] == [(places[1], "unsigned"), (places[2], "wrong")]
+    ok("verify-topic", *options, "--newest")
+
+    ok("events", "export", "--topic", "promoted", "--output", "promoted.jsonl")
+    assert gauntlet("verify-topic", *options, "--from", "promoted.jsonl", "--json").json == live
 
 
 def test_tail_chooses_by_type_and_model(bus: BusClient) -> None:

@@ -79,6 +79,22 @@ def test_register_publishes_the_version_with_its_run(
     assert (envelope.data.trigger.kind, envelope.data.trigger.reason) == ("manual", "made by hand")
 
 
+def test_a_reference_is_logged_to_the_run_and_named_by_the_event(
+    versions: str, bus: BusClient, mlflow_server: MlflowServer, tmp_path: Path
+) -> None:
+    (tmp_path / "trained.csv").write_text("age,plan\n" + "41,basic\n" * 300)
+    ok("register", versions, "1", "--reference", "trained.csv")
+    (named,) = bus.events(ModelRegistered.topic)
+    reference, run_id = named.data.reference, named.data.run_id
+    assert reference is not None and reference.rows == 300 and reference.uri.startswith(f"runs:/{run_id}/datasets/")
+    ok("register", versions, "2", "--reference", reference.uri)
+    assert bus.events(ModelRegistered.topic)[1].data.reference == reference
+    for given, says in (("none.csv", "none.csv"), (f"runs:/{run_id}/none.parquet", "has no artifact 'none.parquet'")):
+        ended = gauntlet("register", versions, "2", "--reference", given)
+        assert ended.code == 1 and says in ended.err
+    assert len(bus.events(ModelRegistered.topic)) == 2
+
+
 def test_again_needs_a_reason_and_publishes_it(versions: str, bus: BusClient) -> None:
     refused = gauntlet("register", versions, "2", "--again")
     assert refused.code == 1 and "--reason" in refused.err

@@ -1,154 +1,222 @@
-"""A stack with AUTH=tokens, from registration to rollback, by people and programs with different roles."""
+"""The whole of it on a Kafka that is encrypted, knows who connects, and allows exactly what `gauntlet acls` prints."""
 
 from __future__ import annotations
 
-import csv
-import io
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import httpx
-import psutil
+import numpy as np
 import pytest
 import yaml
+from confluent_kafka import KafkaException, Producer
 
-from gauntlet.credentials import VARIABLE, credentials_file
-from gauntlet.stack import Stack
-from gauntlet.stack_config import StackConfig, free_ports
-from support.candidates import Candidates
-from support.cli import Ended, gauntlet, ok
-from support.gatekeepers import POLICY
+from chassis.kafka import confluent_options
+from contracts import GatePassed, PredictionMade, Promoted, RolloutChanged
+from support.cli import gauntlet, ok
+from support.mlflow_server import MlflowServer
+from support.secured import PRINCIPALS, TESTS, Rule, SecuredKafka, SecuredService, rules
 from support.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("no_registry_of_other_tests")
+pytestmark = pytest.mark.timeout(300)
 
-NAME = "shop"
-ROLES = {"olga": "operator", "vera": "viewer", "anna": "approver", "root": "admin", "shop-site": "client"}
-
-
-@dataclass
-class People:
-    data_dir: Path
-    tokens: dict[str, str]
-    monkeypatch: pytest.MonkeyPatch
-
-    def __call__(self, who: str | None, *command: str) -> Ended:
-        """Run a command as somebody; None: without a token."""
-        if who is None:
-            self.monkeypatch.delenv(VARIABLE, raising=False)
-        else:
-            self.monkeypatch.setenv(VARIABLE, self.tokens[who])
-        return gauntlet(*command, "--data-dir", str(self.data_dir))
+DENIED = "TOPIC_AUTHORIZATION_FAILED"
+SERVICES = ("trainer", "gatekeeper", "serving", "serving-staging", "drift")
+MODEL = "guarded"
+POLICY = {
+    "model": MODEL,
+    "recipe": "support.tiny_recipe:recipe",
+    "metric": "roc_auc",
+    "entity": "user",
+    "gates": {"latency": False, "performance": {"floor": {"roc_auc": 0.6}}},
+    "sandbox": {"seconds": 60, "memory_mb": 1024},
+    "drift": {"window": {"rows": 200}, "drift_share": 0.5, "after": "1 of 1", "cooldown": "1h"},
+}
 
 
-@pytest.fixture
-def people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> People:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    for name in ("AUTH_TOKENS_FILE", "GAUNTLET_ACTOR"):
-        monkeypatch.delenv(name, raising=False)
-    data_dir = tmp_path / "stack"
-    create = ("token", "create", "--data-dir", str(data_dir))
-    tokens = {who: ok(*create, who, "--role", role).out.strip() for who, role in ROLES.items()}
-    return People(data_dir, tokens, monkeypatch)
+class Stack:
+    """Services and commands, each as its own principal."""
+
+    def __init__(self, kafka: SecuredKafka, tracking_uri: str, folder: Path) -> None:
+        self.kafka, self.folder = kafka, folder
+        self.prefix = f"t{uuid4().hex[:8]}."
+        (folder / "policies").mkdir()
+        (folder / "policies" / f"{MODEL}.yaml").write_text(yaml.safe_dump(POLICY))
+        self.common = {
+            "TOPIC_PREFIX": self.prefix,
+            "MLFLOW_TRACKING_URI": tracking_uri,
+            "POLICIES_DIR": str(folder / "policies"),
+            "TRAINER_RECIPE_PATH": str(TESTS),
+            "GATEKEEPER_PROVES_FORM": "false",
+            "GATEKEEPER_TIMING_SECONDS": "1",
+            "DRIFT_SWEEP_SECONDS": "1",
+            "KAFKA_PARTITIONS": "2",
+        }
+        self.services = {name: SecuredService(name, self._variables(name), folder) for name in SERVICES}
+        self.urls = {name: self.services[name].url for name in SERVICES}
+
+    def _variables(self, name: str) -> dict[str, str]:
+        role = {"SERVING_ROLE": "staging"} if name == "serving-staging" else {}
+        return self.common | self.kafka.variables(name) | role
+
+    def as_principal(self, name: str, patch: pytest.MonkeyPatch) -> None:
+        """This process, and what it starts, is this principal from now on."""
+        addresses = {f"{part.upper()}_URL": self.urls[part] for part in SERVICES if "-" not in part}
+        for variable, value in (self.common | self.kafka.variables(name) | addresses).items():
+            patch.setenv(variable, value)
+
+    def predict(self, rows: int, seed: int) -> httpx.Response:
+        random = np.random.default_rng(seed)
+        given = [{"x": x, "y": y, "colour": "red"} for x, y in random.normal(size=(rows, 2)).tolist()]
+        return httpx.post(f"{self.urls['serving']}/models/{MODEL}/predict", json={"rows": given}, timeout=30)
+
+    def judged(self) -> bool:
+        """Whether drift has judged a window."""
+        found = httpx.get(f"{self.urls['drift']}/models/{MODEL}/windows").json()
+        return any(window["data"]["outcome"] is not None for window in found)
+
+    def counted(self) -> float:
+        """How many predictions drift has handled."""
+        handled = f'gauntlet_events_handled_total{{type="{PredictionMade.type}"}} '
+        lines = httpx.get(f"{self.urls['drift']}/metrics").text.splitlines()
+        return next((float(line.removeprefix(handled)) for line in lines if line.startswith(handled)), 0.0)
+
+    def served(self) -> tuple[int, int]:
+        """The champion's version and epoch, as serving has it."""
+        models = httpx.get(f"{self.urls['serving']}/models").json()["models"]
+        found = next(model for model in models if model["model_name"] == MODEL)
+        return found["model_version"], found["epoch"]
 
 
-@pytest.fixture
-def stack(people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    policies = tmp_path / "policies"
-    policies.mkdir()
-    (policies / f"{NAME}.yaml").write_text(yaml.safe_dump({"model": NAME, **POLICY}))
-    config = StackConfig(
-        people.data_dir,
-        free_ports(),
-        policies_dir=policies,
-        environment={"AUTH": "tokens"},
-        services=("gatekeeper", "serving", "staging"),
-    )
-    with Stack(config) as running:
-        yield running
+@pytest.fixture(scope="module", params=["scram", "mtls"])
+def secured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    kafka = SecuredKafka(request.param, tmp_path_factory.mktemp("secured"))
+    with kafka.broker:
+        yield kafka
 
 
-def test_from_registration_to_rollback_everybody_does_what_their_role_permits(
-    stack: Stack, people: People, tmp_path: Path
-) -> None:
-    candidates = Candidates(stack.url("mlflow"), tmp_path / "candidates")
-    for kind in ("good", "worse"):
-        candidates.version(NAME, kind)
-    predict_to, rows = tmp_path / "predicted.csv", tmp_path / "rows.csv"
-    rows.write_text("a,b\n0.5,1.0\n")
-    predict = ("predict", NAME, "--input", str(rows), "--output", str(predict_to))
-
-    def served() -> str | None:
-        if people("shop-site", *predict).code != 0:
-            return None
-        return next(csv.DictReader(predict_to.open()))["model_version"]
-
-    registered = people("olga", "register", NAME, "1", "--wait")
-    assert registered.code == 0, registered.err
-    eventually(lambda: served() == "1", timeout=60)
-    failed = people("olga", "register", NAME, "2", "--wait")
-    assert failed.code == 1, failed.out
-
-    promote = ("promote", NAME, "2", "--reason", "the fair is on")
-    for who, named in ((None, "gauntlet login"), ("vera", "whoami"), ("olga", "whoami"), ("anna", "admin")):
-        refused = people(who, *promote)
-        assert (refused.code, named in refused.err) == (1, True), f"{who}: {refused.err}"
-    named = people("root", *promote, "--actor", "somebody")
-    assert (named.code, "you are root" in named.err) == (1, True), named.err
-    promoted = people("root", *promote)
-    assert promoted.code == 0, promoted.err
-    assert "override by root" in promoted.out
-    eventually(lambda: served() == "2", timeout=60)
-
-    assert people("vera", *predict).code == 1
-    row = next(csv.DictReader(predict_to.open()))
-    truth = {"request_id": row["request_id"], "row": int(row["request_row"]), "label": 1}
-    at = f"{stack.url('serving')}/models/{NAME}/feedback"
-    given = {
-        who: httpx.post(at, json=truth, headers={"Authorization": f"Bearer {people.tokens[who]}"}, timeout=30)
-        for who in ("vera", "shop-site")
-    }
-    assert {who: answer.status_code for who, answer in given.items()} == {"vera": 403, "shop-site": 202}
-
-    back = ("rollback", NAME, "--reason", "too slow")
-    assert people("anna", *back).code == 1
-    rolled = people("olga", *back)
-    assert rolled.code == 0, rolled.err
-    assert "rollback by olga" in rolled.out
-    eventually(lambda: served() == "1", timeout=60)
-    assert people("vera", "models").code == 0
-    assert people("shop-site", "models").code == 1
-    status = people("vera", "status", "--json").json
-    assert status["healthy"]
-    assert next(part["policies"] for part in status["parts"] if part["name"] == "gatekeeper")["in_force"].keys() == {
-        NAME
-    }
-
-    log_in_and_out(people)
-    nothing_shows_a_token(stack, people)
+@pytest.fixture(scope="module")
+def stack(
+    secured: SecuredKafka, mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    found = Stack(secured, mlflow_server.uri, tmp_path_factory.mktemp("stack"))
+    try:
+        for service in found.services.values():
+            service.start()
+        yield found
+    finally:
+        for service in found.services.values():
+            service.stop()
 
 
-def log_in_and_out(people: People) -> None:
-    people.monkeypatch.setattr("sys.stdin", io.StringIO("gauntlet_0123456789abcdef_" + "x" * 43 + "\n"))
-    wrong = people(None, "login")
-    assert (wrong.code, "standard input is not valid there" in wrong.err) == (1, True), wrong.err
-    assert not credentials_file().exists()
-    people.monkeypatch.setattr("sys.stdin", io.StringIO(people.tokens["vera"] + "\n"))
-    assert "logged in as vera" in people(None, "login").out
-    assert "vera (token), roles: viewer, models: *; token from" in people(None, "whoami").out
-    assert people(None, "candidates", NAME).code == 0
-    assert "removed the token" in people(None, "logout").out
-    assert people(None, "whoami").code == 1
+@pytest.fixture(scope="module")
+def printed(stack: Stack) -> list[Rule]:
+    return rules(ok("acls", "--prefix", stack.prefix).out)
 
 
-def nothing_shows_a_token(stack: Stack, people: People) -> None:
-    """Neither a file of the stack or its logs, nor arguments or environment of a process that it started."""
-    secrets = {who: token.split("_", 2)[2] for who, token in people.tokens.items()}
-    texts = {str(path): path.read_text(errors="replace") for path in people.data_dir.glob("logs/*.log")}
-    texts |= {str(path): path.read_text(errors="replace") for path in people.data_dir.glob("*.*") if path.is_file()}
-    for name, pid in stack.pids.items():
-        process = psutil.Process(pid)
-        texts[name] = f"{process.cmdline()} {process.environ()}"
-    assert len(texts) > 10
-    assert [(who, where) for where, text in texts.items() for who, secret in secrets.items() if secret in text] == []
+class TestUnderExactlyTheseLists:
+    """In this order."""
+
+    def test_without_any_a_service_says_who_lacks_what_and_goes_on_by_itself_once_it_is_allowed(
+        self, stack: Stack, printed: list[Rule]
+    ) -> None:
+        for name, service in stack.services.items():
+            who = f"the user of certificate CN={name}" if stack.kafka.is_mtls else f"User:{name}: "
+            service.comes_to_say(f"does not allow {who}")
+            service.comes_to_say(f"on topic '{stack.prefix}")
+            service.comes_to_say("`gauntlet acls` prints what each service needs")
+        assert {rule[0] for rule in printed} == {f"User:{name}" for name in PRINCIPALS}
+        stack.kafka.allow(printed)
+        for service in stack.services.values():
+            service.becomes_ready()
+
+    def test_a_model_is_trained_gated_promoted_and_served_and_its_window_is_judged(
+        self, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stack.as_principal("training-job", monkeypatch)
+        ok("train", MODEL, "--window", "w1..w3")
+        serving = stack.services["serving"].url
+        eventually(lambda: f'"{MODEL}"' in httpx.get(f"{serving}/models").text, timeout=120)
+        eventually(lambda: stack.predict(1, 0).status_code == 200, timeout=60)
+        made = stack.predict(250, 1)
+        assert made.status_code == 200, made.text
+        item = {"request_id": made.json()["request_id"], "row": 0, "label": 1}
+        answer = httpx.post(f"{serving}/models/{MODEL}/feedback", json={"items": [item]}, timeout=30)
+        assert answer.status_code == 202, answer.text
+        eventually(stack.judged, timeout=60)
+        eventually(lambda: stack.services["serving-staging"].failing() == {}, timeout=60)
+
+    def test_people_read_publish_and_repair_as_what_they_are_and_no_more(
+        self, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stack.as_principal("operator", monkeypatch)
+        ok("register", MODEL, "1", "--reason", "once more")
+        stack.as_principal("viewer", monkeypatch)
+        ok("topics")
+        shown = ok("events", "tail", "--from-beginning", "--limit", "3", "--json").lines
+        assert json.loads(shown[0])["type"] == "TrainingRequested"
+        assert ok("dead-letters", "list", "--json").json == []
+        refused = gauntlet("register", MODEL, "1")
+        assert refused.code == 1
+        assert f"does not allow {'the user of certificate CN=viewer' if stack.kafka.is_mtls else 'User:viewer'}" in (
+            " ".join(refused.err.split())
+        )
+        assert f"topic '{stack.prefix}model-registered'" in " ".join(refused.err.split())
+        stack.as_principal("recovery", monkeypatch)
+        ok("dead-letters", "replay", "--all")
+
+    @pytest.mark.parametrize("event", [Promoted, RolloutChanged, GatePassed])
+    def test_the_gatekeeper_alone_may_write_what_serving_believes(
+        self, stack: Stack, printed: list[Rule], event: type[Promoted]
+    ) -> None:
+        topic = stack.prefix + event.topic
+        assert {rule[0] for rule in printed if rule[1:] == ("Write", "topic", topic)} == {"User:gatekeeper"}
+        others = [name for name in PRINCIPALS if name != "gatekeeper"]
+        assert {name: _written(stack.kafka, name, topic) for name in others} == dict.fromkeys(others, DENIED)
+
+    def test_what_is_forbidden_later_is_said_and_what_waited_for_it_follows(
+        self, stack: Stack, printed: list[Rule], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        prefix = stack.prefix
+        lost = [
+            ("User:gatekeeper", "Write", "topic", f"{prefix}promoted"),
+            ("User:drift", "Read", "group", f"{prefix}drift.predictions"),
+            ("User:drift", "Read", "topic", f"{prefix}predictions"),
+        ]
+        assert set(lost) <= set(printed)
+        stack.as_principal("operator", monkeypatch)
+        gauntlet("train", MODEL, "--window", "w2..w4", "--wait")  # whatever its verdict is
+        version, epoch = stack.served()
+        eventually(lambda: stack.counted() == 251, timeout=60)
+        stack.kafka.forbid(lost)
+        stack.services["gatekeeper"].comes_to_say(f"WRITE on topic '{prefix}promoted'")
+        stack.services["drift"].comes_to_say(f"READ on topic '{prefix}predictions'")
+        stack.services["drift"].comes_to_say(f"READ on group '{prefix}drift.predictions'")
+        assert stack.predict(250, 2).status_code == 200
+        decision = {"actor": "ada", "reason": "to see it wait", "model_version": 3 - version}
+        url = f"{stack.urls['gatekeeper']}/models/{MODEL}/promote"
+        assert httpx.post(url, json=decision, timeout=30).status_code == 200
+        log = stack.services["gatekeeper"].log
+        eventually(lambda: f"to use the topic '{prefix}promoted'" in log.read_text(), timeout=60)
+        assert stack.served() == (version, epoch)
+        stack.kafka.allow(lost)
+        for service in stack.services.values():
+            service.becomes_ready(timeout=60)
+        eventually(lambda: stack.served() == (3 - version, epoch + 1), timeout=60)
+        eventually(lambda: stack.counted() == 501, timeout=60)
+
+
+def _written(kafka: SecuredKafka, name: str, topic: str) -> str | None:
+    """The name of the error with which a principal writes a message; None: it was stored."""
+    said: list[Any] = []
+    producer = Producer(confluent_options(kafka.settings(name)))
+    try:
+        producer.produce(topic, b"forged", MODEL.encode(), on_delivery=lambda error, _: said.append(error))
+        producer.flush(20)
+    except KafkaException as error:
+        said.append(error.args[0])
+    [error] = said
+    return None if error is None else str(error.name())

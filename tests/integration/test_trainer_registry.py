@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -11,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput
 
+from chassis.errors import Refused
 from contracts import ModelRegistered, Trigger
 from contracts.policy import ModelPolicy
 from support.mlflow_server import MlflowServer
@@ -97,6 +99,25 @@ def test_of_two_processes_that_register_at_once_the_lowest_version_stands(
     assert int(second.version) == 2
     assert publish(spec) == first
     assert versions(client, spec) == [1]
+
+
+def test_neither_rows_nor_models_are_logged_or_registered_outside_the_registry(
+    spec: TrainingSpec, client: MlflowClient, tmp_path: Path
+) -> None:
+    """Whoever may write to MLflow can make the experiment of a model first, in a folder of the trainer's machine."""
+    place = tmp_path / "somewhere"
+    theirs = client.create_experiment(spec.task.model_name, artifact_location=place.as_uri())
+    with pytest.raises(Refused, match=f"MLflow has it at '{place.as_uri()}/.*ALLOWED_URI_PREFIXES"):
+        publish(spec)
+    assert not place.exists()
+    run = client.create_run(theirs).info.run_id
+    client.set_tag(run, "mlflow.log-model.history", json.dumps([{"artifact_path": "model"}]))
+    with pytest.raises(Refused, match="ALLOWED_URI_PREFIXES"):
+        Publisher(spec, silent).register_again(run)
+    assert versions(client, spec) == []
+    listing = spec.model_copy(update={"allowed_uris": place.as_uri(), "work_dir": tmp_path / "again"})
+    listing.work_dir.mkdir()
+    assert publish(listing).model_version == 1
 
 
 def test_runs_that_log_the_same_dataset_at_once_all_have_it(spec: TrainingSpec, client: MlflowClient) -> None:

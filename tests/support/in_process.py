@@ -48,6 +48,7 @@ class InProcess:
             kafka_bootstrap_servers=NOBODY,
             mlflow_tracking_uri=f"sqlite:///{folder}/mlflow.db",
             data_dir=folder,
+            allowed_uri_prefixes=folder.as_uri(),
             flush_seconds=0,
             **settings,
         )

@@ -31,6 +31,10 @@ BODY: Mapping[str, Any] = {"model_version": 1, "reason": "because", "policy": {"
 """Of every request that may have one: it holds what a decision needs, so that only the role decides."""
 
 
+LEAST: Mapping[str, str] = {"rows": "false"}
+"""Parameters of the least that a route does: with more it may need another role, which has a test of its own."""
+
+
 @dataclass
 class Service:
     """A service that is built and does not run: requests reach its real routes and an empty database."""
@@ -50,6 +54,7 @@ class Service:
     async def _send(self, method: str, path: str, token: str | None, options: dict[str, Any]) -> httpx.Response:
         headers = {} if token is None else {"authorization": f"Bearer {self.tokens.get(token, token)}"}
         transport = httpx.ASGITransport(self.app.state.entry, raise_app_exceptions=False)
+        options["params"] = {**LEAST, **options.get("params", {})}
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             return await client.request(method, path, headers=headers | options.pop("headers", {}), **options)
 
@@ -171,6 +176,15 @@ def test_who_has_no_role_learns_only_whose_token_it_is(service: Service) -> None
             assert answer.json() == {"subject": "without-a-role", "method": Method.TOKEN, "roles": [], "models": ["*"]}
         elif not is_open(operation):
             assert answer.status_code == 403, f"{method} {path}: {answer.text}"
+
+
+def test_evidence_with_its_rows_is_for_who_operates(service: Service) -> None:
+    path = "/models/{model_name}/candidates/{model_version}/evidence.zip"
+    assert (path in service.document["paths"]) is (service.name == "gatekeeper")
+    if service.name == "gatekeeper":
+        for role in (Role.VIEWER, Role.APPROVER):
+            assert service.send("GET", filled(path), role.value, params={"rows": "true"}).status_code == 403
+        assert service.send("GET", filled(path), "operator", params={"rows": "true"}).status_code not in (401, 403)
 
 
 def test_a_method_that_is_not_in_the_document_does_nothing(service: Service) -> None:

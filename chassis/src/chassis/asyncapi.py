@@ -20,6 +20,7 @@ from faststream.specification import AsyncAPI
 from contracts import Event
 
 FOLDER = Path("docs/asyncapi")
+SIGNED = " With a signing key, the header ce_dssematerial holds its signature: CloudEvents' DSSE extension, in base64."
 
 
 def document(service: str) -> str:
@@ -54,7 +55,8 @@ def describe(service: str, received: Iterable[type[Event]], emitted: Iterable[ty
         broker.subscriber(Topic(event.topic, declare=False), title=f"Receive{event.__name__}")(_handler(event))
     for event in emitted:
         title = f"Emit{event.__name__}"
-        broker.publisher(Topic(event.topic, declare=False), schema=event, title=title, description=event.__doc__)
+        description = f"{event.__doc__}{SIGNED if event.signed else ''}"
+        broker.publisher(Topic(event.topic, declare=False), schema=event, title=title, description=description)
     text = AsyncAPI(broker, title=f"Gauntlet {service}", version="1").to_specification().to_yaml()
     return yaml.safe_dump(yaml.safe_load(text), sort_keys=True)  # FastStream's order differs between runs
 

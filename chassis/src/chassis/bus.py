@@ -23,8 +23,12 @@ from chassis.delivery import ACK_POLICY, DeadLetterWriter, Delivery, Subscriptio
 from chassis.errors import Transient
 from chassis.inbox import first_time
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options, ssl_context
+from chassis.kafka_access import Access, Need, needs_of
 from chassis.kafka_problem import explain
 from chassis.settings import KafkaSettings, ServiceSettings
+from chassis.signing.dsse import NotVerified, Verifier
+from chassis.signing.event_signature import verify_event
+from chassis.signing.refusals import REFUSED
 from chassis.stream import HANDLED, Read, Stream, StreamConsumer
 from chassis.telemetry import get_logger, story
 from chassis.topics import DEAD_LETTERS
@@ -35,6 +39,8 @@ Handler = Callable[[Session, Envelope[Any]], None]
 DUPLICATES = Counter("gauntlet_events_duplicate_total", "Events that had had their effect before", ["type"])
 
 SESSION_MS, HEARTBEAT_MS = 6_000, 1_000
+REASON_SECONDS = 1.5
+"""With the other waits of a check, within the time that a check has."""
 REBALANCE_MS = 60_000
 """Longer than the slowest handler: a member that responds later is evicted, and its message is handled twice."""
 
@@ -51,11 +57,20 @@ class Bus:
     name = "bus"
 
     def __init__(
-        self, settings: ServiceSettings, *, service: str, database: Database, emits: Iterable[type[Event]] = ()
+        self,
+        settings: ServiceSettings,
+        *,
+        service: str,
+        database: Database,
+        emits: Iterable[type[Event]] = (),
+        keys: Verifier | None = None,
     ) -> None:
+        """`keys`: an event whose type is signed is handled only if one of them signed it; otherwise it is a dead letter
+        with the reason. It can be replayed from there, when its key is trusted."""
         self._settings = settings
         self._service = service
         self._database = database
+        self._keys = keys
         self.emits = tuple(emits)
         self._handlers: dict[str, dict[str, Handler]] = {}
         self._streams: dict[str, Stream] = {}
@@ -101,6 +116,7 @@ class Bus:
             await letters.stop()
             raise Transient(await explain(self._settings, error)) from error
         self._broker, self._letters = broker, letters
+        self._access = Access(self._settings, needs_of([self], self._settings.topic_prefix))
         self.streams = [self._consumer(stream, letters) for stream in self._streams.values()]
         for consumer in self.streams:
             consumer.start()
@@ -117,7 +133,7 @@ class Bus:
         self._executor.shutdown(wait=False)
 
     async def check(self) -> None:
-        """Raises Transient when the broker does not respond."""
+        """Raises Transient when the broker does not respond, or does not allow what the service needs."""
         if self._broker is None:
             raise Transient("not connected to Kafka yet")
         for subscriber in self._broker.subscribers[:1]:
@@ -125,13 +141,31 @@ class Bus:
             try:
                 await asyncio.wait_for(consumer.topics(), 3) if consumer else None
             except (KafkaError, TimeoutError) as error:
-                raise Transient(f"Kafka at {self._settings.kafka_bootstrap_servers} does not answer") from error
+                raise Transient(await self._reason()) from error
+        await asyncio.to_thread(self._access.check)
+
+    async def _reason(self) -> str:
+        """Return why the broker does not respond, if that is found out at once."""
+        try:
+            return await asyncio.wait_for(explain(self._settings), REASON_SECONDS)
+        except TimeoutError:
+            return f"Kafka at {self._settings.kafka_bootstrap_servers} does not answer"
 
     @property
     def receives(self) -> tuple[type[Event], ...]:
         types = [name for handlers in self._handlers.values() for name in handlers]
         streams = [event for topic in self._streams for event in types_on(topic)]
         return (*(BY_TYPE[name] for name in types), *streams)
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """On Kafka; of what it emits, the relay writes to the topics."""
+        topics, prefix = (*self._handlers, *self._streams), self._settings.topic_prefix
+        return (
+            Need("topic", prefix + DEAD_LETTERS, "WRITE"),
+            *(Need("topic", prefix + topic, "READ") for topic in topics),
+            *(Need("group", self._group(topic), "READ") for topic in topics),
+        )
 
     def _group(self, topic: str) -> str:
         return f"{self._settings.topic_prefix}{self._service}.{topic}"
@@ -191,10 +225,13 @@ class Bus:
         self._subscriptions.append(subscription)
 
     def _handle(self, handlers: dict[str, Handler], message: ConsumerRecord[Any, Any]) -> None:
-        envelope = self._decode(message)
+        record = self._record(message)
+        envelope = decode(record, self._settings.max_event_bytes)
         handler = handlers.get(envelope.type)
         if handler is None:
             return  # a type on this topic that this service does not handle
+        if self._keys is not None and envelope.data.signed:
+            self._verify(record, self._keys)
         with story(envelope), self._database.transaction() as session:
             if not first_time(session, envelope):
                 DUPLICATES.labels(envelope.type).inc()
@@ -203,10 +240,17 @@ class Bus:
             handler(session, envelope)
         HANDLED.labels(envelope.type).inc()
 
-    def _decode(self, message: ConsumerRecord[Any, Any]) -> Envelope[Any]:
+    def _record(self, message: ConsumerRecord[Any, Any]) -> Record:
         topic = message.topic.removeprefix(self._settings.topic_prefix)
-        record = Record(topic, message.key, message.value, tuple(message.headers), message.timestamp)
-        return decode(record, self._settings.max_event_bytes)
+        return Record(topic, message.key, message.value, tuple(message.headers), message.timestamp)
+
+    def _verify(self, record: Record, keys: Verifier) -> None:
+        """Raises NotVerified: such a message becomes a dead letter."""
+        try:
+            verify_event(record, keys)
+        except NotVerified as error:
+            REFUSED.labels(record.topic, "live", error.why).inc()
+            raise
 
 
 async def _parse(message: ConsumerRecord[Any, Any], original: Any) -> Any:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord
+from aiokafka import ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy, BaseMiddleware
 from faststream.exceptions import NackMessage
@@ -18,6 +18,7 @@ from prometheus_client import Counter
 from chassis.cloudevents import Record
 from chassis.dead_letters import letter_for
 from chassis.errors import Permanent, Transient
+from chassis.idempotent_producer import IdempotentProducer
 from chassis.telemetry import get_logger
 from chassis.waiting import set_within
 
@@ -38,26 +39,17 @@ class DeadLetterWriter:
     """Writes to the dead-letter topic, acknowledged by all replicas."""
 
     def __init__(self, service: str, topic: str, prefix: str, options: dict[str, Any]) -> None:
-        self._service, self._topic, self._prefix, self._options = service, topic, prefix, options
-        self._producer: AIOKafkaProducer | None = None
+        self._service, self._topic, self._prefix = service, topic, prefix
+        self._producer = IdempotentProducer(options)
 
     async def start(self) -> None:
-        producer = AIOKafkaProducer(**self._options, enable_idempotence=True, acks="all")
-        try:
-            await producer.start()
-        except BaseException:
-            await producer.stop()
-            raise
-        self._producer = producer
+        await self._producer.start()
 
     async def stop(self) -> None:
-        if self._producer is not None:
-            await self._producer.stop()
-            self._producer = None
+        await self._producer.stop()
 
     async def write(self, message: ConsumerRecord[Any, Any], error: str, attempts: int) -> None:
         """Raises KafkaError when the broker does not accept the letter."""
-        assert self._producer is not None, "start() first"
         topic = message.topic.removeprefix(self._prefix)
         record = Record(topic, message.key, message.value, tuple(message.headers), message.timestamp)
         letter = letter_for(
@@ -69,7 +61,11 @@ class DeadLetterWriter:
             attempts=attempts,
         )
         key, value, headers = letter.encode()
-        await self._producer.send_and_wait(self._topic, key=key, value=value, headers=headers)
+        try:
+            await (await self._producer.send(self._topic, key=key, value=value, headers=headers))
+        except KafkaError as refused:
+            await self._producer.recover(refused)
+            raise
         DEAD.labels(topic).inc()
         log.error("dead letter", letter=letter.id, error=error, attempts=attempts)
 

@@ -21,3 +21,7 @@ class Malformed(Permanent):
 
 class NotFound(Permanent):
     """The requested object does not exist."""
+
+
+class Refused(Permanent):
+    """An event or a record names what this service must not open."""

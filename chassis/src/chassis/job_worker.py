@@ -39,6 +39,8 @@ class JobRun:
     def __init__(self, jobs: Jobs, job: Job) -> None:
         self.job = job
         self.cancelled = threading.Event()
+        self.ending = False
+        """The transaction that ends the job is under way, or done."""
         self._jobs = jobs
         self._noted = 0.0
 
@@ -133,7 +135,7 @@ class JobWorker:
                 good_until = asked + self._jobs.lease.total_seconds()
             except Transient:
                 ours = time.monotonic() < good_until
-            if not ours:
+            if not ours and not run.ending:  # a job that has just ended has no lease
                 log.warning("lease lost", job=run.job.id)
                 run.cancelled.set()
                 return
@@ -171,12 +173,14 @@ class JobWorker:
         attempt = 0
         while True:
             attempt += 1
+            run.ending = True
             try:
                 with self._jobs.database.transaction() as session:
                     self._jobs.end(session, run.job)
                     record(session)
                 return
             except Transient as error:
+                run.ending = False
                 if run.cancelled.is_set():
                     raise
                 log.warning("result waits for the database", error=str(error))
@@ -187,6 +191,7 @@ class JobWorker:
             if run.job.kind in self._on_failed:
                 self._on_failed[run.job.kind](session, run.job, error)
 
+        run.ending = True
         try:
             with self._jobs.database.transaction() as session:
                 self._jobs.end(session, run.job, error=error)
@@ -197,6 +202,7 @@ class JobWorker:
         return "failed"
 
     def _put_back(self, run: JobRun, delay: timedelta, message: str) -> None:
+        run.ending = True
         log.warning("job goes back to the queue", job=run.job.id, seconds=delay.total_seconds(), reason=message)
         try:
             self._jobs.put_back(run.job, delay=delay, message=message)

@@ -47,6 +47,8 @@ def confluent_options(settings: KafkaSettings) -> dict[str, Any]:
         "ssl.ca.location": settings.kafka_ssl_cafile,
         "ssl.certificate.location": settings.kafka_ssl_certfile,
         "ssl.key.location": settings.kafka_ssl_keyfile,
+        "ssl.key.password": settings.kafka_ssl_password,
+        "ssl.endpoint.identification.algorithm": None if settings.kafka_ssl_check_hostname else "none",
     }
     return {name: str(value) if name.startswith("ssl.") else value for name, value in options.items() if value}
 
@@ -58,5 +60,8 @@ def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
         cafile=str(settings.kafka_ssl_cafile) if settings.kafka_ssl_cafile else None,
         certfile=str(settings.kafka_ssl_certfile) if settings.kafka_ssl_certfile else None,
         keyfile=str(settings.kafka_ssl_keyfile) if settings.kafka_ssl_keyfile else None,
+        # Never None: OpenSSL would ask for it on the terminal, where a service waits for ever.
+        password=settings.kafka_ssl_password or "",
     )
+    context.check_hostname = settings.kafka_ssl_check_hostname
     return context

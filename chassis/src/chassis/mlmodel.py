@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
 LARGEST = 4 * 1024 * 1024
+OPENED = ("code", "data", "model_path", "pickled_model", "python_model")
+"""Keys of a flavour whose file or folder MLflow opens, relative to the model's own folder."""
 TENSOR_KINDS = {"float64": "double", "float32": "float", "int64": "long", "int32": "integer", "bool": "boolean"}
 """Kinds of columns by the type of a matrix. Text is none: MLflow refuses the matrix that it makes of a table of it."""
 WIDEST = 100_000
@@ -66,7 +68,8 @@ def by_position(names: tuple[str, ...]) -> bool:
 
 
 def content(folder: Path) -> Mapping[str, Any]:
-    """Parse the file. Raises ValueError when the folder contains no MLflow model, or the file is too large."""
+    """Parse the file. Raises ValueError when the folder contains no MLflow model, or the file is too large, or names a
+    file outside the folder, whose content no digest covers."""
     path = folder / "MLmodel"
     if not path.is_file():
         raise ValueError("the artifact is not an MLflow model: it has no MLmodel file")
@@ -78,7 +81,26 @@ def content(folder: Path) -> Mapping[str, Any]:
         raise ValueError(f"the MLmodel file cannot be read: {' '.join(str(error).split())[:300]}") from error
     if not isinstance(found, dict):
         raise ValueError("the MLmodel file is no mapping")
+    for key, named in _opened(found):
+        if PurePosixPath(named).is_absolute() or ".." in PurePosixPath(named).parts:
+            raise ValueError(f"the MLmodel file names {named[:200]!r} as {key}, outside the folder of the model")
     return found
+
+
+def _opened(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the files and folders that loading the model opens, with the key that names each."""
+    flavours = said.get("flavors")
+    for flavour in flavours.values() if isinstance(flavours, dict) else ():
+        if not isinstance(flavour, dict):
+            continue
+        named = [(key, flavour.get(key)) for key in OPENED]
+        artifacts = flavour.get("artifacts")
+        for one in artifacts.values() if isinstance(artifacts, dict) else ():
+            named.append(("artifact", one.get("path") if isinstance(one, dict) else None))
+        yield from ((key, value) for key, value in named if isinstance(value, str))
+    example = said.get("saved_input_example_info")
+    if isinstance(example, dict) and isinstance(path := example.get("artifact_path"), str):
+        yield "input example", path
 
 
 def _canonical(outputs: Any) -> str | None:

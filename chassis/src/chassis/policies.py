@@ -6,17 +6,20 @@ import difflib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from chassis import policy_words
 from chassis.errors import Permanent
 from chassis.yaml_file import SHOWN, YamlError, YamlFile, read_yaml
 from contracts.metrics import METRICS
 from contracts.policy import ModelPolicy
 
 WRONG_KEYS = ("extra_forbidden", "missing")
+ALMOST = 0.85
+"""Likeness of a key to one of the same place from which on it is taken for that, and not for one of another place."""
 BRANCHES = frozenset({"Delta", "Minimum", "Retained", "Performance", "shadow_stage", "canary_stage", "ab_stage"})
 """Mappings that a key of a policy takes beside words, by the name that pydantic gives in a location."""
 
@@ -106,15 +109,15 @@ def _in_words(item: Any, location: Sequence[Any], node: Any) -> str:
     written = node.value if isinstance(node, yaml.ScalarNode) and not isinstance(item["input"], str) else None
     got = f"(got {_short(item['input']) if written is None else written[:SHOWN]})"
     if item["type"] in ("model_type", "dict_type", "dataclass_type", "model_attributes_type"):
-        keys = [path[-1] for path in _all_keys() if path[:-1] == tuple(s for s in location if isinstance(s, str))]
-        return f"must be a mapping, such as {{{keys[0] if keys else 'key'}: …}} {got}"
+        return policy_words.mapping_meant(location, item["input"], got)
     if item["type"] in ("tuple_type", "list_type"):
         return f"must be a list, such as [{item['input'] if isinstance(item['input'], str) else '…'}] {got}"
     if not item["loc"]:  # of the whole file, which need not be repeated
         return str(item["msg"]).removeprefix("Value error, ")
     words = [name.strip("' ") for name in str(item.get("ctx", {}).get("expected", "")).replace(" or ", ",").split(",")]
     candidates = words if item["type"] == "literal_error" else list(METRICS) if "unknown metric" in item["msg"] else []
-    return f"{item['msg'].removeprefix('Value error, ')} {got}{_nearest(wrong, candidates)}"
+    said = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    return f"{said} {got}{_nearest(wrong, candidates) or policy_words.as_share(item)}"
 
 
 def _short(value: Any) -> str:
@@ -129,11 +132,13 @@ def _nearest(word: str, candidates: Sequence[str]) -> str:
 
 def _place(wrong: str, within: Sequence[Any]) -> str:
     """Return where this key belongs, or which key of this place, or of another, is the nearest."""
-    known = [path for path in _all_keys() if path[:-1] != tuple(within) or path[-1] != wrong]
+    known = [path for path in policy_words.all_keys() if path[:-1] != tuple(within) or path[-1] != wrong]
+    here = [path[-1] for path in known if path[:-1] == tuple(within)]
+    if difflib.get_close_matches(wrong, here, n=1, cutoff=ALMOST):
+        return _nearest(wrong, here)
     if places := [path for path in known if path[-1] == wrong]:
         near = [path for path in places if path[:1] == tuple(within)[:1]] or places
         return f" in this place; it belongs to {' or '.join('.'.join(path) for path in near[:3])}"
-    here = [path[-1] for path in known if path[:-1] == tuple(within)]
     if nearest := _nearest(wrong, here):
         return nearest
     if wrong == "true" and "on" in here:
@@ -142,25 +147,3 @@ def _place(wrong: str, within: Sequence[Any]) -> str:
     if not close:
         return f"; known here: {', '.join(here)}" if here else ""
     return f"; did you mean {' or '.join('.'.join(path) for path in known if path[-1] == close[0])}?"
-
-
-def _all_keys() -> list[tuple[str, ...]]:
-    """Return the path of every key of a policy, such as ("gates", "performance", "floor")."""
-    keys: dict[tuple[str, ...], None] = {}
-
-    def collect(model: type[BaseModel], above: tuple[str, ...]) -> None:
-        for name, field in model.model_fields.items():
-            path = (*above, field.alias or name)
-            keys[path] = None
-            for part in _models_in(field.annotation):
-                collect(part, path)
-
-    collect(ModelPolicy, ())
-    return list(keys)
-
-
-def _models_in(annotation: Any) -> Iterable[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _models_in(part)

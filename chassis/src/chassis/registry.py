@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import ssl
 import sys
@@ -26,6 +27,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import certifi
 
 from chassis.errors import NotFound, Permanent, Transient
+from chassis.locations import Locations
+from chassis.uris import prefixes_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,6 +40,9 @@ MLFLOW_NOTE = "registered_model_meta"
 OWN_RUN_TAG = "gauntlet.keeps"
 WINDOW_METRICS = "gauntlet.window."
 """Prefix of the metrics of production that are logged to a version's run: they are not of its training."""
+
+LOGGED_MODEL_URI = re.compile(r"models:/(m-[0-9a-f]{32})/?")
+VERSION_URI = re.compile(r"models:/([^/@]+)/(\d+)/?")
 
 MISSING = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"}
 BUSY = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "IO_ERROR", "DEADLINE_EXCEEDED"}
@@ -83,8 +89,10 @@ def logged_metrics(run: Run) -> dict[str, float]:
 class Registry:
     """A client of one MLflow server. Raises Transient when it is unavailable or busy, NotFound for missing objects."""
 
-    def __init__(self, tracking_uri: str, *, timeout_seconds: int = 10) -> None:
+    def __init__(self, tracking_uri: str, *, timeout_seconds: int = 10, allowed_uris: str = "") -> None:
+        """`allowed_uris`: what ALLOWED_URI_PREFIXES is. Raises ValueError for prefixes that cannot be used."""
         self.tracking_uri = tracking_uri
+        self._prefixes = prefixes_of(allowed_uris)
         # MLflow reads these itself; our own ordered retries happen in the callers.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(timeout_seconds))
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -96,6 +104,10 @@ class Registry:
         from mlflow import MlflowClient
 
         return MlflowClient(self.tracking_uri)
+
+    @cached_property
+    def locations(self) -> Locations:
+        return Locations(self.client, self.tracking_uri, self._prefixes)
 
     def check(self) -> None:
         """Raises Transient or Permanent when MLflow does not respond, or refuses the credentials.
@@ -152,20 +164,25 @@ class Registry:
 
     def artifacts(self, run_id: str, folder: str | None = None) -> set[str]:
         """Return the paths, within a run, of the files and folders directly below `folder`."""
+        self._check_run(run_id, folder)
         return {item.path for item in self._ask(lambda: self.client.list_artifacts(run_id, folder))}
 
     def upload(self, run_id: str, path: Path, folder: str) -> str:
-        """Log a file to a run and return its URI."""
+        """Log a file to a run and return its URI. Raises Refused, as `upload_folder` and `upload_text` do, where the
+        run's artifacts are in no place of the registry."""
+        self._check_run(run_id, folder)
         self._ask(lambda: self.client.log_artifact(run_id, str(path), folder))
         return f"runs:/{run_id}/{folder}/{path.name}"
 
     def upload_folder(self, run_id: str, path: Path, folder: str) -> str:
         """Log the files of a folder to a run, below `folder`, and return their URI."""
+        self._check_run(run_id, folder)
         self._ask(lambda: self.client.log_artifacts(run_id, str(path), folder))
         return f"runs:/{run_id}/{folder}"
 
     def upload_text(self, run_id: str, text: str, path: str) -> None:
         """Log a text to a run at this path."""
+        self._check_run(run_id, path)
         self._ask(lambda: self.client.log_text(run_id, text, path))
 
     def log_metrics(self, run_id: str, points: Sequence[MetricPoint]) -> None:
@@ -191,20 +208,24 @@ class Registry:
     def download(self, uri: str, into: Path) -> Path:
         """Download a file or a folder into `into`, completely or not at all. Returns its path.
 
-        The content does not depend on the URI: MLflow's note of the requested name is removed. Raises NotFound for an
-        address at which there is nothing, Permanent for one that cannot be read from here.
+        The content does not depend on the URI: MLflow's note of the requested name is removed. Raises Refused for an
+        address outside the registry and the configured stores, NotFound for one at which there is nothing, Permanent
+        for one that cannot be read from here.
         """
         from mlflow.artifacts import download_artifacts
 
         into.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".download-", dir=into))
         try:
+            with mlflow_errors(self.tracking_uri):
+                opened = self.locations.opened(uri)
             with mlflow_errors(self.tracking_uri), _download_errors(uri):
+                found = self._located(opened)
                 fetched = Path(
-                    download_artifacts(artifact_uri=uri, dst_path=str(scratch), tracking_uri=self.tracking_uri)
+                    download_artifacts(artifact_uri=found, dst_path=str(scratch), tracking_uri=self.tracking_uri)
                 )
-            # "models:/m-…" is downloaded as the folder itself, "runs:/…/model" as a subfolder.
-            target = into / ("model" if fetched == scratch else fetched.name)
+            # A folder of a registered version is downloaded as itself, "runs:/…/model" as a subfolder.
+            target = into / ("model" if fetched == scratch or found != opened else fetched.name)
             if fetched.is_dir():
                 (fetched / MLFLOW_NOTE).unlink(missing_ok=True)
             if target.is_dir():
@@ -212,6 +233,28 @@ class Registry:
             return fetched.replace(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+    def _located(self, uri: str) -> str:
+        """Return where the files of a logged model (models:/m-…) or of a version (models:/NAME/1) are.
+
+        MLflow would ask the default server of the process, whatever server it is given (findings/
+        mlflow-download-of-a-logged-model-ignores-its-tracking-uri.sh).
+        """
+        if self.tracking_uri.startswith("databricks"):  # whose registry has repositories of its own
+            return uri
+        if version := VERSION_URI.fullmatch(uri):
+            uri = self.client.get_model_version_download_uri(version[1], version[2])
+        if logged := LOGGED_MODEL_URI.fullmatch(uri):
+            uri = self.client.get_logged_model(logged[1]).artifact_location
+        return uri
+
+    def check_uri(self, uri: str) -> None:
+        """Raises Refused for an address that this service must not open or give on, NotFound, Transient."""
+        with mlflow_errors(self.tracking_uri):
+            self.locations.opened(uri)
+
+    def _check_run(self, run_id: str, path: str | None) -> None:
+        self.check_uri(f"runs:/{run_id}/{path}" if path else f"runs:/{run_id}")
 
     def _pages(self, page: Callable[[str | None], Any]) -> Iterator[Any]:
         token: str | None = None

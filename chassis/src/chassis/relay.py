@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter, Gauge
 from sqlalchemy import delete, select, update
@@ -18,8 +17,9 @@ from sqlalchemy.orm import Session
 
 from chassis.database import Database
 from chassis.errors import Transient
+from chassis.idempotent_producer import IdempotentProducer
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options
-from chassis.kafka_problem import explain
+from chassis.kafka_problem import described, explain
 from chassis.leases import hold, release
 from chassis.outbox import OutboxRow
 from chassis.settings import KafkaSettings
@@ -50,7 +50,7 @@ class Relay:
         self._wake = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
-        self._producer: AIOKafkaProducer | None = None
+        self._producer: IdempotentProducer | None = None
         self._renew_at = 0.0
         self._last_prune = datetime.min.replace(tzinfo=UTC)
 
@@ -79,17 +79,11 @@ class Relay:
         if not loop.is_closed():
             loop.call_soon_threadsafe(self._wake.set)
 
-    async def _connect(self) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(
-            **aiokafka_options(self._settings),
-            enable_idempotence=True,
-            acks="all",
-            max_request_size=LARGEST_MESSAGE,
-        )
+    async def _connect(self) -> IdempotentProducer:
+        producer = IdempotentProducer(aiokafka_options(self._settings) | {"max_request_size": LARGEST_MESSAGE})
         try:
             await producer.start()
         except KafkaError as error:
-            await producer.stop()
             raise Transient(await explain(self._settings, error)) from error
         return producer
 
@@ -103,7 +97,10 @@ class Relay:
             except (Transient, KafkaError) as error:
                 failures += 1
                 published = 0
-                log.warning("outbox waits", error=str(error) or type(error).__name__, attempt=failures)
+                reason = described(self._settings, error) if isinstance(error, KafkaError) else str(error)
+                log.warning("outbox waits", error=reason, attempt=failures)
+                if isinstance(error, KafkaError) and self._producer is not None:
+                    await self._producer.recover(error)
                 await asyncio.sleep(min(0.1 * 2**failures, 5.0))
             if published:
                 continue
@@ -126,10 +123,9 @@ class Relay:
     async def _send(self, row: OutboxRow) -> asyncio.Future[Any]:
         assert self._producer is not None
         headers = [(name, value.encode()) for name, value in row.headers]
-        future: asyncio.Future[Any] = await self._producer.send(
+        return await self._producer.send(
             self._settings.topic_prefix + row.topic, key=row.key, value=row.value, headers=headers
         )
-        return future
 
     def _claim(self) -> list[OutboxRow]:
         # Check first: an idle service must not write every second to renew a lease it does not need.

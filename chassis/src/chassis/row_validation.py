@@ -22,6 +22,8 @@ NAMED = 20
 CLOSE = 60
 """Similarity, of 100, from which a word counts as misspelt. Python's difflib would take as long as a valid request."""
 
+NO_LABEL, NO_FIELD = "no label", "no such field"
+
 JSON_TYPES = {
     bool: "boolean",
     int: "number",
@@ -59,6 +61,16 @@ class RowsRefused(Exception):
         self.faults = tuple(faults[:NAMED])
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         super().__init__(f"{faults[0]}{more}")
+
+    @property
+    def reason(self) -> str:
+        """Return the kind of the first fault, of a few: `missing column`, `unknown column`, `label` or `value`."""
+        fault = self.faults[0]
+        if fault.expected.startswith(NO_LABEL):
+            return "label"
+        if fault.expected.startswith(NO_FIELD):
+            return "unknown column"
+        return "missing column" if fault.type == json_type(MISSING) else "value"
 
 
 def shown(value: Any) -> str:
@@ -119,9 +131,9 @@ def unknown_fields(rows: Sequence[Row], known: Set[str], signature: Signature) -
 
 def _why(name: str, signature: Signature) -> str:
     if name == signature.label:
-        return "no label: the truth is sent as ground truth, not as a feature"
+        return f"{NO_LABEL}: the truth is sent as ground truth, not as a feature"
     features = [column.name for column in signature.columns]
-    return f"no such field: the model does not take it; {nearest(name, features)}"
+    return f"{NO_FIELD}: the model does not take it; {nearest(name, features)}"
 
 
 def fault_of(row: int, column: Column | None, value: Any, expected: str) -> Fault:

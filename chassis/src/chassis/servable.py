@@ -31,6 +31,7 @@ KINDS = {
     DataType.string: "string",
     DataType.datetime: "datetime",
 }
+ROLES = ("label", "entity", "event_time")
 PROBLEMS = ("binary", "multiclass", "regression")
 FROM_A_FRAME = "infer it from a DataFrame: infer_signature(features, predictions)"
 
@@ -121,14 +122,14 @@ def _roles(metadata: Mapping[str, Any], output: OutputFormat | None) -> dict[str
     if not isinstance(found, Mapping):
         raise Permanent(f"the model's metadata 'gauntlet' is {found!r}; expected a mapping")
     if output is not None:  # not what the model says of itself: it was judged by these
-        label = output.label or found.get("label")
-        found = {**found, "problem": output.problem, "classes": output.classes or None, "label": label}
+        roles = {name: getattr(output, name) or found.get(name) for name in ROLES}
+        found = {**found, "problem": output.problem, "classes": output.classes or None, **roles}
     problem, classes = found.get("problem"), found.get("classes")
     if problem is not None and problem not in PROBLEMS:
         raise Permanent(f"the model's problem is {problem!r}; expected one of {', '.join(PROBLEMS)}")
     if classes is not None and not isinstance(classes, list | tuple):
         raise Permanent(f"the model's classes are {classes!r}; expected a list")
-    names = {role: str(found[role]) for role in ("entity", "event_time", "label") if found.get(role)}
+    names = {role: str(found[role]) for role in ROLES if found.get(role)}
     return {"problem": problem, "classes": tuple(classes) if classes else None, **names}
 
 

@@ -23,6 +23,7 @@ from chassis.auth.routes import describe_security, require_declarations
 from chassis.errors import Permanent, Transient
 from chassis.http import answer_with_problems
 from chassis.http_protocol import LimitedHttpProtocol
+from chassis.kafka_access import Need, needs_of
 from chassis.service_routes import service_router
 from chassis.settings import ServiceSettings
 from chassis.telemetry import configure_logging, get_logger
@@ -55,9 +56,11 @@ class Topics:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
+        self.required: tuple[Need, ...] = ()
+        """What all parts of the service need on Kafka: verified before those after this one start."""
 
     async def start(self) -> None:
-        for problem in await asyncio.to_thread(ensure_topics, self._settings):
+        for problem in await asyncio.to_thread(ensure_topics, self._settings, self.required):
             log.error("topic misconfigured", problem=problem)
 
     async def stop(self) -> None:
@@ -137,6 +140,9 @@ def build_app(
     access = access or access_of(settings)
     parts = [*access.parts, *parts]
     startup = Startup(parts)
+    for part in parts:
+        if isinstance(part, Topics):
+            part.required = needs_of(parts, settings.topic_prefix)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -170,7 +176,8 @@ def build_app(
 def run_service(
     name: str, settings: ServiceSettings, build: Callable[[Any], FastAPI], listener: socket.socket | None = None
 ) -> int:
-    """Build and serve until SIGTERM or SIGINT. Returns the exit code; 1 for a port that is taken.
+    """Build and serve until SIGTERM or SIGINT. Returns the exit code; 1 for a port that is taken, and where `build`
+    raises Permanent: for settings that cannot be used.
 
     `listener`: a socket that is bound already.
     """
@@ -181,7 +188,7 @@ def run_service(
     try:
         app = build(settings)
     except Permanent as error:
-        print(f"{name}: {error}", file=sys.stderr)  # noqa: T201
+        print(f"{name} does not start: {error}", file=sys.stderr)  # noqa: T201  # for the operator
         return 1
     config = uvicorn.Config(
         app.state.entry,

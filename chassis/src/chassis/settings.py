@@ -8,6 +8,8 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from chassis.uris import prefixes_of
+
 MEBIBYTE = 1024 * 1024
 
 
@@ -40,6 +42,14 @@ class KafkaSettings(BaseSettings):
     kafka_ssl_keyfile: Path | None = Field(
         None, alias="KAFKA_SSL_KEYFILE", description="With *SSL: file of the client key, PEM"
     )
+    kafka_ssl_password: str | None = Field(
+        None, alias="KAFKA_SSL_PASSWORD", description="With *SSL: the password of the client key", repr=False
+    )
+    kafka_ssl_check_hostname: bool = Field(
+        True,
+        alias="KAFKA_SSL_CHECK_HOSTNAME",
+        description="With *SSL: whether a broker's certificate must name the host that is connected to",
+    )
     kafka_replication_factor: int = Field(
         1, ge=1, alias="KAFKA_REPLICATION_FACTOR", description="Replication factor of the topics that are created"
     )
@@ -64,6 +74,12 @@ class ServiceSettings(KafkaSettings):
         "http://127.0.0.1:5000",
         alias="MLFLOW_TRACKING_URI",
         description="The MLflow server where models are registered",
+    )
+    allowed_uri_prefixes: str = Field(
+        "",
+        alias="ALLOWED_URI_PREFIXES",
+        description="Stores outside MLflow that events and MLflow's records may name, comma separated:"
+        " s3://bucket/team/,file:///data/golden/. What MLflow itself stores is always allowed",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="LOG_LEVEL", description="Lowest severity that is logged"
@@ -153,6 +169,12 @@ class ServiceSettings(KafkaSettings):
         if missing := [name for name, value in needed.get(self.auth, {}).items() if not value]:
             raise ValueError(f"AUTH={self.auth} needs {' and '.join(missing)}")
         return self
+
+    @field_validator("allowed_uri_prefixes")
+    @classmethod
+    def _usable(cls, value: str) -> str:
+        prefixes_of(value)
+        return value
 
     def database(self, service: str) -> str:
         """Return the URL of `service`'s own database; create the folder of a SQLite file."""

@@ -11,11 +11,11 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaError
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 from chassis.cloudevents import Record
 from chassis.database import Database
@@ -23,6 +23,8 @@ from chassis.delivery import RETRIES, UNEXPECTED_ATTEMPTS, DeadLetterWriter, bac
 from chassis.errors import Permanent, Transient
 from chassis.kafka import LARGEST_MESSAGE, confluent_options
 from chassis.settings import ServiceSettings
+from chassis.stream_lag import Lag
+from chassis.stream_messages import Received, headers_of, is_good, received
 from chassis.telemetry import get_logger
 from contracts import Event
 
@@ -31,10 +33,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 HANDLED = Counter("gauntlet_events_handled_total", "Events whose effect was committed", ["type"])
-LAG = Gauge("gauntlet_stream_lag", "Messages of a partition that are not handled yet", ["topic", "partition"])
-LAG_SECONDS = Gauge(
-    "gauntlet_stream_lag_seconds", "Age of the newest message that was handled, while more of them wait", ["topic"]
-)
 
 BATCH_RECORDS = 5_000
 POLL_SECONDS = 0.2
@@ -56,38 +54,8 @@ class Stream:
     handler: Callable[[Session, Any], None]
 
 
-class Received(NamedTuple):
-    """A message as a dead letter is written of it."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
-    timestamp: int
-
-
-Bad = tuple[Any, str]
+Bad = tuple[Received, str]
 """A message, as a dead letter is written of it, and the reason."""
-
-
-@dataclass
-class Lag:
-    """How far a stream is behind: `messages` that wait, by partition; `newest`: when the newest handled one was
-    published, in seconds since 1970."""
-
-    messages: dict[int, int] = field(default_factory=dict)
-    newest: float | None = None
-
-    @property
-    def waiting(self) -> int:
-        return sum(self.messages.values())
-
-    @property
-    def seconds(self) -> float:
-        """Return the age of the newest handled message while others wait."""
-        return 0.0 if self.newest is None or not self.waiting else max(0.0, time.time() - self.newest)
 
 
 class StreamConsumer:
@@ -127,7 +95,7 @@ class StreamConsumer:
         self._settled = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self.lag = Lag()
+        self.lag = Lag(stream.event.topic)
         self.topic: str = stream.event.topic
         """Without prefix."""
 
@@ -163,11 +131,9 @@ class StreamConsumer:
             while not self._stopping.is_set():
                 first = consumer.poll(POLL_SECONDS)
                 if first is None:
-                    self._note_lag(consumer, None)
+                    self.lag.note(consumer)
                     continue
-                messages = [
-                    message for message in (first, *consumer.consume(BATCH_RECORDS - 1, 0)) if _is_good(message)
-                ]
+                messages = [message for message in (first, *consumer.consume(BATCH_RECORDS - 1, 0)) if is_good(message)]
                 if not messages:
                     continue
                 self._let_go = False
@@ -176,7 +142,7 @@ class StreamConsumer:
                         return
                     raise Transient("the partitions were taken away: they are read again from what was committed")
                 self._commit(consumer, messages)
-                self._note_lag(consumer, messages)
+                self.lag.note(consumer, max(message.timestamp()[1] for message in messages) / 1000)
                 if not self._settled:
                     self._settle_down()
         finally:
@@ -203,7 +169,7 @@ class StreamConsumer:
             except Exception as error:  # a bug, or a library's error: must neither be lost nor block forever
                 log.exception("handler failed", attempt=attempt)
                 if attempt >= UNEXPECTED_ATTEMPTS:
-                    everything = [(_received(message), error_text(error)) for message in messages]
+                    everything = [(received(message), error_text(error)) for message in messages]
                     return self._bury(consumer, everything, attempt)
             else:
                 return self._bury(consumer, bad, attempt)
@@ -219,12 +185,12 @@ class StreamConsumer:
         read = self._stream.read
         for message in messages:
             try:
-                record = Record(topic, message.key(), message.value(), _headers(message), message.timestamp()[1])
+                record = Record(topic, message.key(), message.value(), headers_of(message), message.timestamp()[1])
                 good.append((message, read(record, most)))
             except UnicodeDecodeError as error:
-                bad.append((_received(message), f"Malformed: the name of a header is not UTF-8: {error}"))
+                bad.append((received(message), f"Malformed: the name of a header is not UTF-8: {error}"))
             except (Permanent, ValueError) as error:
-                bad.append((_received(message), error_text(error)))
+                bad.append((received(message), error_text(error)))
         try:
             self._run_batch([item for _, item in good])
         except (Permanent, ValueError):
@@ -238,7 +204,7 @@ class StreamConsumer:
             try:
                 self._run_batch([item])
             except (Permanent, ValueError) as error:
-                bad.append((_received(message), error_text(error)))
+                bad.append((received(message), error_text(error)))
         return bad
 
     def _run_batch(self, items: Sequence[Any]) -> None:
@@ -273,7 +239,7 @@ class StreamConsumer:
         until = time.monotonic() + backoff_seconds(attempt)
         consumer.pause(consumer.assignment())
         while not self._let_go and not self._stopping.is_set() and (left := until - time.monotonic()) > 0:
-            if (message := consumer.poll(min(left, POLL_SECONDS))) is not None and _is_good(message):
+            if (message := consumer.poll(min(left, POLL_SECONDS))) is not None and is_good(message):
                 self._let_go = True  # of partitions that were assigned meanwhile: all is read again
         if self._let_go or self._stopping.is_set():
             return False
@@ -298,47 +264,4 @@ class StreamConsumer:
 
     def _on_revoke(self, consumer: Consumer, partitions: Any) -> None:
         self._let_go = True
-        for item in partitions:
-            if self.lag.messages.pop(item.partition, None) is not None:
-                LAG.remove(self._stream.event.topic, str(item.partition))
-
-    def _note_lag(self, consumer: Consumer, handled: Sequence[Message] | None) -> None:
-        """Note how many messages wait, by what the broker said with the newest answers."""
-        topic = self._stream.event.topic
-        for item in consumer.position(consumer.assignment()):
-            if item.offset < 0:
-                continue  # nothing was read of it yet
-            _, high = consumer.get_watermark_offsets(item, cached=True)
-            self.lag.messages[item.partition] = max(0, high - item.offset) if high >= 0 else 0
-            LAG.labels(topic, str(item.partition)).set(self.lag.messages[item.partition])
-        if handled is not None:
-            self.lag.newest = max(message.timestamp()[1] for message in handled) / 1000
-        LAG_SECONDS.labels(topic).set(self.lag.seconds)
-
-
-def _is_good(message: Message) -> bool:
-    error = message.error()
-    if error is None:
-        return True
-    log.warning("Kafka reports", error=str(error))
-    return False
-
-
-def _headers(message: Message) -> Any:
-    return message.headers() or ()
-
-
-def _received(message: Message) -> Any:
-    try:
-        headers = _headers(message)
-    except UnicodeDecodeError:
-        headers = ()
-    return Received(
-        message.topic() or "",
-        message.partition() or 0,
-        message.offset() or 0,
-        message.key(),
-        message.value(),
-        headers,
-        message.timestamp()[1],
-    )
+        self.lag.forget(item.partition for item in partitions)

@@ -15,6 +15,7 @@ from kafka.structs import OffsetAndMetadata
 from chassis.cloudevents import Record, decode
 from chassis.errors import Malformed, Transient
 from chassis.kafka import LARGEST_MESSAGE, kafka_python_options
+from chassis.kafka_problem import explained
 from chassis.settings import ServiceSettings
 from chassis.telemetry import get_logger
 from contracts import Envelope, Event
@@ -81,7 +82,7 @@ def _consumer(settings: ServiceSettings, group_id: str | None = None) -> Iterato
         )
         yield consumer
     except KafkaError as error:
-        raise Transient(f"Kafka at {settings.kafka_bootstrap_servers}: {error or type(error).__name__}") from error
+        raise Transient(explained(settings, error)) from error
     finally:
         if consumer is not None:
             consumer.close(autocommit=False)

@@ -10,14 +10,16 @@ from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
-from kafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
+from kafka.errors import KafkaError, NoError, TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
 
 from chassis.errors import Transient
 from chassis.kafka import LARGEST_MESSAGE, kafka_python_options
-from chassis.kafka_problem import explained, refusal
+from chassis.kafka_access import Need, is_secured, not_allowed, require
+from chassis.kafka_problem import described, explained, refusal
 from chassis.settings import KafkaSettings
 from contracts import (
     EVENTS,
+    AuditHeadSigned,
     GatePassed,
     GroundTruthReceived,
     PredictionMade,
@@ -51,6 +53,7 @@ def topic_specs() -> tuple[TopicSpec, ...]:
         GatePassed.topic: COMPACTED,
         RolloutChanged.topic: COMPACTED,
         RolloutMeasured.topic: COMPACTED,
+        AuditHeadSigned.topic: COMPACTED,
         DEAD_LETTERS: COMPACTED,
         PredictionMade.topic: STREAM,
         GroundTruthReceived.topic: STREAM,
@@ -66,10 +69,11 @@ def kept_for(topic: str) -> timedelta | None:
     return None if retention < 0 else timedelta(milliseconds=retention)
 
 
-def ensure_topics(settings: KafkaSettings) -> tuple[str, ...]:
+def ensure_topics(settings: KafkaSettings, needs: Sequence[Need] = ()) -> tuple[str, ...]:
     """Create missing topics. Returns one sentence per misconfigured topic; existing topics are not changed.
 
-    Raises Transient when the broker cannot be reached.
+    With `needs`, where brokers know who connects: only the topics that are used, and Transient is raised when the
+    broker does not allow one of the needs. Raises Transient when the broker cannot be reached.
     """
     if refused := refusal(settings):  # which the client would report as a timeout, after ten seconds
         raise Transient(refused)
@@ -78,26 +82,37 @@ def ensure_topics(settings: KafkaSettings) -> tuple[str, ...]:
     except KafkaError as error:
         raise Transient(explained(settings, error)) from error
     try:
-        return _ensure(admin, settings)
+        return _ensure(admin, settings, needs if is_secured(settings) else ())
     except KafkaError as error:
-        raise Transient(f"Kafka at {settings.kafka_bootstrap_servers}: {error}") from error
+        raise Transient(described(settings, error)) from error
     finally:
         admin.close()
 
 
-def _ensure(admin: Any, settings: KafkaSettings) -> tuple[str, ...]:
-    specs = topic_specs()
+def _ensure(admin: Any, settings: KafkaSettings, needs: Sequence[Need]) -> tuple[str, ...]:
+    used = {need.name for need in needs if need.resource == "topic"}
+    specs = [spec for spec in topic_specs() if not used or settings.topic_prefix + spec.name in used]
     existing = set(admin.list_topics())
     missing = [spec for spec in specs if settings.topic_prefix + spec.name not in existing]
+    if missing and (denied := _create(admin, settings, missing)):
+        # One that exists and must not be seen is missing, too.
+        needed = [Need("topic", name, "CREATE") for name in denied] + [need for need in needs if need.name in denied]
+        raise Transient(not_allowed(settings, needed))
+    if needs:  # before the wait: what must not be seen does not become visible
+        require(admin, settings, needs)
     if missing:
-        _create(admin, settings, missing)
-    _await_visible(admin, {settings.topic_prefix + spec.name for spec in missing})
+        _await_visible(admin, {settings.topic_prefix + spec.name for spec in missing})
+        require(admin, settings, needs)  # of those that were not known at first, too
     present = [spec for spec in specs if spec not in missing]
     return misconfigured(present, _configs(admin, settings, present), settings)
 
 
-def _create(admin: Any, settings: KafkaSettings, specs: Sequence[TopicSpec]) -> None:
-    """Create all of them by one request, which takes the broker a fraction of the time of one each."""
+def _create(admin: Any, settings: KafkaSettings, specs: Sequence[TopicSpec]) -> list[str]:
+    """Create all of them by one request, which takes the broker a fraction of the time of one each.
+
+    Return the names of those that must not be created.
+    """
+    denied: list[str] = []
     new = [
         NewTopic(
             name=settings.topic_prefix + spec.name,
@@ -109,8 +124,11 @@ def _create(admin: Any, settings: KafkaSettings, specs: Sequence[TopicSpec]) -> 
     ]
     for topic in admin.create_topics(new, raise_errors=False)["topics"]:
         error = for_code(topic["error_code"])
-        if error not in (NoError, TopicAlreadyExistsError):  # another service may have created it first
+        if error is TopicAuthorizationFailedError:
+            denied.append(topic["name"])
+        elif error not in (NoError, TopicAlreadyExistsError):  # another service may have created it first
             raise error(f"{topic['name']}: {topic['error_message']}")
+    return denied
 
 
 def _await_visible(admin: Any, names: set[str]) -> None:

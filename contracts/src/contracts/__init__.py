@@ -1,5 +1,6 @@
 """The events that Gauntlet's services exchange."""
 
+from contracts.audit import AuditHeadSigned, AuditPosition
 from contracts.benchmarks import BenchmarkCompleted, BenchmarkDue, BenchmarkFigure
 from contracts.catalogue import BY_TYPE, EVENTS, types_on
 from contracts.event import MODEL_NAME_PATTERN, Envelope, Event, ModelName, ModelVersion, content_id, new_envelope
@@ -57,6 +58,8 @@ __all__ = [
     "ApprovalRequested",
     "Arm",
     "ArmSums",
+    "AuditHeadSigned",
+    "AuditPosition",
     "BenchmarkCompleted",
     "BenchmarkDue",
     "BenchmarkFigure",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contracts.audit import AuditHeadSigned
 from contracts.benchmarks import BenchmarkCompleted, BenchmarkDue
 from contracts.event import Event
 from contracts.lifecycle import (
@@ -42,6 +43,7 @@ EVENTS: tuple[type[Event], ...] = (
     ApprovalRefused,
     BenchmarkDue,
     BenchmarkCompleted,
+    AuditHeadSigned,
 )
 
 BY_TYPE: dict[str, type[Event]] = {event.type: event for event in EVENTS}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import timedelta
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import (
     BeforeValidator,
@@ -20,6 +21,9 @@ from pydantic import (
 from contracts.durations import Duration
 from contracts.metrics import METRICS, MetricName
 from contracts.section import Section
+
+MOST_RELATIVE = 3.0
+"""A loss of four times the baseline: beyond it, a percentage is meant."""
 
 FORMER_DROP = 0.05
 """The default of `metric_drop` before there were relative ones."""
@@ -41,6 +45,8 @@ class AbsoluteDrop(Section):
 
 
 def _kind(value: Any) -> str | None:
+    if isinstance(value, dict) and {"relative", "absolute"} <= value.keys():
+        return None
     if isinstance(value, RelativeDrop) or (isinstance(value, dict) and "relative" in value):
         return "share"
     if isinstance(value, AbsoluteDrop) or (isinstance(value, dict) and "absolute" in value):
@@ -55,7 +61,8 @@ MetricDrop = Annotated[
     Discriminator(
         _kind,
         custom_error_type="metric_drop",
-        custom_error_message="metric_drop is {relative: 0.05}, 5 % of the baseline, or {absolute: 3}, or that number",
+        custom_error_message="metric_drop is {relative: 0.05}, 5 % of the baseline, or {absolute: 3}, or that number,"
+        " in the unit of the metric; one of them",
     ),
 ]
 """A plain number is absolute."""
@@ -66,6 +73,24 @@ def allowed_drop(drop: MetricDrop, baseline: float) -> float:
     if isinstance(drop, RelativeDrop):
         return drop.relative * abs(baseline)
     return drop.absolute if isinstance(drop, AbsoluteDrop) else drop
+
+
+def impossible(drop: MetricDrop, metric: str | None) -> str | None:
+    """Return why the metric can never be worse by so much; None where it can. `metric` None: it is not known.
+
+    Most often a percentage was written.
+    """
+    if isinstance(drop, RelativeDrop):
+        value, unit = drop.relative, "of the baseline"
+        most = 1.0 if metric is None or METRICS[metric].is_share else MOST_RELATIVE
+        said = f"{{relative: {value:g}}} is {100 * value:g} % {unit}"
+        fits = f"{{relative: {value / 100:g}}}"
+    else:
+        value = drop.absolute if isinstance(drop, AbsoluteDrop) else drop
+        most = 1.0 if metric is not None and METRICS[metric].is_share else math.inf
+        said = f"{value:g} is in the unit of {metric}, which is from 0 to 1"
+        fits = f"{value / 100:g}, or {{relative: {value / 100:g}}}"
+    return None if value < most else f"{said}: no model loses so much; for {value:g} %: {fits}"
 
 
 def drop_in_words(drop: MetricDrop) -> str:
@@ -79,6 +104,17 @@ class Budget(Section):
 
     false_alarms: int = Field(default=1, ge=1, description="False alarms")
     per_windows: int = Field(default=20, ge=2, le=1000, description="In this number of windows")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_is_said(cls, value: Any) -> Any:
+        """Parse `1 in 20`."""
+        if isinstance(value, dict | Budget):
+            return value
+        found = re.fullmatch(r"\s*(\d{1,4})\s+in\s+(\d{1,4})\s*", value) if isinstance(value, str) else None
+        if found is None:
+            raise ValueError("expected for example 1 in 20: one false alarm in 20 windows")
+        return {"false_alarms": int(found[1]), "per_windows": int(found[2])}
 
     @model_validator(mode="after")
     def _is_rare(self) -> Budget:
@@ -133,14 +169,28 @@ class DriftRows(Section):
     rows: int = Field(default=2000, ge=200, description="Rows of a window")
 
 
+def _retrain(value: Any) -> Any:
+    if value not in ("always", "on harmful"):
+        raise ValueError(
+            "expected always, or on harmful; a model without `recipe` is never trained, and drift is announced all the"
+            " same"
+        )
+    return value
+
+
 class Drift(Section):
     """When production has drifted from the rows that the champion was trained on."""
+
+    if_off: ClassVar[str] = (
+        "every champion is watched, and drift alone never changes it. To hear of it rarely: {budget: 1 in 200, after: 3"
+        " of 3}; to train only for what hurts: {retrain: on harmful}"
+    )
 
     window: DriftRows = DriftRows()
     budget: Budget = Field(
         default=Budget(),
-        description="How often a window may be judged as drifted although nothing has changed: the limits of the"
-        " columns are calibrated so",
+        description="How often a window may be judged as drifted although nothing has changed, such as 1 in 20: the"
+        " limits of the columns are calibrated so",
     )
     after: AfterWindows = Field(
         default=After(2, 3),
@@ -152,7 +202,7 @@ class Drift(Section):
         le=1,
         description="Instead of `budget`: the share of the columns that must have drifted, each by the fixed limit 0.1",
     )
-    retrain: Literal["always", "on harmful"] = Field(
+    retrain: Annotated[Literal["always", "on harmful"], BeforeValidator(_retrain)] = Field(
         default="always",
         description="Which announced drift leads to a training. on harmful: only drift of the data that is estimated to"
         " be harmful, and every drop of the performance",
@@ -164,6 +214,7 @@ class Drift(Section):
     )
     alerts: dict[MetricName, float] = Field(
         default={},
+        examples=[{"mape": 0.2, "directional_accuracy": 0.55}],
         description="Worst acceptable values of metrics on labelled rows, for example"
         " {mape: 0.2, directional_accuracy: 0.55}",
     )

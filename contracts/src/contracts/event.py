@@ -32,6 +32,8 @@ class Event(Value):
     topic: ClassVar[str]
     headers_optional: ClassVar[bool] = False
     """True when a publisher may send only key and JSON value; the id is then derived from the content."""
+    signed: ClassVar[bool] = False
+    """True for a decision that its readers act on: its emitter signs it where it has a signing key."""
 
     model_name: ModelName
 

@@ -36,6 +36,12 @@ class OutputFormat(Value):
         default=(), description="The classes in the order of the scores; empty: 0, 1, …, or no classes"
     )
     label: str | None = Field(default=None, description="Column of the golden rows that contains the ground truth")
+    entity: str | None = Field(
+        default=None, description="Column of a row that identifies what it is about; rows may have it beside features"
+    )
+    event_time: str | None = Field(
+        default=None, description="Column of a row with its time; rows may have it beside the features"
+    )
 
 
 class Trigger(Value):
@@ -115,6 +121,7 @@ class GatePassed(GateResult):
 
     type: ClassVar[str] = "gauntlet.GatePassed.v1"
     topic: ClassVar[str] = "gate-passed"
+    signed: ClassVar[bool] = True
 
     serving_artifact: ServingArtifact | None = Field(default=None, description="What it is served with")
     output: OutputFormat | None = Field(
@@ -143,6 +150,7 @@ class Promoted(Event):
 
     type: ClassVar[str] = "gauntlet.Promoted.v1"
     topic: ClassVar[str] = "promoted"
+    signed: ClassVar[bool] = True
 
     model_version: ModelVersion
     epoch: int = Field(

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_serializer,
+    model_validator,
+)
 
-from contracts.drift_settings import FORMER_DROP, FORMER_SHARE, Benchmark, Drift
+from contracts.drift_settings import FORMER_DROP, FORMER_SHARE, Benchmark, Drift, impossible
 from contracts.durations import Duration
 from contracts.event import ModelName
 from contracts.gate_settings import (
@@ -36,7 +44,7 @@ def _off_is_false(value: Any) -> Any:
 
 
 def _retained_is_all_defaults(value: Any) -> Any:
-    if isinstance(value, str) and value not in ("newest", "retained"):
+    if not isinstance(value, dict | Retained) and value not in ("newest", "retained"):
         raise ValueError("candidates are newest, retained, or for example {retained: 10}")
     return {} if value == "retained" else value
 
@@ -72,6 +80,8 @@ class Golden(Section):
 class Gates(Section):
     """In the order in which they run. A gate that is not named runs with its defaults, if it is on by default; `false`
     leaves it out."""
+
+    if_off: ClassVar[str] = "each gate is switched off by its name, such as {latency: off}"
 
     fail_fast: bool = Field(default=False, description="Skip the gates after the first one that failed")
     lineage: Annotated[Lineage | Literal[False], BeforeValidator(_off_is_false)] = Lineage()
@@ -207,6 +217,14 @@ class ModelPolicy(Section):
             raise ValueError("golden.window: holdout needs `entity`: rows of one entity must stay on one side")
         if self.features and self.features.key is None and self.entity is None:
             raise ValueError("features needs `key`, the column of the ids, or `entity`, whose name it has")
+        return self
+
+    @model_validator(mode="after")
+    def _the_drop_is_possible(self, info: ValidationInfo) -> ModelPolicy:
+        """Of what a person writes: evidence that holds such a policy stays readable."""
+        metric = self.metric if self.states_metric else None
+        if info.context and (why := impossible(self.drift.metric_drop, metric)):
+            raise ValueError(f"drift.metric_drop: {why}")
         return self
 
     @field_serializer("strategy")

@@ -92,6 +92,7 @@ class RolloutChanged(Event):
 
     type: ClassVar[str] = "gauntlet.RolloutChanged.v1"
     topic: ClassVar[str] = "rollouts"
+    signed: ClassVar[bool] = True
 
     rollout_id: str = Field(min_length=1, max_length=250, description="See GET /rollouts/{rollout_id}")
     revision: int = Field(

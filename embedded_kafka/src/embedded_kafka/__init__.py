@@ -3,6 +3,7 @@
 from embedded_kafka.broker import EmbeddedKafka
 from embedded_kafka.errors import DigestMismatch, DownloadFailed, EmbeddedKafkaError, PortTaken, StartFailed
 from embedded_kafka.lock import KAFKA_VERSION
+from embedded_kafka.security import Security, Tls
 
 __all__ = [
     "KAFKA_VERSION",
@@ -11,5 +12,7 @@ __all__ = [
     "EmbeddedKafka",
     "EmbeddedKafkaError",
     "PortTaken",
+    "Security",
     "StartFailed",
+    "Tls",
 ]

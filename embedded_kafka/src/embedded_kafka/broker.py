@@ -17,6 +17,7 @@ from embedded_kafka.errors import PortTaken, StartFailed
 from embedded_kafka.install import installed_jars
 from embedded_kafka.probe import answers, free_ports, taken
 from embedded_kafka.process import BrokerProcess, format_storage
+from embedded_kafka.security import Security, write_private
 from embedded_kafka.startup_cache import startup_flags
 
 STARTED = "Kafka Server started"  # the line the broker logs when it is ready
@@ -36,8 +37,9 @@ CAUSE = re.compile(
 class EmbeddedKafka:
     """One broker in KRaft mode on 127.0.0.1 that keeps its data in `data_dir`.
 
-    `port` None takes a free one. `settings` override our broker settings. `start_timeout` (seconds) excludes the first
-    download. The broker ends when this process ends, even if that is killed.
+    `port` None takes a free one. `settings` override our broker settings. `security` None: everybody on this machine
+    may do everything. `start_timeout` (seconds) excludes the first download. The broker ends when this process ends,
+    even if that is killed.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class EmbeddedKafka:
         port: int | None = None,
         *,
         settings: Mapping[str, str] | None = None,
+        security: Security | None = None,
         log_file: Path | str | None = None,
         start_timeout: float = 60.0,
     ) -> None:
@@ -54,6 +57,8 @@ class EmbeddedKafka:
         self._wanted_port = port
         self._port = port
         self._settings = dict(settings or {})
+        self.security = security
+        self._probed_port = 0
         self._start_timeout = start_timeout
         self._process: BrokerProcess | None = None
         self._log_from = 0
@@ -141,19 +146,32 @@ class EmbeddedKafka:
     def _launch(self, jars: list[Path], flags: list[str]) -> None:
         data, properties = self.data_dir / "data", self.data_dir / "server.properties"
         with locked(self.data_dir / "broker.lock", LOCK_SECONDS) as lock:
-            properties.write_text(server_properties(data, self.port, free_ports(1)[0], self._settings))
+            is_new = not (data / "meta.properties").exists()
+            self._write_properties(properties, data)
             self._log_from = self.log_file.stat().st_size if self.log_file.exists() else 0
-            if not (data / "meta.properties").exists():
+            if is_new:
                 cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-                if not format_storage(jars, flags, properties, cluster_id, self.log_file):
+                users = self.security.format_arguments(self.data_dir) if self.security else []
+                if not format_storage(jars, flags, properties, cluster_id, self.log_file, users):
                     raise self._failed(f"Kafka could not prepare its data directory {data}")
+            elif self.security:
+                self.security.require_same_users(self.data_dir)
             self._process = BrokerProcess(jars, flags, properties, self.log_file, keep_open=[lock])
+
+    def _write_properties(self, path: Path, data: Path) -> None:
+        controller_port, internal_port = free_ports(2)
+        secured = {}
+        if self.security:
+            secured = self.security.settings(self.data_dir, self.port, internal_port, controller_port)
+        self._probed_port = internal_port if self.security else self.port
+        write_private(path, server_properties(data, self.port, controller_port, secured | self._settings))
 
     def _await_answer(self) -> None:
         assert self._process is not None
         deadline = time.monotonic() + self._start_timeout
-        # The log line proves that this broker responds, not another one that took the port first.
-        while not (STARTED in self._log() and answers(self.port)):
+        # The log line proves that this broker responds, not another one that took the port first. Of a secured broker
+        # the internal listener is probed: the clients' one needs certificates, and opens together with it.
+        while not (STARTED in self._log() and answers(self._probed_port)):
             if not self._process.running:
                 raise self._failed(f"Kafka ended while starting (exit code {self._process.exit_code})")
             if time.monotonic() > deadline:

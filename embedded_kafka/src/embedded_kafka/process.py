@@ -29,11 +29,16 @@ def java_command(jars: Sequence[Path], flags: Sequence[str], main_class: str, *a
 
 
 def format_storage(
-    jars: Sequence[Path], flags: Sequence[str], properties: Path, cluster_id: str, log_file: Path
+    jars: Sequence[Path],
+    flags: Sequence[str],
+    properties: Path,
+    cluster_id: str,
+    log_file: Path,
+    more: Sequence[str] = (),
 ) -> bool:
     """Format the data directory of `properties`; return whether it succeeded (the log has the reason otherwise)."""
     # With "=": one id in 64 starts with a dash, and would be parsed as an option.
-    arguments = ("format", "--ignore-formatted", f"--cluster-id={cluster_id}", "-c", str(properties))
+    arguments = ("format", "--ignore-formatted", f"--cluster-id={cluster_id}", "-c", str(properties), *more)
     command = java_command(jars, flags, STORAGE_TOOL, *arguments)
     with log_file.open("ab") as log:
         return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False).returncode == 0

@@ -74,7 +74,7 @@ def print_schedule(found: Mapping[str, Any]) -> None:
         ("every", None if every is None else duration(timedelta(seconds=every))),
         ("next", local_time(found["next_at"]) if found["next_at"] else None),
         ("state", found["reason"]),
-        ("waits", found["waits"]),
+        *([("waited", found["waits"])] if found["waits"] not in (None, found["reason"]) else []),
         ("labelled rows", f"{found['labelled']:,}"),
         ("running", found["running"]),
         ("newest", found["newest"]),

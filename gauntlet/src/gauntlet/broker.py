@@ -6,20 +6,23 @@ import logging
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from chassis.cloudevents import Headers, Record, encode
 from chassis.kafka import LARGEST_MESSAGE, kafka_python_options
+from chassis.kafka_access import Need, Operation, is_secured, missing, not_allowed
 from chassis.kafka_problem import refusal
-from contracts import Envelope
+from contracts import Envelope, Event, ModelRegistered, TrainingRequested
 from gauntlet.endpoints import Address, kafka
 from gauntlet.errors import CliError
 
+PUBLISHED: tuple[type[Event], ...] = (TrainingRequested, ModelRegistered)
+"""What commands publish; `gauntlet acls` allows it."""
 KNOCK_SECONDS = 3
 BOOTSTRAP_MS = 5_000
 ACKNOWLEDGED_SECONDS = 15
@@ -45,11 +48,13 @@ class Broker:
 
     def publish(self, envelope: Envelope[Any]) -> None:
         """Send an event and wait until all replicas have stored it."""
+        assert isinstance(envelope.data, PUBLISHED), "`gauntlet acls` must know of it"
         key, value, headers = encode(envelope)
         self.send([(envelope.data.topic, key, value, headers)])
 
     def send(self, messages: Sequence[tuple[str, bytes | None, bytes | None, Headers]]) -> None:
         """Send (topic without prefix, key, value, headers) one after another, each acknowledged before the next."""
+        self.require("WRITE", [topic for topic, *_ in messages])
         with _kafka_errors(self.address):
             producer = KafkaProducer(
                 **self._options(),
@@ -66,6 +71,22 @@ class Broker:
                     sent.get(ACKNOWLEDGED_SECONDS)
             finally:
                 producer.close(timeout=5)
+
+    def require(self, operation: Operation, topics: Sequence[str]) -> None:
+        """Raise CliError when the broker does not allow the operation on all of these topics, without prefix.
+
+        Clients would say that they may not be idempotent, or that there is no such topic.
+        """
+        if not is_secured(self.settings):
+            return
+        needs = [Need("topic", self.settings.topic_prefix + topic, operation) for topic in dict.fromkeys(topics)]
+        with (
+            _kafka_errors(self.address),
+            closing(KafkaAdminClient(**self._options())) as admin,
+        ):
+            lacking = missing(admin, needs)
+        if lacking:
+            raise CliError(not_allowed(self.settings, lacking))
 
     def read_whole(self, topic: str) -> list[Received]:
         """Return everything that `topic` holds now, tombstones included, in the order of each partition."""
@@ -118,6 +139,7 @@ class Following:
         self.missing: list[str] = []
 
     def __enter__(self) -> Following:
+        self._broker.require("READ", self._wanted)
         self._consumer = self._broker.consumer()
         try:
             with _kafka_errors(self._broker.address):

@@ -11,6 +11,8 @@ import typer
 from rich.markup import escape
 
 from gauntlet.commands import (
+    acls,
+    advisories,
     audit,
     backtest,
     benchmarks,
@@ -21,7 +23,9 @@ from gauntlet.commands import (
     drift,
     dry_run,
     events,
+    evidence,
     golden,
+    keys,
     login,
     models,
     policies,
@@ -31,6 +35,7 @@ from gauntlet.commands import (
     rollouts,
     stack,
     tokens,
+    topic_records,
     topics,
     train,
 )
@@ -60,6 +65,8 @@ app.command("status")(stack.status)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("topics")(topics.topics)
+app.command("verify-topic")(topic_records.verify)
+app.command("acls")(acls.acls)
 app.command("register")(register.register)
 app.command("try")(dry_run.try_version)
 app.command("train")(train.train)
@@ -85,11 +92,14 @@ app.command("logout")(login.logout)
 app.command("whoami")(login.whoami)
 app.command("backtest")(backtest.backtest)
 app.command("benchmark")(benchmarks.benchmark)
+app.add_typer(advisories.app, name="advisories")
 app.add_typer(audit.app, name="audit")
 app.add_typer(benchmarks.app, name="benchmarks")
 app.add_typer(events.app, name="events")
+app.add_typer(evidence.app, name="evidence")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(golden.app, name="golden")
+app.add_typer(keys.app, name="keys")
 app.add_typer(policies.app, name="policy")
 app.add_typer(tokens.app, name="token")
 

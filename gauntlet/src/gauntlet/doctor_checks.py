@@ -52,6 +52,7 @@ def run_checks(data_dir: Path, port_offset: int) -> list[Finding]:
         _database,
         _authentication,
         _policies,
+        _advisories,
         _ports,
         _disk,
         _memory,
@@ -203,6 +204,22 @@ def _policies(config: StackConfig) -> Iterator[Finding]:
         yield Finding(
             "policies", False, f"none in {policies.folder}", "Start from the repository, or set POLICIES_DIR."
         )
+
+
+UPDATE = "gauntlet advisories update"
+
+
+def _advisories(config: StackConfig) -> Iterator[Finding]:
+    from gauntlet.advisories import folder_of, state_in
+
+    folder = folder_of(config.data_dir)
+    found = state_in(folder)
+    if found is not None:
+        yield Finding("advisories", True, found.sentence(), UPDATE if found.is_old else "")
+    elif folder.is_dir():
+        yield Finding("advisories", True, f"in {folder}, of unknown age")
+    else:
+        yield Finding("advisories", True, f"none in {folder}: known vulnerabilities are not checked", UPDATE)
 
 
 def _ports(config: StackConfig) -> Iterator[Finding]:

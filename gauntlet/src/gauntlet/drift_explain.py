@@ -24,7 +24,10 @@ def drift_in_words(policy: ModelPolicy) -> Iterator[Sentence]:
 
 def _data(policy: ModelPolicy) -> str:
     drift = policy.drift
-    size = f"Each {drift.window.rows:,} predicted rows are compared with the rows that the champion was trained on."
+    size = (
+        f"Each {drift.window.rows:,} predicted rows are compared with the rows that the champion was trained on"
+        f"{_else(policy)}."
+    )
     if drift.drift_share is not None:
         return (
             f"{size} They have drifted when {drift.drift_share:.0%} of the columns are beyond the fixed limit 0.1; how"
@@ -33,6 +36,16 @@ def _data(policy: ModelPolicy) -> str:
     return (
         f"{size} They have drifted when a column is beyond its limit; the limits are calibrated so that this happens"
         f" to {counted(drift.budget.false_alarms, 'window')} in {drift.budget.per_windows} without drift."
+    )
+
+
+def _else(policy: ModelPolicy) -> str:
+    """Return what takes the place of training rows that only the trainer registers by itself."""
+    if policy.recipe is not None:
+        return ""
+    return (
+        f" (gauntlet register {policy.model} VERSION --reference FILE, or those that MLflow has of it); where they are"
+        " not known, with its golden rows, and without these features are not watched"
     )
 
 

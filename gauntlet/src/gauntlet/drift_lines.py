@@ -42,6 +42,8 @@ def model_lines(model: Mapping[str, Any]) -> Iterator[str]:
         yield f"[bold]{escape(model['model_name'])}[/]: predictions came, but no promotion is known"
     else:
         yield f"[bold]{escape(model['model_name'])} v{champion['model_version']}[/] {_standing(newest)}"
+        if champion.get("features"):  # a service of an older build does not say
+            yield f"features: {escape(champion['features'])}"
     rule = f"budget of {rules['budget']}" if rules["budget"] else f"drift_share {rules['drift_share']:g}"
     yield (
         f"rule: windows of {rules['window_rows']:,} rows, {rule}, announced after {rules['after']}, retrain"
@@ -111,10 +113,12 @@ def limits_line(limits: Mapping[str, Any] | None) -> str | None:
         said = f"calibrated on {windows} {past}"
     else:
         also = f" and {windows} past windows" if windows else ""
-        said = (
-            f"calibrated on {limits['splits']} random splits of the reference{also}: ordinary day-to-day variation is"
-            " not in them, or only in part"
+        variation = (
+            "so few windows make them wide, and small drifts are seen later"
+            if windows
+            else "ordinary day-to-day variation is not in them"
         )
+        said = f"calibrated on {limits['splits']} random splits of the reference{also}: {variation}"
     if rule and rule["of"]:
         said += f"; drift_share {rule['share']:g} would have alarmed in {rule['alarms']} of {rule['of']} without drift"
     return said

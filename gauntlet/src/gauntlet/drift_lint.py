@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from contracts.drift_settings import Drift
-from contracts.policy import ModelPolicy
+from contracts.policy import ModelPolicy, Retained
 
 Sentence = tuple[str, str]
 
@@ -19,9 +19,9 @@ LATE_ROWS = 50_000
 
 
 def drift_warnings(policy: ModelPolicy) -> list[Sentence]:
-    """Return (subject, sentence) for the section `drift`."""
+    """Return (subject, sentence) for the sections `drift` and `benchmark`."""
     drift = policy.drift
-    return [*_share(drift), *_budget(drift), *_rows(drift), *_retrain(policy)]
+    return [*_share(drift), *_budget(drift), *_rows(drift), *_retrain(policy), *_tournament(policy)]
 
 
 def _share(drift: Drift) -> Iterator[Sentence]:
@@ -67,3 +67,12 @@ def _rows(drift: Drift) -> Iterator[Sentence]:
 def _retrain(policy: ModelPolicy) -> Iterator[Sentence]:
     if policy.drift.retrain == "on harmful" and policy.recipe is None:
         yield "drift.retrain", "on harmful decides nothing: there is no recipe, so nothing is trained after a drift."
+
+
+def _tournament(policy: ModelPolicy) -> Iterator[Sentence]:
+    if policy.benchmark is not None and policy.benchmark.tournament and not isinstance(policy.candidates, Retained):
+        yield (
+            "benchmark.tournament",
+            "decides nothing with candidates: newest: no earlier version is kept that could play. candidates: retained"
+            " keeps them.",
+        )

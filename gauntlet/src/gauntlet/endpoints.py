@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from chassis.settings import MEBIBYTE, KafkaSettings
+from chassis.uris import prefixes_of
 from gauntlet.errors import CliError
 from gauntlet.stack_file import URL_VARIABLES, endpoints, read_stack
 
@@ -22,8 +23,26 @@ class CliSettings(KafkaSettings):
     mlflow_tracking_uri: str = Field("http://127.0.0.1:5000", alias="MLFLOW_TRACKING_URI")
     policies_dir: Path = Field(Path("policies"), alias="POLICIES_DIR")
     max_event_bytes: int = Field(MEBIBYTE, ge=1024, alias="MAX_EVENT_BYTES")
+    advisories_dir: Path | None = Field(None, alias="GATEKEEPER_ADVISORIES_DIR")
+    allowed_uri_prefixes: str | None = Field(None, alias="ALLOWED_URI_PREFIXES")
     auth: Literal["off", "tokens", "oidc"] = Field("off", alias="AUTH")
     auth_tokens_file: Path | None = Field(None, alias="AUTH_TOKENS_FILE")
+
+
+def uri_prefixes() -> str:
+    """What ALLOWED_URI_PREFIXES is for processes that a command starts here: as it is set, else this project's folder.
+
+    So a dataset that a notebook in it names by its path can be read, and nothing else of this machine; nor can the home
+    folder, or one above it.
+    """
+    if (said := stack_settings().allowed_uri_prefixes) is not None:
+        return said
+    here, home = Path.cwd(), Path.home()
+    try:
+        usable = len(prefixes_of(here.as_uri())) == 1
+    except ValueError:  # a name that no prefix can have
+        usable = False
+    return here.as_uri() if usable and not home.is_relative_to(here) else ""
 
 
 @dataclass(frozen=True)
@@ -38,7 +57,12 @@ class Address:
 
     @property
     def title(self) -> str:
-        return {"kafka": "Kafka", "mlflow": "MLflow"}.get(self.part, f"the {self.part}")
+        return {
+            "kafka": "Kafka",
+            "mlflow": "MLflow",
+            "drift": "the drift service",
+            "serving": "the serving replica",
+        }.get(self.part, f"the {self.part}")
 
     def silent(self, problem: str) -> CliError:
         """Return the error for a part that does not respond there."""

@@ -13,6 +13,7 @@ from contracts import (
     ApprovalGiven,
     ApprovalRefused,
     ApprovalRequested,
+    AuditHeadSigned,
     BenchmarkCompleted,
     BenchmarkDue,
     DriftDetected,
@@ -192,6 +193,7 @@ def _benchmark_completed(event: BenchmarkCompleted) -> str:
 
 
 WORDS: dict[type[Event], Callable[[Any], str]] = {
+    AuditHeadSigned: lambda event: f"{event.rows} rows, {event.digest}, signed with {event.key_id}",
     TrainingRequested: _requested,
     TrainingFailed: lambda event: f"job {event.job_id}: {event.reason}",
     ModelRegistered: _registered,

@@ -74,6 +74,16 @@ KafkaServers = Annotated[
         "--kafka", envvar="KAFKA_BOOTSTRAP_SERVERS", metavar="HOST:PORT", help="Instead of the stack's Kafka."
     ),
 ]
+TrustedKeys = Annotated[
+    Path | None,
+    typer.Option(
+        "--keys",
+        envvar="GATEKEEPER_TRUSTED_KEYS",
+        metavar="DIR",
+        file_okay=False,
+        help="Folder of the public keys that are trusted (*.pem); without it, signatures are not verified.",
+    ),
+]
 MlflowUri = Annotated[
     str | None,
     typer.Option("--mlflow", envvar="MLFLOW_TRACKING_URI", metavar="URL", help="Instead of the stack's MLflow."),

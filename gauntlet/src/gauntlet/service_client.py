@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -60,6 +60,19 @@ class ServiceClient:
     def upload(self, path: str, content: bytes, **params: str) -> Any:
         return self._ask("POST", path, params=params, content=content)
 
+    def save(self, path: str, file: IO[bytes], **params: Any) -> None:
+        """Write the body of a response to `file` as it arrives. Raises CliError also for one that ends early."""
+        given = {name: value for name, value in params.items() if value is not None}
+        try:
+            with self._client.stream("GET", self.address.at + path, params=given) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise refusal(self.address, self.credential, answer, _json(answer))
+                for chunk in answer.iter_bytes():
+                    file.write(chunk)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise self.address.silent(_reason(error)) from error
+
     def _ask(self, method: str, path: str, **options: Any) -> Any:
         try:
             answer = self._client.request(method, self.address.at + path, **options)
@@ -92,6 +105,13 @@ class ServiceClient:
 def gatekeeper_client(gatekeeper: str | None, data_dir: Path, timeout: httpx.Timeout = TIMEOUT) -> ServiceClient:
     """Return a client of the given gatekeeper, else of the stack's."""
     return ServiceClient(service("gatekeeper", data_dir, gatekeeper), timeout)
+
+
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return None
 
 
 def refusal(address: Address, credential: Credential | None, answer: httpx.Response, body: Any) -> ServiceError:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gauntlet.components import KafkaPart, Part, ProcessPart
 from gauntlet.credentials import headers_for
+from gauntlet.endpoints import uri_prefixes
 from gauntlet.errors import CliError
 from gauntlet.stack_file import DEFAULT_PORTS
 
@@ -133,6 +134,7 @@ def _service(service: Service, config: StackConfig, own: Mapping[str, str]) -> P
         "TOPIC_PREFIX": config.topic_prefix,
         "DATA_DIR": str(config.data_dir.absolute()),
         "POLICIES_DIR": str(config.policies_dir.absolute()),
+        "ALLOWED_URI_PREFIXES": uri_prefixes(),
         f"{service.prefix}_HOST": "127.0.0.1",
         f"{service.prefix}_PORT": str(port),
         **service.extra,

@@ -12,7 +12,7 @@ from typing import Any
 
 from chassis.policy_store import PolicyStore
 from contracts.policy import ModelPolicy
-from gauntlet.endpoints import stack_settings
+from gauntlet.endpoints import stack_settings, uri_prefixes
 from gauntlet.errors import CliError
 from gauntlet.modules import follow
 from gauntlet.policy_files import policy_in
@@ -110,6 +110,6 @@ def judged(
     if stored is not None:
         module += ["--stored", json.dumps(stored)]
         module += ["--named"] if policy.policy.golden.dataset else []
-    (last,) = follow(module, {"MLFLOW_TRACKING_URI": tracking_uri})
+    (last,) = follow(module, {"MLFLOW_TRACKING_URI": tracking_uri, "ALLOWED_URI_PREFIXES": uri_prefixes()})
     verdict: dict[str, Any] = last["verdict"]
     return verdict

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import select, update
 
 from contracts import Envelope, GroundTruthReceived
@@ -119,6 +120,46 @@ def test_rows_of_a_version_that_is_no_longer_champion_leave(bench):
         session.execute(update(WindowRow).values(closed_at=datetime.now(UTC) - timedelta(hours=1)))
     bench.keeper.sweep()
     assert bench.count(PlaceRow) == 0
+
+
+def test_rows_of_a_former_champion_stay_while_its_windows_are_among_the_newest_of_the_model(database_url):
+    """Their pages are opened after the promotion, too; without them nothing could be drawn."""
+    bench = Bench(database_url, windows_kept=2)
+    bench.promote()
+    bench.predict(predictions(customers(2 * SIZE, 1)))
+    bench.judged()
+    bench.promote(version=2, epoch=2)
+    aged(bench, timedelta(hours=1))
+    bench.keeper.sweep()
+    assert bench.count(PlaceRow) == 2 * SIZE
+    bench.predict(predictions(customers(SIZE + 100, 2), version=2))
+    bench.judged()
+    aged(bench, timedelta(hours=1))
+    bench.keeper.sweep()
+    assert bench.count(PlaceRow) == 2 * SIZE + 100, "the older one of the former champion left"
+
+
+@pytest.mark.parametrize("kind", ["data", "performance", "prediction", "proxy"])
+def test_a_report_that_an_event_of_any_kind_links_to_is_kept(database_url, kind):
+    bench = Bench(database_url, windows_kept=1, reports_kept=1, history_kept=1)
+    bench.promote()
+    bench.predict(predictions(customers(5 * SIZE, 1)))
+    bench.judged()
+    event = f"shop-v1-w1:{kind}"
+    columns = {f"{kind}_event_id": event} if kind in ("data", "performance") else {kind: {"event_id": event}}
+    with bench.database.transaction() as session:
+        for window in session.scalars(select(WindowRow)):
+            session.add(ReportRow(window_key=window.key, page=b"x", note="n"))
+            if window.number == 1:
+                for name, value in columns.items():
+                    setattr(window, name, value)
+            else:
+                window.proxy = {"event_id": None}
+            assert window.is_announced == (window.number == 1)
+    for _ in range(2):
+        bench.keeper.sweep()
+    assert [name for name, *_ in bench.windows()] == ["shop-v1-w1", "shop-v1-w3", "shop-v1-w4", "shop-v1-w5"]
+    assert bench.count(ReportRow) == 2
 
 
 def test_reports_and_verdicts_beyond_what_is_kept_leave_except_of_announced_drift(database_url):

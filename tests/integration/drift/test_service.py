@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from chassis.digests import digest_file
 from contracts import Dataset, GroundTruthReceived, Output, OutputFormat, PredictionMade, new_envelope
-from contracts.golden_predictions import LABEL, PREDICTION, SCORE
+from contracts.golden_predictions import EVENT_TIME, LABEL, PREDICTION, SCORE
 from support.bus_client import BusClient
 from support.drifting import WINDOW, DriftService, customers, detected, log_reference, predictions, promotion, truths
 from support.mlflow_server import MlflowServer
@@ -255,6 +256,20 @@ def test_a_reference_that_was_changed_is_refused_and_said(
     assert detected(bus, shop) == []
 
 
+def test_a_reference_outside_the_registry_is_not_opened_and_the_verdict_says_which_setting_would_allow_it(
+    drift: DriftService, shop: str, bus: BusClient, tmp_path: Path
+) -> None:
+    """The file is there, and has this digest: a promotion that names it is all that it would take."""
+    file = tmp_path / "reference.parquet"
+    customers(WINDOW, 1).to_parquet(file)
+    named = Dataset(uri=file.as_uri(), digest=digest_file(file), rows=WINDOW)
+    drift.publish([promotion(model=shop, reference=named), *predictions(customers(WINDOW, 2, shift=1.0), model=shop)])
+    window = drift.window_that(lambda window: window["state"] == "failed", shop)
+    assert f"{file.as_uri()!r} is refused: it is a file outside the registry" in window["data"]["reason"]
+    assert "ALLOWED_URI_PREFIXES" in window["data"]["reason"]
+    assert detected(bus, shop) == []
+
+
 def test_a_column_that_cannot_be_drawn_and_an_integer_beyond_any_float_leave_the_verdict(
     drift: DriftService, shop: str, mlflow_server: MlflowServer, tmp_path: Path
 ) -> None:
@@ -288,7 +303,29 @@ def test_nothing_to_compare_is_a_sentence_in_the_verdict(
 def test_a_promotion_without_a_reference_leaves_windows_inconclusive(drift: DriftService, shop: str) -> None:
     drift.publish([promotion(model=shop), *predictions(customers(WINDOW, 2), model=shop)])
     window = drift.window_that(lambda window: window["state"] == "refused", shop)
-    assert "names no reference rows" in window["data"]["reason"]
+    assert "names neither reference nor golden rows" in window["data"]["reason"]
+    said = drift.ask(f"/models/{shop}")[1]["champion"]["features"]
+    assert said.startswith("not watched: ") and f"gauntlet register {shop} VERSION --reference FILE" in said
+
+
+def test_without_a_reference_windows_are_compared_with_the_golden_rows(
+    drift: DriftService, shop: str, mlflow_server: MlflowServer, tmp_path: Path
+) -> None:
+    """Their labels and predictions are no features."""
+    own = {LABEL: 1, PREDICTION: 1, EVENT_TIME: pd.Timestamp("2026-01-01", tz="UTC")}
+    golden = log_reference(mlflow_server.uri, customers(3000, 9).assign(**own), tmp_path)
+    envelope = promotion(model=shop)
+    promoted = envelope.model_copy(update={"data": envelope.data.model_copy(update={"golden_predictions": golden})})
+    drift.publish([promoted, *predictions(customers(WINDOW, 2), model=shop)])
+    drift.publish(predictions(customers(WINDOW, 4, shift=1.0), model=shop))
+    drift.window_that(lambda window: window["number"] == 2 and window["state"] == "scored", shop)
+    usual, drifted = drift.windows(shop)
+    assert [usual["data"]["outcome"], drifted["data"]["outcome"]] == ["Passed", "Failed"]
+    assert usual["data"]["reason"].endswith("; compared with the golden rows")
+    assert {score["feature"] for score in drifted["data"]["scores"]} == {"age", "spend", "plan"}
+    assert usual["data"]["not_compared"] == {}
+    assert "compared with the golden rows" in drift.ask(f"/models/{shop}")[1]["champion"]["features"]
+    assert LABEL not in drift.drawn(drifted["id"])
 
 
 def test_bad_messages_become_dead_letters_and_the_rows_around_them_are_kept(

@@ -11,7 +11,7 @@ from support.gatekeepers import Gatekeepers
 from support.waiting import eventually
 
 WHO = {"actor": "ada", "reason": "because"}
-READ_AS = OutputFormat(problem="binary", classes=(0, 1), label="late")
+READ_AS = OutputFormat(problem="binary", classes=(0, 1), label="late", entity="who", event_time="at")
 
 
 def promotions(bus: BusClient, model_name: str) -> list[Promoted]:

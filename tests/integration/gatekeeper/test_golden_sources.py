@@ -18,7 +18,7 @@ from mlflow.models.evaluation.base import EvaluationResult
 from sklearn.linear_model import LogisticRegression
 
 from chassis.registry import Registry
-from contracts import ModelRegistered
+from contracts import Dataset, ModelRegistered
 from contracts.policy import ModelPolicy
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.evaluation.evaluator import Evaluator
@@ -27,6 +27,8 @@ from gatekeeper.evaluation.gate_runner import run_gates
 from gatekeeper.evaluation.lineage import Provenance, trace
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evaluation.prediction_cache import PredictionCache
+from gatekeeper.evidence import reference
+from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.sandbox.sandbox import Sandbox
 from support.mlflow_server import MlflowServer
 
@@ -56,7 +58,7 @@ class Notebook:
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         mlflow.set_tracking_uri(uri)
         self.folder = folder
-        self.registry = Registry(uri)
+        self.registry = Registry(uri, allowed_uris=str(folder))
         artifacts = Artifacts(folder / "cache", self.registry, 100)
         predictions = PredictionCache(folder / "predictions")
         self.evaluator = Evaluator(artifacts, predictions, sandbox, 1, proves_form=False)
@@ -179,3 +181,39 @@ def test_where_nothing_is_found_it_says_where_it_looked_and_what_supplies_it(not
         " full; its run has no eval_results_table.json of mlflow.models.evaluate; and none were created: gauntlet"
         " golden create golden-none FILE --label COLUMN"
     )
+
+
+def reference_of_the_run(notebook: Notebook, model_uri: str) -> None:
+    features = notebook.folder / "reference.parquet"
+    rows()[["a", "b"]].head(300).to_parquet(features)
+    mlflow.log_artifact(str(features), "datasets")
+    input_of("evaluation")(notebook, model_uri)
+
+
+REFERENCES = {"training": (input_of("evaluation"), N), "file": (reference_of_the_run, 300)}
+
+
+@pytest.mark.parametrize("place", REFERENCES)
+def test_training_rows_that_mlflow_has_become_the_reference_of_a_version_without_one(
+    notebook: Notebook, place: str
+) -> None:
+    leave, number = REFERENCES[place]
+    found = notebook.logged(f"reference-{place}", leave)
+    measured, _ = notebook.judged(found)
+    kept = EvidenceStore(notebook.folder / "evidence", notebook.registry)
+    dataset = reference.completed(found.event, measured, notebook.registry, kept)
+    assert dataset is not None and dataset.rows == number
+    frame = pd.read_parquet(notebook.registry.download(dataset.uri, notebook.folder / place))
+    pd.testing.assert_frame_equal(frame, rows()[["a", "b"]].head(number))
+    registered = found.event.model_copy(update={"reference": Dataset(uri="runs:/r/own", digest=dataset.digest)})
+    assert reference.completed(registered, measured, notebook.registry, kept) == registered.reference
+
+
+def test_training_rows_that_are_no_file_are_no_reference(notebook: Notebook) -> None:
+    def leave(notebook: Notebook, model_uri: str) -> None:
+        mlflow.log_input(mlflow.data.from_pandas(rows().head(9), targets="late", name="in memory"), context="training")
+
+    found = notebook.logged("reference-none", leave)
+    measured, _ = notebook.judged(found)
+    kept = EvidenceStore(notebook.folder / "evidence", notebook.registry)
+    assert reference.completed(found.event, measured, notebook.registry, kept) is None

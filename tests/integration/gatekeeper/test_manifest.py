@@ -65,7 +65,8 @@ def test_each_promotion_has_its_manifest_and_a_rollback_has_one_too(
     assert second["comparison"]["champion_version"] == 1 and second["comparison"]["low"] > 0
     assert second["gates"]["performance"] == "Passed" and first["comparison"] is None
     assert second["features"] == [{"name": each, "type": "double", "required": True} for each in FEATURES]
-    assert second["output"] == {"problem": "binary", "classes": [0, 1], "label": "late"}
+    columns = {"label": "late", "entity": "who", "event_time": "at"}
+    assert second["output"] == {"problem": "binary", "classes": [0, 1], **columns}
     assert any("scikit-learn" in line for line in second["requirements"]) and second["problems"] == []
     listed = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (.*?) \|", REFERENCE.read_text(), re.M))))
     assert listed == set(second), "docs/reference/manifest.md lists the keys"

@@ -77,7 +77,7 @@ def test_a_wiped_database_promotes_nothing_again_and_goes_on_from_there(
     gated(gatekeepers, own_bus, candidates, model_name, "good")
     assert gatekeepers.champion(model_name) == 4
     seen(lambda: promoted(own_bus) == [*past, (4, 2), (5, 1), (6, 4)])
-    read_as = OutputFormat(problem="binary", classes=(0, 1), label="late")
+    read_as = OutputFormat(problem="binary", classes=(0, 1), label="late", entity="who", event_time="at")
     assert {item.data.output for item in own_bus.events(Promoted.topic)} == {read_as}, "restored with the promotions"
 
 
@@ -154,9 +154,13 @@ def test_an_older_database_learns_what_it_missed(
             Path(f"{database}{suffix}").unlink(missing_ok=True)
             if (tmp_path / f"old{suffix}").exists():
                 shutil.copy(tmp_path / f"old{suffix}", f"{database}{suffix}")
+        if "gauntlet.manifest" in candidates.tags(name, 2):
+            candidates.client.delete_model_version_tag(name, "2", "gauntlet.manifest")
         service.start_ready(GATEKEEPER_RECONCILE_GRACE_SECONDS="0")
         own_bus.send(told[0])
         assert eventually(lambda: service.judged(name, 2))["state"] == "superseded"
+        manifest = eventually(lambda: candidates.tags(name, 2).get("gauntlet.manifest"), timeout=60)
+        assert manifest.endswith(f"{name}-v2-epoch2/manifest.json"), "what was restored has its manifest, too"
         epochs = [(item["epoch"], item["restored"]) for item in service.get(f"/models/{name}/promotions")]
         assert epochs == [(2, True), (1, False)]
         assert promoted(own_bus) == [(1, 1), (2, 2)]

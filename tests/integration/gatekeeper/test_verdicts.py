@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from chassis.digests import digest_file, digest_tree
 from chassis.parquet import read_frame
 from chassis.registry import Registry
-from contracts import GateFailed, GatePassed, ModelRegistered, Outcome, Promoted, Trigger
+from contracts import Dataset, GateFailed, GatePassed, ModelRegistered, Outcome, Promoted, Trigger
 from contracts.policy import ModelPolicy
 from forms import loads
 from forms.artifact import read
@@ -126,6 +126,29 @@ def test_a_better_challenger_replaces_the_champion_and_a_worse_one_does_not(
     assert (failed.data.model_version, failed.data.outcome) == (3, Outcome.FAILED)
     eventually(lambda: candidates.aliases(model_name) == {"champion": 2})
     assert gatekeeper.champion(model_name) == 2
+
+
+def test_datasets_outside_the_registry_are_not_opened_and_the_verdict_says_which_setting_would_allow_them(
+    gatekeeper: Gatekeepers, model_name: str, bus: BusClient, candidates: Candidates, tmp_path: Path
+) -> None:
+    """The files are there, and have these digests; the artifact's own address is always MLflow's."""
+    rows(seed=2).to_parquet(tmp_path / "golden.parquet")
+    file = Dataset(uri=str(tmp_path / "golden.parquet"), digest=digest_file(tmp_path / "golden.parquet"), rows=1500)
+    link = file.model_copy(update={"uri": "http://127.0.0.1:9/rows.parquet"})
+    changes = {"evaluation": file, "training": link, "training_keys": link, "artifact_uri": "file:///etc"}
+    registered = candidates.version(model_name, "good", **changes)
+    bus.publish(registered)
+    candidate = gatekeeper.judged(model_name, 1)
+    assert candidate["state"] == "failed" and candidate["artifact_uri"] == candidates.kind("good").uri
+    for gate in ("lineage", "performance"):
+        reason = verdict(candidate, gate)["reason"]
+        assert f"the evaluation dataset {file.uri} is not read: {file.uri!r} is refused: it is a file" in reason, reason
+        assert "ALLOWED_URI_PREFIXES" in reason
+    assert of(bus, Promoted, model_name) == []
+    keyed = {"training": link, "training_keys": link}
+    bus.publish(candidates.version(model_name, "good", **keyed))
+    reason = verdict(gatekeeper.judged(model_name, 2), "leakage")["reason"]
+    assert reason.count(f"{link.uri!r} is refused: it is a http: address outside the registry") == 2, reason
 
 
 @pytest.mark.parametrize(

@@ -174,3 +174,17 @@ def test_a_model_that_fails_on_valid_rows_is_unavailable_not_a_server_error(
 
 def test_nothing_of_all_this_left_a_traceback(served: Replica) -> None:
     assert "Traceback" not in served.log.read_text()
+
+
+def test_refused_rows_are_counted_by_reason(served: Replica) -> None:
+    """Drift never sees them: a column that vanished, or is new, shows here alone."""
+
+    def counted(reason: str) -> float:
+        line = f'gauntlet_serving_invalid_requests_total{{model_name="{NAME}",reason="{reason}"}}'
+        found = [each for each in served.client.get("/metrics").text.splitlines() if each.startswith(line)]
+        return sum(float(each.rpartition(" ")[2]) for each in found)
+
+    for reason, row in (("missing column", {"carrier": "UA"}), ("unknown column", ROW | {"wing": 1})):
+        before = counted(reason)
+        assert served.client.post(f"/models/{NAME}/predict", json={"rows": [row]}).status_code == 422
+        assert counted(reason) == before + 1

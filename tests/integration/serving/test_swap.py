@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from pathlib import Path
 
 from contracts import ModelLoaded, ModelLoadFailed
 from support.bus_client import BusClient
 from support.clients import clients
 from support.replica import Replica
-from support.versions import ROW, Uploads, score_of
+from support.versions import ROW, Uploads, Version, save, score_of, telling_its_version
 from support.waiting import eventually
 
 CLIENTS = 4
@@ -116,6 +117,21 @@ def test_an_artifact_that_was_changed_is_not_loaded(
     bus.publish(uploads.version(name, 3).promoted(3))
     eventually(lambda: production.answers_with(name, 3, 3))
     assert production.model(name)["last_failure"] is None
+
+
+def test_a_model_outside_the_registry_is_not_opened_and_the_failure_is_final(
+    production: Replica, bus: BusClient, name: str, tmp_path: Path
+) -> None:
+    """It is a good model, with this digest: only its place is wrong."""
+    digest = save(telling_its_version(1), tmp_path / "model")
+    for epoch, uri in enumerate(((tmp_path / "model").as_uri(), str(tmp_path / "model"), "http://127.0.0.1:9/m"), 1):
+        bus.publish(Version(name, 1, uri, digest).promoted(epoch))
+        failed = eventually(lambda: [each for each in statuses(bus, name) if each.epoch == epoch])[0]  # noqa: B023
+        assert isinstance(failed, ModelLoadFailed) and f"{uri!r} is refused: it is a " in failed.reason
+        assert "ALLOWED_URI_PREFIXES" in failed.reason
+    assert production.model(name)["last_failure"]["will_retry"] is False
+    answer = production.predict(ROW, model=name)
+    assert answer.status_code == 503 and "is refused" in answer.json()["detail"]
 
 
 def test_a_digest_that_is_none_is_a_failure_and_no_path(

@@ -193,3 +193,28 @@ def test_an_input_example_that_no_request_can_have_is_not_used(tmp_path: Path) -
     example = pd.DataFrame({"a": [1, None], "b": [0.1, 0.2]})
     options = {"input_example": example}
     assert found(saved(tmp_path, ModelSignature(columns), **options)).example == []
+
+
+def test_rows_may_carry_the_entity_and_the_time_that_the_gates_knew_of(tmp_path: Path) -> None:
+    """Of a model that was logged without Gauntlet: they are kept for the event, and no feature."""
+    features = pd.DataFrame(MATRIX, columns=["a", "b", "c"])
+    pyfunc = saved(tmp_path, infer_signature(features, LATE))
+    row = {"a": 1.0, "b": 2.0, "c": 3.0, "who": 7, "at": "2026-01-02T03:04:05Z"}
+    with pytest.raises(RowsRefused) as refused:
+        found(pyfunc).reader.read([row], 1)
+    assert refused.value.reason == "unknown column"
+    output = OutputFormat(problem="binary", classes=(0, 1), label="late", entity="who", event_time="at")
+    reader = found(pyfunc, output).reader
+    for rows in ([row], [row, {name: row[name] for name in "abc"}]):
+        table = reader.read(rows, 2)
+        assert [column.name for column in table.columns] == ["a", "b", "c"]
+        assert (table.values[0], table.entities[0]) == ((1.0, 2.0, 3.0), "7")
+        assert table.event_times[0].isoformat() == "2026-01-02T03:04:05+00:00"
+    for wrong, reason in (
+        ({"a": 1.0, "b": 2.0}, "missing column"),
+        ({**row, "a": "x"}, "value"),
+        ({**row, "late": 1}, "label"),
+    ):
+        with pytest.raises(RowsRefused) as refused:
+            reader.read([wrong], 1)
+        assert refused.value.reason == reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -32,6 +33,24 @@ def test_the_budget_is_a_share_of_the_windows() -> None:
     assert Budget(false_alarms=2, per_windows=100).share == 0.02
     with pytest.raises(ValidationError, match="3 false alarms in 5 windows: at most half"):
         Budget(false_alarms=3, per_windows=5)
+
+
+def test_a_budget_may_be_written_as_it_is_said() -> None:
+    found = Drift.model_validate({"budget": "1 in 50"})
+    assert found.budget == Budget(false_alarms=1, per_windows=50)
+    assert Drift.model_validate_json(found.model_dump_json()) == found
+
+
+def test_what_was_stored_before_it_was_refused_is_still_read() -> None:
+    stored = {"model": "m", "metric": "roc_auc", "label_maturity": 7, "drift": {"metric_drop": 5, "cooldown": 60}}
+    policy = ModelPolicy.model_validate(stored)
+    assert (policy.label_maturity, policy.drift.cooldown) == (timedelta(seconds=7), timedelta(minutes=1))
+
+
+def test_zero_needs_no_unit() -> None:
+    context = {"written": True}
+    written = ModelPolicy.model_validate({"model": "m", "label_maturity": 0, "drift": {"cooldown": 0}}, context=context)
+    assert written.label_maturity == written.drift.cooldown == timedelta(0)
 
 
 def test_a_share_and_a_budget_are_two_rules() -> None:

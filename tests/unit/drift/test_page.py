@@ -64,7 +64,7 @@ def test_verdicts_of_a_former_window_without_the_new_facts_are_shown_without_the
         ({"assumption": "windows", "windows": 40, "share": 0.05}, "They allow 5 % of the windows"),
         ({"assumption": "windows", "windows": 20, "blocks": True}, "20 windows of the reference in order of time"),
         ({"assumption": "iid", "splits": 400}, "400 random splits of the reference: ordinary day-to-day variation is"),
-        ({"assumption": "iid", "splits": 400, "windows": 5}, "the reference and 5 past windows: ordinary"),
+        ({"assumption": "iid", "splits": 400, "windows": 5}, "widened by 5 past windows: so few make them wide"),
         (
             {"assumption": "windows", "share_rule": {"share": 0.5, "alarms": 3, "of": 40}},
             "A fixed drift_share of 0.5 would have alarmed in 3 of 40 calibration windows",
@@ -91,6 +91,20 @@ def test_estimates_have_their_interval_baseline_and_what_they_cannot_see():
     assert "cannot see concept drift" in page and "never promotes or rolls back" in page
     assert "reference&#x27;s predictions: 0.2000; limit 0.1000." in page
     assert "Age has little importance." in page
+
+
+@pytest.mark.parametrize(
+    ("harm", "outcome", "explained"),
+    [
+        ("harmful", "Passed", True),
+        ("benign", "Failed", True),
+        ("harmful", "Failed", False),
+        ("benign", "Passed", False),
+    ],
+)
+def test_harm_beside_a_bound_that_holds_is_explained(harm, outcome, explained):
+    proxy, of_harm = ESTIMATE | {"outcome": outcome, "reason": "r"}, ESTIMATE | {"harm": harm, "reason": "r"}
+    assert ("two questions" in text(window(proxy=proxy, harm=of_harm))) == explained
 
 
 @pytest.mark.parametrize(

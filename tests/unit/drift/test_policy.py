@@ -126,6 +126,11 @@ def drifted(kind: DriftKind = DriftKind.DATA) -> Verdict:
         (drifted(), Standing(True, 1, False, None), Announce),
         (drifted(), Standing(True, 1, False, NOW - HOUR), Announce),
         (drifted(), Standing(True, 1, False, NOW - HOUR + timedelta(seconds=1)), "cooling down until 2026-03-01T12:00"),
+        (
+            drifted(),
+            Standing(True, 1, False, NOW - HOUR + timedelta(milliseconds=1)),
+            "cooling down until 2026-03-01T12:00:01",
+        ),
         (drifted(DriftKind.PERFORMANCE), Standing(True, 1, False, NOW), "cooling down"),
         (drifted(), Standing(False, 2, False, None), "no longer the champion (version 2 is)"),
         (drifted(), Standing(True, 1, True, None), None),

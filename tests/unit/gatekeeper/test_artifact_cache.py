@@ -137,6 +137,27 @@ def test_what_is_no_model_says_why(tmp_path, content, says):
         mlmodel.read(tmp_path / "empty")
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"flavors": {"python_function": {"code": "../other/code"}}}, r"'\.\./other/code' as code"),
+        ({"flavors": {"python_function": {"data": "/srv/data"}}}, "'/srv/data' as data"),
+        ({"flavors": {"sklearn": {"pickled_model": "a/../../model.pkl"}}}, "as pickled_model"),
+        ({"flavors": {"python_function": {"artifacts": {"x": {"path": "../x", "uri": "/home/x"}}}}}, "as artifact"),
+        ({"saved_input_example_info": {"artifact_path": "/etc/hosts"}}, "as input example"),
+    ],
+)
+def test_a_model_that_names_files_outside_its_folder_is_none(tmp_path, content, says):
+    with pytest.raises(ValueError, match=f"{says}, outside the folder of the model"):
+        mlmodel.content(write(tmp_path / "m", content))
+
+
+def test_a_model_may_name_files_in_its_folder_and_say_where_they_came_from(tmp_path):
+    flavour = {"code": "code", "data": "data/model", "artifacts": {"x": {"path": "artifacts/x..y", "uri": "/home/x"}}}
+    content = {"flavors": {"python_function": {**flavour, "model_code_path": "/home/me/model.py"}, "odd": None}}
+    assert mlmodel.content(write(tmp_path / "m", content)) == content
+
+
 def test_predictions_are_kept_for_a_model_and_rows_and_classes(tmp_path):
     kept = PredictionCache(tmp_path)
     kept.put("model", "rows", (0, 1), np.array([0.5, 0.25]))

@@ -16,14 +16,18 @@ from sqlalchemy.orm import Session
 
 from chassis.columns import BigId, Json, UtcDateTime
 from chassis.database import Base, Database
-from gatekeeper.database import audit_trail, queries
+from chassis.errors import Permanent
+from gatekeeper.database import audit_trail, kept_events, queries
 from gatekeeper.database.tables import AuditHeadRow, AuditRow
+from gatekeeper.offline.trail import Export, verify_trail
 from gatekeeper.policy.hash_chain import GENESIS, Kind, Proof
 
 OURS = {"models", "candidates", "verdicts", "promotions", "audit", "audit_head", "replicas"} | {
     "earlier_verdicts",
     "registrations",
+    kept_events.KeptEventRow.__tablename__,
 }
+CHANGED_AT = "UPDATE audit SET at = at + interval '1 second' WHERE sequence = 5"
 AWKWARD = {
     "floats": [0.1, 1e23, -0.0, 1e-320, 2.0, 1.7976931348623157e308],
     "text": 'Zoë 😀 \\ "',
@@ -74,6 +78,34 @@ def test_what_was_written_verifies_to_the_head(written: Database) -> None:
         assert [row.sequence for row in queries.audit(session, "m", 2)] == [7, 6]
     assert proof(written, found.digest).noted_at == 7
     assert proof(written, "sha256:" + "1" * 64).noted_at is None
+
+
+def exported(database: Database, path: Path) -> Export:
+    path.write_text("".join(audit_trail.lines(database)))
+    return Export(path)
+
+
+def test_an_export_has_every_row_and_verifies_as_the_trail_does(
+    written: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_trail, "ROWS_AT_ONCE", 3)
+    found = exported(written, tmp_path / "trail.jsonl")
+    with written.reading() as session:
+        assert list(found) == list(audit_trail._entries(session, 1))
+    assert verify_trail(found, [], None)["broken"] is None
+    tamper(written, "UPDATE audit SET at = 'never' WHERE sequence = 5" if written.is_sqlite else CHANGED_AT)
+    broken = verify_trail(exported(written, tmp_path / "broken.jsonl"), [], None)["broken"]
+    assert (broken["sequence"], broken["kind"]) == (5, "changed")
+
+
+def test_what_is_no_complete_export_is_refused(written: Database, tmp_path: Path) -> None:
+    path = tmp_path / "trail.jsonl"
+    exported(written, path)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(Permanent, match="its last line is no head"):
+        Export(path)
+    with pytest.raises(Permanent, match="cannot be read"):
+        Export(tmp_path / "none")
 
 
 def test_an_empty_trail_is_whole(database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,14 @@ def test_the_label_is_that_of_the_golden_rows_else_what_the_model_declares(chang
     for name, value in changes.items():
         setattr(measurements, name, value)
     assert measurements.output == OutputFormat(problem="regression", label=label)
+
+
+def test_entity_and_event_time_are_those_of_the_golden_rows_so_that_serving_takes_them() -> None:
+    measurements = measured("binary", None, (0, 1))
+    assert measurements.golden is not None
+    measurements.golden = replace(measurements.golden, entity="who", event_time="at")
+    assert measurements.output is not None
+    assert (measurements.output.entity, measurements.output.event_time) == ("who", "at")
 
 
 @pytest.mark.parametrize("changes", [{"artifact_digest": None}, {"artifact_problem": "no MLmodel file"}])

@@ -29,9 +29,13 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 COMMANDS = dict(leaves(typer.main.get_command(app)))
 
 
+DEFAULTS = {"audit": ("audit", "show"), "evidence": ("evidence", "export")}
+"""`audit NAME`, `evidence NAME VERSION`."""
+
+
 def command_of(words: list[str]) -> tuple[str, ...] | None:
     found = next((path for path in COMMANDS if tuple(words[: len(path)]) == path), None)
-    return found or (("audit", "show") if words[0] == "audit" else None)  # `audit NAME`
+    return found or DEFAULTS.get(words[0])
 
 
 def test_every_command_has_an_example() -> None:

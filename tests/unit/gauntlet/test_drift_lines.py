@@ -83,3 +83,12 @@ def test_a_window_that_is_being_filled() -> None:
     found = answer(state="filling", rows=7, data_outcome=None, data_reason=None, data_event_id=None, scores=[])
     assert "features: not judged yet" in "\n".join(window_lines(found))
     assert window_row(found)[1:4] == ("7/2000", "0", "filling")
+
+
+def test_limits_of_few_windows_are_said_to_be_wide() -> None:
+    few = answer(limits={**LIMITS, "assumption": "iid", "windows": 5})
+    assert "400 random splits of the reference and 5 past windows: so few windows make them wide" in "".join(
+        window_lines(few)
+    )
+    none = answer(limits={**LIMITS, "assumption": "iid", "windows": 0})
+    assert "random splits of the reference: ordinary day-to-day variation is not in them" in "".join(window_lines(none))

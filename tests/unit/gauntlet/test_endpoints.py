@@ -64,6 +64,23 @@ def test_the_file_of_settings_wins_over_the_stack() -> None:
     assert endpoints.mlflow(HERE, None).at == "http://file:3"
 
 
+def test_services_started_here_may_read_files_of_this_project_and_no_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project = tmp_path / "my project #1"
+    assert endpoints.uri_prefixes() == Path.cwd().as_uri()
+    project.mkdir()
+    monkeypatch.chdir(project)
+    assert endpoints.uri_prefixes() == "", "no URI can be compared with such a name"
+    for home in (tmp_path, tmp_path / "me"):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HOME", str(home))
+        assert endpoints.uri_prefixes() == "", "the home folder, or one above it, is no project"
+    for said in ("s3://bucket/team/", ""):
+        monkeypatch.setenv("ALLOWED_URI_PREFIXES", said)
+        assert endpoints.uri_prefixes() == said
+
+
 @pytest.mark.parametrize(
     ("named", "running", "said", "hint"),
     [

@@ -215,3 +215,9 @@ def test_rules_of_drift_that_keep_their_budget_have_no_warning() -> None:
         assert not [subject for subject in warned(drift=drift) if subject.startswith("drift")]
     assert "there is no recipe" in warned(drift={"retrain": "on harmful"})["drift.retrain"]
     assert "drift.retrain" not in warned(drift={"retrain": "on harmful"}, recipe="m:recipe")
+
+
+def test_a_tournament_needs_versions_that_are_retained() -> None:
+    benchmark = {"every": "7d", "tournament": True}
+    assert "candidates: retained" in warned(benchmark=benchmark, candidates="newest")["benchmark.tournament"]
+    assert "benchmark.tournament" not in warned(benchmark=benchmark, candidates="retained")

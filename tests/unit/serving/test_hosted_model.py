@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -37,7 +38,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def both(folders: list[Path]) -> list[LoadedModel]:
-    return [load(Artifact("flights", number, "none"), folder) for number, folder in enumerate(folders, 1)]
+    return [load(Artifact("flights", number, digest_tree(folder)), folder) for number, folder in enumerate(folders, 1)]
 
 
 @pytest.fixture
@@ -220,3 +221,19 @@ def test_loading_leaves_no_trace_in_the_artifact(
     assert ask(load(Artifact("flights", 1, before), folders[0]), *WAYS) == [1.0] * len(WAYS)
     assert digest_tree(folders[0]) == before
     assert not list(folders[0].rglob("*.pyc"))
+
+
+def test_a_process_is_not_started_again_with_files_that_were_changed_since(folders: list[Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(folders[0], tmp_path / "model"))
+    model = HostedModel(folder, 60, digest=digest_tree(folder))
+    psutil.Process(pid(model)).kill()
+    eventually(lambda: (model.check(), not model.is_up)[1])
+    eventually(lambda: model.may_revive)
+    model.revive()
+    assert model.is_up, "its files are as they were"
+    psutil.Process(pid(model)).kill()
+    eventually(lambda: (model.check(), not model.is_up)[1])
+    (folder / "added.txt").write_text("")
+    with pytest.raises(HostEnded, match="its files were changed on disk"):
+        model.revive()
+    assert not model.is_up

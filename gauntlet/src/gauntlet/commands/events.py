@@ -1,4 +1,4 @@
-"""`gauntlet events tail`: the services' events, live."""
+"""`gauntlet events tail` and `events export`: the services' events, live or in a file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from gauntlet.commands.topic_records import export
 from gauntlet.options import DEFAULT_DATA_DIR, DataDir, Json, KafkaServers, count
 from gauntlet.output import console, notes
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from gauntlet.broker import Following, Received
 
 app = typer.Typer(no_args_is_help=True, help="The events on the bus.")
+
+app.command()(export)
 
 STYLES = {
     "Promoted": "bold green",

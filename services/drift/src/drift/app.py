@@ -50,6 +50,7 @@ from drift.rollouts.rollouts import RECOUNT, Rollouts
 from drift.settings import Settings
 
 if TYPE_CHECKING:
+    from chassis.signing.key_folder import KeyFolder
     from drift.benchmarks.job import BenchmarkJob
     from drift.detection.performance_job import PerformanceJob
     from drift.detection.score_job import ScoreJob
@@ -70,7 +71,7 @@ def build(settings: Settings) -> FastAPI:
     files = settings.data_dir / NAME / "references"
     drawer = Drawer(settings, settings.database(NAME), str(files))
     drawings = Drawings(jobs, policies, drawer, settings.windows_kept)
-    registry = Registry(settings.mlflow_tracking_uri)
+    registry = Registry(settings.mlflow_tracking_uri, allowed_uris=settings.allowed_uri_prefixes)
     scheduler = Scheduler(jobs, policies)
     recount = Recount(database, rollouts, handlers.on_earlier_predictions, handlers.on_earlier_ground_truth, settings)
 
@@ -99,7 +100,9 @@ def build(settings: Settings) -> FastAPI:
 
         return BenchmarkJob(database, registry, policies, outbox, handlers.maturity)
 
-    bus = Bus(settings, service=NAME, database=database, emits=[DriftDetected, RolloutMeasured, BenchmarkDue])
+    emits = [DriftDetected, RolloutMeasured, BenchmarkDue]
+    keys = _trusted_keys(settings)
+    bus = Bus(settings, service=NAME, database=database, emits=emits, keys=keys)
     backpressure = Backpressure(lambda: bus.streams, settings.lag, sample=settings.sample_when_behind)
     bus.on(Promoted, handlers.on_promoted)
     bus.on(RolloutChanged, rollouts.on_changed)
@@ -132,6 +135,7 @@ def build(settings: Settings) -> FastAPI:
             store,
             Schema(database, NAME),
             Topics(settings),
+            *([keys] if keys else []),
             Birth(database, settings, NAME),
             Relay(settings, database),
             Pruning(database),
@@ -150,8 +154,20 @@ def build(settings: Settings) -> FastAPI:
             build_router(database, handlers, rollouts, policies, drawings, settings.public_url),
             benchmarks_router(database, scheduler, policies),
         ],
-        details={store.name: store.details, "streams": backpressure.details},
+        details={
+            store.name: store.details,
+            "streams": backpressure.details,
+            **({"decisions": keys.details} if keys else {}),
+        },
     )
+
+
+def _trusted_keys(settings: Settings) -> KeyFolder | None:
+    if settings.trusted_keys is None:
+        return None
+    from chassis.signing.key_folder import KeyFolder  # cryptography: only where keys are trusted
+
+    return KeyFolder(settings.trusted_keys)
 
 
 def main() -> int:

@@ -12,7 +12,17 @@ from chassis.database import Database
 from chassis.outbox import OutboxRow
 from contracts import RolloutMeasured
 from drift.database import chunks, store
-from drift.database.tables import COMPLETE, FILLING, FailureRow, LabelRow, ModelRow, ReportRow, VersionRow, WindowRow
+from drift.database.tables import (
+    COMPLETE,
+    FILLING,
+    SCORED,
+    FailureRow,
+    LabelRow,
+    ModelRow,
+    ReportRow,
+    VersionRow,
+    WindowRow,
+)
 from drift.handlers import Handlers
 from drift.rollouts import store as rollouts
 from drift.settings import Settings
@@ -138,13 +148,13 @@ class Housekeeper(Periodic):
 
     def _forget_old(self, model_name: str, model_version: int) -> None:
         """Delete reports and verdicts beyond retention; keep those of an announced drift, which its event links to."""
-        silent = (WindowRow.data_event_id.is_(None), WindowRow.performance_event_id.is_(None))
+        silent = store.is_silent()
         newest_first = select(WindowRow.key).where(_of(model_name, model_version)).order_by(WindowRow.number.desc())
         with self._database.reading() as session:
-            with_report = newest_first.where(*silent, WindowRow.key.in_(select(ReportRow.window_key)))
+            with_report = newest_first.where(silent, WindowRow.key.in_(select(ReportRow.window_key)))
             reports = list(session.scalars(with_report.offset(self._settings.reports_kept)))
             windows = list(
-                session.scalars(newest_first.where(*silent, WindowRow.pruned).offset(self._settings.history_kept))
+                session.scalars(newest_first.where(silent, WindowRow.pruned).offset(self._settings.history_kept))
             )
         if reports or windows:
             with self._database.transaction() as session:
@@ -152,10 +162,20 @@ class Housekeeper(Periodic):
                 store.forget(session, reports=reports[:1000], windows=windows[:1000])
 
     def _beyond(self, session: Session, version: VersionRow) -> ColumnElement[bool]:
-        """Select windows whose rows are not kept: a champion's older ones, all of any other version."""
+        """Select windows whose rows are not kept: a champion's older ones, and all of a version that never was one.
+
+        A former champion's pages are still opened, and its labels come later: its scored windows stay while they are
+        among the model's newest.
+        """
         model = session.get(ModelRow, version.model_name)
-        if model is None or model.champion_version != version.model_version:
+        if model is None or version.epoch is None:
             return true()
+        if model.champion_version != version.model_version:
+            of_model = select(WindowRow.key).where(WindowRow.model_name == version.model_name)
+            newest = session.scalar(
+                of_model.order_by(WindowRow.key.desc()).offset(self._settings.windows_kept + 1).limit(1)
+            )
+            return (WindowRow.state != SCORED) | (WindowRow.key <= (newest or 0))
         return WindowRow.number < version.next_number - 1 - self._settings.windows_kept
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
@@ -25,6 +26,11 @@ class Settings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="DRIFT_", env_file=".env", extra="ignore", populate_by_name=True)
 
     port: int = Field(8020, ge=1, le=65535, description="Port to listen on")
+    trusted_keys: Path | None = Field(
+        None,
+        description="Folder of public keys (*.pem), reread when it changes: RolloutChanged and Promoted are believed"
+        " only if one of them signed it, and become dead letters otherwise; default: all are believed",
+    )
     public_url: str = Field(
         "", description="Public address of this service, used in links to reports; default: http://HOST:PORT"
     )
@@ -36,7 +42,9 @@ class Settings(ServiceSettings):
     label_retention: PositiveDuration = Field(
         timedelta(days=30), description="How long ground truth without a matching prediction is kept"
     )
-    windows_kept: int = Field(100, ge=1, description="Judged windows per version whose rows are kept")
+    windows_kept: int = Field(
+        100, ge=1, description="Judged windows whose rows are kept: of a champion, and of a model with its former ones"
+    )
     history_kept: int = Field(2000, ge=1, description="Judged windows per version whose verdicts are kept")
     reports_kept: int = Field(
         100, ge=1, description="HTML reports per version that are kept; reports of emitted drift are kept for ever"

@@ -13,17 +13,18 @@ from chassis.bus import Bus
 from chassis.database import Database
 from chassis.job_worker import JobWorker
 from chassis.jobs import Jobs
-from chassis.outbox import Outbox
 from chassis.policy_store import PolicyStore
 from chassis.pruning import Pruning
 from chassis.registry import Registry
 from chassis.relay import Relay
 from chassis.service import Check, Part, Schema, Topics, build_app, run_service
+from chassis.signing.dsse import Signer
 from chassis.warmup import Warmup
 from contracts import (
     ApprovalGiven,
     ApprovalRefused,
     ApprovalRequested,
+    AuditHeadSigned,
     BenchmarkCompleted,
     BenchmarkDue,
     DriftDetected,
@@ -46,11 +47,14 @@ from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.benchmarks.gauge import BenchmarkGauge
 from gatekeeper.benchmarks.job import BenchmarkJob
 from gatekeeper.database.job_kinds import BENCHMARK, GATE, MANIFEST, MIRROR, TOURNAMENT
+from gatekeeper.database.kept_events import KeepingOutbox
 from gatekeeper.database.recorder import Recorder
 from gatekeeper.evaluation.evaluator import Evaluator
 from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.evidence.store import EvidenceStore
+from gatekeeper.export.bundle import EvidenceExport
 from gatekeeper.handlers import Handlers
+from gatekeeper.promotion.audit_heads import AuditHeads
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.promotion.gate_job import GateJob
 from gatekeeper.promotion.manifest_job import ManifestJob
@@ -66,6 +70,7 @@ from gatekeeper.rollout.waiting import WaitingChallengers
 from gatekeeper.sandbox.part import SandboxPart
 from gatekeeper.sandbox.sandbox import Sandbox
 from gatekeeper.settings import Settings
+from gatekeeper.signing import read_signing
 from gatekeeper.tournaments.job import TournamentJob
 from gatekeeper.tournaments.runner import Tournament
 
@@ -79,6 +84,7 @@ EMITS = (
     ApprovalGiven,
     ApprovalRefused,
     BenchmarkCompleted,
+    AuditHeadSigned,
 )
 
 
@@ -86,18 +92,19 @@ def build(settings: Settings) -> FastAPI:
     folder = settings.data_dir.resolve() / SERVICE
     database = Database(settings.database(SERVICE))
     policies = PolicyStore(settings.policies_dir)
-    registry = Registry(settings.mlflow_tracking_uri)
+    registry = Registry(settings.mlflow_tracking_uri, allowed_uris=settings.allowed_uri_prefixes)
     owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
     jobs = Jobs(database, owner=owner, lease=timedelta(seconds=settings.lease_seconds))
-    outbox = Outbox(SERVICE, settings.max_event_bytes)
+    signing = read_signing(settings)
+    outbox = KeepingOutbox(SERVICE, settings.max_event_bytes, signers=signing.signers)
     recorder = Recorder(outbox, jobs)
     artifacts = Artifacts(folder / "artifacts", registry, settings.cache_mb)
-    advisories = Advisories(settings.advisories_dir) if settings.advisories_dir else None
+    advisories = Advisories(settings.advisories_folder, expected=settings.advisories_dir is not None)
     kept = EvidenceStore(folder / "evidence", registry)
     rolling = RolloutDecisions(recorder, policies)
     handlers = Handlers(jobs, recorder, policies, rolling)
     decisions = Decisions(database, registry, artifacts, recorder, policies)
-    restoration = Restoration(settings, database, recorder)
+    restoration = Restoration(settings, database, recorder, signing)
     mirror = Mirror(database, registry)
     replayer = Replayer(artifacts, kept)
     manifests = ManifestJob(database, registry, artifacts, replayer)
@@ -114,6 +121,7 @@ def build(settings: Settings) -> FastAPI:
         Topics(settings),
         restoration,
         Relay(settings, database),
+        *_audit_heads(settings, database, outbox, signing.signers),
         Pruning(database),
         bus,
         JobWorker(jobs, {MIRROR: mirror.run}),
@@ -162,16 +170,25 @@ def build(settings: Settings) -> FastAPI:
         "promotions": restoration.check,
         "mlflow": registry.check,
     }
+    exporter = EvidenceExport(database, artifacts, kept, signing.signers)
     routers = [
         reading_router(database, decisions, policies),
         deciding_router(decisions, restoration.check),
-        evidence_router(database, decisions, replayer, kept),
+        evidence_router(database, decisions, replayer, kept, exporter),
         benchmarks_router(database, decisions, replayer),
         tournaments_router(database, decisions, replayer),
         rollouts_router(database, decisions, Approvals(database, recorder, rolling), restoration.check),
     ]
     details = {policies.name: policies.details}
     return build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details)
+
+
+def _audit_heads(
+    settings: Settings, database: Database, outbox: KeepingOutbox, signers: tuple[Signer, ...]
+) -> list[AuditHeads]:
+    """After the relay, which publishes a last head when the service stops, and before what still writes the trail."""
+    every = timedelta(seconds=settings.audit_head_seconds)
+    return [AuditHeads(database, outbox, signer.key_id, every) for signer in signers[:1]]
 
 
 def main() -> int:

@@ -6,19 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from chassis.errors import NotFound
+from chassis.errors import NotFound, Permanent
 from contracts import GateVerdict, Outcome, overall
 from contracts.policy import ModelPolicy
-from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.database.evidence_formats import Unreadable, upgraded
 from gatekeeper.evaluation import golden_rows
 from gatekeeper.evaluation.gate_runner import run_gates
 from gatekeeper.evaluation.golden_rows import GoldenRows, Unusable
 from gatekeeper.evaluation.measurements import Measurements
 from gatekeeper.evidence import document as evidence
-from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.policy import tournament
 from gatekeeper.tournaments import comparison
 from gatekeeper.tournaments.comparison import TournamentDecision, TournamentInput
@@ -76,10 +74,22 @@ class VerdictReplay:
         return not self.differences and (self.tournament is None or self.tournament.agrees)
 
 
+class Datasets(Protocol):
+    """Where golden rows are: the gatekeeper's `Artifacts`, or exported files."""
+
+    def dataset(self, uri: str, digest: str | None = None) -> tuple[Path, str]: ...
+
+
+class Arrays(Protocol):
+    """Where the arrays of evidence are: the gatekeeper's `EvidenceStore`, or exported files."""
+
+    def load(self, model_name: str, digest: str) -> bytes: ...
+
+
 class Replayer:
     """Re-evaluates verdicts from the evidence and the golden snapshot, without the models or their training data."""
 
-    def __init__(self, artifacts: Artifacts, kept: EvidenceStore) -> None:
+    def __init__(self, artifacts: Datasets, kept: Arrays) -> None:
         self._artifacts = artifacts
         self._kept = kept
 
@@ -182,7 +192,7 @@ class Replayer:
             found, gated = comparison.read(played, partial(self._kept.load, measurements.event.model_name))
             if gated is not None:
                 gated.golden = self._golden_rows(gated, policy)
-        except (Unreadable, NotFound, Unusable) as error:
+        except (Unreadable, Permanent, Unusable) as error:
             raise NoEvidence(f"the tournament cannot be played again: {error}") from error
         return found, gated
 
@@ -214,7 +224,7 @@ class Replayer:
             measurements, policy = evidence.read(document, partial(self._kept.load, name))
             if document["golden"] is not None:
                 measurements.golden = self._golden_rows(measurements, policy)
-        except (Unreadable, NotFound, Unusable) as error:
+        except (Unreadable, Permanent, Unusable) as error:
             raise NoEvidence(str(error)) from error
         return document, measurements, policy
 

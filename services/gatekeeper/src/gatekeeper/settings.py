@@ -25,7 +25,9 @@ class Settings(ServiceSettings):
         True, description="Compile each candidate as serving would, compare it with the model, and keep it for serving"
     )
     advisories_dir: Path | None = Field(
-        None, description="Folder of OSV advisories; without it, known vulnerabilities are not checked"
+        None,
+        description="Folder of OSV advisories, as `gauntlet advisories update` fills it; default: advisories in"
+        " DATA_DIR. Without any, known vulnerabilities are not checked",
     )
     cache_mb: int = Field(
         5000, ge=1, description="Disk space for artifacts and datasets, MiB; the least recently used are removed first"
@@ -36,3 +38,18 @@ class Settings(ServiceSettings):
     reconcile_grace_seconds: float = Field(
         30, ge=0, description="Minimum age at which the reconciler takes in a version that has no event"
     )
+    signing_key: Path | None = Field(
+        None, description="File of the private key that signs decisions and audit heads; without it, none is signed"
+    )
+    trusted_keys: Path | None = Field(
+        None,
+        description="Folder of public keys (*.pem): only promotions and rollouts that one of them, or the signing key, "
+        "has signed are restored from the bus; without it, all are",
+    )
+    audit_head_seconds: float = Field(
+        3600, gt=0, description="Interval at which the audit trail's head is signed and published, if it has changed"
+    )
+
+    @property
+    def advisories_folder(self) -> Path:
+        return self.advisories_dir or self.data_dir.resolve() / "advisories"

@@ -13,10 +13,23 @@ GATES = Counter("gauntlet_gate_verdicts_total", "Verdicts of single gates", ["ga
 PROMOTIONS = Counter("gauntlet_promotions_total", "Champions made", ["cause"])
 ROLLOUTS = Counter("gauntlet_rollouts_total", "Rollouts and watches that ended", ["result"])
 BENCHMARKS = Counter("gauntlet_benchmarks_total", "Benchmarks that were completed", ["outcome"])
+REPEATED = Counter(
+    "gauntlet_decisions_repeated_total",
+    "Decisions published again because their topic did not end with them",
+    ["topic"],
+)
+OVERWRITTEN = Gauge(
+    "gauntlet_decisions_overwritten",
+    "Models over whose newest promotion or rollout something else is written on its topic (for minutes: an alert)",
+)
 BEATS_BASELINE = Gauge(
     "gauntlet_champion_beats_baseline",
     "Whether the champion was better than the trivial baseline in the newest benchmark (0: an alert)",
     ["model"],
+)
+AUDIT_CONTRADICTION = Gauge(
+    "gauntlet_audit_head_contradicted",
+    "Whether the audit trail no longer has the head that was published last (1: an alert)",
 )
 GATE_SECONDS = Histogram(
     "gauntlet_gate_seconds", "Time to gate a candidate, by step", ["step"], buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 120)

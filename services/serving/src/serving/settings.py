@@ -21,6 +21,11 @@ class Settings(ServiceSettings):
         "production", description="production follows Promoted, staging follows GatePassed, and Promoted since"
     )
     port: int = Field(0, ge=0, le=65535, description="Port to listen on; 0: 8001 in production, 8000 in staging")
+    trusted_keys: Path | None = Field(
+        None,
+        description="Folder of public keys (*.pem), reread when it changes: GatePassed, RolloutChanged and Promoted are"
+        " believed only if one of them signed it; default: all are believed. See gauntlet keys",
+    )
     replica: str = Field(
         default_factory=socket.gethostname,
         min_length=1,
@@ -148,6 +153,10 @@ class Settings(ServiceSettings):
         if self.port == 0:
             self.port = PORTS[self.role]
         return self
+
+    @property
+    def decisions_file(self) -> Path:
+        return self.data_dir.resolve() / "serving" / "decisions.db"
 
     @property
     def cache_folder(self) -> Path:

@@ -32,6 +32,7 @@ class TrainingSpec(BaseModel):
     task: TrainingTask
     policy: ModelPolicy | None
     tracking_uri: str
+    allowed_uris: str = ""
     work_dir: Path
     reference_rows: int = 10_000
     seed: int = 0

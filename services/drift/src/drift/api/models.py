@@ -42,6 +42,7 @@ from drift.rollouts.open_step import OpenStep
 from drift.rollouts.rollouts import Rollouts
 from drift.rollouts.store import newest_steps
 from drift.rollouts.tables import StepRow
+from drift.scoring.basis import compared_with
 
 WINDOW_ID = r"^[A-Za-z0-9._-]{1,250}$"
 
@@ -245,6 +246,7 @@ def _champion_view(version: VersionRow, policies: DriftPolicies, labels: LabelsV
         metric=policies.metric(version.model_name, version.metric),
         baseline=version.baseline,
         reference_uri=(version.reference or {}).get("uri"),
+        features=compared_with(version),
         labels=labels,
         last_detected_at=version.last_detected_at,
         cooling_until=until,

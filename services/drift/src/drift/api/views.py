@@ -143,6 +143,7 @@ class ChampionView(BaseModel):
     metric: str | None
     baseline: dict[str, float]
     reference_uri: str | None
+    features: str = Field(description="With what features are compared, or why they are not watched and what to do")
     labels: LabelsView
     last_detected_at: datetime | None
     cooling_until: datetime | None

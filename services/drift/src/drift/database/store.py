@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, and_, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -152,6 +152,13 @@ def forget(session: Session, *, reports: Sequence[int] = (), windows: Sequence[i
     """Delete reports, and windows (whose rows are gone) with their reports, by key."""
     session.execute(delete(ReportRow).where(ReportRow.window_key.in_([*reports, *windows])))
     session.execute(delete(WindowRow).where(WindowRow.key.in_(windows)))
+
+
+def is_silent() -> ColumnElement[bool]:
+    """Select windows that no event links to: the opposite of `WindowRow.is_announced`."""
+    signals = (WindowRow.prediction["event_id"].as_string(), WindowRow.proxy["event_id"].as_string())
+    events = (WindowRow.data_event_id, WindowRow.performance_event_id, *signals)
+    return and_(*(event.is_(None) for event in events))
 
 
 def newest_judged(session: Session, model_name: str, model_version: int | None) -> WindowRow | None:

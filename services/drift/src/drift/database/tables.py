@@ -129,6 +129,13 @@ class WindowRow(Base):
     """What the verdict rests on: labels that counted, and each metric with its test."""
     performance_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
+    @property
+    def is_announced(self) -> bool:
+        """Whether an event of any kind links to the window's page."""
+        signals = (self.prediction or {}, self.proxy or {})
+        events = (self.data_event_id, self.performance_event_id, *(each.get("event_id") for each in signals))
+        return any(event is not None for event in events)
+
 
 class ChunkRow(Base):
     """Rows of a window that follow one another, as columns; `first` is the seat of the first of them, from 0.

@@ -64,7 +64,7 @@ def _of_data(window: WindowRow) -> dict[str, Any]:
 
 def _of_performance(window: WindowRow) -> dict[str, Any]:
     basis = window.performance or {}
-    found = {"labelled": basis.get("labelled")}
+    found = {"labelled": basis.get("labelled") or None}  # labels may come after a verdict that rests on none
     return found | {test["metric"]: test["observed"] for test in basis.get("tests", []) if test["metric"]}
 
 

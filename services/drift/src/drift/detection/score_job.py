@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from sqlalchemy.orm import Session
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from chassis.database import Database
 from chassis.job_worker import JobRun
 from chassis.jobs import Job
-from contracts import Dataset, DriftKind, Outcome
+from contracts import DriftKind, Outcome
 from contracts.drift_settings import Drift
 from drift import metrics
 from drift.database import window_rows
@@ -24,6 +24,7 @@ from drift.detection.judged import Record, locked, nothing, now, window_of
 from drift.policies import DriftPolicies
 from drift.policy.windows import Verdict, judge_data, judge_limits, refusal
 from drift.reports.drawings import Drawings
+from drift.scoring.basis import basis_of, unwatched
 from drift.scoring.calibration import Calibration
 from drift.scoring.references import References
 from drift.scoring.scores import Comparison, Reference, compare
@@ -77,12 +78,11 @@ class ScoreJob:
         rules = self._policies.drift(window.model_name)
         if (refused := refusal(window.rows)) is not None:
             return Scored(REFUSED, Verdict(DriftKind.DATA, Outcome.INCONCLUSIVE, refused, window.rows))
-        if version.reference is None:
-            reason = f"the promotion of version {version.model_version} names no reference rows: nothing to compare"
+        basis = basis_of(version)
+        if basis is None:
+            reason = f"not watched: {unwatched(version)}"
             return Scored(REFUSED, Verdict(DriftKind.DATA, Outcome.INCONCLUSIVE, reason, window.rows))
-        reference = self._references.columns(
-            Dataset.model_validate(version.reference), leave_out=self._no_features(version)
-        )
+        reference = self._references.columns(basis.dataset, leave_out=self._no_features(version) | basis.leave_out)
         current = window_rows.features(session, window, list(reference.kinds))
         known = calibrating.known_of(session, window, version, rules)
         inputs = self._estimator.inputs(session, window, version)
@@ -90,6 +90,8 @@ class ScoreJob:
         started = time.monotonic()
         calibration = calibrating.limits_of(window, reference, known, rules) if reference.rows else None
         comparison, verdict = _judged(window.rows, reference, current, calibration, known.expected, rules)
+        if version.reference is None:
+            verdict = replace(verdict, reason=f"{verdict.reason}; compared with {basis.in_words}")
         metrics.SCORE_SECONDS.observe(time.monotonic() - started)
         estimates = self._estimator.estimate(inputs, window, version, verdict, comparison.scores, current)
         return Scored(SCORED, verdict, comparison, calibration, estimates)

@@ -12,6 +12,7 @@ from contracts.drift_settings import After
 
 MINIMUM_ROWS = 200
 """Fewer rows, labelled or not, give no verdict: a handful of rows cannot show drift."""
+LESS_THAN_A_SECOND = timedelta(microseconds=999_999)
 EACH_WINDOW = After(1, 1)
 """Drift is announced when one window shows it."""
 
@@ -132,7 +133,8 @@ def announcement(
             f"not announced: seen in {seen} of the last {after.windows} windows, announced from {after.drifted}"
         )
     if standing.last_detected_at is not None and now < standing.last_detected_at + cooldown:
-        until = (standing.last_detected_at + cooldown).isoformat(timespec="seconds")
+        # Rounded up: at the end of a cooldown, the time that is named must not have passed.
+        until = (standing.last_detected_at + cooldown + LESS_THAN_A_SECOND).isoformat(timespec="seconds")
         return Hold(f"not announced: cooling down until {until} after the drift detected before")
     return Announce()
 

@@ -23,12 +23,13 @@ from chassis.errors import Transient
 from chassis.processes.messages import requests_of, send
 from chassis.registry import Registry
 from chassis.telemetry import configure_logging
-from contracts import Dataset, FeatureScore
+from contracts import FeatureScore
 from drift.database import store, window_rows
 from drift.database.tables import VersionRow
 from drift.reports.drawer import Order
 from drift.reports.evidently_report import render
 from drift.reports.page import Drawing
+from drift.scoring.basis import basis_of
 from drift.scoring.references import References
 
 
@@ -47,9 +48,11 @@ def _draw(order: Order) -> Drawing:
     with _database(order["database"]).reading() as session:
         window = store.window_by_id(session, order["window"])
         version = session.get(VersionRow, (window.model_name, window.model_version)) if window else None
-        if window is None or version is None or version.reference is None or window.pruned:
+        basis = basis_of(version) if version else None
+        if window is None or basis is None or window.pruned:
             return Drawing(None, "Not drawn: its rows were deleted meanwhile.")
-        reference = _references(order["mlflow"], order["references"]).frame(Dataset.model_validate(version.reference))
+        reference = _references(order["mlflow"], order["references"]).frame(basis.dataset)
+        reference = reference[[name for name in reference.columns if name not in basis.leave_out]]
         current = window_rows.features(session, window, [name for name in reference.columns if name != order["entity"]])
         scores = tuple(map(FeatureScore.model_validate, window.scores))
     return render(reference, current, scores, drift_share=order["drift_share"], most_rows=order["most_rows"])

@@ -61,7 +61,7 @@ class Drawings:
 
     def want_announced(self, session: Session, window: WindowRow) -> None:
         """Have the window drawn whose drift was announced: the event links to its page."""
-        if window.data_event_id is not None or window.performance_event_id is not None:
+        if window.is_announced:
             self.want(session, window)
 
     def run(self, run: JobRun) -> Record:
@@ -92,8 +92,8 @@ class Drawings:
         if window.pruned:
             return (
                 "Not drawn: its rows are no longer kept, and its page was not opened while they were. Rows are kept"
-                f" of the newest {self._windows_kept} judged windows of the champion (DRIFT_WINDOWS_KEPT), and of no"
-                " former one."
+                f" of the newest {self._windows_kept} judged windows of a model (DRIFT_WINDOWS_KEPT). The verdicts and"
+                " scores on this page are of all of its rows."
             )
         return None
 

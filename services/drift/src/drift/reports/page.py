@@ -66,7 +66,7 @@ def _box(window: WindowRow, look: Look) -> str:
         + _card("Features", window.data_outcome, window.data_reason, window.data_held, _limits(window))
         + _harm(window.harm)
         + _predictions(window.prediction)
-        + _proxy(window.proxy)
+        + _proxy(window.proxy, words.two_limits(window))
         + _card(
             "Performance",
             window.performance_outcome,
@@ -128,7 +128,7 @@ def _predictions(prediction: dict[str, Any] | None) -> str:
     )
 
 
-def _proxy(proxy: dict[str, Any] | None) -> str:
+def _proxy(proxy: dict[str, Any] | None, also: str | None) -> str:
     if not proxy:
         return ""
     return _card(
@@ -136,7 +136,7 @@ def _proxy(proxy: dict[str, Any] | None) -> str:
         proxy.get("outcome"),
         proxy.get("reason"),
         proxy.get("held"),
-        [words.estimate(proxy), words.PROXY],
+        [words.estimate(proxy), also, words.PROXY],
     )
 
 

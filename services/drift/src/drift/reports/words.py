@@ -54,11 +54,15 @@ def limits(found: dict[str, Any] | None) -> str | None:
     if found["assumption"] == "windows":
         past = "windows of the reference in order of time" if found.get("blocks") else "past windows"
         return f"The limits are calibrated on {windows:,} {past}: ordinary day-to-day variation is in them.{allowed}"
-    also = f" and {windows:,} past windows" if windows else ""
+    if windows:
+        return (
+            f"The limits are calibrated on {splits:,} random splits of the reference, and widened by {windows:,} past"
+            " windows: so few make them wide, so that small drifts are seen later, until enough are known."
+            f"{allowed}"
+        )
     return (
-        f"The limits are calibrated on {splits:,} random splits of the reference{also}: ordinary day-to-day variation"
-        f" is not in them, or only in part. They may be exceeded more often than planned until enough past windows are"
-        f" known.{allowed}"
+        f"The limits are calibrated on {splits:,} random splits of the reference: ordinary day-to-day variation is not"
+        f" in them. They may be exceeded more often than planned until enough past windows are known.{allowed}"
     )
 
 
@@ -82,6 +86,18 @@ def estimate(found: dict[str, Any]) -> str | None:
     span = f" ({low:.4f} to {high:.4f})" if low is not None and high is not None else ""
     before = f"; {baseline:.4f} on the golden rows" if baseline is not None else ""
     return f"Estimated {metric}: {value:.4f}{span}{before}."
+
+
+def two_limits(window: WindowRow) -> str | None:
+    """Explain a drift that is harmful although the estimate is within the policy's bound, or the reverse."""
+    harm, proxy = (window.harm or {}).get("harm"), (window.proxy or {}).get("outcome")
+    if (harm, proxy) not in (("harmful", "Passed"), ("benign", "Failed")):
+        return None
+    return (
+        "This and the harm are two questions. The bound is the policy's metric_drop: what is announced as a drop of the"
+        " performance. The harm asks whether the drift costs a loss that is worth a training, however large a drop is"
+        " allowed."
+    )
 
 
 def distance(found: dict[str, Any]) -> str | None:

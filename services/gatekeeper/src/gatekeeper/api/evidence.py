@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,8 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
+from starlette.background import BackgroundTask
 
 from chassis.auth.roles import Action
 from chassis.auth.routes import CallerOf, Scope, allowed, guarded_router
@@ -29,8 +32,10 @@ from gatekeeper.api.tournaments import DifferenceView, TournamentReplayView, nee
 from gatekeeper.database import golden_datasets, queries, rollouts
 from gatekeeper.database.tables import UNJUDGED, WAITING, CandidateRow, GoldenRow
 from gatekeeper.evidence.store import EvidenceStore
+from gatekeeper.export.bundle import EvidenceExport, TooLarge
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.read_models import View
+from gatekeeper.refusals import CommandRefused
 from gatekeeper.replay import Difference, NoEvidence, Replayer, TournamentReplay, VerdictReplay
 from gatekeeper.rollout.replay import RolloutReplay, replay_rollout
 
@@ -110,7 +115,9 @@ class GoldenView(View):
     columns: dict[str, str] = Field(default_factory=dict)
 
 
-def evidence_router(database: Database, decisions: Decisions, replayer: Replayer, kept: EvidenceStore) -> APIRouter:
+def evidence_router(
+    database: Database, decisions: Decisions, replayer: Replayer, kept: EvidenceStore, exporter: EvidenceExport
+) -> APIRouter:
     router = guarded_router(tags=["evidence"])
 
     @router.post(
@@ -139,6 +146,38 @@ def evidence_router(database: Database, decisions: Decisions, replayer: Replayer
             verdicts=list(found.verdicts),
             tournament=_again_view(found.tournament),
         )
+
+    @router.get(
+        "/models/{model_name}/candidates/{model_version}/evidence.zip",
+        openapi_extra=allowed(Action.READ),
+        response_class=FileResponse,
+        responses=problems(404, 409, 413, 503),
+    )
+    def export_evidence(
+        model_name: str,
+        model_version: Version,
+        caller: CallerOf,
+        rows: Annotated[bool, Query(description="With the golden rows, which the replay of the verdict needs")] = True,
+    ) -> FileResponse:
+        """What a verdict rests on and what was decided, as signed files that verify without Gauntlet."""
+        if rows:  # data, not only what was decided
+            caller.require(Action.OPERATE, model_name)
+        decisions.known(model_name)
+        folder = tempfile.mkdtemp(prefix="evidence-")
+        path = Path(folder) / f"{model_name}-v{model_version}.zip"
+        try:
+            exporter.write(model_name, model_version, path, rows=rows)
+        except CommandRefused as refused:
+            shutil.rmtree(folder)
+            raise Problem(409, "no evidence", str(refused)) from refused
+        except TooLarge as error:
+            shutil.rmtree(folder)
+            raise Problem(413, "too large", str(error)) from error
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+        done = BackgroundTask(shutil.rmtree, folder)
+        return FileResponse(path, media_type="application/zip", filename=path.name, background=done)
 
     @router.post("/what-if", openapi_extra=allowed(Action.OPERATE, Scope.EACH), responses=problems(404))
     def what_if(request: WhatIfRequest, caller: CallerOf) -> list[Rejudged]:

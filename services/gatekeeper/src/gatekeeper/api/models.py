@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -161,6 +161,11 @@ def reading_router(database: Database, decisions: Decisions, policies: Mapping[s
         """Verify the chain of digests through the whole audit trail."""
         with database.reading() as session:
             return audit_proof_view(audit_trail.verified(session, head))
+
+    @router.get("/audit/export", openapi_extra=allowed(Action.READ, Scope.ALL), response_class=StreamingResponse)
+    def export_audit() -> StreamingResponse:
+        """The whole audit trail, oldest row first: one row a line, as its digest is computed, and last the head."""
+        return StreamingResponse(audit_trail.lines(database), media_type="application/x-ndjson")
 
     return router
 

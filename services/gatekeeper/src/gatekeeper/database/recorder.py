@@ -36,7 +36,7 @@ from gatekeeper.database.job_kinds import MANIFEST, MIRROR
 from gatekeeper.database.promotions import promotion_of
 from gatekeeper.database.rollout_recorder import RolloutRecorder
 from gatekeeper.database.rollout_tables import RolloutRow
-from gatekeeper.database.tables import SUPERSEDED, UNJUDGED, CandidateRow
+from gatekeeper.database.tables import SUPERSEDED, UNJUDGED, CandidateRow, PromotionRow
 from gatekeeper.policy.promotion import (
     AfterGates,
     BeginRollout,
@@ -266,9 +266,9 @@ class Recorder:
         after_commit(session, lambda: PROMOTIONS.labels(event.cause.value).inc())
         return envelope
 
-    def republish(self, session: Session, event_id: str, event: Promoted) -> None:
+    def republish(self, session: Session, row: PromotionRow) -> None:
         """Emit a promotion again under the same id, after the topic has lost it."""
-        self._outbox.emit(session, event, event_id=event_id)
+        self._outbox.emit(session, Promoted.model_validate(row.event), event_id=row.event_id, time=row.promoted_at)
 
     def audit(self, session: Session, action: str, row: CandidateRow, reason: str, cause: Envelope[Any] | None) -> None:
         queries.add_audit(

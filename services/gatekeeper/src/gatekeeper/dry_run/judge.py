@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from chassis.errors import NotFound
+from chassis.errors import Permanent
 from chassis.registry import Registry
 from contracts import Dataset, GateVerdict, ModelRegistered, Outcome, overall
 from contracts.policy import ModelPolicy
@@ -63,7 +63,7 @@ class Judge:
     """Measures in a sandbox below `folder`, as the gatekeeper does, with the settings of its environment."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        self._registry = Registry(settings.mlflow_tracking_uri)
+        self._registry = Registry(settings.mlflow_tracking_uri, allowed_uris=settings.allowed_uri_prefixes)
         self._artifacts = Artifacts(folder / "artifacts", self._registry, settings.cache_mb)
         self._sandbox = Sandbox(folder / "sandbox")
         self._evaluator = Evaluator(
@@ -71,7 +71,7 @@ class Judge:
             PredictionCache(folder / "predictions"),
             self._sandbox,
             settings.timing_seconds,
-            Advisories(settings.advisories_dir) if settings.advisories_dir else None,
+            Advisories(settings.advisories_folder, expected=settings.advisories_dir is not None),
             proves_form=settings.proves_form,
         )
 
@@ -114,7 +114,7 @@ class Judge:
                 return None
             version = self._registry.version(event.model_name, number)
             _, digest = self._artifacts.model(version.source)
-        except (NotFound, ValueError):
+        except (Permanent, ValueError):
             return None
         return Champion(number, 0, version.source, digest)
 

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from chassis import mlmodel
-from chassis.errors import NotFound
+from chassis.errors import Permanent
 from contracts import ModelRegistered
 from contracts.gate_settings import Latency, Minimum, Performance
 from contracts.metrics import METRICS
@@ -206,7 +206,7 @@ class Evaluator:
             if values is None or timed:
                 values = self._champion_values(measurements, folder, policy, timed, cancelled)
                 self._predictions.put(champion.artifact_digest, digest, rows.classes, values)
-        except (Unusable, NotFound, ValueError) as error:
+        except (Permanent, ValueError) as error:
             measurements.champion_problem = f"champion v{champion.model_version} cannot be compared with: {error}"
             return
         measurements.champion_answers = as_answers(values, policy.problem, rows.classes)

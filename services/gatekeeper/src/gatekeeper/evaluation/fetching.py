@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chassis import mlmodel
-from chassis.errors import NotFound
+from chassis.errors import NotFound, Permanent
 from contracts import Dataset, ModelRegistered
 from contracts.policy import ModelPolicy
 from gatekeeper.artifacts.cache import Artifacts
@@ -41,8 +41,8 @@ def fetch_artifact(artifacts: Artifacts, measurements: Measurements) -> Path | N
     try:
         folder, measurements.artifact_digest = artifacts.model(measurements.event.artifact_uri)
         measurements.description = mlmodel.read(folder)
-    except NotFound as error:
-        measurements.artifact_problem = f"the artifact {measurements.event.artifact_uri} is not there: {error}"
+    except Permanent as error:
+        measurements.artifact_problem = _why(f"the artifact {measurements.event.artifact_uri}", error)
     except ValueError as error:
         measurements.artifact_problem = str(error)
     else:
@@ -64,8 +64,8 @@ def fetch_golden(artifacts: Artifacts, measurements: Measurements, task: Evaluat
     if registered is not None:
         try:
             path, measurements.evaluation_digest = artifacts.dataset(registered.uri, registered.digest)
-        except (NotFound, ValueError) as error:
-            measurements.evaluation_problem = f"the evaluation dataset {registered.uri} is not there: {error}"
+        except (Permanent, ValueError) as error:
+            measurements.evaluation_problem = _why(f"the evaluation dataset {registered.uri}", error)
             measurements.golden_problem = measurements.evaluation_problem
         else:
             if measurements.evaluation_digest != registered.digest:
@@ -91,9 +91,14 @@ def _fetch_created(artifacts: Artifacts, measurements: Measurements, dataset: Da
     try:
         measurements.golden_uri = dataset.uri
         path, measurements.golden_digest = artifacts.dataset(dataset.uri, dataset.digest)
-    except (NotFound, ValueError) as error:
-        measurements.golden_problem = f"the golden dataset {dataset.digest} is not there: {error}"
+    except (Permanent, ValueError) as error:
+        measurements.golden_problem = _why(f"the golden dataset {dataset.digest}", error)
         return None
     if measurements.golden_digest != dataset.digest:
         measurements.golden_problem = f"the golden dataset {dataset.digest} now has digest {measurements.golden_digest}"
     return path
+
+
+def _why(what: str, error: Exception) -> str:
+    """Say that it is not there, or that it is but cannot or must not be read."""
+    return f"{what} {'is not there' if isinstance(error, NotFound | ValueError) else 'is not read'}: {error}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -17,16 +17,15 @@ from chassis.registry import Registry
 from contracts import Dataset
 from gatekeeper.evaluation.golden_roles import ROLES, GoldenSource
 from gatekeeper.evaluation.golden_tables import TABLE_FILE, rows_in
+from gatekeeper.evaluation.run_inputs import CONTEXT_TAG, NoFile, file_of, files_of, tags_of
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Run
 
 FOLDER, FILE = "datasets", "datasets/evaluation.parquet"
-CONTEXT_TAG, EVALUATED_TAG = "mlflow.data.context", "mlflow.datasets"
+EVALUATED_TAG = "mlflow.datasets"
 CONTEXTS = ("evaluation", "eval", "testing", "test")
 """Of `mlflow.log_input`, the best first. Not "validation": models are chosen by such rows, so they look too good."""
-FILES = ("local", "s3", "gs", "wasbs", "abfss", "mlflow-artifacts", "dbfs")
-"""Types of MLflow's sources that are a file of their own, by its URI."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def of_run(registry: Registry, run: Run | None) -> Found:
 def _places(registry: Registry, run: Run) -> Iterator[_Place | str]:
     """Yield the files that may hold golden rows, the best first; a text says why one of them is none."""
     run_id = run.info.run_id
-    if FILE in _files(registry, run_id, FOLDER):
+    if FILE in files_of(registry, run_id, FOLDER):
         yield _Place(f"runs:/{run_id}/{FILE}", GoldenSource(f"{FILE} of its run"))
     else:
         yield f"its run has no {FILE}"
@@ -76,26 +75,19 @@ def _places(registry: Registry, run: Run) -> Iterator[_Place | str]:
         yield _of_input(registry, item)
     if not inputs:
         yield f"its run has no dataset that was logged with the context {' or '.join(CONTEXTS)}, or evaluated on"
-    if TABLE_FILE in _files(registry, run_id, None):
+    if TABLE_FILE in files_of(registry, run_id, None):
         yield _Place(f"runs:/{run_id}/{TABLE_FILE}", GoldenSource(f"{TABLE_FILE} of its run (mlflow.models.evaluate)"))
     else:
         yield f"its run has no {TABLE_FILE} of mlflow.models.evaluate"
-
-
-def _files(registry: Registry, run_id: str, folder: str | None) -> set[str]:
-    try:
-        return registry.artifacts(run_id, folder)
-    except (NotFound, Permanent):  # a run whose artifacts were deleted, or are where nobody may look
-        return set()
 
 
 def _inputs(run: Run) -> Iterator[DatasetInput]:
     """Yield the datasets of an evaluation: by their context, then those of `mlflow.models.evaluate`, which has none."""
     items = list(run.inputs.dataset_inputs) if run.inputs else []
     for context in CONTEXTS:
-        yield from (item for item in items if _tags(item).get(CONTEXT_TAG) == context)
+        yield from (item for item in items if tags_of(item).get(CONTEXT_TAG) == context)
     evaluated = _evaluated(run)
-    yield from (item for item in items if CONTEXT_TAG not in _tags(item) and item.dataset.name in evaluated)
+    yield from (item for item in items if CONTEXT_TAG not in tags_of(item) and item.dataset.name in evaluated)
 
 
 def _evaluated(run: Run) -> set[str]:
@@ -108,33 +100,11 @@ def _evaluated(run: Run) -> set[str]:
 
 
 def _of_input(registry: Registry, item: DatasetInput) -> _Place | str:
-    dataset, tags = item.dataset, _tags(item)
+    tags = tags_of(item)
     how = f"logged as {context}" if (context := tags.get(CONTEXT_TAG)) else "that mlflow.models.evaluate was run on"
-    what = f"dataset {dataset.name!r} {how}"
-    uri = _uri(dataset.source)
-    if dataset.source_type not in FILES or uri is None:
-        return (
-            f"the source of {what} is {dataset.source_type!r}, and no file:"
-            ' mlflow.data.from_pandas(…, source="/path/of/rows.parquet") names one'
-        )
-    if dataset.source_type == "local":
-        path = Path(uri.removeprefix("file://"))
-        if not path.is_absolute():
-            return f"the source of {what} is {uri!r}, relative to a folder that MLflow does not record: name it in full"
-        if not registry.is_here:
-            return f"the source of {what} is {uri!r}, a file of another machine than MLflow's"
+    what = f"dataset {item.dataset.name!r} {how}"
+    file = file_of(registry, item, what)
+    if isinstance(file, NoFile):
+        return file.reason
     names = {role: tags[f"gauntlet.{role}"] for role in ROLES if tags.get(f"gauntlet.{role}")}
-    return _Place(uri, GoldenSource(f"{what} ({uri})", names))
-
-
-def _uri(source: str) -> str | None:
-    try:
-        said: Any = json.loads(source)
-    except ValueError:
-        return None
-    uri = said.get("uri") if isinstance(said, Mapping) else None
-    return uri if isinstance(uri, str) else None
-
-
-def _tags(item: DatasetInput) -> dict[str, str]:
-    return {tag.key: tag.value for tag in item.tags}
+    return _Place(file, GoldenSource(f"{what} ({file})", names))

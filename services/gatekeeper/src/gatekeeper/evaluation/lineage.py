@@ -15,6 +15,7 @@ from chassis.registry import RegisteredVersion, Registry, logged_metrics
 from contracts import ModelRegistered, Trigger
 from gatekeeper.evaluation import golden_sources
 from gatekeeper.evaluation.golden_roles import GoldenSource
+from gatekeeper.evaluation.run_inputs import CONTEXT_TAG, TRAINING_CONTEXTS, tags_of
 from gatekeeper.policy.gates.lineage import Origin
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ SOURCE_TAG = "mlflow.source.name"
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?(-dirty)?$")
 TRAINED = ("drift", "request", "re-registration")
 """Kinds of triggers of versions that the trainer logs and registers."""
-TRAINING_CONTEXTS = ("training", "train")
-"""The second is what MLflow's autologging writes."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +157,6 @@ def _mlflow_training_digest(run: Run | None) -> str | None:
     found = [
         item.dataset.digest
         for item in (run.inputs.dataset_inputs if run and run.inputs else ())
-        if any(tag.key == "mlflow.data.context" and tag.value in TRAINING_CONTEXTS for tag in item.tags)
+        if tags_of(item).get(CONTEXT_TAG) in TRAINING_CONTEXTS
     ]
     return f"mlflow:{'+'.join(dict.fromkeys(found))}" if found else None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from chassis.mlmodel import MLmodel
 from contracts import ModelRegistered, OutputFormat
 from contracts.metrics import Problem
+from gatekeeper.evaluation.golden_roles import ROLES
 from gatekeeper.evaluation.golden_rows import GoldenRows, GoldenSource, Unusable
 from gatekeeper.policy.gates import integrity, lineage
 from gatekeeper.policy.gates.leakage import Overlap
@@ -130,11 +131,11 @@ class Measurements:
         if self.artifact_digest is None or self.artifact_problem is not None:
             return None
         classes = () if self.problem == "regression" else self.classes or ()
-        label = self.golden.label if self.golden else self.description.roles.get("label")
+        roles = {name: getattr(self.golden, name) for name in ROLES} if self.golden else self.description.roles
         return OutputFormat(
             problem=self.problem,
             classes=tuple(name if isinstance(name, str | int | float) else str(name) for name in classes),
-            label=None if label is None else str(label),
+            **{name: str(roles[name]) for name in ROLES if roles.get(name)},
         )
 
     @property

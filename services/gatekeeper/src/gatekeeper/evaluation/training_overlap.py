@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from chassis.errors import NotFound
+from chassis.errors import Permanent
 from chassis.mlmodel import MLmodel
 from chassis.parquet import read_frame
 from chassis.row_keys import Keys, TrainedOn, as_utc, row_keys
@@ -42,7 +42,7 @@ def find(event: ModelRegistered, description: MLmodel, rows: GoldenRows, fetch: 
                 raise ValueError(f"its digest is {found}, not the registered {digest}")
             trained = TrainedOn.read(path) if are_keys else _of_rows(path, description, rows)
             return compare(trained, rows, description)
-        except (NotFound, ValueError) as error:
+        except (Permanent, ValueError) as error:
             tried.append(f"{uri}: {error}")
     why = "; ".join(tried) or "the version names neither a run nor training data"
     return Overlap(

@@ -1,7 +1,7 @@
 """The hash chain of the audit trail: links each row to the previous one, and finds where a chain is broken.
 
-The chain has no key: it detects changes, unless the whole trail was rewritten. Against that, note the head's digest
-where the owner of this database cannot write, and verify with it later.
+The chain has no key: it detects changes, unless the whole trail was rewritten. Against that there are signed heads
+(`audit_heads`), or the head's digest, noted where the owner of this database cannot write.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ class Entry:
     correlation_id: str | None
     previous_digest: str
     digest: str = ""
+
+
+UNREADABLE = Entry(0, datetime.min.replace(tzinfo=UTC), "", "", "", None, "", {}, None, "")
+"""Stands, with its sequence, for a row whose values cannot be what was written."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,25 @@ def canonical(entry: Entry) -> bytes:
     fields["at"] = entry.at.astimezone(UTC).isoformat(timespec="microseconds")
     fields["evidence"] = plain(entry.evidence)
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+
+
+def to_line(entry: Entry) -> str:
+    """Return a row as one line of JSON, as `canonical` has it, and its digest; of an unreadable one its number."""
+    try:
+        return json.dumps({**json.loads(canonical(entry)), "digest": entry.digest}, separators=(",", ":"))
+    except (TypeError, ValueError):
+        return json.dumps({"sequence": entry.sequence}, separators=(",", ":"))
+
+
+def from_line(line: str) -> Entry:
+    """Return the row of a line; an unreadable one stays so. Raises ValueError for what `to_line` did not write."""
+    try:
+        body = json.loads(line)
+        if set(body) == {"sequence"}:
+            return replace(UNREADABLE, sequence=int(body["sequence"]))
+        return Entry(**{**body, "at": datetime.fromisoformat(body["at"])})
+    except (TypeError, LookupError, ValueError, RecursionError) as error:
+        raise ValueError(f"no row of an audit trail: {type(error).__name__}; it begins {line[:60]!r}") from error
 
 
 def plain(value: Any) -> Any:

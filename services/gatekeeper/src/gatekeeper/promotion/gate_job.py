@@ -30,7 +30,7 @@ from gatekeeper.evaluation.gate_runner import run_gates, summary
 from gatekeeper.evaluation.lineage import Provenance, trace
 from gatekeeper.evaluation.measurements import Champion, Measurements
 from gatekeeper.evidence import document as evidence
-from gatekeeper.evidence import golden_predictions, serving_artifact
+from gatekeeper.evidence import golden_predictions, reference, serving_artifact
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.policy.promotion import is_past
 from gatekeeper.promotion.absent import AbsentVersions
@@ -106,10 +106,11 @@ class GateJob:
             if outcome is Outcome.PASSED:
                 self._evaluator.explain(measurements, policy, run.cancelled, run.progress)
             played = None if is_champion else self._play(task, measurements, verdicts, run)
+            watched = reference.completed(found.event, measurements, self._registry, self._kept)
         except Cancelled as error:
             raise Transient(str(error)) from error
         candidate_verdict = CandidateVerdict(
-            event=found.event,
+            event=found.event.model_copy(update={"reference": watched}),
             verdicts=verdicts,
             reason=summary(outcome, verdicts),
             registered_at=registered_at,

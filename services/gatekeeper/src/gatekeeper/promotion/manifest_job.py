@@ -8,7 +8,7 @@ from functools import partial
 from sqlalchemy.orm import Session
 
 from chassis.database import Database
-from chassis.errors import NotFound
+from chassis.errors import NotFound, Permanent, Refused
 from chassis.job_worker import JobRun, Record
 from chassis.jobs import Job
 from chassis.registry import Registry
@@ -48,6 +48,9 @@ class ManifestJob:
             own = queries.candidate(session, name, event.model_version)
             registered = queries.envelope_of(own).data if own is not None else None
             evidence, verdicts, digest = _evidence(session, event)
+            restored = row.restored
+        if restored and self._has_one(event):  # written with the evidence that the database of then had
+            return _nothing
         rests = self._rests(evidence, verdicts, digest, event.model_version)
         found = manifest.document(event, promoted_at, row.event_id, registered, rests, self._files(event))
         uri = self._store(event, registered.run_id if registered else None, found)
@@ -73,18 +76,26 @@ class ManifestJob:
             if found != event.artifact_digest:
                 raise ValueError(f"its digest is {found} by now")
             return manifest.files_of(folder)
-        except (NotFound, ValueError) as error:
+        except (Permanent, ValueError) as error:
             return ModelFiles(problem=f"the files of the model could not be read: {error}")
+
+    def _has_one(self, event: Promoted) -> bool:
+        try:
+            return (
+                self._registry.version(event.model_name, event.model_version).tags.get(TAG, "").endswith(_path(event))
+            )
+        except NotFound:
+            return False
 
     def _store(self, event: Promoted, run_id: str | None, found: dict[str, object]) -> str:
         """Store it on the version's run, or on Gauntlet's own if that is gone; return its URI."""
-        path = f"gauntlet/manifests/{event.model_name}-v{event.model_version}-epoch{event.epoch}/{FILE}"
+        path = _path(event)
         text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
         try:
             if run_id is None:
                 raise NotFound("the version has no run")
             self._registry.upload_text(run_id, text, path)
-        except NotFound:
+        except (NotFound, Refused):
             run_id = self._registry.own_run(EXPERIMENT, event.model_name)
             self._registry.upload_text(run_id, text, path)
         uri = f"runs:/{run_id}/{path}"
@@ -93,6 +104,14 @@ class ManifestJob:
         except NotFound as error:
             log.warning("manifest not linked", model_name=event.model_name, error=str(error))
         return uri
+
+
+def _path(event: Promoted) -> str:
+    return f"gauntlet/manifests/{event.model_name}-v{event.model_version}-epoch{event.epoch}/{FILE}"
+
+
+def _nothing(session: Session) -> None:
+    """Record nothing: there is one already."""
 
 
 def _evidence(

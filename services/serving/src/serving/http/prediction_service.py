@@ -25,6 +25,11 @@ from serving.settings import Settings
 from serving.trials.request import ask
 from serving.trials.trials import Trials
 
+INVALID = Counter(
+    "gauntlet_serving_invalid_requests_total",
+    "Requests whose rows do not fit the model, by the first fault: drift never sees these rows",
+    ["model_name", "reason"],
+)
 MODEL_FAILED = Counter(
     "gauntlet_serving_model_failed_total", "Requests on which the model itself failed", ["model_name"]
 )
@@ -203,6 +208,7 @@ def not_loaded(state: ModelState, why: str) -> Problem:
 
 def refused(active: ActiveVersion, refusal: RowsRefused) -> Problem:
     artifact = active.desired.artifact
+    INVALID.labels(artifact.model_name, refusal.reason).inc()
     return Problem(
         422,
         "invalid rows",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -90,8 +90,14 @@ def fast_path(found: Sequence[Endpoint], app: ASGIApp) -> ASGIApp:
     return FastPathRouter(app, {each.path: each.asgi_endpoint for each in found})
 
 
-def build_models_router(service: PredictionService) -> APIRouter:
+def build_models_router(
+    service: PredictionService, about_decisions: Callable[[str], dict[str, Any]] | None = None
+) -> APIRouter:
+    """`about_decisions`: with trusted keys, what is shown of a model's decisions that were not believed."""
     router, settings = guarded_router(), service.settings
+
+    def about(state: ModelState) -> dict[str, Any]:
+        return _about(state, settings) | (about_decisions(state.model_name) if about_decisions else {})
 
     @router.get("/models", tags=["models"], openapi_extra=allowed(Action.READ, Scope.EACH))
     async def models(caller: CallerOf) -> dict[str, Any]:
@@ -99,9 +105,7 @@ def build_models_router(service: PredictionService) -> APIRouter:
         return {
             "role": settings.role,
             "replica": settings.replica,
-            "models": [
-                _about(state, settings) for state in service.reconciler.states() if caller.sees(state.model_name)
-            ],
+            "models": [about(state) for state in service.reconciler.states() if caller.sees(state.model_name)],
         }
 
     @router.get(

@@ -27,6 +27,7 @@ from typing import Any
 import psutil
 from mlflow.models import Model
 
+from chassis.digests import digest_tree
 from chassis.scoring import Scorer, numbers_of
 from chassis.telemetry import get_logger
 from serving.inference.host_process import Host, HostEnded
@@ -52,13 +53,15 @@ class HostedModel:
     limit no call waits for that: `revive` starts it.
     """
 
-    def __init__(self, folder: Path, seconds: float, problem: str | None = None) -> None:
+    def __init__(self, folder: Path, seconds: float, problem: str | None = None, digest: str | None = None) -> None:
         """Load the model, judged by `problem`. Blocks; `seconds` at most.
+
+        `digest`: of the folder, which the caller has verified; a process that is started again verifies it, too.
 
         So long may a prediction take, too, until `call_seconds` is set.
         Raises what loading raised, HostEnded, Transient when no process can be started, MemoryError when it was killed.
         """
-        self._folder, self._seconds, self._problem = folder, seconds, problem
+        self._folder, self._seconds, self._problem, self._digest = folder, seconds, problem, digest
         self.call_seconds = seconds
         self.metadata: Any = Model.load(str(folder))
         self.input_example: Any = None
@@ -74,7 +77,9 @@ class HostedModel:
         self.ends: deque[tuple[float, str]] = deque(maxlen=ENDS_KEPT)
         """The last times that its process ended, monotonic, and why."""
         self._host: Host | None = None
+        self._is_first = True
         self._scorer = self._start()
+        self._is_first = False
 
     def scorer(self) -> Scorer:
         """Return what `chassis.scoring.scorer_of` finds in the model's process."""
@@ -151,6 +156,8 @@ class HostedModel:
             return 0
 
     def _start(self) -> HostedScorer:
+        if not self._is_first:
+            self._verify()
         host = Host(self._folder, self._problem)
         try:
             found: HostedScorer = _read(host.loaded(self._seconds))
@@ -164,6 +171,19 @@ class HostedModel:
             host.limit(self._growth_bytes)
         self._host = host
         return found
+
+    def _verify(self) -> None:
+        """Raises HostEnded when the files are others than those that were loaded first."""
+        if self._digest is None:
+            return
+        try:
+            found = digest_tree(self._folder)
+        except (OSError, ValueError) as error:
+            found = str(error)
+        if found != self._digest:
+            why = f"its files were changed on disk: {self._digest} was loaded, and now it is {found}"
+            self._ended(why)
+            raise HostEnded(f"the model's process is not started again: {why}")
 
     def _ended(self, why: str) -> None:
         self._host = None

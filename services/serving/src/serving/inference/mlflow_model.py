@@ -12,6 +12,7 @@ from typing import Any
 
 import mlflow.pyfunc
 
+from chassis import mlmodel
 from chassis.errors import Permanent, Transient
 from chassis.scoring import scorer_of
 from chassis.servable import servable
@@ -32,9 +33,10 @@ def load(artifact: Artifact, folder: Path, seconds: float = 300.0, *, isolated: 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            mlmodel.content(folder)  # its paths: MLflow would open a file outside the folder
             problem = artifact.output.problem if artifact.output else None
             if isolated or brings_code(folder):
-                pyfunc = HostedModel(folder, seconds, problem)
+                pyfunc = HostedModel(folder, seconds, problem, artifact.digest)
                 scorer = pyfunc.scorer()
             else:
                 pyfunc = mlflow.pyfunc.load_model(str(folder))

@@ -18,6 +18,7 @@ from prometheus_client import Counter
 
 from chassis.cloudevents import Encoded
 from chassis.kafka import confluent_options
+from chassis.kafka_problem import require_usable_files
 from contracts import GroundTruthReceived
 from serving.publishing.prediction_events import SOURCE
 from serving.settings import Settings
@@ -62,6 +63,7 @@ class FeedbackPublisher:
         self._stopping = threading.Event()
 
     async def start(self) -> None:
+        require_usable_files(self._settings)
         options = confluent_options(self._settings) | {
             "client.id": f"{SOURCE}-{self._settings.role}-feedback",
             "acks": "all",

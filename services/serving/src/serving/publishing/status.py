@@ -14,6 +14,7 @@ from confluent_kafka import KafkaException, Producer
 
 from chassis.cloudevents import encode
 from chassis.kafka import confluent_options
+from chassis.kafka_problem import require_usable_files
 from chassis.telemetry import get_logger
 from contracts import Envelope, Event, ModelLoaded, ModelLoadFailed, new_envelope
 from serving.publishing.prediction_events import SOURCE
@@ -33,6 +34,7 @@ class StatusPublisher:
         self._producer: Producer | None = None
 
     async def start(self) -> None:
+        require_usable_files(self._settings)
         options = confluent_options(self._settings) | {
             "client.id": f"{SOURCE}-{self._settings.role}-status",
             "acks": "all",

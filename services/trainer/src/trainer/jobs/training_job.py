@@ -67,6 +67,7 @@ class TrainingJob:
             task=task,
             policy=policy,
             tracking_uri=self._settings.mlflow_tracking_uri,
+            allowed_uris=self._settings.allowed_uri_prefixes,
             work_dir=self._work_dir(job.id),
             reference_rows=self._settings.reference_rows,
         )

@@ -74,7 +74,7 @@ def fit(spec: TrainingSpec, policy: ModelPolicy, say: Say) -> tuple[TrainedModel
     recipe, module = load_recipe(policy.recipe)
     cloudpickle.register_pickle_by_value(module)  # definitions of the recipe file are pickled inside the model
     code = code_version(module)
-    fingerprint = "\n".join((spec.model_dump_json(exclude={"work_dir", "tracking_uri"}), code))
+    fingerprint = "\n".join((spec.model_dump_json(exclude={"work_dir", "tracking_uri", "allowed_uris"}), code))
     kept = spec.work_dir / "made.json"
     if kept.is_file():
         made = TrainedModel.model_validate_json(kept.read_text())

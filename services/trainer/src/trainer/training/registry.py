@@ -46,7 +46,7 @@ class Publisher:
         self._spec = spec
         self._task = spec.task
         self._say = say
-        self._registry = Registry(spec.tracking_uri, timeout_seconds=UPLOAD_SECONDS)
+        self._registry = Registry(spec.tracking_uri, timeout_seconds=UPLOAD_SECONDS, allowed_uris=spec.allowed_uris)
         self._client = self._registry.client
 
     def registered_before(self) -> ModelRegistered | None:
@@ -82,6 +82,7 @@ class Publisher:
         self._say(0.7, "logging to MLflow")
         run = self._client.create_run(experiment, tags=tags, run_name=f"{self._task.model_name} {_windows(made)}")
         run_id = run.info.run_id
+        self._registry.check_uri(f"runs:/{run_id}/datasets")  # somebody else may have made the experiment
         for file in made.datasets.values():
             self._client.log_artifact(run_id, str(file.path), "datasets")
         log_inputs(self._client, run_id, [_input(name, made) for name in made.datasets if name != KEYS])
@@ -145,6 +146,7 @@ class Publisher:
                 raise
         if not self._of_this_job():
             source: str = lineage["artifact_uri"]
+            self._registry.check_uri(source)
             self._client.create_model_version(
                 name,
                 source=source,

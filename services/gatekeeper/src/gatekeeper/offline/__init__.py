@@ -1,0 +1,1 @@
+"""Verification without the gatekeeper: of an exported audit trail, and of the exported evidence of a version."""
