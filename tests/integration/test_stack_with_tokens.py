@@ -144,7 +144,7 @@ def log_in_and_out(people: People) -> None:
 
 def nothing_shows_a_token(stack: Stack, people: People) -> None:
     """Neither a file of the stack or its logs, nor arguments or environment of a process that it started."""
-    secrets = {who: token.rpartition("_")[2] for who, token in people.tokens.items()}
+    secrets = {who: token.split("_", 2)[2] for who, token in people.tokens.items()}
     texts = {str(path): path.read_text(errors="replace") for path in people.data_dir.glob("logs/*.log")}
     texts |= {str(path): path.read_text(errors="replace") for path in people.data_dir.glob("*.*") if path.is_file()}
     for name, pid in stack.pids.items():

@@ -55,6 +55,7 @@ SECONDS: dict[str, int] = {
     "integration/drift/test_several_processes.py": 23,
     "integration/gatekeeper/test_rollout_commands.py": 22,
     "integration/test_ended_early.py": 22,
+    "integration/test_stack_with_tokens.py": 22,
     "unit/gatekeeper/test_sandbox.py": 21,
     "integration/drift/test_drawings.py": 21,
     "integration/test_fork_server.py": 19,
