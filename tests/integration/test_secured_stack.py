@@ -25,9 +25,7 @@ pytestmark = pytest.mark.timeout(300)
 
 DENIED = "TOPIC_AUTHORIZATION_FAILED"
 SERVICES = ("trainer", "gatekeeper", "serving", "serving-staging", "drift")
-MODEL = "guarded"
 POLICY = {
-    "model": MODEL,
     "recipe": "support.tiny_recipe:recipe",
     "metric": "roc_auc",
     "entity": "user",
@@ -42,9 +40,11 @@ class Stack:
 
     def __init__(self, kafka: SecuredKafka, tracking_uri: str, folder: Path) -> None:
         self.kafka, self.folder = kafka, folder
+        # Of its own: the gatekeeper of the other stack finds the versions of one name in MLflow, too.
+        self.model = "guarded-mtls" if kafka.is_mtls else "guarded-scram"
         self.prefix = f"t{uuid4().hex[:8]}."
         (folder / "policies").mkdir()
-        (folder / "policies" / f"{MODEL}.yaml").write_text(yaml.safe_dump(POLICY))
+        (folder / "policies" / f"{self.model}.yaml").write_text(yaml.safe_dump({"model": self.model, **POLICY}))
         self.common = {
             "TOPIC_PREFIX": self.prefix,
             "MLFLOW_TRACKING_URI": tracking_uri,
@@ -71,11 +71,11 @@ class Stack:
     def predict(self, rows: int, seed: int) -> httpx.Response:
         random = np.random.default_rng(seed)
         given = [{"x": x, "y": y, "colour": "red"} for x, y in random.normal(size=(rows, 2)).tolist()]
-        return httpx.post(f"{self.urls['serving']}/models/{MODEL}/predict", json={"rows": given}, timeout=30)
+        return httpx.post(f"{self.urls['serving']}/models/{self.model}/predict", json={"rows": given}, timeout=30)
 
     def judged(self) -> bool:
         """Whether drift has judged a window."""
-        found = httpx.get(f"{self.urls['drift']}/models/{MODEL}/windows").json()
+        found = httpx.get(f"{self.urls['drift']}/models/{self.model}/windows").json()
         return any(window["data"]["outcome"] is not None for window in found)
 
     def counted(self) -> float:
@@ -87,7 +87,7 @@ class Stack:
     def served(self) -> tuple[int, int]:
         """The champion's version and epoch, as serving has it."""
         models = httpx.get(f"{self.urls['serving']}/models").json()["models"]
-        found = next(model for model in models if model["model_name"] == MODEL)
+        found = next(model for model in models if model["model_name"] == self.model)
         return found["model_version"], found["epoch"]
 
 
@@ -137,14 +137,14 @@ class TestUnderExactlyTheseLists:
         self, stack: Stack, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         stack.as_principal("training-job", monkeypatch)
-        ok("train", MODEL, "--window", "w1..w3")
+        ok("train", stack.model, "--window", "w1..w3")
         serving = stack.services["serving"].url
-        eventually(lambda: f'"{MODEL}"' in httpx.get(f"{serving}/models").text, timeout=120)
+        eventually(lambda: f'"{stack.model}"' in httpx.get(f"{serving}/models").text, timeout=120)
         eventually(lambda: stack.predict(1, 0).status_code == 200, timeout=60)
         made = stack.predict(250, 1)
         assert made.status_code == 200, made.text
         item = {"request_id": made.json()["request_id"], "row": 0, "label": 1}
-        answer = httpx.post(f"{serving}/models/{MODEL}/feedback", json={"items": [item]}, timeout=30)
+        answer = httpx.post(f"{serving}/models/{stack.model}/feedback", json={"items": [item]}, timeout=30)
         assert answer.status_code == 202, answer.text
         eventually(stack.judged, timeout=60)
         eventually(lambda: stack.services["serving-staging"].failing() == {}, timeout=60)
@@ -153,13 +153,13 @@ class TestUnderExactlyTheseLists:
         self, stack: Stack, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         stack.as_principal("operator", monkeypatch)
-        ok("register", MODEL, "1", "--reason", "once more")
+        ok("register", stack.model, "1", "--reason", "once more")
         stack.as_principal("viewer", monkeypatch)
         ok("topics")
         shown = ok("events", "tail", "--from-beginning", "--limit", "3", "--json").lines
         assert json.loads(shown[0])["type"] == "TrainingRequested"
         assert ok("dead-letters", "list", "--json").json == []
-        refused = gauntlet("register", MODEL, "1")
+        refused = gauntlet("register", stack.model, "1")
         assert refused.code == 1
         assert f"does not allow {'the user of certificate CN=viewer' if stack.kafka.is_mtls else 'User:viewer'}" in (
             " ".join(refused.err.split())
@@ -188,7 +188,7 @@ class TestUnderExactlyTheseLists:
         ]
         assert set(lost) <= set(printed)
         stack.as_principal("operator", monkeypatch)
-        gauntlet("train", MODEL, "--window", "w2..w4", "--wait")  # whatever its verdict is
+        gauntlet("train", stack.model, "--window", "w2..w4", "--wait")  # whatever its verdict is
         version, epoch = stack.served()
         eventually(lambda: stack.counted() == 251, timeout=60)
         stack.kafka.forbid(lost)
@@ -196,7 +196,7 @@ class TestUnderExactlyTheseLists:
         stack.services["drift"].comes_to_say(f"READ on topic '{prefix}predictions'")
         stack.services["drift"].comes_to_say(f"READ on group '{prefix}drift.predictions'")
         assert stack.predict(250, 2).status_code == 200
-        url = f"{stack.urls['gatekeeper']}/models/{MODEL}"
+        url = f"{stack.urls['gatekeeper']}/models/{stack.model}"
         candidates = [each["model_version"] for each in httpx.get(f"{url}/candidates").json()]
         other = next(each for each in candidates if each != version)
         decision = {"actor": "ada", "reason": "to see it wait", "model_version": other}
@@ -216,7 +216,7 @@ def _written(kafka: SecuredKafka, name: str, topic: str) -> str | None:
     said: list[Any] = []
     producer = Producer(confluent_options(kafka.settings(name)))
     try:
-        producer.produce(topic, b"forged", MODEL.encode(), on_delivery=lambda error, _: said.append(error))
+        producer.produce(topic, b"forged", b"guarded", on_delivery=lambda error, _: said.append(error))
         producer.flush(20)
     except KafkaException as error:
         said.append(error.args[0])
