@@ -23,7 +23,7 @@ from chassis.delivery import ACK_POLICY, DeadLetterWriter, Delivery, Subscriptio
 from chassis.errors import Transient
 from chassis.inbox import first_time
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options, ssl_context
-from chassis.kafka_access import Access, Need, needs_of
+from chassis.kafka_access import KafkaAccess, Need, needs_of
 from chassis.kafka_problem import explain
 from chassis.settings import KafkaSettings, ServiceSettings
 from chassis.signing.dsse import NotVerified, Verifier
@@ -116,7 +116,7 @@ class Bus:
             await letters.stop()
             raise Transient(await explain(self._settings, error)) from error
         self._broker, self._letters = broker, letters
-        self._access = Access(self._settings, needs_of([self], self._settings.topic_prefix))
+        self._access = KafkaAccess(self._settings, needs_of([self], self._settings.topic_prefix))
         self.streams = [self._consumer(stream, letters) for stream in self._streams.values()]
         for consumer in self.streams:
             consumer.start()

@@ -26,7 +26,7 @@ from contracts import Envelope, Event
 log = get_logger(__name__)
 
 
-class Refused(NamedTuple):
+class RefusedRecord(NamedTuple):
     """A record that is not believed."""
 
     record: Record
@@ -66,7 +66,7 @@ class Follower:
         on_bad: Callable[[Record, Malformed], None] | None = None,
         *,
         keys: Verifier | None = None,
-        on_refused: Callable[[Refused], Any] | None = None,
+        on_refused: Callable[[RefusedRecord], Any] | None = None,
         admit: Callable[[Record, Envelope[Any]], Any] | None = None,
         on_caught_up: Callable[[], Any] | None = None,
     ) -> None:
@@ -180,19 +180,18 @@ class Follower:
         except NotVerified as error:
             await self._refuse(record, message, error.why, str(error), envelope)
             return
-        self.record = record
         await _awaited(self._on_event(envelope))
 
     async def _refuse(
         self, record: Record, message: Any, why: Why, reason: str, envelope: Envelope[Any] | None = None
     ) -> None:
-        refused = Refused(record, message.partition, message.offset, why, reason, envelope)
+        refused = RefusedRecord(record, message.partition, message.offset, why, reason, envelope)
         if self._keys is not None:
             self._count(refused)
         if self._on_refused is not None:
             await _awaited(self._on_refused(refused))
 
-    def _count(self, refused: Refused) -> None:
+    def _count(self, refused: RefusedRecord) -> None:
         REFUSED.labels(refused.record.topic, "live" if self.is_live else "history", refused.why).inc()
         self._refusals.log(
             topic=refused.record.topic,

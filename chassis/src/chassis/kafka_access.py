@@ -48,7 +48,7 @@ class Need:
         return f"{self.operation} on {self.resource} {self.name!r}"
 
 
-class Access:
+class KafkaAccess:
     """Whether a running program is still allowed what it needs. The broker is asked at most every AGAIN_SECONDS."""
 
     def __init__(self, settings: KafkaSettings, needs: Sequence[Need]) -> None:

@@ -84,13 +84,13 @@ def refusal(settings: KafkaSettings) -> str | None:
     no broker can be reached. Blocks."""
     if settings.kafka_security_protocol == "PLAINTEXT":
         return None
+    try:
+        context = ssl_context(settings)
+    except (OSError, ValueError) as error:
+        return _unusable_files(settings, error)
     for server in settings.kafka_bootstrap_servers.split(","):
         host, _, port = server.strip().rpartition(":")
         host = host.strip("[]")
-        try:
-            context = ssl_context(settings)
-        except (OSError, ValueError) as error:
-            return _unusable_files(settings, error)
         try:
             if context is not None and (problem := _tls_problem(settings, context, host, int(port))):
                 return problem

@@ -163,10 +163,9 @@ class ServiceSettings(KafkaSettings):
 
     @model_validator(mode="after")
     def _authentication(self) -> Self:
-        needed: dict[str, dict[str, object]] = {
-            "oidc": {"AUTH_OIDC_ISSUER": self.auth_oidc_issuer, "AUTH_OIDC_AUDIENCE": self.auth_oidc_audience},
-        }
-        if missing := [name for name, value in needed.get(self.auth, {}).items() if not value]:
+        needed = {"AUTH_OIDC_ISSUER": self.auth_oidc_issuer, "AUTH_OIDC_AUDIENCE": self.auth_oidc_audience}
+        missing = [name for name, value in needed.items() if not value]
+        if self.auth == "oidc" and missing:
             raise ValueError(f"AUTH={self.auth} needs {' and '.join(missing)}")
         return self
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from chassis.auth.identity import LARGEST_TOKEN
 from gauntlet.errors import CliError
 
 VARIABLE = "GAUNTLET_TOKEN"
-LONGEST = 16 * 1024
-_TOKEN = re.compile(rf"[!-~]{{1,{LONGEST}}}")
+_TOKEN = re.compile(rf"[!-~]{{1,{LARGEST_TOKEN}}}")
 _taken: str | None = None
 
 
@@ -69,7 +69,7 @@ def checked(token: str, source: str) -> str:
     token = token.strip()
     if not _TOKEN.fullmatch(token):
         raise CliError(
-            f"{source} holds no token: expected 1 to {LONGEST:,} printable ASCII characters without spaces",
+            f"{source} holds no token: expected 1 to {LARGEST_TOKEN:,} printable ASCII characters without spaces",
             "A token is printed once, by `gauntlet token create`, or comes from your identity provider.",
         )
     return token

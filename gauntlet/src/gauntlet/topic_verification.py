@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from chassis.cloudevents import Record, decode
 from chassis.errors import Malformed
 from chassis.signing.dsse import NotVerified, Verifier
 from chassis.signing.event_signature import HEADER, verify_event
+from chassis.signing.precedence import place_of
 
 State = Literal["signed", "unsigned", "wrong"]
 
@@ -104,8 +105,7 @@ def _verified(record: Record, keys: Verifier, max_bytes: int) -> tuple[State, st
         return "unsigned", "a tombstone: compaction removes all records of the model", None, None
     try:
         envelope = decode(record, max_bytes)
-        number: Any = getattr(envelope.data, "epoch", getattr(envelope.data, "revision", 0))
-        event = envelope.id, number
+        event = envelope.id, place_of(envelope).number
         return "signed", "", verify_event(record, keys), event
     except (Malformed, NotVerified) as error:
         has_signature = any(name.lower() == HEADER and value for name, value in record.headers)

@@ -54,7 +54,7 @@ class Access:
     def known(self, authorization: bytes | None) -> Caller | None:
         """Return the caller if no work is needed: authentication is off, or the token was verified before."""
         if self._authenticator is None:
-            return self._anonymous()
+            return _ANONYMOUS
         if authorization is None or (identity := self._authenticator.known(authorization)) is None:
             return None
         return Caller(identity, self._rules())
@@ -87,9 +87,6 @@ class Access:
                 503, "try again later", "tokens cannot be verified now", headers={"Retry-After": "5"}
             ) from None
         return Caller(identity, self._rules())
-
-    def _anonymous(self) -> Caller:
-        return _ANONYMOUS
 
 
 class Caller:

@@ -67,7 +67,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Refused:
+class Denial:
     """Why a caller may not; for the log and for who is authenticated, never for strangers."""
 
     reason: str
@@ -77,7 +77,7 @@ OWN_ROLES: tuple[Rule, ...] = tuple(Rule(role, (f"role:{role.value}",)) for role
 """The rules without a file of roles: the roles that a token carries hold for all models."""
 
 
-def permitted(rules: Iterable[Rule], identity: Identity, action: Action, model: str | None) -> Refused | None:
+def permitted(rules: Iterable[Rule], identity: Identity, action: Action, model: str | None) -> Denial | None:
     """Return None if the caller may perform the action on the model, else why not.
 
     `model` is None for what concerns no single model: then a grant must be for all models (`*`). A denial counts where
@@ -87,29 +87,29 @@ def permitted(rules: Iterable[Rule], identity: Identity, action: Action, model: 
         return None
     if not ("*" in identity.models if model is None else _matches(identity.models, model)):
         where = "all models" if model is None else f"model {model!r}"
-        return Refused(f"the token of {identity.subject} is for {', '.join(identity.models)} only, not for {where}")
+        return Denial(f"the token of {identity.subject} is for {', '.join(identity.models)} only, not for {where}")
     granted = False
     for rule in rules:
         if action not in ACTIONS[rule.role] or not _concerns(rule, identity):
             continue
         if rule.effect is Effect.DENY:
             if model is None or _matches(rule.models, model):
-                return Refused(f"{identity.subject} is denied the role {rule.role} for {', '.join(rule.models)}")
+                return Denial(f"{identity.subject} is denied the role {rule.role} for {', '.join(rule.models)}")
         elif "*" in rule.models if model is None else _matches(rule.models, model):
             granted = True
-    return None if granted else Refused(needed(identity, action, model))
+    return None if granted else Denial(needed(identity, action, model))
 
 
-def permitted_somewhere(rules: Iterable[Rule], identity: Identity, action: Action) -> Refused | None:
+def permitted_somewhere(rules: Iterable[Rule], identity: Identity, action: Action) -> Denial | None:
     """Return None if a rule grants the action on any model, else why not. A denial of all models wins."""
     if _needs_no_role(identity, action):
         return None
     concerning = [rule for rule in rules if action in ACTIONS[rule.role] and _concerns(rule, identity)]
     if any(rule.effect is Effect.DENY and "*" in rule.models for rule in concerning):
-        return Refused(f"{identity.subject} is denied to {action} for all models")
+        return Denial(f"{identity.subject} is denied to {action} for all models")
     if any(rule.effect is Effect.ALLOW for rule in concerning):
         return None
-    return Refused(f"{identity.subject} may not {action}: it needs the role {_roles(action)} for a model")
+    return Denial(f"{identity.subject} may not {action}: it needs the role {_roles(action)} for a model")
 
 
 def needed(identity: Identity, action: Action, model: str | None) -> str:

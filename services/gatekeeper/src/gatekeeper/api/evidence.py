@@ -167,14 +167,12 @@ def evidence_router(
         path = Path(folder) / f"{model_name}-v{model_version}.zip"
         try:
             exporter.write(model_name, model_version, path, rows=rows)
-        except CommandRefused as refused:
+        except BaseException as error:
             shutil.rmtree(folder)
-            raise Problem(409, "no evidence", str(refused)) from refused
-        except TooLarge as error:
-            shutil.rmtree(folder)
-            raise Problem(413, "too large", str(error)) from error
-        except BaseException:
-            shutil.rmtree(folder)
+            if isinstance(error, CommandRefused):
+                raise Problem(409, "no evidence", str(error)) from error
+            if isinstance(error, TooLarge):
+                raise Problem(413, "too large", str(error)) from error
             raise
         done = BackgroundTask(shutil.rmtree, folder)
         return FileResponse(path, media_type="application/zip", filename=path.name, background=done)

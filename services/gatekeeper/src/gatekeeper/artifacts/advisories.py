@@ -115,8 +115,14 @@ def _contents(folder: Path) -> Iterator[Mapping[str, Any]]:
     for path in sorted(folder.rglob("*")):
         if path.name == advisory_store.FILE:
             yield from advisory_store.read(path)
-        elif path.suffix in SUFFIXES and path.is_file() and path.stat().st_size <= LARGEST:
-            yield from parse(path.read_text(errors="replace"), path.name)
+        else:
+            yield from of_file(path)
+
+
+def of_file(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the advisory in a file, if it is one."""
+    if path.suffix in SUFFIXES and path.is_file() and path.stat().st_size <= LARGEST:
+        yield from parse(path.read_text(errors="replace"), path.name)
 
 
 def parse(text: str, name: str) -> Iterator[Mapping[str, Any]]:

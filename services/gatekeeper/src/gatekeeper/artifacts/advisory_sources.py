@@ -13,7 +13,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from gatekeeper.artifacts import advisory_store
-from gatekeeper.artifacts.advisories import LARGEST, SUFFIXES, parse
+from gatekeeper.artifacts.advisories import LARGEST, SUFFIXES, of_file, parse
 from gatekeeper.artifacts.advisory_store import State
 
 ECOSYSTEM = "PyPI"
@@ -51,8 +51,7 @@ def collect(path: Path, source: str) -> Collected:
 
 def _of_folder(folder: Path) -> Iterator[Mapping[str, Any]]:
     for path in sorted(folder.rglob("*")):
-        if path.suffix in SUFFIXES and path.is_file() and path.stat().st_size <= LARGEST:
-            yield from parse(path.read_text(errors="replace"), path.name)
+        yield from of_file(path)
 
 
 def _of_zip(path: Path) -> Iterator[Mapping[str, Any]]:

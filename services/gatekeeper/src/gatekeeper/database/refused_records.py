@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from chassis.cloudevents import Record
 from chassis.columns import UtcDateTime
 from chassis.database import Base
-from chassis.follower import Refused
+from chassis.follower import RefusedRecord
 from contracts import Promoted, RolloutChanged
 from gatekeeper.database import queries, rollouts
 from gatekeeper.database.audit_trail import ACTOR
@@ -39,7 +39,7 @@ def digest_of(record: Record) -> str:
     return f"sha256:{found.hexdigest()}"
 
 
-def is_audited(session: Session, refused: Refused) -> bool:
+def is_audited(session: Session, refused: RefusedRecord) -> bool:
     """Return whether a record was audited before, or is one too many today."""
     if session.get(RefusedRecordRow, digest_of(refused.record)) is not None:
         return True
@@ -48,7 +48,7 @@ def is_audited(session: Session, refused: Refused) -> bool:
     return (session.scalar(query) or 0) >= A_DAY
 
 
-def add(session: Session, refused: Refused) -> None:
+def add(session: Session, refused: RefusedRecord) -> None:
     """Audit a record, unless another replica has, meanwhile."""
     digest = digest_of(refused.record)
     row = {"digest": digest, "at": datetime.now(UTC)}
@@ -75,7 +75,7 @@ def add(session: Session, refused: Refused) -> None:
     )
 
 
-def is_known(session: Session, refused: Refused) -> bool:
+def is_known(session: Session, refused: RefusedRecord) -> bool:
     """Return whether it is a decision of this database: of before it was signed, or signed with a former key."""
     envelope = refused.envelope
     if envelope is None or "\0" in envelope.id:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from chassis.cloudevents import Record
 from chassis.database import Database
 from chassis.errors import Transient
-from chassis.follower import Follower, Refused
+from chassis.follower import Follower, RefusedRecord
 from chassis.settings import ServiceSettings
 from chassis.signing.dsse import NotVerified
 from chassis.signing.event_signature import verify_event
@@ -53,7 +53,7 @@ class Restoration:
         self._follower: Follower | None = None
         self.needs = self._new_follower().needs
         self._read: list[Envelope[Promoted | RolloutChanged]] = []
-        self._refused: list[Refused] = []
+        self._refused: list[RefusedRecord] = []
         self._by_us = True
         self.done = False
 
@@ -96,7 +96,7 @@ class Restoration:
 
     async def _on_event(self, envelope: Envelope[Promoted | RolloutChanged]) -> None:
         event = envelope.data
-        number = event.epoch if isinstance(event, Promoted) else event.revision
+        number = place_of(envelope).number
         by_us = self._by_us
         if not self.done:
             self._read.append(envelope)
@@ -119,7 +119,7 @@ class Restoration:
                 log.exception("not adopted", type=envelope.type, model_name=envelope.model_name, event_id=envelope.id)
                 return
 
-    async def _on_refused(self, refused: Refused) -> None:
+    async def _on_refused(self, refused: RefusedRecord) -> None:
         topic = refused.record.topic
         if not self.done:
             self._guard.note(topic, refused.model_name, LastRecord())
@@ -132,7 +132,7 @@ class Restoration:
         except Exception:  # it is still on the topic at the next start
             log.exception("not audited", topic=topic, partition=refused.partition, offset=refused.offset)
 
-    def _audit(self, refused: Refused) -> None:
+    def _audit(self, refused: RefusedRecord) -> None:
         """Audit a record that was not believed, once, unless it is of this database and of before it was signed."""
         if self._signing.trusted is None:
             return

@@ -17,7 +17,7 @@ from prometheus_client import Gauge
 
 from chassis.cloudevents import Record, decode
 from chassis.errors import Malformed, Transient
-from chassis.follower import Follower, Refused
+from chassis.follower import Follower, RefusedRecord
 from chassis.settings import ServiceSettings
 from chassis.signing.dsse import NotVerified, Why
 from chassis.signing.event_signature import verify_event
@@ -156,7 +156,7 @@ class VerifiedDecisions:
             said = "the topic went back, the newest verified decision stays in force"
             log.error(said, topic=topic, model_name=model_name, reason=reason)
 
-    def on_refused(self, refused: Refused) -> None:
+    def on_refused(self, refused: RefusedRecord) -> None:
         self._count += 1
         name = refused.model_name[:200]
         before = self._refused.pop(name, None)
