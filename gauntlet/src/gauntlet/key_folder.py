@@ -28,10 +28,11 @@ class KeySettings(BaseSettings):
     signing_key: Path | None = Field(None, alias="GATEKEEPER_SIGNING_KEY")
     gatekeeper_trusts: Path | None = Field(None, alias="GATEKEEPER_TRUSTED_KEYS")
     serving_trusts: Path | None = Field(None, alias="SERVING_TRUSTED_KEYS")
+    drift_trusts: Path | None = Field(None, alias="DRIFT_TRUSTED_KEYS")
 
     def trusting(self) -> dict[str, Path]:
         """Return the folders of trusted keys that are set, by service."""
-        found = {"gatekeeper": self.gatekeeper_trusts, "serving": self.serving_trusts}
+        found = {"gatekeeper": self.gatekeeper_trusts, "serving": self.serving_trusts, "drift": self.drift_trusts}
         return {name: folder for name, folder in found.items() if folder is not None}
 
 

@@ -15,7 +15,7 @@ KEYS = Path(".gauntlet/keys")
 
 @pytest.fixture(autouse=True)
 def unset(nowhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GATEKEEPER_SIGNING_KEY", "GATEKEEPER_TRUSTED_KEYS", "SERVING_TRUSTED_KEYS"):
+    for name in ("GATEKEEPER_SIGNING_KEY", "GATEKEEPER_TRUSTED_KEYS", "SERVING_TRUSTED_KEYS", "DRIFT_TRUSTED_KEYS"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -67,13 +67,14 @@ def test_while_a_key_is_replaced_both_are_trusted(monkeypatch: pytest.MonkeyPatc
     assert "is the only key" in gauntlet("keys", "retire", listed[1]["id"]).err
 
 
-def test_a_retired_key_that_is_trusted_elsewhere_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("service", ["gatekeeper", "serving", "drift"])
+def test_a_retired_key_that_is_trusted_elsewhere_is_named(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first = ok("keys", "create", "--json").json
     ok("keys", "rotate")
     Path("mounted").mkdir()
     (Path("mounted") / "old.pem").write_bytes(Path(first["file"]).read_bytes())
-    monkeypatch.setenv("SERVING_TRUSTED_KEYS", "mounted")
-    assert "Remove mounted/old.pem: serving still trusts it." in ok("keys", "retire", first["id"]).out
+    monkeypatch.setenv(f"{service.upper()}_TRUSTED_KEYS", "mounted")
+    assert f"Remove mounted/old.pem: {service} still trusts it." in ok("keys", "retire", first["id"]).out
 
 
 def test_an_unknown_or_unclear_id_is_refused() -> None:
@@ -88,3 +89,6 @@ def test_a_file_that_is_no_public_key_is_named() -> None:
     (KEYS / "odd.pem").write_text("no key")
     listed = gauntlet("keys", "list")
     assert listed.code == 1 and "odd.pem" in listed.err
+    Path("no.jsonl").touch()
+    verified = gauntlet("verify-topic", "--keys", str(KEYS), "--from", "no.jsonl")
+    assert verified.code == 1 and "odd.pem" in verified.err and "defect" not in verified.err

@@ -48,6 +48,7 @@ def verify(
 
     Also shown: lower epochs and revisions after higher ones, and missing ones, which compaction explains.
     """
+    from chassis.errors import Permanent
     from chassis.signing.keys import TrustedKeys, read_public_key
     from gauntlet.endpoints import stack_settings
     from gauntlet.topic_verification import examine, newest_of
@@ -56,7 +57,10 @@ def verify(
     if not paths:
         where = ", ".join(str(folder) for folder in keys or [data_dir / "keys"])
         raise CliError(f"no public key (*.pem) in {where}", "Name a folder of trusted keys with --keys.")
-    trusted = TrustedKeys(read_public_key(path) for path in paths)
+    try:
+        trusted = TrustedKeys(read_public_key(path) for path in paths)
+    except Permanent as error:
+        raise CliError(str(error), "Only public keys may be in the folders of --keys as *.pem.") from error
     places = _of_file(file, topics) if file is not None else _of_broker(_known(topics), kafka, data_dir)
     report = examine(newest_of(places) if newest else places, trusted, stack_settings().max_event_bytes)
     if as_json:
