@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,6 +60,17 @@ def pytest_collection_finish() -> None:
 def no_registry_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client of MLflow puts its server into the environment of its process, which is one for many tests here."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _own_tracking_server() -> Iterator[None]:
+    """`mlflow.set_tracking_uri` holds for the whole process and hides MLFLOW_TRACKING_URI: it ends with the test."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    yield
+    if "mlflow" in sys.modules:
+        sys.modules["mlflow"].set_tracking_uri(None)  # which takes the variable away, too
+    if before is not None:
+        os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 @pytest.fixture(scope="session")

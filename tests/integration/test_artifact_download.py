@@ -52,12 +52,9 @@ def test_a_model_is_asked_for_at_the_server_of_the_registry_whatever_the_process
         made = log_model(name="model", python_model=Echo(), registered_model_name="elsewhere", pip_requirements=[])
     version = registry.versions("elsewhere")[-1].version
     mlflow.set_tracking_uri((tmp_path / "none").as_uri())
-    try:
-        for number, uri in enumerate((f"models:/{made.model_id}", f"models:/elsewhere/{version}")):
-            folder = registry.download(uri, tmp_path / f"default{number}")
-            assert folder.name == "model" and (folder / "MLmodel").is_file()
-    finally:
-        mlflow.set_tracking_uri(mlflow_server.uri)
+    for number, uri in enumerate((f"models:/{made.model_id}", f"models:/elsewhere/{version}")):
+        folder = registry.download(uri, tmp_path / f"default{number}")
+        assert folder.name == "model" and (folder / "MLmodel").is_file()
 
 
 def test_an_artifact_that_is_not_there_is_not_found(mlflow_server: MlflowServer, tmp_path: Path) -> None:

@@ -56,8 +56,7 @@ class Notebook:
 
     def __init__(self, uri: str, folder: Path, sandbox: Sandbox) -> None:
         logging.getLogger("mlflow").setLevel(logging.ERROR)
-        mlflow.set_tracking_uri(uri)
-        self.folder = folder
+        self.uri, self.folder = uri, folder
         self.registry = Registry(uri, allowed_uris=str(folder))
         artifacts = Artifacts(folder / "cache", self.registry, 100)
         predictions = PredictionCache(folder / "predictions")
@@ -67,6 +66,7 @@ class Notebook:
         self.path = str(path)
 
     def logged(self, name: str, leave: Any) -> Provenance:
+        mlflow.set_tracking_uri(self.uri)
         features, label = rows()[["a", "b"]], rows()["late"]
         model = LogisticRegression().fit(features, label)
         with warnings.catch_warnings(), mlflow.start_run():
@@ -92,12 +92,8 @@ class Notebook:
 
 
 @pytest.fixture(scope="module")
-def notebook(
-    mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox
-) -> Iterator[Notebook]:
-    before = mlflow.get_tracking_uri()
-    yield Notebook(mlflow_server.uri, tmp_path_factory.mktemp("notebook"), sandbox)
-    mlflow.set_tracking_uri(before)
+def notebook(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Notebook:
+    return Notebook(mlflow_server.uri, tmp_path_factory.mktemp("notebook"), sandbox)
 
 
 def file_of_the_run(notebook: Notebook, model_uri: str) -> None:
