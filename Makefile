@@ -4,7 +4,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
 BIN := .venv/bin
-MEMBERS := contracts chassis embedded_kafka forms services/trainer services/gatekeeper services/serving services/drift gauntlet examples
+MEMBERS := contracts chassis embedded_kafka forms services/trainer services/gatekeeper services/serving services/drift gauntlet client examples
 POLICY := services/trainer/src/trainer/policy.py services/serving/src/serving/policy services/drift/src/drift/policy services/gatekeeper/src/gatekeeper/policy
 WORKERS ?= 2
 

@@ -126,13 +126,14 @@ def build_app(
     entry: Callable[[FastAPI], Any] | None = None,
     accept_when_ready: bool = False,
     access: Access | None = None,
+    forms: str | None = None,
 ) -> FastAPI:
     """Build the service's HTTP app. /health: the process runs. /ready: the parts have started and every check passes.
 
     `details` are added to the response of /ready, whether it is ready or not. `entry` may wrap the app in another ASGI
     application, which receives every request first. `accept_when_ready`: accept no connection before the service is
     ready, for a process that shares its port with ready ones. `access`: of `access_of(settings)`, for a service that
-    needs it before.
+    needs it before. `forms`: the path below which pages of the service send forms.
 
     Every route declares its Action (`chassis.auth.routes`); raises TypeError for one that does not, and Permanent for
     settings of authentication that cannot be used.
@@ -169,7 +170,7 @@ def build_app(
         app.include_router(router)
     inner = entry(app) if entry is not None else app
     hosts = allowed_hosts(settings.host, settings.allowed_hosts)
-    app.state.entry = BrowserGuard(inner, hosts, listed(settings.allowed_origins))
+    app.state.entry = BrowserGuard(inner, hosts, listed(settings.allowed_origins), forms=forms)
     return app
 
 

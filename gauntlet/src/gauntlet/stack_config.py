@@ -13,7 +13,7 @@ from gauntlet.components import KafkaPart, Part, ProcessPart
 from gauntlet.credentials import headers_for
 from gauntlet.endpoints import uri_prefixes
 from gauntlet.errors import CliError
-from gauntlet.stack_file import DEFAULT_PORTS
+from gauntlet.stack_file import DEFAULT_PORTS, URL_VARIABLES
 
 MARK = "GAUNTLET_STACK_ID"
 MLFLOW_SETTINGS = {
@@ -135,6 +135,7 @@ def _service(service: Service, config: StackConfig, own: Mapping[str, str]) -> P
         "DATA_DIR": str(config.data_dir.absolute()),
         "POLICIES_DIR": str(config.policies_dir.absolute()),
         "ALLOWED_URI_PREFIXES": uri_prefixes(),
+        **{variable: f"http://127.0.0.1:{config.ports[name]}" for name, variable in URL_VARIABLES.items()},
         f"{service.prefix}_HOST": "127.0.0.1",
         f"{service.prefix}_PORT": str(port),
         **service.extra,

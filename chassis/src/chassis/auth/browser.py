@@ -2,7 +2,8 @@
 changes something. Also while authentication is off: a page in a browser on this machine reaches its loopback address.
 
 A page whose name is made to resolve to this address (DNS rebinding) sends its own name as Host. A page that posts to
-us sends its own Origin; without one it can only send the media types of forms, which no endpoint here takes.
+us sends its own Origin; without one it can only send the media types of forms, which no endpoint here takes but those
+below the path of our own pages, and these only with our own Origin.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ SHOWN = 100
 class BrowserGuard:
     """An ASGI application that refuses what a foreign web page could have sent, and passes on everything else."""
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str], origins: Iterable[str]) -> None:
-        """`hosts`: names without port, `*.example.com` for all below, `*` for any. `origins`: scheme://host[:port]."""
+    def __init__(self, app: ASGIApp, hosts: Iterable[str], origins: Iterable[str], *, forms: str | None = None) -> None:
+        """`hosts`: names without port, `*.example.com` for all below, `*` for any. `origins`: scheme://host[:port].
+
+        `forms`: the path below which our own pages send forms; None: there are none.
+        """
         self._app = app
+        self._forms = forms
         allowed = {host.lower().rstrip(".") for host in hosts}
         self._any = "*" in allowed
         self._below = tuple(host[1:] for host in allowed if host.startswith("*."))
@@ -60,7 +65,10 @@ class BrowserGuard:
             shown = ascii(origin.decode("latin-1"))[:SHOWN]
             return Problem(403, "foreign origin", f"header Origin is {shown}; pages that may call are ALLOWED_ORIGINS")
         if media_type is not None and media_type.split(b";", 1)[0].strip().lower() in FORMS:
-            return unsupported(media_type)
+            if self._forms is None or not scope["path"].startswith(self._forms):
+                return unsupported(media_type)
+            if origin is None:  # every browser sends it with a form that changes something
+                return Problem(403, "foreign origin", "a form needs the header Origin: send it from our own page")
         return None
 
     def _known(self, header: bytes | None, scope: Scope) -> bool:

@@ -71,13 +71,21 @@ class GuardedRoute(APIRoute):
             if self.action is not Action.OPEN:
                 request.state.caller = await self._admit(request)
             if self.body_field is not None and request.method not in SAFE:
-                _require_json(request)
+                self.require_media_type(request)
             return await handler(request)
 
         return admitted
 
+    def authorization(self, request: Request) -> str | None:
+        """Return the Authorization of a request: its header, and nothing that a browser would add by itself."""
+        return request.headers.get("authorization")
+
+    def require_media_type(self, request: Request) -> None:
+        """Raises Problem 415 for a body that the route does not take."""
+        _require_json(request)
+
     async def _admit(self, request: Request) -> Caller:
-        caller = await identified(request)
+        caller = await identified(request, self.authorization(request))
         if self.scope is Scope.MODEL and self.model is not None:
             caller.require(self.action, request.path_params[self.model])
         elif self.scope is Scope.ALL:
@@ -95,10 +103,10 @@ def _require_json(request: Request) -> None:
         raise unsupported(media_type.encode("latin-1") if media_type else None)
 
 
-async def identified(request: Request) -> Caller:
-    """Return the caller of a request. Raises what `Access.caller` raises."""
+async def identified(request: Request, authorization: str | None = None) -> Caller:
+    """Return the caller of a request; `authorization`: default: its header. Raises what `Access.caller` raises."""
     access: Access = request.app.state.access
-    header = request.headers.get("authorization")
+    header = authorization or request.headers.get("authorization")
     address = request.client.host if request.client else ""
     return await access.caller(header.encode("latin-1") if header is not None else None, address)
 

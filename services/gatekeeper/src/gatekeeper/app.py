@@ -46,6 +46,9 @@ from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.benchmarks.gauge import BenchmarkGauge
 from gatekeeper.benchmarks.job import BenchmarkJob
+from gatekeeper.console.routes import PREFIX
+from gatekeeper.console.services import Services
+from gatekeeper.console.site import Site, console_routers
 from gatekeeper.database.job_kinds import BENCHMARK, GATE, MANIFEST, MIRROR, TOURNAMENT
 from gatekeeper.database.kept_events import KeepingOutbox
 from gatekeeper.database.recorder import Recorder
@@ -170,6 +173,9 @@ def build(settings: Settings) -> FastAPI:
         "promotions": restoration.check,
         "mlflow": registry.check,
     }
+    approvals = Approvals(database, recorder, rolling)
+    services = Services({"drift": settings.drift_url, "serving": settings.serving_url, "trainer": settings.trainer_url})
+    site = Site(settings, database, policies, decisions, approvals, restoration.check, services)
     exporter = EvidenceExport(database, artifacts, kept, signing.signers)
     routers = [
         reading_router(database, decisions, policies),
@@ -177,10 +183,11 @@ def build(settings: Settings) -> FastAPI:
         evidence_router(database, decisions, replayer, kept, exporter),
         benchmarks_router(database, decisions, replayer),
         tournaments_router(database, decisions, replayer),
-        rollouts_router(database, decisions, Approvals(database, recorder, rolling), restoration.check),
+        rollouts_router(database, decisions, approvals, restoration.check),
+        *console_routers(site),
     ]
     details = {policies.name: policies.details}
-    return build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details)
+    return build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details, forms=PREFIX)
 
 
 def _audit_heads(

@@ -50,6 +50,14 @@ class Settings(ServiceSettings):
         3600, gt=0, description="Interval at which the audit trail's head is signed and published, if it has changed"
     )
 
+    drift_url: str = Field("http://127.0.0.1:8020", alias="DRIFT_URL", description="The drift service, for the console")
+    serving_url: str = Field("http://127.0.0.1:8001", alias="SERVING_URL", description="A replica, for the console")
+    trainer_url: str = Field("http://127.0.0.1:8030", alias="TRAINER_URL", description="The trainer, for the console")
+    public_url: str | None = Field(
+        None,
+        description="Address of the console in people's browsers, for links in messages; default: where it listens",
+    )
+
     @property
     def advisories_folder(self) -> Path:
         return self.advisories_dir or self.data_dir.resolve() / "advisories"

@@ -1,0 +1,1 @@
+"""Gauntlet from Python programs."""

@@ -1,0 +1,55 @@
+"""Routes of pages: the token comes in a cookie, bodies are forms, and a refusal is a page.
+
+The API takes no cookie, so that no page of others can have a browser decide something there. Here the cookie is sent
+by our own pages only (SameSite=Strict), and a form must carry our own Origin (`chassis.auth.browser`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.responses import Response
+
+from chassis.auth.browser import unsupported
+from chassis.auth.routes import GuardedRoute
+from chassis.http import Problem
+from gatekeeper.console.pages import problem_page
+
+COOKIE = "gauntlet_token"
+PREFIX = "/console/"
+FORM = "application/x-www-form-urlencoded"
+
+
+class PageRoute(GuardedRoute):
+    """A route that shows a page, or takes a form of one."""
+
+    def authorization(self, request: Request) -> str | None:
+        token = request.cookies.get(COOKIE)
+        return super().authorization(request) or (f"Bearer {token}" if token else None)
+
+    def require_media_type(self, request: Request) -> None:
+        media_type = request.headers.get("content-type", "")
+        if media_type.split(";", 1)[0].strip().lower() != FORM:
+            raise unsupported(media_type.encode("latin-1"))
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def shown(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except Problem as problem:
+                return problem_page(request, problem)
+            except RequestValidationError as error:
+                named = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
+                return problem_page(request, Problem(422, "invalid request", named))
+
+        return shown
+
+
+def page_router(**options: Any) -> APIRouter:
+    """Return a router for pages, whose routes must declare their action."""
+    return APIRouter(route_class=PageRoute, tags=["console"], **options)

@@ -1,0 +1,61 @@
+"""What the screens of the console are made from, and the list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Response
+
+from chassis.auth.roles import Action
+from chassis.auth.routes import allowed
+from chassis.database import Database
+from chassis.http import Problem
+from contracts.policy import ModelPolicy
+from gatekeeper.console.routes import page_router
+from gatekeeper.console.services import Services
+from gatekeeper.promotion.commands import Decisions
+from gatekeeper.rollout.approvals import Approvals
+
+if TYPE_CHECKING:
+    from gatekeeper.settings import Settings
+
+MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+@dataclass(frozen=True)
+class Site:
+    """`ready` raises Transient until the history is restored: no decision is made on an incomplete one."""
+
+    settings: Settings
+    database: Database
+    policies: Mapping[str, ModelPolicy]
+    decisions: Decisions
+    approvals: Approvals
+    ready: Callable[[], None]
+    services: Services
+
+
+def console_routers(site: Site) -> list[APIRouter]:
+    """Return all screens: a new one is a module in `screens` and a line here."""
+    from gatekeeper.console.screens.overview import overview_router
+
+    screens = (overview_router,)
+    return [_static_router(), *(screen(site) for screen in screens)]
+
+
+def _static_router() -> APIRouter:
+    router = page_router()
+
+    @router.get("/console/static/{file}", openapi_extra=allowed(Action.OPEN), response_class=Response)
+    def static(file: str) -> Response:
+        """A style sheet, script or picture of the console."""
+        found = files("gatekeeper.console") / "static" / file
+        media_type = next((kind for ending, kind in MEDIA_TYPES.items() if file.endswith(ending)), None)
+        if media_type is None or "/" in file or not found.is_file():
+            raise Problem(404, "no such file", f"the console has no file {file!r}")
+        return Response(found.read_bytes(), media_type=media_type, headers={"Cache-Control": "max-age=300"})
+
+    return router

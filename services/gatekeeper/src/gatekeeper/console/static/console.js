@@ -1,0 +1,1 @@
+// Live updates: pages work without.

@@ -1,0 +1,1 @@
+"""Stories: every event, job, decision and load of one correlation id."""
