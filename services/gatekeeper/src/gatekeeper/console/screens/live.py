@@ -11,7 +11,6 @@ from pydantic import AwareDatetime
 from chassis.auth.access import Access
 from chassis.auth.roles import Action
 from chassis.auth.routes import CallerOf, Scope, allowed
-from chassis.http import problems
 from gatekeeper.console.live import Listener, LiveStream
 from gatekeeper.console.routes import authorization_of, page_router
 from gatekeeper.console.site import Site
@@ -24,7 +23,6 @@ def live_router(site: Site) -> APIRouter:
         "/console/live",
         openapi_extra=allowed(Action.READ, Scope.EACH),
         response_class=LiveStream,
-        responses=problems(429, 503),
     )
     async def live(
         request: Request,
