@@ -46,6 +46,7 @@ from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.benchmarks.gauge import BenchmarkGauge
 from gatekeeper.benchmarks.job import BenchmarkJob
+from gatekeeper.console.live import LiveFeed
 from gatekeeper.console.routes import PREFIX
 from gatekeeper.console.services import Services
 from gatekeeper.console.site import Site, console_routers
@@ -118,9 +119,11 @@ def build(settings: Settings) -> FastAPI:
     bus.on(ModelLoaded, handlers.on_model_loaded)
     bus.on(ModelLoadFailed, handlers.on_model_load_failed)
     bus.on(RolloutMeasured, handlers.on_rollout_measured)
+    live = LiveFeed(database)
     parts: list[Part] = [
         policies,
         Schema(database, SERVICE),
+        live,
         Topics(settings),
         restoration,
         Relay(settings, database),
@@ -175,7 +178,7 @@ def build(settings: Settings) -> FastAPI:
     }
     approvals = Approvals(database, recorder, rolling)
     services = Services({"drift": settings.drift_url, "serving": settings.serving_url, "trainer": settings.trainer_url})
-    site = Site(settings, database, policies, decisions, approvals, restoration.check, services)
+    site = Site(settings, database, policies, decisions, approvals, restoration.check, services, live)
     exporter = EvidenceExport(database, artifacts, kept, signing.signers)
     routers = [
         reading_router(database, decisions, policies),

@@ -14,6 +14,7 @@ from chassis.auth.routes import allowed
 from chassis.database import Database
 from chassis.http import Problem
 from contracts.policy import ModelPolicy
+from gatekeeper.console.live import LiveFeed
 from gatekeeper.console.routes import page_router
 from gatekeeper.console.services import Services
 from gatekeeper.promotion.commands import Decisions
@@ -36,13 +37,15 @@ class Site:
     approvals: Approvals
     ready: Callable[[], None]
     services: Services
+    live: LiveFeed
 
 
 def console_routers(site: Site) -> list[APIRouter]:
     """Return all screens: a new one is a module in `screens` and a line here."""
+    from gatekeeper.console.screens.live import live_router
     from gatekeeper.console.screens.overview import overview_router
 
-    screens = (overview_router,)
+    screens = (overview_router, live_router)
     return [_static_router(), *(screen(site) for screen in screens)]
 
 
