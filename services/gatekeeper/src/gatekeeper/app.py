@@ -193,7 +193,9 @@ def build(settings: Settings) -> FastAPI:
         *console_routers(site),
     ]
     details = {policies.name: policies.details}
-    return build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details, forms=PREFIX)
+    app = build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details, forms=PREFIX)
+    app.state.decision_of = site.decision_of
+    return app
 
 
 def _audit_heads(

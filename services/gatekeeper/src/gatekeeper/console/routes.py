@@ -16,11 +16,11 @@ from chassis.auth.browser import unsupported
 from chassis.auth.routes import GuardedRoute
 from chassis.http import Problem, problem_of
 from chassis.telemetry import get_logger
-from gatekeeper.console.pages import problem_page
+from gatekeeper.console.pages import COOKIE, problem_page
 
-COOKIE = "gauntlet_token"
 PREFIX = "/console/"
 FORM = "application/x-www-form-urlencoded"
+LARGEST_FORM = 64 * 1024
 
 log = get_logger(__name__)
 
@@ -35,6 +35,11 @@ class PageRoute(GuardedRoute):
         media_type = request.headers.get("content-type", "")
         if media_type.split(";", 1)[0].strip().lower() != FORM:
             raise unsupported(media_type.encode("latin-1"))
+        # It is read whole, by the form for a token from anybody.
+        if not request.headers.get("content-length", "").isdecimal():
+            raise Problem(411, "length required", "a form says how long it is, in the header Content-Length")
+        if int(request.headers["content-length"]) > LARGEST_FORM:
+            raise Problem(413, "too large", f"a form has at most {LARGEST_FORM:,} bytes")
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
