@@ -75,6 +75,7 @@ from gatekeeper.sandbox.part import SandboxPart
 from gatekeeper.sandbox.sandbox import Sandbox
 from gatekeeper.settings import Settings
 from gatekeeper.signing import read_signing
+from gatekeeper.stories.intake import LOGGED, EventLog
 from gatekeeper.tournaments.job import TournamentJob
 from gatekeeper.tournaments.runner import Tournament
 
@@ -120,6 +121,8 @@ def build(settings: Settings) -> FastAPI:
     bus.on(ModelLoadFailed, handlers.on_model_load_failed)
     bus.on(RolloutMeasured, handlers.on_rollout_measured)
     live = LiveFeed(database)
+    event_log = EventLog(database, signing.trusted, timedelta(days=settings.event_log_days))
+    bus.on_all("event-log", LOGGED, event_log.on_events, read=event_log.read)
     parts: list[Part] = [
         policies,
         Schema(database, SERVICE),
@@ -128,7 +131,7 @@ def build(settings: Settings) -> FastAPI:
         restoration,
         Relay(settings, database),
         *_audit_heads(settings, database, outbox, signing.signers),
-        Pruning(database),
+        Pruning(database, more=[event_log.prune]),
         bus,
         JobWorker(jobs, {MIRROR: mirror.run}),
         JobWorker(jobs, {MANIFEST: manifests.run}, on_failed={MANIFEST: manifests.on_failed}),
@@ -190,7 +193,9 @@ def build(settings: Settings) -> FastAPI:
         *console_routers(site),
     ]
     details = {policies.name: policies.details}
-    return build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details, forms=PREFIX)
+    app = build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details, forms=PREFIX)
+    app.state.decision_of = site.decision_of
+    return app
 
 
 def _audit_heads(

@@ -17,7 +17,9 @@ from contracts.policy import ModelPolicy
 from gatekeeper.console.live import LiveFeed
 from gatekeeper.console.routes import page_router
 from gatekeeper.console.services import Services
+from gatekeeper.database.tables import AuditRow
 from gatekeeper.promotion.commands import Decisions
+from gatekeeper.read_models import AuditView, audit_view
 from gatekeeper.rollout.approvals import Approvals
 
 if TYPE_CHECKING:
@@ -39,13 +41,27 @@ class Site:
     services: Services
     live: LiveFeed
 
+    def decision_of(self, model_name: str, sequence: int) -> AuditView | None:
+        """Return this row of the audit trail, if it is of this model."""
+        with self.database.reading() as session:
+            row = session.get(AuditRow, sequence)
+            return audit_view(row) if row is not None and row.model_name == model_name else None
+
 
 def console_routers(site: Site) -> list[APIRouter]:
     """Return all screens: a new one is a module in `screens` and a line here."""
+<<<<<<< HEAD
     from gatekeeper.console.screens.live import live_router
     from gatekeeper.console.screens.overview import overview_router
 
     screens = (overview_router, live_router)
+=======
+    from gatekeeper.console.screens.decide import decide_router
+    from gatekeeper.console.screens.login import login_router
+    from gatekeeper.console.screens.overview import overview_router
+
+    screens = (overview_router, decide_router, login_router)
+>>>>>>> frame
     return [_static_router(), *(screen(site) for screen in screens)]
 
 
