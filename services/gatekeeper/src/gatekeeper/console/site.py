@@ -50,18 +50,12 @@ class Site:
 
 def console_routers(site: Site) -> list[APIRouter]:
     """Return all screens: a new one is a module in `screens` and a line here."""
-<<<<<<< HEAD
-    from gatekeeper.console.screens.live import live_router
-    from gatekeeper.console.screens.overview import overview_router
-
-    screens = (overview_router, live_router)
-=======
     from gatekeeper.console.screens.decide import decide_router
+    from gatekeeper.console.screens.live import live_router
     from gatekeeper.console.screens.login import login_router
     from gatekeeper.console.screens.overview import overview_router
 
-    screens = (overview_router, decide_router, login_router)
->>>>>>> frame
+    screens = (overview_router, live_router, decide_router, login_router)
     return [_static_router(), *(screen(site) for screen in screens)]
 
 
