@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Float, Integer, String, Text, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import Float, Index, Integer, String, Text, and_, delete, exists, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
@@ -29,6 +29,10 @@ class JobRow(Base):
     """`sequence` gives the order; of each (kind, key) one job runs at a time, oldest first (or see `claim`)."""
 
     __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_state_ended_at", "state", "ended_at"),
+        Index("ix_jobs_key_kind_state_sequence", "key", "kind", "state", "sequence"),
+    )
 
     sequence: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(200), unique=True)
@@ -36,7 +40,7 @@ class JobRow(Base):
     key: Mapped[str] = mapped_column(String(200))
     payload: Mapped[dict[str, Any]] = mapped_column(Json)
     cause: Mapped[dict[str, Any] | None] = mapped_column(Json)
-    state: Mapped[str] = mapped_column(String(20), index=True)
+    state: Mapped[str] = mapped_column(String(20))
     attempts: Mapped[int] = mapped_column(Integer)
     takeovers: Mapped[int] = mapped_column(Integer)
     not_before: Mapped[datetime] = mapped_column(UtcDateTime)

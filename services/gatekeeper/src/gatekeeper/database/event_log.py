@@ -31,6 +31,7 @@ class EventLogRow(Base):
     __table_args__ = (
         UniqueConstraint("source", "event_id"),
         Index("ix_event_log_model_name_id", "model_name", "id"),
+        Index("ix_event_log_model_name_type_id", "model_name", "type", "id"),
         Index("ix_event_log_type_id", "type", "id"),
     )
 
