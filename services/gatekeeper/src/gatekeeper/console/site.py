@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -48,14 +49,13 @@ class Site:
             return audit_view(row) if row is not None and row.model_name == model_name else None
 
 
-def console_routers(site: Site) -> list[APIRouter]:
-    """Return all screens: a new one is a module in `screens` and a line here."""
-    from gatekeeper.console.screens.decide import decide_router
-    from gatekeeper.console.screens.live import live_router
-    from gatekeeper.console.screens.login import login_router
-    from gatekeeper.console.screens.overview import overview_router
+SCREENS = ("decide", "live", "login", "overview")
+"""Modules of `screens`; each has a function NAME_router(site)."""
 
-    screens = (overview_router, live_router, decide_router, login_router)
+
+def console_routers(site: Site) -> list[APIRouter]:
+    """Return all screens: a new one is a module in `screens` and its name in SCREENS."""
+    screens = [getattr(import_module(f"gatekeeper.console.screens.{name}"), f"{name}_router") for name in SCREENS]
     return [_static_router(), *(screen(site) for screen in screens)]
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
 from chassis.auth.access import Access
@@ -22,7 +23,7 @@ def live_router(site: Site) -> APIRouter:
     @router.get(
         "/console/live",
         openapi_extra=allowed(Action.READ, Scope.EACH),
-        response_class=LiveStream,
+        response_class=StreamingResponse,
     )
     async def live(
         request: Request,
