@@ -29,7 +29,9 @@ def asked(people: int, given: int) -> Running:
     return Running(7, Stage.APPROVAL, 3, 4, people, given)
 
 
-def standing(running: Running | None = None, *, champion: int | None = 3, frozen: bool = False, **more: Any) -> Standing:
+def standing(
+    running: Running | None = None, *, champion: int | None = 3, frozen: bool = False, **more: Any
+) -> Standing:
     rollout = None if running is None else RunningRollout(running.model_version, running.is_watch)
     epoch = 0 if champion is None else 5
     by = {"frozen_by": "eve", "frozen_reason": "audit"} if frozen else {}

@@ -29,8 +29,7 @@ class PageRoute(GuardedRoute):
     """A route that shows a page, or takes a form of one."""
 
     def authorization(self, request: Request) -> str | None:
-        token = request.cookies.get(COOKIE)
-        return super().authorization(request) or (f"Bearer {token}" if token else None)
+        return authorization_of(request)
 
     def require_media_type(self, request: Request) -> None:
         media_type = request.headers.get("content-type", "")
@@ -56,6 +55,12 @@ class PageRoute(GuardedRoute):
                 return problem_page(request, problem)
 
         return shown
+
+
+def authorization_of(request: Request) -> str | None:
+    """Return the Authorization of a request of a page: its header, or the token of its cookie."""
+    token = request.cookies.get(COOKIE)
+    return request.headers.get("authorization") or (f"Bearer {token}" if token else None)
 
 
 def page_router(**options: Any) -> APIRouter:
