@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from support.gatekeepers import Gatekeepers
@@ -22,6 +22,23 @@ class Secured:
 
     def headers(self, role: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[role]}"}
+
+
+@dataclass(frozen=True)
+class World:
+    """Models in the states that screens show; see the fixture `world`.
+
+    `model` has champion v2, which was v1 before, and `version`, which failed; `waiting` waits for people; `trying` has
+    champion v1 and tries v2.
+    """
+
+    model: str
+    version: int
+    waiting: str
+    trying: str
+
+    def path(self, pattern: str) -> str:
+        return pattern.format(**asdict(self))
 
 
 def waits_for_people(service: Gatekeepers, model_name: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from contracts import ModelRegistered
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
 from support.candidates import Candidates
-from support.consoles import Secured
+from support.consoles import Secured, World, waits_for_people
 from support.gatekeepers import Gatekeepers, NameOf
 from support.mlflow_server import MlflowServer
 from support.shared_services import SharedServices
@@ -88,7 +88,7 @@ def name_of(gatekeeper: Gatekeepers) -> NameOf:
     return lambda policy: gatekeeper.names[policy].pop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def judged(candidates: Candidates) -> Callable[..., int]:
     """Register a version of a kind with a gatekeeper and wait for its verdict; return its number."""
 
@@ -103,3 +103,16 @@ def judged(candidates: Candidates) -> Callable[..., int]:
         return event.model_version
 
     return register
+
+
+@pytest.fixture(scope="session")
+def world(gatekeeper_on: Callable[..., Gatekeepers], judged: Callable[..., int]) -> World:
+    """Models of the gatekeeper without tokens that nobody changes, and a policy that cannot be used."""
+    service = gatekeeper_on("open")
+    found = World(service.names["plain"].pop(), 3, service.names["approved"].pop(), service.names["shadowed"].pop())
+    (service.folder / "policies" / "broken.yaml").write_text("model: broken\nmetric: <b>none</b>\n")
+    for name, kinds in {found.model: "fair good worse", found.waiting: "fair", found.trying: "fair good"}.items():
+        for kind in kinds.split():
+            judged(service, name, kind)
+    waits_for_people(service, found.waiting)
+    return found

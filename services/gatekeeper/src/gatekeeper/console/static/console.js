@@ -4,11 +4,11 @@
   const SHORTEST = 1000, LONGEST = 60000;
   const live = document.body.dataset.live.trim();
   const state = document.getElementById("live");
-  let wait = SHORTEST, wanted = false, fetching = false;
+  let seen = document.body.dataset.now, wait = SHORTEST, wanted = false, fetching = false;
 
   const main = () => document.getElementById("content");
   const say = (name, text) => { state.dataset.state = name; state.textContent = text; };
-  const concerns = (models) => live === "*" || models === "*" || live.split(" ").some((name) => models.includes(name));
+  const concerns = (models) => live === "*" || models.includes("*") || live.split(" ").some((name) => models.includes(name));
   const path = (element) => {  // where an element is in its page: to find it again in the next one
     const found = [];
     for (let each = element; each !== main(); each = each.parentElement) {
@@ -46,12 +46,12 @@
   };
 
   const connect = () => {
-    const source = new EventSource("/console/live");
-    source.onopen = () => {
-      if (state.dataset.state === "lost") refresh();  // what happened meanwhile
-      wait = SHORTEST; say("live", "live");
-    };
-    source.onmessage = (message) => { if (concerns(JSON.parse(message.data).models)) refresh(); };
+    const source = new EventSource("/console/live?since=" + encodeURIComponent(seen));
+    source.onopen = () => { wait = SHORTEST; say("live", "live"); };
+    source.addEventListener("change", (message) => {
+      seen = message.lastEventId || seen;
+      if (concerns(JSON.parse(message.data).models)) refresh();
+    });
     source.onerror = () => {
       source.close(); say("lost", "not live");
       setTimeout(connect, wait * (0.5 + Math.random() / 2)); wait = Math.min(2 * wait, LONGEST);
