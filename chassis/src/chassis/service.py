@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
+from chassis.api_pages import add_api_page
 from chassis.auth.access import Access, access_of
 from chassis.auth.browser import BrowserGuard, allowed_hosts, listed
 from chassis.auth.routes import describe_security, require_declarations
@@ -163,11 +164,12 @@ def build_app(
         await asyncio.gather(starting, return_exceptions=True)
         await startup.stop()
 
-    app = FastAPI(title=f"Gauntlet {name}", lifespan=lifespan)
+    app = FastAPI(title=f"Gauntlet {name}", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.parts = tuple(parts)
     app.state.access = access
     answer_with_problems(app)
     describe_security(app)
+    add_api_page(app)
     shown = {**(details or {}), **({"auth": access.details} if access.details else {})}
     service = service_router(
         name, lambda: _state(startup, checks or {}), shown, metrics_open=settings.auth_metrics_open

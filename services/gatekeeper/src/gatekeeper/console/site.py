@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.resources import files
@@ -14,7 +14,7 @@ from chassis.auth.roles import Action
 from chassis.auth.routes import allowed
 from chassis.database import Database
 from chassis.http import Problem
-from contracts.policy import ModelPolicy
+from chassis.policy_store import PolicyStore
 from gatekeeper.console.live import LiveFeed
 from gatekeeper.console.routes import page_router
 from gatekeeper.console.services import Services
@@ -35,7 +35,7 @@ class Site:
 
     settings: Settings
     database: Database
-    policies: Mapping[str, ModelPolicy]
+    policies: PolicyStore
     decisions: Decisions
     approvals: Approvals
     ready: Callable[[], None]
