@@ -18,6 +18,7 @@ from gatekeeper.console.routes import page_router
 from gatekeeper.console.services import Services
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.rollout.approvals import Approvals
+from gatekeeper.stories.reading import Stories
 
 if TYPE_CHECKING:
     from gatekeeper.settings import Settings
@@ -36,13 +37,15 @@ class Site:
     approvals: Approvals
     ready: Callable[[], None]
     services: Services
+    stories: Stories
 
 
 def console_routers(site: Site) -> list[APIRouter]:
     """Return all screens: a new one is a module in `screens` and a line here."""
     from gatekeeper.console.screens.overview import overview_router
+    from gatekeeper.console.screens.story import story_router
 
-    screens = (overview_router,)
+    screens = (overview_router, story_router)
     return [_static_router(), *(screen(site) for screen in screens)]
 
 

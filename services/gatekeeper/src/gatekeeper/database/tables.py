@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Float, ForeignKey, Integer, String, Text, UniqueConstraint
+from sqlalchemy import Boolean, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.columns import BigId, Json, UtcDateTime
@@ -154,6 +154,7 @@ class AuditRow(Base):
     """Actor, action, version, reason, time and evidence of a decision. Append-only; each row links to the last."""
 
     __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_correlation_id", "correlation_id", postgresql_using="hash"),)
 
     sequence: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     """From 1, without gaps."""
