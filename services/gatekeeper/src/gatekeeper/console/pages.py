@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -12,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from chassis.auth.access import Caller
 from chassis.http import Problem
+from gatekeeper.console.words import age, duration, utc
 from gatekeeper.report.page import cell
 
 HEADERS = {
@@ -26,6 +28,17 @@ HEADERS = {
 """Nothing is fetched from elsewhere, and no text of a model, column, category or reason can run as a script."""
 
 
+REMEDIES = {
+    403: "Your role does not allow it here. Whoever gave you the token can give you another role.",
+    404: "The link may be old or mistyped. The overview lists everything that you may read.",
+    409: "Look at the present state and decide again.",
+    422: "Go back and correct what you entered.",
+    429: "Wait a minute and try again.",
+    503: "It is not permanent: try again in a few seconds. `gauntlet status` shows which part is not ready.",
+}
+"""What to do, by status; other statuses are a defect or a wrong client."""
+
+
 def page(request: Request, caller: Caller | None, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
     """Render a template with what every page has: the caller, the path, and the time."""
     own = {"caller": caller, "path": request.url.path, "now": datetime.now(UTC)}
@@ -36,7 +49,8 @@ def page(request: Request, caller: Caller | None, template: str, *, status: int 
 def problem_page(request: Request, problem: Problem) -> HTMLResponse:
     """Show a refusal: what happened, and what to do."""
     caller = getattr(request.state, "caller", None)
-    shown = page(request, caller, "problem.html", status=problem.status, problem=problem)
+    remedy = REMEDIES.get(problem.status, "Try again; if it stays so, the log of the gatekeeper says more.")
+    shown = page(request, caller, "problem.html", status=problem.status, problem=problem, remedy=remedy)
     shown.headers.update(problem.headers or {})
     return shown
 
@@ -51,5 +65,5 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["cell"] = cell
+    found.filters.update(cell=cell, age=age, utc=utc, duration=duration, segment=lambda text: quote(str(text), safe=""))
     return found

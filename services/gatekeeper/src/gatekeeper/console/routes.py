@@ -10,17 +10,19 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.exceptions import RequestValidationError
 from starlette.responses import Response
 
 from chassis.auth.browser import unsupported
 from chassis.auth.routes import GuardedRoute
-from chassis.http import Problem
+from chassis.http import Problem, problem_of
+from chassis.telemetry import get_logger
 from gatekeeper.console.pages import problem_page
 
 COOKIE = "gauntlet_token"
 PREFIX = "/console/"
 FORM = "application/x-www-form-urlencoded"
+
+log = get_logger(__name__)
 
 
 class PageRoute(GuardedRoute):
@@ -41,11 +43,12 @@ class PageRoute(GuardedRoute):
         async def shown(request: Request) -> Response:
             try:
                 return await handler(request)
-            except Problem as problem:
+            except Exception as error:
+                problem = problem_of(error)
+                if problem is None:
+                    log.exception("unexpected error", path=request.url.path)
+                    problem = Problem(500, "unexpected error", "The gatekeeper has a defect, or a part of it is away.")
                 return problem_page(request, problem)
-            except RequestValidationError as error:
-                named = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
-                return problem_page(request, Problem(422, "invalid request", named))
 
         return shown
 
