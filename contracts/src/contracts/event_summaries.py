@@ -30,6 +30,21 @@ from contracts.rollouts import (
 )
 
 
+def elapsed(seconds: float | None) -> str:
+    """Return a measured duration in its two largest units: `0.35 s`, `42.1 s`, `3 min 20 s`, `2 d 4 h`."""
+    if seconds is None:
+        return "–"
+    if seconds < 59.95:
+        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+    left = round(seconds)
+    found = []
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        count, left = divmod(left, size)
+        if count or found:
+            found.append(f"{count} {unit}")
+    return " ".join(part for part in found[:2] if not part.startswith("0 "))
+
+
 def summary(event: Event) -> str:
     """Return the essentials of `event` besides time, type, model and version."""
     return next((one_line(say(event)) for kind, say in WORDS.items() if isinstance(event, kind)), "")
