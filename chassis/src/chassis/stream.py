@@ -19,13 +19,14 @@ from prometheus_client import Counter
 
 from chassis.cloudevents import Record
 from chassis.database import Database
-from chassis.delivery import RETRIES, UNEXPECTED_ATTEMPTS, DeadLetterWriter, backoff_seconds, error_text
+from chassis.delivery import RETRIES, DeadLetterWriter
 from chassis.errors import Permanent, Transient
 from chassis.kafka import LARGEST_MESSAGE, confluent_options
 from chassis.settings import ServiceSettings
 from chassis.stream_lag import Lag
 from chassis.stream_messages import Received, headers_of, is_good, received
 from chassis.telemetry import get_logger
+from contracts.redelivery import UNEXPECTED_ATTEMPTS, backoff_seconds, error_text
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
