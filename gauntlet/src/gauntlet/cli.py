@@ -34,6 +34,7 @@ from gauntlet.commands import (
     replay,
     rollouts,
     stack,
+    stories,
     tokens,
     topic_records,
     topics,
@@ -85,6 +86,8 @@ app.command("promote")(decisions.promote)
 app.command("rollback")(decisions.rollback)
 app.command("freeze")(decisions.freeze)
 app.command("unfreeze")(decisions.unfreeze)
+app.command("story")(stories.story)
+app.command("stories")(stories.latest)
 app.command("drift")(drift.drift)
 app.command("predict")(predict.predict)
 app.command("login")(login.login)

@@ -41,6 +41,7 @@ from gatekeeper.api.benchmarks import benchmarks_router
 from gatekeeper.api.evidence import evidence_router
 from gatekeeper.api.models import deciding_router, reading_router
 from gatekeeper.api.rollouts import rollouts_router
+from gatekeeper.api.stories import stories_router
 from gatekeeper.api.tournaments import tournaments_router
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
@@ -76,6 +77,7 @@ from gatekeeper.sandbox.sandbox import Sandbox
 from gatekeeper.settings import Settings
 from gatekeeper.signing import read_signing
 from gatekeeper.stories.intake import LOGGED, EventLog
+from gatekeeper.stories.reading import Stories
 from gatekeeper.tournaments.job import TournamentJob
 from gatekeeper.tournaments.runner import Tournament
 
@@ -181,7 +183,8 @@ def build(settings: Settings) -> FastAPI:
     }
     approvals = Approvals(database, recorder, rolling)
     services = Services({"drift": settings.drift_url, "serving": settings.serving_url, "trainer": settings.trainer_url})
-    site = Site(settings, database, policies, decisions, approvals, restoration.check, services, live)
+    stories = Stories(database, jobs, services.get)
+    site = Site(settings, database, policies, decisions, approvals, restoration.check, services, live, stories)
     exporter = EvidenceExport(database, artifacts, kept, signing.signers)
     routers = [
         reading_router(database, decisions, policies),
@@ -190,6 +193,7 @@ def build(settings: Settings) -> FastAPI:
         benchmarks_router(database, decisions, replayer),
         tournaments_router(database, decisions, replayer),
         rollouts_router(database, decisions, approvals, restoration.check),
+        stories_router(stories, decisions),
         *console_routers(site),
     ]
     details = {policies.name: policies.details}

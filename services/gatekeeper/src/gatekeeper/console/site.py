@@ -22,6 +22,7 @@ from gatekeeper.database.tables import AuditRow
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.read_models import AuditView, audit_view
 from gatekeeper.rollout.approvals import Approvals
+from gatekeeper.stories.reading import Stories
 
 if TYPE_CHECKING:
     from gatekeeper.settings import Settings
@@ -41,6 +42,7 @@ class Site:
     ready: Callable[[], None]
     services: Services
     live: LiveFeed
+    stories: Stories
 
     def decision_of(self, model_name: str, sequence: int) -> AuditView | None:
         """Return this row of the audit trail, if it is of this model."""
@@ -49,7 +51,7 @@ class Site:
             return audit_view(row) if row is not None and row.model_name == model_name else None
 
 
-SCREENS = ("decide", "live", "login", "overview")
+SCREENS = ("decide", "live", "login", "overview", "story")
 """Modules of `screens`; each has a function NAME_router(site)."""
 
 
