@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Index, Integer, String, Text, UniqueConstraint, func, select
+from sqlalchemy import Index, Integer, String, Text, UniqueConstraint, func, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from chassis.columns import BigId, Json, UtcDateTime
@@ -17,9 +17,11 @@ from chassis.database import Base
 from contracts import Envelope
 from gatekeeper.database.queries import insert_of
 
+IN_ORDER = 0x6C6F67  # any constant: the advisory lock under which PostgreSQL numbers and commits the rows
+
 
 class EventLogRow(Base):
-    """One event; `id` counts in the order in which they were recorded, `at` is when it happened."""
+    """One event; `id` counts in the order in which they were recorded and committed, `at` is when it happened."""
 
     __tablename__ = "event_log"
     __table_args__ = (
@@ -43,8 +45,14 @@ class EventLogRow(Base):
 
 
 def add(session: Session, envelope: Envelope[Any]) -> bool:
-    """Record an event; False when it is recorded already."""
+    """Record an event; False when it is recorded already.
+
+    On PostgreSQL one transaction at a time records: a row that became visible after one with a larger id would never be
+    seen by a reader that goes on after the largest (`after`). A file of SQLite has one writer anyway.
+    """
     event = envelope.data
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": IN_ORDER})
     row = {
         "source": envelope.source,
         "event_id": envelope.id,
