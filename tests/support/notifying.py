@@ -7,11 +7,13 @@ import base64
 import hashlib
 import hmac
 import json
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -127,12 +129,26 @@ def drift(
     )
 
 
+@cache
+def _migrated() -> bytes:
+    """A file of SQLite with all tables: to make them takes a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "migrated.db"
+        database = Database(f"sqlite:///{path}")
+        database.migrate("gatekeeper")
+        database.close()
+        return path.read_bytes()
+
+
 class Notifying:
     """A database with the log of events, a file of subscriptions, and parts that run while the context is open."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.database = Database(url)
-        self.database.migrate("gatekeeper")
+        if self.database.is_sqlite:
+            Path(str(self.database.url.database)).write_bytes(_migrated())
+        else:
+            self.database.migrate("gatekeeper")
         self.folder = folder
         self.path = folder / "notifications.yaml"
         (folder / "secret").write_text(SECRET)
