@@ -28,6 +28,7 @@ from gauntlet.commands import (
     keys,
     login,
     models,
+    notifications,
     policies,
     predict,
     register,
@@ -103,6 +104,7 @@ app.add_typer(evidence.app, name="evidence")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(golden.app, name="golden")
 app.add_typer(keys.app, name="keys")
+app.add_typer(notifications.app, name="notifications")
 app.add_typer(policies.app, name="policy")
 app.add_typer(tokens.app, name="token")
 

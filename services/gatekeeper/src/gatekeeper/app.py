@@ -40,6 +40,7 @@ from contracts import (
 from gatekeeper.api.benchmarks import benchmarks_router
 from gatekeeper.api.evidence import evidence_router
 from gatekeeper.api.models import deciding_router, reading_router
+from gatekeeper.api.notifications import notifications_router
 from gatekeeper.api.rollouts import rollouts_router
 from gatekeeper.api.stories import stories_router
 from gatekeeper.api.tournaments import tournaments_router
@@ -59,6 +60,11 @@ from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.export.bundle import EvidenceExport
 from gatekeeper.handlers import Handlers
+from gatekeeper.notifications.channels import Channels
+from gatekeeper.notifications.configuration import NotificationsFile
+from gatekeeper.notifications.gauges import NotificationGauges
+from gatekeeper.notifications.planner import Planner
+from gatekeeper.notifications.sender import Sender
 from gatekeeper.promotion.audit_heads import AuditHeads
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.promotion.gate_job import GateJob
@@ -140,6 +146,9 @@ def build(settings: Settings) -> FastAPI:
         RolloutClock(database, rolling, WaitingChallengers(database, recorder, policies)),
     ]
     parts.append(BenchmarkGauge(database))
+    notifications = NotificationsFile(settings.notifications_path)
+    channels = Channels(notifications, settings.notification_timeout_seconds)
+    parts += _notifications(settings, database, notifications, channels, owner)
     for _ in range(settings.workers):
         sandbox = Sandbox(folder / "sandbox")
         predictions = PredictionCache(folder / "predictions")
@@ -194,9 +203,10 @@ def build(settings: Settings) -> FastAPI:
         tournaments_router(database, decisions, replayer),
         rollouts_router(database, decisions, approvals, restoration.check),
         stories_router(stories, decisions),
+        notifications_router(database, notifications, channels, settings.console_url),
         *console_routers(site),
     ]
-    details = {policies.name: policies.details}
+    details = {policies.name: policies.details, notifications.name: notifications.details}
     app = build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details, forms=PREFIX)
     app.state.decision_of = site.decision_of
     return app
@@ -208,6 +218,14 @@ def _audit_heads(
     """After the relay, which publishes a last head when the service stops, and before what still writes the trail."""
     every = timedelta(seconds=settings.audit_head_seconds)
     return [AuditHeads(database, outbox, signer.key_id, every) for signer in signers[:1]]
+
+
+def _notifications(
+    settings: Settings, database: Database, file: NotificationsFile, channels: Channels, owner: str
+) -> list[Part]:
+    timeout = settings.notification_timeout_seconds
+    sender = Sender(database, file, channels, owner=owner, public_url=settings.console_url, timeout=timeout)
+    return [file, sender, Planner(database, file, sender.wake), NotificationGauges(database, file)]
 
 
 def main() -> int:

@@ -139,6 +139,12 @@ def all_waiting(session: Session) -> list[str]:
     return list(session.scalars(query.order_by(WaitingChallengerRow.model_name)))
 
 
+def waiting_for_people(session: Session) -> Sequence[RolloutRow]:
+    """Return the rollouts that wait for an approval."""
+    query = select(RolloutRow).where(RolloutRow.ended_at.is_(None), RolloutRow.stage == Stage.APPROVAL.value)
+    return session.scalars(query.order_by(RolloutRow.model_name)).all()
+
+
 def expires_at(row: RolloutRow) -> datetime | None:
     """When staging, an approval or a watch ends by itself; None for other stages."""
     if row.ended_at is not None or row.stage not in (Stage.STAGING, Stage.APPROVAL, Stage.WATCH):
