@@ -41,8 +41,9 @@ class Site:
 def console_routers(site: Site) -> list[APIRouter]:
     """Return all screens: a new one is a module in `screens` and a line here."""
     from gatekeeper.console.screens.overview import overview_router
+    from gatekeeper.console.screens.rollout import rollout_router
 
-    screens = (overview_router,)
+    screens = (overview_router, rollout_router)
     return [_static_router(), *(screen(site) for screen in screens)]
 
 
