@@ -166,6 +166,7 @@ def build_app(
     app = FastAPI(title=f"Gauntlet {name}", lifespan=lifespan)
     app.state.parts = tuple(parts)
     app.state.access = access
+    app.state.failing = lambda: _state(startup, checks or {})
     answer_with_problems(app)
     describe_security(app)
     shown = {**(details or {}), **({"auth": access.details} if access.details else {})}

@@ -58,6 +58,7 @@ from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.export.bundle import EvidenceExport
 from gatekeeper.handlers import Handlers
+from gatekeeper.operations.letters import LetterIntake
 from gatekeeper.promotion.audit_heads import AuditHeads
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.promotion.gate_job import GateJob
@@ -133,6 +134,7 @@ def build(settings: Settings) -> FastAPI:
         *_audit_heads(settings, database, outbox, signing.signers),
         Pruning(database, more=[event_log.prune]),
         bus,
+        LetterIntake(settings, database),
         JobWorker(jobs, {MIRROR: mirror.run}),
         JobWorker(jobs, {MANIFEST: manifests.run}, on_failed={MANIFEST: manifests.on_failed}),
         RolloutClock(database, rolling, WaitingChallengers(database, recorder, policies)),

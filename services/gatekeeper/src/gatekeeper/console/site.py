@@ -49,7 +49,7 @@ class Site:
             return audit_view(row) if row is not None and row.model_name == model_name else None
 
 
-SCREENS = ("decide", "drift", "fleet", "live", "login", "overview", "rollout")
+SCREENS = ("dead_letter", "decide", "drift", "fleet", "live", "login", "operations", "overview", "rollout")
 """Modules of `screens`; each has a function NAME_router(site)."""
 
 
