@@ -226,6 +226,18 @@ def _claimable(kinds: Sequence[str], now: datetime, one_queue: bool) -> Any:
     return select(JobRow).where(JobRow.kind.in_(kinds), free, ~before_it)
 
 
+def unfinished(session: Session, limit: int = 100) -> list[Job]:
+    """Return the jobs of a database that run or wait, oldest first."""
+    query = select(JobRow).where(JobRow.state.in_(UNFINISHED)).order_by(JobRow.sequence)
+    return [_job(row) for row in session.scalars(query.limit(limit))]
+
+
+def failed(session: Session, limit: int = 100) -> list[Job]:
+    """Return the jobs of a database that have failed, newest first; those that ended long ago are pruned."""
+    query = select(JobRow).where(JobRow.state == FAILED).order_by(JobRow.sequence.desc())
+    return [_job(row) for row in session.scalars(query.limit(limit))]
+
+
 def _job(row: JobRow) -> Job:
     names = [name for name in Job.__dataclass_fields__ if name != "cause"]
     return Job(cause=_unpack(row.cause), **{name: getattr(row, name) for name in names})

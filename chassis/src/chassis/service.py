@@ -167,6 +167,7 @@ def build_app(
     app = FastAPI(title=f"Gauntlet {name}", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.parts = tuple(parts)
     app.state.access = access
+    app.state.failing = lambda: _state(startup, checks or {})
     answer_with_problems(app)
     describe_security(app)
     add_api_page(app)

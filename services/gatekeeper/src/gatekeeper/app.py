@@ -65,6 +65,7 @@ from gatekeeper.notifications.configuration import NotificationsFile
 from gatekeeper.notifications.gauges import NotificationGauges
 from gatekeeper.notifications.planner import Planner
 from gatekeeper.notifications.sender import Sender
+from gatekeeper.operations.letters import LetterIntake
 from gatekeeper.promotion.audit_heads import AuditHeads
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.promotion.gate_job import GateJob
@@ -141,6 +142,7 @@ def build(settings: Settings) -> FastAPI:
         *_audit_heads(settings, database, outbox, signing.signers),
         Pruning(database, more=[event_log.prune]),
         bus,
+        LetterIntake(settings, database),
         JobWorker(jobs, {MIRROR: mirror.run}),
         JobWorker(jobs, {MANIFEST: manifests.run}, on_failed={MANIFEST: manifests.on_failed}),
         RolloutClock(database, rolling, WaitingChallengers(database, recorder, policies)),

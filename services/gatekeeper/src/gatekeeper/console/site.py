@@ -51,7 +51,18 @@ class Site:
             return audit_view(row) if row is not None and row.model_name == model_name else None
 
 
-SCREENS = ("decide", "live", "login", "overview", "story")
+SCREENS = (
+    "dead_letter",
+    "decide",
+    "drift",
+    "fleet",
+    "live",
+    "login",
+    "operations",
+    "overview",
+    "rollout",
+    "story",
+)
 """Modules of `screens`; each has a function NAME_router(site)."""
 
 

@@ -82,6 +82,11 @@ def running(session: Session, model_name: str) -> RolloutRow | None:
     return session.scalars(query).first()
 
 
+def all_running(session: Session) -> Mapping[str, RolloutRow]:
+    """The rollouts that have not ended, by model: one of each at most."""
+    return {row.model_name: row for row in session.scalars(select(RolloutRow).where(RolloutRow.ended_at.is_(None)))}
+
+
 def running_ids(session: Session) -> list[tuple[str, str]]:
     """Model and id of every rollout that has not ended."""
     query = select(RolloutRow.model_name, RolloutRow.id).where(RolloutRow.ended_at.is_(None))
