@@ -91,10 +91,12 @@ def add_verdicts(session: Session, row: CandidateRow, verdicts: Iterable[GateVer
 
 def verdicts(session: Session, of: CandidateRow) -> tuple[GateVerdict, ...]:
     rows = session.scalars(select(VerdictRow).where(VerdictRow.candidate_id == of.id).order_by(VerdictRow.position))
+    return tuple(gate_verdict(row) for row in rows)
+
+
+def gate_verdict(row: VerdictRow) -> GateVerdict:
     names = [name for name in GateVerdict.model_fields if name != "outcome"]
-    return tuple(
-        GateVerdict(outcome=Outcome(row.outcome), **{name: getattr(row, name) for name in names}) for row in rows
-    )
+    return GateVerdict(outcome=Outcome(row.outcome), **{name: getattr(row, name) for name in names})
 
 
 def lock(session: Session, model_name: str) -> ModelRow:

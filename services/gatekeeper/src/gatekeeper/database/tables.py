@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Float, ForeignKey, Integer, String, Text, UniqueConstraint
+from sqlalchemy import Boolean, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.columns import BigId, Json, UtcDateTime
@@ -38,7 +38,10 @@ class CandidateRow(Base):
     """
 
     __tablename__ = "candidates"
-    __table_args__ = (UniqueConstraint("model_name", "model_version"),)
+    __table_args__ = (
+        UniqueConstraint("model_name", "model_version"),
+        Index("ix_candidates_timeline", "model_name", "registered_at", "model_version"),
+    )
 
     id: Mapped[str] = mapped_column(String(220), primary_key=True)
     model_name: Mapped[str] = mapped_column(String(200))
@@ -136,6 +139,10 @@ class PromotionRow(Base):
     """One epoch of one model. `gated_candidate` is set when the gates promoted it: at most once per verdict."""
 
     __tablename__ = "promotions"
+    __table_args__ = (
+        Index("ix_promotions_timeline", "model_name", "promoted_at", "epoch"),
+        Index("ix_promotions_version", "model_name", "model_version", "epoch"),
+    )
 
     model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
     epoch: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -154,13 +161,18 @@ class AuditRow(Base):
     """Actor, action, version, reason, time and evidence of a decision. Append-only; each row links to the last."""
 
     __tablename__ = "audit"
+    __table_args__ = (
+        Index("ix_audit_model_name_sequence", "model_name", "sequence"),
+        Index("ix_audit_actor_sequence", "actor", "sequence"),
+        Index("ix_audit_action_sequence", "action", "sequence"),
+    )
 
     sequence: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     """From 1, without gaps."""
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     actor: Mapped[str] = mapped_column(Text)
     action: Mapped[str] = mapped_column(String(50))
-    model_name: Mapped[str] = mapped_column(String(200), index=True)
+    model_name: Mapped[str] = mapped_column(String(200))
     model_version: Mapped[int | None] = mapped_column(Integer)
     reason: Mapped[str] = mapped_column(Text)
     evidence: Mapped[dict[str, Any]] = mapped_column(Json)
