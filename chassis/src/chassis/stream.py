@@ -19,7 +19,7 @@ from prometheus_client import Counter
 
 from chassis.cloudevents import Record
 from chassis.database import Database
-from chassis.delivery import RETRIES, UNEXPECTED_ATTEMPTS, DeadLetterWriter, backoff_seconds, error_text
+from chassis.delivery import DEAD, RETRIES, UNEXPECTED_ATTEMPTS, DeadLetterWriter, backoff_seconds, error_text
 from chassis.errors import Permanent, Transient
 from chassis.kafka import LARGEST_MESSAGE, confluent_options
 from chassis.settings import ServiceSettings
@@ -98,6 +98,8 @@ class StreamConsumer:
         self.lag = Lag(stream.event.topic)
         self.topic: str = stream.event.topic
         """Without prefix."""
+        for metric in (DEAD, RETRIES):  # at 0 from the start: the first dead letter is an increase
+            metric.labels(self.topic)
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -173,7 +175,7 @@ class StreamConsumer:
                     return self._bury(consumer, everything, attempt)
             else:
                 return self._bury(consumer, bad, attempt)
-            RETRIES.labels(self._topic).inc()
+            RETRIES.labels(self.topic).inc()
             if not self._wait(consumer, attempt):
                 return False
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from chassis.bus import Bus
 from chassis.database import Database
+from chassis.job_queue_gauge import JobQueueGauge
 from chassis.job_worker import JobWorker
 from chassis.jobs import Jobs
 from chassis.policy_store import PolicyStore
@@ -44,7 +45,6 @@ from gatekeeper.api.rollouts import rollouts_router
 from gatekeeper.api.tournaments import tournaments_router
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
-from gatekeeper.benchmarks.gauge import BenchmarkGauge
 from gatekeeper.benchmarks.job import BenchmarkJob
 from gatekeeper.console.routes import PREFIX
 from gatekeeper.console.services import Services
@@ -57,6 +57,7 @@ from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.export.bundle import EvidenceExport
 from gatekeeper.handlers import Handlers
+from gatekeeper.model_gauges import ModelGauges
 from gatekeeper.promotion.audit_heads import AuditHeads
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.promotion.gate_job import GateJob
@@ -131,7 +132,7 @@ def build(settings: Settings) -> FastAPI:
         JobWorker(jobs, {MANIFEST: manifests.run}, on_failed={MANIFEST: manifests.on_failed}),
         RolloutClock(database, rolling, WaitingChallengers(database, recorder, policies)),
     ]
-    parts.append(BenchmarkGauge(database))
+    parts += [ModelGauges(database), JobQueueGauge(database)]
     for _ in range(settings.workers):
         sandbox = Sandbox(folder / "sandbox")
         predictions = PredictionCache(folder / "predictions")
