@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from chassis.bus import Bus
 from chassis.database import Database
+from chassis.job_queue_gauge import JobQueueGauge
 from chassis.job_worker import JobWorker
 from chassis.jobs import Jobs
 from chassis.policy_store import PolicyStore
@@ -46,7 +47,6 @@ from gatekeeper.api.stories import stories_router
 from gatekeeper.api.tournaments import tournaments_router
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
-from gatekeeper.benchmarks.gauge import BenchmarkGauge
 from gatekeeper.benchmarks.job import BenchmarkJob
 from gatekeeper.console.live import LiveFeed
 from gatekeeper.console.routes import PREFIX
@@ -60,6 +60,7 @@ from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.export.bundle import EvidenceExport
 from gatekeeper.handlers import Handlers
+from gatekeeper.model_gauges import ModelGauges
 from gatekeeper.notifications.channels import Channels
 from gatekeeper.notifications.configuration import NotificationsFile
 from gatekeeper.notifications.gauges import NotificationGauges
@@ -147,7 +148,7 @@ def build(settings: Settings) -> FastAPI:
         JobWorker(jobs, {MANIFEST: manifests.run}, on_failed={MANIFEST: manifests.on_failed}),
         RolloutClock(database, rolling, WaitingChallengers(database, recorder, policies)),
     ]
-    parts.append(BenchmarkGauge(database))
+    parts += [ModelGauges(database), JobQueueGauge(database)]
     notifications = NotificationsFile(settings.notifications_path)
     channels = Channels(notifications, settings.notification_timeout_seconds)
     parts += _notifications(settings, database, notifications, channels, owner)
