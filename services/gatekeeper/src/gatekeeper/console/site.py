@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from chassis.auth.roles import Action
 from chassis.auth.routes import allowed
 from chassis.database import Database
 from chassis.http import Problem
-from contracts.policy import ModelPolicy
+from chassis.policy_store import PolicyStore
 from gatekeeper.console.routes import page_router
 from gatekeeper.console.services import Services
 from gatekeeper.promotion.commands import Decisions
@@ -31,7 +31,7 @@ class Site:
 
     settings: Settings
     database: Database
-    policies: Mapping[str, ModelPolicy]
+    policies: PolicyStore
     decisions: Decisions
     approvals: Approvals
     ready: Callable[[], None]
@@ -40,9 +40,10 @@ class Site:
 
 def console_routers(site: Site) -> list[APIRouter]:
     """Return all screens: a new one is a module in `screens` and a line here."""
+    from gatekeeper.console.screens.model import model_router
     from gatekeeper.console.screens.overview import overview_router
 
-    screens = (overview_router,)
+    screens = (overview_router, model_router)
     return [_static_router(), *(screen(site) for screen in screens)]
 
 
