@@ -187,8 +187,8 @@ class BigDatabase:
                 yield number, name, version, at, version // 3 + 1
 
     def _promotions(self) -> Iterator[dict[str, Any]]:
-        for _, name, version, at, epoch in self._promoted():
-            at = at + timedelta(hours=1) if version < self.champion else at
+        for _, name, version, registered, epoch in self._promoted():
+            at = registered + timedelta(hours=1) if version < self.champion else registered
             yield {
                 "model_name": name,
                 "epoch": epoch,

@@ -18,6 +18,7 @@ STATUSES = {
     404: "What the path or a parameter names does not exist",
     409: "The present state does not allow it; the detail says why",
     413: "The body is too large",
+    429: "Too many at once, or too many attempts; the detail says when to retry",
     503: "A dependency (database, MLflow, Kafka) is unavailable; retry later",
 }
 

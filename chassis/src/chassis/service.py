@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
@@ -47,6 +47,13 @@ class Part(Protocol):
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A part whose responses do not end by themselves: a graceful stop would wait for them."""
+
+    def end_streams(self) -> None: ...
 
 
 class Topics:
@@ -200,9 +207,22 @@ def run_service(
         timeout_graceful_shutdown=10,
         lifespan="on",
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, [part for part in app.state.parts if isinstance(part, Streaming)])
     server.run(sockets=[listener])
     return 1 if _failed_to_start else 0
+
+
+class _Server(uvicorn.Server):
+    """Ends what streams before it waits for the responses that have begun."""
+
+    def __init__(self, config: uvicorn.Config, streaming: Sequence[Streaming]) -> None:
+        super().__init__(config)
+        self._streaming = streaming
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for part in self._streaming:
+            part.end_streams()
+        await super().shutdown(sockets)
 
 
 _failed_to_start: list[BaseException] = []

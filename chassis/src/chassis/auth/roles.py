@@ -109,20 +109,21 @@ def permitted_somewhere(rules: Iterable[Rule], identity: Identity, action: Actio
         return Denial(f"{identity.subject} is denied to {action} for all models")
     if any(rule.effect is Effect.ALLOW for rule in concerning):
         return None
-    return Denial(f"{identity.subject} may not {action}: it needs the role {_roles(action)} for a model")
+    return Denial(f"{identity.subject} may not {action}: it needs the role {roles_for(action)} for a model")
 
 
 def needed(identity: Identity, action: Action, model: str | None) -> str:
     """Return which role the caller would need. It names no rule and says nothing of whether the model exists."""
     where = "all models (*)" if model is None else f"model {model!r}"
-    return f"{identity.subject} may not {action} here: it needs the role {_roles(action)} for {where}"
+    return f"{identity.subject} may not {action} here: it needs the role {roles_for(action)} for {where}"
 
 
 def _needs_no_role(identity: Identity, action: Action) -> bool:
     return action in (Action.OPEN, Action.IDENTIFY) or identity.method is Method.OFF
 
 
-def _roles(action: Action) -> str:
+def roles_for(action: Action) -> str:
+    """Return the roles that permit an action, in words."""
     return " or ".join(role for role, actions in ACTIONS.items() if action in actions)
 
 

@@ -46,6 +46,7 @@ from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.benchmarks.gauge import BenchmarkGauge
 from gatekeeper.benchmarks.job import BenchmarkJob
+from gatekeeper.console.live import LiveFeed
 from gatekeeper.console.routes import PREFIX
 from gatekeeper.console.services import Services
 from gatekeeper.console.site import Site, console_routers
@@ -74,6 +75,7 @@ from gatekeeper.sandbox.part import SandboxPart
 from gatekeeper.sandbox.sandbox import Sandbox
 from gatekeeper.settings import Settings
 from gatekeeper.signing import read_signing
+from gatekeeper.stories.intake import LOGGED, EventLog
 from gatekeeper.tournaments.job import TournamentJob
 from gatekeeper.tournaments.runner import Tournament
 
@@ -118,14 +120,18 @@ def build(settings: Settings) -> FastAPI:
     bus.on(ModelLoaded, handlers.on_model_loaded)
     bus.on(ModelLoadFailed, handlers.on_model_load_failed)
     bus.on(RolloutMeasured, handlers.on_rollout_measured)
+    live = LiveFeed(database)
+    event_log = EventLog(database, signing.trusted, timedelta(days=settings.event_log_days))
+    bus.on_all("event-log", LOGGED, event_log.on_events, read=event_log.read)
     parts: list[Part] = [
         policies,
         Schema(database, SERVICE),
+        live,
         Topics(settings),
         restoration,
         Relay(settings, database),
         *_audit_heads(settings, database, outbox, signing.signers),
-        Pruning(database),
+        Pruning(database, more=[event_log.prune]),
         bus,
         JobWorker(jobs, {MIRROR: mirror.run}),
         JobWorker(jobs, {MANIFEST: manifests.run}, on_failed={MANIFEST: manifests.on_failed}),
@@ -175,7 +181,7 @@ def build(settings: Settings) -> FastAPI:
     }
     approvals = Approvals(database, recorder, rolling)
     services = Services({"drift": settings.drift_url, "serving": settings.serving_url, "trainer": settings.trainer_url})
-    site = Site(settings, database, policies, decisions, approvals, restoration.check, services)
+    site = Site(settings, database, policies, decisions, approvals, restoration.check, services, live)
     exporter = EvidenceExport(database, artifacts, kept, signing.signers)
     routers = [
         reading_router(database, decisions, policies),
@@ -187,7 +193,9 @@ def build(settings: Settings) -> FastAPI:
         *console_routers(site),
     ]
     details = {policies.name: policies.details}
-    return build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details, forms=PREFIX)
+    app = build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details, forms=PREFIX)
+    app.state.decision_of = site.decision_of
+    return app
 
 
 def _audit_heads(

@@ -49,7 +49,9 @@ class Settings(ServiceSettings):
     audit_head_seconds: float = Field(
         3600, gt=0, description="Interval at which the audit trail's head is signed and published, if it has changed"
     )
-
+    event_log_days: float = Field(
+        90, gt=0, description="Days for which the events of all services are kept for stories and the console"
+    )
     drift_url: str = Field("http://127.0.0.1:8020", alias="DRIFT_URL", description="The drift service, for the console")
     serving_url: str = Field("http://127.0.0.1:8001", alias="SERVING_URL", description="A replica, for the console")
     trainer_url: str = Field("http://127.0.0.1:8030", alias="TRAINER_URL", description="The trainer, for the console")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,12 @@ from chassis.auth.routes import allowed
 from chassis.database import Database
 from chassis.http import Problem
 from chassis.policy_store import PolicyStore
+from gatekeeper.console.live import LiveFeed
 from gatekeeper.console.routes import page_router
 from gatekeeper.console.services import Services
+from gatekeeper.database.tables import AuditRow
 from gatekeeper.promotion.commands import Decisions
+from gatekeeper.read_models import AuditView, audit_view
 from gatekeeper.rollout.approvals import Approvals
 
 if TYPE_CHECKING:
@@ -36,14 +40,22 @@ class Site:
     approvals: Approvals
     ready: Callable[[], None]
     services: Services
+    live: LiveFeed
+
+    def decision_of(self, model_name: str, sequence: int) -> AuditView | None:
+        """Return this row of the audit trail, if it is of this model."""
+        with self.database.reading() as session:
+            row = session.get(AuditRow, sequence)
+            return audit_view(row) if row is not None and row.model_name == model_name else None
+
+
+SCREENS = ("decide", "live", "login", "model", "overview")
+"""Modules of `screens`; each has a function NAME_router(site)."""
 
 
 def console_routers(site: Site) -> list[APIRouter]:
-    """Return all screens: a new one is a module in `screens` and a line here."""
-    from gatekeeper.console.screens.model import model_router
-    from gatekeeper.console.screens.overview import overview_router
-
-    screens = (overview_router, model_router)
+    """Return all screens: a new one is a module in `screens` and its name in SCREENS."""
+    screens = [getattr(import_module(f"gatekeeper.console.screens.{name}"), f"{name}_router") for name in SCREENS]
     return [_static_router(), *(screen(site) for screen in screens)]
 
 

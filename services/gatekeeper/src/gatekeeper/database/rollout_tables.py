@@ -24,6 +24,7 @@ class RolloutRow(Base):
     __tablename__ = "rollouts"
     __table_args__ = (
         Index("ix_rollouts_running", "model_name", unique=True, sqlite_where=RUNNING, postgresql_where=RUNNING),
+        Index("ix_rollouts_model_name_began_at", "model_name", "began_at"),
     )
 
     id: Mapped[str] = mapped_column(String(250), primary_key=True)
