@@ -49,7 +49,7 @@ class Site:
             return audit_view(row) if row is not None and row.model_name == model_name else None
 
 
-SCREENS = ("decide", "live", "login", "model", "overview")
+SCREENS = ("decide", "live", "login", "model", "overview", "rollout")
 """Modules of `screens`; each has a function NAME_router(site)."""
 
 
