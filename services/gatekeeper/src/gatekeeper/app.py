@@ -181,7 +181,7 @@ def build(settings: Settings) -> FastAPI:
     }
     approvals = Approvals(database, recorder, rolling)
     services = Services({"drift": settings.drift_url, "serving": settings.serving_url, "trainer": settings.trainer_url})
-    site = Site(settings, database, policies, decisions, approvals, restoration.check, services, live)
+    site = Site(settings, database, policies, decisions, approvals, restoration.check, services, live, replayer)
     exporter = EvidenceExport(database, artifacts, kept, signing.signers)
     routers = [
         reading_router(database, decisions, policies),

@@ -16,11 +16,12 @@ from contracts.metrics import METRICS
 from contracts.policy import ModelPolicy
 from gatekeeper.charts.chart import Chart
 from gatekeeper.charts.versions import VersionMetric, metric_by_version
-from gatekeeper.database import audit_pages, rollouts, timeline
+from gatekeeper.database import rollouts, timeline
 from gatekeeper.database.model_rows import ModelRows, rows_of
-from gatekeeper.database.tables import UNJUDGED, AuditRow
+from gatekeeper.database.tables import UNJUDGED
 from gatekeeper.database.timeline import Entry, Place
 from gatekeeper.policy.own_metric import OwnMetric
+from gatekeeper.read_models import AuditView
 from gatekeeper.rollout.views import RolloutView, rollout_view
 
 ON_A_PAGE = 25
@@ -58,7 +59,7 @@ class ModelPage:
     policy: ModelPolicy | None
     policy_problem: str | None
     may: Mapping[str, bool]
-    done: AuditRow | None
+    done: AuditView | None
 
     @property
     def is_empty(self) -> bool:
@@ -72,9 +73,9 @@ def model_page(
     policy_problem: str | None,
     caller: Caller,
     before: Place | None,
-    done: int | None,
+    done: AuditView | None,
 ) -> ModelPage:
-    """Return the page of a model. `before`: where its timeline begins; `done`: audit row of what was just decided."""
+    """Return the page of a model. `before`: where its timeline begins; `done`: what was just decided."""
     rows = rows_of(session, [model_name])[model_name]
     running = rollouts.running(session, model_name)
     may = {action.value: caller.may(action, model_name) for action in (Action.APPROVE, Action.OPERATE, Action.OVERRIDE)}
@@ -96,7 +97,7 @@ def model_page(
         policy=policy,
         policy_problem=policy_problem,
         may=may,
-        done=None if done is None else audit_pages.row_of(session, model_name, done),
+        done=done,
     )
 
 

@@ -21,6 +21,7 @@ from gatekeeper.console.services import Services
 from gatekeeper.database.tables import AuditRow
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.read_models import AuditView, audit_view
+from gatekeeper.replay import Replayer
 from gatekeeper.rollout.approvals import Approvals
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Site:
     ready: Callable[[], None]
     services: Services
     live: LiveFeed
+    replayer: Replayer
 
     def decision_of(self, model_name: str, sequence: int) -> AuditView | None:
         """Return this row of the audit trail, if it is of this model."""
@@ -49,7 +51,7 @@ class Site:
             return audit_view(row) if row is not None and row.model_name == model_name else None
 
 
-SCREENS = ("decide", "live", "login", "model", "overview", "rollout")
+SCREENS = ("decide", "live", "login", "model", "overview", "rollout", "version")
 """Modules of `screens`; each has a function NAME_router(site)."""
 
 

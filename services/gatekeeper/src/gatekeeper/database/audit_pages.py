@@ -79,9 +79,3 @@ def head_of(session: Session) -> tuple[int, str]:
     """Return the number of rows and the digest of the last one."""
     row = session.scalars(select(AuditHeadRow)).one()
     return row.count, row.digest
-
-
-def row_of(session: Session, model_name: str, sequence: int) -> AuditRow | None:
-    """Return a row by its number; None if there is none, or if it is of another model."""
-    row = session.get(AuditRow, sequence)
-    return row if row is not None and row.model_name == model_name else None

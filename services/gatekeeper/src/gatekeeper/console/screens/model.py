@@ -35,9 +35,10 @@ def model_router(site: Site) -> APIRouter:
             place = None if before is None else Place.read(before)
         except ValueError as error:
             raise Problem(422, "invalid request", f"before: {error}") from error
+        decided = None if done is None else site.decision_of(model_name, done)
         policy, problem = site.policies.get(model_name), site.policies.problem_of(model_name)
         with site.database.reading() as session:
-            shown = model_page(session, model_name, policy, problem, caller, place, done)
+            shown = model_page(session, model_name, policy, problem, caller, place, decided)
             return page(request, caller, "model.html", shown=shown)
 
     return router
