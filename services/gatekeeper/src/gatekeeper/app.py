@@ -196,7 +196,9 @@ def build(settings: Settings) -> FastAPI:
     approvals = Approvals(database, recorder, rolling)
     services = Services({"drift": settings.drift_url, "serving": settings.serving_url, "trainer": settings.trainer_url})
     stories = Stories(database, jobs, services.get)
-    site = Site(settings, database, policies, decisions, approvals, restoration.check, services, live, stories)
+    site = Site(
+        settings, database, policies, decisions, approvals, restoration.check, services, live, stories, replayer
+    )
     exporter = EvidenceExport(database, artifacts, kept, signing.signers)
     routers = [
         reading_router(database, decisions, policies),

@@ -21,6 +21,7 @@ from gatekeeper.console.services import Services
 from gatekeeper.database.tables import AuditRow
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.read_models import AuditView, audit_view
+from gatekeeper.replay import Replayer
 from gatekeeper.rollout.approvals import Approvals
 from gatekeeper.stories.reading import Stories
 
@@ -43,6 +44,7 @@ class Site:
     services: Services
     live: LiveFeed
     stories: Stories
+    replayer: Replayer
 
     def decision_of(self, model_name: str, sequence: int) -> AuditView | None:
         """Return this row of the audit trail, if it is of this model."""
@@ -58,10 +60,12 @@ SCREENS = (
     "fleet",
     "live",
     "login",
+    "model",
     "operations",
     "overview",
     "rollout",
     "story",
+    "version",
 )
 """Modules of `screens`; each has a function NAME_router(site)."""
 
