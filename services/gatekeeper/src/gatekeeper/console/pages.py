@@ -61,12 +61,12 @@ def _done(request: Request) -> Any:
 
 def problem_page(request: Request, problem: Problem) -> HTMLResponse:
     """Show a refusal: what happened, and what to do. Without a valid token, the page is the form for one."""
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     if problem.status == 401:
-        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return login_page(request, path, Problem(401, problem.title, NO_TOKEN, headers=problem.headers))
+        return login_page(request, here, problem)
     caller = getattr(request.state, "caller", None)
     remedy = REMEDIES.get(problem.status, "Try again; if it stays so, the log of the gatekeeper says more.")
-    shown = page(request, caller, "problem.html", status=problem.status, problem=problem, remedy=remedy)
+    shown = page(request, caller, "problem.html", status=problem.status, problem=problem, remedy=remedy, here=here)
     shown.headers.update(problem.headers or {})
     return shown
 
@@ -77,9 +77,9 @@ def login_page(request: Request, path: str, problem: Problem | None = None) -> H
     token = request.cookies.get(COOKIE)
     caller = access.known(f"Bearer {token}".encode() if token else None)
     status = 200 if problem is None else problem.status
-    shown = page(
-        request, caller, "login.html", status=status, on=access.on, next=path, problem=problem, linked=token is None
-    )
+    said = NO_TOKEN if status == 401 else problem and problem.detail
+    linked = token is None and request.method == "GET"
+    shown = page(request, caller, "login.html", status=status, on=access.on, next=path, said=said, linked=linked)
     if problem is not None:
         shown.headers.update(problem.headers or {})
         if problem.status == 401:
