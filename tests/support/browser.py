@@ -35,6 +35,7 @@ SCREENS = {
     "approve": "/console/models/{waiting}/decide/approve",
     "refuse": "/console/models/{waiting}/decide/refuse",
     "abort": "/console/models/{trying}/decide/abort",
+    "stories": "/console/stories",
 }
 """Every screen by name, as a path of what `World` (support.consoles) knows: a new screen is a line here, and is
 visited and judged for accessibility in both schemes and widths."""
