@@ -46,17 +46,9 @@ REMEDIES = {
 
 def page(request: Request, caller: Caller | None, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
     """Render a template with what every page has: the caller, the path, and the time."""
-    own = {"caller": caller, "path": request.url.path, "now": datetime.now(UTC), "done": _done(request)}
+    own = {"caller": caller, "path": request.url.path, "now": datetime.now(UTC)}
     body = environment().get_template(template).render(own | context)
     return HTMLResponse(body, status, headers=HEADERS)
-
-
-def _done(request: Request) -> Any:
-    """Return the row of the audit trail that a decision led here with (`?done=`): only of the model of this page."""
-    sequence, model_name = request.query_params.get("done", ""), request.path_params.get("model_name")
-    if not (sequence.isdecimal() and len(sequence) < 19 and model_name):
-        return None
-    return request.app.state.decision_of(model_name, int(sequence))
 
 
 def problem_page(request: Request, problem: Problem) -> HTMLResponse:
