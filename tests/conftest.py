@@ -16,6 +16,7 @@ import chassis  # noqa: F401 – before any test imports MLflow: it turns its te
 from chassis.processes.owner import ForkServer
 from embedded_kafka import EmbeddedKafka
 from support import leftovers
+from support.browser import Browser, chromium
 from support.bus_client import BusClient
 from support.databases import DATABASES, on_one_of_both
 from support.longest import longest_first
@@ -132,3 +133,10 @@ def mlflow_server(starting_mlflow_server: MlflowServer) -> MlflowServer:
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     return find_free_port
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium for the tests of a module: see `support.browser`."""
+    with chromium() as started:
+        yield started

@@ -73,7 +73,7 @@ class Bus:
         self._keys = keys
         self.emits = tuple(emits)
         self._handlers: dict[str, dict[str, Handler]] = {}
-        self._streams: dict[str, Stream] = {}
+        self._streams: list[Stream] = []
         self.streams: list[StreamConsumer] = []
         """While it runs."""
         self._broker: KafkaBroker | None = None
@@ -97,7 +97,23 @@ class Bus:
         Before the transaction, `read` makes of each message what `gather` makes a batch of; by default a list of
         envelopes.
         """
-        self._streams[event.topic] = Stream(event, read, gather, handler)
+        self._streams.append(Stream(event.topic, event.type, (event.topic,), read, gather, handler))
+
+    def on_all(
+        self,
+        name: str,
+        events: Iterable[type[Event]],
+        handler: Callable[[Session, Any], None],
+        *,
+        read: Read = decode,
+        gather: Callable[[Sequence[Any]], Any] = list,
+    ) -> None:
+        """As `on_batch`, of all topics that have these events, in one group `name`: in order within a partition only.
+
+        Beside the handlers of single types, which have groups of their own.
+        """
+        topics = tuple(dict.fromkeys(event.topic for event in events))
+        self._streams.append(Stream(name, name, topics, read, gather, handler))
 
     async def start(self) -> None:
         """Connect and begin to consume. Raises Transient when the broker cannot be reached."""
@@ -117,7 +133,7 @@ class Bus:
             raise Transient(await explain(self._settings, error)) from error
         self._broker, self._letters = broker, letters
         self._access = KafkaAccess(self._settings, needs_of([self], self._settings.topic_prefix))
-        self.streams = [self._consumer(stream, letters) for stream in self._streams.values()]
+        self.streams = [self._consumer(stream, letters) for stream in self._streams]
         for consumer in self.streams:
             consumer.start()
 
@@ -154,21 +170,24 @@ class Bus:
     @property
     def receives(self) -> tuple[type[Event], ...]:
         types = [name for handlers in self._handlers.values() for name in handlers]
-        streams = [event for topic in self._streams for event in types_on(topic)]
-        return (*(BY_TYPE[name] for name in types), *streams)
+        streams = [event for stream in self._streams for topic in stream.topics for event in types_on(topic)]
+        return tuple(dict.fromkeys([*(BY_TYPE[name] for name in types), *streams]))
 
     @property
     def needs(self) -> tuple[Need, ...]:
         """On Kafka; of what it emits, the relay writes to the topics."""
-        topics, prefix = (*self._handlers, *self._streams), self._settings.topic_prefix
+        prefix = self._settings.topic_prefix
+        topics = dict.fromkeys([*self._handlers, *(topic for stream in self._streams for topic in stream.topics)])
         return (
             Need("topic", prefix + DEAD_LETTERS, "WRITE"),
             *(Need("topic", prefix + topic, "READ") for topic in topics),
-            *(Need("group", self._group(topic), "READ") for topic in topics),
+            *(Need("group", self._group(name), "READ") for name in self._handlers),
+            *(Need("group", self._group(stream.name), "READ") for stream in self._streams),
         )
 
-    def _group(self, topic: str) -> str:
-        return f"{self._settings.topic_prefix}{self._service}.{topic}"
+    def _group(self, name: str) -> str:
+        """Return the name of a group; that of a handler is its topic's."""
+        return f"{self._settings.topic_prefix}{self._service}.{name}"
 
     def _consumer(self, stream: Stream, letters: DeadLetterWriter) -> StreamConsumer:
         return StreamConsumer(
@@ -176,7 +195,7 @@ class Bus:
             self._settings,
             self._database,
             letters,
-            group=self._group(stream.event.topic),
+            group=self._group(stream.name),
             options={"session.timeout.ms": SESSION_MS, "heartbeat.interval.ms": HEARTBEAT_MS},
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ from chassis.errors import Permanent, Transient
 from chassis.idempotent_producer import IdempotentProducer
 from chassis.telemetry import get_logger
 from chassis.waiting import set_within
+from contracts.redelivery import backoff_seconds, error_text, given_up
 
 DEAD = Counter("gauntlet_dead_letters_total", "Messages given up on", ["topic"])
 RETRIES = Counter("gauntlet_handler_retries_total", "Attempts after the first", ["topic"])
@@ -32,10 +32,6 @@ HANDLING = Gauge(
 
 ACK_POLICY = AckPolicy.NACK_ON_ERROR
 """The safety net under `Delivery`: FastStream's other policies commit or skip unhandled messages."""
-
-UNEXPECTED_ATTEMPTS = 5
-"""After this many attempts an error that is neither Transient nor Permanent is treated as permanent."""
-LONGEST_BACKOFF = 5.0
 
 log = get_logger(__name__)
 
@@ -128,13 +124,12 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
             try:
                 await call(message)
                 return True
-            except (Permanent, ValueError) as error:
-                return await self._bury(record, error, attempt)
-            except Transient as error:
-                log.warning("transient error; retrying", attempt=attempt, error=error_text(error))
-            except Exception as error:  # a bug, or a library's error: must neither be lost nor block forever
-                log.exception("handler failed", attempt=attempt)
-                if attempt >= UNEXPECTED_ATTEMPTS:
+            except Exception as error:
+                if isinstance(error, Transient):
+                    log.warning("transient error; retrying", attempt=attempt, error=error_text(error))
+                elif not isinstance(error, Permanent | ValueError):
+                    log.exception("handler failed", attempt=attempt)
+                if given_up(error, attempt):
                     return await self._bury(record, error, attempt)
             RETRIES.labels(self._topic).inc()
             if not await self._wait(attempt):
@@ -174,12 +169,3 @@ class Delivery(BaseMiddleware):
 
     async def consume_scope(self, call_next: Callable[[Any], Awaitable[Any]], msg: Any) -> Any:
         await self._subscription.deliver(call_next, msg)
-
-
-def backoff_seconds(attempt: int) -> float:
-    """Return how long to wait after so many attempts, with jitter."""
-    return min(0.05 * 2.0**attempt, LONGEST_BACKOFF) * random.uniform(0.5, 1.0)
-
-
-def error_text(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,22 +1,10 @@
-"""Errors, classified by how the caller should react."""
+"""Errors, classified by how the caller should react; the general ones are those of the contracts."""
 
 from __future__ import annotations
 
+from contracts.errors import GauntletError, Malformed, Permanent, Transient
 
-class GauntletError(Exception):
-    """Base class of the errors that Gauntlet raises deliberately."""
-
-
-class Transient(GauntletError):
-    """Retry later: broker, database or MLflow is unavailable or busy."""
-
-
-class Permanent(GauntletError):
-    """Retrying is useless: the input, or what it refers to, is wrong."""
-
-
-class Malformed(Permanent):
-    """A Kafka message that is not a valid event."""
+__all__ = ["GauntletError", "Malformed", "NotFound", "Permanent", "Refused", "Transient"]
 
 
 class NotFound(Permanent):

@@ -18,6 +18,7 @@ STATUSES = {
     404: "What the path or a parameter names does not exist",
     409: "The present state does not allow it; the detail says why",
     413: "The body is too large",
+    429: "Too many at once, or too many attempts; the detail says when to retry",
     503: "A dependency (database, MLflow, Kafka) is unavailable; retry later",
 }
 
@@ -47,6 +48,34 @@ def problem_response(problem: Problem) -> Response:
     return Response(orjson.dumps(body | problem.extra), problem.status, problem.headers, MEDIA_TYPE)
 
 
+def problem_of(error: Exception) -> Problem | None:
+    """Return the problem that an exception of a handler stands for; None for a defect."""
+    match error:
+        case Problem():
+            return error
+        case RequestValidationError():
+            errors = [
+                {
+                    "field": ".".join(str(step) for step in item["loc"]),
+                    "value": _shown(item.get("input")),
+                    "expected": item["msg"],
+                }
+                for item in error.errors()
+            ]
+            detail = "; ".join(f"{item['field']}: {item['expected']} (got {item['value']})" for item in errors[:5])
+            return Problem(422, "invalid request", detail, errors=errors)
+        case HTTPException():
+            return Problem(error.status_code, str(error.detail), str(error.detail), headers=_plain(error.headers))
+        case NotFound():
+            return Problem(404, "not found", str(error))
+        case Permanent():
+            return Problem(422, "cannot be done", str(error))
+        case Transient():
+            return Problem(503, "try again later", str(error), headers={"Retry-After": "2"})
+        case _:
+            return None
+
+
 def answer_with_problems(app: FastAPI) -> None:
     """Turn every error of `app` into a problem response; none shows a traceback."""
 
@@ -55,34 +84,18 @@ def answer_with_problems(app: FastAPI) -> None:
         return problem_response(error)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_request: Request, error: RequestValidationError) -> Response:
-        errors = [
-            {
-                "field": ".".join(str(step) for step in item["loc"]),
-                "value": _shown(item.get("input")),
-                "expected": item["msg"],
-            }
-            for item in error.errors()
-        ]
-        detail = "; ".join(f"{item['field']}: {item['expected']} (got {item['value']})" for item in errors[:5])
-        return problem_response(Problem(422, "invalid request", detail, errors=errors))
+    @app.exception_handler(NotFound)
+    @app.exception_handler(Permanent)
+    @app.exception_handler(Transient)
+    async def _known(_request: Request, error: Exception) -> Response:
+        problem = problem_of(error)
+        assert problem is not None
+        return problem_response(problem)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         detail = f"{request.method} {request.url.path}" if error.status_code in (404, 405) else str(error.detail)
         return problem_response(Problem(error.status_code, str(error.detail), detail, headers=_plain(error.headers)))
-
-    @app.exception_handler(NotFound)
-    async def _missing(_request: Request, error: NotFound) -> Response:
-        return problem_response(Problem(404, "not found", str(error)))
-
-    @app.exception_handler(Permanent)
-    async def _permanent(_request: Request, error: Permanent) -> Response:
-        return problem_response(Problem(422, "cannot be done", str(error)))
-
-    @app.exception_handler(Transient)
-    async def _transient(_request: Request, error: Transient) -> Response:
-        return problem_response(Problem(503, "try again later", str(error), headers={"Retry-After": "2"}))
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> Response:

@@ -6,7 +6,7 @@ never forgotten, but for events that are totals: handled again, they change noth
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete, select, tuple_
@@ -36,10 +36,19 @@ class Pruning(Periodic):
     name = "pruning"
     waits = failed = "nothing pruned"
 
-    def __init__(self, database: Database, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        more: Sequence[Callable[[datetime, int], int]] = (),
+    ) -> None:
+        """`more`: each deletes rows of the service's own that are no longer needed, at most the number that it is
+        given, and returns how many it deleted; it is given the time first."""
         super().__init__(EVERY)
         self._database = database
         self._clock = clock
+        self._more = tuple(more)
 
     def once(self) -> int:
         return self.prune()
@@ -47,7 +56,7 @@ class Pruning(Periodic):
     def prune(self) -> int:
         """Delete all rows that are old enough; return how many."""
         count = 0
-        while deleted := self._some_events() + self._some_jobs():
+        while deleted := self._some_events() + self._some_jobs() + self._some_more():
             count += deleted
         if count:
             log.info("pruned", rows=count)
@@ -79,6 +88,9 @@ class Pruning(Periodic):
             with self._database.transaction() as session:
                 session.execute(delete(JobRow).where(JobRow.sequence.in_(rows)))
         return len(rows)
+
+    def _some_more(self) -> int:
+        return sum(some(self._clock(), AT_A_TIME) for some in self._more)
 
 
 def _needed_for(event: type[Event]) -> timedelta | None:

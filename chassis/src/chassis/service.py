@@ -12,11 +12,12 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
+from chassis.api_pages import add_api_page
 from chassis.auth.access import Access, access_of
 from chassis.auth.browser import BrowserGuard, allowed_hosts, listed
 from chassis.auth.routes import describe_security, require_declarations
@@ -47,6 +48,13 @@ class Part(Protocol):
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A part whose responses do not end by themselves: a graceful stop would wait for them."""
+
+    def end_streams(self) -> None: ...
 
 
 class Topics:
@@ -156,11 +164,13 @@ def build_app(
         await asyncio.gather(starting, return_exceptions=True)
         await startup.stop()
 
-    app = FastAPI(title=f"Gauntlet {name}", lifespan=lifespan)
+    app = FastAPI(title=f"Gauntlet {name}", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.parts = tuple(parts)
     app.state.access = access
+    app.state.failing = lambda: _state(startup, checks or {})
     answer_with_problems(app)
     describe_security(app)
+    add_api_page(app)
     shown = {**(details or {}), **({"auth": access.details} if access.details else {})}
     service = service_router(
         name,
@@ -205,9 +215,22 @@ def run_service(
         timeout_graceful_shutdown=10,
         lifespan="on",
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, [part for part in app.state.parts if isinstance(part, Streaming)])
     server.run(sockets=[listener])
     return 1 if _failed_to_start else 0
+
+
+class _Server(uvicorn.Server):
+    """Ends what streams before it waits for the responses that have begun."""
+
+    def __init__(self, config: uvicorn.Config, streaming: Sequence[Streaming]) -> None:
+        super().__init__(config)
+        self._streaming = streaming
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for part in self._streaming:
+            part.end_streams()
+        await super().shutdown(sockets)
 
 
 _failed_to_start: list[BaseException] = []

@@ -9,55 +9,21 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.uris import prefixes_of
+from contracts.kafka_connection import KafkaConnection
 
 MEBIBYTE = 1024 * 1024
 
 
-class KafkaSettings(BaseSettings):
+class KafkaSettings(KafkaConnection, BaseSettings):
     """How to reach Kafka; the names are Kafka's own."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", populate_by_name=True)
 
-    kafka_bootstrap_servers: str = Field(
-        "127.0.0.1:9092",
-        alias="KAFKA_BOOTSTRAP_SERVERS",
-        description="Brokers to connect to first: host:port, comma separated",
-    )
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", alias="KAFKA_SECURITY_PROTOCOL", description="How connections to the brokers are secured"
-    )
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", alias="KAFKA_SASL_MECHANISM", description="With SASL_*: the mechanism"
-    )
-    kafka_sasl_username: str | None = Field(None, alias="KAFKA_SASL_USERNAME", description="With SASL_*: the user")
-    kafka_sasl_password: str | None = Field(
-        None, alias="KAFKA_SASL_PASSWORD", description="With SASL_*: the password", repr=False
-    )
-    kafka_ssl_cafile: Path | None = Field(
-        None, alias="KAFKA_SSL_CAFILE", description="With *SSL: file of CA certificates, PEM"
-    )
-    kafka_ssl_certfile: Path | None = Field(
-        None, alias="KAFKA_SSL_CERTFILE", description="With *SSL: file of the client certificate, PEM"
-    )
-    kafka_ssl_keyfile: Path | None = Field(
-        None, alias="KAFKA_SSL_KEYFILE", description="With *SSL: file of the client key, PEM"
-    )
-    kafka_ssl_password: str | None = Field(
-        None, alias="KAFKA_SSL_PASSWORD", description="With *SSL: the password of the client key", repr=False
-    )
-    kafka_ssl_check_hostname: bool = Field(
-        True,
-        alias="KAFKA_SSL_CHECK_HOSTNAME",
-        description="With *SSL: whether a broker's certificate must name the host that is connected to",
-    )
     kafka_replication_factor: int = Field(
         1, ge=1, alias="KAFKA_REPLICATION_FACTOR", description="Replication factor of the topics that are created"
     )
     kafka_partitions: int = Field(
         6, ge=1, alias="KAFKA_PARTITIONS", description="Partitions of the topics that are created"
-    )
-    topic_prefix: str = Field(
-        "", alias="TOPIC_PREFIX", pattern=r"^[A-Za-z0-9._-]*$", description="Prefix of every topic and consumer group"
     )
 
 

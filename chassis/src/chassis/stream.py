@@ -19,14 +19,14 @@ from prometheus_client import Counter
 
 from chassis.cloudevents import Record
 from chassis.database import Database
-from chassis.delivery import DEAD, RETRIES, UNEXPECTED_ATTEMPTS, DeadLetterWriter, backoff_seconds, error_text
+from chassis.delivery import DEAD, RETRIES, DeadLetterWriter
 from chassis.errors import Permanent, Transient
 from chassis.kafka import LARGEST_MESSAGE, confluent_options
 from chassis.settings import ServiceSettings
 from chassis.stream_lag import Lag
 from chassis.stream_messages import Received, headers_of, is_good, received
 from chassis.telemetry import get_logger
-from contracts import Event
+from contracts.redelivery import UNEXPECTED_ATTEMPTS, backoff_seconds, error_text
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
@@ -46,9 +46,14 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Stream:
-    """How the messages of a topic are handled in batches: each is read, they are gathered, and take effect as one."""
+    """How the messages of topics are handled in batches: each is read, they are gathered, and take effect as one."""
 
-    event: type[Event]
+    name: str
+    """Of its consumer group, and of its thread."""
+    counted_as: str
+    """Its label `type` of the events whose effect was committed."""
+    topics: tuple[str, ...]
+    """Without prefix."""
     read: Read
     gather: Callable[[Sequence[Any]], Any]
     handler: Callable[[Session, Any], None]
@@ -59,7 +64,7 @@ Bad = tuple[Received, str]
 
 
 class StreamConsumer:
-    """A thread that consumes one topic in a group, from the earliest message on, and commits what was handled."""
+    """A thread that consumes topics in a group, from the earliest message on, and commits what was handled."""
 
     def __init__(
         self,
@@ -89,21 +94,20 @@ class StreamConsumer:
             "queued.min.messages": 4 * BATCH_RECORDS,
             **options,
         }
-        self._topic = settings.topic_prefix + stream.event.topic
+        self._topics = {settings.topic_prefix + topic: topic for topic in stream.topics}
         self._stopping = threading.Event()
         self._let_go = False
         self._settled = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self.lag = Lag(stream.event.topic)
-        self.topic: str = stream.event.topic
-        """Without prefix."""
+        self.lags = {name: Lag(topic) for name, topic in self._topics.items()}
         for metric in (DEAD, RETRIES):  # at 0 from the start: the first dead letter is an increase
-            metric.labels(self.topic)
+            for topic in stream.topics:
+                metric.labels(topic)
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name=f"stream {self._stream.event.topic}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"stream {self._stream.name}", daemon=True)
         self._thread.start()
 
     async def stop(self) -> None:
@@ -117,9 +121,9 @@ class StreamConsumer:
             try:
                 self._consume()
             except Transient as error:
-                log.warning("stream begins again", topic=self._topic, reason=str(error))
+                log.warning("stream begins again", stream=self._stream.name, reason=str(error))
             except Exception:  # whatever it is, the stream must not end while the service runs
-                log.exception("stream interrupted", topic=self._topic)
+                log.exception("stream interrupted", stream=self._stream.name)
                 self._stopping.wait(AGAIN_SECONDS)
 
     def _consume(self) -> None:
@@ -128,12 +132,12 @@ class StreamConsumer:
         consumer = Consumer(self._options)
         try:
             consumer.subscribe(
-                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+                list(self._topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
             )
             while not self._stopping.is_set():
                 first = consumer.poll(POLL_SECONDS)
                 if first is None:
-                    self.lag.note(consumer)
+                    self._note_lag(consumer)
                     continue
                 messages = [message for message in (first, *consumer.consume(BATCH_RECORDS - 1, 0)) if is_good(message)]
                 if not messages:
@@ -144,11 +148,20 @@ class StreamConsumer:
                         return
                     raise Transient("the partitions were taken away: they are read again from what was committed")
                 self._commit(consumer, messages)
-                self.lag.note(consumer, max(message.timestamp()[1] for message in messages) / 1000)
+                self._note_lag(consumer, messages)
                 if not self._settled:
                     self._settle_down()
         finally:
             consumer.close()
+
+    def _note_lag(self, consumer: Consumer, handled: Sequence[Message] = ()) -> None:
+        newest: dict[str, float] = {}
+        for message in handled:
+            name = message.topic() or ""
+            newest[name] = max(newest.get(name, 0.0), message.timestamp()[1] / 1000)
+        positions = consumer.position(consumer.assignment())
+        for name, lag in self.lags.items():
+            lag.note(consumer, [item for item in positions if item.topic == name], newest.get(name))
 
     def _settle_down(self) -> None:
         """Leave all objects that there are to the garbage collector no longer: with the first batch, all is imported.
@@ -175,7 +188,8 @@ class StreamConsumer:
                     return self._bury(consumer, everything, attempt)
             else:
                 return self._bury(consumer, bad, attempt)
-            RETRIES.labels(self.topic).inc()
+            for name in {message.topic() or "" for message in messages}:
+                RETRIES.labels(self._topics[name]).inc()
             if not self._wait(consumer, attempt):
                 return False
 
@@ -183,10 +197,10 @@ class StreamConsumer:
         """Handle the messages of a batch; return those that cannot be, the others have taken effect."""
         bad: list[Bad] = []
         good: list[tuple[Message, Any]] = []
-        topic, most = self._stream.event.topic, self._settings.max_event_bytes
-        read = self._stream.read
+        most, read = self._settings.max_event_bytes, self._stream.read
         for message in messages:
             try:
+                topic = self._topics[message.topic() or ""]
                 record = Record(topic, message.key(), message.value(), headers_of(message), message.timestamp()[1])
                 good.append((message, read(record, most)))
             except UnicodeDecodeError as error:
@@ -215,7 +229,7 @@ class StreamConsumer:
         batch = self._stream.gather(items)
         with self._database.transaction() as session:
             self._stream.handler(session, batch)
-        HANDLED.labels(self._stream.event.type).inc(len(items))
+        HANDLED.labels(self._stream.counted_as).inc(len(items))
 
     def _bury(self, consumer: Consumer, bad: Sequence[Bad], attempts: int) -> bool:
         assert self._loop is not None, "start() first"
@@ -251,10 +265,10 @@ class StreamConsumer:
     def _commit(self, consumer: Consumer, messages: Sequence[Message]) -> None:
         from confluent_kafka import KafkaException, TopicPartition
 
-        newest = {message.partition() or 0: (message.offset() or 0) + 1 for message in messages}
+        newest = {(each.topic() or "", each.partition() or 0): (each.offset() or 0) + 1 for each in messages}
         try:
             consumer.commit(
-                offsets=[TopicPartition(self._topic, partition, offset) for partition, offset in newest.items()],
+                offsets=[TopicPartition(*partition, offset) for partition, offset in newest.items()],
                 asynchronous=False,
             )
         except KafkaException as error:
@@ -262,8 +276,9 @@ class StreamConsumer:
             log.warning("offset not committed; a duplicate may follow", error=error_text(error))
 
     def _on_assign(self, consumer: Consumer, partitions: Any) -> None:
-        log.info("stream assigned", topic=self._topic, partitions=sorted(item.partition for item in partitions))
+        log.info("stream assigned", stream=self._stream.name, partitions=len(partitions))
 
     def _on_revoke(self, consumer: Consumer, partitions: Any) -> None:
         self._let_go = True
-        self.lag.forget(item.partition for item in partitions)
+        for name, lag in self.lags.items():
+            lag.forget(item.partition for item in partitions if item.topic == name)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from prometheus_client import Gauge
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer
+    from confluent_kafka import Consumer, TopicPartition
 
 MESSAGES = Gauge("gauntlet_stream_lag", "Messages of a partition that are not handled yet", ["topic", "partition"])
 SECONDS = Gauge(
@@ -36,9 +36,12 @@ class Lag:
         """Return the age of the newest handled message while others wait."""
         return 0.0 if self.newest is None or not self.waiting else max(0.0, time.time() - self.newest)
 
-    def note(self, consumer: Consumer, newest: float | None = None) -> None:
-        """Note how many messages wait, by what the broker said with the newest answers; `newest`: of those handled."""
-        for item in consumer.position(consumer.assignment()):
+    def note(self, consumer: Consumer, positions: Sequence[TopicPartition], newest: float | None = None) -> None:
+        """Note how many messages wait, by what the broker said with the newest answers.
+
+        `positions`: of the partitions of this topic; `newest`: of the messages handled.
+        """
+        for item in positions:
             if item.offset < 0:
                 continue  # nothing was read of it yet
             _, high = consumer.get_watermark_offsets(item, cached=True)

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from contracts.durations import about
 from contracts.policy import ModelPolicy
 from contracts.rollout_settings import Canary, Shadow
+from contracts.rollout_units import MOST
 from gauntlet.power_analysis import CLOSELY, LOOSELY, ORDINARY
 from gauntlet.quantities import percent, rounded
-from gauntlet.rollout_power import MOST, NEARLY_ALWAYS, Need, named, needs
+from gauntlet.rollout_power import NEARLY_ALWAYS, Need, named, needs
 
 RATES = (1.0, 10.0, 100.0)
 """Entities a second, where none is given."""

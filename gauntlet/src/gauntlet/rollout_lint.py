@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contracts.durations import about
 from contracts.policy import ModelPolicy
 from contracts.rollout_settings import AB, Canary, Shadow
+from contracts.rollout_units import MOST
 from gauntlet.quantities import duration, percent, rounded
 from gauntlet.rollout_forecast import seconds_of_step
-from gauntlet.rollout_power import MOST, named, needs
+from gauntlet.rollout_power import named, needs
 
 Sentence = tuple[str, str]
 

@@ -9,28 +9,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contracts.addresses import DEFAULT_PORTS, STACK_FILE, URL_VARIABLES
 from gauntlet.errors import CliError
 
-STACK_FILE = "stack.json"
 PartName = Literal["kafka", "mlflow", "trainer", "gatekeeper", "drift", "serving", "staging"]
-
-# Ports of a stack without an offset; the same ones docker-compose.yml publishes.
-DEFAULT_PORTS: dict[str, int] = {
-    "kafka": 9092,
-    "mlflow": 5000,
-    "trainer": 8030,
-    "gatekeeper": 8010,
-    "drift": 8020,
-    "serving": 8001,
-    "staging": 8000,
-}
-URL_VARIABLES: dict[str, str] = {
-    "trainer": "TRAINER_URL",
-    "gatekeeper": "GATEKEEPER_URL",
-    "drift": "DRIFT_URL",
-    "serving": "SERVING_URL",
-    "staging": "STAGING_URL",
-}
 
 
 class _Model(BaseModel):

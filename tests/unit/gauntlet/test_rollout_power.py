@@ -12,6 +12,7 @@ from scipy.special import betaincc, betaln, logsumexp
 from contracts.durations import about
 from contracts.losses import LossKind
 from contracts.policy import ModelPolicy
+from contracts.rollout_units import MOST, OF_GAIN, OF_HARM, agreeing, betting, discordant, discordant_evidence
 from contracts.rollouts import BETS
 from gatekeeper.policy.rollout import plan
 from gatekeeper.policy.statistics import anytime
@@ -24,15 +25,8 @@ from gauntlet.rollout_power import (
     GAIN,
     HARM,
     HARM_ALPHA,
-    MOST,
-    OF_GAIN,
-    OF_HARM,
     PAIRED_SPREAD,
     SPREAD,
-    agreeing,
-    betting,
-    discordant,
-    discordant_evidence,
     harm_alpha,
     needs,
     paired,

@@ -77,6 +77,20 @@ OWN_ROLES: tuple[Rule, ...] = tuple(Rule(role, (f"role:{role.value}",)) for role
 """The rules without a file of roles: the roles that a token carries hold for all models."""
 
 
+def who_may(rules: Iterable[Rule], action: Action, model: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the patterns of subjects that rules permit an action on a model, and those that rules deny it.
+
+    A subject may have a denial and a grant: then the denial wins. `role:NAME` is whose token has that role.
+    """
+    granted: dict[str, None] = {}
+    denied: dict[str, None] = {}
+    for rule in rules:
+        if action in ACTIONS[rule.role] and ("*" in rule.models if model is None else _matches(rule.models, model)):
+            found = denied if rule.effect is Effect.DENY else granted
+            found.update(dict.fromkeys(rule.subjects))
+    return tuple(granted), tuple(denied)
+
+
 def permitted(rules: Iterable[Rule], identity: Identity, action: Action, model: str | None) -> Denial | None:
     """Return None if the caller may perform the action on the model, else why not.
 
@@ -109,20 +123,21 @@ def permitted_somewhere(rules: Iterable[Rule], identity: Identity, action: Actio
         return Denial(f"{identity.subject} is denied to {action} for all models")
     if any(rule.effect is Effect.ALLOW for rule in concerning):
         return None
-    return Denial(f"{identity.subject} may not {action}: it needs the role {_roles(action)} for a model")
+    return Denial(f"{identity.subject} may not {action}: it needs the role {roles_for(action)} for a model")
 
 
 def needed(identity: Identity, action: Action, model: str | None) -> str:
     """Return which role the caller would need. It names no rule and says nothing of whether the model exists."""
     where = "all models (*)" if model is None else f"model {model!r}"
-    return f"{identity.subject} may not {action} here: it needs the role {_roles(action)} for {where}"
+    return f"{identity.subject} may not {action} here: it needs the role {roles_for(action)} for {where}"
 
 
 def _needs_no_role(identity: Identity, action: Action) -> bool:
     return action in (Action.OPEN, Action.IDENTIFY) or identity.method is Method.OFF
 
 
-def _roles(action: Action) -> str:
+def roles_for(action: Action) -> str:
+    """Return the roles that permit an action, in words."""
     return " or ".join(role for role, actions in ACTIONS.items() if action in actions)
 
 

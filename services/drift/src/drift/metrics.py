@@ -14,7 +14,9 @@ ROLLOUT_ROWS = Counter("drift_rollout_rows_total", "Rows of rollouts, by what be
 VERDICTS = Counter("drift_verdicts_total", "Verdicts on windows", ["model", "kind", "outcome"])
 ANNOUNCED = Counter("drift_detected_total", "DriftDetected events", ["model", "kind"])
 HARMFUL = Counter(
-    "drift_harmful_total", "DriftDetected events of a dropped performance, or of a drift estimated to be harmful", ["model"]
+    "drift_harmful_total",
+    "DriftDetected events of a dropped performance, or of a drift estimated to be harmful",
+    ["model"],
 )
 HELD = Counter("drift_held_total", "Drift that was seen and not announced", ["model", "kind"])
 SHARE = Gauge("drift_share", "Share of drifted features in the newest judged window", ["model"])

@@ -49,7 +49,9 @@ class Settings(ServiceSettings):
     audit_head_seconds: float = Field(
         3600, gt=0, description="Interval at which the audit trail's head is signed and published, if it has changed"
     )
-
+    event_log_days: float = Field(
+        90, gt=0, description="Days for which the events of all services are kept for stories and the console"
+    )
     drift_url: str = Field("http://127.0.0.1:8020", alias="DRIFT_URL", description="The drift service, for the console")
     serving_url: str = Field("http://127.0.0.1:8001", alias="SERVING_URL", description="A replica, for the console")
     trainer_url: str = Field("http://127.0.0.1:8030", alias="TRAINER_URL", description="The trainer, for the console")
@@ -57,6 +59,29 @@ class Settings(ServiceSettings):
         None,
         description="Address of the console in people's browsers, for links in messages; default: where it listens",
     )
+
+    notifications_file: Path | None = Field(
+        None,
+        description="YAML file of who is told what, see docs/how-to/notifications.md; read again when it changes. "
+        "Default: notifications.yaml beside POLICIES_DIR, if it is there",
+    )
+    notification_timeout_seconds: float = Field(
+        10,
+        gt=0,
+        le=300,
+        description="A target of notifications that has not replied for this long is tried again later",
+    )
+
+    @property
+    def notifications_path(self) -> Path:
+        """Beside the policies: people write both, and keep them in one repository; DATA_DIR is written by programs."""
+        return self.notifications_file or self.policies_dir.absolute().parent / "notifications.yaml"
+
+    @property
+    def console_url(self) -> str:
+        """Where links in messages lead."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # compared, not bound
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
     @property
     def advisories_folder(self) -> Path:

@@ -55,6 +55,21 @@ AUDIT_CONTRADICTION = Gauge(
     "gauntlet_audit_head_contradicted",
     "Whether the audit trail no longer has the head that was published last (1: an alert)",
 )
+NOTIFICATIONS_SENT = Counter("gauntlet_notifications_sent_total", "Messages that a target has taken", ["target"])
+NOTIFICATIONS_FAILED = Counter(
+    "gauntlet_notifications_failed_total", "Messages that were given up after all attempts (an alert)", ["target"]
+)
+NOTIFICATION_ATTEMPTS_FAILED = Counter(
+    "gauntlet_notifications_attempts_failed_total", "Attempts that a target has not taken", ["target"]
+)
+NOTIFICATIONS_WAITING = Gauge(
+    "gauntlet_notifications_waiting", "Messages that wait to be sent, or sent again", ["target"]
+)
+NOTIFICATIONS_OLDEST = Gauge(
+    "gauntlet_notifications_oldest_seconds",
+    "Time since the oldest message that should have been sent by now was due first; 0: none",
+    ["target"],
+)
 GATE_SECONDS = Histogram(
     "gauntlet_gate_seconds", "Time to gate a candidate, by step", ["step"], buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 120)
 )

@@ -13,6 +13,7 @@ from prometheus_client import Gauge
 from chassis.background import Periodic
 from chassis.cloudevents import Record
 from chassis.stream import StreamConsumer
+from chassis.stream_lag import Lag
 from chassis.telemetry import get_logger
 from contracts import PredictionMade
 from drift.database.columns import Made
@@ -49,8 +50,8 @@ class Backpressure(Periodic):
         return 1.0 if found is None else found.share
 
     def once(self) -> None:
-        for stream in self._streams():
-            self.look(stream.topic, stream.lag.seconds, time.monotonic())
+        for lag in self._lags():
+            self.look(lag.topic, lag.seconds, time.monotonic())
 
     def look(self, topic: str, lag: float, at: float) -> None:
         """Take note that a stream is `lag` seconds behind."""
@@ -74,14 +75,17 @@ class Backpressure(Periodic):
     def details(self) -> dict[str, Any]:
         """Return what GET /ready says of the streams."""
         return {
-            stream.topic: {
-                "messages_behind": stream.lag.waiting,
-                "seconds_behind": round(stream.lag.seconds, 1),
-                "behind": self._pressures.get(stream.topic, Pressure()).alert,
-                "share_taken": self.share if stream.topic == PredictionMade.topic else 1.0,
+            lag.topic: {
+                "messages_behind": lag.waiting,
+                "seconds_behind": round(lag.seconds, 1),
+                "behind": self._pressures.get(lag.topic, Pressure()).alert,
+                "share_taken": self.share if lag.topic == PredictionMade.topic else 1.0,
             }
-            for stream in self._streams()
+            for lag in self._lags()
         }
+
+    def _lags(self) -> list[Lag]:
+        return [lag for stream in self._streams() for lag in stream.lags.values()]
 
 
 def is_taken(record: Record, share: float) -> bool:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from chassis.auth.access import Caller
+from chassis.auth.access import Access, Caller
 from chassis.http import Problem
-from gatekeeper.report.page import cell
+from gatekeeper.console.consequences import ACTIONS, Decision
+from gatekeeper.console.words import age, duration, utc
+from gatekeeper.report.page import equip
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -26,18 +29,61 @@ HEADERS = {
 """Nothing is fetched from elsewhere, and no text of a model, column, category or reason can run as a script."""
 
 
+COOKIE = "gauntlet_token"
+
+NO_TOKEN = "This needs a valid token."
+
+REMEDIES = {
+    403: "Who administers the stack can change what your token permits.",
+    404: "The link may be old or mistyped. The overview lists everything that you may read.",
+    409: "Look at the present state and decide again.",
+    422: "Go back and correct what you entered.",
+    429: "Wait a minute and try again.",
+    503: "It is not permanent: try again in a few seconds. `gauntlet status` shows which part is not ready.",
+}
+"""What to do, by status; other statuses are a defect or a wrong client."""
+
+
 def page(request: Request, caller: Caller | None, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
     """Render a template with what every page has: the caller, the path, and the time."""
-    own = {"caller": caller, "path": request.url.path, "now": datetime.now(UTC)}
+    own = {"caller": caller, "path": request.url.path, "now": datetime.now(UTC), "done": _done(request)}
     body = environment().get_template(template).render(own | context)
     return HTMLResponse(body, status, headers=HEADERS)
 
 
+def _done(request: Request) -> Any:
+    """Return the row of the audit trail that a decision led here with (`?done=`): only of the model of this page."""
+    sequence, model_name = request.query_params.get("done", ""), request.path_params.get("model_name")
+    if not (sequence.isdecimal() and len(sequence) < 19 and model_name):
+        return None
+    return request.app.state.decision_of(model_name, int(sequence))
+
+
 def problem_page(request: Request, problem: Problem) -> HTMLResponse:
-    """Show a refusal: what happened, and what to do."""
+    """Show a refusal: what happened, and what to do. Without a valid token, the page is the form for one."""
+    if problem.status == 401:
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return login_page(request, path, Problem(401, problem.title, NO_TOKEN, headers=problem.headers))
     caller = getattr(request.state, "caller", None)
-    shown = page(request, caller, "problem.html", status=problem.status, problem=problem)
+    remedy = REMEDIES.get(problem.status, "Try again; if it stays so, the log of the gatekeeper says more.")
+    shown = page(request, caller, "problem.html", status=problem.status, problem=problem, remedy=remedy)
     shown.headers.update(problem.headers or {})
+    return shown
+
+
+def login_page(request: Request, path: str, problem: Problem | None = None) -> HTMLResponse:
+    """Show the form for a token, which leads to `path`; a cookie with a token that is not valid is taken away."""
+    access: Access = request.app.state.access
+    token = request.cookies.get(COOKIE)
+    caller = access.known(f"Bearer {token}".encode() if token else None)
+    status = 200 if problem is None else problem.status
+    shown = page(
+        request, caller, "login.html", status=status, on=access.on, next=path, problem=problem, linked=token is None
+    )
+    if problem is not None:
+        shown.headers.update(problem.headers or {})
+        if problem.status == 401:
+            shown.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
     return shown
 
 
@@ -45,11 +91,13 @@ def problem_page(request: Request, problem: Problem) -> HTMLResponse:
 def environment() -> Environment:
     """Return the templates of the console."""
     found = Environment(
-        loader=PackageLoader("gatekeeper.console"),
+        loader=ChoiceLoader([PackageLoader("gatekeeper.console"), PackageLoader("gatekeeper.report")]),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["cell"] = cell
+    found.globals["may_decide"] = lambda caller, decision, model: caller.may(ACTIONS[Decision(decision)], model)
+    equip(found)
+    found.filters.update(age=age, utc=utc, duration=duration, segment=lambda text: quote(str(text), safe=""))
     return found

@@ -10,30 +10,36 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.exceptions import RequestValidationError
 from starlette.responses import Response
 
 from chassis.auth.browser import unsupported
 from chassis.auth.routes import GuardedRoute
-from chassis.http import Problem
-from gatekeeper.console.pages import problem_page
+from chassis.http import Problem, problem_of
+from chassis.telemetry import get_logger
+from gatekeeper.console.pages import COOKIE, problem_page
 
-COOKIE = "gauntlet_token"
 PREFIX = "/console/"
 FORM = "application/x-www-form-urlencoded"
+LARGEST_FORM = 64 * 1024
+
+log = get_logger(__name__)
 
 
 class PageRoute(GuardedRoute):
     """A route that shows a page, or takes a form of one."""
 
     def authorization(self, request: Request) -> str | None:
-        token = request.cookies.get(COOKIE)
-        return super().authorization(request) or (f"Bearer {token}" if token else None)
+        return authorization_of(request)
 
     def require_media_type(self, request: Request) -> None:
         media_type = request.headers.get("content-type", "")
         if media_type.split(";", 1)[0].strip().lower() != FORM:
             raise unsupported(media_type.encode("latin-1"))
+        # It is read whole, by the form for a token from anybody.
+        if not request.headers.get("content-length", "").isdecimal():
+            raise Problem(411, "length required", "a form says how long it is, in the header Content-Length")
+        if int(request.headers["content-length"]) > LARGEST_FORM:
+            raise Problem(413, "too large", f"a form has at most {LARGEST_FORM:,} bytes")
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -41,13 +47,20 @@ class PageRoute(GuardedRoute):
         async def shown(request: Request) -> Response:
             try:
                 return await handler(request)
-            except Problem as problem:
+            except Exception as error:
+                problem = problem_of(error)
+                if problem is None:
+                    log.exception("unexpected error", path=request.url.path)
+                    problem = Problem(500, "unexpected error", "The gatekeeper has a defect, or a part of it is away.")
                 return problem_page(request, problem)
-            except RequestValidationError as error:
-                named = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
-                return problem_page(request, Problem(422, "invalid request", named))
 
         return shown
+
+
+def authorization_of(request: Request) -> str | None:
+    """Return the Authorization of a request of a page: its header, or the token of its cookie."""
+    token = request.cookies.get(COOKIE)
+    return request.headers.get("authorization") or (f"Bearer {token}" if token else None)
 
 
 def page_router(**options: Any) -> APIRouter:

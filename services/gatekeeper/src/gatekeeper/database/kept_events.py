@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Index, Integer, LargeBinary, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from chassis.cloudevents import Record
 from chassis.columns import BigId, Json, UtcDateTime
 from chassis.database import Base
 from chassis.outbox import Outbox, OutboxRow
@@ -68,7 +69,7 @@ class KeepingOutbox(Outbox):
                 event_id=envelope.id,
                 type=event.type,
                 model_name=event.model_name,
-                model_version=_version_of(event),
+                model_version=version_of(event),
                 topic=row.topic,
                 value=row.value,
                 headers=row.headers,
@@ -85,11 +86,25 @@ def of_version(session: Session, model_name: str, model_version: int) -> Sequenc
     return session.scalars(query.order_by(KeptEventRow.number)).all()
 
 
+def is_kept(session: Session, record: Record, event_id: str) -> bool:
+    """Return whether a record is, byte for byte, what was published here."""
+    key = (record.key or b"").decode(errors="replace")
+    query = select(KeptEventRow).where(KeptEventRow.model_name == key, KeptEventRow.event_id == event_id)
+    headers = sorted((name, value or b"") for name, value in record.headers)
+    return any(
+        row.topic == record.topic
+        and row.value == record.value
+        and sorted((name, value.encode()) for name, value in row.headers) == headers
+        for row in session.scalars(query)
+    )
+
+
 def newest(session: Session, event: type[Event]) -> KeptEventRow | None:
     query = select(KeptEventRow).where(KeptEventRow.type == event.type)
     return session.scalars(query.order_by(KeptEventRow.number.desc()).limit(1)).first()
 
 
-def _version_of(event: Event) -> int | None:
+def version_of(event: Event) -> int | None:
+    """Return the version that an event is about: of a rollout, the one that it tries."""
     tried = event.tried if isinstance(event, RolloutChanged) else event
     return getattr(tried, "model_version", None)

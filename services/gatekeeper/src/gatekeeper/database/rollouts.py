@@ -83,6 +83,11 @@ def running(session: Session, model_name: str) -> RolloutRow | None:
     return session.scalars(query).first()
 
 
+def all_running(session: Session) -> Mapping[str, RolloutRow]:
+    """The rollouts that have not ended, by model: one of each at most."""
+    return {row.model_name: row for row in session.scalars(select(RolloutRow).where(RolloutRow.ended_at.is_(None)))}
+
+
 def running_ids(session: Session) -> list[tuple[str, str]]:
     """Model and id of every rollout that has not ended."""
     query = select(RolloutRow.model_name, RolloutRow.id).where(RolloutRow.ended_at.is_(None))
@@ -138,6 +143,12 @@ def all_waiting(session: Session) -> list[str]:
     busy = select(RolloutRow.model_name).where(RolloutRow.ended_at.is_(None))
     query = select(WaitingChallengerRow.model_name).where(WaitingChallengerRow.model_name.not_in(busy))
     return list(session.scalars(query.order_by(WaitingChallengerRow.model_name)))
+
+
+def waiting_for_people(session: Session) -> Sequence[RolloutRow]:
+    """Return the rollouts that wait for an approval."""
+    query = select(RolloutRow).where(RolloutRow.ended_at.is_(None), RolloutRow.stage == Stage.APPROVAL.value)
+    return session.scalars(query.order_by(RolloutRow.model_name)).all()
 
 
 def expires_at(row: RolloutRow) -> datetime | None:

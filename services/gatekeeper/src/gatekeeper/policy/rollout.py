@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +21,9 @@ __all__ = [
     "Keep",
     "RollBack",
     "Step",
+    "counted",
+    "decided_by",
+    "findings",
     "is_over",
     "next_action",
     "plan",
@@ -91,14 +95,14 @@ def next_action(
         return Abort(f"a replica failed to load it: {load_failure}")
     if measured is None or measured.tried.predictions == 0:
         return Continue("nothing was measured yet" if measured is None else "it has predicted nothing yet")
-    findings = _findings(step, measured, loss)
-    figures = tuple(each.figure for each in findings.values())
+    found = findings(step, measured, loss)
+    figures = tuple(each.figure for each in found.values())
     for name in ("errors", "latency", "sample ratio", "metric", "agreement"):
-        if name in findings and findings[name].harm:
-            return _ended(name, findings[name].figure.reason, figures)
+        if name in found and found[name].harm:
+            return _ended(name, found[name].figure.reason, figures)
     if "metric" in step.on and loss is None:
         return Keep("the metric cannot be judged: this version's predictions have no loss", figures)
-    return _progress(step, is_over(step, began_at, now), measured, findings, figures)
+    return _progress(step, is_over(step, began_at, now), measured, found, figures)
 
 
 def _ended(name: str, reason: str, figures: tuple[Figure, ...]) -> Abort | Keep:
@@ -112,9 +116,12 @@ def _ended(name: str, reason: str, figures: tuple[Figure, ...]) -> Abort | Keep:
 _HARM = {"errors": "it fails more often", "latency": "it is slower", "metric": "it is worse"}
 
 
-def _findings(step: Step, measured: RolloutMeasured, loss: Loss | None) -> dict[str, Finding]:
+def findings(step: Step, measured: RolloutMeasured, loss: Loss | None) -> dict[str, Finding]:
+    """Return what the sums show, by what is judged: errors, latency, metric, agreement, sample ratio."""
     champion, tried = measured.champion, measured.tried
     found: dict[str, Finding] = {}
+    if step.stage is Stage.WATCH:
+        return _of_watch(step, measured, loss)
     for name in step.on:
         if name == "errors":
             history = measured.champion_history, measured.champion_history_errors
@@ -133,11 +140,11 @@ def _findings(step: Step, measured: RolloutMeasured, loss: Loss | None) -> dict[
 
 
 def _progress(
-    step: Step, over: bool, measured: RolloutMeasured, findings: dict[str, Finding], figures: tuple[Figure, ...]
+    step: Step, over: bool, measured: RolloutMeasured, found: dict[str, Finding], figures: tuple[Figure, ...]
 ) -> Action:
     """Return what follows where no harm was shown."""
-    judged = next((name for name in ("metric", "agreement") if step.decides and name in findings), None)
-    unit, n, total = _counted(step, judged, measured)
+    judged = decided_by(step, found)
+    unit, n, total = counted(step, judged, measured)
     if n < step.minimum:
         if judged == "metric" and step.maximum is not None and measured.tried.units >= PATIENCE * step.maximum:
             units = f"{measured.tried.units:,} units were predicted"
@@ -147,7 +154,7 @@ def _progress(
         return Continue(f"{n:,} {unit}; the step takes at least {step.duration}", figures)
     if judged is None:
         return Advance(f"no harm was shown on {n:,} {unit}", figures)
-    finding = findings[judged]
+    finding = found[judged]
     if finding.proven:
         how = "agrees" if judged == "agreement" else "is not worse" if step.limits.margin else "is better"
         return Advance(f"it {how}: {finding.figure.reason}", figures)
@@ -158,7 +165,12 @@ def _progress(
     return Continue(f"not decided on {total:,} {unit}: {finding.figure.reason}", figures)
 
 
-def _counted(step: Step, judged: str | None, measured: RolloutMeasured) -> tuple[str, int, int]:
+def decided_by(step: Step, found: Collection[str]) -> str | None:
+    """Return what ends the step well: metric or agreement; None: only that no harm was shown."""
+    return next((name for name in ("metric", "agreement") if step.decides and name in found), None)
+
+
+def counted(step: Step, judged: str | None, measured: RolloutMeasured) -> tuple[str, int, int]:
     """Return the unit, the number of them that the minimum is about, and the number that the maximum is about."""
     if judged == "agreement":
         return "rows compared", measured.compared, measured.compared
@@ -176,17 +188,9 @@ def _watch(
     step: Step, over: bool, measured: RolloutMeasured | None, loss: Loss | None, load_failure: str | None
 ) -> Action:
     """Judge the new champion, with the former one as the tried version: roles are exchanged."""
-    findings: dict[str, Finding] = {}
-    if measured is not None:
-        champion, former = measured.champion, measured.tried
-        if "errors" in step.on:
-            findings["errors"] = judge.errors(champion, former, step.limits.errors, step.alpha_errors)
-        if "latency" in step.on:
-            findings["latency"] = judge.latency(champion, former, step.limits.latency_factor, step.alpha_harm)
-        if "metric" in step.on and loss is not None:
-            findings["metric"] = judge.former_is_better(measured.paired, loss, step.alpha_harm)
-    figures = tuple(each.figure for each in findings.values())
-    harm = [f"{_HARM[name]}: {each.figure.reason}" for name, each in findings.items() if each.harm]
+    found = findings(step, measured, loss) if measured is not None else {}
+    figures = tuple(each.figure for each in found.values())
+    harm = [f"{_HARM[name]}: {each.figure.reason}" for name, each in found.items() if each.harm]
     if load_failure is not None:
         harm.insert(0, f"a replica failed to load it: {load_failure}")
     if harm and step.rolls_back:
@@ -198,3 +202,15 @@ def _watch(
     if harm:
         return Continue("the watch may not roll back", figures, warning=harm[0])
     return Continue("no harm was shown" if measured else "nothing was measured yet", figures)
+
+
+def _of_watch(step: Step, measured: RolloutMeasured, loss: Loss | None) -> dict[str, Finding]:
+    champion, former = measured.champion, measured.tried
+    found: dict[str, Finding] = {}
+    if "errors" in step.on:
+        found["errors"] = judge.errors(champion, former, step.limits.errors, step.alpha_errors)
+    if "latency" in step.on:
+        found["latency"] = judge.latency(champion, former, step.limits.latency_factor, step.alpha_harm)
+    if "metric" in step.on and loss is not None:
+        found["metric"] = judge.former_is_better(measured.paired, loss, step.alpha_harm)
+    return found

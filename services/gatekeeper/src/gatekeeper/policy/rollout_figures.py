@@ -17,6 +17,8 @@ ALPHA_RATIO = 0.001
 """Probability with which routing that works is taken for broken."""
 SLOW = 0.05
 """Share of the reference's predictions above its 95th percentile."""
+WEAKEST = -1e4
+"""log E of what is as good as impossible."""
 LEAST_LATENCIES = 100
 """Of the reference, before its 95th percentile is one."""
 
@@ -37,12 +39,43 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """How strong the sums speak for one statement, and how strong they must."""
+
+    shows: str
+    """The statement: it is better, it is worse, it fails more often, …"""
+    strength: float
+    """log E, or -log p, at least WEAKEST: at any time, exp(strength) to 1."""
+    needed: float
+    """From which on it is shown; always above 0."""
+    harm: bool = True
+    """Whether the statement speaks against the judged version."""
+
+    @property
+    def decides(self) -> bool:
+        return self.strength >= self.needed
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The difference of two means with its bounds, that hold however often they are looked at."""
+
+    observed: float
+    low: float
+    high: float
+    bound: float
+    """It is shown to be better when `low` is above, and worse when `high` is below."""
+
+
+@dataclass(frozen=True)
 class Finding:
     figure: Figure
     harm: bool = False
     """The judged version is worse than is allowed (sample ratio: routing is broken; agreement: it is too low)."""
     proven: bool = False
     """The judged version is as good as is required."""
+    evidence: tuple[Evidence, ...] = ()
+    interval: Interval | None = None
 
 
 def errors(judged: ArmSums, other: ArmSums, limit: float, alpha: float, history: tuple[int, int] = (0, 0)) -> Finding:
@@ -62,7 +95,11 @@ def errors(judged: ArmSums, other: ArmSums, limit: float, alpha: float, history:
         f" {percent(limit)} may fail"
     )
     harm = more <= alpha and beyond <= TOLERANCE and rate is not None and rate > limit
-    return Finding(Figure("errors", rate, limit, judged.predictions, reason), harm)
+    evidence = (
+        Evidence(f"it fails more often than v{other.model_version}", _strength(more), -math.log(alpha)),
+        Evidence(f"it fails on more than {percent(limit)}", _strength(beyond), -math.log(TOLERANCE)),
+    )
+    return Finding(Figure("errors", rate, limit, judged.predictions, reason), harm, evidence=evidence)
 
 
 def latency(judged: ArmSums, other: ArmSums, factor: float, alpha: float) -> Finding:
@@ -79,7 +116,8 @@ def latency(judged: ArmSums, other: ArmSums, factor: float, alpha: float) -> Fin
         f"{slow:,} of {n:,} predictions of v{judged.model_version} took more than {limit:.3g} ms, {factor:g} times the"
         f" p95 of v{other.model_version}; {percent(SLOW)} may: {_evidence(log_e, alpha)}"
     )
-    return Finding(Figure("latency", slow / n, SLOW, n, reason), log_e >= -math.log(alpha))
+    evidence = Evidence("it is slower", max(log_e, WEAKEST), -math.log(alpha))
+    return Finding(Figure("latency", slow / n, SLOW, n, reason), evidence.decides, evidence=(evidence,))
 
 
 def p95_ms(histogram: dict[str, int]) -> float:
@@ -132,11 +170,13 @@ def _metric(
 ) -> Finding:
     (better, worse), (alpha, alpha_harm) = logs, alphas
     sign, log_e, level = ("better", better, alpha) if better >= worse else ("worse", worse, alpha_harm)
-    by = f" by more than {loss.margin:g}" if loss.margin and sign == "worse" else ""
-    of = f" or worse by less than {loss.margin:g}" if loss.margin and sign == "better" else ""
-    reason = f"{seen}: that it is {sign}{by}{of}, {_evidence(log_e, level)}"
+    by = f" by more than {loss.margin:g}" if loss.margin else ""
+    of = f" or worse by less than {loss.margin:g}" if loss.margin else ""
+    reason = f"{seen}: that it is {sign}{by if sign == 'worse' else of}, {_evidence(log_e, level)}"
     figure = Figure("metric", observed, 0.0 - loss.margin, n, reason)
-    return Finding(figure, worse >= -math.log(alpha_harm), better >= -math.log(alpha))
+    gain = Evidence(f"it is better{of}", max(better, WEAKEST), -math.log(alpha), harm=False)
+    harm = Evidence(f"it is worse{by}", max(worse, WEAKEST), -math.log(alpha_harm))
+    return Finding(figure, harm.decides, gain.decides, (gain, harm))
 
 
 def metric_of_arms(champion: ArmSums, tried: ArmSums, margin: float, alpha: float, alpha_harm: float) -> Finding:
@@ -157,7 +197,9 @@ def metric_of_arms(champion: ArmSums, tried: ArmSums, margin: float, alpha: floa
         f"mean loss of v{tried.model_version} {_by(observed)} on {tried.labelled:,} labelled units, against"
         f" {champion.labelled:,} of v{champion.model_version}: at least {lower:.4g}, at most {upper:.4g}"
     )
-    return Finding(Figure("metric", observed, 0.0 - margin, n, reason), upper < -margin, lower > -margin)
+    interval = Interval(observed, lower, upper, 0.0 - margin)
+    figure = Figure("metric", observed, 0.0 - margin, n, reason)
+    return Finding(figure, upper < -margin, lower > -margin, interval=interval)
 
 
 def _sample(arm: ArmSums) -> Sample:
@@ -175,7 +217,9 @@ def agreement(measured: RolloutMeasured, required: float, alpha: float, alpha_ha
         f" is {'at least' if enough else 'less than'} {percent(required)}, {_evidence(log_e, level)}"
     )
     figure = Figure("agreement", agreed / n if n else None, required, n, reason)
-    return Finding(figure, low >= -math.log(alpha_harm), high >= -math.log(alpha))
+    gain = Evidence(f"it agrees on at least {percent(required)}", max(high, WEAKEST), -math.log(alpha), harm=False)
+    harm = Evidence(f"it agrees on less than {percent(required)}", max(low, WEAKEST), -math.log(alpha_harm))
+    return Finding(figure, harm.decides, gain.decides, (gain, harm))
 
 
 def sample_ratio(champion: ArmSums, tried: ArmSums, share: float) -> Finding:
@@ -187,7 +231,12 @@ def sample_ratio(champion: ArmSums, tried: ArmSums, share: float) -> Finding:
         f" {_evidence(log_e, ALPHA_RATIO)}"
     )
     figure = Figure("sample ratio", tried.units / n if n else None, share, n, reason)
-    return Finding(figure, log_e >= -math.log(ALPHA_RATIO))
+    evidence = Evidence("the routing is broken", max(log_e, WEAKEST), -math.log(ALPHA_RATIO))
+    return Finding(figure, evidence.decides, evidence=(evidence,))
+
+
+def _strength(p: float) -> float:
+    return -math.log(max(p, 1e-300))
 
 
 def _by(lower: float) -> str:

@@ -18,7 +18,7 @@ from gatekeeper.database.candidate_verdict import STATES
 from gatekeeper.database.promotions import promoted_again
 from gatekeeper.database.recorder import Recorder
 from gatekeeper.database.tables import BEING_JUDGED, CandidateRow, ModelRow
-from gatekeeper.policy.promotion import Promote, Refuse, on_request, on_rollback
+from gatekeeper.policy.promotion import Promote, Refuse, State, on_request, on_rollback
 from gatekeeper.refusals import CommandRefused
 
 
@@ -59,14 +59,23 @@ class Decisions:
         self._policies = policies
 
     def promote(
-        self, model_name: str, model_version: int, *, actor: str, reason: str, authority: Authority = ANY
+        self,
+        model_name: str,
+        model_version: int,
+        *,
+        actor: str,
+        reason: str,
+        authority: Authority = ANY,
+        epoch: int | None = None,
     ) -> Envelope[Promoted]:
         """Make a version champion, whatever its verdict; the cause records whether it had passed its gates.
+
+        `epoch`: that the person saw; None: whatever it is.
 
         Raises OverrideNotPermitted, and OwnApproval for a version that `actor` registered, as `authority` says.
         """
         try:
-            return self._promote(model_name, model_version, actor, reason, authority)
+            return self._promote(model_name, model_version, actor, reason, authority, epoch)
         except (OverrideNotPermitted, registrations.OwnApproval) as refused:
             with self._database.transaction() as session:
                 why = str(refused)
@@ -74,18 +83,17 @@ class Decisions:
             raise
 
     def _promote(
-        self, model_name: str, model_version: int, actor: str, reason: str, authority: Authority
+        self, model_name: str, model_version: int, actor: str, reason: str, authority: Authority, epoch: int | None
     ) -> Envelope[Promoted]:
         self.known(model_name)
         digest, uri = self._digest_of(model_name, model_version)
         with self._database.transaction() as session:
             queries.lock(session, model_name)
             row = self._candidate(session, model_name, model_version)
-            decision = on_request(
-                model_version, OUTCOMES.get(row.state), row.state in BEING_JUDGED, queries.state(session, model_name)
-            )
+            decision = request_of(row, queries.state(session, model_name))
             if isinstance(decision, Refuse):
                 raise CommandRefused(f"{model_name}: {decision.reason}")
+            _require_epoch(decision, epoch)
             if decision.cause is Cause.OVERRIDE and not authority.overrides:
                 raise OverrideNotPermitted(
                     f"{model_name} v{model_version} did not pass its gates: {actor} needs the role admin to promote it"
@@ -96,8 +104,13 @@ class Decisions:
             policy = self._policies.get(model_name)
             return self._recorder.promote(session, row, decision, actor=actor, reason=reason, policy=policy)
 
-    def roll_back(self, model_name: str, to: int | None, *, actor: str, reason: str) -> Envelope[Promoted]:
-        """Make an earlier champion (by default the previous one) champion again. Allowed while frozen."""
+    def roll_back(
+        self, model_name: str, to: int | None, *, actor: str, reason: str, epoch: int | None = None
+    ) -> Envelope[Promoted]:
+        """Make an earlier champion (by default the previous one) champion again. Allowed while frozen.
+
+        `epoch`: that the person saw; None: whatever it is.
+        """
         self.known(model_name)
         with self._database.reading() as session:
             target, _ = _rollback(session, model_name, to)
@@ -106,6 +119,7 @@ class Decisions:
         with self._database.transaction() as session:
             queries.lock(session, model_name)
             decided, decision = _rollback(session, model_name, to)
+            _require_epoch(decision, epoch)
             if decided != target:
                 raise CommandRefused(f"{model_name}: the champion has just changed; look again")
             current = queries.champion(session, model_name)
@@ -143,7 +157,7 @@ class Decisions:
         if model_name in self._policies:
             return
         with self._database.reading() as session:
-            if model_name in queries.model_names(session):
+            if queries.has_rows(session, model_name):
                 return
         try:
             self._registry.aliases(model_name)
@@ -182,12 +196,28 @@ class Decisions:
         return digest, uri
 
 
-def _rollback(session: Session, model_name: str, to: int | None) -> tuple[int, Promote]:
+def request_of(row: CandidateRow, state: State) -> Promote | Refuse:
+    """Return what policy says of a person who wants to promote this version now."""
+    return on_request(row.model_version, OUTCOMES.get(row.state), row.state in BEING_JUDGED, state)
+
+
+def rollback_of(session: Session, model_name: str, to: int | None) -> tuple[int, Promote] | Refuse:
+    """Return the version that a rollback leads to, and what policy says of it."""
     current = queries.champion(session, model_name)
     previous: int | None = current.event.get("previous_version") if current else None
-    decision = on_rollback(
-        to, previous, queries.past_champions(session, model_name), queries.state(session, model_name)
-    )
+    return on_rollback(to, previous, queries.past_champions(session, model_name), queries.state(session, model_name))
+
+
+def _rollback(session: Session, model_name: str, to: int | None) -> tuple[int, Promote]:
+    decision = rollback_of(session, model_name, to)
     if isinstance(decision, Refuse):
         raise CommandRefused(f"{model_name}: {decision.reason}")
     return decision
+
+
+def _require_epoch(decision: Promote, seen: int | None) -> None:
+    if seen is not None and decision.epoch != seen + 1:
+        raise CommandRefused(
+            f"the champion has changed since the page was shown: the epoch is {decision.epoch - 1} now, not {seen};"
+            " look again"
+        )

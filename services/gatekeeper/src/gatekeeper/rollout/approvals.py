@@ -75,13 +75,18 @@ class Approvals:
             self._recorder.rollouts.end(session, row, Result.REFUSED, reason, actor=actor, now=now, cause=envelope)
             return row.id
 
-    def abort(self, model_name: str, *, actor: str, reason: str) -> str:
-        """End the running rollout: the champion stays."""
+    def abort(self, model_name: str, *, actor: str, reason: str, rollout_id: str | None = None) -> str:
+        """End the running rollout: the champion stays. `rollout_id`: that the person saw; None: whatever runs."""
         with self._database.transaction() as session:
             queries.lock(session, model_name)
             row = rollouts.running(session, model_name)
             if row is None:
                 raise CommandRefused(f"{model_name} has no rollout that is running{_last(session, model_name)}")
+            if rollout_id is not None and row.id != rollout_id:
+                raise CommandRefused(
+                    f"{model_name}: another rollout is running since the page was shown, of v{row.model_version}; look"
+                    " again"
+                )
             if row.stage == Stage.WATCH:
                 raise CommandRefused(
                     f"{model_name} v{row.model_version} is champion and is watched; gauntlet rollback {model_name}"

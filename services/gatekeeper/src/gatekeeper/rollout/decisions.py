@@ -20,7 +20,7 @@ from contracts import (
     TriedVersion,
 )
 from contracts.policy import ModelPolicy
-from gatekeeper.database import queries, rollouts
+from gatekeeper.database import queries, rollout_points, rollouts
 from gatekeeper.database.audit_trail import ACTOR
 from gatekeeper.database.candidate_verdict import once
 from gatekeeper.database.challenges import challenge_of
@@ -65,6 +65,7 @@ class RolloutDecisions:
             log.debug("sums are not larger than the ones known", rollout_id=row.id, step=row.step)
             return
         row.measured = event.model_dump(mode="json")
+        rollout_points.note(session, row, now)
         self.go_on(session, row, now, envelope)
 
     def _shows_new_harm(self, session: Session, row: RolloutRow, event: RolloutMeasured, now: datetime) -> bool:
