@@ -28,12 +28,14 @@ from gauntlet.commands import (
     keys,
     login,
     models,
+    notifications,
     policies,
     predict,
     register,
     replay,
     rollouts,
     stack,
+    stories,
     tokens,
     topic_records,
     topics,
@@ -87,6 +89,8 @@ app.command("promote")(decisions.promote)
 app.command("rollback")(decisions.rollback)
 app.command("freeze")(decisions.freeze)
 app.command("unfreeze")(decisions.unfreeze)
+app.command("story")(stories.story)
+app.command("stories")(stories.latest)
 app.command("drift")(drift.drift)
 app.command("predict")(predict.predict)
 app.command("login")(login.login)
@@ -102,6 +106,7 @@ app.add_typer(evidence.app, name="evidence")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(golden.app, name="golden")
 app.add_typer(keys.app, name="keys")
+app.add_typer(notifications.app, name="notifications")
 app.add_typer(policies.app, name="policy")
 app.add_typer(tokens.app, name="token")
 
