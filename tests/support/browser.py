@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 SCREENS = {
     "overview": "/",
+    "rollout": "/console/models/{model}/rollout",
+    "drift": "/console/models/{model}/drift",
+    "fleet": "/console/fleet",
+    "operations": "/console/operations",
 }
 """Every screen by name, as a path of `{model}` (and what else `tests/integration/console/conftest.py` knows): a new
 screen is a line here, and is visited, measured and judged for accessibility in both schemes and widths."""

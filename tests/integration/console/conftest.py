@@ -13,6 +13,7 @@ from support.bus_client import BusClient
 from support.candidates import Candidates
 from support.gatekeepers import Gatekeepers
 from support.mlflow_server import MlflowServer
+from support.processes import free_port
 from support.shared_services import SharedServices
 
 MODELS = 40
@@ -43,7 +44,9 @@ def start_gatekeeper(
             service.policy(name)
         return service
 
-    yield lambda: SHARED.on("sqlite", request, tmp_path_factory, make, lambda service: service.start_ready())
+    # Nothing listens there: the pages show these services as away.
+    away = {name: f"http://127.0.0.1:{free_port()}" for name in ("DRIFT_URL", "SERVING_URL", "TRAINER_URL")}
+    yield lambda: SHARED.on("sqlite", request, tmp_path_factory, make, lambda service: service.start_ready(**away))
     SHARED.end()
 
 

@@ -51,7 +51,7 @@ def test_a_heat_map_marks_what_is_over_its_limit_by_more_than_a_colour() -> None
 
 @pytest.mark.parametrize("points", [[], [(0.0, 1.0)], [(0.0, math.inf), (1.0, math.nan)], [(0.0, -5.0), (9.0, -5.0)]])
 def test_lines_of_any_numbers_are_a_picture(points: list[tuple[float, float]]) -> None:
-    width, height, svg = lines_svg([Line(HOSTILE, points)], [Bound("limit", 0.0, "0")], Axes(floor=-3.0))
+    _, height, svg = lines_svg([Line(HOSTILE, points)], [Bound("limit", 0.0, "0")], Axes(floor=-3.0))
     root = parsed(svg)
     assert HOSTILE in texts(root) and "limit" in texts(root)
     places = [float(each.get("y1", 0)) for each in root.iter("line")]
@@ -86,7 +86,7 @@ def test_evidence_is_shown_with_what_decides() -> None:
 
 def test_an_interval_is_shown_as_a_band() -> None:
     [chart] = evidence_charts([moment(n, 0.0, Interval(0.02, 0.02 - 1 / n, 0.02 + 1 / n, -0.01)) for n in (1, 2, 9)])
-    assert [each.get("class") for each in parsed(chart.svg).iter("path")][0] == "band"
+    assert next(each.get("class") for each in parsed(chart.svg).iter("path")) == "band"
     assert chart.rows[-1][2:] == (0.02, 0.02 - 1 / 9, 0.02 + 1 / 9, -0.01)
 
 
