@@ -93,7 +93,7 @@ def _kafka(servers: str | None, running: Mapping[str, str], variables: Mapping[s
     try:
         return KafkaConnection.of(variables, **implied)
     except ValidationError as error:
-        wrong = "; ".join(f"{item['loc'][-1]}={item['input']!r}: {item['msg']}" for item in error.errors())
+        wrong = "; ".join(f"{str(item['loc'][-1]).upper()}={item['input']!r}: {item['msg']}" for item in error.errors())
         raise ClientError(f"a setting of Kafka is wrong: {wrong}", "Mend it in the environment.") from error
 
 

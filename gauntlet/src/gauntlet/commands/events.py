@@ -94,7 +94,8 @@ def _read(received: Received, max_bytes: int) -> dict[str, Any] | None:
     from chassis.dead_letters import DeadLetter
     from chassis.errors import Malformed
     from chassis.topics import DEAD_LETTERS
-    from gauntlet.event_lines import DEAD_LETTER, letter_summary, summary
+    from contracts.event_summaries import summary
+    from gauntlet.event_lines import DEAD_LETTER, letter_summary
 
     record = received.record
     at = {"topic": record.topic, "partition": received.partition, "offset": received.offset}

@@ -9,13 +9,13 @@ from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from chassis.auth.access import Access, Caller
 from chassis.http import Problem
 from gatekeeper.console.consequences import ACTIONS, Decision
 from gatekeeper.console.words import age, duration, utc
-from gatekeeper.report.page import cell
+from gatekeeper.report.page import equip
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -91,12 +91,13 @@ def login_page(request: Request, path: str, problem: Problem | None = None) -> H
 def environment() -> Environment:
     """Return the templates of the console."""
     found = Environment(
-        loader=PackageLoader("gatekeeper.console"),
+        loader=ChoiceLoader([PackageLoader("gatekeeper.console"), PackageLoader("gatekeeper.report")]),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     found.globals["may_decide"] = lambda caller, decision, model: caller.may(ACTIONS[Decision(decision)], model)
-    found.filters.update(cell=cell, age=age, utc=utc, duration=duration, segment=lambda text: quote(str(text), safe=""))
+    equip(found)
+    found.filters.update(age=age, utc=utc, duration=duration, segment=lambda text: quote(str(text), safe=""))
     return found

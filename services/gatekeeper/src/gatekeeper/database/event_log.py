@@ -31,8 +31,10 @@ class EventLogRow(Base):
     __table_args__ = (
         UniqueConstraint("source", "event_id"),
         Index("ix_event_log_model_name_id", "model_name", "id"),
-        Index("ix_event_log_type_id", "type", "id"),
         Index("ix_event_log_model_name_type_id", "model_name", "type", "id"),
+        Index("ix_event_log_type_id", "type", "id"),
+        Index("ix_event_log_event_id", "event_id"),
+        Index("ix_event_log_model_name_version_id", "model_name", "model_version", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)

@@ -52,7 +52,7 @@ class RolloutRow(Base):
     label_maturity_seconds: Mapped[float] = mapped_column(Float)
     began_at: Mapped[datetime] = mapped_column(UtcDateTime)
     step_began_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
     measured: Mapped[dict[str, Any] | None] = mapped_column(Json)
     """The RolloutMeasured with the largest totals of this step."""
     figures: Mapped[list[dict[str, Any]]] = mapped_column(Json)

@@ -6,7 +6,7 @@ from alembic import op
 from chassis.columns import BigId, Json, UtcDateTime
 
 revision = "0020"
-down_revision = "0016"
+down_revision = "0019"
 branch_labels = None
 depends_on = None
 
@@ -24,5 +24,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_rollout_points"),
     )
     op.create_index("ix_rollout_points_rollout_id_step_at", "rollout_points", ["rollout_id", "step", "at"])
-    op.create_index("ix_event_log_model_name_type_id", "event_log", ["model_name", "type", "id"])
     op.create_index("ix_rollouts_model_name_began_at", "rollouts", ["model_name", "began_at"])
