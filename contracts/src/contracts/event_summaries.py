@@ -37,7 +37,7 @@ def elapsed(seconds: float | None) -> str:
     if seconds < 59.95:
         return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
     left = round(seconds)
-    found = []
+    found: list[str] = []
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
         count, left = divmod(left, size)
         if count or found:
