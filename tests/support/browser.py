@@ -45,11 +45,6 @@ SCREENS = {
     "verdict, passed": "/console/models/{model}/versions/2",
     "verdict, failed": "/console/models/{model}/versions/{version}",
     "verdict, waits for people": "/console/models/{waiting}/versions/1",
-    "rollout": "/console/models/{trying}/rollout",
-    "rollout, none": "/console/models/{model}/rollout",
-    "drift, away": "/console/models/{model}/drift",
-    "fleet": "/console/fleet",
-    "operations": "/console/operations",
 }
 """Every screen by name, as a path of what `World` (support.consoles) knows: a new screen is a line here, and is
 visited and judged for accessibility in both schemes and widths."""
