@@ -35,16 +35,16 @@ SCREENS = {
     "approve": "/console/models/{waiting}/decide/approve",
     "refuse": "/console/models/{waiting}/decide/refuse",
     "abort": "/console/models/{trying}/decide/abort",
-    "stories": "/console/stories",
-    "model": "/console/models/{model}",
-    "verdict, passed": "/console/models/{model}/versions/2",
-    "verdict, failed": "/console/models/{model}/versions/{version}",
-    "verdict, waits for people": "/console/models/{waiting}/versions/1",
     "rollout": "/console/models/{trying}/rollout",
     "rollout, none": "/console/models/{model}/rollout",
     "drift, away": "/console/models/{model}/drift",
     "fleet": "/console/fleet",
     "operations": "/console/operations",
+    "stories": "/console/stories",
+    "model": "/console/models/{model}",
+    "verdict, passed": "/console/models/{model}/versions/2",
+    "verdict, failed": "/console/models/{model}/versions/{version}",
+    "verdict, waits for people": "/console/models/{waiting}/versions/1",
 }
 """Every screen by name, as a path of what `World` (support.consoles) knows: a new screen is a line here, and is
 visited and judged for accessibility in both schemes and widths."""

@@ -11,6 +11,7 @@ from uuid import uuid4
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from chassis import tracing
 from chassis.cloudevents import Record, decode
 from chassis.errors import Malformed, Transient
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options
@@ -200,7 +201,12 @@ class Follower(RecordFollower):
         except NotVerified as error:
             await self._refuse(record, message, error.why, str(error), envelope)
             return
-        await _awaited(self._on_event(envelope))
+        if not self.is_live:  # the past was traced when it happened
+            await _awaited(self._on_event(envelope))
+            return
+        where = {"partition": message.partition, "offset": message.offset}
+        with tracing.processing(envelope, message.topic, **where):
+            await _awaited(self._on_event(envelope))
 
     async def _refuse(
         self, record: Record, message: Any, why: Why, reason: str, envelope: Envelope[Any] | None = None

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import LargeBinary, String, exists, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from chassis import tracing
 from chassis.cloudevents import encode
 from chassis.columns import BigId, Json, UtcDateTime
 from chassis.database import Base, leaves_work
@@ -61,6 +62,7 @@ class Outbox:
         envelope = new_envelope(
             event, source=self.source, cause=cause, event_id=event_id, correlation_id=correlation_id, time=time
         )
+        envelope = tracing.created(envelope)
         encoded = encode(envelope)
         if len(encoded.value) > self._max_event_bytes:
             raise Permanent(

@@ -12,6 +12,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
+from chassis import tracing
 from chassis.cloudevents import encode
 from chassis.kafka import confluent_options
 from chassis.kafka_problem import require_usable_files
@@ -52,6 +53,7 @@ class StatusPublisher:
         """Publish a report; takes microseconds, whatever the broker does. Also logs earlier failures."""
         assert self._producer is not None, "it starts before the loader"
         envelope = new_envelope(event, source=f"{SOURCE}/{self._settings.replica}", cause=cause)
+        envelope = tracing.created(envelope, self._settings.topic_prefix)
         key, value, headers = encode(envelope)
         topic = self._settings.topic_prefix + event.topic
         try:

@@ -56,7 +56,7 @@ def dead_letter_router(site: Site) -> APIRouter:
         except Problem as problem:
             return await _shown(request, caller, form.id, problem, form)
         await run_in_threadpool(_note, row, actor, reason)
-        return RedirectResponse(f"/console/operations?done={quote(row.id, safe='')}", 303)
+        return RedirectResponse(f"/console/operations?replayed={quote(row.id, safe='')}", 303)
 
     async def _shown(
         request: Request, caller: Caller, letter_id: str, problem: Problem | None, form: Filled

@@ -93,8 +93,12 @@ def fleet_router(site: Site) -> APIRouter:
 
 def _lines_of(site: Site, caller: Caller) -> tuple[Line, ...]:
     with site.database.reading() as session:
-        names = [name for name in sorted(model_rows.known_names(session)) if caller.sees(name)]
-        return lines_of(session, names)
+        return lines_of(session, names_of(session, site, caller))
+
+
+def names_of(session: Session, site: Site, caller: Caller) -> list[str]:
+    """Return the models that the caller may read: with a policy, or with a past."""
+    return sorted(filter(caller.sees, model_rows.known_names(session) | site.policies.keys()))
 
 
 def lines_of(session: Session, names: Sequence[str]) -> tuple[Line, ...]:
