@@ -22,7 +22,9 @@ def shows(page: Any, path: str, *parts: str) -> bool:
     """Whether the page at `path` has these texts, as text."""
     page.goto(path)
     text = page.locator("main").inner_text()
-    return all(part in text for part in parts)
+    missing = [part for part in parts if part not in text]
+    assert missing == [], f"{missing} not in {text}"
+    return True
 
 
 def test_a_dead_letter_is_read_and_replayed_by_keyboard(
