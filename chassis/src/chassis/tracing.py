@@ -118,13 +118,16 @@ def job_ended(how: str) -> None:
         span.set_status(Status(StatusCode.ERROR))
 
 
-def created(envelope: Envelope[Any], prefix: str = "") -> Envelope[Any]:
-    """Return the event with the context in which it was created: that of what is handled now, in this thread."""
+def created(envelope: Envelope[Any]) -> Envelope[Any]:
+    """Return the event with the context in which it was created: that of what is handled now, in this thread.
+
+    The span names its topic without TOPIC_PREFIX, which only the span of the sending has.
+    """
     if _tracer is None:
         return envelope
     from opentelemetry.trace import SpanKind
 
-    topic = prefix + envelope.data.topic
+    topic = envelope.data.topic
     attributes = _of_message(envelope, topic, "create")
     span = _tracer.start_span(f"create {topic}", kind=SpanKind.PRODUCER, attributes=attributes)
     span.end()
