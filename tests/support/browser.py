@@ -26,10 +26,28 @@ if TYPE_CHECKING:
 
 SCREENS = {
     "overview": "/",
+    "login": "/console/login",
+    "problem": "/console/models/no-such-model/decide/freeze",
+    "promote": "/console/models/{model}/decide/promote?version={version}",
+    "rollback": "/console/models/{model}/decide/rollback",
+    "freeze": "/console/models/{model}/decide/freeze",
+    "unfreeze, impossible": "/console/models/{model}/decide/unfreeze",
+    "approve": "/console/models/{waiting}/decide/approve",
+    "refuse": "/console/models/{waiting}/decide/refuse",
+    "abort": "/console/models/{trying}/decide/abort",
+    "rollout": "/console/models/{trying}/rollout",
+    "rollout, none": "/console/models/{model}/rollout",
+    "drift, away": "/console/models/{model}/drift",
+    "fleet": "/console/fleet",
+    "operations": "/console/operations",
     "stories": "/console/stories",
+    "model": "/console/models/{model}",
+    "verdict, passed": "/console/models/{model}/versions/2",
+    "verdict, failed": "/console/models/{model}/versions/{version}",
+    "verdict, waits for people": "/console/models/{waiting}/versions/1",
 }
-"""Every screen by name, as a path of `{model}` (and what else `tests/integration/console/conftest.py` knows): a new
-screen is a line here, and is visited, measured and judged for accessibility in both schemes and widths."""
+"""Every screen by name, as a path of what `World` (support.consoles) knows: a new screen is a line here, and is
+visited and judged for accessibility in both schemes and widths."""
 
 WIDTHS = (1300, 390)
 SCHEMES = ("light", "dark")

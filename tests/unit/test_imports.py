@@ -22,6 +22,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "drift.app": SERVICE,
     "gatekeeper.app": SERVICE | {"jinja2", "numpy", "pandas", "pyarrow"},
     "gauntlet.cli": frozenset({"pydantic", "rich", "typer"}),
+    "gauntlet_client": frozenset({"pydantic"}),
     "serving.app": HTTP | KAFKA | {"confluent_kafka", "numpy", "rapidfuzz"},
     "serving.publishing.worker": frozenset({"confluent_kafka"}),
     "trainer.app": SERVICE,
@@ -31,7 +32,7 @@ ALLOWED: dict[str, frozenset[str]] = {
 ENDS = ("drift.reports.drawing_process", "drift.reports.evidently_report")
 """Modules of another process than the service's."""
 
-OWN = {"chassis", "contracts", "drift", "forms", "gatekeeper", "gauntlet", "serving", "trainer"}
+OWN = {"chassis", "contracts", "drift", "forms", "gatekeeper", "gauntlet", "gauntlet_client", "serving", "trainer"}
 LINE = re.compile(r"import time:\s+\d+ \|\s+\d+ \| (?P<indent> *)(?P<name>\S+)")
 
 

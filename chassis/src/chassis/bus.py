@@ -225,7 +225,7 @@ class Bus:
         async def consume(events: Any) -> None:
             await asyncio.get_running_loop().run_in_executor(self._executor, work, events)
 
-        subscription = Subscription(letters)
+        subscription = Subscription(letters, topic)
         router = KafkaRouter(middlewares=[partial(Delivery, subscription=subscription)])
         options: dict[str, Any] = {
             "group_id": self._group(topic),

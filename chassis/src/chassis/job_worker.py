@@ -15,12 +15,14 @@ from sqlalchemy.orm import Session
 
 from chassis import tracing
 from chassis.errors import GauntletError, Transient
+from chassis.job_queue_gauge import QUEUED_JOBS
 from chassis.jobs import MOST_TAKEOVERS, Job, Jobs, LeaseLost
 from chassis.telemetry import get_logger, story
 from chassis.waiting import set_within
 
 ENDED = Counter("gauntlet_jobs_total", "Runs of jobs, by how they ended", ["kind", "how"])
 SECONDS = Histogram("gauntlet_job_seconds", "Duration of a run", ["kind"], buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 1800))
+HOW = ("done", "failed", "waits", "again", "lost")
 
 POLL_SECONDS = 1.0
 LONGEST_BACKOFF = 15.0
@@ -81,6 +83,10 @@ class JobWorker:
         self._runners = dict(runners)
         self._on_failed = dict(on_failed or {})
         self._one_queue = one_queue
+        for kind in self._runners:  # at 0 from the start: the first failure is an increase
+            QUEUED_JOBS.labels(kind)
+            for how in HOW:
+                ENDED.labels(kind, how)
         self._wake = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None

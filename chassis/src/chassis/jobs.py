@@ -29,7 +29,11 @@ class JobRow(Base):
     """`sequence` gives the order; of each (kind, key) one job runs at a time, oldest first (or see `claim`)."""
 
     __tablename__ = "jobs"
-    __table_args__ = (Index("ix_jobs_correlation_id", "correlation_id", postgresql_using="hash"),)
+    __table_args__ = (
+        Index("ix_jobs_state_ended_at", "state", "ended_at"),
+        Index("ix_jobs_key_kind_state_sequence", "key", "kind", "state", "sequence"),
+        Index("ix_jobs_correlation_id", "correlation_id", postgresql_using="hash"),
+    )
 
     sequence: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(200), unique=True)
@@ -39,7 +43,7 @@ class JobRow(Base):
     cause: Mapped[dict[str, Any] | None] = mapped_column(Json)
     correlation_id: Mapped[str | None] = mapped_column(Text)
     """Of the cause: the story that the job is part of."""
-    state: Mapped[str] = mapped_column(String(20), index=True)
+    state: Mapped[str] = mapped_column(String(20))
     attempts: Mapped[int] = mapped_column(Integer)
     takeovers: Mapped[int] = mapped_column(Integer)
     not_before: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -220,6 +224,18 @@ def _claimable(kinds: Sequence[str], now: datetime, one_queue: bool) -> Any:
         and_(JobRow.state == RUNNING, JobRow.lease_until <= now),
     )
     return select(JobRow).where(JobRow.kind.in_(kinds), free, ~before_it)
+
+
+def unfinished(session: Session, limit: int = 100) -> list[Job]:
+    """Return the jobs of a database that run or wait, oldest first."""
+    query = select(JobRow).where(JobRow.state.in_(UNFINISHED)).order_by(JobRow.sequence)
+    return [_job(row) for row in session.scalars(query.limit(limit))]
+
+
+def failed(session: Session, limit: int = 100) -> list[Job]:
+    """Return the jobs of a database that have failed, newest first; those that ended long ago are pruned."""
+    query = select(JobRow).where(JobRow.state == FAILED).order_by(JobRow.sequence.desc())
+    return [_job(row) for row in session.scalars(query.limit(limit))]
 
 
 def _job(row: JobRow) -> Job:

@@ -30,6 +30,10 @@ from chassis.waiting import set_within
 PUBLISHED = Counter("gauntlet_outbox_published_total", "Events published from the outbox", ["topic"])
 BATCH = 500
 WAITING = Gauge("gauntlet_outbox_waiting", f"Events that the relay found unpublished, up to {BATCH} at a look")
+OLDEST = Gauge(
+    "gauntlet_outbox_oldest_timestamp_seconds",
+    "When the oldest event was written that the relay found unpublished, in seconds since 1970; 0: there was none",
+)
 
 POLL_SECONDS = 1.0
 LEASE = timedelta(seconds=5)
@@ -139,6 +143,7 @@ class Relay:
         # Check first: an idle service must not write every second to renew a lease it does not need.
         rows = self._unpublished()
         WAITING.set(len(rows))
+        OLDEST.set(rows[0].created_at.timestamp() if rows else 0)
         if rows and time.monotonic() >= self._renew_at:
             # Read again under the lease: rows that another relay has published meanwhile must not be published again.
             rows = self._unpublished() if self._take_lease() else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.resources import files
@@ -14,13 +14,14 @@ from chassis.auth.roles import Action
 from chassis.auth.routes import allowed
 from chassis.database import Database
 from chassis.http import Problem
-from contracts.policy import ModelPolicy
+from chassis.policy_store import PolicyStore
 from gatekeeper.console.live import LiveFeed
 from gatekeeper.console.routes import page_router
 from gatekeeper.console.services import Services
 from gatekeeper.database.tables import AuditRow
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.read_models import AuditView, audit_view
+from gatekeeper.replay import Replayer
 from gatekeeper.rollout.approvals import Approvals
 from gatekeeper.stories.reading import Stories
 
@@ -36,13 +37,14 @@ class Site:
 
     settings: Settings
     database: Database
-    policies: Mapping[str, ModelPolicy]
+    policies: PolicyStore
     decisions: Decisions
     approvals: Approvals
     ready: Callable[[], None]
     services: Services
     live: LiveFeed
     stories: Stories
+    replayer: Replayer
 
     def decision_of(self, model_name: str, sequence: int) -> AuditView | None:
         """Return this row of the audit trail, if it is of this model."""
@@ -51,7 +53,20 @@ class Site:
             return audit_view(row) if row is not None and row.model_name == model_name else None
 
 
-SCREENS = ("decide", "live", "login", "overview", "story")
+SCREENS = (
+    "dead_letter",
+    "decide",
+    "drift",
+    "fleet",
+    "live",
+    "login",
+    "model",
+    "operations",
+    "overview",
+    "rollout",
+    "story",
+    "version",
+)
 """Modules of `screens`; each has a function NAME_router(site)."""
 
 
