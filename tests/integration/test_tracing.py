@@ -91,9 +91,9 @@ def test_from_the_spans_alone_a_drift_is_followed_to_the_swap(
     way = way_to(swap, spans)
     assert [span.name for span in way] == [
         "job train",
-        f"create {prefix}model-registered",
+        "create model-registered",
         "job gate",
-        f"create {prefix}promoted",
+        "create promoted",
         "load",
         "swap",
     ]

@@ -118,13 +118,16 @@ def job_ended(how: str) -> None:
         span.set_status(Status(StatusCode.ERROR))
 
 
-def created(envelope: Envelope[Any], prefix: str = "") -> Envelope[Any]:
-    """Return the event with the context in which it was created: that of what is handled now, in this thread."""
+def created(envelope: Envelope[Any]) -> Envelope[Any]:
+    """Return the event with the context in which it was created: that of what is handled now, in this thread.
+
+    The span names its topic without TOPIC_PREFIX, which only the span of the sending has.
+    """
     if _tracer is None:
         return envelope
     from opentelemetry.trace import SpanKind
 
-    topic = prefix + envelope.data.topic
+    topic = envelope.data.topic
     attributes = _of_message(envelope, topic, "create")
     span = _tracer.start_span(f"create {topic}", kind=SpanKind.PRODUCER, attributes=attributes)
     span.end()
@@ -172,6 +175,7 @@ def loaded(
     if _tracer is None:
         yield
         return
+    from opentelemetry.context import Context
     from opentelemetry.trace import Status, StatusCode, use_span
 
     now = time.time_ns()
@@ -179,7 +183,9 @@ def loaded(
         f"gauntlet.{name}": value for name, value in attributes.items() if value is not None
     }
     links = _links(cause.traceparent if cause is not None else None)
-    load = _tracer.start_span("load", attributes=found, links=links, start_time=now - round(seconds * 1e9))
+    # Of a trace of its own: what handled the message may surround it, or have ended long ago.
+    began = now - round(seconds * 1e9)
+    load = _tracer.start_span("load", context=Context(), attributes=found, links=links, start_time=began)
     with use_span(load, end_on_exit=True):
         if error:
             load.set_status(Status(StatusCode.ERROR, error))

@@ -53,7 +53,7 @@ class StatusPublisher:
         """Publish a report; takes microseconds, whatever the broker does. Also logs earlier failures."""
         assert self._producer is not None, "it starts before the loader"
         envelope = new_envelope(event, source=f"{SOURCE}/{self._settings.replica}", cause=cause)
-        envelope = tracing.created(envelope, self._settings.topic_prefix)
+        envelope = tracing.created(envelope)
         key, value, headers = encode(envelope)
         topic = self._settings.topic_prefix + event.topic
         try:
