@@ -51,7 +51,7 @@ class Site:
             return audit_view(row) if row is not None and row.model_name == model_name else None
 
 
-SCREENS = ("decide", "live", "login", "model", "overview", "rollout", "version")
+SCREENS = ("audit", "decide", "live", "login", "model", "overview", "policy", "rollout", "version")
 """Modules of `screens`; each has a function NAME_router(site)."""
 
 
