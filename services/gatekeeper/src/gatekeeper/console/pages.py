@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -91,5 +91,6 @@ def environment() -> Environment:
     )
     found.globals["may_decide"] = lambda caller, decision, model: caller.may(ACTIONS[Decision(decision)], model)
     equip(found)
+    found.filters["query"] = lambda given: urlencode({key: each for key, each in given.items() if each is not None})
     found.filters.update(age=age, utc=utc, duration=duration, segment=lambda text: quote(str(text), safe=""))
     return found
