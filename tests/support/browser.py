@@ -45,6 +45,8 @@ SCREENS = {
     "verdict, passed": "/console/models/{model}/versions/2",
     "verdict, failed": "/console/models/{model}/versions/{version}",
     "verdict, waits for people": "/console/models/{waiting}/versions/1",
+    "policy": "/console/models/{model}/policy",
+    "audit": "/console/audit",
 }
 """Every screen by name, as a path of what `World` (support.consoles) knows: a new screen is a line here, and is
 visited and judged for accessibility in both schemes and widths."""

@@ -18,7 +18,6 @@ from prometheus_client import Counter
 from sqlalchemy.orm import Session
 
 from chassis import tracing
-from chassis.cloudevents import Record, decode
 from chassis.database import Database
 from chassis.delivery import ACK_POLICY, DeadLetterWriter, Delivery, Subscription
 from chassis.errors import Transient
@@ -34,6 +33,7 @@ from chassis.stream import HANDLED, Read, Stream, StreamConsumer
 from chassis.telemetry import get_logger, story
 from chassis.topics import DEAD_LETTERS
 from contracts import BY_TYPE, Envelope, Event, types_on
+from contracts.cloudevents import Record, decode
 
 E = TypeVar("E", bound=Event)
 Handler = Callable[[Session, Envelope[Any]], None]

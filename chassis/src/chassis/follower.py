@@ -12,7 +12,6 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from chassis import tracing
-from chassis.cloudevents import Record, decode
 from chassis.errors import Malformed, Transient
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options
 from chassis.kafka_access import Need
@@ -23,6 +22,7 @@ from chassis.signing.event_signature import verify_event
 from chassis.signing.refusals import REFUSED, Refusals
 from chassis.telemetry import get_logger
 from contracts import Envelope, Event
+from contracts.cloudevents import Record, decode
 
 log = get_logger(__name__)
 

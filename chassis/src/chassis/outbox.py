@@ -10,7 +10,6 @@ from sqlalchemy import LargeBinary, String, exists, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from chassis import tracing
-from chassis.cloudevents import encode
 from chassis.columns import BigId, Json, UtcDateTime
 from chassis.database import Base, leaves_work
 from chassis.errors import Permanent
@@ -18,6 +17,7 @@ from chassis.settings import MEBIBYTE
 from chassis.signing.dsse import Signer
 from chassis.signing.event_signature import sign_event
 from contracts import Envelope, Event, new_envelope
+from contracts.cloudevents import encode
 
 
 class OutboxRow(Base):

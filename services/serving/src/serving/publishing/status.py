@@ -13,11 +13,11 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer
 
 from chassis import tracing
-from chassis.cloudevents import encode
 from chassis.kafka import confluent_options
 from chassis.kafka_problem import require_usable_files
 from chassis.telemetry import get_logger
 from contracts import Envelope, Event, ModelLoaded, ModelLoadFailed, new_envelope
+from contracts.cloudevents import encode
 from serving.publishing.prediction_events import SOURCE
 from serving.settings import Settings
 
