@@ -77,6 +77,20 @@ OWN_ROLES: tuple[Rule, ...] = tuple(Rule(role, (f"role:{role.value}",)) for role
 """The rules without a file of roles: the roles that a token carries hold for all models."""
 
 
+def who_may(rules: Iterable[Rule], action: Action, model: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the patterns of subjects that rules permit an action on a model, and those that rules deny it.
+
+    A subject may have a denial and a grant: then the denial wins. `role:NAME` is whose token has that role.
+    """
+    granted: dict[str, None] = {}
+    denied: dict[str, None] = {}
+    for rule in rules:
+        if action in ACTIONS[rule.role] and ("*" in rule.models if model is None else _matches(rule.models, model)):
+            found = denied if rule.effect is Effect.DENY else granted
+            found.update(dict.fromkeys(rule.subjects))
+    return tuple(granted), tuple(denied)
+
+
 def permitted(rules: Iterable[Rule], identity: Identity, action: Action, model: str | None) -> Denial | None:
     """Return None if the caller may perform the action on the model, else why not.
 

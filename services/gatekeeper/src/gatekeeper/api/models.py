@@ -75,6 +75,14 @@ class FreezeView(BaseModel):
     reason: str
 
 
+class PolicyView(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    digest: str
+    policy: dict[str, Any] = Field(description="As it is written, without defaults")
+
+
 def reading_router(database: Database, decisions: Decisions, policies: Mapping[str, ModelPolicy]) -> APIRouter:
     router = guarded_router(tags=["reading"])
 
@@ -91,6 +99,15 @@ def reading_router(database: Database, decisions: Decisions, policies: Mapping[s
         decisions.known(model_name)
         with database.reading() as session:
             return model_view(session, model_name, policies.get(model_name))
+
+    @router.get("/models/{model_name}/policy", openapi_extra=allowed(Action.READ), responses=problems(404))
+    def show_policy(model_name: str) -> PolicyView:
+        """The policy in force: what a version of the model must prove."""
+        decisions.known(model_name)
+        if (policy := policies.get(model_name)) is None:
+            raise Problem(404, "no policy", f"{model_name} has no policy: write policies/{model_name}.yaml")
+        written = policy.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        return PolicyView(model_name=model_name, digest=policy.digest, policy=written)
 
     @router.get("/models/{model_name}/candidates", openapi_extra=allowed(Action.READ), responses=problems(404))
     def list_candidates(model_name: str, limit: Limit = 100) -> list[CandidateSummary]:

@@ -21,7 +21,9 @@ from gatekeeper.console.services import Services
 from gatekeeper.database.tables import AuditRow
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.read_models import AuditView, audit_view
+from gatekeeper.replay import Replayer
 from gatekeeper.rollout.approvals import Approvals
+from gatekeeper.stories.reading import Stories
 
 if TYPE_CHECKING:
     from gatekeeper.settings import Settings
@@ -41,6 +43,8 @@ class Site:
     ready: Callable[[], None]
     services: Services
     live: LiveFeed
+    stories: Stories
+    replayer: Replayer
 
     def decision_of(self, model_name: str, sequence: int) -> AuditView | None:
         """Return this row of the audit trail, if it is of this model."""
@@ -49,7 +53,22 @@ class Site:
             return audit_view(row) if row is not None and row.model_name == model_name else None
 
 
-SCREENS = ("decide", "live", "login", "overview")
+SCREENS = (
+    "audit",
+    "dead_letter",
+    "decide",
+    "drift",
+    "fleet",
+    "live",
+    "login",
+    "model",
+    "operations",
+    "overview",
+    "policy",
+    "rollout",
+    "story",
+    "version",
+)
 """Modules of `screens`; each has a function NAME_router(site)."""
 
 

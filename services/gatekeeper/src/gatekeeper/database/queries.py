@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import Row, exists, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 
@@ -115,6 +116,26 @@ def champion(session: Session, model_name: str, *, but: int | None = None) -> Pr
     if but is not None:
         query = query.where(PromotionRow.model_version != but)
     return session.scalars(query.order_by(PromotionRow.epoch.desc()).limit(1)).first()
+
+
+def champions(session: Session) -> Sequence[Row[tuple[str, int, int, str, datetime]]]:
+    """Model, epoch, version, cause and time of every newest promotion, by one look at each model's last epoch."""
+    newest = select(func.max(PromotionRow.epoch)).where(PromotionRow.model_name == ModelRow.name).scalar_subquery()
+    return session.execute(
+        select(
+            PromotionRow.model_name,
+            PromotionRow.epoch,
+            PromotionRow.model_version,
+            PromotionRow.cause,
+            PromotionRow.promoted_at,
+        ).join(ModelRow, (ModelRow.name == PromotionRow.model_name) & (PromotionRow.epoch == newest))
+    ).all()
+
+
+def frozen_since(session: Session) -> dict[str, datetime]:
+    """Return since when each model is frozen that is."""
+    rows = session.execute(select(ModelRow.name, ModelRow.frozen_at).where(ModelRow.frozen_at.is_not(None)))
+    return {name: at for name, at in rows if at is not None}
 
 
 def challenger(session: Session, model_name: str) -> CandidateRow | None:

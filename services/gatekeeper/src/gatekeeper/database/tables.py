@@ -191,6 +191,7 @@ class AuditRow(Base):
         Index("ix_audit_model_name_sequence", "model_name", "sequence"),
         Index("ix_audit_actor_sequence", "actor", "sequence"),
         Index("ix_audit_action_sequence", "action", "sequence"),
+        Index("ix_audit_correlation_id", "correlation_id", postgresql_using="hash"),
     )
 
     sequence: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)

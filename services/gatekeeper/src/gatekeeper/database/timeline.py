@@ -46,10 +46,7 @@ class Place:
         """Read what `str` returns. Raises ValueError for anything else."""
         if (found := PLACE.fullmatch(text)) is None:
             raise ValueError(f"{text!r} is no place in a timeline; leave it out to see the newest entries")
-        try:
-            return cls(from_microseconds(int(found[1])), int(found[2]), int(found[3]))
-        except OverflowError as error:
-            raise ValueError(f"{text!r} is no place in a timeline: {error}") from error
+        return cls(from_microseconds(int(found[1])), int(found[2]), int(found[3]))
 
 
 @dataclass(frozen=True)

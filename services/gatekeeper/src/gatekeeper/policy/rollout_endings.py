@@ -82,7 +82,7 @@ def odds(strength: float) -> str:
     if strength < math.log(0.001):
         return "less than 0.001 to 1"
     found = math.exp(strength)
-    return f"{found:,.0f} to 1" if found >= 1000 else f"{found:.3g} to 1"
+    return f"{found:,.0f} to 1" if found >= 999.5 else f"{found:.3g} to 1"
 
 
 def rate(points: Sequence[tuple[datetime, int]], now: datetime) -> float | None:
@@ -163,7 +163,7 @@ def _good(look: Look, found: Mapping[str, Finding]) -> Iterator[Ending]:
         yield _by_number(look, GOES_ON, condition, enough, step.minimum, [(x.at, x.counted) for x in look.seen])
     if step.duration:
         yield _by_time(look, GOES_ON, f"it has lasted {about(step.duration.total_seconds())}")
-    if judged in found:
+    if judged is not None and judged in found:
         yield from _shown(look, judged, found[judged], GOES_ON, gain=True)
     if judged is not None and step.maximum is not None:
         grows = [(x.at, x.total) for x in look.seen]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 from contracts import GateVerdict, Outcome
 from gatekeeper.evaluation.gate_runner import GATES
@@ -24,33 +27,38 @@ WORDS = {
 }
 
 
+TONES = {"Passed": "good", "Failed": "bad", "Inconclusive": "unsure", "Waiting": "note"}
+"""Classes of the style sheet, by outcome."""
+
+
 def render(candidate: CandidateView) -> str:
     """Render the page of a judged candidate as UTF-8 text."""
+    return environment().get_template("verdict.html").render(verdict_of(candidate))
+
+
+def verdict_of(candidate: CandidateView) -> dict[str, Any]:
+    """Return what the template `_verdict.html` shows, here and on the console's page."""
     known = {gate.name: gate for gate in GATES}
     gates = [
         {"verdict": verdict, "section": _section(known.get(verdict.gate), verdict)} for verdict in candidate.verdicts
     ]
-    return (
-        environment()
-        .get_template("verdict.html")
-        .render(
-            candidate=candidate,
-            decision=WORDS.get(candidate.state, candidate.state),
-            gates=gates,
-            missing=[gate for gate in gates if gate["verdict"].outcome is not Outcome.PASSED],
-            versions=candidate.evidence.get("versions", {}),
-            golden=candidate.evidence.get("golden"),
-            golden_columns=golden_columns(candidate.evidence),
-            form=form.shown(candidate.evidence.get("measured")),
-            importance=importance.shown(candidate.evidence.get("measured")),
-            played=candidate.evidence.get("tournament"),
-            tournament=tournament.section(candidate.evidence.get("tournament")),
-        )
-    )
+    return {
+        "candidate": candidate,
+        "decision": WORDS.get(candidate.state, candidate.state),
+        "gates": gates,
+        "missing": [gate for gate in gates if gate["verdict"].outcome is not Outcome.PASSED],
+        "versions": candidate.evidence.get("versions", {}),
+        "golden": candidate.evidence.get("golden"),
+        "golden_columns": golden_columns(candidate.evidence),
+        "form": form.shown(candidate.evidence.get("measured")),
+        "importance": importance.shown(candidate.evidence.get("measured")),
+        "played": candidate.evidence.get("tournament"),
+        "tournament": tournament.section(candidate.evidence.get("tournament")),
+    }
 
 
 def environment() -> Environment:
-    """Return the templates of the gatekeeper's pages."""
+    """Return the templates of the gatekeeper's pages, each with its style within."""
     found = Environment(
         loader=PackageLoader("gatekeeper.report"),
         autoescape=select_autoescape(default=True, default_for_string=True),
@@ -58,9 +66,16 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["cell"] = cell
-    found.globals["drawn"] = drawn
+    equip(found)
+    # The console's own, so that a verdict looks alike in both; ours, so there is nothing to escape.
+    found.globals["style"] = Markup((files("gatekeeper") / "console/static/console.css").read_text())
     return found
+
+
+def equip(environment: Environment) -> None:
+    """Add what the templates of this package use."""
+    environment.filters["cell"] = cell
+    environment.globals.update(drawn=drawn, tone=defaultdict(lambda: "soft", TONES))
 
 
 def golden_columns(evidence: Mapping[str, Any]) -> str | None:
