@@ -33,6 +33,8 @@ A_QUERY_A_RUNNING_ROLLOUT = {"/rollouts"}
 """What each waits for is decided as the gatekeeper decides it."""
 PAGE = {"limit": "5"}
 """Of lists that have a limit: the shorter past is longer than it."""
+LARGEST_PAGE = 100_000
+"""Bytes of the first page."""
 SLACK = 1.3
 """Indexes of a longer table are deeper."""
 
@@ -151,5 +153,6 @@ def test_no_page_makes_a_query_a_model(tmp_path_factory: pytest.TempPathFactory)
     counts = {path: tuple(len(each.get(path)[1].statements) for each in (few, many)) for path in few.paths()}
     grown = {path: count for path, count in counts.items() if count[0] != count[1]}
     assert grown.keys() <= A_QUERY_A_RUNNING_ROLLOUT, grown
+    assert len(many.get("/")[0].content) <= LARGEST_PAGE, "of 200 models"
     for each in (few, many):
         each.database.close()
