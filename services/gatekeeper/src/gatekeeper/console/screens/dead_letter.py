@@ -13,8 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from chassis.auth.access import Caller
 from chassis.auth.roles import Action, roles_for
 from chassis.auth.routes import CallerOf, Scope, allowed
-from chassis.dead_letters import DeadLetter
 from chassis.http import Problem
+from contracts.dead_letters import DeadLetter
 from gatekeeper.api.models import Decision, conflicts
 from gatekeeper.console.pages import page
 from gatekeeper.console.routes import page_router
