@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import unescape
 from urllib.parse import quote
 
 import pytest
@@ -75,17 +76,6 @@ def test_the_model_screen_has_champion_freeze_chart_and_timeline(judged: tuple[G
     assert "Nothing is older" in shown(gatekeeper, f"/console/models/{name}?before=1.0.1")
 
 
-def test_a_name_of_any_characters_is_quoted(gatekeeper: Gatekeepers, bus: BusClient, candidates: Candidates) -> None:
-    name = 'a "b" <i>c</i>?d=e&f #%41'.replace("/", "|")
-    bus.publish(candidates.version(name, "fair"))
-    gatekeeper_path = f"/console/models/{quote(name, safe='')}"
-    eventually(lambda: gatekeeper.client.get(gatekeeper.url() + gatekeeper_path).status_code == 200)
-    html = shown(gatekeeper, gatekeeper_path)
-    assert f'href="{gatekeeper_path}/policy"' in html and "<i>c" not in html
-    assert "No policy names this model" in html
-    assert shown(gatekeeper, f"{gatekeeper_path}/policy").count("<i>") == 0
-
-
 def test_an_empty_model_says_what_to_do(gatekeeper: Gatekeepers, model_name: str) -> None:
     assert f"gauntlet register {model_name} VERSION" in shown(gatekeeper, f"/console/models/{model_name}")
     assert "was never registered" in shown(gatekeeper, f"/console/models/{model_name}/versions/1", 404)
@@ -102,7 +92,7 @@ def test_the_verdict_screen_draws_both_versions(judged: tuple[Gatekeepers, str])
     assert 'id="calibration-title"' in html
     report = gatekeeper.client.get(f"{gatekeeper.url()}/models/{name}/candidates/2/report").text
     for reason in (each["reason"] for each in verdicts.values()):
-        assert reason.split(";")[0] in html and reason.split(";")[0] in report
+        assert reason in unescape(html) and reason in unescape(report)
     assert "/console/static" not in report, "one file that needs no other"
     html = eventually(
         lambda: (text := shown(gatekeeper, f"/console/models/{name}/versions/1")) and "roc-title" in text and text
