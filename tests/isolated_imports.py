@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 IMPORT_ALL = """
@@ -29,7 +30,9 @@ def check(uv: str, member: str, constraints: Path) -> bool:
         install = [uv, "pip", "install", "--quiet", "--python", str(python), "--constraint", str(constraints)]
         subprocess.run([*install, f"./{member}"], check=True)
         # -P and -I: neither the current folder nor PYTHONPATH may lend what is missing
-        done = subprocess.run([str(python), "-I", "-c", IMPORT_ALL, Path(member).name], check=False)
+        declared = tomllib.loads((Path(member) / "pyproject.toml").read_text())
+        module = declared["tool"]["uv"]["build-backend"]["module-name"]
+        done = subprocess.run([str(python), "-I", "-c", IMPORT_ALL, module], check=False)
         return done.returncode == 0
 
 

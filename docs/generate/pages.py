@@ -9,6 +9,7 @@ from docs.generate.events import events_page
 from docs.generate.http_apis import http_apis_page
 from docs.generate.metrics import metrics_page
 from docs.generate.policy_keys import policy_keys_page
+from docs.generate.python_client import python_client_page
 from docs.generate.settings import settings_page
 
 from chassis.asyncapi import build_service
@@ -28,4 +29,5 @@ def pages() -> dict[str, str]:
         "policy-keys.md": policy_keys_page(),
         "metrics.md": metrics_page(SERVICES),
         "commands.md": commands_page(app),
+        "python-client.md": python_client_page(),
     }

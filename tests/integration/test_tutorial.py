@@ -135,7 +135,7 @@ def _any_taken(offset: int) -> bool:
 @pytest.mark.timeout(600)  # of which a quiet machine takes one tenth
 def test_the_tutorial_shows_what_one_sees(reader: Reader) -> None:
     found = list(steps(PAGE.read_text()))
-    assert sum(step.is_file for step in found) == 3
+    assert sum(step.is_file for step in found) == 6
     assert len(found) > 15, "the page has lost its commands"
     for step in found:
         if step.is_file:

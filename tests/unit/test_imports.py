@@ -22,6 +22,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "drift.app": SERVICE,
     "gatekeeper.app": SERVICE | {"jinja2", "numpy", "pandas", "pyarrow"},
     "gauntlet.cli": frozenset({"pydantic", "rich", "typer"}),
+    "gauntlet_client": frozenset({"pydantic"}),
     "serving.app": HTTP | KAFKA | {"confluent_kafka", "numpy", "rapidfuzz"},
     "serving.publishing.worker": frozenset({"confluent_kafka"}),
     "trainer.app": SERVICE,
@@ -31,7 +32,7 @@ ALLOWED: dict[str, frozenset[str]] = {
 ENDS = ("drift.reports.drawing_process", "drift.reports.evidently_report")
 """Modules of another process than the service's."""
 
-OWN = {"chassis", "contracts", "drift", "forms", "gatekeeper", "gauntlet", "serving", "trainer"}
+OWN = {"chassis", "contracts", "drift", "forms", "gatekeeper", "gauntlet", "gauntlet_client", "serving", "trainer"}
 LINE = re.compile(r"import time:\s+\d+ \|\s+\d+ \| (?P<indent> *)(?P<name>\S+)")
 
 
@@ -61,6 +62,7 @@ def test_a_start_imports_no_large_package_that_is_not_listed(module: str) -> Non
     new = {name: chain_to(name, imported) for name in sorted(large - ALLOWED[module])}
     assert module in {name for _, name in imported}
     assert not new, "\n".join(f"{name}: {chain}" for name, chain in new.items())
+    assert not [name for _, name in imported if name.startswith("opentelemetry.sdk")], "only where traces are on"
 
 
 def test_the_drift_service_never_imports_evidently_only_the_process_that_draws_does() -> None:

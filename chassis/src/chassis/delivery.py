@@ -12,18 +12,23 @@ from faststream import AckPolicy, BaseMiddleware
 from faststream.exceptions import NackMessage
 from faststream.kafka.message import KafkaMessage
 from faststream.message import AckStatus
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
-from chassis.cloudevents import Record
-from chassis.dead_letters import letter_for
 from chassis.errors import Permanent, Transient
 from chassis.idempotent_producer import IdempotentProducer
 from chassis.telemetry import get_logger
 from chassis.waiting import set_within
+from contracts.cloudevents import Record
+from contracts.dead_letters import letter_for
 from contracts.redelivery import backoff_seconds, error_text, given_up
 
 DEAD = Counter("gauntlet_dead_letters_total", "Messages given up on", ["topic"])
 RETRIES = Counter("gauntlet_handler_retries_total", "Attempts after the first", ["topic"])
+HANDLING = Gauge(
+    "gauntlet_handler_message_timestamp_seconds",
+    "When the message that a handler works on was published, in seconds since 1970; 0: it waits for one",
+    ["topic"],
+)
 
 ACK_POLICY = AckPolicy.NACK_ON_ERROR
 """The safety net under `Delivery`: FastStream's other policies commit or skip unhandled messages."""
@@ -73,8 +78,12 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
     a backoff short, so that no other replica starts the same message meanwhile.
     """
 
-    def __init__(self, letters: DeadLetterWriter) -> None:
+    def __init__(self, letters: DeadLetterWriter, topic: str) -> None:
+        """`topic`: without prefix."""
         self._letters = letters
+        self._topic = topic
+        for metric in (DEAD, RETRIES, HANDLING):  # at 0 from the start: the first dead letter is an increase
+            metric.labels(topic)
         self._idle = asyncio.Event()
         self._idle.set()
         self._let_go = asyncio.Event()
@@ -95,6 +104,8 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
     async def deliver(self, call: Callable[[KafkaMessage], Awaitable[Any]], message: KafkaMessage) -> None:
         """Handle `message` to completion, then commit. Leaves it uncommitted when the partitions are revoked."""
         self._idle.clear()
+        record: Any = message.raw_message  # one: nothing is subscribed to in batches
+        HANDLING.labels(self._topic).set(record.timestamp / 1000)
         try:
             if await self._settled(call, message):
                 await self._commit(message)
@@ -102,6 +113,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
                 message.committed = AckStatus.NACKED  # the next assignee starts at the committed offset
                 raise NackMessage
         finally:
+            HANDLING.labels(self._topic).set(0)
             self._idle.set()
 
     async def _settled(self, call: Callable[[KafkaMessage], Awaitable[Any]], message: KafkaMessage) -> bool:
@@ -119,7 +131,7 @@ class Subscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
                     log.exception("handler failed", attempt=attempt)
                 if given_up(error, attempt):
                     return await self._bury(record, error, attempt)
-            RETRIES.labels(record.topic).inc()
+            RETRIES.labels(self._topic).inc()
             if not await self._wait(attempt):
                 return False
 

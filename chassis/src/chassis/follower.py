@@ -11,7 +11,7 @@ from uuid import uuid4
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from chassis.cloudevents import Record, decode
+from chassis import tracing
 from chassis.errors import Malformed, Transient
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options
 from chassis.kafka_access import Need
@@ -22,6 +22,7 @@ from chassis.signing.event_signature import verify_event
 from chassis.signing.refusals import REFUSED, Refusals
 from chassis.telemetry import get_logger
 from contracts import Envelope, Event
+from contracts.cloudevents import Record, decode
 
 log = get_logger(__name__)
 
@@ -43,50 +44,31 @@ class RefusedRecord(NamedTuple):
         return (self.record.key or b"").decode(errors="replace")
 
 
-class Follower:
-    """A Part. `caught_up` is set once every record present at the start has been passed to `on_event`.
+class RecordFollower:
+    """A Part that reads topics whole and goes on: the records of `topics`, which are named without prefix.
 
-    Tombstones are skipped. A record that is not a valid event is logged and passed to `on_bad`: without a group there
-    is no offset to hold back, and the newest valid record of a model remains authoritative.
-
-    `keys`: only what one of them signed is passed to `on_event`; anything else is counted, logged and passed to
-    `on_refused`. A tombstone and a record that is no event are passed to `on_refused` without keys, too: they may be
-    what compaction keeps. `admit` judges what is verified: it returns whether the event is passed on, and raises
-    NotVerified for one that is refused as well. `on_caught_up` is called whenever all there was has been read: at the
-    start, and after `read_again`. All four may be asynchronous.
+    `is_live` is False while it reads what was there, and `caught_up` is set once it has. What is done with a record is
+    in `_hand_over`, what is done when all there was has been read, at the start and after `read_again`, in `_live`.
     """
 
     name = "follower"
 
-    def __init__(
-        self,
-        settings: ServiceSettings,
-        events: Sequence[type[Event]],
-        on_event: Callable[[Envelope[Any]], Any],
-        on_bad: Callable[[Record, Malformed], None] | None = None,
-        *,
-        keys: Verifier | None = None,
-        on_refused: Callable[[RefusedRecord], Any] | None = None,
-        admit: Callable[[Record, Envelope[Any]], Any] | None = None,
-        on_caught_up: Callable[[], Any] | None = None,
-    ) -> None:
+    def __init__(self, settings: ServiceSettings, topics: Sequence[str]) -> None:
         self._settings = settings
-        self._topics = [settings.topic_prefix + event.topic for event in events]
-        self.receives = tuple(events)
+        self._topics = [settings.topic_prefix + topic for topic in topics]
         self.needs = tuple(Need("topic", topic, "READ") for topic in self._topics)
-        self._on_event = on_event
-        self._on_bad = on_bad
-        self._keys = keys
-        self._on_refused = on_refused
-        self._admit = admit
-        self._on_caught_up = on_caught_up
-        self._refusals = Refusals()
         self._again = False
         self.is_live = False
         """It passes on what arrives; before, what was there."""
         self.caught_up = asyncio.Event()
         self._consumer: AIOKafkaConsumer | None = None
         self._task: asyncio.Task[None] | None = None
+
+    async def _hand_over(self, topic: str, message: Any) -> None:
+        raise NotImplementedError
+
+    async def _live(self) -> None:
+        return None
 
     async def start(self) -> None:
         """Connect and start reading. Raises Transient when the broker cannot be reached."""
@@ -142,8 +124,7 @@ class Follower:
                     positions = [await consumer.position(partition) >= end for partition, end in ends.items()]
                     if all(positions):
                         self.is_live = True
-                        if self._on_caught_up is not None:
-                            await _awaited(self._on_caught_up())
+                        await self._live()
                         self.caught_up.set()
                 batch = await consumer.getmany(timeout_ms=1000 if self.is_live else 100)
             except KafkaError as error:
@@ -154,6 +135,46 @@ class Follower:
                 topic = partition.topic.removeprefix(self._settings.topic_prefix)
                 for message in messages:
                     await self._hand_over(topic, message)
+
+
+class Follower(RecordFollower):
+    """A Part. `caught_up` is set once every record present at the start has been passed to `on_event`.
+
+    Tombstones are skipped. A record that is not a valid event is logged and passed to `on_bad`: without a group there
+    is no offset to hold back, and the newest valid record of a model remains authoritative.
+
+    `keys`: only what one of them signed is passed to `on_event`; anything else is counted, logged and passed to
+    `on_refused`. A tombstone and a record that is no event are passed to `on_refused` without keys, too: they may be
+    what compaction keeps. `admit` judges what is verified: it returns whether the event is passed on, and raises
+    NotVerified for one that is refused as well. `on_caught_up` is called whenever all there was has been read: at the
+    start, and after `read_again`. All four may be asynchronous.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        events: Sequence[type[Event]],
+        on_event: Callable[[Envelope[Any]], Any],
+        on_bad: Callable[[Record, Malformed], None] | None = None,
+        *,
+        keys: Verifier | None = None,
+        on_refused: Callable[[RefusedRecord], Any] | None = None,
+        admit: Callable[[Record, Envelope[Any]], Any] | None = None,
+        on_caught_up: Callable[[], Any] | None = None,
+    ) -> None:
+        super().__init__(settings, [event.topic for event in events])
+        self.receives = tuple(events)
+        self._on_event = on_event
+        self._on_bad = on_bad
+        self._keys = keys
+        self._on_refused = on_refused
+        self._admit = admit
+        self._on_caught_up = on_caught_up
+        self._refusals = Refusals()
+
+    async def _live(self) -> None:
+        if self._on_caught_up is not None:
+            await _awaited(self._on_caught_up())
 
     async def _hand_over(self, topic: str, message: Any) -> None:
         record = Record(topic, message.key, message.value, message.headers, message.timestamp)
@@ -180,7 +201,12 @@ class Follower:
         except NotVerified as error:
             await self._refuse(record, message, error.why, str(error), envelope)
             return
-        await _awaited(self._on_event(envelope))
+        if not self.is_live:  # the past was traced when it happened
+            await _awaited(self._on_event(envelope))
+            return
+        where = {"partition": message.partition, "offset": message.offset}
+        with tracing.processing(envelope, message.topic, **where):
+            await _awaited(self._on_event(envelope))
 
     async def _refuse(
         self, record: Record, message: Any, why: Why, reason: str, envelope: Envelope[Any] | None = None

@@ -7,18 +7,22 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 
 from prometheus_client import Counter, Histogram
 from sqlalchemy.orm import Session
 
+from chassis import tracing
 from chassis.errors import GauntletError, Transient
+from chassis.job_queue_gauge import QUEUED_JOBS
 from chassis.jobs import MOST_TAKEOVERS, Job, Jobs, LeaseLost
 from chassis.telemetry import get_logger, story
 from chassis.waiting import set_within
 
 ENDED = Counter("gauntlet_jobs_total", "Runs of jobs, by how they ended", ["kind", "how"])
 SECONDS = Histogram("gauntlet_job_seconds", "Duration of a run", ["kind"], buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 1800))
+HOW = ("done", "failed", "waits", "again", "lost")
 
 POLL_SECONDS = 1.0
 LONGEST_BACKOFF = 15.0
@@ -79,6 +83,10 @@ class JobWorker:
         self._runners = dict(runners)
         self._on_failed = dict(on_failed or {})
         self._one_queue = one_queue
+        for kind in self._runners:  # at 0 from the start: the first failure is an increase
+            QUEUED_JOBS.labels(kind)
+            for how in HOW:
+                ENDED.labels(kind, how)
         self._wake = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -141,10 +149,12 @@ class JobWorker:
                 return
 
     def _execute(self, run: JobRun) -> str:
-        if run.job.cause is None:
-            return self._outcome(run)
-        with story(run.job.cause):
-            return self._outcome(run)
+        job = run.job
+        with tracing.job(job.kind, job.id, job.key, job.attempts, job.cause):
+            with story(job.cause) if job.cause is not None else nullcontext():
+                how = self._outcome(run)
+            tracing.job_ended(how)
+            return how
 
     def _outcome(self, run: JobRun) -> str:
         job = run.job

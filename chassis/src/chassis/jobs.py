@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Float, Integer, String, Text, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import Float, Index, Integer, String, Text, and_, delete, exists, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
@@ -29,6 +29,11 @@ class JobRow(Base):
     """`sequence` gives the order; of each (kind, key) one job runs at a time, oldest first (or see `claim`)."""
 
     __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_state_ended_at", "state", "ended_at"),
+        Index("ix_jobs_key_kind_state_sequence", "key", "kind", "state", "sequence"),
+        Index("ix_jobs_correlation_id", "correlation_id", postgresql_using="hash"),
+    )
 
     sequence: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(200), unique=True)
@@ -36,7 +41,9 @@ class JobRow(Base):
     key: Mapped[str] = mapped_column(String(200))
     payload: Mapped[dict[str, Any]] = mapped_column(Json)
     cause: Mapped[dict[str, Any] | None] = mapped_column(Json)
-    state: Mapped[str] = mapped_column(String(20), index=True)
+    correlation_id: Mapped[str | None] = mapped_column(Text)
+    """Of the cause: the story that the job is part of."""
+    state: Mapped[str] = mapped_column(String(20))
     attempts: Mapped[int] = mapped_column(Integer)
     takeovers: Mapped[int] = mapped_column(Integer)
     not_before: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -103,6 +110,7 @@ class Jobs:
             "key": key,
             "payload": payload,
             "cause": _pack(cause),
+            "correlation_id": cause.correlation_id if cause else None,
             "state": QUEUED,
             "attempts": 0,
             "takeovers": 0,
@@ -192,6 +200,11 @@ class Jobs:
         query = select(JobRow).order_by(JobRow.sequence.desc()).limit(limit)
         return [_job(row) for row in session.scalars(query.where(JobRow.kind == kind) if kind else query)]
 
+    def of_story(self, session: Session, correlation_id: str, limit: int = 1000) -> list[Job]:
+        """Return the jobs of one story, the oldest first."""
+        query = select(JobRow).where(JobRow.correlation_id == correlation_id).order_by(JobRow.sequence).limit(limit)
+        return [_job(row) for row in session.scalars(query)]
+
     def _ours(self, session: Session, job: Job, **changes: Any) -> bool:
         mine = and_(JobRow.sequence == job.sequence, JobRow.holder == self.owner, JobRow.attempts == job.attempts)
         done = session.execute(update(JobRow).where(mine, JobRow.state == RUNNING).values(**changes))
@@ -211,6 +224,18 @@ def _claimable(kinds: Sequence[str], now: datetime, one_queue: bool) -> Any:
         and_(JobRow.state == RUNNING, JobRow.lease_until <= now),
     )
     return select(JobRow).where(JobRow.kind.in_(kinds), free, ~before_it)
+
+
+def unfinished(session: Session, limit: int = 100) -> list[Job]:
+    """Return the jobs of a database that run or wait, oldest first."""
+    query = select(JobRow).where(JobRow.state.in_(UNFINISHED)).order_by(JobRow.sequence)
+    return [_job(row) for row in session.scalars(query.limit(limit))]
+
+
+def failed(session: Session, limit: int = 100) -> list[Job]:
+    """Return the jobs of a database that have failed, newest first; those that ended long ago are pruned."""
+    query = select(JobRow).where(JobRow.state == FAILED).order_by(JobRow.sequence.desc())
+    return [_job(row) for row in session.scalars(query.limit(limit))]
 
 
 def _job(row: JobRow) -> Job:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from chassis import policy_words
 from chassis.errors import Permanent
-from chassis.yaml_file import SHOWN, YamlError, YamlFile, read_yaml
+from chassis.yaml_file import SHOWN, YamlError, YamlFile, expected_words, nearest, read_yaml
 from contracts.metrics import METRICS
 from contracts.policy import ModelPolicy
 
@@ -114,10 +114,10 @@ def _in_words(item: Any, location: Sequence[Any], node: Any) -> str:
         return f"must be a list, such as [{item['input'] if isinstance(item['input'], str) else '…'}] {got}"
     if not item["loc"]:  # of the whole file, which need not be repeated
         return str(item["msg"]).removeprefix("Value error, ")
-    words = [name.strip("' ") for name in str(item.get("ctx", {}).get("expected", "")).replace(" or ", ",").split(",")]
+    words = expected_words(item)
     candidates = words if item["type"] == "literal_error" else list(METRICS) if "unknown metric" in item["msg"] else []
     said = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    return f"{said} {got}{_nearest(wrong, candidates) or policy_words.as_share(item)}"
+    return f"{said} {got}{nearest(wrong, candidates) or policy_words.as_share(item)}"
 
 
 def _short(value: Any) -> str:
@@ -125,22 +125,17 @@ def _short(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
-def _nearest(word: str, candidates: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
 def _place(wrong: str, within: Sequence[Any]) -> str:
     """Return where this key belongs, or which key of this place, or of another, is the nearest."""
     known = [path for path in policy_words.all_keys() if path[:-1] != tuple(within) or path[-1] != wrong]
     here = [path[-1] for path in known if path[:-1] == tuple(within)]
     if difflib.get_close_matches(wrong, here, n=1, cutoff=ALMOST):
-        return _nearest(wrong, here)
+        return nearest(wrong, here)
     if places := [path for path in known if path[-1] == wrong]:
         near = [path for path in places if path[:1] == tuple(within)[:1]] or places
         return f" in this place; it belongs to {' or '.join('.'.join(path) for path in near[:3])}"
-    if nearest := _nearest(wrong, here):
-        return nearest
+    if likely := nearest(wrong, here):
+        return likely
     if wrong == "true" and "on" in here:
         return "; is it the key `on`? Programs that read YAML 1.1 take that for true and write it so"
     close = difflib.get_close_matches(wrong, [path[-1] for path in known], n=1, cutoff=0.75)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from chassis.yaml_file import models_in
 from contracts.durations import written
 from contracts.policy import ModelPolicy
 from contracts.section import Section
@@ -66,13 +67,6 @@ def all_keys() -> dict[tuple[str, ...], FieldInfo]:
 
     collect(ModelPolicy, ())
     return keys
-
-
-def models_in(annotation: Any) -> Iterable[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from models_in(part)
 
 
 def _meant(section: type[Section], value: Any) -> str | None:

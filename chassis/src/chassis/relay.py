@@ -15,6 +15,7 @@ from prometheus_client import Counter, Gauge
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from chassis import tracing
 from chassis.database import Database
 from chassis.errors import Transient
 from chassis.idempotent_producer import IdempotentProducer
@@ -29,6 +30,10 @@ from chassis.waiting import set_within
 PUBLISHED = Counter("gauntlet_outbox_published_total", "Events published from the outbox", ["topic"])
 BATCH = 500
 WAITING = Gauge("gauntlet_outbox_waiting", f"Events that the relay found unpublished, up to {BATCH} at a look")
+OLDEST = Gauge(
+    "gauntlet_outbox_oldest_timestamp_seconds",
+    "When the oldest event was written that the relay found unpublished, in seconds since 1970; 0: there was none",
+)
 
 POLL_SECONDS = 1.0
 LEASE = timedelta(seconds=5)
@@ -123,14 +128,22 @@ class Relay:
     async def _send(self, row: OutboxRow) -> asyncio.Future[Any]:
         assert self._producer is not None
         headers = [(name, value.encode()) for name, value in row.headers]
-        return await self._producer.send(
-            self._settings.topic_prefix + row.topic, key=row.key, value=row.value, headers=headers
-        )
+        topic = self._settings.topic_prefix + row.topic
+        span = tracing.sending(topic, {each[0]: each[1] for each in row.headers})
+        try:
+            sent = await self._producer.send(topic, key=row.key, value=row.value, headers=headers)
+        except BaseException as error:
+            tracing.sent(span, error)
+            raise
+        if span is not None:
+            sent.add_done_callback(lambda done: tracing.sent(span, None if done.cancelled() else done.exception()))
+        return sent
 
     def _claim(self) -> list[OutboxRow]:
         # Check first: an idle service must not write every second to renew a lease it does not need.
         rows = self._unpublished()
         WAITING.set(len(rows))
+        OLDEST.set(rows[0].created_at.timestamp() if rows else 0)
         if rows and time.monotonic() >= self._renew_at:
             # Read again under the lease: rows that another relay has published meanwhile must not be published again.
             rows = self._unpublished() if self._take_lease() else []

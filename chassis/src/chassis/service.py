@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
+from chassis import tracing
+from chassis.api_pages import add_api_page
 from chassis.auth.access import Access, access_of
 from chassis.auth.browser import BrowserGuard, allowed_hosts, listed
 from chassis.auth.routes import describe_security, require_declarations
@@ -24,7 +26,7 @@ from chassis.errors import Permanent, Transient
 from chassis.http import answer_with_problems
 from chassis.http_protocol import LimitedHttpProtocol
 from chassis.kafka_access import Need, needs_of
-from chassis.service_routes import service_router
+from chassis.service_routes import START, service_router
 from chassis.settings import ServiceSettings
 from chassis.telemetry import configure_logging, get_logger
 from chassis.topics import ensure_topics
@@ -162,15 +164,23 @@ def build_app(
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         await startup.stop()
+        await asyncio.to_thread(tracing.stop)
 
-    app = FastAPI(title=f"Gauntlet {name}", lifespan=lifespan)
+    app = FastAPI(title=f"Gauntlet {name}", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.parts = tuple(parts)
     app.state.access = access
+    app.state.failing = lambda: _state(startup, checks or {})
     answer_with_problems(app)
     describe_security(app)
+    add_api_page(app)
     shown = {**(details or {}), **({"auth": access.details} if access.details else {})}
     service = service_router(
-        name, lambda: _state(startup, checks or {}), shown, metrics_open=settings.auth_metrics_open
+        name,
+        lambda: _state(startup, checks or {}),
+        shown,
+        checks=tuple(checks or ()),
+        data_dir=settings.data_dir,
+        metrics_open=settings.auth_metrics_open,
     )
     for router in (service, *routers):
         require_declarations(router)
@@ -189,7 +199,10 @@ def run_service(
 
     `listener`: a socket that is bound already.
     """
-    configure_logging(name, settings.log_level, settings.log_format)
+    problem = tracing.start(name)
+    configure_logging(name, settings.log_level, settings.log_format, more=tracing.ids if tracing.is_on() else None)
+    if problem:
+        log.warning(problem)
     listener = listener or listen(name, settings)
     if listener is None:
         return 1
@@ -263,7 +276,7 @@ def listen(name: str, settings: ServiceSettings) -> socket.socket | None:
 
 async def _state(startup: Startup, checks: Mapping[str, Check]) -> dict[str, str]:
     """Return what is not ready, with the reason."""
-    return {"start": startup.waiting_for} if startup.waiting_for else await _failing(checks)
+    return {START: startup.waiting_for} if startup.waiting_for else await _failing(checks)
 
 
 async def _failing(checks: Mapping[str, Check]) -> dict[str, str]:

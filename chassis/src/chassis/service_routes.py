@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+import shutil
+from asyncio import to_thread
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, generate_latest, multiprocess
 
 from chassis.auth.roles import Action
 from chassis.auth.routes import CallerOf, Scope, allowed, guarded_router, identified
 from chassis.http import Problem
+
+PASSED = Gauge(
+    "gauntlet_check_passed",
+    "Whether a check of /ready passes, at the time of the scrape (0: the service is not ready)",
+    ["check"],
+    multiprocess_mode="mostrecent",
+)
+FREE = Gauge("gauntlet_disk_free_bytes", "What is free on the disk that holds DATA_DIR", multiprocess_mode="mostrecent")
+SIZE = Gauge("gauntlet_disk_size_bytes", "Size of the disk that holds DATA_DIR", multiprocess_mode="mostrecent")
+
+START = "start"
+"""The check that passes once all parts have started."""
 
 
 def service_router(
@@ -20,9 +35,11 @@ def service_router(
     failing: Callable[[], Awaitable[dict[str, str]]],
     details: Mapping[str, Callable[[], Any]],
     *,
+    checks: Iterable[str],
+    data_dir: Path,
     metrics_open: bool,
 ) -> APIRouter:
-    """`failing`: what is not ready, with the reason. `details`: what /ready shows besides, by name."""
+    """`failing`: which of `checks` fail, with the reason. `details`: what /ready shows besides, by name."""
     router = guarded_router(tags=["service"])
 
     @router.get("/health", openapi_extra=allowed(Action.OPEN))
@@ -51,9 +68,12 @@ def service_router(
     on_metrics = allowed(Action.OPEN) if metrics_open else allowed(Action.READ, Scope.ALL)
 
     @router.get("/metrics", response_class=PlainTextResponse, openapi_extra=on_metrics)
-    def metrics() -> PlainTextResponse:
-        """The metrics, in Prometheus' text format."""
-        return PlainTextResponse(generate_latest(_metrics()), media_type=CONTENT_TYPE_LATEST)
+    async def metrics() -> PlainTextResponse:
+        """The metrics, in Prometheus' text format. Readiness is among them, checked now."""
+        found = await failing()
+        for check in (START, *checks):
+            PASSED.labels(check).set(check not in found)
+        return await to_thread(_exposition, data_dir)
 
     @router.get("/whoami", openapi_extra=allowed(Action.IDENTIFY))
     async def whoami(caller: CallerOf) -> dict[str, Any]:
@@ -67,6 +87,14 @@ def service_router(
         }
 
     return router
+
+
+def _exposition(data_dir: Path) -> PlainTextResponse:
+    folder = data_dir.resolve()
+    disk = shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.exists()))
+    FREE.set(disk.free)
+    SIZE.set(disk.total)
+    return PlainTextResponse(generate_latest(_metrics()), media_type=CONTENT_TYPE_LATEST)
 
 
 def _metrics() -> CollectorRegistry:

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter
 
-from chassis.cloudevents import Record
 from chassis.database import Database
-from chassis.delivery import RETRIES, DeadLetterWriter
+from chassis.delivery import DEAD, RETRIES, DeadLetterWriter
 from chassis.errors import Permanent, Transient
 from chassis.kafka import LARGEST_MESSAGE, confluent_options
 from chassis.settings import ServiceSettings
 from chassis.stream_lag import Lag
 from chassis.stream_messages import Received, headers_of, is_good, received
 from chassis.telemetry import get_logger
+from contracts.cloudevents import Record
 from contracts.redelivery import UNEXPECTED_ATTEMPTS, backoff_seconds, error_text
 
 if TYPE_CHECKING:
@@ -101,6 +101,9 @@ class StreamConsumer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self.lags = {name: Lag(topic) for name, topic in self._topics.items()}
+        for metric in (DEAD, RETRIES):  # at 0 from the start: the first dead letter is an increase
+            for topic in stream.topics:
+                metric.labels(topic)
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -186,7 +189,7 @@ class StreamConsumer:
             else:
                 return self._bury(consumer, bad, attempt)
             for name in {message.topic() or "" for message in messages}:
-                RETRIES.labels(name).inc()
+                RETRIES.labels(self._topics[name]).inc()
             if not self._wait(consumer, attempt):
                 return False
 

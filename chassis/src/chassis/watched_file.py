@@ -1,7 +1,8 @@
 """One file of settings in force, taken up again when it changes while the service runs.
 
 A change is taken up when two looks in a row find the same content, as of policies (`policy_store`). A file that cannot
-be used, or has gone, changes nothing: what was in force stays in force, the log and /ready say why.
+be used, or has gone, changes nothing: what was in force stays in force, the log and /ready say why. A file that may be
+absent is taken up when it comes.
 """
 
 from __future__ import annotations
@@ -26,16 +27,27 @@ log = get_logger(__name__)
 class WatchedFile(Background, Generic[T]):
     """A Part; `value` is what the file holds. `parse` raises Permanent for content that cannot be used."""
 
-    def __init__(self, path: Path, parse: Callable[[bytes, Path], T], name: str) -> None:
-        """Raises Permanent if the file cannot be read or used: there is nothing yet that could stay in force."""
+    def __init__(self, path: Path, parse: Callable[[bytes, Path], T], name: str, absent: T | None = None) -> None:
+        """`absent`: what is in force until there is a file that can be used.
+
+        Raises Permanent without `absent` if the file cannot be read or used: there is nothing that could be in force.
+        """
         self.name = name
         self.path = path
         self._parse = parse
         self._problem: str | None = None
         self._seen = self._taken = self._content()
-        if isinstance(self._taken, str):
-            raise Permanent(self._taken)
-        self.value: T = parse(self._taken, path)
+        try:
+            if isinstance(self._taken, str):
+                raise Permanent(self._taken)
+            self.value: T = parse(self._taken, path)
+        except Permanent as error:
+            if absent is None:
+                raise
+            self.value = absent
+            if path.exists():
+                self._problem = str(error)
+                log.error("file not usable, nothing is in force", file=str(path), reason=str(error))
 
     def details(self) -> dict[str, Any]:
         """Return what /ready shows to who may read."""

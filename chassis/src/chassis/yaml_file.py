@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -95,20 +96,68 @@ def read_yaml(content: bytes, path: Path, what: str, holds: str, begins: str) ->
 
 def parse_yaml(content: bytes, path: Path, model: type[M], what: str, begins: str) -> M:
     """Return the file as `model`. Raises YamlError, a line for each error: file, line, key, expectation and value."""
+    return located_yaml(content, path, model, what, begins)[1]
+
+
+def located_yaml(content: bytes, path: Path, model: type[M], what: str, begins: str) -> tuple[YamlFile, M]:
+    """As `parse_yaml`, with the file, which knows the line of each value."""
     file = read_yaml(content, path, what, f"one {what}", begins)
     try:
-        return model.model_validate(file.values)
+        return file, model.model_validate(file.values, context={"written": True})
     except ValidationError as error:
-        raise YamlError("\n".join(_explained(path, file, error))) from error
+        raise YamlError("\n".join(_explained(path, file, model, error))) from error
+    except ArithmeticError as error:  # such as a duration of 10¹² days
+        raise YamlError(f"{path}: a value is out of range: {error}") from error
 
 
-def _explained(path: Path, file: YamlFile, error: ValidationError) -> Iterable[str]:
-    for item in error.errors():
+def nearest(word: str, candidates: Sequence[str]) -> str:
+    """Return which of the candidates was meant, as the end of a sentence; nothing if none is near."""
+    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def expected_words(item: Any) -> list[str]:
+    """Return the words that pydantic would have taken where it found another one."""
+    expected = str(item.get("ctx", {}).get("expected", ""))
+    return [name.strip("' ") for name in expected.replace(" or ", ",").split(",")]
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from models_in(part)
+
+
+def _explained(path: Path, file: YamlFile, model: type[BaseModel], error: ValidationError) -> Iterable[str]:
+    errors = error.errors()
+    for item in errors:
         location = item["loc"]
+        if item["type"] == "too_short" and any(each["loc"][:-1] == location for each in errors):
+            continue  # also said of a list whose items are wrong
         where = ".".join(str(step) for step in location) or "the file"
+        if item["type"] == "extra_forbidden":
+            known = _keys(model, location[:-1])
+            message = f"unknown key{nearest(str(location[-1]), known) or '; known here: ' + ', '.join(known)}"
+            yield f"{path}:{file.line(location)}: {where}: {message}"
+            continue
         got = "" if item["type"] == "missing" else f" (got {repr(item.get('input'))[:SHOWN]})"
+        near = (
+            nearest(str(item.get("input")), expected_words(item)) if item["type"] in ("enum", "literal_error") else ""
+        )
         message = item["msg"].removeprefix("Value error, ")
-        yield f"{path}:{file.line(location)}: {where}: {message}{got}"
+        yield f"{path}:{file.line(location)}: {where}: {message}{got}{near}"
+
+
+def _keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
+    """Return the keys that a mapping at this place of the file may have."""
+    models = [model]
+    for step in location:
+        fields = [
+            field for each in models for name, field in each.model_fields.items() if (field.alias or name) == step
+        ]
+        models = [part for field in fields for part in models_in(field.annotation)] or models
+    return [field.alias or name for each in models for name, field in each.model_fields.items()]
 
 
 def _repeated(node: Any, seen: set[int]) -> Iterator[tuple[str, int]]:

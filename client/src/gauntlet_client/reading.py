@@ -20,6 +20,7 @@ E = TypeVar("E", bound=Event)
 LARGEST_MESSAGE = 8 * 1024 * 1024
 """Bytes: the limit of the topics."""
 DEAD_LETTERS = "dead-letters"
+SESSION_MS = 10_000
 
 log = logging.getLogger("gauntlet_client")
 
@@ -86,6 +87,9 @@ def options(group: str, prefix: str, start: str, longest_handling: float) -> dic
         "auto_offset_reset": start,
         "isolation_level": "read_committed",
         "max_partition_fetch_bytes": LARGEST_MESSAGE,
+        # Sooner than the clients' 45 s: for so long the partitions of a member that was killed wait for another one.
+        "session_timeout_ms": SESSION_MS,
+        "heartbeat_interval_ms": SESSION_MS // 4,
         "max_poll_interval_ms": round(longest_handling * 1000),
     }
 

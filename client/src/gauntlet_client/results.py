@@ -94,6 +94,8 @@ class Model(Result):
 
 
 class Freeze(Result):
+    """Whether gates may promote versions of a model, and who decided that."""
+
     model_name: str
     frozen: bool
     actor: str
@@ -137,6 +139,8 @@ class FleetReplica(Result):
 
 
 class Fleet(Result):
+    """The replicas of a model, and the champion that each should have."""
+
     model_name: str
     champion_version: int | None
     champion_epoch: int | None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gauntlet_client import calls
-from gauntlet_client.errors import NotFound, ServiceError, Unreachable, WaitTimeout
+from gauntlet_client.errors import ClientError, NotFound, ServiceError, Unreachable, WaitTimeout
 from gauntlet_client.exchange import ask
 from gauntlet_client.results import Model, Rollout, Verdict, Waited
 from gauntlet_client.steps import Pause, Steps
@@ -75,6 +75,7 @@ def wait(
     waits_for = f"the gatekeeper does not know {name} v{version} yet"
     said = None
     while True:
+        silent: ClientError | None = None
         try:
             found = look((yield from _seen(name, version, goal)), goal, event_id)
             heard = clock()
@@ -86,6 +87,7 @@ def wait(
         except (Unreachable, ServiceError) as error:
             if isinstance(error, ServiceError) and error.status < 500:
                 raise
+            silent = error
             if clock() - heard > SILENCE_SECONDS:
                 raise
         if progress is not None and waits_for != said:
@@ -93,6 +95,8 @@ def wait(
             said = waits_for
         passed = clock() - began
         if passed > timeout:
+            if silent is not None:
+                raise silent
             raise WaitTimeout(
                 f"no end within {timeout:g} s: {waits_for}",
                 "It goes on without you; wait again, or longer (timeout).",

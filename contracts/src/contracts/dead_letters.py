@@ -54,6 +54,23 @@ class DeadLetter:
         originals = [(name, value) for name, value in self.headers if value is not None]
         return self.id.encode(), self.value or b"", headers + originals
 
+    @property
+    def original(self) -> tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]]]:
+        """Return topic (without prefix), key, value and headers of the message, as it is sent again.
+
+        A header without a value is left out: kafka-python cannot send one, and our consumers treat it as absent.
+        """
+        headers = [(name, content) for name, content in self.headers if content is not None]
+        return self.topic, self.key, self.value, headers
+
+    @property
+    def tombstone(self) -> tuple[bytes, None]:
+        """Return key and value of the record that takes the letter away. Send the original before it, and wait.
+
+        A crash between the two keeps the letter: replayed twice, never lost.
+        """
+        return self.id.encode(), None
+
     @classmethod
     def decode(cls, value: bytes, headers: Sequence[tuple[str, bytes]]) -> DeadLetter:
         """Raises KeyError for a record that is not a dead letter."""

@@ -28,16 +28,19 @@ from gauntlet.commands import (
     keys,
     login,
     models,
+    notifications,
     policies,
     predict,
     register,
     replay,
     rollouts,
     stack,
+    stories,
     tokens,
     topic_records,
     topics,
     train,
+    wait,
 )
 from gauntlet.credentials import take_from_environment
 from gauntlet.errors import CliError
@@ -69,6 +72,7 @@ app.command("verify-topic")(topic_records.verify)
 app.command("acls")(acls.acls)
 app.command("register")(register.register)
 app.command("try")(dry_run.try_version)
+app.command("wait")(wait.wait)
 app.command("train")(train.train)
 app.command("models")(models.models)
 app.command("candidates")(models.candidates)
@@ -85,6 +89,8 @@ app.command("promote")(decisions.promote)
 app.command("rollback")(decisions.rollback)
 app.command("freeze")(decisions.freeze)
 app.command("unfreeze")(decisions.unfreeze)
+app.command("story")(stories.story)
+app.command("stories")(stories.latest)
 app.command("drift")(drift.drift)
 app.command("predict")(predict.predict)
 app.command("login")(login.login)
@@ -100,17 +106,18 @@ app.add_typer(evidence.app, name="evidence")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(golden.app, name="golden")
 app.add_typer(keys.app, name="keys")
+app.add_typer(notifications.app, name="notifications")
 app.add_typer(policies.app, name="policy")
 app.add_typer(tokens.app, name="token")
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line; an error prints one message on standard error and exits with 1, without a traceback."""
+    """Run the command line; an error prints one message on standard error, no traceback, and exits with its code."""
     take_from_environment()
     try:
         app(args=args, prog_name="gauntlet")
     except CliError as error:
-        _fail(error.message, error.hint)
+        _fail(error.message, error.hint, error.code)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
@@ -136,11 +143,11 @@ def _is_transport_error(error: Any) -> bool:
     return httpx is not None and isinstance(error, httpx.TransportError)
 
 
-def _fail(message: str, hint: str | None) -> None:
+def _fail(message: str, hint: str | None, code: int = 1) -> None:
     notes().print(f"[bold red]error[/] {escape(message)}", soft_wrap=True)
     if hint:
         notes().print(f"[dim]{escape(hint)}[/]", soft_wrap=True)
-    sys.exit(1)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from chassis.settings import MEBIBYTE, KafkaSettings
 from chassis.uris import prefixes_of
-from gauntlet.errors import CliError
+from gauntlet.errors import CliError, Silent
 from gauntlet.stack_file import URL_VARIABLES, endpoints, read_stack
 
 VARIABLES = {**URL_VARIABLES, "kafka": "KAFKA_BOOTSTRAP_SERVERS", "mlflow": "MLFLOW_TRACKING_URI"}
@@ -64,17 +64,17 @@ class Address:
             "serving": "the serving replica",
         }.get(self.part, f"the {self.part}")
 
-    def silent(self, problem: str) -> CliError:
+    def silent(self, problem: str) -> Silent:
         """Return the error for a part that does not respond there."""
         option = f"--{self.part} or {VARIABLES[self.part]}"
         if self.named:
-            return CliError(f"{self.title} at {self.at} does not answer: {problem}", f"Check {option}.")
+            return Silent(f"{self.title} at {self.at} does not answer: {problem}", f"Check {option}.")
         if self.running:
-            return CliError(
+            return Silent(
                 f"{self.title} at {self.at} does not answer: {problem}",
                 f"It belongs to the stack in {self.data_dir}; see: gauntlet status --data-dir {self.data_dir}",
             )
-        return CliError(
+        return Silent(
             f"no stack is running in {self.data_dir}: start one with `gauntlet up`",
             f"Tried the default, {self.at}; {option} names another one.",
         )

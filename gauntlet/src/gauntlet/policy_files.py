@@ -1,4 +1,4 @@
-"""Policies that a command is given as files."""
+"""Policies that a command is given as files, or that the gatekeeper has in force."""
 
 from __future__ import annotations
 
@@ -15,3 +15,16 @@ def policy_in(file: Path) -> ModelPolicy:
         return load_policy(file)
     except PolicyError as error:
         raise CliError(str(error), "See: gauntlet policy check FILE") from error
+
+
+def policy_in_force(model: str, gatekeeper: str | None, data_dir: Path) -> ModelPolicy | None:
+    """Return the policy that the gatekeeper judges by; None for a model without one, or without versions."""
+    from gauntlet.service_client import ServiceError, gatekeeper_client
+
+    try:
+        found = gatekeeper_client(gatekeeper, data_dir).get(f"/models/{model}/policy")
+        return ModelPolicy.model_validate(found["policy"])
+    except ServiceError as error:
+        if error.status == 404 and "title" in error.problem:
+            return None
+        raise

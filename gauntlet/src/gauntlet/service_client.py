@@ -116,24 +116,30 @@ def _json(answer: httpx.Response) -> Any:
 
 def refusal(address: Address, credential: Credential | None, answer: httpx.Response, body: Any) -> ServiceError:
     """Return the error for a response that is no success, with the remedy where there is one."""
-    problem = body if isinstance(body, dict) else {}
-    title = str(problem.get("title") or problem.get("error_code") or f"HTTP {answer.status_code}")
+    return refusal_of(address, credential, answer.status_code, body if isinstance(body, dict) else {})
+
+
+def refusal_of(
+    address: Address, credential: Credential | None, status: int, problem: Mapping[str, Any]
+) -> ServiceError:
+    """Return the same for a status and what the service said."""
+    title = str(problem.get("title") or problem.get("error_code") or f"HTTP {status}")
     detail = str(problem.get("detail") or problem.get("message") or "")
     hint = None
-    if answer.status_code == httpx.codes.UNAUTHORIZED:
+    if status == httpx.codes.UNAUTHORIZED:
         hint = (
             f"The token from {credential.source} is not valid there: it was revoked, has expired, or is for another"
             " stack."
             if credential
             else f"{address.title} needs a token: set GAUNTLET_TOKEN, or store one with `gauntlet login`."
         )
-    elif answer.status_code == httpx.codes.FORBIDDEN:
+    elif status == httpx.codes.FORBIDDEN:
         hint = "`gauntlet whoami` shows your roles; another token, or a rule in AUTH_ROLES_FILE, grants more."
-    elif answer.status_code == 503:
+    elif status == 503:
         hint = f"{address.part} at {address.at} is not ready; try again in a moment, or see: gauntlet status"
-    elif answer.status_code >= 500:
+    elif status >= 500:
         hint = f"{address.part} at {address.at} failed; its log says why."
-    return ServiceError(f"{title}: {detail}" if detail else title, hint, answer.status_code, problem)
+    return ServiceError(f"{title}: {detail}" if detail else title, hint, status, problem)
 
 
 def _is_here(url: str) -> bool:

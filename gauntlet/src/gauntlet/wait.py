@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -20,10 +20,12 @@ from gauntlet.rollout_lines import headline, progress_of, stage_name, standing
 from gauntlet.service_client import ServiceClient, ServiceError
 from gauntlet.verdict_lines import verdict_lines
 
+if TYPE_CHECKING:
+    from gauntlet_client import Waited
+
 POLL_SECONDS = 0.3
 SILENCE_SECONDS = 15.0
 """Longest silence of a service: a restart is no reason to give up."""
-UNJUDGED = ("registered", "gating", "waiting")
 
 
 class Deadline:
@@ -75,25 +77,34 @@ def wait_for_verdict(
     `event_id`: of a ModelRegistered; a verdict that was reached before it is not shown. Raises CliError when that
     event led to no verdict, because the earlier one stands.
     """
-    client = ServiceClient(gatekeeper)
-    waiting = Waiting(deadline, f"the gatekeeper does not know {name} v{version} yet")
-    with _progress() as show:
-        for candidate in waiting.polled(lambda: client.get(f"/models/{name}/candidates/{version}")):
-            if candidate is None or not _taken_up(candidate, event_id):
-                show(None, "waits for the gatekeeper")
-            elif candidate["state"] in UNJUDGED:
-                reason = candidate["reason"]
-                waiting.what = f"{name} v{version} is {reason or candidate['state']}"
-                show(None, waiting.what)
-            else:
-                break
-    for line in verdict_lines(candidate):
+    found = waited_for(gatekeeper, name, version, "verdict", deadline.seconds, event_id)
+    if found.kept is not None:
+        raise CliError(f"{name} {found.kept}", f"gauntlet show {name} {version} shows that verdict.")
+    candidate = found.verdict
+    for line in verdict_lines(candidate.model_dump(mode="json")):
         console().print(line, soft_wrap=True)
-    if candidate["state"] != "passed":
+    if not found.ok:
         raise typer.Exit(1)
-    if not candidate["epochs"]:
-        _print_rollout_of(client, name, version)
-    return max(candidate["epochs"], default=None)
+    if not candidate.epochs:
+        _print_rollout_of(ServiceClient(gatekeeper), name, version)
+    return max(candidate.epochs, default=None)
+
+
+def waited_for(
+    gatekeeper: Address,
+    name: str,
+    version: int,
+    goal: Literal["verdict", "promotion"],
+    timeout: float,
+    event_id: str | None,
+) -> Waited:
+    """Wait as the Python client does, and show what for. Raises CliError; its cause is the client's error."""
+    from gauntlet.stack_client import stack_client
+
+    with stack_client(gatekeeper) as client, _progress() as show:
+        return client.wait(
+            name, version, goal, timeout=timeout, event_id=event_id, progress=lambda text: show(None, text)
+        )
 
 
 def _print_rollout_of(client: ServiceClient, name: str, version: int) -> None:
@@ -177,21 +188,6 @@ def wait_for_benchmark(
             if benchmark_id not in (stored["running"], stored["newest"]):
                 raise CliError(f"benchmark {benchmark_id} did not take place: {stored['waits'] or stored['reason']}")
     raise AssertionError("polled until the deadline")
-
-
-def _taken_up(candidate: Mapping[str, Any], event_id: str | None) -> bool:
-    """Whether the gatekeeper has decided on this registration. Raises CliError when the earlier verdict stands."""
-    if event_id is None:
-        return True
-    for each in candidate["registrations"]:
-        if each["event_id"] == event_id:
-            if each["kept"] is not None:
-                raise CliError(
-                    f"{candidate['model_name']} {each['kept']}",
-                    f"gauntlet show {candidate['model_name']} {candidate['model_version']} shows that verdict.",
-                )
-            return each["judgement"] is not None
-    return False
 
 
 class Waiting:

@@ -45,8 +45,9 @@ from contracts import (
     TriedVersion,
     Trigger,
 )
+from contracts.event_summaries import WORDS, summary
 from gauntlet.errors import CliError
-from gauntlet.event_lines import WORDS, summary, topics_of
+from gauntlet.event_lines import topics_of
 
 M = "flights"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

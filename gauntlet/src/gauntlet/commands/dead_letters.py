@@ -14,7 +14,7 @@ from gauntlet.options import DEFAULT_DATA_DIR, DataDir, Json, KafkaServers
 from gauntlet.output import console, notes, print_json, print_listing, shortened
 
 if TYPE_CHECKING:
-    from chassis.dead_letters import DeadLetter
+    from contracts.dead_letters import DeadLetter
     from gauntlet.broker import Broker
 
 app = typer.Typer(no_args_is_help=True, help="Messages that a service could not handle, and the way back.")
@@ -116,23 +116,20 @@ def discard(
 
     broker, letters = _open(kafka, data_dir)
     letter = _find(letters, letter_id)
-    broker.send([(DEAD_LETTERS, letter.id.encode(), None, [])])
+    broker.send([(DEAD_LETTERS, *letter.tombstone, [])])
     console().print(f"discarded {letter.id}", markup=False)
 
 
 def _send_again(broker: Broker, letter: DeadLetter) -> None:
-    """Send the original, then the tombstone. A crash between the two keeps the letter: replayed twice, never lost."""
     from chassis.topics import DEAD_LETTERS
 
-    # kafka-python cannot send a header without a value, and our consumers treat it as absent.
-    headers = [(name, content) for name, content in letter.headers if content is not None]
-    broker.send([(letter.topic, letter.key, letter.value, headers), (DEAD_LETTERS, letter.id.encode(), None, [])])
+    broker.send([letter.original, (DEAD_LETTERS, *letter.tombstone, [])])
 
 
 def _open(kafka: str | None, data_dir: Path) -> tuple[Broker, dict[str, DeadLetter]]:
     """Return the letters by id, oldest first, without duplicates and those removed by a tombstone."""
-    from chassis.dead_letters import DeadLetter
     from chassis.topics import DEAD_LETTERS
+    from contracts.dead_letters import DeadLetter
     from gauntlet.broker import Broker
 
     broker = Broker(data_dir, kafka)

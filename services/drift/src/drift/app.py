@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from chassis.bus import Bus
 from chassis.database import Database
+from chassis.job_queue_gauge import JobQueueGauge
 from chassis.job_worker import JobWorker
 from chassis.jobs import Jobs
 from chassis.outbox import Outbox
@@ -139,6 +140,7 @@ def build(settings: Settings) -> FastAPI:
             Birth(database, settings, NAME),
             Relay(settings, database),
             Pruning(database),
+            JobQueueGauge(database),
             worker,
             writer,
             drawer,

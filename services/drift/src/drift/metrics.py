@@ -13,6 +13,11 @@ LABELS = Counter("drift_labels_total", "Labels of GroundTruthReceived, by what b
 ROLLOUT_ROWS = Counter("drift_rollout_rows_total", "Rows of rollouts, by what became of them", ["model", "fate"])
 VERDICTS = Counter("drift_verdicts_total", "Verdicts on windows", ["model", "kind", "outcome"])
 ANNOUNCED = Counter("drift_detected_total", "DriftDetected events", ["model", "kind"])
+HARMFUL = Counter(
+    "drift_harmful_total",
+    "DriftDetected events of a dropped performance, or of a drift estimated to be harmful",
+    ["model"],
+)
 HELD = Counter("drift_held_total", "Drift that was seen and not announced", ["model", "kind"])
 SHARE = Gauge("drift_share", "Share of drifted features in the newest judged window", ["model"])
 SCORE_SECONDS = Histogram(

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from chassis.bus import Bus
 from chassis.database import Database
+from chassis.job_queue_gauge import JobQueueGauge
 from chassis.job_worker import JobWorker
 from chassis.jobs import Jobs
 from chassis.policy_store import PolicyStore
@@ -40,11 +41,12 @@ from contracts import (
 from gatekeeper.api.benchmarks import benchmarks_router
 from gatekeeper.api.evidence import evidence_router
 from gatekeeper.api.models import deciding_router, reading_router
+from gatekeeper.api.notifications import notifications_router
 from gatekeeper.api.rollouts import rollouts_router
+from gatekeeper.api.stories import stories_router
 from gatekeeper.api.tournaments import tournaments_router
 from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
-from gatekeeper.benchmarks.gauge import BenchmarkGauge
 from gatekeeper.benchmarks.job import BenchmarkJob
 from gatekeeper.console.live import LiveFeed
 from gatekeeper.console.routes import PREFIX
@@ -58,6 +60,13 @@ from gatekeeper.evaluation.prediction_cache import PredictionCache
 from gatekeeper.evidence.store import EvidenceStore
 from gatekeeper.export.bundle import EvidenceExport
 from gatekeeper.handlers import Handlers
+from gatekeeper.model_gauges import ModelGauges
+from gatekeeper.notifications.channels import Channels
+from gatekeeper.notifications.configuration import NotificationsFile
+from gatekeeper.notifications.gauges import NotificationGauges
+from gatekeeper.notifications.planner import Planner
+from gatekeeper.notifications.sender import Sender
+from gatekeeper.operations.letters import LetterIntake
 from gatekeeper.promotion.audit_heads import AuditHeads
 from gatekeeper.promotion.commands import Decisions
 from gatekeeper.promotion.gate_job import GateJob
@@ -76,6 +85,7 @@ from gatekeeper.sandbox.sandbox import Sandbox
 from gatekeeper.settings import Settings
 from gatekeeper.signing import read_signing
 from gatekeeper.stories.intake import LOGGED, EventLog
+from gatekeeper.stories.reading import Stories
 from gatekeeper.tournaments.job import TournamentJob
 from gatekeeper.tournaments.runner import Tournament
 
@@ -133,11 +143,15 @@ def build(settings: Settings) -> FastAPI:
         *_audit_heads(settings, database, outbox, signing.signers),
         Pruning(database, more=[event_log.prune]),
         bus,
+        LetterIntake(settings, database),
         JobWorker(jobs, {MIRROR: mirror.run}),
         JobWorker(jobs, {MANIFEST: manifests.run}, on_failed={MANIFEST: manifests.on_failed}),
         RolloutClock(database, rolling, WaitingChallengers(database, recorder, policies)),
     ]
-    parts.append(BenchmarkGauge(database))
+    parts += [ModelGauges(database), JobQueueGauge(database)]
+    notifications = NotificationsFile(settings.notifications_path)
+    channels = Channels(notifications, settings.notification_timeout_seconds)
+    parts += _notifications(settings, database, notifications, channels, owner)
     for _ in range(settings.workers):
         sandbox = Sandbox(folder / "sandbox")
         predictions = PredictionCache(folder / "predictions")
@@ -181,7 +195,10 @@ def build(settings: Settings) -> FastAPI:
     }
     approvals = Approvals(database, recorder, rolling)
     services = Services({"drift": settings.drift_url, "serving": settings.serving_url, "trainer": settings.trainer_url})
-    site = Site(settings, database, policies, decisions, approvals, restoration.check, services, live, replayer)
+    stories = Stories(database, jobs, services.get)
+    site = Site(
+        settings, database, policies, decisions, approvals, restoration.check, services, live, stories, replayer
+    )
     exporter = EvidenceExport(database, artifacts, kept, signing.signers)
     routers = [
         reading_router(database, decisions, policies),
@@ -190,12 +207,12 @@ def build(settings: Settings) -> FastAPI:
         benchmarks_router(database, decisions, replayer),
         tournaments_router(database, decisions, replayer),
         rollouts_router(database, decisions, approvals, restoration.check),
+        stories_router(stories, decisions),
+        notifications_router(database, notifications, channels, settings.console_url),
         *console_routers(site),
     ]
-    details = {policies.name: policies.details}
-    app = build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details, forms=PREFIX)
-    app.state.decision_of = site.decision_of
-    return app
+    details = {policies.name: policies.details, notifications.name: notifications.details}
+    return build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details, forms=PREFIX)
 
 
 def _audit_heads(
@@ -204,6 +221,14 @@ def _audit_heads(
     """After the relay, which publishes a last head when the service stops, and before what still writes the trail."""
     every = timedelta(seconds=settings.audit_head_seconds)
     return [AuditHeads(database, outbox, signer.key_id, every) for signer in signers[:1]]
+
+
+def _notifications(
+    settings: Settings, database: Database, file: NotificationsFile, channels: Channels, owner: str
+) -> list[Part]:
+    timeout = settings.notification_timeout_seconds
+    sender = Sender(database, file, channels, owner=owner, public_url=settings.console_url, timeout=timeout)
+    return [file, sender, Planner(database, file, sender.wake), NotificationGauges(database, file)]
 
 
 def main() -> int:

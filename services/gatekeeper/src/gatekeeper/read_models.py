@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from contracts import Envelope, GateVerdict, Promoted
 from contracts.policy import ModelPolicy
-from gatekeeper.database import queries, registrations
+from gatekeeper.database import model_rows, queries, registrations
+from gatekeeper.database.model_rows import ModelRows
 from gatekeeper.database.tables import AuditRow, CandidateRow, PromotionRow, RegistrationRow, ReplicaRow
 from gatekeeper.policy.hash_chain import Proof
 
@@ -186,8 +188,10 @@ def promotion_view_of(envelope: Envelope[Promoted]) -> PromotionView:
     return PromotionView.model_validate({**envelope.data.model_dump(mode="json"), **own})
 
 
-def summary_view(session: Session, row: CandidateRow) -> CandidateSummary:
-    return CandidateSummary.model_validate(_summary(session, row))
+def summary_views(session: Session, rows: Sequence[CandidateRow]) -> list[CandidateSummary]:
+    """Return the views of several versions, with their promotions in one query."""
+    epochs = model_rows.epochs_of(session, ((row.model_name, row.model_version) for row in rows))
+    return [_summary_view(row, epochs.get((row.model_name, row.model_version), ())) for row in rows]
 
 
 def candidate_view(session: Session, row: CandidateRow) -> CandidateView:
@@ -196,7 +200,7 @@ def candidate_view(session: Session, row: CandidateRow) -> CandidateView:
     datasets = {"training": event.training, "evaluation": event.evaluation, "reference": event.reference}
     return CandidateView.model_validate(
         {
-            **_summary(session, row),
+            **_summary(row, queries.epochs_of(session, row.model_name, row.model_version)),
             "run_id": event.run_id,
             "artifact_uri": row.artifact_uri,
             "artifact_digest": row.artifact_digest,
@@ -216,13 +220,23 @@ def candidate_view(session: Session, row: CandidateRow) -> CandidateView:
 
 
 def model_view(session: Session, model_name: str, policy: ModelPolicy | None) -> ModelView:
-    champion, challenger = queries.champion(session, model_name), queries.challenger(session, model_name)
-    row = queries.model(session, model_name)
+    policies = {} if policy is None else {model_name: policy}
+    return model_views(session, [model_name], policies)[0]
+
+
+def model_views(session: Session, names: Sequence[str], policies: Mapping[str, ModelPolicy]) -> list[ModelView]:
+    """Return the views of these models, in this order, in a constant number of queries."""
+    found = model_rows.rows_of(session, names)
+    return [_model_view(found[name], policies.get(name)) for name in names]
+
+
+def _model_view(rows: ModelRows, policy: ModelPolicy | None) -> ModelView:
+    champion, challenger, row = rows.champion, rows.challenger, rows.model
     epoch = champion.epoch if champion else 0
     return ModelView(
-        model_name=model_name,
+        model_name=rows.name,
         champion=promotion_view(champion) if champion else None,
-        challenger=summary_view(session, challenger) if challenger else None,
+        challenger=_summary_view(challenger, rows.challenger_epochs) if challenger else None,
         frozen=row is not None and row.frozen_at is not None,
         frozen_by=row.frozen_by if row else None,
         frozen_reason=row.frozen_reason if row else None,
@@ -230,8 +244,8 @@ def model_view(session: Session, model_name: str, policy: ModelPolicy | None) ->
         policy_digest=policy.digest if policy else None,
         metric=policy.metric if policy else None,
         strategy=policy.strategy_in_words if policy else None,
-        candidates=queries.count_by_state(session, model_name),
-        replicas=[_replica_view(item, epoch) for item in queries.replicas(session, model_name)],
+        candidates=dict(rows.counts),
+        replicas=[_replica_view(item, epoch) for item in rows.replicas],
     )
 
 
@@ -243,12 +257,12 @@ def audit_view(row: AuditRow) -> AuditView:
     return AuditView.model_validate(row)
 
 
-def _summary(session: Session, row: CandidateRow) -> dict[str, Any]:
-    columns = ("id", "model_name", "model_version", "state", "reason", "judgement", "champion_version", "metrics")
-    columns = (*columns, "quarantine")
-    times = ("registered_at", "gating_at", "judged_at")
-    epochs = queries.epochs_of(session, row.model_name, row.model_version)
-    return {name: getattr(row, name) for name in (*columns, *times)} | {"epochs": epochs}
+def _summary_view(row: CandidateRow, epochs: Sequence[int]) -> CandidateSummary:
+    return CandidateSummary.model_validate(_summary(row, epochs))
+
+
+def _summary(row: CandidateRow, epochs: Sequence[int]) -> dict[str, Any]:
+    return {column.key: getattr(row, column.key) for column in model_rows.SUMMARY} | {"epochs": epochs}
 
 
 def _registration(row: RegistrationRow) -> RegistrationView:

@@ -60,6 +60,29 @@ class Settings(ServiceSettings):
         description="Address of the console in people's browsers, for links in messages; default: where it listens",
     )
 
+    notifications_file: Path | None = Field(
+        None,
+        description="YAML file of who is told what, see docs/how-to/notifications.md; read again when it changes. "
+        "Default: notifications.yaml beside POLICIES_DIR, if it is there",
+    )
+    notification_timeout_seconds: float = Field(
+        10,
+        gt=0,
+        le=300,
+        description="A target of notifications that has not replied for this long is tried again later",
+    )
+
+    @property
+    def notifications_path(self) -> Path:
+        """Beside the policies: people write both, and keep them in one repository; DATA_DIR is written by programs."""
+        return self.notifications_file or self.policies_dir.absolute().parent / "notifications.yaml"
+
+    @property
+    def console_url(self) -> str:
+        """Where links in messages lead."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # compared, not bound
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+
     @property
     def advisories_folder(self) -> Path:
         return self.advisories_dir or self.data_dir.resolve() / "advisories"

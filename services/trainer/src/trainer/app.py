@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from chassis.bus import Bus
 from chassis.database import Database
+from chassis.job_queue_gauge import JobQueueGauge
 from chassis.job_worker import JobWorker
 from chassis.jobs import Jobs
 from chassis.outbox import Outbox
@@ -44,6 +45,7 @@ def build(settings: Settings) -> FastAPI:
         bus,
         Relay(settings, database),
         Pruning(database),
+        JobQueueGauge(database),
         JobWorker(jobs, {KIND: training.run}, on_failed={KIND: training.on_failed}),
     ]
     checks: dict[str, Check] = {

@@ -112,7 +112,7 @@ def test_the_file_of_roles_is_a_list_of_rules() -> None:
     ("wrong", "right", "line", "named"),
     [
         ("operator", "operater", 4, ["rules.1.role", "operater"]),
-        ("subjects: [ann", "subject: [ann", 5, ["rules.1.subject", "Extra inputs"]),
+        ("subjects: [ann", "subject: [ann", 5, ["rules.1.subject", "unknown key; did you mean 'subjects'?"]),
         ('["flights-*"]', "[]", 6, ["rules.1.models"]),
         ("effect: deny", "effect: refuse", 7, ["rules.2.effect", "refuse"]),
         ("rules:", "rule:", 1, ["rule"]),

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from chassis.jobs import Jobs
 from chassis.outbox import Outbox
 from chassis.telemetry import get_logger
-from contracts import DriftDetected, DriftKind, DriftWindow, FeatureScore, HarmEstimate
+from contracts import DriftDetected, DriftKind, DriftWindow, FeatureScore, Harm, HarmEstimate
 from drift import metrics
 from drift.database import estimates, store
 from drift.database.records import identity
@@ -133,6 +133,8 @@ class DriftEmitter:
         )
         emitted = self._outbox.emit(session, event, event_id=identity(f"{window.id}:{verdict.kind}"))
         metrics.once_committed(session, lambda: metrics.ANNOUNCED.labels(name, verdict.kind).inc())
+        if verdict.kind is DriftKind.PERFORMANCE or (event.harm is not None and event.harm.harm is Harm.HARMFUL):
+            metrics.once_committed(session, lambda: metrics.HARMFUL.labels(name).inc())
         return emitted.id, None
 
 

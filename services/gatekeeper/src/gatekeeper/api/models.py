@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from chassis.auth.access import Caller
@@ -19,7 +18,7 @@ from chassis.database import Database
 from chassis.http import Problem, problems
 from contracts.event import LARGEST_INTEGER
 from contracts.policy import ModelPolicy
-from gatekeeper.database import audit_trail, queries
+from gatekeeper.database import audit_trail, model_rows, queries
 from gatekeeper.database.tables import AuditRow
 from gatekeeper.promotion.commands import Authority, Decisions, OverrideNotPermitted
 from gatekeeper.read_models import (
@@ -33,9 +32,10 @@ from gatekeeper.read_models import (
     audit_view,
     candidate_view,
     model_view,
+    model_views,
     promotion_view,
     promotion_view_of,
-    summary_view,
+    summary_views,
 )
 from gatekeeper.refusals import CommandRefused
 from gatekeeper.report.page import render
@@ -75,6 +75,14 @@ class FreezeView(BaseModel):
     reason: str
 
 
+class PolicyView(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    digest: str
+    policy: dict[str, Any] = Field(description="As it is written, without defaults")
+
+
 def reading_router(database: Database, decisions: Decisions, policies: Mapping[str, ModelPolicy]) -> APIRouter:
     router = guarded_router(tags=["reading"])
 
@@ -83,7 +91,7 @@ def reading_router(database: Database, decisions: Decisions, policies: Mapping[s
         """Every model that has a policy or a registered version, and that the caller may read."""
         with database.reading() as session:
             names = sorted(filter(caller.sees, queries.model_names(session) | policies.keys()))
-            return [model_view(session, name, policies.get(name)) for name in names]
+            return model_views(session, names, policies)
 
     @router.get("/models/{model_name}", openapi_extra=allowed(Action.READ), responses=problems(404))
     def show_model(model_name: str) -> ModelView:
@@ -92,12 +100,22 @@ def reading_router(database: Database, decisions: Decisions, policies: Mapping[s
         with database.reading() as session:
             return model_view(session, model_name, policies.get(model_name))
 
+    @router.get("/models/{model_name}/policy", openapi_extra=allowed(Action.READ), responses=problems(404))
+    def show_policy(model_name: str) -> PolicyView:
+        """The policy in force: what a version of the model must prove."""
+        decisions.known(model_name)
+        if (policy := policies.get(model_name)) is None:
+            raise Problem(404, "no policy", f"{model_name} has no policy: write policies/{model_name}.yaml")
+        written = policy.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        return PolicyView(model_name=model_name, digest=policy.digest, policy=written)
+
     @router.get("/models/{model_name}/candidates", openapi_extra=allowed(Action.READ), responses=problems(404))
     def list_candidates(model_name: str, limit: Limit = 100) -> list[CandidateSummary]:
         """The candidates of a model, newest version first."""
         decisions.known(model_name)
         with database.reading() as session:
-            return [summary_view(session, row) for row in queries.candidates(session, model_name, limit)]
+            found = queries.candidates(session, model_name, limit, model_rows.SUMMARY)
+            return summary_views(session, found)
 
     @router.get(
         "/models/{model_name}/candidates/{model_version}", openapi_extra=allowed(Action.READ), responses=problems(404)
@@ -224,7 +242,7 @@ def deciding_router(decisions: Decisions, ready: Callable[[], None]) -> APIRoute
 
 def readable(session: Session, caller: Caller, column: InstrumentedAttribute[str]) -> list[str] | None:
     """Return the models of a column that the caller may read; None when they may read all."""
-    return caller.visible(session.scalars(select(column).distinct()))
+    return None if caller.may(Action.READ, None) else caller.visible(queries.distinct(session, column))
 
 
 @contextmanager

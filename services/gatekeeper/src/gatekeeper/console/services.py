@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ class Away:
     service: str
     url: str
     reason: str
+    status: int | None = None
+    """Of its response; None without one."""
 
 
 class Services:
@@ -32,6 +34,26 @@ class Services:
 
     async def get(self, service: str, path: str, authorization: str | None, **parameters: Any) -> Any | Away:
         """Return the JSON body of a GET; Away when there is none in time, or it is refused."""
+        return await self._read(service, path, authorization, parameters, (200,), lambda response: response.json())
+
+    async def ready(self, service: str, authorization: str | None) -> Any | Away:
+        """Return the JSON body of /ready, of a service that is not ready, too."""
+        return await self._read(service, "/ready", authorization, {}, (200, 503), lambda response: response.json())
+
+    async def text(self, service: str, path: str, authorization: str | None) -> str | Away:
+        """Return the text of a GET, as `get` does."""
+        found: str | Away = await self._read(service, path, authorization, {}, (200,), lambda response: response.text)
+        return found
+
+    async def _read(
+        self,
+        service: str,
+        path: str,
+        authorization: str | None,
+        parameters: Mapping[str, Any],
+        good: Collection[int],
+        read: Callable[[httpx.Response], Any],
+    ) -> Any | Away:
         import httpx
 
         if self._client is None:
@@ -42,10 +64,10 @@ class Services:
             response = await self._client.get(url + path, params=parameters, headers=headers)
         except httpx.HTTPError as error:
             return Away(service, url, str(error) or type(error).__name__)
-        if response.status_code != 200:
-            return Away(service, url, f"it returned {response.status_code} for {path}")
+        if response.status_code not in good:
+            return Away(service, url, f"it returned {response.status_code} for {path}", response.status_code)
         try:
-            return response.json()
+            return read(response)
         except ValueError as error:
             return Away(service, url, f"its response to {path} is not JSON: {error}")
 

@@ -23,6 +23,7 @@ from gatekeeper.promotion.commands import Decisions
 from gatekeeper.read_models import AuditView, audit_view
 from gatekeeper.replay import Replayer
 from gatekeeper.rollout.approvals import Approvals
+from gatekeeper.stories.reading import Stories
 
 if TYPE_CHECKING:
     from gatekeeper.settings import Settings
@@ -42,6 +43,7 @@ class Site:
     ready: Callable[[], None]
     services: Services
     live: LiveFeed
+    stories: Stories
     replayer: Replayer
 
     def decision_of(self, model_name: str, sequence: int) -> AuditView | None:
@@ -51,7 +53,22 @@ class Site:
             return audit_view(row) if row is not None and row.model_name == model_name else None
 
 
-SCREENS = ("audit", "decide", "live", "login", "model", "overview", "policy", "rollout", "version")
+SCREENS = (
+    "audit",
+    "dead_letter",
+    "decide",
+    "drift",
+    "fleet",
+    "live",
+    "login",
+    "model",
+    "operations",
+    "overview",
+    "policy",
+    "rollout",
+    "story",
+    "version",
+)
 """Modules of `screens`; each has a function NAME_router(site)."""
 
 

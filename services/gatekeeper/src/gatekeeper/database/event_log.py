@@ -31,7 +31,10 @@ class EventLogRow(Base):
     __table_args__ = (
         UniqueConstraint("source", "event_id"),
         Index("ix_event_log_model_name_id", "model_name", "id"),
+        Index("ix_event_log_model_name_type_id", "model_name", "type", "id"),
         Index("ix_event_log_type_id", "type", "id"),
+        Index("ix_event_log_event_id", "event_id"),
+        Index("ix_event_log_model_name_version_id", "model_name", "model_version", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
@@ -127,3 +130,9 @@ def of_story(session: Session, correlation_id: str, limit: int = 1000) -> Sequen
     """Return the events of one story, the oldest first."""
     query = select(EventLogRow).where(EventLogRow.correlation_id == correlation_id)
     return session.scalars(query.order_by(EventLogRow.at, EventLogRow.id).limit(limit)).all()
+
+
+def newest_of(session: Session, model_name: str, kind: str, limit: int) -> Sequence[EventLogRow]:
+    """Return the newest events of one type about a model, the newest first; `kind`: the name of the event's class."""
+    query = select(EventLogRow).where(EventLogRow.model_name == model_name, EventLogRow.type == kind)
+    return session.scalars(query.order_by(EventLogRow.id.desc()).limit(limit)).all()

@@ -15,11 +15,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, String, and_, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, defer, load_only
+from sqlalchemy.orm import Session, aliased, defer, load_only
 
 from chassis.columns import UtcDateTime
 from gatekeeper.database.queries import candidate_id
-from gatekeeper.database.tables import CandidateRow, ModelRow, PromotionRow, ReplicaRow
+from gatekeeper.database.tables import CandidateCountRow, CandidateRow, ModelRow, PromotionRow, ReplicaRow
 
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 SUMMARY = (
@@ -52,25 +52,6 @@ class ModelRows:
     replicas: Sequence[ReplicaRow] = ()
 
 
-def distinct(session: Session, column: InstrumentedAttribute[str]) -> list[str]:
-    """Return the values of a column that an index begins with, in order: one step of the index for each.
-
-    `SELECT DISTINCT` reads every row. https://wiki.postgresql.org/wiki/Loose_indexscan
-    """
-    first = select(func.min(column).label("value")).cte(recursive=True)
-    following = select(func.min(column)).where(column > first.c.value).scalar_subquery()
-    steps = first.union_all(select(following).where(first.c.value.is_not(None)))
-    return list(session.scalars(select(steps.c.value).where(steps.c.value.is_not(None))))
-
-
-def known_names(session: Session) -> set[str]:
-    """Every model with a row in this database."""
-    found = set(session.scalars(select(ModelRow.name)))
-    for column in (CandidateRow.model_name, PromotionRow.model_name):
-        found.update(distinct(session, column))
-    return found
-
-
 def listed(session: Session, values: Collection[str]) -> Any:
     """Return a table of one column, `value`, with these values as one parameter: a plan is made once for any number."""
     given = json.dumps(sorted(values))
@@ -91,18 +72,14 @@ def rows_of(session: Session, names: Collection[str], *, events: bool = True) ->
     challengers, epochs = _challengers(session, challenging)
     counts: dict[str, dict[str, int]] = defaultdict(dict)
     given = listed(session, names)
-    query = select(CandidateRow.model_name, CandidateRow.state, func.count())
-    query = query.join(given, CandidateRow.model_name == given.c.value)
-    for name, state, count in session.execute(query.group_by(CandidateRow.model_name, CandidateRow.state)):
-        counts[name][state] = count
-    models = {
-        row.name: row for row in session.scalars(select(ModelRow).where(ModelRow.name.in_(select(given.c.value))))
-    }
+    kept = select(CandidateCountRow).join(given, CandidateCountRow.model_name == given.c.value)
+    for number in session.scalars(kept.where(CandidateCountRow.versions > 0).order_by(CandidateCountRow.state)):
+        counts[number.model_name][number.state] = number.versions
+    wanted = select(given.c.value)
+    models = {row.name: row for row in session.scalars(select(ModelRow).where(ModelRow.name.in_(wanted)))}
     replicas: dict[str, list[ReplicaRow]] = defaultdict(list)
-    order = (ReplicaRow.role, ReplicaRow.replica)
-    for row in session.scalars(
-        select(ReplicaRow).where(ReplicaRow.model_name.in_(select(given.c.value))).order_by(*order)
-    ):
+    reports = select(ReplicaRow).where(ReplicaRow.model_name.in_(wanted))
+    for row in session.scalars(reports.order_by(ReplicaRow.role, ReplicaRow.replica)):
         replicas[row.model_name].append(row)
     return {
         name: ModelRows(
@@ -142,7 +119,8 @@ def _champions(
     name = given.c.value
     champion = and_(PromotionRow.model_name == name, PromotionRow.epoch == newest_epoch(name))
     since = func.coalesce(PromotionRow.promoted_at, literal(LONG_AGO, UtcDateTime))
-    passed = select(func.max(CandidateRow.model_version)).where(
+    # `+ 0`: else SQLite walks the versions down from the newest, to the first one where none has passed since.
+    passed = select(func.max(CandidateRow.model_version + 0)).where(
         CandidateRow.model_name == name,
         CandidateRow.state == "passed",
         CandidateRow.judged_at >= since,

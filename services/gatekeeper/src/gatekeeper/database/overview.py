@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import String, func, literal, select, union_all
+from sqlalchemy import String, exists, func, literal, select, union_all
 from sqlalchemy.orm import Session, aliased, load_only
 
 from chassis.jobs import DONE, FAILED, JobRow
 from contracts import DriftDetected, DriftKind, Harm, ModelRegistered, Result, Stage, TrainingFailed
 from contracts.policy import ModelPolicy
-from gatekeeper.database import rollouts
+from gatekeeper.database import queries, rollouts
 from gatekeeper.database.event_log import EventLogRow
-from gatekeeper.database.model_rows import ModelRows, known_names, listed, rows_of
+from gatekeeper.database.model_rows import ModelRows, listed, rows_of
 from gatekeeper.database.rollout_tables import GIVEN, ApprovalRow, RolloutRow
 from gatekeeper.database.tables import CandidateRow, ReplicaRow
 from gatekeeper.policy import attention
@@ -121,12 +121,13 @@ def overview(
     session: Session, policies: Mapping[str, ModelPolicy], sees: Callable[[str], bool], now: datetime
 ) -> Overview:
     """Return the first page of a caller who may read the models of which `sees` is true."""
-    names = sorted(filter(sees, known_names(session) | policies.keys()))
+    visible = set(filter(sees, queries.model_names(session) | policies.keys()))
+    names = sorted(visible)
     rows = rows_of(session, names, events=False)
     running = _running(session, names)
     given = _given(session, running.values())
-    ended, events = _ended(session, names, now), _last_events(session, names)
-    quarantined, jobs = _quarantined(session, names), _failed_jobs(session, names, now)
+    ended, events = _ended(session, visible, now), _last_events(session, names)
+    quarantined, jobs = _quarantined(session, names), _failed_jobs(session, visible, now)
     models, needs = [], []
     for name in names:
         rollout = _rollout_line(running[name], given) if name in running else None
@@ -275,17 +276,17 @@ def _approval(rollout: RolloutLine) -> attention.Approval:
     )
 
 
-def _ended(session: Session, names: Collection[str], now: datetime) -> dict[str, attention.EndedRollout]:
+def _ended(session: Session, names: Set[str], now: datetime) -> dict[str, attention.EndedRollout]:
     """Return of each model the rollout that ended last, of those that ended lately and as nobody wanted."""
     columns = (RolloutRow.id, RolloutRow.model_name, RolloutRow.model_version, RolloutRow.result, RolloutRow.ended_at)
     query = select(*columns, RolloutRow.reason).where(
         RolloutRow.ended_at >= now - RECENT,
         RolloutRow.result.in_(sorted(UNWANTED)),
-        RolloutRow.model_name.in_(select(listed(session, names).c.value)),
     )
     return {
         row.model_name: attention.EndedRollout(row.id, row.model_version, Result(row.result), row.ended_at, row.reason)
         for row in session.execute(query.order_by(RolloutRow.ended_at))
+        if row.model_name in names
     }
 
 
@@ -334,28 +335,20 @@ def _quarantined(session: Session, names: Collection[str]) -> dict[str, attentio
     }
 
 
-def _failed_jobs(session: Session, names: Collection[str], now: datetime) -> dict[str, list[attention.FailedJob]]:
+def _failed_jobs(session: Session, names: Set[str], now: datetime) -> dict[str, list[attention.FailedJob]]:
     """Return the jobs of each model that failed lately, and of which none of their kind has ended well since."""
-    columns = (JobRow.sequence, JobRow.id, JobRow.kind, JobRow.key, JobRow.error, JobRow.ended_at)
-    query = select(*columns).where(JobRow.state == FAILED, JobRow.ended_at >= now - RECENT)
-    query = query.where(JobRow.key.in_(select(listed(session, names).c.value)))
-    failed = session.execute(query.order_by(JobRow.ended_at.desc()).limit(MOST_FAILED)).all()
-    good = _last_good(session, {row.key for row in failed})
+    good = aliased(JobRow)
+    made_good = exists().where(
+        good.key == JobRow.key, good.kind == JobRow.kind, good.state == DONE, good.sequence > JobRow.sequence
+    )
+    query = select(JobRow.id, JobRow.kind, JobRow.key, JobRow.error, JobRow.ended_at).where(
+        JobRow.state == FAILED, JobRow.ended_at >= now - RECENT, ~made_good
+    )
     found: dict[str, list[attention.FailedJob]] = defaultdict(list)
     seen = set()
-    for row in failed:
-        if (row.kind, row.key) in seen or good.get((row.kind, row.key), 0) > row.sequence:
-            continue
-        seen.add((row.kind, row.key))
-        error = (row.error or "").strip().splitlines()
-        found[row.key].append(attention.FailedJob(row.id, row.kind, row.ended_at, error[-1] if error else ""))
+    for row in session.execute(query.order_by(JobRow.ended_at.desc()).limit(MOST_FAILED)):
+        if row.key in names and (row.kind, row.key) not in seen:
+            seen.add((row.kind, row.key))
+            error = (row.error or "").strip().splitlines()
+            found[row.key].append(attention.FailedJob(row.id, row.kind, row.ended_at, error[-1] if error else ""))
     return found
-
-
-def _last_good(session: Session, keys: Collection[str]) -> dict[tuple[str, str], int]:
-    """Return the last job of each kind and model that ended well."""
-    given = listed(session, keys)
-    query = select(JobRow.kind, JobRow.key, func.max(JobRow.sequence)).select_from(given)
-    query = query.join(JobRow, JobRow.key == given.c.value).where(JobRow.state == DONE)
-    rows: Sequence[tuple[str, str, int]] = session.execute(query.group_by(JobRow.kind, JobRow.key)).tuples().all()
-    return {(kind, key): sequence for kind, key, sequence in rows}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Row, exists, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 
 from contracts import Envelope, GateVerdict, ModelRegistered, Outcome, Promoted, Stage
 from gatekeeper.database import audit_trail
@@ -60,14 +61,13 @@ def candidate_by_id(session: Session, row_id: str) -> CandidateRow | None:
     return None if "\0" in row_id else session.get(CandidateRow, row_id)  # PostgreSQL rejects NUL even in a comparison
 
 
-def count_by_state(session: Session, model_name: str) -> dict[str, int]:
-    query = select(CandidateRow.state, func.count()).where(CandidateRow.model_name == model_name)
-    return dict(session.execute(query.group_by(CandidateRow.state)).tuples().all())
-
-
-def candidates(session: Session, model_name: str, limit: int = 100) -> Sequence[CandidateRow]:
-    """Newest version first."""
+def candidates(
+    session: Session, model_name: str, limit: int = 100, columns: Sequence[InstrumentedAttribute[Any]] = ()
+) -> Sequence[CandidateRow]:
+    """Newest version first; with these columns only, if some are given."""
     query = select(CandidateRow).where(CandidateRow.model_name == model_name)
+    if columns:
+        query = query.options(load_only(*columns, raiseload=True))
     return session.scalars(query.order_by(CandidateRow.model_version.desc()).limit(limit)).all()
 
 
@@ -116,6 +116,26 @@ def champion(session: Session, model_name: str, *, but: int | None = None) -> Pr
     if but is not None:
         query = query.where(PromotionRow.model_version != but)
     return session.scalars(query.order_by(PromotionRow.epoch.desc()).limit(1)).first()
+
+
+def champions(session: Session) -> Sequence[Row[tuple[str, int, int, str, datetime]]]:
+    """Model, epoch, version, cause and time of every newest promotion, by one look at each model's last epoch."""
+    newest = select(func.max(PromotionRow.epoch)).where(PromotionRow.model_name == ModelRow.name).scalar_subquery()
+    return session.execute(
+        select(
+            PromotionRow.model_name,
+            PromotionRow.epoch,
+            PromotionRow.model_version,
+            PromotionRow.cause,
+            PromotionRow.promoted_at,
+        ).join(ModelRow, (ModelRow.name == PromotionRow.model_name) & (PromotionRow.epoch == newest))
+    ).all()
+
+
+def frozen_since(session: Session) -> dict[str, datetime]:
+    """Return since when each model is frozen that is."""
+    rows = session.execute(select(ModelRow.name, ModelRow.frozen_at).where(ModelRow.frozen_at.is_not(None)))
+    return {name: at for name, at in rows if at is not None}
 
 
 def challenger(session: Session, model_name: str) -> CandidateRow | None:
@@ -200,12 +220,29 @@ def state(session: Session, model_name: str) -> State:
     )
 
 
+def distinct(session: Session, column: InstrumentedAttribute[str]) -> list[str]:
+    """Return the values of a column that an index begins with, in order: one step of the index for each.
+
+    `SELECT DISTINCT` reads every row. https://wiki.postgresql.org/wiki/Loose_indexscan
+    """
+    first = select(func.min(column).label("value")).cte(recursive=True)
+    following = select(func.min(column)).where(column > first.c.value).scalar_subquery()
+    steps = first.union_all(select(following).where(first.c.value.is_not(None)))
+    return list(session.scalars(select(steps.c.value).where(steps.c.value.is_not(None))))
+
+
 def model_names(session: Session) -> set[str]:
     """Every model with a row in this database."""
-    found: set[str] = set()
-    for column in (CandidateRow.model_name, PromotionRow.model_name, ModelRow.name):
-        found.update(session.scalars(select(column).distinct()))
+    found = set(session.scalars(select(ModelRow.name)))
+    for column in (CandidateRow.model_name, PromotionRow.model_name):
+        found.update(distinct(session, column))
     return found
+
+
+def has_rows(session: Session, model_name: str) -> bool:
+    """Whether it is one of `model_names`."""
+    columns = (ModelRow.name, CandidateRow.model_name, PromotionRow.model_name)
+    return bool(session.scalar(select(or_(*(exists().where(column == model_name) for column in columns)))))
 
 
 def add_audit(

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import String, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from chassis.cloudevents import Record
 from chassis.columns import UtcDateTime
 from chassis.database import Base
 from chassis.follower import RefusedRecord
 from contracts import Promoted, RolloutChanged
+from contracts.cloudevents import Record
 from gatekeeper.database import queries, rollouts
 from gatekeeper.database.audit_trail import ACTOR
 from gatekeeper.database.tables import PromotionRow
@@ -60,19 +60,24 @@ def add(session: Session, refused: RefusedRecord) -> None:
     queries.add_audit(
         session,
         "not believed",
-        _storable(refused.model_name)[:200],
+        storable(refused.model_name)[:200],
         event.model_version if isinstance(event, Promoted) else None,
         actor=ACTOR,
-        reason=_storable(refused.reason),
+        reason=storable(refused.reason),
         evidence={
             "topic": refused.record.topic,
             "partition": refused.partition,
             "offset": refused.offset,
             "why": refused.why.value,
             "digest": digest,
-            **{name: _storable(value) for name, value in claimed.items()},
+            **{name: storable(value) for name, value in claimed.items()},
         },
     )
+
+
+def count_since(session: Session, since: datetime) -> int:
+    """Return how many records were not believed and audited since then; at most A_DAY a day."""
+    return session.scalar(select(func.count()).select_from(RefusedRecordRow).where(RefusedRecordRow.at > since)) or 0
 
 
 def is_known(session: Session, refused: RefusedRecord) -> bool:
@@ -95,6 +100,6 @@ def is_known(session: Session, refused: RefusedRecord) -> bool:
     return False
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """PostgreSQL stores neither NUL nor half of a surrogate pair."""
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()

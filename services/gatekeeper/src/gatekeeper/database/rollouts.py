@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -82,6 +83,11 @@ def running(session: Session, model_name: str) -> RolloutRow | None:
     return session.scalars(query).first()
 
 
+def all_running(session: Session) -> Mapping[str, RolloutRow]:
+    """The rollouts that have not ended, by model: one of each at most."""
+    return {row.model_name: row for row in session.scalars(select(RolloutRow).where(RolloutRow.ended_at.is_(None)))}
+
+
 def running_ids(session: Session) -> list[tuple[str, str]]:
     """Model and id of every rollout that has not ended."""
     query = select(RolloutRow.model_name, RolloutRow.id).where(RolloutRow.ended_at.is_(None))
@@ -139,11 +145,36 @@ def all_waiting(session: Session) -> list[str]:
     return list(session.scalars(query.order_by(WaitingChallengerRow.model_name)))
 
 
+def waiting_for_people(session: Session) -> Sequence[RolloutRow]:
+    """Return the rollouts that wait for an approval."""
+    query = select(RolloutRow).where(RolloutRow.ended_at.is_(None), RolloutRow.stage == Stage.APPROVAL.value)
+    return session.scalars(query.order_by(RolloutRow.model_name)).all()
+
+
 def expires_at(row: RolloutRow) -> datetime | None:
     """When staging, an approval or a watch ends by itself; None for other stages."""
     if row.ended_at is not None or row.stage not in (Stage.STAGING, Stage.APPROVAL, Stage.WATCH):
         return None
     return row.step_began_at + step_of(row).duration
+
+
+@dataclass(frozen=True)
+class RunningStage:
+    """Where a rollout stands that runs; `expires_at`: when its step ends by itself, if it does."""
+
+    model_name: str
+    stage: Stage
+    expires_at: datetime
+
+
+def running_stages(session: Session) -> list[RunningStage]:
+    """Of every model's rollout that runs."""
+    query = select(RolloutRow.model_name, RolloutRow.stage, RolloutRow.step_began_at, RolloutRow.step, RolloutRow.plan)
+    rows = session.execute(query.where(RolloutRow.ended_at.is_(None)))
+    return [
+        RunningStage(name, Stage(stage), began + _PLAN.validate_python(plan)[step].duration)
+        for name, stage, began, step, plan in rows
+    ]
 
 
 def changed_event(row: RolloutRow) -> RolloutChanged:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import Boolean, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.columns import BigId, Json, UtcDateTime
@@ -14,6 +14,7 @@ from chassis.database import Base
 REGISTERED, GATING, WAITING, SUPERSEDED = "registered", "gating", "waiting", "superseded"
 BEING_JUDGED = (REGISTERED, GATING)
 UNJUDGED = (*BEING_JUDGED, WAITING)
+QUARANTINED = text("quarantine IS NOT NULL")
 
 
 class ModelRow(Base):
@@ -41,6 +42,14 @@ class CandidateRow(Base):
     __table_args__ = (
         UniqueConstraint("model_name", "model_version"),
         Index("ix_candidates_timeline", "model_name", "registered_at", "model_version"),
+        Index("ix_candidates_judged", "model_name", "state", "judged_at", "model_version"),
+        Index(
+            "ix_candidates_quarantined",
+            "model_name",
+            "model_version",
+            sqlite_where=QUARANTINED,
+            postgresql_where=QUARANTINED,
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(220), primary_key=True)
@@ -77,6 +86,16 @@ class CandidateRow(Base):
     """Why only a person can have it promoted: it was rolled back, aborted or refused. None: it is not quarantined."""
     registered_by: Mapped[list[str] | None] = mapped_column(Json)
     """The people who are known to have registered or logged it; they cannot approve it."""
+
+
+class CandidateCountRow(Base):
+    """How many versions of a model are in a state. The database keeps it, by triggers on `candidates`."""
+
+    __tablename__ = "candidate_counts"
+
+    model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    state: Mapped[str] = mapped_column(String(20), primary_key=True)
+    versions: Mapped[int] = mapped_column(Integer)
 
 
 class VerdictRow(Base):
@@ -142,6 +161,13 @@ class PromotionRow(Base):
     __table_args__ = (
         Index("ix_promotions_timeline", "model_name", "promoted_at", "epoch"),
         Index("ix_promotions_version", "model_name", "model_version", "epoch"),
+        Index(
+            "ix_promotions_restored",
+            "model_name",
+            "promoted_at",
+            sqlite_where=text("restored IS 1"),
+            postgresql_where=text("restored IS true"),
+        ),
     )
 
     model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
@@ -165,6 +191,7 @@ class AuditRow(Base):
         Index("ix_audit_model_name_sequence", "model_name", "sequence"),
         Index("ix_audit_actor_sequence", "actor", "sequence"),
         Index("ix_audit_action_sequence", "action", "sequence"),
+        Index("ix_audit_correlation_id", "correlation_id", postgresql_using="hash"),
     )
 
     sequence: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
@@ -239,7 +266,7 @@ class ReplicaRow(Base):
     __tablename__ = "replicas"
 
     replica: Mapped[str] = mapped_column(Text, primary_key=True)
-    model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    model_name: Mapped[str] = mapped_column(String(200), primary_key=True, index=True)
     role: Mapped[str] = mapped_column(Text)
     model_version: Mapped[int | None] = mapped_column(Integer)
     epoch: Mapped[int | None] = mapped_column(Integer)

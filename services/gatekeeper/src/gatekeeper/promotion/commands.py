@@ -157,7 +157,7 @@ class Decisions:
         if model_name in self._policies:
             return
         with self._database.reading() as session:
-            if model_name in queries.model_names(session):
+            if queries.has_rows(session, model_name):
                 return
         try:
             self._registry.aliases(model_name)

@@ -188,7 +188,7 @@ def fleet_view(session: Session, model_name: str) -> FleetView:
         champion_epoch=champion.epoch if champion else None,
         rollout=None if row is None else _fleet_rollout(row),
         replicas=[
-            _replica(each, champion, challenger.model_version if challenger else None, running)
+            fleet_replica(each, champion, challenger.model_version if challenger else None, running)
             for each in queries.replicas(session, model_name)
         ],
     )
@@ -223,9 +223,10 @@ def _fleet_rollout(row: RolloutRow) -> FleetRollout:
     )
 
 
-def _replica(
+def fleet_replica(
     row: ReplicaRow, champion: PromotionRow | None, challenger: int | None, running: RolloutRow | None
 ) -> FleetReplica:
+    """Return what a replica has of a model and should have; `running`: its rollout, while a version is tried."""
     production = row.role == "production"
     epoch = champion.epoch if champion and production else None
     desired = (champion.model_version if champion else None) if production else challenger

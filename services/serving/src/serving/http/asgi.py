@@ -32,6 +32,8 @@ log = get_logger(__name__)
 
 REQUESTS = Counter("gauntlet_serving_requests_total", "Requests for predictions", ["status"])
 ANSWERED = REQUESTS.labels(200)
+for status in (500, 503):  # at 0 from the start: the first failure is an increase
+    REQUESTS.labels(status)
 OPEN = Gauge("gauntlet_serving_bodies_in_progress", "Requests whose body is being received")
 
 LONGEST_ID = 200

@@ -40,6 +40,8 @@ BATCH = Histogram(
     "gauntlet_serving_batch_requests", "Requests answered together", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
 REFUSED = Counter("gauntlet_serving_requests_refused_total", "Requests that were not computed", ["reason"])
+for reason in ("too much load", "too slow"):  # at 0 from the start: the first one is an increase
+    REFUSED.labels(reason)
 
 INLINE_ROWS = 256
 """More rows at once would block the event loop, and every other request, for a millisecond or longer."""

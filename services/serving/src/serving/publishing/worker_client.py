@@ -24,6 +24,8 @@ BUFFER_KILOBYTES = 64 * 1024
 
 PUBLISHED = Counter("gauntlet_serving_predictions_published_total", "PredictionMade handed to Kafka's client")
 DROPPED = Counter("gauntlet_serving_predictions_dropped_total", "PredictionMade that were not published", ["reason"])
+for why in ("buffer full", "not JSON", "invalid", "publisher ended", "refused", "not delivered", "stopped"):
+    DROPPED.labels(why)  # at 0 from the start: the first one is an increase
 
 log = get_logger(__name__)
 

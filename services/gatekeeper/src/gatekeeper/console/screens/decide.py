@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from chassis.auth.access import Caller
 from chassis.auth.roles import Action, roles_for
 from chassis.auth.routes import CallerOf, allowed
-from chassis.http import Problem
+from chassis.http import Problem, problem_of
 from contracts import Cause, Stage
 from contracts.event import LARGEST_INTEGER
 from gatekeeper.api.models import Decision as DecisionRequest
@@ -126,8 +126,10 @@ def _add(router: APIRouter, site: Site, decision: Decision) -> None:
         """Decide, and go to the model's page, which shows what was done."""
         try:
             actor = _decide(site, caller, decision, model_name, form)
-        except Problem as problem:
-            site.decisions.known(model_name)
+        except Exception as error:
+            problem = problem_of(error)
+            if problem is None:
+                raise
             with site.database.reading() as session:
                 given = int(form.version) if form.version.isdecimal() else None
                 shown = _shown(session, site, caller, decision, model_name, given)
@@ -152,9 +154,10 @@ def _decide(site: Site, caller: Caller, decision: Decision, model_name: str, for
     epoch = int(form.epoch) if form.epoch.isdecimal() else None
     try:
         with conflicts("not decided"):
-            _carry_out(site, caller, decision, model_name, wanted, actor, epoch, form.rollout_id or None)
-    except OverrideNotPermitted as refused:
-        raise Problem(403, "not permitted", str(refused)) from refused
+            try:
+                _carry_out(site, caller, decision, model_name, wanted, actor, epoch, form.rollout_id or None)
+            except OverrideNotPermitted as refused:
+                raise Problem(403, "not permitted", str(refused)) from refused
     except Problem as problem:
         if problem.status != 409:
             raise

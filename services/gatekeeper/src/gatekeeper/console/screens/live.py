@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
 from chassis.auth.access import Access
 from chassis.auth.roles import Action
 from chassis.auth.routes import CallerOf, Scope, allowed
-from chassis.http import problems
 from gatekeeper.console.live import Listener, LiveStream
 from gatekeeper.console.routes import authorization_of, page_router
 from gatekeeper.console.site import Site
@@ -23,8 +23,7 @@ def live_router(site: Site) -> APIRouter:
     @router.get(
         "/console/live",
         openapi_extra=allowed(Action.READ, Scope.EACH),
-        response_class=LiveStream,
-        responses=problems(429, 503),
+        response_class=StreamingResponse,
     )
     async def live(
         request: Request,

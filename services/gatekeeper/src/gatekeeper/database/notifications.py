@@ -1,0 +1,325 @@
+"""Statements on the tables of notifications. Every function uses the caller's session; the caller commits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from contracts.notification_settings import Severity
+from gatekeeper.database import event_log
+from gatekeeper.database.notification_tables import (
+    FAILED,
+    SENT,
+    WAITING,
+    NotificationAttemptRow,
+    NotificationCursorRow,
+    NotificationMessageRow,
+    NotificationRow,
+    NotificationSubscriptionRow,
+)
+from gatekeeper.database.queries import insert_of
+from gatekeeper.policy.notifications.rendering import Item
+from gatekeeper.policy.notifications.scheduling import Waiting
+from gatekeeper.policy.notifications.wording import Said
+
+THE_ONE = 1
+KEPT = timedelta(days=30)
+"""How long what is over is kept: longer than an event is news (`policy.notifications.matching.NEWS`)."""
+AT_A_TIME = 500
+
+
+def lock_cursor(session: Session) -> NotificationCursorRow:
+    """Return the cursor, locked until the transaction ends; a new one is at the end of the log."""
+    row = {"id": THE_ONE, "event_log_id": event_log.newest_id(session)}
+    session.execute(insert_of(session)(NotificationCursorRow).values(row).on_conflict_do_nothing())
+    return session.scalars(select(NotificationCursorRow).with_for_update()).one()
+
+
+def position(session: Session) -> int | None:
+    """Return how far the log has been read; None before the first time."""
+    return session.scalar(select(NotificationCursorRow.event_log_id))
+
+
+def forget_begin(session: Session) -> None:
+    """Notifications are off: when they are on again, what happened meanwhile is the past."""
+    session.execute(delete(NotificationCursorRow))
+    session.execute(delete(NotificationSubscriptionRow))
+
+
+def begins(session: Session, names: Iterable[str], now: datetime) -> Mapping[str, datetime]:
+    """Return since when each subscription is known; one that is new begins now."""
+    query = select(NotificationSubscriptionRow.name, NotificationSubscriptionRow.began_at)
+    known = dict(session.execute(query).tuples().all())
+    for name in names:
+        if name not in known:
+            session.add(NotificationSubscriptionRow(name=name, began_at=now))
+            known[name] = now
+    return known
+
+
+def joinable(session: Session, subscription: str, target: str, now: datetime) -> list[Waiting]:
+    """Return the messages of a subscription that are not due yet and have not been sent."""
+    query = select(NotificationMessageRow).where(
+        NotificationMessageRow.subscription == subscription,
+        NotificationMessageRow.target == target,
+        NotificationMessageRow.due_at > now,
+        NotificationMessageRow.group.is_not(None),
+        *_untouched(),
+    )
+    return [Waiting(row.id, row.group or "", row.due_at) for row in session.scalars(query)]
+
+
+def dues(session: Session, subscription: str, target: str, critical: bool, since: datetime) -> list[datetime]:
+    """Return when messages of a subscription were or are due, from `since` on."""
+    query = select(NotificationMessageRow.due_at).where(
+        NotificationMessageRow.subscription == subscription,
+        NotificationMessageRow.target == target,
+        NotificationMessageRow.critical == critical,
+        NotificationMessageRow.due_at > since,
+    )
+    return list(session.scalars(query))
+
+
+def join(session: Session, message_id: str, now: datetime, model_name: str) -> bool:
+    """Count an event of a message that waits; False when it is being sent by now. Locks it until the commit."""
+    touched = update(NotificationMessageRow).where(
+        NotificationMessageRow.id == message_id, NotificationMessageRow.due_at > now, *_untouched()
+    )
+    same = case((NotificationMessageRow.model_name == model_name, model_name), else_=None)
+    counted = touched.values(events=NotificationMessageRow.events + 1, model_name=same)
+    return session.scalar(counted.returning(NotificationMessageRow.id)) is not None
+
+
+def add_message(
+    session: Session,
+    *,
+    subscription: str,
+    target: str,
+    group: str | None,
+    critical: bool,
+    title: str,
+    model_name: str,
+    now: datetime,
+    due_at: datetime,
+) -> str:
+    """Add a message of one event; return its id."""
+    row = NotificationMessageRow(
+        id=f"msg_{uuid4().hex}",
+        subscription=subscription,
+        target=target,
+        group=group,
+        critical=critical,
+        title=title,
+        model_name=model_name,
+        events=1,
+        state=WAITING,
+        created_at=now,
+        due_at=due_at,
+        first_due_at=due_at,
+        attempts=0,
+        attempts_before=0,
+    )
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def is_known(session: Session, source: str, event_id: str, target: str) -> bool:
+    query = select(NotificationRow.id).where(
+        NotificationRow.source == source, NotificationRow.event_id == event_id, NotificationRow.target == target
+    )
+    return session.scalar(query) is not None
+
+
+def add_notification(
+    session: Session,
+    message_id: str,
+    target: str,
+    *,
+    source: str,
+    event_id: str,
+    event_type: str,
+    model_name: str,
+    model_version: int | None,
+    severity: Severity,
+    at: datetime,
+    words: Said,
+) -> None:
+    row = NotificationRow(
+        source=source,
+        event_id=event_id,
+        target=target,
+        message_id=message_id,
+        type=event_type,
+        model_name=model_name,
+        model_version=model_version,
+        severity=severity.value,
+        at=at,
+        said=asdict(words),
+    )
+    session.add(row)
+
+
+def next_due(session: Session, now: datetime, busy: Collection[str]) -> list[str]:
+    """Return the message that is due first for each target, of targets that are not `busy`."""
+    sendable = and_(
+        NotificationMessageRow.state == WAITING,
+        NotificationMessageRow.due_at <= now,
+        or_(NotificationMessageRow.claimed_until.is_(None), NotificationMessageRow.claimed_until <= now),
+    )
+    targets = session.scalars(select(NotificationMessageRow.target).where(sendable).distinct())
+    found = []
+    for target in targets:
+        if target in busy:
+            continue
+        query = select(NotificationMessageRow.id).where(sendable, NotificationMessageRow.target == target)
+        order = (NotificationMessageRow.due_at, NotificationMessageRow.created_at, NotificationMessageRow.id)
+        found += session.scalars(query.order_by(*order).limit(1))
+    return found
+
+
+def claim(
+    session: Session, message_id: str, owner: str, now: datetime, until: datetime
+) -> NotificationMessageRow | None:
+    """Take a message that is due, for one attempt; None when another gatekeeper has it, or it is over."""
+    taken = (
+        update(NotificationMessageRow)
+        .where(
+            NotificationMessageRow.id == message_id,
+            NotificationMessageRow.state == WAITING,
+            NotificationMessageRow.due_at <= now,
+            or_(NotificationMessageRow.claimed_until.is_(None), NotificationMessageRow.claimed_until <= now),
+        )
+        .values(claimed_by=owner, claimed_until=until, attempts=NotificationMessageRow.attempts + 1)
+    )
+    if session.scalar(taken.returning(NotificationMessageRow.id)) is None:
+        return None
+    return session.get(NotificationMessageRow, message_id, populate_existing=True)
+
+
+def items_of(session: Session, message_id: str) -> list[Item]:
+    query = select(NotificationRow).where(NotificationRow.message_id == message_id).order_by(NotificationRow.id)
+    return [_item(row) for row in session.scalars(query)]
+
+
+def record_attempt(
+    session: Session,
+    message_id: str,
+    owner: str,
+    attempt: int,
+    *,
+    at: datetime,
+    seconds: float,
+    delivered: bool,
+    reply: str,
+    again_at: datetime | None,
+) -> str | None:
+    """Record what became of an attempt, and return the state of the message; None when it is no longer the owner's:
+    the claim ran out, and another gatekeeper has taken it. `again_at`: None: it is given up if it was not delivered."""
+    log = NotificationAttemptRow(
+        message_id=message_id, attempt=attempt, at=at, seconds=seconds, delivered=delivered, reply=reply
+    )
+    session.add(log)
+    state = SENT if delivered else FAILED if again_at is None else WAITING
+    values: dict[str, Any] = {"state": state, "claimed_by": None, "claimed_until": None, "last_reply": reply}
+    if state == WAITING:
+        values["due_at"] = again_at
+    else:
+        values["ended_at"] = at
+    mine = update(NotificationMessageRow).where(
+        NotificationMessageRow.id == message_id, NotificationMessageRow.state == WAITING
+    )
+    if not delivered:  # what was delivered is sent, whoever has taken it since
+        mine = mine.where(NotificationMessageRow.attempts == attempt, NotificationMessageRow.claimed_by == owner)
+    changed = session.scalar(mine.values(values).returning(NotificationMessageRow.id))
+    return state if changed else None
+
+
+def send_again(session: Session, message_id: str, now: datetime) -> NotificationMessageRow | None:
+    """Have a message that was given up, or that waits, sent now; None when there is none such."""
+    changed = (
+        update(NotificationMessageRow)
+        .where(NotificationMessageRow.id == message_id, NotificationMessageRow.state.in_((FAILED, WAITING)))
+        .values(state=WAITING, due_at=now, ended_at=None, attempts_before=NotificationMessageRow.attempts)
+    )
+    if session.scalar(changed.returning(NotificationMessageRow.id)) is None:
+        return None
+    return session.get(NotificationMessageRow, message_id, populate_existing=True)
+
+
+def by_id(session: Session, message_id: str) -> NotificationMessageRow | None:
+    return None if "\0" in message_id else session.get(NotificationMessageRow, message_id)
+
+
+def newest(session: Session, state: str | None, target: str | None, limit: int) -> Sequence[NotificationMessageRow]:
+    """Return messages, the newest first."""
+    query = select(NotificationMessageRow)
+    if state is not None:
+        query = query.where(NotificationMessageRow.state == state)
+    if target is not None:
+        query = query.where(NotificationMessageRow.target == target)
+    return session.scalars(query.order_by(NotificationMessageRow.created_at.desc()).limit(limit)).all()
+
+
+def failed_messages(session: Session, limit: int = 100) -> Sequence[NotificationMessageRow]:
+    """Return the messages that were given up, the newest first: they need a person."""
+    return newest(session, FAILED, None, limit)
+
+
+def attempts_of(session: Session, message_id: str) -> Sequence[NotificationAttemptRow]:
+    query = select(NotificationAttemptRow).where(NotificationAttemptRow.message_id == message_id)
+    return session.scalars(query.order_by(NotificationAttemptRow.id)).all()
+
+
+def unsent(session: Session) -> Mapping[str, tuple[int, datetime]]:
+    """Return by target how many messages wait, and when the first of them was or is due first."""
+    query = select(NotificationMessageRow.target, func.count(), func.min(NotificationMessageRow.first_due_at)).where(
+        NotificationMessageRow.state == WAITING
+    )
+    rows = session.execute(query.group_by(NotificationMessageRow.target)).tuples()
+    return {target: (count, oldest) for target, count, oldest in rows}
+
+
+def prune(session: Session, now: datetime) -> int:
+    """Delete some of the messages that are over for long enough; return how many."""
+    old = select(NotificationMessageRow.id).where(
+        NotificationMessageRow.state != WAITING, NotificationMessageRow.created_at < now - KEPT
+    )
+    ids = list(session.scalars(old.limit(AT_A_TIME)))
+    if ids:
+        session.execute(delete(NotificationAttemptRow).where(NotificationAttemptRow.message_id.in_(ids)))
+        session.execute(delete(NotificationRow).where(NotificationRow.message_id.in_(ids)))
+        session.execute(delete(NotificationMessageRow).where(NotificationMessageRow.id.in_(ids)))
+    return len(ids)
+
+
+def _untouched() -> tuple[ColumnElement[bool], ...]:
+    return (
+        NotificationMessageRow.state == WAITING,
+        NotificationMessageRow.attempts == 0,
+        NotificationMessageRow.claimed_until.is_(None),
+    )
+
+
+def _item(row: NotificationRow) -> Item:
+    said = row.said
+    return Item(
+        source=row.source,
+        event_id=row.event_id,
+        type=row.type,
+        model_name=row.model_name,
+        model_version=row.model_version,
+        severity=Severity(row.severity),
+        at=row.at,
+        title=said["title"],
+        reason=said["reason"],
+        figures=tuple((name, value) for name, value in said["figures"]),
+        badness=said["badness"],
+        path=said["path"],
+    )

@@ -1,0 +1,1 @@
+"""What is looked after by people: messages that were given up on, and the way back."""

@@ -1,0 +1,1 @@
+"""Messages to people, decided: which event is worth one, to whom, when, in which words."""
