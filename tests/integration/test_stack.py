@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,10 +21,26 @@ from gauntlet.stack import Stack
 from gauntlet.stack_config import MARK, StackConfig, free_ports
 from gauntlet.stack_file import read_stack
 from support.cli import gauntlet, ok
+from support.observability import JOBS, Prometheus, empty, exported, metrics_in, program, queries
 from support.stack_cli import EVERYTHING, POLICIES, alive
 from support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("no_registry_of_other_tests")
+
+
+TRUSTING = "gauntlet_serving_topic_behind"
+"""Exported only by serving that trusts keys."""
+WITHOUT_FAULTS: dict[str, str] = {
+    "gauntlet_serving_load_failures_total": "no load fails",
+    "gauntlet_serving_model_failed_total": "no model fails",
+    "gauntlet_serving_feature_failures_total": "no predictions by id are asked for",
+    "gauntlet_serving_evictions_total": "all models fit the memory",
+    "gauntlet_events_refused_total": "no keys are trusted",
+    TRUSTING: "no keys are trusted",
+    "gauntlet_approval_expires_timestamp_seconds": "no policy here demands approval",
+    "gauntlet_champion_beats_baseline": "no policy here has benchmarks",
+}
+"""Metrics that have no series in a stack like this one: their queries return nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +125,29 @@ class TestTheStack:
         # A third worse than in July: ten days of three airports are two or three kinds of weather, and show little.
         assert performance["outcome"] == "Passed" and "240 labelled rows" in performance["reason"], performance
         assert performance["low"] < performance["observed"] < performance["high"]
+
+    def test_every_metric_that_dashboards_and_rules_name_is_exported(self, stack: Stack) -> None:
+        """Of the stack on which a model was trained, gated, promoted, asked for predictions and judged by labels."""
+        found = {TRUSTING}.union(*(exported(stack.url(job)) for job in JOBS))
+        missing = {where: metrics_in(query) - found for where, query in queries() if metrics_in(query) - found}
+        assert not missing
+
+    def test_every_query_of_dashboards_and_rules_returns_data_in_prometheus(self, stack: Stack, tmp_path: Path) -> None:
+        prometheus_program = program("prometheus")
+        data_dir = ("--data-dir", str(stack.config.data_dir))
+        ok("rollback", "temperature", "--reason", "to see it in the metrics", *data_dir)
+        ok("freeze", "temperature", "--reason", "to see it in the metrics", *data_dir)
+        targets = {job: stack.url(job).removeprefix("http://") for job in JOBS}
+        with Prometheus(tmp_path, targets) as prometheus:
+            eventually(lambda: len(prometheus.query("up == 1")) == len(JOBS), timeout=60)
+            assert not empty(prometheus, WITHOUT_FAULTS)
+            bad = [
+                rule for group in prometheus.get("rules")["groups"] for rule in group["rules"] if rule["health"] != "ok"
+            ]
+            assert not bad, prometheus_program
+            firing = {alert["labels"]["alertname"] for alert in prometheus.get("alerts")["alerts"]}
+            assert "GauntletRolledBack" in firing
+        ok("unfreeze", "temperature", "--reason", "seen", *data_dir)
 
     def test_a_second_stack_in_the_same_folder_is_refused(self, stack: Stack) -> None:
         with pytest.raises(CliError, match="runs already"):
