@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, exists, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only
 
 from contracts import Envelope, GateVerdict, ModelRegistered, Outcome, Promoted, Stage
 from gatekeeper.database import audit_trail
@@ -120,7 +120,8 @@ def champion(session: Session, model_name: str, *, but: int | None = None) -> Pr
 
 def champions(session: Session) -> Sequence[Row[tuple[str, int, int, str, datetime]]]:
     """Model, epoch, version, cause and time of every newest promotion, by one look at each model's last epoch."""
-    newest = select(func.max(PromotionRow.epoch)).where(PromotionRow.model_name == ModelRow.name).scalar_subquery()
+    earlier = aliased(PromotionRow)
+    newest = select(func.max(earlier.epoch)).where(earlier.model_name == ModelRow.name).scalar_subquery()
     return session.execute(
         select(
             PromotionRow.model_name,
