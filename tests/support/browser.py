@@ -130,7 +130,7 @@ class Browser:
             java_script_enabled=scripts,
             reduced_motion="reduce",
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         if token is not None:
             context.add_cookies([{"name": COOKIE, "value": token, "url": url, "sameSite": "Strict"}])
         findings = Findings(urlsplit(url).netloc, failing)
