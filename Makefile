@@ -47,7 +47,7 @@ check: install lint isolated ## all static rules: lint, format, types, imports, 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy contracts/src chassis/src forms/src
+	$(BIN)/mypy contracts/src chassis/src forms/src client/src
 	$(BIN)/mypy --strict --follow-imports=silent $(POLICY)
 	$(BIN)/lint-imports --no-cache
 

@@ -29,10 +29,10 @@ import psutil
 from benchmarks.start_cost import HERE, build, remove
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from chassis.cloudevents import encode
 from chassis.settings import KafkaSettings
 from chassis.topics import ensure_topics
 from contracts import Envelope, Event, GroundTruthReceived, Output, PredictionMade, new_envelope
+from contracts.cloudevents import encode
 from embedded_kafka import EmbeddedKafka
 
 PARTS = ("intake", "labels", "processes", "window")

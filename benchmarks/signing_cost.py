@@ -11,11 +11,11 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 
-from chassis.cloudevents import Record, decode, encode
 from chassis.settings import MEBIBYTE
 from chassis.signing.event_signature import sign_event, verify_event
 from chassis.signing.keys import SigningKey, TrustedKeys
 from contracts import Cause, Promoted, new_envelope
+from contracts.cloudevents import Record, decode, encode
 
 FEATURES = 200
 """Columns whose importance a promotion names: its data has some kilobytes."""

@@ -94,8 +94,9 @@ def _results() -> Iterator[tuple[str, str, str]]:
     for name in sorted(gauntlet_client.__all__):
         kind = getattr(gauntlet_client, name)
         if inspect.isclass(kind) and issubclass(kind, Result):
-            own = [field for field in kind.model_fields if field not in kind.__base__.model_fields]
-            more = "" if kind.__base__ is Result else f"those of {code(kind.__base__.__name__)}, "
+            base = kind.__mro__[1]
+            own = [field for field in kind.model_fields if field not in getattr(base, "model_fields", ())]
+            more = "" if base is Result else f"those of {code(base.__name__)}, "
             yield code(name), more + ", ".join(map(code, own)), inspect.cleandoc(kind.__doc__ or "")
 
 

@@ -25,6 +25,7 @@ from chassis.relay import Relay
 from chassis.settings import KafkaSettings, ServiceSettings
 from chassis.topics import ensure_topics
 from contracts import ModelRegistered, Promoted
+from gauntlet_client import AsyncGauntlet, ClientError, Gauntlet
 from support.certificates import Authority, Issued
 from support.cli import gauntlet, ok
 from support.secured import SecuredKafka, rules
@@ -208,3 +209,32 @@ def _shake_hands(listener: socket.socket, context: ssl.SSLContext) -> None:
                 secured.recv(1024)
         except OSError:
             plain.close()
+
+
+@pytest.mark.parametrize("client", ["synchronous", "asyncio"])
+@pytest.mark.parametrize("fault", [None, "wrong password", "no such file"])
+def test_the_python_client_connects_as_services_do_and_says_what_is_refused(
+    scram: SecuredKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: str, fault: str | None
+) -> None:
+    ensure_topics(scram.settings("admin"))
+    for name, value in scram.variables("admin").items():
+        monkeypatch.setenv(name, value)
+    changes = SCRAM_FAULTS[fault][0] if fault else {}
+    for setting, changed in changes.items():
+        monkeypatch.delenv(setting.upper()) if changed is None else monkeypatch.setenv(setting.upper(), str(changed))
+
+    def seen() -> list[Any]:
+        with Gauntlet(data_dir=tmp_path) as gauntlet:
+            return list(gauntlet.events("Promoted", group="mine", timeout=0.5))
+
+    async def seen_later() -> list[Any]:
+        async with AsyncGauntlet(data_dir=tmp_path) as gauntlet:
+            return [event async for event in gauntlet.events("Promoted", group="mine", timeout=0.5)]
+
+    read = seen if client == "synchronous" else lambda: asyncio.run(seen_later())
+    if fault is None:
+        assert read() == []
+    else:
+        with pytest.raises(ClientError, match="Kafka") as error:
+            read()
+        assert error.value.hint

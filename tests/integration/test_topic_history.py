@@ -9,12 +9,12 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from chassis.cloudevents import encode
 from chassis.errors import Transient
 from chassis.settings import ServiceSettings
 from chassis.topic_history import forget_offsets, read_since
 from chassis.topics import ensure_topics
 from contracts import GroundTruthReceived, new_envelope
+from contracts.cloudevents import encode
 from embedded_kafka import EmbeddedKafka
 
 BEGIN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from chassis.artifact_cache import ArtifactCache
-from chassis.cloudevents import Record
 from chassis.follower import Follower
 from chassis.signing.key_folder import KeyFolder
 from contracts import Event, GatePassed, Promoted, RolloutChanged
+from contracts.cloudevents import Record
 from serving.decisions.record import DecisionRecord
 from serving.decisions.verified import VerifiedDecisions
 from serving.handlers import in_production, in_staging

@@ -35,7 +35,18 @@ SCREENS = {
     "approve": "/console/models/{waiting}/decide/approve",
     "refuse": "/console/models/{waiting}/decide/refuse",
     "abort": "/console/models/{trying}/decide/abort",
+    "rollout": "/console/models/{trying}/rollout",
+    "rollout, none": "/console/models/{model}/rollout",
+    "drift, away": "/console/models/{model}/drift",
+    "fleet": "/console/fleet",
+    "operations": "/console/operations",
     "stories": "/console/stories",
+    "model": "/console/models/{model}",
+    "verdict, passed": "/console/models/{model}/versions/2",
+    "verdict, failed": "/console/models/{model}/versions/{version}",
+    "verdict, waits for people": "/console/models/{waiting}/versions/1",
+    "policy": "/console/models/{model}/policy",
+    "audit": "/console/audit",
 }
 """Every screen by name, as a path of what `World` (support.consoles) knows: a new screen is a line here, and is
 visited and judged for accessibility in both schemes and widths."""
@@ -60,6 +71,8 @@ class Findings:
     """What a page did that it must not do."""
 
     host: str
+    failing: str | None = None
+    """A path whose requests the test itself has fail."""
     found: list[str] = field(default_factory=list)
 
     def watch(self, context: playwright.BrowserContext) -> None:
@@ -75,7 +88,8 @@ class Findings:
             self.found.append(f"request to another host: {request.url}")
 
     def _response(self, response: playwright.Response) -> None:
-        if response.status >= 400 and response.request.resource_type != "document":
+        meant = response.request.resource_type == "document" or urlsplit(response.url).path == self.failing
+        if response.status >= 400 and not meant:
             self.found.append(f"{response.status} for {response.url}")
 
     def _console(self, message: playwright.ConsoleMessage) -> None:
@@ -96,11 +110,18 @@ class Browser:
 
     @contextmanager
     def visiting(
-        self, url: str, *, width: int = 1300, scheme: Any = "light", scripts: bool = True, token: str | None = None
+        self,
+        url: str,
+        *,
+        width: int = 1300,
+        scheme: Any = "light",
+        scripts: bool = True,
+        token: str | None = None,
+        failing: str | None = None,
     ) -> Iterator[playwright.Page]:
         """A page of the service at `url`. Fails at the end if it did what no page may do (`Findings`).
 
-        `token`: as if somebody had logged in with it.
+        `token`: as if somebody had logged in with it. `failing`: a path whose requests the test has fail.
         """
         context = self._chromium.new_context(
             base_url=url,
@@ -112,7 +133,7 @@ class Browser:
         context.set_default_timeout(15_000)
         if token is not None:
             context.add_cookies([{"name": COOKIE, "value": token, "url": url, "sameSite": "Strict"}])
-        findings = Findings(urlsplit(url).netloc)
+        findings = Findings(urlsplit(url).netloc, failing)
         findings.watch(context)
         try:
             yield context.new_page()

@@ -8,12 +8,12 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from chassis.cloudevents import Record, decode, encode
-from chassis.dead_letters import DeadLetter
 from chassis.errors import Malformed
 from chassis.settings import KafkaSettings
 from chassis.topics import DEAD_LETTERS, ensure_topics
 from contracts import Envelope, Event, new_envelope
+from contracts.cloudevents import Record, decode, encode
+from contracts.dead_letters import DeadLetter
 from support.processes import PARTITIONS
 
 LIMIT = 8 * 1024 * 1024

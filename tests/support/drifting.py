@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from chassis.cloudevents import encode
 from chassis.digests import digest_file
 from chassis.processes.launcher import Process
 from contracts import (
@@ -33,6 +32,7 @@ from contracts import (
     Promoted,
     new_envelope,
 )
+from contracts.cloudevents import encode
 from serving.publishing.worker import partition_of
 from support.bus_client import BusClient
 from support.processes import end, free_port, kill, spawn

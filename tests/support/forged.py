@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from chassis.cloudevents import Record, encode
 from chassis.signing.dsse import Signature, SignedBytes, pre_authentication_encoding
 from chassis.signing.event_signature import HEADER, PAYLOAD_TYPE, sign_event
 from chassis.signing.keys import SigningKey
@@ -30,6 +29,7 @@ from contracts import (
     Stage,
     new_envelope,
 )
+from contracts.cloudevents import Record, encode
 from support.versions import Version
 
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)

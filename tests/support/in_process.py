@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 
-from chassis.cloudevents import Encoded
 from chassis.follower import Follower
 from chassis.policy_store import PolicyStore
 from contracts import new_envelope
+from contracts.cloudevents import Encoded
 from serving.app import build
 from serving.handlers import on_promoted
 from serving.loading.reconciler import ModelReconciler

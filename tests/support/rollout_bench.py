@@ -9,11 +9,11 @@ from uuid import uuid4
 
 from sqlalchemy import select
 
-from chassis.cloudevents import Record, decode
 from chassis.database import Database
 from chassis.jobs import JobRow, Jobs
 from chassis.outbox import Outbox, OutboxRow
 from contracts import GateVerdict, ModelRegistered, Outcome, OutputFormat, Trigger, new_envelope
+from contracts.cloudevents import Record, decode
 from contracts.policy import ModelPolicy
 from gatekeeper.database import queries, registrations, rollouts
 from gatekeeper.database.candidate_verdict import CandidateVerdict, TournamentWinner, candidate_result_of

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chassis.cloudevents import Encoded, Record, encode
 from chassis.signing.dsse import NotVerified
 from chassis.signing.event_signature import HEADER, sign_event, verify_event
 from chassis.signing.keys import SigningKey, TrustedKeys
 from contracts import Event, new_envelope
+from contracts.cloudevents import Encoded, Record, encode
 from support.bus_client import BusClient
 
 

@@ -28,13 +28,13 @@ from pydantic import BaseModel
 
 from chassis import registry as mlflow_registry
 from chassis import row_keys
-from chassis.cloudevents import Record, encode
 from chassis.database import Base
-from chassis.dead_letters import letter_for
 from chassis.job_worker import JobWorker
 from chassis.settings import ServiceSettings
 from chassis.topics import topic_specs
 from contracts import EVENTS, PredictionMade, new_envelope
+from contracts.cloudevents import Record, encode
+from contracts.dead_letters import letter_for
 from contracts.policy import ModelPolicy
 from forms import artifact
 from gatekeeper.evaluation.measurements import Measurements

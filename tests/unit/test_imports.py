@@ -62,6 +62,7 @@ def test_a_start_imports_no_large_package_that_is_not_listed(module: str) -> Non
     new = {name: chain_to(name, imported) for name in sorted(large - ALLOWED[module])}
     assert module in {name for _, name in imported}
     assert not new, "\n".join(f"{name}: {chain}" for name, chain in new.items())
+    assert not [name for _, name in imported if name.startswith("opentelemetry.sdk")], "only where traces are on"
 
 
 def test_the_drift_service_never_imports_evidently_only_the_process_that_draws_does() -> None:

@@ -17,7 +17,7 @@ from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLS
 from prometheus_client import Counter
 from sqlalchemy.orm import Session
 
-from chassis.cloudevents import Record, decode
+from chassis import tracing
 from chassis.database import Database
 from chassis.delivery import ACK_POLICY, DeadLetterWriter, Delivery, Subscription
 from chassis.errors import Transient
@@ -33,6 +33,7 @@ from chassis.stream import HANDLED, Read, Stream, StreamConsumer
 from chassis.telemetry import get_logger, story
 from chassis.topics import DEAD_LETTERS
 from contracts import BY_TYPE, Envelope, Event, types_on
+from contracts.cloudevents import Record, decode
 
 E = TypeVar("E", bound=Event)
 Handler = Callable[[Session, Envelope[Any]], None]
@@ -251,7 +252,14 @@ class Bus:
             return  # a type on this topic that this service does not handle
         if self._keys is not None and envelope.data.signed:
             self._verify(record, self._keys)
-        with story(envelope), self._database.transaction() as session:
+        tracing_it = tracing.processing(
+            envelope,
+            message.topic,
+            group=self._group(record.topic),
+            partition=message.partition,
+            offset=message.offset,
+        )
+        with tracing_it, story(envelope), self._database.transaction() as session:
             if not first_time(session, envelope):
                 DUPLICATES.labels(envelope.type).inc()
                 log.info("duplicate ignored", event_id=envelope.id, type=envelope.type)

@@ -14,12 +14,12 @@ from faststream.kafka.message import KafkaMessage
 from faststream.message import AckStatus
 from prometheus_client import Counter, Gauge
 
-from chassis.cloudevents import Record
-from chassis.dead_letters import letter_for
 from chassis.errors import Permanent, Transient
 from chassis.idempotent_producer import IdempotentProducer
 from chassis.telemetry import get_logger
 from chassis.waiting import set_within
+from contracts.cloudevents import Record
+from contracts.dead_letters import letter_for
 from contracts.redelivery import backoff_seconds, error_text, given_up
 
 DEAD = Counter("gauntlet_dead_letters_total", "Messages given up on", ["topic"])

@@ -11,7 +11,7 @@ from uuid import uuid4
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from chassis.cloudevents import Record, decode
+from chassis import tracing
 from chassis.errors import Malformed, Transient
 from chassis.kafka import LARGEST_MESSAGE, aiokafka_options
 from chassis.kafka_access import Need
@@ -22,6 +22,7 @@ from chassis.signing.event_signature import verify_event
 from chassis.signing.refusals import REFUSED, Refusals
 from chassis.telemetry import get_logger
 from contracts import Envelope, Event
+from contracts.cloudevents import Record, decode
 
 log = get_logger(__name__)
 
@@ -200,7 +201,12 @@ class Follower(RecordFollower):
         except NotVerified as error:
             await self._refuse(record, message, error.why, str(error), envelope)
             return
-        await _awaited(self._on_event(envelope))
+        if not self.is_live:  # the past was traced when it happened
+            await _awaited(self._on_event(envelope))
+            return
+        where = {"partition": message.partition, "offset": message.offset}
+        with tracing.processing(envelope, message.topic, **where):
+            await _awaited(self._on_event(envelope))
 
     async def _refuse(
         self, record: Record, message: Any, why: Why, reason: str, envelope: Envelope[Any] | None = None

@@ -7,11 +7,13 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 
 from prometheus_client import Counter, Histogram
 from sqlalchemy.orm import Session
 
+from chassis import tracing
 from chassis.errors import GauntletError, Transient
 from chassis.job_queue_gauge import QUEUED_JOBS
 from chassis.jobs import MOST_TAKEOVERS, Job, Jobs, LeaseLost
@@ -147,10 +149,12 @@ class JobWorker:
                 return
 
     def _execute(self, run: JobRun) -> str:
-        if run.job.cause is None:
-            return self._outcome(run)
-        with story(run.job.cause):
-            return self._outcome(run)
+        job = run.job
+        with tracing.job(job.kind, job.id, job.key, job.attempts, job.cause):
+            with story(job.cause) if job.cause is not None else nullcontext():
+                how = self._outcome(run)
+            tracing.job_ended(how)
+            return how
 
     def _outcome(self, run: JobRun) -> str:
         job = run.job

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import LargeBinary, String, exists, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from chassis.cloudevents import encode
+from chassis import tracing
 from chassis.columns import BigId, Json, UtcDateTime
 from chassis.database import Base, leaves_work
 from chassis.errors import Permanent
@@ -17,6 +17,7 @@ from chassis.settings import MEBIBYTE
 from chassis.signing.dsse import Signer
 from chassis.signing.event_signature import sign_event
 from contracts import Envelope, Event, new_envelope
+from contracts.cloudevents import encode
 
 
 class OutboxRow(Base):
@@ -61,6 +62,7 @@ class Outbox:
         envelope = new_envelope(
             event, source=self.source, cause=cause, event_id=event_id, correlation_id=correlation_id, time=time
         )
+        envelope = tracing.created(envelope)
         encoded = encode(envelope)
         if len(encoded.value) > self._max_event_bytes:
             raise Permanent(

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from chassis.cloudevents import Record
 from chassis.errors import Permanent
+from contracts.cloudevents import Record
 
 
 def to_line(record: Record) -> str:

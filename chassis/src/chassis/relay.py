@@ -15,6 +15,7 @@ from prometheus_client import Counter, Gauge
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from chassis import tracing
 from chassis.database import Database
 from chassis.errors import Transient
 from chassis.idempotent_producer import IdempotentProducer
@@ -127,9 +128,16 @@ class Relay:
     async def _send(self, row: OutboxRow) -> asyncio.Future[Any]:
         assert self._producer is not None
         headers = [(name, value.encode()) for name, value in row.headers]
-        return await self._producer.send(
-            self._settings.topic_prefix + row.topic, key=row.key, value=row.value, headers=headers
-        )
+        topic = self._settings.topic_prefix + row.topic
+        span = tracing.sending(topic, {each[0]: each[1] for each in row.headers})
+        try:
+            sent = await self._producer.send(topic, key=row.key, value=row.value, headers=headers)
+        except BaseException as error:
+            tracing.sent(span, error)
+            raise
+        if span is not None:
+            sent.add_done_callback(lambda done: tracing.sent(span, None if done.cancelled() else done.exception()))
+        return sent
 
     def _claim(self) -> list[OutboxRow]:
         # Check first: an idle service must not write every second to renew a lease it does not need.

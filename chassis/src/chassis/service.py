@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
+from chassis import tracing
 from chassis.api_pages import add_api_page
 from chassis.auth.access import Access, access_of
 from chassis.auth.browser import BrowserGuard, allowed_hosts, listed
@@ -163,6 +164,7 @@ def build_app(
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         await startup.stop()
+        await asyncio.to_thread(tracing.stop)
 
     app = FastAPI(title=f"Gauntlet {name}", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.parts = tuple(parts)
@@ -197,7 +199,10 @@ def run_service(
 
     `listener`: a socket that is bound already.
     """
-    configure_logging(name, settings.log_level, settings.log_format)
+    problem = tracing.start(name)
+    configure_logging(name, settings.log_level, settings.log_format, more=tracing.ids if tracing.is_on() else None)
+    if problem:
+        log.warning(problem)
     listener = listener or listen(name, settings)
     if listener is None:
         return 1

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter
 
-from chassis.cloudevents import Record
 from chassis.database import Database
 from chassis.delivery import DEAD, RETRIES, DeadLetterWriter
 from chassis.errors import Permanent, Transient
@@ -26,6 +25,7 @@ from chassis.settings import ServiceSettings
 from chassis.stream_lag import Lag
 from chassis.stream_messages import Received, headers_of, is_good, received
 from chassis.telemetry import get_logger
+from contracts.cloudevents import Record
 from contracts.redelivery import UNEXPECTED_ATTEMPTS, backoff_seconds, error_text
 
 if TYPE_CHECKING:

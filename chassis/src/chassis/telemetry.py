@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -19,14 +19,23 @@ def get_logger(name: str) -> Any:
     return structlog.get_logger(name)
 
 
-def configure_logging(service: str, level: str = "INFO", log_format: Literal["text", "json"] = "text") -> None:
-    """Send records of structlog and the standard library to stderr in one format, with `service` on each."""
+def configure_logging(
+    service: str,
+    level: str = "INFO",
+    log_format: Literal["text", "json"] = "text",
+    more: Callable[[], Mapping[str, str]] | None = None,
+) -> None:
+    """Send records of structlog and the standard library to stderr in one format, with `service` on each.
+
+    `more`: returns what each line has besides, such as the ids of a trace.
+    """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_service(service),
+        *([] if more is None else [_add(more)]),
         structlog.processors.format_exc_info,
     ]
     renderer: Any = (
@@ -62,6 +71,14 @@ def story(envelope: Envelope[Any]) -> Iterator[None]:
         names["model_version"] = version
     with structlog.contextvars.bound_contextvars(**names):
         yield
+
+
+def _add(more: Callable[[], Mapping[str, str]]) -> Any:
+    def add(_logger: Any, _method: str, record: dict[str, Any]) -> dict[str, Any]:
+        record.update(more())
+        return record
+
+    return add
 
 
 def _add_service(service: str) -> Any:

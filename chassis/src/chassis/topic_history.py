@@ -12,13 +12,13 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from chassis.cloudevents import Record, decode
 from chassis.errors import Malformed, Transient
 from chassis.kafka import LARGEST_MESSAGE, kafka_python_options
 from chassis.kafka_problem import explained
 from chassis.settings import ServiceSettings
 from chassis.telemetry import get_logger
 from contracts import Envelope, Event
+from contracts.cloudevents import Record, decode
 
 BATCH_RECORDS = 5_000
 

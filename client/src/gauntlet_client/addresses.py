@@ -33,7 +33,13 @@ class Addresses:
     mlflow_login: tuple[str, str] | None = field(default=None, repr=False)
 
     def of(self, part: str) -> str:
-        return self.urls[part]
+        """Return the address of a part. Raises ClientError for one that is not HTTP, such as an MLflow of files."""
+        url = self.urls[part]
+        if not url.startswith(("http://", "https://")):
+            raise ClientError(
+                f"the address of {part}, {url!r}, is no http:// or https:// address", "Such as http://127.0.0.1:8010"
+            )
+        return url.rstrip("/")
 
     def headers(self, part: str) -> dict[str, str]:
         """Return what presents the token: to services, never to MLflow."""
@@ -47,7 +53,7 @@ def find(
     data_dir: str | Path | None = None,
     variables: Mapping[str, str] = os.environ,
 ) -> Addresses:
-    """Return the addresses of a stack. Raises ClientError for what cannot be one.
+    """Return the addresses of a stack. Raises ClientError for a wrong token, setting of Kafka, or file of the stack.
 
     `given`: addresses by name of the part (gatekeeper, serving, staging, trainer, drift, mlflow), None for the others.
     """
@@ -57,9 +63,7 @@ def find(
     named = {
         name: variables.get(variable) for name, variable in {**URL_VARIABLES, "mlflow": "MLFLOW_TRACKING_URI"}.items()
     }
-    urls = {
-        name: _checked(name, given.get(name) or named[name] or running.get(name) or _default(name)) for name in named
-    }
+    urls = {name: given.get(name) or named[name] or running.get(name) or _default(name) for name in named}
     token = token or variables.get("GAUNTLET_TOKEN")
     if token is not None and not TOKEN.fullmatch(token := token.strip()):
         raise ClientError(
@@ -113,11 +117,3 @@ def _stack(data_dir: Path) -> dict[str, Any]:
 
 def _default(name: str) -> str:
     return f"http://127.0.0.1:{DEFAULT_PORTS[name]}"
-
-
-def _checked(name: str, url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise ClientError(
-            f"the address of {name}, {url!r}, is no http:// or https:// address", "Such as http://127.0.0.1:8010"
-        )
-    return url.rstrip("/")

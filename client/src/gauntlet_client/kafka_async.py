@@ -18,8 +18,8 @@ from aiokafka.errors import (
 )
 
 from contracts.cloudevents import Headers
-from contracts.kafka_connection import KafkaConnection, client_options
-from gauntlet_client.kafka_errors import refused, unreachable
+from contracts.kafka_connection import KafkaConnection
+from gauntlet_client.kafka_errors import options_of, refused, unreachable
 from gauntlet_client.reading import LARGEST_MESSAGE, log
 
 NOT_OURS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
@@ -28,7 +28,7 @@ NOT_OURS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError,
 async def publish(connection: KafkaConnection, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
     """Send one record, and wait until all replicas have it. Raises Unreachable or ClientError."""
     async with errors(connection):
-        producer = AIOKafkaProducer(**client_options(connection), acks="all", max_request_size=LARGEST_MESSAGE)
+        producer = AIOKafkaProducer(**options_of(connection), acks="all", max_request_size=LARGEST_MESSAGE)
         try:
             await producer.start()
             await producer.send_and_wait(connection.topic_prefix + topic, key=key, value=value, headers=list(headers))
@@ -43,7 +43,7 @@ class Consumer:
         self._connection, self._topics = connection, topics
         self._latest = options["auto_offset_reset"] == "latest"
         self._assigned: frozenset[TopicPartition] = frozenset()
-        self._consumer = AIOKafkaConsumer(**client_options(connection), **options)
+        self._consumer = AIOKafkaConsumer(**options_of(connection), **options)
 
     async def start(self) -> None:
         self._consumer.subscribe(self._topics)

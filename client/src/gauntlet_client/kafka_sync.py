@@ -19,12 +19,12 @@ from kafka.errors import (
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from contracts.cloudevents import Headers
-from contracts.kafka_connection import KafkaConnection, client_options
-from gauntlet_client.kafka_errors import refused, unreachable
+from contracts.kafka_connection import KafkaConnection
+from gauntlet_client.kafka_errors import options_of, refused, unreachable
 from gauntlet_client.reading import LARGEST_MESSAGE, log
 
 ACKNOWLEDGED_SECONDS = 15
-BOOTSTRAP_MS = 10_000
+BOOTSTRAP_MS = 5_000
 NOT_OURS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 
 
@@ -32,7 +32,7 @@ def publish(connection: KafkaConnection, topic: str, key: bytes, value: bytes, h
     """Send one record, and wait until all replicas have it. Raises Unreachable or ClientError."""
     with errors(connection):
         producer = KafkaProducer(
-            **client_options(connection),
+            **options_of(connection),
             bootstrap_timeout_ms=BOOTSTRAP_MS,
             acks="all",
             max_request_size=LARGEST_MESSAGE,
@@ -55,7 +55,7 @@ class Consumer:
         self._assigned: set[TopicPartition] = set()
         with errors(connection):
             self._consumer = KafkaConsumer(
-                **client_options(connection),
+                **options_of(connection),
                 **options,
                 bootstrap_timeout_ms=BOOTSTRAP_MS,
                 allow_auto_create_topics=False,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gauntlet.errors import CliError
 
 if TYPE_CHECKING:
-    from chassis.cloudevents import Record
+    from contracts.cloudevents import Record
 
 OFFLINE = "gatekeeper.offline"
 NO_HEADS = "The gatekeeper signs them once GATEKEEPER_SIGNING_KEY names a key (gauntlet keys create)."

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from chassis.explain.quantities import duration
 from gauntlet.output import console, local_time, print_table, shortened
-from gauntlet.quantities import duration
 from gauntlet.verdict_lines import number
 
 LIST_HEADINGS = {

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
-from chassis.cloudevents import Headers, Record, encode
 from chassis.kafka import LARGEST_MESSAGE, kafka_python_options
 from chassis.kafka_access import Need, Operation, is_secured, missing, not_allowed
 from chassis.kafka_problem import refusal
 from contracts import Envelope, Event, ModelRegistered, TrainingRequested
+from contracts.cloudevents import Headers, Record, encode
 from gauntlet.endpoints import Address, kafka
 from gauntlet.errors import CliError
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from chassis.dead_letters import DeadLetter
 from chassis.topics import DEAD_LETTERS
 from contracts import EVENTS, Event, GroundTruthReceived, PredictionMade, RolloutMeasured
+from contracts.dead_letters import DeadLetter
 from contracts.event_summaries import one_line
 from gauntlet.errors import CliError
 

@@ -34,7 +34,7 @@ def seconds(text: object) -> float:
 
 def entity_rate(text: object) -> float:
     """Read a rate, such as 50/s; the result is a second."""
-    from gauntlet import quantities
+    from chassis.explain import quantities
 
     try:
         return text if isinstance(text, float) else quantities.rate(str(text))

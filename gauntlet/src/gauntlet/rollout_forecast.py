@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from chassis.explain.quantities import percent, rounded
+from chassis.explain.rollout import named
 from contracts.durations import about
 from contracts.policy import ModelPolicy
 from contracts.rollout_settings import Canary, Shadow
 from contracts.rollout_units import MOST
 from gauntlet.power_analysis import CLOSELY, LOOSELY, ORDINARY
-from gauntlet.quantities import percent, rounded
-from gauntlet.rollout_power import NEARLY_ALWAYS, Need, named, needs
+from gauntlet.rollout_power import NEARLY_ALWAYS, Need, needs
 
 RATES = (1.0, 10.0, 100.0)
 """Entities a second, where none is given."""

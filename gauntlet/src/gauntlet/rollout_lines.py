@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.markup import escape
 
+from chassis.explain.quantities import counted, percent
 from contracts.durations import about
 from gauntlet.output import local_time
-from gauntlet.quantities import counted, percent
 from gauntlet.verdict_lines import number
 
 STYLES = {"promoted": "green", "aborted": "red", "rolled back": "red"}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chassis.explain.quantities import duration, percent, rounded
+from chassis.explain.rollout import named
 from contracts.durations import about
 from contracts.policy import ModelPolicy
 from contracts.rollout_settings import AB, Canary, Shadow
 from contracts.rollout_units import MOST
-from gauntlet.quantities import duration, percent, rounded
 from gauntlet.rollout_forecast import seconds_of_step
-from gauntlet.rollout_power import named, needs
+from gauntlet.rollout_power import needs
 
 Sentence = tuple[str, str]
 

@@ -11,14 +11,15 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from chassis.explain.quantities import percent
+from chassis.explain.rollout import named
 from contracts import rollout_units
 from contracts.gate_settings import Performance
 from contracts.losses import LossKind, loss_of
 from contracts.policy import ModelPolicy
-from contracts.rollout_settings import AB, ABStage, Canary, CanaryStage, Shadow, ShadowStage
+from contracts.rollout_settings import AB, Canary, Shadow
 from contracts.rollout_units import agreeing, betting, discordant
 from gauntlet.power_analysis import CLOSELY, LOOSELY, ORDINARY, disagreement
-from gauntlet.quantities import percent
 
 GAIN, HARM = 0.02, -0.05
 """Differences of accuracy that the figures are for; of regressions, of the mean loss as a share of its range."""
@@ -55,18 +56,6 @@ class Need:
 def needs(policy: ModelPolicy) -> list[Need]:
     """Return what each step that compares by labels needs, for a gain and a harm; and what agreement needs."""
     return [need for name, trial in named(policy) for need in _of_trial(policy, name, trial)]
-
-
-def named(policy: ModelPolicy) -> Iterator[tuple[str, Shadow | Canary | AB]]:
-    """Yield each trial with its name."""
-    for stage in policy.strategy:
-        match stage:
-            case ShadowStage(shadow=shadow):
-                yield "shadow", shadow
-            case CanaryStage(canary=canary):
-                yield "canary", canary
-            case ABStage(ab=ab):
-                yield "ab", ab
 
 
 def loss(policy: ModelPolicy) -> LossKind | None:

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from chassis.cloudevents import Record, decode
 from chassis.errors import Malformed
 from chassis.signing.dsse import NotVerified, Verifier
 from chassis.signing.event_signature import HEADER, verify_event
 from chassis.signing.precedence import place_of
+from contracts.cloudevents import Record, decode
 
 State = Literal["signed", "unsigned", "wrong"]
 

@@ -18,10 +18,11 @@ from support.candidates import Candidates
 from support.consoles import Secured, World, waits_for_people
 from support.gatekeepers import Gatekeepers, NameOf
 from support.mlflow_server import MlflowServer
+from support.processes import free_port
 from support.shared_services import SharedServices
 
 POLICIES: dict[str, tuple[int, dict[str, Any]]] = {
-    "plain": (12, {}),
+    "plain": (16, {}),
     "approved": (8, {"approval": {"people": 1, "expires": "1h"}}),
     "by-two": (2, {"approval": {"people": 2, "expires": "1h"}}),
     "shadowed": (4, {"strategy": [{"shadow": {"rows": "100..5000", "on": ["errors"]}}]}),
@@ -57,8 +58,11 @@ def gatekeeper_on(
                 service.policy(name, **changes)
         return service
 
+    # Nothing listens there: the pages show these services as away.
+    away = {name: f"http://127.0.0.1:{free_port()}" for name in ("DRIFT_URL", "SERVING_URL", "TRAINER_URL")}
+
     def on(name: str, before: Callable[[Gatekeepers], Mapping[str, str]] = lambda _: {}) -> Gatekeepers:
-        return SHARED.on(name, request, tmp_path_factory, make, lambda made: made.start_ready(**before(made)))
+        return SHARED.on(name, request, tmp_path_factory, make, lambda made: made.start_ready(**away, **before(made)))
 
     yield on
     SHARED.end()
@@ -80,6 +84,19 @@ def secured(gatekeeper_on: Callable[..., Gatekeepers]) -> Secured:
         return {"AUTH": "tokens", "AUTH_TOKENS_FILE": str(file)}
 
     return Secured(gatekeeper_on("secured", before), tokens)
+
+
+@pytest.fixture
+def bus(gatekeeper: Gatekeepers) -> Iterator[BusClient]:
+    client = BusClient(gatekeeper.bootstrap_servers, gatekeeper.prefix)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def model_name(gatekeeper: Gatekeepers) -> str:
+    """Of a model that nobody has used."""
+    return gatekeeper.names["plain"].pop()
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ def test_every_decision_on_a_champion_by_keyboard(
         done = audited(gatekeeper, name, "promoted")[0]
         assert page.url.endswith(f"/console/models/{name}?done={done['sequence']}")
         assert (done["actor"], done["reason"], done["model_version"]) == ("ada", "wanted", 3)
+        assert "Promoted v3 by ada: wanted" in page.inner_text("[role=status].good")
         assert gatekeeper.champion(name) == 3
         page.goto(decide(name, "rollback"))
         assert "v2 becomes champion again, with epoch 4, in place of v3." in page.inner_text("main")
@@ -170,7 +171,8 @@ def test_what_people_write_is_text(browser: Browser, gatekeeper: Gatekeepers, na
         fill_in(page, HOSTILE, HOSTILE)
         page.goto(decide(name, "freeze"))
         assert HOSTILE in page.inner_text("main"), "who froze it, and why"
-        page.goto("/")
+        for shown in ("/", f"/console/models/{name}", "/console/stories"):
+            page.goto(shown)
         page.goto(decide("<img src=x>", "freeze"))
         assert "<img src=x>" in page.inner_text("[role=alert]")
         page.goto(decide(name, "promote") + "?version=<b>1</b>")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from support.browser import SCREENS, Browser, assert_accessible_everywhere
-from support.consoles import World
+from support.consoles import World, waits_for_people
 from support.gatekeepers import Gatekeepers, NameOf
 
 
@@ -50,3 +50,37 @@ def test_a_decision_shows_on_an_open_page(
         assert gatekeeper.post(f"/models/{name}/freeze", who).status_code == 200
         page.wait_for_selector(f"tr:has-text('{name}') .badge:has-text('frozen')")
         assert page.evaluate("document.activeElement.textContent") == name, "the focus has moved"
+
+
+def test_what_somebody_types_stays_while_the_model_changes(
+    browser: Browser, gatekeeper: Gatekeepers, name_of: NameOf, judged: Callable[..., int]
+) -> None:
+    name = name_of("approved")
+    judged(gatekeeper, name, "fair")
+    waits_for_people(gatekeeper, name)
+    with browser.visiting(gatekeeper.url()) as page:
+        page.goto(f"/console/models/{name}/versions/1")
+        page.wait_for_selector("#live[data-state=live]")
+        page.fill("#reason", "half a sen")
+        page.evaluate("document.activeElement.blur()")
+        assert gatekeeper.post(f"/models/{name}/rollout/abort", {"actor": "ada", "reason": "x"}).status_code == 200
+        other = name_of("plain")  # its message comes after the one of the abort
+        with page.context.new_page() as overview:
+            overview.goto("/")
+            overview.wait_for_selector("#live[data-state=live]")
+            assert gatekeeper.post(f"/models/{other}/freeze", {"actor": "ada", "reason": "x"}).status_code == 200
+            overview.wait_for_selector(f"tr:has-text('{other}') .badge:has-text('frozen')")
+        assert page.input_value("#reason") == "half a sen"
+        page.fill("#reason", "")
+        page.focus("a.brand")
+        page.wait_for_selector("#approval", state="detached")
+
+
+def test_a_page_says_when_it_is_not_live_and_connects_again(browser: Browser, gatekeeper: Gatekeepers) -> None:
+    with browser.visiting(gatekeeper.url(), failing="/console/live") as page:
+        page.route("**/console/live*", lambda route: route.fulfill(status=503, body=""))
+        page.goto("/")
+        page.wait_for_selector("#live[data-state=lost]")
+        assert page.inner_text("#live") == "not live"
+        page.unroute("**/console/live*")
+        page.wait_for_selector("#live[data-state=live]")

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from chassis.cloudevents import encode
 from chassis.signing.event_signature import sign_event
 from contracts import Dataset, Envelope, Event, new_envelope
+from contracts.cloudevents import encode
 from embedded_kafka import EmbeddedKafka
 from support.bus_client import BusClient
 from support.drifting import POLICY, DriftService, promotion

@@ -11,7 +11,6 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, select
 
-from chassis.cloudevents import Record, encode
 from chassis.database import Database
 from chassis.pruning import Pruning
 from chassis.signing.keys import SigningKey
@@ -25,6 +24,7 @@ from contracts import (
     TrainingFailed,
     new_envelope,
 )
+from contracts.cloudevents import Record, encode
 from gatekeeper.database import event_log
 from gatekeeper.database.event_log import EventLogRow
 from gatekeeper.database.kept_events import KeepingOutbox

@@ -20,6 +20,7 @@ from gatekeeper.database import notifications as stored
 from gatekeeper.database.event_log import EventLogRow
 from gatekeeper.database.notification_tables import NotificationMessageRow, NotificationRow
 from support.databases import on_postgres, on_sqlite, taking_turns
+from support.mail import mail_server
 from support.notifier import POINTS
 from support.notifying import SECRET, Notifying, Received, Receiver, drift, receiving
 from support.processes import end, free_port, spawn
@@ -146,6 +147,28 @@ def test_apprise_takes_it_and_shows_no_secret(
     for shown in (*(each.last_reply or "" for each in messages(notifying)), captured.out, captured.err):
         assert "hunter2secret" not in shown
         assert "token" not in shown
+
+
+@on_sqlite
+def test_a_mail_is_html_in_which_foreign_text_is_text(notifying: Notifying, monkeypatch: pytest.MonkeyPatch) -> None:
+    with mail_server() as server:
+        monkeypatch.setenv(
+            "MAIL_URL", f"mailto://127.0.0.1:{server.port}?from=gauntlet@example.org&to=team@example.org"
+        )
+        notifying.write({"mail": {"apprise": {"env": "MAIL_URL"}}}, {"target": "mail"})
+        planner = notifying.planner()
+        notifying.emit(drift(reason="<b>not bold</b> & more"))
+        planner.once()
+        with notifying.sending():
+            sent(notifying)
+    (mail,) = server.mails
+    assert mail["Subject"] == "[warning] flights v3: drift of its data"
+    assert mail["To"] == "team@example.org"
+    body = mail.get_body(("html",))
+    assert body is not None
+    html = body.get_content()
+    assert "&lt;b&gt;not bold&lt;/b&gt; &amp; more" in html
+    assert '<a href="https://gauntlet.example/console/models/flights/drift">' in html
 
 
 @on_sqlite

@@ -22,6 +22,11 @@ from support.processes import free_port
 from support.registering import create_golden
 from support.waiting import eventually
 
+POLICY = {
+    "golden": {"dataset": "latest"},
+    "gates": {"latency": False, "leakage": {"unknown": "pass"}, "performance": {"floor": {"roc_auc": 0.6}}},
+}
+
 
 @pytest.fixture
 def here(gatekeeper: Gatekeepers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,8 +43,7 @@ def here(gatekeeper: Gatekeepers, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def name(gatekeeper: Gatekeepers) -> str:
     """A model whose versions need not say what they were trained on."""
     name = f"client-{uuid4().hex[:8]}"
-    gates = {"latency": False, "leakage": {"unknown": "pass"}, "performance": {"floor": {"roc_auc": 0.6}}}
-    gatekeeper.policy(name, golden={"dataset": "latest"}, gates=gates)
+    gatekeeper.policy(name, **POLICY)
     eventually(lambda: name in {each["model_name"] for each in gatekeeper.get("/models")}, timeout=30)
     create_golden(gatekeeper, name, rows(seed=2))
     return name
@@ -130,6 +134,37 @@ def test_the_same_with_asyncio(here: None, candidates: Candidates, name: str) ->
                 await client.rollback(name, reason="there is none")
 
     asyncio.run(story())
+
+
+def test_an_approval_is_waited_for_and_given_and_another_one_is_refused(
+    client: Gauntlet, candidates: Candidates, gatekeeper: Gatekeepers, name: str
+) -> None:
+    gatekeeper.policy(name, **POLICY, approval={"people": 1})
+    eventually(lambda: "approval" in gatekeeper.get(f"/models/{name}/policy")["policy"], timeout=30)
+    first = logged(candidates, name, "good")
+    client.register(name, first)
+    said: list[str] = []
+
+    def asked(text: str) -> None:
+        said.append(text)
+        if "waits for the approval of 1 person" in text:
+            with Gauntlet() as another:
+                another.approve(name, reason="looks fine", actor="bob")
+
+    assert client.wait(name, first, "promotion", timeout=120, progress=asked).outcome == "promoted"
+    assert f"gauntlet approve {name}" in said[-1]
+
+    second = logged(candidates, name, "good")
+    client.register(name, second)
+    assert client.wait(name, second, "verdict", timeout=120).outcome == "passed"
+    (running,) = eventually(lambda: client.rollouts(name, active=True), timeout=30)
+    assert (running.challenger_version, running.people_needed) == (second, 1)
+    with pytest.raises(Conflict):
+        client.approve(name, reason="mine", digest="sha256:" + "0" * 64, actor="bob")
+    assert client.refuse(name, reason="not before the fair", actor="bob").result == "refused"
+    refused = command("wait", name, str(second), "--for", "promotion", "--timeout", "60")
+    assert refused.code == 5, refused.err
+    assert f"{name} v{second} refused" in refused.out
 
 
 def registered_by_another(name: str, version: int) -> None:

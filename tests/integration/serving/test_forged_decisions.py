@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient
 
-from chassis.cloudevents import Record
 from contracts import GatePassed, Mode, Promoted, RolloutChanged
+from contracts.cloudevents import Record
 from integration.serving.conftest import StartReplica
 from support.bus_client import BusClient
 from support.forged import FIRST, Forgery, World, corpus

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from kafka import KafkaProducer
 
-from chassis.cloudevents import encode
 from contracts import ModelLoaded, ModelLoadFailed, Promoted, new_envelope
+from contracts.cloudevents import encode
 from support.bus_client import BusClient
 from support.mlflow_server import MlflowServer
 from support.processes import free_port

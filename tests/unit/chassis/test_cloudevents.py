@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from chassis.cloudevents import Record, decode, encode
 from chassis.errors import Malformed
 from contracts import Envelope, GroundTruthReceived, ModelRegistered, TrainingRequested, new_envelope
+from contracts.cloudevents import Record, decode, encode
 
 LIMIT = 1000
 REGISTERED = ModelRegistered(model_name="churn", model_version=3, metrics={"roc_auc": 0.8})

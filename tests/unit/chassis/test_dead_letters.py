@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chassis.cloudevents import Headers, Record
-from chassis.dead_letters import DeadLetter, letter_for
+from contracts.cloudevents import Headers, Record
+from contracts.dead_letters import DeadLetter, letter_for
 
 
 @pytest.mark.parametrize(

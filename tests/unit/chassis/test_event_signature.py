@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from chassis.cloudevents import Encoded, Record, encode
 from chassis.errors import Malformed
 from chassis.signing.dsse import NotVerified, SignedBytes
 from chassis.signing.event_signature import HEADER, sign_event, verify_event
@@ -27,6 +26,7 @@ from contracts import (
     TriedVersion,
     new_envelope,
 )
+from contracts.cloudevents import Encoded, Record, encode
 from support.signed_topics import trusting
 
 OURS, ANOTHER = SigningKey.generate(), SigningKey.generate()

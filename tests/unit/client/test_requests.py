@@ -156,7 +156,6 @@ def test_addresses_are_those_that_the_commands_use(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("given", "variables", "words"),
     [
-        ({"gatekeeper": "gatekeeper:8010"}, {}, "no http:// or https:// address"),
         ({}, {"GAUNTLET_TOKEN": "two words"}, "is no token"),
         ({}, {"KAFKA_SECURITY_PROTOCOL": "TLS"}, "KAFKA_SECURITY_PROTOCOL='TLS'"),
     ],
@@ -164,6 +163,13 @@ def test_addresses_are_those_that_the_commands_use(tmp_path: Path, monkeypatch: 
 def test_a_wrong_setting_is_named(given: dict[str, Any], variables: dict[str, str], words: str, tmp_path: Path) -> None:
     with pytest.raises(ClientError, match=words):
         find(given, data_dir=tmp_path, variables=variables)
+
+
+def test_an_address_that_is_not_http_is_refused_where_it_is_needed(tmp_path: Path) -> None:
+    found = find({}, data_dir=tmp_path, variables={"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"})
+    assert found.of("gatekeeper") == "http://127.0.0.1:8010"
+    with pytest.raises(ClientError, match="is no http:// or https:// address"):
+        found.of("mlflow")
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chassis.cloudevents import Record, decode, encode
 from chassis.errors import Permanent
 from contracts import GroundTruthReceived, Output, PredictionMade, new_envelope
+from contracts.cloudevents import Record, decode, encode
 from drift.database.columns import columns_of, scalars
 from drift.database.records import dumps, loads
 from drift.ingestion import labels, predictions

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from chassis.cloudevents import Record
 from contracts import PredictionMade
+from contracts.cloudevents import Record
 from drift.ingestion.backpressure import Backpressure, is_taken
 from drift.ingestion.predictions import Skipped, gather
 from drift.policy.sampling import LEAST_SHARE, Pressure, next_pressure

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from chassis.explain.policy import in_words
 from contracts.policy import Gates, ModelPolicy
-from gauntlet.policy_explain import in_words
 from gauntlet.stack_file import URL_VARIABLES
 from support.cli import gauntlet, ok
 

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import betaincc, betaln, logsumexp
 
+from chassis.explain.quantities import rate, rounded
 from contracts.durations import about
 from contracts.losses import LossKind
 from contracts.policy import ModelPolicy
@@ -18,7 +19,6 @@ from gatekeeper.policy.rollout import plan
 from gatekeeper.policy.statistics import anytime
 from gatekeeper.policy.statistics.anytime import Sample
 from gauntlet.power_analysis import CLOSELY, LOOSELY, NORMAL, ORDINARY, disagreement
-from gauntlet.quantities import rate, rounded
 from gauntlet.rollout_forecast import forecasts, rows
 from gauntlet.rollout_power import (
     BRIER,

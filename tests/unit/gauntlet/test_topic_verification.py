@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from chassis.cloudevents import Record
 from chassis.record_files import to_line
 from chassis.signing.keys import SigningKey
 from contracts import Cause, Promoted
+from contracts.cloudevents import Record
 from support.cli import Ended, gauntlet
 from support.signed_topics import signed_by, write_keys
 

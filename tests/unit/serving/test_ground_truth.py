@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.cloudevents import Record, decode
+from contracts.cloudevents import Record, decode
 from serving.publishing.ground_truth import LONGEST, GroundTruthRejected, encoded, read_items
 
 ITEM: dict[str, Any] = {"request_id": "r", "row": 2, "label": 1}

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.cloudevents import Record, decode, encode
 from chassis.model_signature import Column
 from chassis.row_reader import InputBatch
 from contracts import Arm, Output, PredictionMade, new_envelope
+from contracts.cloudevents import Record, decode, encode
 from serving.inference.prediction import Prediction
 from serving.inference.tried import TrialStep, TriedRequest, VersionOutcome
 from serving.publishing import prediction_events

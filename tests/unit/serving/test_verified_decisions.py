@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from chassis.cloudevents import Record
 from contracts import Mode, Promoted
+from contracts.cloudevents import Record
 from support.believers import Believer, run
 from support.forged import FIRST, SECOND, World, full, version, world
 

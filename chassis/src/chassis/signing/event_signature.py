@@ -14,9 +14,9 @@ from datetime import UTC
 from hashlib import sha256
 from typing import Any
 
-from chassis.cloudevents import Encoded, Record, attributes, time_of
 from chassis.errors import Malformed
 from chassis.signing.dsse import NotVerified, SignedBytes, Signer, Verifier, Why, signed, verified
+from contracts.cloudevents import Encoded, Record, attributes, time_of
 
 PAYLOAD_TYPE = "https://cloudevents.io/verifiability/dsse/v0.1"
 HEADER = "ce_dssematerial"

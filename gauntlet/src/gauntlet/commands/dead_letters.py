@@ -14,7 +14,7 @@ from gauntlet.options import DEFAULT_DATA_DIR, DataDir, Json, KafkaServers
 from gauntlet.output import console, notes, print_json, print_listing, shortened
 
 if TYPE_CHECKING:
-    from chassis.dead_letters import DeadLetter
+    from contracts.dead_letters import DeadLetter
     from gauntlet.broker import Broker
 
 app = typer.Typer(no_args_is_help=True, help="Messages that a service could not handle, and the way back.")
@@ -128,8 +128,8 @@ def _send_again(broker: Broker, letter: DeadLetter) -> None:
 
 def _open(kafka: str | None, data_dir: Path) -> tuple[Broker, dict[str, DeadLetter]]:
     """Return the letters by id, oldest first, without duplicates and those removed by a tombstone."""
-    from chassis.dead_letters import DeadLetter
     from chassis.topics import DEAD_LETTERS
+    from contracts.dead_letters import DeadLetter
     from gauntlet.broker import Broker
 
     broker = Broker(data_dir, kafka)

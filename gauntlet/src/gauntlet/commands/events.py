@@ -90,10 +90,10 @@ def _in_time(following: Following) -> Iterable[Received]:
 
 def _read(received: Received, max_bytes: int) -> dict[str, Any] | None:
     """Return the event as a mapping, with `error` instead of `data` when it cannot be read; None for a tombstone."""
-    from chassis.cloudevents import decode
-    from chassis.dead_letters import DeadLetter
     from chassis.errors import Malformed
     from chassis.topics import DEAD_LETTERS
+    from contracts.cloudevents import decode
+    from contracts.dead_letters import DeadLetter
     from contracts.event_summaries import summary
     from gauntlet.event_lines import DEAD_LETTER, letter_summary
 

@@ -61,8 +61,8 @@ def check(
     if file is None:
         _check_folder(data_dir, as_json=as_json)
         return
+    from chassis.explain.policy import in_words
     from chassis.policies import PolicyError, load_policy
-    from gauntlet.policy_explain import in_words
     from gauntlet.policy_lint import assumptions, warnings
     from gauntlet.rollout_forecast import RATES, columns, forecast_json, forecasts, rows
     from gauntlet.rollout_forecast import assumptions as forecast_assumptions

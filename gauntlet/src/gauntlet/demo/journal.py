@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from kafka import TopicPartition
 from kafka.errors import KafkaError
 
-from chassis.cloudevents import Record, decode
 from chassis.errors import Malformed
 from contracts import (
     DriftDetected,
@@ -27,6 +26,7 @@ from contracts import (
     TrainingFailed,
     TrainingRequested,
 )
+from contracts.cloudevents import Record, decode
 from gauntlet.broker import Broker
 from gauntlet.demo.checks import StepFailed
 

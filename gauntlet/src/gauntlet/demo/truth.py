@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from chassis.cloudevents import encode
 from chassis.kafka import kafka_python_options
 from contracts import GroundTruthReceived, new_envelope
+from contracts.cloudevents import encode
 from gauntlet.broker import Broker
 
 DELAY_SECONDS = 0.5

@@ -212,9 +212,7 @@ def build(settings: Settings) -> FastAPI:
         *console_routers(site),
     ]
     details = {policies.name: policies.details, notifications.name: notifications.details}
-    app = build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details, forms=PREFIX)
-    app.state.decision_of = site.decision_of
-    return app
+    return build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details, forms=PREFIX)
 
 
 def _audit_heads(

@@ -11,11 +11,11 @@ from zlib import crc32
 from prometheus_client import Gauge
 
 from chassis.background import Periodic
-from chassis.cloudevents import Record
 from chassis.stream import StreamConsumer
 from chassis.stream_lag import Lag
 from chassis.telemetry import get_logger
 from contracts import PredictionMade
+from contracts.cloudevents import Record
 from drift.database.columns import Made
 from drift.ingestion import predictions
 from drift.ingestion.predictions import Read, Skipped

@@ -6,8 +6,8 @@ import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from chassis.cloudevents import LONGEST, Headers
 from contracts import MODEL_NAME_PATTERN
+from contracts.cloudevents import LONGEST, Headers
 
 USUAL = frozenset(
     {

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from chassis.cloudevents import Record, decode
 from contracts import Envelope, GroundTruthReceived
+from contracts.cloudevents import Record, decode
 from contracts.event import LARGEST_INTEGER
 from drift.database.records import as_utc, dumps, event_key, identity, row_key, storable, unit_key
 from drift.ingestion.headers import is_model_name, plain_time, time_of

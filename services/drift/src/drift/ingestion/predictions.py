@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from chassis.cloudevents import Record, decode
 from contracts import Arm, Envelope, Output, PredictionMade
+from contracts.cloudevents import Record, decode
 from contracts.event import LARGEST_INTEGER
 from drift.database.columns import Columns, Made, columns_of
 from drift.database.records import as_utc, identity, row_key, storable, unit_key

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -184,14 +185,8 @@ def evidence_router(
         caller.require(Action.OPERATE, name)
         decisions.known(name)
         with database.reading() as session:
-            rows = [
-                (row.model_version, row.judged_at, dict(row.evidence), queries.verdicts(session, row))
-                for row in queries.candidates(session, name, request.limit)
-                if row.judged_at is not None and (request.since is None or row.judged_at >= request.since)
-            ]
-        return [
-            _rejudged(replayer, request.policy, version, at, evidence, then) for version, at, evidence, then in rows
-        ]
+            rows = judged_verdicts(session, name, request.limit, request.since)
+        return [rejudged(replayer, request.policy, row) for row in rows]
 
     @router.get("/models/{model_name}/golden", openapi_extra=allowed(Action.READ), responses=problems(404))
     def list_golden(model_name: str) -> list[GoldenView]:
@@ -256,16 +251,32 @@ def evidence_router(
     return router
 
 
-def _rejudged(
-    replayer: Replayer,
-    policy: ModelPolicy,
-    version: int,
-    at: datetime,
-    evidence: Mapping[str, Any],
-    then: tuple[GateVerdict, ...],
-) -> Rejudged:
+@dataclass(frozen=True)
+class JudgedVerdict:
+    """A verdict with its evidence."""
+
+    model_version: int
+    judged_at: datetime
+    evidence: Mapping[str, Any]
+    verdicts: tuple[GateVerdict, ...]
+
+
+def judged_verdicts(
+    session: Session, model_name: str, limit: int, since: datetime | None = None
+) -> list[JudgedVerdict]:
+    """Return the verdicts on the newest `limit` versions, without those before `since`; newest version first."""
+    return [
+        JudgedVerdict(row.model_version, row.judged_at, dict(row.evidence), queries.verdicts(session, row))
+        for row in queries.candidates(session, model_name, limit)
+        if row.judged_at is not None and (since is None or row.judged_at >= since)
+    ]
+
+
+def rejudged(replayer: Replayer, policy: ModelPolicy, row: JudgedVerdict) -> Rejudged:
+    """Return what `policy` would have decided, and what it did not."""
+    version, at, then = row.model_version, row.judged_at, row.verdicts
     try:
-        found = replayer.what_if(evidence, then, policy)
+        found = replayer.what_if(row.evidence, then, policy)
     except (NoEvidence, Transient) as error:
         return Rejudged(model_version=version, judged_at=at, then=_outcome(then), problem=str(error))
     changed = _changed(then, found)

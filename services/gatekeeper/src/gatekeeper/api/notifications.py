@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
+from chassis.auth.access import Caller
 from chassis.auth.roles import Action
 from chassis.auth.routes import CallerOf, Scope, allowed, guarded_router
 from chassis.database import Database
@@ -137,7 +138,7 @@ def notifications_router(database: Database, file: NotificationsFile, channels: 
             names = ", ".join(known) or "none"
             raise Problem(404, "no such target", f"{target!r} is no target of {file.path}; known: {names}")
         began = time.perf_counter()
-        reply = await channels.send(target, _test_message(target, caller.actor(None), public_url))
+        reply = await channels.send(target, _test_message(target, _who(caller), public_url))
         seconds = time.perf_counter() - began
         return TestResult(target=target, delivered=reply.delivered, reply=reply.text, seconds=seconds)
 
@@ -170,6 +171,10 @@ def _targets(session: Session, file: NotificationsFile) -> Sequence[TargetView]:
         )
         for name, target in file.value.settings.targets.items()
     ]
+
+
+def _who(caller: Caller) -> str:
+    return caller.identity.subject if caller.authenticated else "somebody"
 
 
 def _unknown(notification_id: str) -> Problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -46,27 +46,19 @@ REMEDIES = {
 
 def page(request: Request, caller: Caller | None, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
     """Render a template with what every page has: the caller, the path, and the time."""
-    own = {"caller": caller, "path": request.url.path, "now": datetime.now(UTC), "done": _done(request)}
+    own = {"caller": caller, "path": request.url.path, "now": datetime.now(UTC)}
     body = environment().get_template(template).render(own | context)
     return HTMLResponse(body, status, headers=HEADERS)
 
 
-def _done(request: Request) -> Any:
-    """Return the row of the audit trail that a decision led here with (`?done=`): only of the model of this page."""
-    sequence, model_name = request.query_params.get("done", ""), request.path_params.get("model_name")
-    if not (sequence.isdecimal() and len(sequence) < 19 and model_name):
-        return None
-    return request.app.state.decision_of(model_name, int(sequence))
-
-
 def problem_page(request: Request, problem: Problem) -> HTMLResponse:
     """Show a refusal: what happened, and what to do. Without a valid token, the page is the form for one."""
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     if problem.status == 401:
-        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return login_page(request, path, Problem(401, problem.title, NO_TOKEN, headers=problem.headers))
+        return login_page(request, here, problem)
     caller = getattr(request.state, "caller", None)
     remedy = REMEDIES.get(problem.status, "Try again; if it stays so, the log of the gatekeeper says more.")
-    shown = page(request, caller, "problem.html", status=problem.status, problem=problem, remedy=remedy)
+    shown = page(request, caller, "problem.html", status=problem.status, problem=problem, remedy=remedy, here=here)
     shown.headers.update(problem.headers or {})
     return shown
 
@@ -77,9 +69,9 @@ def login_page(request: Request, path: str, problem: Problem | None = None) -> H
     token = request.cookies.get(COOKIE)
     caller = access.known(f"Bearer {token}".encode() if token else None)
     status = 200 if problem is None else problem.status
-    shown = page(
-        request, caller, "login.html", status=status, on=access.on, next=path, problem=problem, linked=token is None
-    )
+    said = NO_TOKEN if status == 401 else problem and problem.detail
+    linked = token is None and request.method == "GET"
+    shown = page(request, caller, "login.html", status=status, on=access.on, next=path, said=said, linked=linked)
     if problem is not None:
         shown.headers.update(problem.headers or {})
         if problem.status == 401:
@@ -99,5 +91,6 @@ def environment() -> Environment:
     )
     found.globals["may_decide"] = lambda caller, decision, model: caller.may(ACTIONS[Decision(decision)], model)
     equip(found)
+    found.filters["query"] = lambda given: urlencode({key: each for key, each in given.items() if each is not None})
     found.filters.update(age=age, utc=utc, duration=duration, segment=lambda text: quote(str(text), safe=""))
     return found

@@ -54,6 +54,7 @@ class Site:
 
 
 SCREENS = (
+    "audit",
     "dead_letter",
     "decide",
     "drift",
@@ -63,6 +64,7 @@ SCREENS = (
     "model",
     "operations",
     "overview",
+    "policy",
     "rollout",
     "story",
     "version",

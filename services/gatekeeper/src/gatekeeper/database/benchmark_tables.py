@@ -24,7 +24,7 @@ class BenchmarkRow(Base):
     state: Mapped[str] = mapped_column(String(20))
     due: Mapped[dict[str, Any]] = mapped_column(Json)
     """BenchmarkDue."""
-    due_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     outcome: Mapped[str | None] = mapped_column(String(20))
     reason: Mapped[str | None] = mapped_column(Text)
     champion_version: Mapped[int | None] = mapped_column(Integer)

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from chassis.columns import BigId, UtcDateTime
 from chassis.database import Base
-from chassis.dead_letters import DeadLetter
 from contracts import MODEL_NAME_PATTERN
+from contracts.dead_letters import DeadLetter
 from gatekeeper.database.queries import insert_of
 from gatekeeper.database.refused_records import storable
 

@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import Index, Integer, LargeBinary, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from chassis.cloudevents import Record
 from chassis.columns import BigId, Json, UtcDateTime
 from chassis.database import Base
 from chassis.outbox import Outbox, OutboxRow
@@ -27,6 +26,7 @@ from contracts import (
     Promoted,
     RolloutChanged,
 )
+from contracts.cloudevents import Record
 
 KEPT: tuple[type[Event], ...] = (
     GatePassed,

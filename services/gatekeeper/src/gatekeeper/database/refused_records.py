@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import String, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from chassis.cloudevents import Record
 from chassis.columns import UtcDateTime
 from chassis.database import Base
 from chassis.follower import RefusedRecord
 from contracts import Promoted, RolloutChanged
+from contracts.cloudevents import Record
 from gatekeeper.database import queries, rollouts
 from gatekeeper.database.audit_trail import ACTOR
 from gatekeeper.database.tables import PromotionRow

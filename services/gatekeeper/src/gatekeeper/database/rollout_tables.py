@@ -29,7 +29,7 @@ class RolloutRow(Base):
 
     id: Mapped[str] = mapped_column(String(250), primary_key=True)
     model_name: Mapped[str] = mapped_column(String(200), index=True)
-    candidate_id: Mapped[str] = mapped_column(String(220))
+    candidate_id: Mapped[str] = mapped_column(String(220), index=True)
     model_version: Mapped[int] = mapped_column(Integer)
     """The challenger; in a watch, the version that became champion."""
     champion_version: Mapped[int | None] = mapped_column(Integer)
@@ -50,7 +50,7 @@ class RolloutRow(Base):
     """The version beside the champion: contracts.TriedVersion."""
     loss: Mapped[dict[str, Any] | None] = mapped_column(Json)
     label_maturity_seconds: Mapped[float] = mapped_column(Float)
-    began_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    began_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     step_began_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
     measured: Mapped[dict[str, Any] | None] = mapped_column(Json)

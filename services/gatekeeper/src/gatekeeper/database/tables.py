@@ -161,6 +161,13 @@ class PromotionRow(Base):
     __table_args__ = (
         Index("ix_promotions_timeline", "model_name", "promoted_at", "epoch"),
         Index("ix_promotions_version", "model_name", "model_version", "epoch"),
+        Index(
+            "ix_promotions_restored",
+            "model_name",
+            "promoted_at",
+            sqlite_where=text("restored IS 1"),
+            postgresql_where=text("restored IS true"),
+        ),
     )
 
     model_name: Mapped[str] = mapped_column(String(200), primary_key=True)

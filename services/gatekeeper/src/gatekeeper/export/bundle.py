@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from chassis.cloudevents import Record
 from chassis.database import Database
 from chassis.digests import digest_file
 from chassis.errors import NotFound, Permanent
 from chassis.record_files import to_line
 from chassis.signing.dsse import Signer, signed
 from contracts import AuditHeadSigned
+from contracts.cloudevents import Record
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.database import audit_trail, kept_events, queries, rollouts
 from gatekeeper.database.evidence_formats import Unreadable, upgraded

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from chassis import record_files
-from chassis.cloudevents import Record, decode
 from chassis.digests import digest_file
 from chassis.errors import Malformed, NotFound, Permanent
 from chassis.kafka import LARGEST_MESSAGE
 from chassis.signing.dsse import NotVerified, Verifier
 from chassis.signing.event_signature import verify_event
 from contracts import GateFailed, GatePassed, GateVerdict, Promoted, overall
+from contracts.cloudevents import Record, decode
 from contracts.policy import ModelPolicy
 from gatekeeper.database.evidence_formats import Unreadable, upgraded
 from gatekeeper.export import layout

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from chassis import record_files
-from chassis.cloudevents import Record, decode
 from chassis.errors import Malformed, Permanent
 from chassis.kafka import LARGEST_MESSAGE
 from chassis.signing.dsse import NotVerified, Verifier
 from chassis.signing.event_signature import verify_event
 from contracts import AuditHeadSigned
 from contracts.audit import head_key
+from contracts.cloudevents import Record, decode
 from gatekeeper.policy.audit_heads import SignedHead, compare, first_difference, noting
 from gatekeeper.policy.hash_chain import GENESIS, Entry, Head, from_line, verify
 

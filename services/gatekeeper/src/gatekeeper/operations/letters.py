@@ -11,7 +11,6 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from sqlalchemy.orm import Session
 
 from chassis.database import Database
-from chassis.dead_letters import DeadLetter
 from chassis.errors import Transient
 from chassis.follower import RecordFollower
 from chassis.idempotent_producer import IdempotentProducer
@@ -20,6 +19,7 @@ from chassis.kafka_problem import explain
 from chassis.settings import ServiceSettings
 from chassis.telemetry import get_logger
 from chassis.topics import DEAD_LETTERS
+from contracts.dead_letters import DeadLetter
 from gatekeeper.database import dead_letters
 from gatekeeper.database.dead_letters import DeadLetterRow
 from gatekeeper.refusals import CommandRefused

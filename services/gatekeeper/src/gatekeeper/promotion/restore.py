@@ -13,7 +13,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from chassis.cloudevents import Record
 from chassis.database import Database
 from chassis.errors import Transient
 from chassis.follower import Follower, RefusedRecord
@@ -23,6 +22,7 @@ from chassis.signing.event_signature import verify_event
 from chassis.signing.precedence import Place, microseconds, place_of
 from chassis.telemetry import get_logger
 from contracts import Envelope, Promoted, RolloutChanged
+from contracts.cloudevents import Record
 from gatekeeper.database import queries, refused_records
 from gatekeeper.database.job_kinds import MANIFEST
 from gatekeeper.database.recorder import ACTOR, Recorder

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from prometheus_client import Counter
 from sqlalchemy.orm import Session
 
-from chassis.cloudevents import Record, decode
 from chassis.database import Database
 from chassis.errors import Malformed
 from chassis.signing.dsse import NotVerified, Verifier, Why
@@ -22,6 +21,7 @@ from chassis.signing.event_signature import verify_event
 from chassis.signing.refusals import Refusals
 from chassis.telemetry import get_logger
 from contracts import EVENTS, Envelope, Event, GroundTruthReceived, PredictionMade
+from contracts.cloudevents import Record, decode
 from gatekeeper.database import event_log, kept_events
 
 LOGGED: tuple[type[Event], ...] = tuple(event for event in EVENTS if event not in (PredictionMade, GroundTruthReceived))

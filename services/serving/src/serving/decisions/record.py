@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from chassis.cloudevents import Record
 from chassis.errors import Transient
 from chassis.signing.precedence import Place
+from contracts.cloudevents import Record
 
 WAIT_SECONDS = 5.0
 """For another worker that writes."""

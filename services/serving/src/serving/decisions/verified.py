@@ -15,7 +15,6 @@ from typing import Any
 
 from prometheus_client import Gauge
 
-from chassis.cloudevents import Record, decode
 from chassis.errors import Malformed, Transient
 from chassis.follower import Follower, RefusedRecord
 from chassis.settings import ServiceSettings
@@ -25,6 +24,7 @@ from chassis.signing.key_folder import KeyFolder
 from chassis.signing.precedence import Place, place_of, unbound
 from chassis.telemetry import get_logger
 from contracts import Envelope, Event, Promoted, RolloutChanged
+from contracts.cloudevents import Record, decode
 from serving.decisions.record import DecisionRecord, Kept
 
 MODELS_KEPT, REFUSALS_SHOWN = 1_000, 10

@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 
-from chassis.cloudevents import Encoded
 from chassis.http import Problem
 from chassis.row_validation import Fault
 from contracts import GroundTruthReceived
+from contracts.cloudevents import Encoded
 from serving.http.asgi import JSON, RawRequest, RawResponse
 from serving.http.json_bodies import model_of, object_of, unknown, wrong
 from serving.http.openapi import MODEL_NAME, PROBLEM, refusals, success

@@ -8,6 +8,7 @@ from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from chassis import tracing
 from chassis.telemetry import get_logger
 from contracts import Envelope, Event, ModelLoaded, ModelLoadFailed
 from serving.loading.model_state import ModelState
@@ -44,14 +45,15 @@ class LoadReports:
             epoch=desired.epoch,
             seconds=round(seconds, 4),
         )
-        loaded = ModelLoaded(**self._about(desired, state.desired_at), artifact_digest=artifact.digest)
-        self._report(loaded, state.cause)
+        self._loaded(
+            ModelLoaded(**self._about(desired, state.desired_at), artifact_digest=artifact.digest), state.cause
+        )
 
     def failed(self, state: ModelState, attempt: Attempt, reason: str) -> None:
         self._log_failure(attempt, reason, epoch=attempt.desired.epoch)
         if _is_said(attempt):
             about = self._about(attempt.desired, state.desired_at)
-            self._report(ModelLoadFailed(**about, reason=reason, permanent=attempt.permanent), state.cause)
+            self._loaded(ModelLoadFailed(**about, reason=reason, permanent=attempt.permanent), state.cause)
 
     def trial_begun(self, state: ModelState, trial: DesiredTrial, *, is_first: bool) -> None:
         """`is_first`: of the rollout with this version; a further step loads nothing."""
@@ -67,13 +69,19 @@ class LoadReports:
         )
         if is_first:
             about = self._about(trial.tried, state.trying.wanted_at, trial.rollout_id)
-            self._report(ModelLoaded(**about, artifact_digest=artifact.digest), state.trying.cause)
+            self._loaded(ModelLoaded(**about, artifact_digest=artifact.digest), state.trying.cause)
 
     def trial_failed(self, state: ModelState, trial: DesiredTrial, attempt: Attempt, reason: str) -> None:
         self._log_failure(attempt, reason, rollout_id=trial.rollout_id)
         if _is_said(attempt):
             about = self._about(trial.tried, state.trying.wanted_at, trial.rollout_id)
-            self._report(ModelLoadFailed(**about, reason=reason, permanent=attempt.permanent), state.trying.cause)
+            self._loaded(ModelLoadFailed(**about, reason=reason, permanent=attempt.permanent), state.trying.cause)
+
+    def _loaded(self, report: ModelLoaded | ModelLoadFailed, cause: Envelope[Any] | None) -> None:
+        about = {name: getattr(report, name) for name in ("model_name", "model_version", "epoch", "replica", "role")}
+        error = report.reason if isinstance(report, ModelLoadFailed) else ""
+        with tracing.loaded(cause, report.seconds, about, error=error):
+            self._report(report, cause)
 
     def _log_failure(self, attempt: Attempt, reason: str, **more: Any) -> None:
         artifact = attempt.desired.artifact

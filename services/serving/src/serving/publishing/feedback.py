@@ -16,10 +16,10 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer
 from prometheus_client import Counter
 
-from chassis.cloudevents import Encoded
 from chassis.kafka import confluent_options
 from chassis.kafka_problem import require_usable_files
 from contracts import GroundTruthReceived
+from contracts.cloudevents import Encoded
 from serving.publishing.prediction_events import SOURCE
 from serving.settings import Settings
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chassis.cloudevents import Encoded, encode
 from chassis.column_types import TypeMismatch, entity_id, event_time
 from chassis.row_validation import MISSING, NAMED, Fault, json_type, nearest, shown
 from contracts import GroundTruthReceived, content_id, new_envelope
+from contracts.cloudevents import Encoded, encode
 from serving.publishing.prediction_events import SOURCE
 
 FIELDS = ("request_id", "row", "entity_id", "label", "event_time")

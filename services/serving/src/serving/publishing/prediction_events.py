@@ -2,7 +2,7 @@
 
 In two steps, because a separate process builds the events (`serving.publishing.worker`): a replica writes a `line`
 for a request, that process builds its events. This module is therefore quick to import. The events are equivalent to
-those of `chassis.cloudevents.encode`; a test compares the two.
+those of `contracts.cloudevents.encode`; a test compares the two.
 """
 
 from __future__ import annotations

@@ -12,11 +12,12 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
-from chassis.cloudevents import encode
+from chassis import tracing
 from chassis.kafka import confluent_options
 from chassis.kafka_problem import require_usable_files
 from chassis.telemetry import get_logger
 from contracts import Envelope, Event, ModelLoaded, ModelLoadFailed, new_envelope
+from contracts.cloudevents import encode
 from serving.publishing.prediction_events import SOURCE
 from serving.settings import Settings
 
@@ -52,6 +53,7 @@ class StatusPublisher:
         """Publish a report; takes microseconds, whatever the broker does. Also logs earlier failures."""
         assert self._producer is not None, "it starts before the loader"
         envelope = new_envelope(event, source=f"{SOURCE}/{self._settings.replica}", cause=cause)
+        envelope = tracing.created(envelope)
         key, value, headers = encode(envelope)
         topic = self._settings.topic_prefix + event.topic
         try:

@@ -13,8 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from chassis.auth.access import Caller
 from chassis.auth.roles import Action, roles_for
 from chassis.auth.routes import CallerOf, Scope, allowed
-from chassis.dead_letters import DeadLetter
 from chassis.http import Problem
+from contracts.dead_letters import DeadLetter
 from gatekeeper.api.models import Decision, conflicts
 from gatekeeper.console.pages import page
 from gatekeeper.console.routes import page_router
@@ -56,7 +56,7 @@ def dead_letter_router(site: Site) -> APIRouter:
         except Problem as problem:
             return await _shown(request, caller, form.id, problem, form)
         await run_in_threadpool(_note, row, actor, reason)
-        return RedirectResponse(f"/console/operations?done={quote(row.id, safe='')}", 303)
+        return RedirectResponse(f"/console/operations?replayed={quote(row.id, safe='')}", 303)
 
     async def _shown(
         request: Request, caller: Caller, letter_id: str, problem: Problem | None, form: Filled

@@ -28,7 +28,7 @@ from gatekeeper.console.pages import page
 from gatekeeper.console.routes import authorization_of, page_router
 from gatekeeper.console.services import Away
 from gatekeeper.console.site import Site
-from gatekeeper.database import model_rows, rollouts
+from gatekeeper.database import model_rows, queries, rollouts
 from gatekeeper.rollout.views import FleetReplica, fleet_replica
 
 CHARTS = 12
@@ -93,8 +93,12 @@ def fleet_router(site: Site) -> APIRouter:
 
 def _lines_of(site: Site, caller: Caller) -> tuple[Line, ...]:
     with site.database.reading() as session:
-        names = [name for name in sorted(model_rows.known_names(session)) if caller.sees(name)]
-        return lines_of(session, names)
+        return lines_of(session, names_of(session, site, caller))
+
+
+def names_of(session: Session, site: Site, caller: Caller) -> list[str]:
+    """Return the models that the caller may read: with a policy, or with a past."""
+    return sorted(filter(caller.sees, queries.model_names(session) | site.policies.keys()))
 
 
 def lines_of(session: Session, names: Sequence[str]) -> tuple[Line, ...]:

@@ -19,10 +19,10 @@ from chassis.auth.routes import CallerOf, Scope, allowed
 from gatekeeper.console.figures import Lag, lags
 from gatekeeper.console.pages import page
 from gatekeeper.console.routes import authorization_of, page_router
-from gatekeeper.console.screens.fleet import Line, lines_of
+from gatekeeper.console.screens.fleet import Line, lines_of, names_of
 from gatekeeper.console.services import Away
 from gatekeeper.console.site import Site
-from gatekeeper.database import dead_letters, model_rows, refused_records
+from gatekeeper.database import dead_letters, refused_records
 from gatekeeper.database.dead_letters import DeadLetterRow
 
 JOBS = 100
@@ -73,8 +73,8 @@ def operations_router(site: Site) -> APIRouter:
     router = page_router()
 
     @router.get("/console/operations", openapi_extra=allowed(Action.READ, Scope.EACH), response_class=HTMLResponse)
-    async def operations(request: Request, caller: CallerOf, done: str | None = None) -> HTMLResponse:
-        """What runs, waits and failed; `done`: the letter that was just replayed."""
+    async def operations(request: Request, caller: CallerOf, replayed: str | None = None) -> HTMLResponse:
+        """What runs, waits and failed; `replayed`: the letter that was just sent again."""
         token, services = authorization_of(request), site.services
         own, mine, trainings, lag, *others = await asyncio.gather(
             run_in_threadpool(_own, site, caller),
@@ -101,7 +101,7 @@ def operations_router(site: Site) -> APIRouter:
                 trainer_away=away,
                 streams=streams,
                 all_models=all_models,
-                done=done,
+                replayed=replayed,
             )
         )
 
@@ -111,7 +111,7 @@ def operations_router(site: Site) -> APIRouter:
 def _own(site: Site, caller: Caller) -> Own:
     with site.database.reading() as session:
         found = [*jobs.unfinished(session, JOBS), *jobs.failed(session, JOBS)]
-        names = sorted(filter(caller.sees, model_rows.known_names(session)))
+        names = names_of(session, site, caller)
         visible = None if caller.may(Action.READ, None) else names
         letters = dead_letters.newest(session, visible, LETTERS)
         in_all = dead_letters.count(session, MOST_COUNTED) if visible is None else len(letters)

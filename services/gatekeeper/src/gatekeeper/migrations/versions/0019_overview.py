@@ -63,3 +63,13 @@ def upgrade() -> None:
     op.create_index("ix_event_log_model_name_type_id", "event_log", ["model_name", "type", "id"])
     op.create_index("ix_rollouts_ended_at", "rollouts", ["ended_at"])
     op.create_index("ix_replicas_model_name", "replicas", ["model_name"])
+    op.create_index("ix_rollouts_candidate_id", "rollouts", ["candidate_id"])
+    op.create_index("ix_rollouts_began_at", "rollouts", ["began_at"])
+    op.create_index("ix_benchmarks_due_at", "benchmarks", ["due_at"])
+    op.create_index(
+        "ix_promotions_restored",
+        "promotions",
+        ["model_name", "promoted_at"],
+        sqlite_where=sa.text("restored IS 1"),
+        postgresql_where=sa.text("restored IS true"),
+    )

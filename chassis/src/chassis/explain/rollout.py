@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from chassis.explain.quantities import duration, percent
 from contracts.gate_settings import Performance
 from contracts.losses import LossKind, loss_of
 from contracts.metrics import METRICS
 from contracts.policy import ModelPolicy
-from contracts.rollout_settings import AB, Approval, Canary, Limits, Shadow, Watch
-from gauntlet.quantities import duration, percent
-from gauntlet.rollout_power import named
+from contracts.rollout_settings import AB, ABStage, Approval, Canary, CanaryStage, Limits, Shadow, ShadowStage, Watch
 
 Sentence = tuple[str, str]
 
@@ -31,6 +30,18 @@ VALUE_A_ROW = {
     LossKind.PERCENTAGE: ("mape",),
 }
 """Metrics that are the mean of the loss, or its root."""
+
+
+def named(policy: ModelPolicy) -> Iterator[tuple[str, Shadow | Canary | AB]]:
+    """Yield each trial with its name."""
+    for stage in policy.strategy:
+        match stage:
+            case ShadowStage(shadow=shadow):
+                yield "shadow", shadow
+            case CanaryStage(canary=canary):
+                yield "canary", canary
+            case ABStage(ab=ab):
+                yield "ab", ab
 
 
 def rollout_in_words(policy: ModelPolicy) -> list[Sentence]:

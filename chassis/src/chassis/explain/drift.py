@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chassis.explain.quantities import counted, duration
 from contracts.drift_settings import After, Drift, drop_in_words
 from contracts.metrics import METRICS
 from contracts.policy import ModelPolicy
-from gauntlet.quantities import counted, duration
 
 Sentence = tuple[str, str]
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from chassis.explain.drift import drift_in_words
+from chassis.explain.quantities import counted, duration
+from chassis.explain.rollout import rollout_in_words
 from contracts.gate_settings import (
     Delta,
     Dependents,
@@ -20,9 +23,6 @@ from contracts.gate_settings import (
 )
 from contracts.metrics import DEFAULT_METRIC, METRICS
 from contracts.policy import ModelPolicy, Retained
-from gauntlet.drift_explain import drift_in_words
-from gauntlet.quantities import counted, duration
-from gauntlet.rollout_explain import rollout_in_words
 
 Sentence = tuple[str, str]
 
