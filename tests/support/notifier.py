@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chassis.database import Database
-from gatekeeper.database import notifications as stored
+from gatekeeper.database import notification_planning as planning
 from gatekeeper.notifications.channels import Channels
 from gatekeeper.notifications.configuration import NotificationsFile
 from gatekeeper.notifications.planner import Planner
@@ -31,14 +31,14 @@ def die(*_: Any) -> None:
 
 def while_planning() -> None:
     """In the planner's transaction, when the first notification is written and the cursor has not moved."""
-    add = stored.add_notification
+    add = planning.add_notification
 
     def dying(*args: Any, **options: Any) -> None:
         add(*args, **options)
         args[0].flush()
         die()
 
-    stored.add_notification = dying
+    planning.add_notification = dying
 
 
 def after_planning() -> None:

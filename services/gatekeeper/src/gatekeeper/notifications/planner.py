@@ -15,6 +15,7 @@ from chassis.telemetry import get_logger
 from contracts.durations import about
 from contracts.notification_settings import Severity, Subscription
 from gatekeeper.database import event_log, rollouts
+from gatekeeper.database import notification_planning as planning
 from gatekeeper.database import notifications as stored
 from gatekeeper.database.event_log import EventLogRow
 from gatekeeper.database.rollout_tables import GIVEN
@@ -104,7 +105,7 @@ class Planner(Periodic):
     def _off(self) -> None:
         if self._known != frozenset():
             with self._database.transaction() as session:
-                stored.forget_begin(session)
+                planning.forget_begin(session)
             self._known = frozenset()
 
     def _is_due(self, in_force: Subscriptions, names: frozenset[str]) -> bool:
@@ -112,16 +113,16 @@ class Planner(Periodic):
         if self._known != names:
             return True
         with self._database.reading() as session:
-            if event_log.newest_id(session) != stored.position(session):
+            if event_log.newest_id(session) != planning.position(session):
                 return True
             return any(True for _ in self._expiring(session, in_force, self._clock()))
 
     def _plan(self, in_force: Subscriptions, names: frozenset[str]) -> tuple[int, bool]:
         """Return how many notifications were added, and whether there may be more to read."""
         with self._database.transaction() as session:
-            cursor = stored.lock_cursor(session)
+            cursor = planning.lock_cursor(session)
             now = self._clock()
-            begins = stored.begins(session, names, now)
+            begins = planning.begins(session, names, now)
             if event_log.newest_id(session) < cursor.event_log_id:
                 cursor.event_log_id = (
                     0  # the log was emptied; what was told already is known, and what is old is no news
@@ -160,9 +161,9 @@ class Planner(Periodic):
 
     def _add(self, turn: _Round, fact: _Fact, subscription: Subscription, target: str) -> None:
         session = turn.session
-        if stored.is_known(session, fact.source, fact.event_id, target):
+        if planning.is_known(session, fact.source, fact.event_id, target):
             return
-        stored.add_notification(
+        planning.add_notification(
             session,
             self._message(turn, fact, subscription, target),
             target,
@@ -183,18 +184,18 @@ class Planner(Periodic):
         critical = fact.severity is Severity.CRITICAL
         key = (subscription.name, target)
         if key not in turn.waiting:
-            turn.waiting[key] = stored.joinable(turn.session, *key, turn.now)
+            turn.waiting[key] = planning.joinable(turn.session, *key, turn.now)
         if (*key, critical) not in turn.dues:
             turn.dues[*key, critical] = _dues(turn, subscription, target, critical)
         waiting, dues = turn.waiting[key], turn.dues[*key, critical]
         place = self._placed(turn, fact, subscription, waiting, dues)
         while isinstance(place, Join):
             joined = place.message_id
-            if stored.join(turn.session, joined, turn.now, fact.model_name):
+            if planning.join(turn.session, joined, turn.now, fact.model_name):
                 return joined
             waiting[:] = [each for each in waiting if each.id != joined]  # another gatekeeper is sending it
             place = self._placed(turn, fact, subscription, waiting, dues)
-        message_id = stored.add_message(
+        message_id = planning.add_message(
             turn.session,
             subscription=subscription.name,
             target=target,
@@ -227,7 +228,7 @@ class Planner(Periodic):
         if not escalating:
             return
         for pending, subscription, target in escalated(escalating, _pending(session), now):
-            if not stored.is_known(session, escalation.SOURCE, pending.event_id, target):
+            if not planning.is_known(session, escalation.SOURCE, pending.event_id, target):
                 yield pending, subscription, target
 
     def _prune(self) -> None:
@@ -245,7 +246,7 @@ def _dues(turn: _Round, subscription: Subscription, target: str, critical: bool)
     if subscription.rate is None:
         return []
     since = turn.now - subscription.rate.per
-    return stored.dues(turn.session, subscription.name, target, critical, since)
+    return planning.dues(turn.session, subscription.name, target, critical, since)
 
 
 def _pending(session: Session) -> list[Pending]:

@@ -18,7 +18,7 @@ from gatekeeper.console.site import Site
 from gatekeeper.database.overview import overview as read
 from gatekeeper.policy.attention import Kind, Severity
 
-MOST_NEEDS = 50
+MOST_NEEDS = 30
 """Shown; what is left out is counted."""
 LOOK_AT: Mapping[Kind, str] = {
     Kind.LAGGING: "/console/fleet",
