@@ -145,14 +145,19 @@ def exported(url: str) -> set[str]:
     return counters | set(re.findall(r"^# TYPE (\S+) (?:gauge|histogram)$", text, re.M))
 
 
-def empty(prometheus: Prometheus, expected: Mapping[str, str], seconds: float = 60) -> dict[str, str]:
-    """The queries that still return nothing after `seconds`, but for those of metrics in `expected` to be absent."""
+def empty(prometheus: Prometheus, expected: Mapping[str, str], seconds: float = 60) -> str:
+    """The queries that still return nothing after `seconds`, a line each.
+
+    But for those that `expected` names, or that read nothing but metrics which it names.
+    """
     waiting = {
-        where: expr for where, expr in queries() if not metrics_in(expr) or not metrics_in(expr) <= set(expected)
+        where: expr
+        for where, expr in queries()
+        if where not in expected and (not (read := metrics_in(expr)) or not read <= set(expected))
     }
     until = time.monotonic() + seconds
     while True:
         waiting = {where: expr for where, expr in waiting.items() if not prometheus.query(expr)}
         if not waiting or time.monotonic() > until:
-            return waiting
+            return "\n".join(f"{where}: {expr}" for where, expr in waiting.items())
         time.sleep(0.5)

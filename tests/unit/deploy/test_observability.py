@@ -57,7 +57,8 @@ def test_every_metric_that_is_named_is_in_the_reference() -> None:
     known |= {"process_cpu_seconds_total", "process_resident_memory_bytes"}  # of the client library
     unknown = {where: metrics_in(query) - known for where, query in queries() if metrics_in(query) - known}
     assert not unknown
-    named = {name for _, query in queries() for name in re.findall(r"\w+:gauntlet_\w+:\w+", query)}
+    texts = [*(rule["expr"] for rule in alerts().values()), *(query for _, query in queries())]
+    named = {name for text in texts for name in re.findall(r"\w+:gauntlet_\w+:\w+", text)}
     assert named == recorded(), "each recorded series is used, and there is no other"
 
 
