@@ -21,7 +21,10 @@ from chassis.outbox import OutboxRow
 from contracts import ModelRegistered, new_envelope
 from contracts.policy import ModelPolicy
 from gatekeeper.database import rollouts
+from gatekeeper.database.dead_letters import DeadLetterRow
 from gatekeeper.database.event_log import EventLogRow
+from gatekeeper.database.notification_tables import FAILED as GIVEN_UP
+from gatekeeper.database.notification_tables import SENT, NotificationMessageRow
 from gatekeeper.database.rollout_tables import GIVEN, ApprovalRow, RolloutRow
 from gatekeeper.database.tables import (
     AuditHeadRow,
@@ -88,6 +91,8 @@ class BigDatabase:
             (EventLogRow, self._events()),
             (InboxRow, self._inbox()),
             (OutboxRow, self._outbox()),
+            (DeadLetterRow, self._letters()),
+            (NotificationMessageRow, self._messages()),
         ):
             _insert(database, table, rows)
         self._audit(database)
@@ -375,6 +380,46 @@ class BigDatabase:
                 "headers": [],
                 "created_at": at,
                 "published_at": at,
+            }
+
+    def _letters(self) -> Iterator[dict[str, Any]]:
+        """Two of each tenth model, and one whose key is no model's name."""
+        keys = [*(name for name in self.names[::10] for _ in range(2)), None]
+        for number, name in enumerate(keys):
+            yield {
+                "id": f"drift:predictions:0:{number}",
+                "service": "drift",
+                "topic": "predictions",
+                "model_name": name,
+                "error": "ValidationError: 1 validation error for PredictionMade\nrows\n  Field required",
+                "attempts": 1,
+                "bytes": 200,
+                "at": self.now - timedelta(hours=1, seconds=number),
+                "at_partition": 0,
+                "at_offset": number,
+            }
+
+    def _messages(self) -> Iterator[dict[str, Any]]:
+        """One a version; those of the newest versions of each tenth model were given up."""
+        for number, name, version, at in self._versions():
+            failed = version == self.each and number % 10 == 0
+            yield {
+                "id": f"message-{name}-{version}",
+                "subscription": "team",
+                "target": "chat",
+                "group": None,
+                "critical": False,
+                "title": f"{name} v{version} was judged",
+                "model_name": name,
+                "events": 1,
+                "state": GIVEN_UP if failed else SENT,
+                "created_at": at,
+                "due_at": at,
+                "first_due_at": at,
+                "attempts": 14 if failed else 1,
+                "attempts_before": 0,
+                "ended_at": at,
+                "last_reply": "HTTP status 500" if failed else "HTTP status 200",
             }
 
     def _audit(self, database: Database) -> None:

@@ -34,6 +34,11 @@ def test_a_dead_letter_is_read_and_replayed_by_keyboard(
     mine = eventually(lambda: [each for each in bus.dead_letters().values() if each.key == model_name.encode()])
     with browser.visiting(gatekeeper.url()) as page:
         eventually(lambda: shows(page, "/console/operations", mine[0].id, "is away"))
+        item = f"ul.needs li:has(a:text-is('{model_name}: dead letters'))"
+        page.goto("/")
+        assert "1 message could not be handled, the last by gatekeeper" in page.inner_text(item)
+        page.click(f"{item} a")
+        page.wait_for_url("**/console/operations#dead-letters")
         page.get_by_role("link", name=mine[0].id).focus()
         page.keyboard.press("Enter")
         page.wait_for_url("**/dead-letter?id=*")

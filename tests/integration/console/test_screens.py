@@ -84,3 +84,28 @@ def test_a_page_says_when_it_is_not_live_and_connects_again(browser: Browser, ga
         assert page.inner_text("#live") == "not live"
         page.unroute("**/console/live*")
         page.wait_for_selector("#live[data-state=live]")
+
+
+def test_the_eighth_tab_of_a_browser_is_live_and_the_first_one_when_it_is_shown_again(
+    browser: Browser, gatekeeper: Gatekeepers, name_of: NameOf, judged: Callable[..., int]
+) -> None:
+    """A browser has six connections to a host, for all its tabs. Playwright's are all visible: a script hides them."""
+    hide = """hidden => {
+        Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    name = name_of("plain")
+    judged(gatekeeper, name, "fair")
+    frozen = f"tr:has-text('{name}') .badge:has-text('frozen')"
+    with browser.visiting(gatekeeper.url()) as first:
+        tabs = [first, *(first.context.new_page() for _ in range(7))]
+        for tab in tabs:
+            tab.goto("/")
+            tab.wait_for_selector("#live[data-state=live]")
+            if tab is not tabs[-1]:
+                tab.evaluate(hide, True)
+        assert gatekeeper.post(f"/models/{name}/freeze", {"actor": "ada", "reason": "x"}).status_code == 200
+        tabs[-1].wait_for_selector(frozen)
+        assert first.query_selector(frozen) is None, "a page that nobody sees is connected"
+        first.evaluate(hide, False)
+        first.wait_for_selector(frozen)

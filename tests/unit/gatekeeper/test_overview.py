@@ -82,6 +82,7 @@ def test_what_needs_somebody_is_what_is_current_whatever_the_past(database: Data
         page = overview(session, BIG.policies(), lambda _: True, BIG.now)
         mine = overview(session, BIG.policies(), lambda name: name == BIG.names[0], BIG.now)
         later = overview(session, BIG.policies(), lambda _: True, BIG.now + timedelta(days=30))
+        everything = overview(session, BIG.policies(), lambda _: True, BIG.now, everything=True)
     kinds = Counter(item.kind for item in page.needs)
     assert kinds[Kind.APPROVAL] == 10 and kinds[Kind.LOAD_FAILED] == 3 and kinds[Kind.JOB] == 2
     assert {Kind.ROLLOUT, Kind.TRAINING, Kind.DRIFT, Kind.HELD} <= kinds.keys()
@@ -93,4 +94,14 @@ def test_what_needs_somebody_is_what_is_current_whatever_the_past(database: Data
     )
     assert line.champion is not None and line.champion.model_version == BIG.champion
     assert mine.models == (line,) and {item.model_name for item in mine.needs} <= {BIG.names[0]}
-    assert {item.kind for item in later.needs} == {Kind.LOAD_FAILED, Kind.APPROVAL, Kind.HELD}
+    assert {item.kind for item in later.needs} == {Kind.LOAD_FAILED, Kind.APPROVAL, Kind.HELD, Kind.DEAD_LETTERS}
+    assert kinds[Kind.DEAD_LETTERS] == 5 and kinds[Kind.NOTIFICATIONS] == 0, "what is of no model is not for everybody"
+    assert [item.reason for item in mine.needs if item.kind is Kind.DEAD_LETTERS] == [
+        "2 messages could not be handled, the last by drift, from predictions: ValidationError: 1 validation error for"
+        " PredictionMade rows Field required"
+    ]
+    more = set(everything.needs) - set(page.needs)
+    assert {(item.kind, item.model_name, item.subject) for item in more} == {
+        (Kind.DEAD_LETTERS, "", ""),
+        (Kind.NOTIFICATIONS, "", "chat"),
+    }

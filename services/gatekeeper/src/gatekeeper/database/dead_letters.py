@@ -18,6 +18,7 @@ from contracts import MODEL_NAME_PATTERN
 from contracts.dead_letters import DeadLetter
 from gatekeeper.database.queries import insert_of
 from gatekeeper.database.refused_records import storable
+from gatekeeper.policy.undelivered import LONGEST_REASON, MOST, Letter
 
 AT_A_TIME = 500
 
@@ -92,6 +93,16 @@ def newest(session: Session, visible: Collection[str] | None, limit: int) -> Seq
     if visible is not None:
         query = query.where(DeadLetterRow.model_name.in_(visible))
     return session.scalars(query).all()
+
+
+def unhandled(session: Session, visible: Collection[str] | None) -> list[Letter]:
+    """Return what the first page says of letters, newest first; `visible` as of `newest`."""
+    columns = (DeadLetterRow.model_name, DeadLetterRow.service, DeadLetterRow.topic, DeadLetterRow.at)
+    query = select(*columns, func.substr(DeadLetterRow.error, 1, LONGEST_REASON + 1))
+    query = query.order_by(DeadLetterRow.at.desc(), DeadLetterRow.id).limit(MOST)
+    if visible is not None:
+        query = query.where(DeadLetterRow.model_name.in_(visible))
+    return [Letter(*row) for row in session.execute(query)]
 
 
 def count(session: Session, most: int) -> int:

@@ -39,6 +39,7 @@ class NotificationMessageRow(Base):
     __table_args__ = (
         Index("ix_notification_messages_due", "state", "target", "due_at"),
         Index("ix_notification_messages_created_at", "created_at"),
+        Index("ix_notification_messages_state", "state", "created_at"),
         Index("ix_notification_messages_subscription", "subscription", "target", "due_at"),
     )
 

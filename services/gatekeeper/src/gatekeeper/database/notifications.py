@@ -19,6 +19,7 @@ from gatekeeper.database.notification_tables import (
     NotificationRow,
 )
 from gatekeeper.policy.notifications.rendering import Item
+from gatekeeper.policy.undelivered import MOST, GivenUp
 
 KEPT = timedelta(days=30)
 """How long what is over is kept: longer than an event is news (`policy.notifications.matching.NEWS`)."""
@@ -129,6 +130,14 @@ def newest(session: Session, state: str | None, target: str | None, limit: int) 
 def failed_messages(session: Session, limit: int = 100) -> Sequence[NotificationMessageRow]:
     """Return the messages that were given up, the newest first: they need a person."""
     return newest(session, FAILED, None, limit)
+
+
+def given_up(session: Session, after: datetime) -> list[GivenUp]:
+    """Return what the first page says of the messages that were made after a time and given up, newest first."""
+    row = NotificationMessageRow
+    query = select(row.target, row.title, row.critical, row.created_at, row.last_reply)
+    query = query.where(row.state == FAILED, row.created_at > after).order_by(row.created_at.desc()).limit(MOST)
+    return [GivenUp(*each) for each in session.execute(query)]
 
 
 def attempts_of(session: Session, message_id: str) -> Sequence[NotificationAttemptRow]:

@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session, aliased, load_only
 from chassis.jobs import DONE, FAILED, JobRow
 from contracts import DriftDetected, DriftKind, Harm, ModelRegistered, Result, Stage, TrainingFailed
 from contracts.policy import ModelPolicy
-from gatekeeper.database import queries, rollouts
+from gatekeeper.database import dead_letters, notifications, queries, rollouts
 from gatekeeper.database.event_log import EventLogRow
 from gatekeeper.database.model_rows import ModelRows, listed, rows_of
 from gatekeeper.database.rollout_tables import GIVEN, ApprovalRow, RolloutRow
 from gatekeeper.database.tables import CandidateRow, ReplicaRow
-from gatekeeper.policy import attention
+from gatekeeper.policy import attention, undelivered
 from gatekeeper.policy.attention import RECENT, UNWANTED, Item
 
 MOST_FAILED = 200
@@ -118,9 +118,17 @@ class Overview:
 
 
 def overview(
-    session: Session, policies: Mapping[str, ModelPolicy], sees: Callable[[str], bool], now: datetime
+    session: Session,
+    policies: Mapping[str, ModelPolicy],
+    sees: Callable[[str], bool],
+    now: datetime,
+    *,
+    everything: bool = False,
 ) -> Overview:
-    """Return the first page of a caller who may read the models of which `sees` is true."""
+    """Return the first page of a caller who may read the models of which `sees` is true.
+
+    `everything`: who may read all models also sees what is of no model.
+    """
     visible = set(filter(sees, queries.model_names(session) | policies.keys()))
     names = sorted(visible)
     rows = rows_of(session, names, events=False)
@@ -128,7 +136,10 @@ def overview(
     given = _given(session, running.values())
     ended, events = _ended(session, visible, now), _last_events(session, names)
     quarantined, jobs = _quarantined(session, names), _failed_jobs(session, visible, now)
-    models, needs = [], []
+    models = []
+    needs = undelivered.letters(dead_letters.unhandled(session, None if everything else names))
+    if everything:
+        needs += undelivered.notifications(notifications.given_up(session, now - RECENT))
     for name in names:
         rollout = _rollout_line(running[name], given) if name in running else None
         drift = _drift(events.get((name, DriftDetected.__name__)), policies.get(name))

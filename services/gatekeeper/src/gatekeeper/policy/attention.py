@@ -45,11 +45,15 @@ class Kind(StrEnum):
     HELD = "held"
     JOB = "job"
     DEAD_LETTERS = "dead letters"
+    NOTIFICATIONS = "notifications"
 
 
 @dataclass(frozen=True)
 class Item:
-    """Something that needs somebody. `subject`: id of a rollout or job, or names of replicas."""
+    """Something that needs somebody. `subject`: id of a rollout or job, names of replicas, or a target of messages.
+
+    `model_name`: "" for what is of no model, or of several.
+    """
 
     kind: Kind
     severity: Severity

@@ -22,8 +22,9 @@ from gatekeeper.console.routes import authorization_of, page_router
 from gatekeeper.console.screens.fleet import Line, lines_of, names_of
 from gatekeeper.console.services import Away
 from gatekeeper.console.site import Site
-from gatekeeper.database import dead_letters, refused_records
+from gatekeeper.database import dead_letters, notifications, refused_records
 from gatekeeper.database.dead_letters import DeadLetterRow
+from gatekeeper.database.notification_tables import NotificationMessageRow
 
 JOBS = 100
 LETTERS = 100
@@ -65,6 +66,8 @@ class Own:
     jobs: tuple[JobLine, ...]
     letters: Sequence[DeadLetterRow]
     letters_in_all: int
+    messages: Sequence[NotificationMessageRow] | None
+    """To people, which were given up; None: the caller may not read all models."""
     refused: int
     lagging: tuple[Line, ...]
 
@@ -115,9 +118,12 @@ def _own(site: Site, caller: Caller) -> Own:
         visible = None if caller.may(Action.READ, None) else names
         letters = dead_letters.newest(session, visible, LETTERS)
         in_all = dead_letters.count(session, MOST_COUNTED) if visible is None else len(letters)
+        messages = notifications.failed_messages(session, LETTERS) if visible is None else None
         refused = refused_records.count_since(session, datetime.now(UTC) - REFUSED)
         lagging = tuple(line for line in lines_of(session, names) if line.replica.lagging)
-    return Own(tuple(_job(each) for each in found if caller.sees(each.key)), letters, in_all, refused, lagging)
+    return Own(
+        tuple(_job(each) for each in found if caller.sees(each.key)), letters, in_all, messages, refused, lagging
+    )
 
 
 def _job(job: jobs.Job) -> JobLine:

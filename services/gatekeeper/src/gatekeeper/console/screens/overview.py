@@ -29,7 +29,8 @@ LOOK_AT: Mapping[Kind, str] = {
     Kind.DRIFT: "/console/models/{model}/drift",
     Kind.HELD: "/console/models/{model}/versions/{version}",
     Kind.JOB: "/console/operations",
-    Kind.DEAD_LETTERS: "/console/operations",
+    Kind.DEAD_LETTERS: "/console/operations#dead-letters",
+    Kind.NOTIFICATIONS: "/console/operations#notifications",
 }
 """The page on which each kind of item can be looked at."""
 SEVERITIES = {Severity.NOW: ("now", "bad"), Severity.DECIDE: ("decide", "unsure"), Severity.LOOK: ("look", "note")}
@@ -43,7 +44,13 @@ def overview_router(site: Site) -> APIRouter:
     def overview(request: Request, caller: CallerOf) -> HTMLResponse:
         """What needs somebody, and the models that the caller may read."""
         with site.database.reading() as session:
-            found = read(session, site.policies, caller.sees, datetime.now(UTC))
+            found = read(
+                session,
+                site.policies,
+                caller.sees,
+                datetime.now(UTC),
+                everything=caller.may(Action.READ, None),
+            )
         return page(
             request,
             caller,

@@ -45,22 +45,32 @@
     if (wanted && !busy() && !document.hidden) refresh();
   };
 
+  // A browser has six connections to a host for all its pages: a page that nobody sees holds none.
+  let source = null, timer = 0;
+  const disconnect = () => { clearTimeout(timer); if (source) source.close(); source = null; };
   const connect = () => {
-    const source = new EventSource("/console/live?since=" + encodeURIComponent(seen));
+    disconnect();
+    if (document.hidden) return;
+    source = new EventSource("/console/live?since=" + encodeURIComponent(seen));
     source.onopen = () => { wait = SHORTEST; say("live", "live"); };
     source.addEventListener("change", (message) => {
       seen = message.lastEventId || seen;
       if (concerns(JSON.parse(message.data).models)) refresh();
     });
     source.onerror = () => {
-      source.close(); say("lost", "not live");
-      setTimeout(connect, wait * (0.5 + Math.random() / 2)); wait = Math.min(2 * wait, LONGEST);
+      disconnect(); say("lost", "not live");
+      timer = setTimeout(connect, wait * (0.5 + Math.random() / 2)); wait = Math.min(2 * wait, LONGEST);
     };
-    addEventListener("pagehide", () => source.close(), { once: true });
   };
   if (live) {
     connect();
-    document.addEventListener("visibilitychange", () => { if (wanted) refresh(); });
+    addEventListener("pagehide", disconnect);
+    addEventListener("pageshow", (event) => { if (event.persisted) connect(); });
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) { disconnect(); say("paused", "paused"); return; }
+      wait = SHORTEST; connect();
+      if (wanted) refresh();
+    });
     document.addEventListener("focusout", () => setTimeout(() => { if (wanted) refresh(); }));
   }
   document.addEventListener("submit", (event) => {  // a double click is one decision
