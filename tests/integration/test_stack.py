@@ -39,6 +39,7 @@ WITHOUT_FAULTS: dict[str, str] = {
     "drift_held_total": "no drift is held",
     "drift_harmful_total": "no drift is announced",
     "trainer_drifts_ignored_total": "no drift is announced",
+    "gauntlet_jobs_oldest_timestamp_seconds": "it has a series only while a job waits",
     "GauntletLabelsMissing": "it looks at the day before",
     "gauntlet_serving_load_failures_total": "no load fails",
     "gauntlet_serving_model_failed_total": "no model fails",
