@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+
+import uvicorn
 
 from support.gatekeepers import Gatekeepers
 from support.waiting import eventually
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from playwright.sync_api import Page
 
 
@@ -73,3 +80,19 @@ def fill_in(page: Page, reason: str, actor: str | None = "ada") -> None:
     reach(page, "form.decide button")
     with page.expect_navigation():
         page.keyboard.press("Enter")
+
+
+@contextmanager
+def listening(app: FastAPI) -> Iterator[str]:
+    """The routes of a service that is built and whose parts do not run; its address."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app.state.entry, lifespan="off", log_config=None))
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
+        thread.start()
+        try:
+            eventually(lambda: server.started)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(20)

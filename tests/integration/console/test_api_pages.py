@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
 import pytest
-import uvicorn
-from fastapi import FastAPI
 
 from chassis.auth.roles import Role
 from chassis.auth.tokens import create_token
 from support.browser import Browser
-from support.waiting import eventually
+from support.consoles import listening
 
 OPERATIONS = {
     "gatekeeper": "/models/{model_name}/promote",
@@ -25,22 +18,6 @@ OPERATIONS = {
     "drift": "/models/{name}",
     "serving": "/models/{model_name}/predict",
 }
-
-
-@contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
-    """The routes of a service that is built and whose parts do not run; its address."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app.state.entry, lifespan="off", log_config=None))
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
-        thread.start()
-        try:
-            eventually(lambda: server.started)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(20)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

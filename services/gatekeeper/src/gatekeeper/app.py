@@ -49,7 +49,7 @@ from gatekeeper.artifacts.advisories import Advisories
 from gatekeeper.artifacts.cache import Artifacts
 from gatekeeper.benchmarks.job import BenchmarkJob
 from gatekeeper.console.live import LiveFeed
-from gatekeeper.console.routes import PREFIX
+from gatekeeper.console.routes import PREFIX, show_problems_as_pages
 from gatekeeper.console.services import Services
 from gatekeeper.console.site import Site, console_routers
 from gatekeeper.database.job_kinds import BENCHMARK, GATE, MANIFEST, MIRROR, TOURNAMENT
@@ -212,7 +212,9 @@ def build(settings: Settings) -> FastAPI:
         *console_routers(site),
     ]
     details = {policies.name: policies.details, notifications.name: notifications.details}
-    return build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details, forms=PREFIX)
+    app = build_app(SERVICE, settings, parts=parts, checks=checks, routers=routers, details=details, forms=PREFIX)
+    show_problems_as_pages(app)
+    return app
 
 
 def _audit_heads(

@@ -36,6 +36,7 @@ NO_TOKEN = "This needs a valid token."
 REMEDIES = {
     403: "Who administers the stack can change what your token permits.",
     404: "The link may be old or mistyped. The overview lists everything that you may read.",
+    405: "The link may be old or mistyped. The overview leads to everything that you may decide.",
     409: "Look at the present state and decide again.",
     422: "Go back and correct what you entered.",
     429: "Wait a minute and try again.",

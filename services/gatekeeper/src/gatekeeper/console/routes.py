@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, FastAPI, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from chassis.auth.browser import unsupported
@@ -61,6 +62,26 @@ def authorization_of(request: Request) -> str | None:
     """Return the Authorization of a request of a page: its header, or the token of its cookie."""
     token = request.cookies.get(COOKIE)
     return request.headers.get("authorization") or (f"Bearer {token}" if token else None)
+
+
+def show_problems_as_pages(app: FastAPI) -> None:
+    """Also where no route is: show a page for an address below PREFIX that leads nowhere."""
+    otherwise = app.exception_handlers[HTTPException]
+
+    @app.exception_handler(HTTPException)
+    async def shown(request: Request, error: HTTPException) -> Response:
+        path = request.url.path
+        if not path.startswith(PREFIX):
+            return await otherwise(request, error)
+        match error.status_code:
+            case 404:
+                problem = Problem(404, "no such page", f"the console has no page {path}")
+            case 405:
+                headers = dict(error.headers or {})
+                problem = Problem(405, "no page", f"{path} takes no {request.method}", headers=headers)
+            case _:
+                return await otherwise(request, error)
+        return problem_page(request, problem)
 
 
 def page_router(**options: Any) -> APIRouter:

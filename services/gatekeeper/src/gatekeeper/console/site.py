@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
 
 from chassis.auth.roles import Action
 from chassis.auth.routes import allowed
@@ -84,10 +85,24 @@ def _static_router() -> APIRouter:
     @router.get("/console/static/{file}", openapi_extra=allowed(Action.OPEN), response_class=Response)
     def static(file: str) -> Response:
         """A style sheet, script or picture of the console."""
-        found = files("gatekeeper.console") / "static" / file
-        media_type = next((kind for ending, kind in MEDIA_TYPES.items() if file.endswith(ending)), None)
-        if media_type is None or "/" in file or not found.is_file():
-            raise Problem(404, "no such file", f"the console has no file {file!r}")
-        return Response(found.read_bytes(), media_type=media_type, headers={"Cache-Control": "max-age=300"})
+        return _file(file)
+
+    @router.get("/console", openapi_extra=allowed(Action.OPEN), response_class=RedirectResponse)
+    def console() -> RedirectResponse:
+        """The overview is at `/`."""
+        return RedirectResponse("/", 307)
+
+    @router.get("/favicon.ico", openapi_extra=allowed(Action.OPEN), response_class=Response)
+    def favicon() -> Response:
+        """The picture that browsers look for on pages that name none, such as reports and JSON."""
+        return _file("icon.svg")
 
     return router
+
+
+def _file(name: str) -> Response:
+    found = files("gatekeeper.console") / "static" / name
+    media_type = next((kind for ending, kind in MEDIA_TYPES.items() if name.endswith(ending)), None)
+    if media_type is None or "/" in name or not found.is_file():
+        raise Problem(404, "no such file", f"the console has no file {name!r}")
+    return Response(found.read_bytes(), media_type=media_type, headers={"Cache-Control": "max-age=300"})
