@@ -84,7 +84,7 @@ def read_yaml(content: bytes, path: Path, what: str, holds: str, begins: str) ->
             raise YamlError(f"{path}:{line}: key {key!r} is there a second time; leave one of them")
         values = yaml.load(text, Loader=_Loader)
     except UnicodeDecodeError as error:
-        raise YamlError(f"{path}: {error}") from error
+        raise YamlError(f"{path}: not a {what} in YAML: byte {error.start + 1} is no text in UTF-8") from error
     except yaml.YAMLError as error:
         raise YamlError(f"{path}: {' '.join(str(error).split())}") from error
     except (ValueError, TypeError, LookupError, RecursionError) as error:  # of YAML's own types, such as 2025-13-45

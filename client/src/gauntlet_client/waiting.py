@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from gauntlet_client import calls
 from gauntlet_client.errors import ClientError, NotFound, ServiceError, Unreachable, WaitTimeout
@@ -70,7 +70,12 @@ def wait(
     progress: Callable[[str], None] | None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Steps[Waited]:
-    """Look until it has ended. Raises WaitTimeout, or Unreachable when the gatekeeper is silent for too long."""
+    """Look until it has ended. Raises WaitTimeout, or Unreachable when the gatekeeper is silent for too long.
+
+    Raises ClientError for a goal that there is not: nothing would ever be waited for as it was meant.
+    """
+    if goal not in get_args(Goal):
+        raise ClientError(f"goal is {goal!r}", f"One can wait for {' or '.join(get_args(Goal))}.")
     began = heard = clock()
     waits_for = f"the gatekeeper does not know {name} v{version} yet"
     said = None

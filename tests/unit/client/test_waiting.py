@@ -272,3 +272,9 @@ def test_silence_is_borne_for_a_while_and_a_refusal_is_not(
     with pytest.raises(error):
         world.wait(3600)
     assert least <= world.now <= least + 5
+
+
+def test_a_goal_that_there_is_not_is_refused() -> None:
+    """Otherwise a slip of the pen waits for a promotion, perhaps for days."""
+    with pytest.raises(ClientError, match="goal is 'verdcit'"):
+        next(wait("m", 2, "verdcit", 10.0, None, None))  # type: ignore[arg-type]

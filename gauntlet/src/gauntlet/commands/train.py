@@ -66,6 +66,7 @@ def train(
     Broker(data_dir, kafka).publish(envelope)
     console().print(f"requested {name} (event {envelope.id})", markup=False)
     if not wait:
+        console().print(f"What becomes of it: gauntlet stories {name}, or next time --wait", markup=False)
         return
     deadline = Deadline(timeout)
     version = wait_for_training(service("trainer", data_dir, trainer), envelope, deadline)
