@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,3 +109,14 @@ def lines_outside_code(text: str) -> Iterator[tuple[int, str]]:
         if not fenced and not fence and not code:
             yield number, line
         before = line
+
+
+def test_the_guide_to_the_console_names_every_page() -> None:
+    names = json.loads((ROOT / "tests" / "unit" / "wire_names.json").read_text())["http"]
+    guide = (ROOT / "docs" / "how-to" / "console.md").read_text()
+    other = re.compile("live|static|login|audit/verify|operations/dead-letter|.*/decide/.*")
+    pages = [match[1] for name in names if (match := re.fullmatch(r"gatekeeper GET /console/(\S+)", name))]
+    assert pages
+    for page in pages:
+        filled = re.sub(r"\{\w+_id\}", "ID", page).replace("{model_name}", "NAME").replace("{model_version}", "VERSION")
+        assert other.match(page) or f"`/console/{filled}`" in guide, page

@@ -58,7 +58,7 @@ def test_an_address_that_leads_nowhere_is_a_page_that_says_what_to_do(browser: B
         for path in ("/console/nowhere", "/console/models/", "/console/models/m/no/such/page"):
             response = page.goto(path)
             assert response is not None and response.status == 404, path
-            assert f"the console has no page {path}" in page.inner_text("main")
+            assert f"The console has no page {path}." in page.inner_text("main")
         response = page.goto("/console/logout")
         assert response is not None and response.status == 405 and response.headers["allow"] == "POST"
         assert "/console/logout takes no GET" in page.inner_text("main")

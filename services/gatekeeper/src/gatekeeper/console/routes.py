@@ -75,10 +75,10 @@ def show_problems_as_pages(app: FastAPI) -> None:
             return await otherwise(request, error)
         match error.status_code:
             case 404:
-                problem = Problem(404, "no such page", f"the console has no page {path}")
+                problem = Problem(404, "no such page", f"The console has no page {path}.")
             case 405:
                 headers = dict(error.headers or {})
-                problem = Problem(405, "no page", f"{path} takes no {request.method}", headers=headers)
+                problem = Problem(405, "no page", f"{path} takes no {request.method}.", headers=headers)
             case _:
                 return await otherwise(request, error)
         return problem_page(request, problem)
