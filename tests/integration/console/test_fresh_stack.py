@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -14,14 +16,24 @@ from gatekeeper.settings import Settings
 from support.browser import Browser, assert_accessible_everywhere
 from support.consoles import listening
 
-README = Path(__file__).resolve().parents[3] / "README.md"
+REPOSITORY = Path(__file__).resolve().parents[3]
+README = REPOSITORY / "README.md"
 NOBODY = "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("fresh")
+    with console(folder, "flights-delay.yaml") as address:
+        yield address
+
+
+@contextmanager
+def console(folder: Path, *policies: str) -> Iterator[str]:
+    """A gatekeeper that has judged nothing, with these policies; all that it needs is away."""
     (folder / "policies").mkdir()
+    for policy in policies:
+        shutil.copy(REPOSITORY / "policies" / policy, folder / "policies")
     url = f"sqlite:///{folder / 'test.db'}"
     database = Database(url)
     database.migrate("gatekeeper")
@@ -49,8 +61,15 @@ def test_a_fresh_overview_says_how_to_begin_with_the_commands_of_the_readme(brow
             lines = [line for line in readme.splitlines() if line.startswith(f"{command} ")]
             assert lines, f"README has no {command!r}"
         assert f"`{commands[2].removeprefix('.venv/bin/')}`" in readme
-        assert page.query_selector("table") is None, "there is no model yet"
         assert_accessible_everywhere(page)
+
+
+def test_without_the_policy_of_the_example_it_begins_with_ones_own_model(browser: Browser, tmp_path: Path) -> None:
+    with console(tmp_path) as address, browser.visiting(address, failing="/console/live") as page:
+        page.goto("/")
+        commands = page.locator("main pre").all_inner_texts()
+        assert commands == ["gauntlet try NAME 1", "gauntlet register NAME 1 --wait", "gauntlet show NAME 1"]
+        assert page.query_selector("table") is None, "there is no model yet"
 
 
 def test_an_address_that_leads_nowhere_is_a_page_that_says_what_to_do(browser: Browser, fresh: str) -> None:

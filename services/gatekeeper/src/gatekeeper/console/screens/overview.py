@@ -18,6 +18,8 @@ from gatekeeper.console.site import Site
 from gatekeeper.database.overview import overview as read
 from gatekeeper.policy.attention import Kind, Severity
 
+EXAMPLE = "flights-delay"
+"""Its recipe comes with Gauntlet; a stack without its policy begins with a model of its own."""
 MOST_NEEDS = 30
 """Shown; what is left out is counted."""
 LOOK_AT: Mapping[Kind, str] = {
@@ -60,6 +62,8 @@ def overview_router(site: Site) -> APIRouter:
             unread=_unread(site, caller),
             models=found.models,
             fresh=not any(line.champion or line.counts for line in found.models),
+            example=EXAMPLE if EXAMPLE in site.policies and caller.sees(EXAMPLE) else None,
+            own=next(filter(caller.sees, sorted(site.policies.keys())), "NAME"),
             look_at=LOOK_AT,
             severities=SEVERITIES,
         )
