@@ -52,7 +52,7 @@ def shows(gatekeeper: Gatekeepers, path: str, what: str) -> str:
 def test_the_model_screen_has_champion_freeze_chart_and_timeline(past: tuple[Gatekeepers, str]) -> None:
     gatekeeper, name = past
     html = shown(gatekeeper, f"/console/models/{name}")
-    assert f'href="/console/models/{name}/versions/2">Version 2</a> since' in html
+    assert f'href="/console/models/{name}/versions/2">Version 2</a>, promoted' in html
     assert NASTY not in html and "&lt;script&gt;alert(1)" in html
     assert 'id="metric-by-version-title"' in html and "v1 to v3; greater is better" in html
     for number in (1, 2, 3):
