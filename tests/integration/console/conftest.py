@@ -29,6 +29,8 @@ POLICIES: dict[str, tuple[int, dict[str, Any]]] = {
 }
 """How many models there are of each policy, for as many tests, and how it differs from the usual one."""
 SHARED: SharedServices[Gatekeepers] = SharedServices("console")
+TOKENS: dict[Path, dict[str, str]] = {}
+"""Of each gatekeeper with authentication, by its folder: a token a role."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -73,17 +75,18 @@ def gatekeeper(gatekeeper_on: Callable[..., Gatekeepers]) -> Gatekeepers:
     return gatekeeper_on("open")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def secured(gatekeeper_on: Callable[..., Gatekeepers]) -> Secured:
-    tokens: dict[str, str] = {}
+    """For each test anew: the service ends with the last test of this folder, and may be started a second time."""
 
     def before(made: Gatekeepers) -> Mapping[str, str]:
         file = made.folder / "tokens.yaml"
-        tokens.update({role.value: create_token(file, role.value, [role]) for role in Role})
+        TOKENS[made.folder] = tokens = {role.value: create_token(file, role.value, [role]) for role in Role}
         made.client.headers["Authorization"] = f"Bearer {tokens['admin']}"  # of what a test does by the API
         return {"AUTH": "tokens", "AUTH_TOKENS_FILE": str(file)}
 
-    return Secured(gatekeeper_on("secured", before), tokens)
+    service = gatekeeper_on("secured", before)
+    return Secured(service, TOKENS[service.folder])
 
 
 @pytest.fixture
