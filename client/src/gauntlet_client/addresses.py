@@ -60,9 +60,7 @@ def find(
     stack = _stack(Path(data_dir or variables.get("GAUNTLET_DATA_DIR") or DATA_DIR))
     running = {part["name"]: part["url"] for part in stack.get("parts", ())}
     running |= {"mlflow": stack["mlflow"]["tracking_uri"]} if "mlflow" in stack else {}
-    named = {
-        name: variables.get(variable) for name, variable in {**URL_VARIABLES, "mlflow": "MLFLOW_TRACKING_URI"}.items()
-    }
+    named = {name: variables.get(variable) for name, variable in VARIABLES.items()}
     urls = {name: given.get(name) or named[name] or running.get(name) or _default(name) for name in named}
     token = token or variables.get("GAUNTLET_TOKEN")
     if token is not None and not TOKEN.fullmatch(token := token.strip()):

@@ -50,9 +50,10 @@ def summary(event: Event) -> str:
     return next((one_line(say(event)) for kind, say in WORDS.items() if isinstance(event, kind)), "")
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, most: int = 200) -> str:
+    """Return a text in one line of `most` characters at most."""
     flat = " ".join(text.split())
-    return flat if len(flat) <= 200 else flat[:199] + "…"
+    return flat if len(flat) <= most else flat[: most - 1] + "…"
 
 
 def _requested(event: TrainingRequested) -> str:

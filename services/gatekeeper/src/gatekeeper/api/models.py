@@ -199,15 +199,12 @@ def deciding_router(decisions: Decisions, ready: Callable[[], None]) -> APIRoute
         With authentication, an override needs the role admin, and who registered a version cannot promote it.
         """
         actor = caller.actor(request.actor)
-        authority = Authority(overrides=caller.may(Action.OVERRIDE, model_name), own=not caller.authenticated)
+        authority = authority_of(caller, model_name)
         with conflicts("not promoted"):
             ready()
-            try:
-                decided = decisions.promote(
-                    model_name, request.model_version, actor=actor, reason=request.reason, authority=authority
-                )
-            except OverrideNotPermitted as refused:
-                raise Problem(403, "not permitted", str(refused)) from refused
+            decided = decisions.promote(
+                model_name, request.model_version, actor=actor, reason=request.reason, authority=authority
+            )
             return promotion_view_of(decided)
 
     @router.post("/models/{model_name}/rollback", openapi_extra=allowed(Action.OPERATE))
@@ -245,9 +242,17 @@ def readable(session: Session, caller: Caller, column: InstrumentedAttribute[str
     return None if caller.may(Action.READ, None) else caller.visible(queries.distinct(session, column))
 
 
+def authority_of(caller: Caller, model_name: str) -> Authority:
+    """Return what a caller may promote: against the verdict, and what they have registered themselves."""
+    return Authority(overrides=caller.may(Action.OVERRIDE, model_name), own=not caller.authenticated)
+
+
 @contextmanager
 def conflicts(title: str) -> Iterator[Any]:
+    """A decision that is refused within is Problem 409; one that the caller is not permitted to make, 403."""
     try:
         yield
+    except OverrideNotPermitted as refused:
+        raise Problem(403, "not permitted", str(refused)) from refused
     except CommandRefused as refused:
         raise Problem(409, title, str(refused)) from refused

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gatekeeper.policy.section import Interval, Section, Table
-from gatekeeper.report.page import cell
+from gatekeeper.policy.section import Interval, Section, Table, cell
 
 COLUMNS = ("", "value", "interval", "rows", "gain over champion", "interval", "note")
 

@@ -91,7 +91,7 @@ def of_promotion(now: Standing, version: int, decided: Promote | Refuse) -> Cons
     elif now.running is not None:
         lines.append(_ends(now.running))
     if now.watched and champion is not None and decided.cause is Cause.APPROVAL:
-        lines.append(f"v{champion} then watches v{version}, as the policy says, and takes its place again after harm.")
+        lines.append(_watches(champion, version))
     return Consequences(title, button, tuple(lines))
 
 
@@ -163,7 +163,7 @@ def of_approval(now: Standing) -> Consequences:
         _swap(now, version),
     ]
     if now.watched and champion is not None:
-        lines.append(f"v{champion} then watches v{version}, as the policy says, and takes its place again after harm.")
+        lines.append(_watches(champion, version))
     return Consequences(title, button, tuple(lines))
 
 
@@ -219,6 +219,10 @@ def _ends(running: Running) -> str:
 
 def _in_place_of(champion: int | None) -> str:
     return "as the first champion" if champion is None else f"in place of v{champion}"
+
+
+def _watches(champion: int, version: int) -> str:
+    return f"v{champion} then watches v{version}, as the policy says, and takes its place again after harm."
 
 
 def _swap(now: Standing, version: int) -> str:

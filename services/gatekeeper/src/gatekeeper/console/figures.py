@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 PREFIX = "gauntlet_serving_"
 
@@ -57,7 +61,7 @@ def replica_figures(text: str) -> ReplicaFigures:
     models: dict[str, _Model] = defaultdict(_Model)
     statuses: dict[str, int] = defaultdict(int)
     totals: dict[str, float] = {}
-    for name, labels, value in _samples(text):
+    for name, labels, value in _samples(_parsed(text)):
         model = labels.get("model_name")
         if name == f"{PREFIX}request_seconds_bucket" and model is not None:
             models[model].cumulative[float(labels["le"])] = value
@@ -77,9 +81,20 @@ def replica_figures(text: str) -> ReplicaFigures:
 
 def lags(text: str) -> list[Lag]:
     """Read how far the streams of a service are behind. Raises ValueError for a text in another format."""
+    return _lags(_parsed(text))
+
+
+def own_lags() -> list[Lag]:
+    """Return how far the streams of this process are behind."""
+    from prometheus_client import REGISTRY
+
+    return _lags(REGISTRY.collect())
+
+
+def _lags(families: Iterable[Metric]) -> list[Lag]:
     messages: dict[str, int] = defaultdict(int)
     seconds: dict[str, float] = {}
-    for name, labels, value in _samples(text):
+    for name, labels, value in _samples(families):
         if name == "gauntlet_stream_lag":
             messages[labels["topic"]] += int(value)
         elif name == "gauntlet_stream_lag_seconds":
@@ -103,12 +118,16 @@ def _model(found: _Model) -> ModelFigures:
     )
 
 
-def _samples(text: str) -> list[tuple[str, Mapping[str, str], float]]:
+def _parsed(text: str) -> Iterable[Metric]:
     from prometheus_client.parser import text_string_to_metric_families
 
+    return text_string_to_metric_families(text)
+
+
+def _samples(families: Iterable[Metric]) -> list[tuple[str, Mapping[str, str], float]]:
     return [
         (sample.name, sample.labels, sample.value)
-        for family in text_string_to_metric_families(text)
+        for family in families
         for sample in family.samples
         if not math.isnan(sample.value)
     ]

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, cast, func, literal, select
+from sqlalchemy import String, and_, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Session, aliased, defer, load_only
+from sqlalchemy.orm import Session, defer, load_only
 
 from chassis.columns import UtcDateTime
-from gatekeeper.database.queries import candidate_id
+from gatekeeper.database.queries import candidate_id, newest_epoch
 from gatekeeper.database.tables import CandidateCountRow, CandidateRow, ModelRow, PromotionRow, ReplicaRow
 
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
@@ -58,12 +58,6 @@ def listed(session: Session, values: Collection[str]) -> Any:
     if session.get_bind().dialect.name == "sqlite":
         return func.json_each(given).table_valued("value", name="listed")
     return func.jsonb_array_elements_text(cast(literal(given, String), JSONB)).table_valued("value", name="listed")
-
-
-def newest_epoch(name: ColumnElement[str]) -> Any:
-    """Return the newest epoch of a model, as a part of a query."""
-    each = aliased(PromotionRow)
-    return select(func.max(each.epoch)).where(each.model_name == name).scalar_subquery()
 
 
 def rows_of(session: Session, names: Collection[str], *, events: bool = True) -> dict[str, ModelRows]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from contracts.notification_settings import Severity
@@ -28,11 +28,7 @@ AT_A_TIME = 500
 
 def next_due(session: Session, now: datetime, busy: Collection[str]) -> list[str]:
     """Return the message that is due first for each target, of targets that are not `busy`."""
-    sendable = and_(
-        NotificationMessageRow.state == WAITING,
-        NotificationMessageRow.due_at <= now,
-        or_(NotificationMessageRow.claimed_until.is_(None), NotificationMessageRow.claimed_until <= now),
-    )
+    sendable = _sendable(now)
     targets = session.scalars(select(NotificationMessageRow.target).where(sendable).distinct())
     found: list[str] = []
     for target in targets:
@@ -50,12 +46,7 @@ def claim(
     """Take a message that is due, for one attempt; None when another gatekeeper has it, or it is over."""
     taken = (
         update(NotificationMessageRow)
-        .where(
-            NotificationMessageRow.id == message_id,
-            NotificationMessageRow.state == WAITING,
-            NotificationMessageRow.due_at <= now,
-            or_(NotificationMessageRow.claimed_until.is_(None), NotificationMessageRow.claimed_until <= now),
-        )
+        .where(NotificationMessageRow.id == message_id, _sendable(now))
         .values(claimed_by=owner, claimed_until=until, attempts=NotificationMessageRow.attempts + 1)
     )
     if session.scalar(taken.returning(NotificationMessageRow.id)) is None:
@@ -165,6 +156,13 @@ def prune(session: Session, now: datetime) -> int:
         session.execute(delete(NotificationRow).where(NotificationRow.message_id.in_(ids)))
         session.execute(delete(NotificationMessageRow).where(NotificationMessageRow.id.in_(ids)))
     return len(ids)
+
+
+def _sendable(now: datetime) -> ColumnElement[bool]:
+    """Whether a message is due, and nobody is sending it."""
+    row = NotificationMessageRow
+    free = or_(row.claimed_until.is_(None), row.claimed_until <= now)
+    return and_(row.state == WAITING, row.due_at <= now, free)
 
 
 def _item(row: NotificationRow) -> Item:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, exists, func, or_, select
+from sqlalchemy import ColumnElement, Row, exists, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only
 
@@ -118,10 +118,14 @@ def champion(session: Session, model_name: str, *, but: int | None = None) -> Pr
     return session.scalars(query.order_by(PromotionRow.epoch.desc()).limit(1)).first()
 
 
+def newest_epoch(name: ColumnElement[str]) -> Any:
+    """Return the newest epoch of a model, as a part of a query."""
+    each = aliased(PromotionRow)
+    return select(func.max(each.epoch)).where(each.model_name == name).scalar_subquery()
+
+
 def champions(session: Session) -> Sequence[Row[tuple[str, int, int, str, datetime]]]:
     """Model, epoch, version, cause and time of every newest promotion, by one look at each model's last epoch."""
-    earlier = aliased(PromotionRow)
-    newest = select(func.max(earlier.epoch)).where(earlier.model_name == ModelRow.name).scalar_subquery()
     return session.execute(
         select(
             PromotionRow.model_name,
@@ -129,7 +133,9 @@ def champions(session: Session) -> Sequence[Row[tuple[str, int, int, str, dateti
             PromotionRow.model_version,
             PromotionRow.cause,
             PromotionRow.promoted_at,
-        ).join(ModelRow, (ModelRow.name == PromotionRow.model_name) & (PromotionRow.epoch == newest))
+        ).join(
+            ModelRow, (ModelRow.name == PromotionRow.model_name) & (PromotionRow.epoch == newest_epoch(ModelRow.name))
+        )
     ).all()
 
 

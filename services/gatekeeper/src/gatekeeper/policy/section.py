@@ -28,6 +28,15 @@ class Table:
     rows: tuple[tuple[Any, ...], ...]
 
 
+def cell(value: Any) -> str:
+    """Write a figure for people: a number with four significant figures, a count with commas, a dash for None."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
 @dataclass(frozen=True)
 class Section:
     intervals: tuple[Interval, ...] = ()

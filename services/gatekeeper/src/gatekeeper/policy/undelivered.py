@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
+from contracts.event_summaries import one_line
 from gatekeeper.policy.attention import Item, Kind, Severity
 
 MOST = 500
@@ -48,7 +49,8 @@ def letters(found: Sequence[Letter]) -> list[Item]:
     for name, some in _by((each.model_name or "", each) for each in found).items():
         last = some[0]
         count = _count(len(some), "message", cut=len(found) >= MOST)
-        reason = f"{count} could not be handled, the last by {last.service}, from {last.topic}: {_short(last.error)}"
+        error = one_line(last.error, LONGEST_REASON)
+        reason = f"{count} could not be handled, the last by {last.service}, from {last.topic}: {error}"
         items.append(Item(Kind.DEAD_LETTERS, Severity.DECIDE, name, None, last.at, reason))
     return items
 
@@ -60,7 +62,8 @@ def notifications(found: Sequence[GivenUp]) -> list[Item]:
         last = some[0]
         severity = Severity.DECIDE if any(each.critical for each in some) else Severity.LOOK
         count = _count(len(some), "message", cut=len(found) >= MOST)
-        reason = f"{count} did not reach {target}, the last “{last.title}”: {_short(last.reply or 'no reply')}"
+        reply = one_line(last.reply or "no reply", LONGEST_REASON)
+        reason = f"{count} did not reach {target}, the last “{last.title}”: {reply}"
         items.append(Item(Kind.NOTIFICATIONS, severity, "", None, last.at, reason, target))
     return items
 
@@ -74,8 +77,3 @@ def _by(pairs: Iterable[tuple[str, _Each]]) -> Mapping[str, list[_Each]]:
 
 def _count(number: int, what: str, *, cut: bool) -> str:
     return f"{'at least ' if cut else ''}{number} {what}{'' if number == 1 else 's'}"
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 1] + "…"

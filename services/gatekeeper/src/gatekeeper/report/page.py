@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from contracts import GateVerdict, Outcome
 from gatekeeper.evaluation.gate_runner import GATES
-from gatekeeper.policy.section import Interval, Section
+from gatekeeper.policy.section import Interval, Section, cell
 from gatekeeper.read_models import CandidateView
 from gatekeeper.report import form, importance, tournament
 
@@ -86,15 +86,6 @@ def golden_columns(evidence: Mapping[str, Any]) -> str | None:
     roles = {"label": "label", "entity": "entity", "event time": "event_time"}
     named = [f"{role} {golden[key]!r}" for role, key in roles.items() if golden.get(key)]
     return f"{source['where']}, with {', '.join(named)}"
-
-
-def cell(value: Any) -> str:
-    """Format a number with four significant figures; None is a dash."""
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def drawn(intervals: Sequence[Interval]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from contracts.event_summaries import summary
 from gatekeeper.database import event_log
 from gatekeeper.database.event_log import EventLogRow
 from gatekeeper.database.tables import AuditRow
-from gatekeeper.policy.story import DecisionFact, EventFact, JobFact, Story, tell
+from gatekeeper.policy.story import LOADS, DecisionFact, EventFact, JobFact, Story, tell
 
 BY_NAME: dict[str, type[Event]] = {event.__name__: event for event in EVENTS}
 LOOKED_AT = 2000
@@ -149,7 +149,6 @@ class Stories:
 
 def _event(row: EventLogRow) -> EventFact:
     data = row.data
-    is_load = row.type in ("ModelLoaded", "ModelLoadFailed")
     champion = data.get("role") == "production" and data.get("epoch") is not None and data.get("rollout_id") is None
     return EventFact(
         id=row.event_id,
@@ -162,7 +161,7 @@ def _event(row: EventLogRow) -> EventFact:
         text=in_words(row),
         actor=data.get("actor") or data.get("requested_by"),
         rollout_id=data.get("rollout_id"),
-        seconds=data.get("seconds") if is_load else None,
+        seconds=data.get("seconds") if row.type in LOADS else None,
         is_swap=row.type == "ModelLoaded" and champion,
     )
 

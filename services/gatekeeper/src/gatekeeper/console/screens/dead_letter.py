@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from chassis.auth.access import Caller
@@ -16,6 +16,7 @@ from chassis.auth.routes import CallerOf, Scope, allowed
 from chassis.http import Problem
 from contracts.dead_letters import DeadLetter
 from gatekeeper.api.models import Decision, conflicts
+from gatekeeper.console.forms import actor_of, validated
 from gatekeeper.console.pages import page
 from gatekeeper.console.routes import page_router
 from gatekeeper.console.site import Site
@@ -50,12 +51,13 @@ def dead_letter_router(site: Site) -> APIRouter:
         row, letter = await _found(caller, form.id)
         caller.require(Action.OPERATE, row.model_name)
         try:
-            actor, reason = _who(caller, form)
+            wanted = validated(Decision, {"actor": form.actor or None, "reason": form.reason}, "not replayed")
+            actor = actor_of(caller, wanted, "not replayed")
             with conflicts("not replayed"):
                 await replay(site.settings, letter)
         except Problem as problem:
             return await _shown(request, caller, form.id, problem, form)
-        await run_in_threadpool(_note, row, actor, reason)
+        await run_in_threadpool(_note, row, actor, wanted.reason)
         return RedirectResponse(f"/console/operations?replayed={quote(row.id, safe='')}", 303)
 
     async def _shown(
@@ -111,20 +113,6 @@ def dead_letter_router(site: Site) -> APIRouter:
 
 def _none(letter_id: str) -> Problem:
     return Problem(404, "no such dead letter", f"{letter_id!r}: it was replayed or discarded, or there was none")
-
-
-def _who(caller: Caller, form: Filled) -> tuple[str, str]:
-    """Return who replays and why, by the same rules as a decision. Raises Problem 422."""
-    try:
-        wanted = Decision(actor=form.actor or None, reason=form.reason)
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        field = str(wrong["loc"][0])
-        said = "say why; it is kept in the audit trail" if field == "reason" else wrong["msg"]
-        raise Problem(422, "not replayed", f"{field.capitalize()}: {said}", field=field) from None
-    if not caller.authenticated and wanted.actor is None:
-        raise Problem(422, "not replayed", "Actor: say who you are; it is kept in the audit trail", field="actor")
-    return caller.actor(wanted.actor), wanted.reason
 
 
 def shown(content: bytes | None) -> str | None:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
 from chassis.auth.access import Caller
@@ -24,7 +24,7 @@ from chassis.http import Problem, problem_of
 from contracts import Cause, Stage
 from contracts.event import LARGEST_INTEGER
 from gatekeeper.api.models import Decision as DecisionRequest
-from gatekeeper.api.models import PromoteRequest, RollbackRequest, conflicts
+from gatekeeper.api.models import PromoteRequest, RollbackRequest, authority_of, conflicts
 from gatekeeper.api.rollouts import ApprovalRequest
 from gatekeeper.console.consequences import (
     ACTIONS,
@@ -40,6 +40,7 @@ from gatekeeper.console.consequences import (
     of_rollback,
     of_unfreeze,
 )
+from gatekeeper.console.forms import actor_of, validated
 from gatekeeper.console.pages import page
 from gatekeeper.console.routes import page_router
 from gatekeeper.console.site import Site
@@ -48,7 +49,7 @@ from gatekeeper.database.rollout_tables import GIVEN, RolloutRow
 from gatekeeper.database.tables import AuditRow
 from gatekeeper.policy.promotion import Promote
 from gatekeeper.policy.rollout import watch_of
-from gatekeeper.promotion.commands import Authority, OverrideNotPermitted, request_of, rollback_of
+from gatekeeper.promotion.commands import request_of, rollback_of
 
 TWICE = timedelta(minutes=1)
 """A form that is refused, and that the same person has sent with effect within it, was sent twice."""
@@ -143,21 +144,13 @@ def _add(router: APIRouter, site: Site, decision: Decision) -> None:
 def _decide(site: Site, caller: Caller, decision: Decision, model_name: str, form: Filled) -> str:
     """Decide as the form says; return who decided. Raises Problem 403, 409, 422, 503."""
     wanted = _request(KINDS[decision].request, form)
-    if caller.authenticated:
-        actor = caller.actor(wanted.actor)
-    elif wanted.actor is None:
-        raise Problem(422, "not decided", "Actor: say who you are; it is kept in the audit trail", field="actor")
-    else:
-        actor = wanted.actor
+    actor = actor_of(caller, wanted, "not decided")
     site.ready()
     site.decisions.known(model_name)
     epoch = int(form.epoch) if form.epoch.isdecimal() else None
     try:
         with conflicts("not decided"):
-            try:
-                _carry_out(site, caller, decision, model_name, wanted, actor, epoch, form.rollout_id or None)
-            except OverrideNotPermitted as refused:
-                raise Problem(403, "not permitted", str(refused)) from refused
+            _carry_out(site, caller, decision, model_name, wanted, actor, epoch, form.rollout_id or None)
     except Problem as problem:
         if problem.status != 409:
             raise
@@ -180,7 +173,7 @@ def _carry_out(
     who = {"actor": actor, "reason": wanted.reason}
     match wanted:
         case PromoteRequest():
-            authority = Authority(overrides=caller.may(Action.OVERRIDE, model_name), own=not caller.authenticated)
+            authority = authority_of(caller, model_name)
             site.decisions.promote(model_name, wanted.model_version, authority=authority, epoch=epoch, **who)
         case RollbackRequest():
             site.decisions.roll_back(model_name, wanted.to, epoch=epoch, **who)
@@ -206,15 +199,7 @@ def _request(kind: type[DecisionRequest], form: Filled) -> DecisionRequest:
         values["to"] = version
     elif kind is ApprovalRequest:
         values["verdict_digest"] = form.verdict_digest or None
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        field = str(wrong["loc"][0])
-        said = (
-            "say why; it is kept in the audit trail" if field == "reason" and not form.reason.strip() else wrong["msg"]
-        )
-        raise Problem(422, "not decided", f"{field.replace('_', ' ').capitalize()}: {said}", field=field) from None
+    return validated(kind, values, "not decided")
 
 
 def _shown(

@@ -85,7 +85,7 @@ def fleet_router(site: Site) -> APIRouter:
         away = models if isinstance(models, Away) else None
         one = None if isinstance(models, Away) else replica(models, metrics, caller)
         return await run_in_threadpool(
-            lambda: page(request, caller, "fleet.html", lines=lines, one=one, away=away, without=unreported(lines))
+            lambda: page(request, caller, "fleet.html", lines=lines, one=one, away=away, without=not lines)
         )
 
     return router
@@ -111,11 +111,6 @@ def lines_of(session: Session, names: Sequence[str]) -> tuple[Line, ...]:
         challenger = rows.challenger.model_version if rows.challenger else None
         lines += [Line(name, fleet_replica(each, rows.champion, challenger, tried)) for each in rows.replicas]
     return tuple(sorted(lines, key=lambda line: (not line.replica.lagging, line.model_name)))
-
-
-def unreported(lines: Sequence[Line]) -> bool:
-    """Return whether no replica has reported anything."""
-    return not lines
 
 
 def replica(models: Mapping[str, Any], metrics: str | Away, caller: Caller) -> Replica:

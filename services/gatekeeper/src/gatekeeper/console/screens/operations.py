@@ -16,7 +16,7 @@ from chassis import jobs
 from chassis.auth.access import Caller
 from chassis.auth.roles import Action
 from chassis.auth.routes import CallerOf, Scope, allowed
-from gatekeeper.console.figures import Lag, lags
+from gatekeeper.console.figures import lags, own_lags
 from gatekeeper.console.pages import page
 from gatekeeper.console.routes import authorization_of, page_router
 from gatekeeper.console.screens.fleet import Line, lines_of, names_of
@@ -164,10 +164,3 @@ def readiness(service: str, found: Mapping[str, Any] | Away) -> Readiness:
         return Readiness(service, {}, found.reason)
     failing = found.get("failing") or {}
     return Readiness(service, {str(part): str(reason) for part, reason in failing.items()})
-
-
-def own_lags() -> list[Lag]:
-    """Return how far the gatekeeper's own streams are behind."""
-    from prometheus_client import REGISTRY, generate_latest
-
-    return lags(generate_latest(REGISTRY).decode())

@@ -8,6 +8,7 @@ from typing import Any
 
 from contracts import Cause, Outcome, Result, Stage
 from contracts.notification_settings import Notified
+from gatekeeper.policy.section import cell
 
 MOST_FIGURES = 8
 LONGEST = 2_000
@@ -51,17 +52,8 @@ def subject(data: Mapping[str, Any]) -> str:
     return f"{data['model_name']} v{version}" if isinstance(version, int) else str(data["model_name"])
 
 
-def number(value: Any) -> str:
-    """Return a figure as people read it."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-
-
 def _rows(*figures: tuple[str, Any]) -> tuple[Figure, ...]:
-    return tuple((name, number(value)) for name, value in figures if value is not None)
+    return tuple((name, cell(value)) for name, value in figures if value is not None)
 
 
 def _version(data: Mapping[str, Any]) -> str:
@@ -107,10 +99,10 @@ def _gates(data: Mapping[str, Any]) -> Said:
 def _gate(verdict: Mapping[str, Any]) -> Sequence[Figure]:
     if verdict.get("observed") is None:
         return () if verdict["outcome"] == Outcome.PASSED else ((str(verdict["gate"]), str(verdict["outcome"])),)
-    bound = "" if verdict.get("bound") is None else f" (bound {number(verdict['bound'])})"
-    rows = "" if verdict.get("n") is None else f", {number(verdict['n'])} rows"
+    bound = "" if verdict.get("bound") is None else f" (bound {cell(verdict['bound'])})"
+    rows = "" if verdict.get("n") is None else f", {cell(verdict['n'])} rows"
     name = f"{verdict['gate']}: {verdict['metric']}" if verdict.get("metric") else str(verdict["gate"])
-    return ((name, f"{number(verdict['observed'])}{bound}{rows}"),)
+    return ((name, f"{cell(verdict['observed'])}{bound}{rows}"),)
 
 
 def _promoted(data: Mapping[str, Any]) -> Said:
@@ -156,9 +148,7 @@ def _drift(data: Mapping[str, Any]) -> Said:
         ("share of columns that drifted", data.get("drift_share")),
         ("rows", window.get("rows")),
     )
-    rows += tuple(
-        (str(each["feature"]), f"{number(each['score'])} (limit {number(each['limit'])})") for each in drifted
-    )
+    rows += tuple((str(each["feature"]), f"{cell(each['score'])} (limit {cell(each['limit'])})") for each in drifted)
     badness = max([_excess(each) for each in scores], default=0.0)
     if data.get("observed") is not None and data.get("bound") is not None:
         badness = max(badness, abs(float(data["observed"]) - float(data["bound"])))
